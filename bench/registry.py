@@ -1,0 +1,174 @@
+"""Names -> objects. Plug-ins are entry points, ours and strangers' alike, imported only when one is asked for.
+
+    names("generators")                      every name
+    load("generators", "ldm-prompt", steps=50)
+    load("encoders", "timm:resnet18")        what stands after the colon is the first constructor argument
+    load("generators", "mine.py:MyGenerator")  a class in a file, no installation needed
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import inspect
+import sys
+import types
+import typing
+from functools import cache
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+from typing import Any
+
+from bench.errors import MissingError, UsageError, did_you_mean
+from bench.types import Card
+
+KINDS = ("generators", "encoders", "metrics", "tasks", "datasets", "layouts", "commands")
+_BOOLEANS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
+
+
+@cache
+def _entries(kind: str) -> dict[str, EntryPoint]:
+    if kind not in KINDS:
+        raise UsageError(f"unknown kind {kind!r}.{did_you_mean(kind, KINDS)} The kinds are: {', '.join(KINDS)}.")
+    found: dict[str, EntryPoint] = {}
+    for entry in entry_points(group=f"bench.{kind}"):
+        if entry.name in found and found[entry.name].value != entry.value:
+            raise UsageError(
+                f"two plug-ins are called {entry.name!r} in bench.{kind}: {found[entry.name].value} and {entry.value}. "
+                "Uninstall one, or name one by its file: path.py:Class."
+            )
+        found[entry.name] = entry
+    return found
+
+
+def names(kind: str) -> list[str]:
+    """Every registered name of a kind, sorted; imports nothing."""
+    return sorted(_entries(kind))
+
+
+def find(kind: str, name: str) -> tuple[type[Any], tuple[Any, ...]]:
+    """The class behind a name, and the arguments that the name itself carries."""
+    head, _, rest = name.partition(":")
+    if head.endswith(".py"):
+        return _from_file(Path(head), rest), ()
+    entries = _entries(kind)
+    if head not in entries:
+        raise UsageError(
+            f"unknown {kind.removesuffix('s')} {name!r}.{did_you_mean(head, entries)} "
+            f"See: bench list {kind}, or give path.py:Class."
+        )
+    return entries[head].load(), ((rest,) if rest else ())
+
+
+def card(kind: str, name: str) -> Card:
+    """The card of a plug-in, read from its class without building it."""
+    found = find(kind, name)[0].card
+    assert isinstance(found, Card)
+    return found
+
+
+def load(kind: str, name: str, **options: Any) -> Any:
+    """Builds a plug-in. Option values may be strings, as a command line gives them; they are converted by annotation."""
+    cls, given = find(kind, name)
+    known = parameters(cls)
+    named = dict(zip(known, given, strict=False))
+    for option in options:
+        if option not in known or option in named:
+            raise UsageError(
+                f"{name!r} has no option {option!r}.{did_you_mean(option, known)} "
+                f"Its options are: {', '.join(k for k in known if k not in named) or 'none'}."
+            )
+    missing = [p.name for p in known.values() if p.default is p.empty and p.name not in {**named, **options}]
+    if missing:
+        raise UsageError(f"{name!r} needs {', '.join(missing)}: write {name.partition(':')[0]}:{missing[0].upper()}.")
+    values = {option: convert(name, known[option], value) for option, value in {**named, **options}.items()}
+    return cls(**values)
+
+
+def parameters(cls: type[Any]) -> dict[str, inspect.Parameter]:
+    """The options of a plug-in: the parameters of its constructor, annotations resolved."""
+    if cls.__init__ is object.__init__:
+        return {}
+    return dict(inspect.signature(cls, eval_str=True).parameters)
+
+
+def describe(plugin: Any) -> dict[str, Any]:
+    """Everything about a plug-in that changes what it computes, as JSON: name, version, options, digest of its content."""
+    options = {name: _plain(getattr(plugin, name)) for name in parameters(type(plugin))}
+    spec: dict[str, Any] = {"name": plugin.card.name, "version": plugin.card.version, "options": options}
+    if digest := getattr(plugin, "digest", ""):
+        spec["digest"] = digest
+    return spec
+
+
+def convert(owner: str, parameter: inspect.Parameter, value: Any) -> Any:
+    """One option value, turned from a string into what the annotation says, or a usage error that says what it takes."""
+    if not isinstance(value, str):
+        return value
+    accepted = _accepted(parameter.annotation)
+    for kind in accepted:
+        try:
+            return _parse(kind, value)
+        except ValueError:
+            continue
+    wanted = " or ".join(_spell(kind) for kind in accepted)
+    near = [str(choice) for kind in accepted if typing.get_origin(kind) is typing.Literal for choice in kind.__args__]
+    raise UsageError(f"{owner!r}: option {parameter.name} takes {wanted}, not {value!r}.{did_you_mean(value, near)}")
+
+
+def _accepted(annotation: Any) -> tuple[Any, ...]:
+    if typing.get_origin(annotation) in (typing.Union, types.UnionType):
+        # str accepts everything, so it is tried last
+        return tuple(sorted(typing.get_args(annotation), key=lambda kind: kind is str))
+    return (annotation,)
+
+
+def _parse(kind: Any, value: str) -> Any:
+    if typing.get_origin(kind) is typing.Literal:
+        for choice in kind.__args__:
+            if str(choice) == value:
+                return choice
+        raise ValueError(value)
+    if kind is bool:
+        if value.lower() not in _BOOLEANS:
+            raise ValueError(value)
+        return _BOOLEANS[value.lower()]
+    if kind is type(None):
+        if value.lower() == "none":
+            return None
+        raise ValueError(value)
+    if typing.get_origin(kind) is tuple:
+        return tuple(_parse(typing.get_args(kind)[0], part) for part in value.split(","))
+    return kind(value) if callable(kind) else value
+
+
+def _spell(kind: Any) -> str:
+    if typing.get_origin(kind) is typing.Literal:
+        return " | ".join(str(choice) for choice in kind.__args__)
+    return {int: "a whole number", float: "a number", bool: "true or false", Path: "a path", str: "text"}.get(
+        kind, "none" if kind is type(None) else str(kind)
+    )
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return [_plain(part) for part in value]
+    return str(value) if isinstance(value, Path) else value
+
+
+def _from_file(path: Path, attribute: str) -> type[Any]:
+    if not path.is_file():
+        raise MissingError(f"no file {path}: a plug-in from a file is written path.py:Class.")
+    module_name = f"bench_plugin_{path.stem}"
+    spec = importlib.util.spec_from_file_location(module_name, path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[module_name] = module  # dataclasses and pickles look their module up
+    spec.loader.exec_module(module)
+    plugins = [name for name, value in vars(module).items() if isinstance(value, type) and hasattr(value, "card")]
+    if attribute not in plugins:
+        raise UsageError(
+            f"{path} has no plug-in class {attribute!r}.{did_you_mean(attribute, plugins)} "
+            f"Classes with a card there: {', '.join(plugins) or 'none'}."
+        )
+    found: type[Any] = getattr(module, attribute)
+    return found

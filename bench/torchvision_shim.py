@@ -1,0 +1,42 @@
+"""Lets torchvision import beside a torch build that cannot load its compiled extension.
+
+PyPI's torchvision wheel links CUDA's torch libraries. Beside a CPU-only torch, importing it fails with "operator
+torchvision::nms does not exist", and takes timm, segmentation-models-pytorch, open_clip and torch-fidelity with it.
+Declaring the two operator schemas is enough for transforms and models; `torchvision.io` and compiled operators stay away.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from pathlib import Path
+from typing import Any
+
+_declared: list[Any] = []  # torch drops a library's schemas when the object dies
+
+
+def ready() -> None:
+    """Call before the first import of torchvision or of a package that imports it. Does nothing where all is well."""
+    if "torchvision" in sys.modules or _declared:
+        return
+    spec = importlib.util.find_spec("torchvision")
+    if spec is None or spec.origin is None or _extension_loads(Path(spec.origin).parent):
+        return
+    import torch
+
+    library = torch.library.Library("torchvision", "DEF")
+    library.define("nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+    library.define("qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+    _declared.append(library)
+
+
+def _extension_loads(package: Path) -> bool:
+    import torch
+
+    for extension in [*package.glob("_C*.so"), *package.glob("_C*.pyd")]:
+        try:
+            torch.ops.load_library(str(extension))
+        except OSError:
+            return False
+        return True
+    return False

@@ -1,0 +1,305 @@
+"""The nouns of the suite and the protocols that plug-ins fulfil. Imports nothing of ours.
+
+Images at every border are uint8 (n, h, w, 3) RGB; features float32 (n, d); class maps uint8 (n, h, w); instances
+int32 (n, h, w) with 0 = background; sizes in pixels; resolution in microns per pixel (mpp). Arrays may be memory-mapped.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any, Literal, Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+Images = NDArray[np.uint8]
+"""uint8 (n, h, w, 3), RGB."""
+Features = NDArray[np.float32]
+"""float32 (n, d)."""
+Strings = NDArray[np.str_]
+"""str (n,)."""
+Index = slice | NDArray[Any] | list[int]
+Track = Literal["self", "slide", "cohort"]
+"""Where a visual prompt comes from: the very target, another patch of its slide, or another slide."""
+Direction = Literal["lower", "higher"]
+"""Which way is better."""
+
+TRACKS: tuple[Track, ...] = ("self", "slide", "cohort")
+GREY = 128
+"""Value of a prompt canvas outside its crop: 0 in the [-1, 1] scale that networks see."""
+
+
+@dataclass(frozen=True)
+class Card:
+    """What is known of a plug-in before it is built: read by `bench list` and `bench info`, and part of every key."""
+
+    name: str
+    version: str
+    summary: str
+    licence: str = "Apache-2.0"
+    source: str = ""
+    """Paper, equation or repository that defines it."""
+    needs: tuple[str, ...] = ()
+    """Condition columns without which it cannot work: names of fields of `Conditions`."""
+    trained_on: tuple[str, ...] = ()
+    """Datasets that shaped its weights."""
+    conditioned_by: tuple[str, ...] = ()
+    """Encoders that the generator saw or was shaped by: as judges they are not independent."""
+    supersedes: str = ""
+    notes: str = ""
+    """Known limits, and what fools it."""
+
+
+@dataclass(frozen=True)
+class Prompts:
+    """One tissue crop for each class of each patch, pasted on a grey canvas (k = number of classes)."""
+
+    track: Track
+    canvases: NDArray[np.uint8]
+    """uint8 (n, k, h, w, 3): the crop at its place, `GREY` elsewhere, all grey where the class has no crop."""
+    boxes: NDArray[np.int32]
+    """int32 (n, k, 4): y0, x0, y1, x1 of the crop on the canvas; all zero where the class has no crop."""
+    sources: Strings
+    """str (n, k): id of the patch each crop was cut from, "" where the class has no crop."""
+
+    def __getitem__(self, index: Index) -> Prompts:
+        return Prompts(self.track, self.canvases[index], self.boxes[index], self.sources[index])
+
+    def coverage(self) -> float:
+        """Mean share of a patch's pixels under a crop, in [0, 1]."""
+        y0, x0, y1, x1 = np.moveaxis(self.boxes.astype(np.float64), -1, 0)
+        area = ((y1 - y0) * (x1 - x0)).sum(axis=1)
+        return float(area.mean() / (self.canvases.shape[2] * self.canvases.shape[3])) if len(area) else 0.0
+
+    def missing(self) -> int:
+        """Number of (patch, class) pairs without a crop."""
+        return int((self.sources == "").sum())
+
+
+@dataclass(frozen=True)
+class Conditions:
+    """What should be seen in each of n patches. Columns that a dataset does not have are None."""
+
+    ids: Strings
+    """str (n,), unique."""
+    groups: Strings
+    """str (n,): slide or patient of each patch, the sampling unit of every split and interval."""
+    classes: tuple[str, ...]
+    """Names of the classes 0..k-1 of `masks`."""
+    size: int
+    """Side of the square patches in pixels."""
+    mpp: float
+    """Microns per pixel; NaN where it is unknown."""
+    masks: NDArray[np.uint8] | None = None
+    """uint8 (n, size, size): class of each pixel, 0..k-1."""
+    instances: NDArray[np.int32] | None = None
+    """int32 (n, size, size): nucleus of each pixel, 0 = none."""
+    types: NDArray[np.uint8] | None = None
+    """uint8 (n, size, size): type of the nucleus at each pixel, 0 = none."""
+    prompts: Prompts | None = None
+    labels: NDArray[np.int64] | None = None
+    """int64 (n,): class of the whole patch."""
+    texts: Strings | None = None
+    vectors: NDArray[np.float32] | None = None
+    """float32 (n, d): an embedding of each patch."""
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def __getitem__(self, index: Index) -> Conditions:
+        """The chosen rows, in the order of the index."""
+        if isinstance(index, list):
+            index = np.asarray(index, dtype=np.int64)
+        cut = {column: getattr(self, column)[index] for column in ("ids", "groups", *sorted(self.columns()))}
+        return replace(self, **cut)
+
+    def columns(self) -> frozenset[str]:
+        """Names of the optional columns that are present."""
+        fixed = {"ids", "groups", "classes", "size", "mpp"}
+        return frozenset(f.name for f in fields(self) if f.name not in fixed and getattr(self, f.name) is not None)
+
+
+@dataclass(frozen=True)
+class ImageSet:
+    """Real or painted patches with their conditions, row by row; `key` names the content for caches."""
+
+    key: str
+    images: Images
+    conditions: Conditions
+
+    def __len__(self) -> int:
+        return len(self.conditions)
+
+    def __getitem__(self, index: Index) -> ImageSet:
+        rows = np.arange(len(self))[index]
+        part = hashlib.sha256(rows.astype("<i8").tobytes()).hexdigest()[:12]
+        return ImageSet(f"{self.key}[{part}]", self.images[rows], self.conditions[rows])
+
+
+def image_seeds(run_seed: int, ids: Strings) -> NDArray[np.uint64]:
+    """uint64 (n,): one seed per image, the first 8 bytes of sha256("run seed / condition id").
+
+    An image depends on its condition and this number alone: neither order, nor batch, nor sharding enters.
+    """
+    digests = (hashlib.sha256(f"{run_seed}/{name}".encode()).digest() for name in ids.tolist())
+    return np.array([int.from_bytes(d[:8], "little") for d in digests], dtype=np.uint64)
+
+
+Progress = Callable[[int, int, str], None]
+"""progress(done, total, what): called as work advances; must be cheap."""
+
+
+def silent(done: int, total: int, what: str) -> None:
+    """A progress report that nobody reads."""
+
+
+@runtime_checkable
+class Generator(Protocol):
+    """Paints one patch for each condition and seed.
+
+    Options are constructor arguments with defaults, kept as attributes of the same names. Constructors are cheap: weights
+    and heavy libraries are loaded at first use. A generator made of outside content also has `digest: str`, which
+    becomes part of every key.
+    """
+
+    card: Card
+
+    def generate(self, conditions: Conditions, seeds: NDArray[np.uint64]) -> Images:
+        """uint8 (n, size, size, 3). Image i depends on condition i and seed i alone."""
+        ...
+
+
+@runtime_checkable
+class Trainable(Generator, Protocol):
+    """A generator that is fitted on real training patches first."""
+
+    def fit(self, train: ImageSet, seed: int, progress: Progress, work: Path) -> None:
+        """Fits in place. `work` is a folder that outlives an interruption: a second call with the same arguments goes
+        on from what it finds there and ends with the same weights."""
+        ...
+
+    def save(self, folder: Path) -> None: ...
+
+    def load(self, folder: Path) -> None: ...
+
+
+@runtime_checkable
+class Shipped(Protocol):
+    """A trainable that brings weights for some training sets."""
+
+    def shipped(self, train_key: str) -> Path | None:
+        """Folder to `load` for this training set and these options, or None."""
+        ...
+
+
+@runtime_checkable
+class Layouts(Protocol):
+    """Draws synthetic conditions: class maps and instance maps that no slide shows."""
+
+    card: Card
+
+    def draw(self, n: int, seeds: NDArray[np.uint64], want: Conditions | None) -> Conditions: ...
+
+
+@runtime_checkable
+class Encoder(Protocol):
+    """Turns images into features; owns its resize, normalisation and precision."""
+
+    card: Card
+
+    @property
+    def dim(self) -> int: ...
+
+    def encode(self, images: Images) -> Features:
+        """float32 (n, dim); row i depends on image i alone, to 1e-5, in any batch and order."""
+        ...
+
+
+@runtime_checkable
+class FeatureMetric(Protocol):
+    """One number from the features of real and painted patches."""
+
+    card: Card
+    direction: Direction
+
+    def minimum_n(self, d: int) -> int:
+        """Least number of rows on each side for which the value means something with d features."""
+        ...
+
+    def compare(self, real: Features, fake: Features, rng: np.random.Generator) -> float: ...
+
+
+@runtime_checkable
+class ConditionMetric(Protocol):
+    """Asks each painted patch whether it kept its condition."""
+
+    card: Card
+    direction: Direction
+
+    def agree(self, fake: ImageSet) -> NDArray[np.float64]:
+        """float64 (n,): one value per patch, so that intervals go by slide."""
+        ...
+
+
+@runtime_checkable
+class Dataset(Protocol):
+    """Conditions and real patches of one origin, split by slide."""
+
+    card: Card
+    provides: frozenset[str]
+    """Condition columns that its splits carry, prompts aside: the harness cuts those."""
+
+    def split(self, name: str) -> ImageSet:
+        """`train`, `validation` or `test`: no slide in two of them. `holdout`: real patches that are neither fitted on nor
+        a reference, the source of the `real` control; a dataset says in its card where they come from."""
+        ...
+
+
+@dataclass(frozen=True)
+class Diet:
+    """What a downstream model is trained on: shares of the training conditions shown as real and as painted patches."""
+
+    name: str
+    real: float
+    synthetic: float
+
+
+@dataclass(frozen=True)
+class Tally:
+    """Additive counts per test patch, and the measures that are functions of their sums.
+
+    Keeping counts instead of scores lets intervals resample whole slides and pool exactly.
+    """
+
+    columns: tuple[str, ...]
+    counts: NDArray[np.float64]
+    """float64 (n, c): one row per test patch."""
+    measures: Mapping[str, Callable[[Mapping[str, float]], float]] = field(default_factory=dict)
+    """Name -> function from column sums to a value; NaN where there is nothing to measure."""
+
+
+@runtime_checkable
+class Task(Protocol):
+    """A downstream model trained on a diet and scored on real test patches."""
+
+    card: Card
+    direction: Direction
+    embedded: str
+    """Dataset used while no data folder is configured."""
+    readers: tuple[str, ...]
+    """Datasets that can read a configured data folder for this task, tried in order."""
+    diets: tuple[Diet, ...]
+
+    def score(
+        self, diet: list[ImageSet], validation: ImageSet, test: ImageSet, seed: int, progress: Progress
+    ) -> Tally:
+        """Trains on the sets of `diet` (one or two, equal budget whatever their size), selects on `validation`, and
+        counts on `test`."""
+        ...
+
+    def tally(self, counts: NDArray[np.float64], classes: tuple[str, ...]) -> Tally:
+        """The tally that `score` gave, rebuilt from its stored counts."""
+        ...

@@ -1,0 +1,1 @@
+"""Metrics over features of real and painted patches, one file each."""

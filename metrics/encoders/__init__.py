@@ -1,0 +1,1 @@
+"""Encoders: images in, features out; each owns its resize, normalisation and precision."""

@@ -1,0 +1,1 @@
+"""Datasets: conditions and real patches, split by slide."""

@@ -1,0 +1,164 @@
+"""Embedded data with an honest name: procedural H&E, seeded, slide by slide, with exact class and nucleus maps.
+
+Many slides with few patches each: slides carry the variety (see `tissue.Slide`), so that appearance cannot be guessed
+from the map and only a crop of the slide tells it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.errors import UsageError
+from bench.types import Card, Conditions, ImageSet
+from tasks.datasets.tissue import (
+    CONNECTIVE,
+    EOSINOPHIL,
+    EPITHELIAL,
+    LYMPHOCYTE,
+    NEUTROPHIL,
+    PLASMA,
+    TYPES,
+    Patch,
+    Slide,
+    Tissue,
+    regions,
+    render,
+)
+
+VERSION = "1"
+SMALLEST, LARGEST = 0.2, 0.8  # share of a patch that one class covers, as in HeteroTissue-Diffuse
+
+LYMPH_NODE = (
+    Tissue("normal", 0.30, 0.14, 0.05, 24.0, {LYMPHOCYTE: 0.93, PLASMA: 0.04, CONNECTIVE: 0.03}),
+    Tissue("tumour", 0.62, 0.10, 0.15, 9.0, {EPITHELIAL: 0.92, LYMPHOCYTE: 0.05, CONNECTIVE: 0.03}, scale=1.15),
+)
+PROSTATE = (
+    Tissue("background", 0.01, 0.01, 0.0, 0.0, {CONNECTIVE: 1.0}),
+    Tissue("stroma", 0.70, 0.03, 0.45, 4.0, {CONNECTIVE: 0.92, LYMPHOCYTE: 0.08}),
+    Tissue("benign", 0.48, 0.06, 0.05, 8.0, {EPITHELIAL: 1.0}, lumen=0.28, scale=0.75),
+    Tissue("cancer", 0.40, 0.14, 0.10, 15.0, {EPITHELIAL: 0.97, LYMPHOCYTE: 0.03}, lumen=0.05, scale=0.95),
+)
+COLON = (
+    Tissue(
+        "stroma",
+        0.60,
+        0.05,
+        0.35,
+        9.0,
+        {LYMPHOCYTE: 0.40, CONNECTIVE: 0.40, PLASMA: 0.14, EOSINOPHIL: 0.04, NEUTROPHIL: 0.02},
+    ),
+    Tissue("gland", 0.45, 0.08, 0.05, 11.0, {EPITHELIAL: 0.97, LYMPHOCYTE: 0.03}, lumen=0.18, scale=0.85),
+)
+
+
+@dataclass
+class _Phantom:
+    """Renders its splits on demand; the harness caches them by key."""
+
+    card: Card
+    tissues: tuple[Tissue, ...]
+    size: int
+    seed: int
+    train_slides: int
+    validation_slides: int
+    test_slides: int
+    per_slide: int
+
+    def __post_init__(self) -> None:
+        if self.size < 32 or self.size % 4:
+            raise UsageError(f"a phantom patch is a multiple of 4 and at least 32 px wide, not {self.size}.")
+        counts = (self.train_slides, self.validation_slides, self.test_slides, self.per_slide)
+        if min(counts) < 1:
+            raise UsageError(f"a phantom needs at least one slide and one patch in each split, not {counts}.")
+
+    def split(self, name: str) -> ImageSet:
+        """Patches of one split. `holdout` holds further patches of the test slides, with maps of their own."""
+        slides = {
+            "train": self.train_slides,
+            "validation": self.validation_slides,
+            "test": self.test_slides,
+            "holdout": self.test_slides,
+        }
+        if name not in slides:
+            raise UsageError(f"a dataset has the splits {', '.join(slides)}; asked for {name!r}.")
+        home = "test" if name == "holdout" else name
+        first = self.per_slide if name == "holdout" else 0
+        patches: list[Patch] = []
+        ids: list[str] = []
+        groups: list[str] = []
+        for s in range(slides[name]):
+            group = f"{home}-{s:03d}"
+            slide = Slide.draw(self._rng(group))
+            for p in range(first, first + self.per_slide):
+                ids.append(f"{group}/{p:03d}")
+                groups.append(group)
+                patches.append(self._patch(slide, self._rng(ids[-1])))
+        key = hashlib.sha256(json.dumps(self._recipe(name), sort_keys=True).encode()).hexdigest()[:16]
+        return ImageSet(key, np.stack([p.image for p in patches]), self._conditions(ids, groups, patches))
+
+    def _recipe(self, split: str) -> list[object]:
+        return [self.card.name, self.card.version, split, self.size, self.seed, self.per_slide, self._slides(split)]
+
+    def _slides(self, split: str) -> int:
+        return {"train": self.train_slides, "validation": self.validation_slides}.get(split, self.test_slides)
+
+    def _rng(self, name: str) -> np.random.Generator:
+        digest = hashlib.sha256(f"{self.card.name}/{self.card.version}/{self.seed}/{name}".encode()).digest()
+        return np.random.default_rng(int.from_bytes(digest[:16], "little"))
+
+    def _patch(self, slide: Slide, rng: np.random.Generator) -> Patch:
+        return render(self._map(rng), self.tissues, slide, rng)
+
+    def _map(self, rng: np.random.Generator) -> NDArray[np.uint8]:
+        """Two classes of a patch, or three where there are more to choose from, each within the wanted shares."""
+        present = min(len(self.tissues), 2 + int(len(self.tissues) > 2 and rng.uniform() < 0.35))
+        chosen = rng.permutation(len(self.tissues))[:present]
+        shares = np.full(present, SMALLEST) + rng.dirichlet(np.ones(present)) * (1 - SMALLEST * present)
+        return chosen.astype(np.uint8)[regions(self.size, shares, rng)]
+
+    def _conditions(self, ids: list[str], groups: list[str], patches: list[Patch]) -> Conditions:
+        return Conditions(
+            ids=np.array(ids),
+            groups=np.array(groups),
+            classes=tuple(tissue.name for tissue in self.tissues),
+            size=self.size,
+            mpp=1.0,
+            masks=np.stack([p.mask for p in patches]),
+            instances=np.stack([p.instances for p in patches]),
+            types=np.stack([p.types for p in patches]),
+        )
+
+
+_NOTES = "Procedural, not tissue: it shows that the machinery works, never how good a generator is on patients."
+_HOLDOUT = " The holdout split shows further patches of the test slides."
+
+
+class PhantomCam16(_Phantom):
+    """Lymph node: normal and tumour."""
+
+    card = Card(
+        "phantom-cam16",
+        VERSION,
+        "Embedded phantom of lymph-node tissue with metastases: 2 classes, 64 px at 1 micron per pixel.",
+        source="this package, tasks/datasets/tissue.py",
+        notes=_NOTES + _HOLDOUT,
+    )
+    provides = frozenset({"masks", "instances", "types"})
+
+    def __init__(
+        self,
+        size: int = 64,
+        seed: int = 0,
+        train_slides: int = 100,
+        validation_slides: int = 20,
+        test_slides: int = 40,
+        per_slide: int = 16,
+    ) -> None:
+        super().__init__(
+            self.card, LYMPH_NODE, size, seed, train_slides, validation_slides, test_slides, per_slide
+        )
