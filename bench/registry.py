@@ -1,9 +1,9 @@
 """Names -> objects. Plug-ins are entry points, ours and strangers' alike, imported only when one is asked for.
 
-    names("generators")                      every name
-    load("generators", "ldm-prompt", steps=50)
-    load("encoders", "timm:resnet18")        what stands after the colon is the first constructor argument
-    load("generators", "mine.py:MyGenerator")  a class in a file, no installation needed
+names("generators")                      every name
+load("generators", "ldm-prompt", steps=50)
+load("encoders", "timm:resnet18")        what stands after the colon is the first constructor argument
+load("generators", "mine.py:MyGenerator")  a class in a file, no installation needed
 """
 
 from __future__ import annotations

@@ -40,3 +40,8 @@ def _extension_loads(package: Path) -> bool:
             return False
         return True
     return False
+
+
+def bridged() -> bool:
+    """Whether the schemas had to be declared."""
+    return bool(_declared)

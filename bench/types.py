@@ -68,16 +68,6 @@ class Prompts:
     def __getitem__(self, index: Index) -> Prompts:
         return Prompts(self.track, self.canvases[index], self.boxes[index], self.sources[index])
 
-    def coverage(self) -> float:
-        """Mean share of a patch's pixels under a crop, in [0, 1]."""
-        y0, x0, y1, x1 = np.moveaxis(self.boxes.astype(np.float64), -1, 0)
-        area = ((y1 - y0) * (x1 - x0)).sum(axis=1)
-        return float(area.mean() / (self.canvases.shape[2] * self.canvases.shape[3])) if len(area) else 0.0
-
-    def missing(self) -> int:
-        """Number of (patch, class) pairs without a crop."""
-        return int((self.sources == "").sum())
-
 
 @dataclass(frozen=True)
 class Conditions:
@@ -94,7 +84,7 @@ class Conditions:
     mpp: float
     """Microns per pixel; NaN where it is unknown."""
     masks: NDArray[np.uint8] | None = None
-    """uint8 (n, size, size): class of each pixel, 0..k-1."""
+    """uint8 (n, size, size): class of each pixel, 0..k-1, or 255 where nobody said: ignored everywhere."""
     instances: NDArray[np.int32] | None = None
     """int32 (n, size, size): nucleus of each pixel, 0 = none."""
     types: NDArray[np.uint8] | None = None
@@ -293,9 +283,7 @@ class Task(Protocol):
     """Datasets that can read a configured data folder for this task, tried in order."""
     diets: tuple[Diet, ...]
 
-    def score(
-        self, diet: list[ImageSet], validation: ImageSet, test: ImageSet, seed: int, progress: Progress
-    ) -> Tally:
+    def score(self, diet: list[ImageSet], validation: ImageSet, test: ImageSet, seed: int, progress: Progress) -> Tally:
         """Trains on the sets of `diet` (one or two, equal budget whatever their size), selects on `validation`, and
         counts on `test`."""
         ...

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -56,25 +56,32 @@ COLON = (
 )
 
 
-@dataclass
 class _Phantom:
     """Renders its splits on demand; the harness caches them by key."""
 
     card: Card
     tissues: tuple[Tissue, ...]
-    size: int
-    seed: int
-    train_slides: int
-    validation_slides: int
-    test_slides: int
-    per_slide: int
+    provides = frozenset({"masks", "instances", "types"})
 
-    def __post_init__(self) -> None:
-        if self.size < 32 or self.size % 4:
-            raise UsageError(f"a phantom patch is a multiple of 4 and at least 32 px wide, not {self.size}.")
-        counts = (self.train_slides, self.validation_slides, self.test_slides, self.per_slide)
-        if min(counts) < 1:
-            raise UsageError(f"a phantom needs at least one slide and one patch in each split, not {counts}.")
+    def __init__(
+        self,
+        size: int = 64,
+        seed: int = 0,
+        train_slides: int = 100,
+        validation_slides: int = 20,
+        test_slides: int = 40,
+        per_slide: int = 16,
+    ) -> None:
+        if size < 32 or size % 4:
+            raise UsageError(f"a phantom patch is a multiple of 4 and at least 32 px wide, not {size}.")
+        if min(train_slides, validation_slides, test_slides, per_slide) < 1:
+            raise UsageError("a phantom needs at least one slide in each split and one patch on each slide.")
+        self.size = size
+        self.seed = seed
+        self.train_slides = train_slides
+        self.validation_slides = validation_slides
+        self.test_slides = test_slides
+        self.per_slide = per_slide
 
     def split(self, name: str) -> ImageSet:
         """Patches of one split. `holdout` holds further patches of the test slides, with maps of their own."""
@@ -90,22 +97,15 @@ class _Phantom:
         first = self.per_slide if name == "holdout" else 0
         patches: list[Patch] = []
         ids: list[str] = []
-        groups: list[str] = []
         for s in range(slides[name]):
             group = f"{home}-{s:03d}"
             slide = Slide.draw(self._rng(group))
             for p in range(first, first + self.per_slide):
                 ids.append(f"{group}/{p:03d}")
-                groups.append(group)
                 patches.append(self._patch(slide, self._rng(ids[-1])))
-        key = hashlib.sha256(json.dumps(self._recipe(name), sort_keys=True).encode()).hexdigest()[:16]
-        return ImageSet(key, np.stack([p.image for p in patches]), self._conditions(ids, groups, patches))
-
-    def _recipe(self, split: str) -> list[object]:
-        return [self.card.name, self.card.version, split, self.size, self.seed, self.per_slide, self._slides(split)]
-
-    def _slides(self, split: str) -> int:
-        return {"train": self.train_slides, "validation": self.validation_slides}.get(split, self.test_slides)
+        recipe = [self.card.name, self.card.version, name, self.size, self.seed, self.per_slide, slides[name]]
+        key = hashlib.sha256(json.dumps(recipe).encode()).hexdigest()[:16]
+        return ImageSet(key, np.stack([p.image for p in patches]), self._conditions(ids, patches))
 
     def _rng(self, name: str) -> np.random.Generator:
         digest = hashlib.sha256(f"{self.card.name}/{self.card.version}/{self.seed}/{name}".encode()).digest()
@@ -121,10 +121,10 @@ class _Phantom:
         shares = np.full(present, SMALLEST) + rng.dirichlet(np.ones(present)) * (1 - SMALLEST * present)
         return chosen.astype(np.uint8)[regions(self.size, shares, rng)]
 
-    def _conditions(self, ids: list[str], groups: list[str], patches: list[Patch]) -> Conditions:
+    def _conditions(self, ids: list[str], patches: list[Patch]) -> Conditions:
         return Conditions(
             ids=np.array(ids),
-            groups=np.array(groups),
+            groups=np.array([name.partition("/")[0] for name in ids]),
             classes=tuple(tissue.name for tissue in self.tissues),
             size=self.size,
             mpp=1.0,
@@ -134,8 +134,11 @@ class _Phantom:
         )
 
 
-_NOTES = "Procedural, not tissue: it shows that the machinery works, never how good a generator is on patients."
-_HOLDOUT = " The holdout split shows further patches of the test slides."
+_SOURCE = "this package, tasks/datasets/tissue.py"
+_NOTES = (
+    "Procedural, not tissue: it shows that the machinery works, never how good a generator is on patients. "
+    "The holdout split shows further patches of the test slides."
+)
 
 
 class PhantomCam16(_Phantom):
@@ -144,21 +147,38 @@ class PhantomCam16(_Phantom):
     card = Card(
         "phantom-cam16",
         VERSION,
-        "Embedded phantom of lymph-node tissue with metastases: 2 classes, 64 px at 1 micron per pixel.",
-        source="this package, tasks/datasets/tissue.py",
-        notes=_NOTES + _HOLDOUT,
+        "Embedded phantom of lymph nodes with metastases: normal and tumour, 1 micron per pixel.",
+        source=_SOURCE,
+        notes=_NOTES,
     )
-    provides = frozenset({"masks", "instances", "types"})
+    tissues = LYMPH_NODE
 
-    def __init__(
-        self,
-        size: int = 64,
-        seed: int = 0,
-        train_slides: int = 100,
-        validation_slides: int = 20,
-        test_slides: int = 40,
-        per_slide: int = 16,
-    ) -> None:
-        super().__init__(
-            self.card, LYMPH_NODE, size, seed, train_slides, validation_slides, test_slides, per_slide
-        )
+
+class PhantomPanda(_Phantom):
+    """Prostate: background, stroma, benign epithelium and cancer."""
+
+    card = Card(
+        "phantom-panda",
+        VERSION,
+        "Embedded phantom of prostate biopsies: background, stroma, benign and cancer, 1 micron per pixel.",
+        source=_SOURCE,
+        notes=_NOTES,
+    )
+    tissues = PROSTATE
+
+
+class PhantomLizard(_Phantom):
+    """Colon nuclei: the masks are the types of nuclei, 0 where there is none."""
+
+    card = Card(
+        "phantom-lizard",
+        VERSION,
+        "Embedded phantom of colon: nuclei of six types, rare types rare, 1 micron per pixel.",
+        source=_SOURCE,
+        notes=_NOTES,
+    )
+    tissues = COLON
+
+    def _conditions(self, ids: list[str], patches: list[Patch]) -> Conditions:
+        conditions = super()._conditions(ids, patches)
+        return replace(conditions, masks=conditions.types, classes=("background", *TYPES))

@@ -181,7 +181,7 @@ def _lumina(mask: NDArray[np.uint8], tissues: tuple[Tissue, ...], rng: np.random
             deep = distance_transform_edt(here)
             field = smooth(mask.shape[0], 4.0, rng) + np.minimum(deep / 6, 1.0)
             open_ |= here & (deep > 3) & (field > np.quantile(field[here], 1 - tissue.lumen))
-    return open_
+    return np.asarray(gaussian_filter(open_.astype(np.float64), 1.2) > 0.5)
 
 
 def _ground(
@@ -307,7 +307,8 @@ def _shade(
 def _expose(amount_h: Field, amount_e: Field, slide: Slide, rng: np.random.Generator) -> NDArray[np.uint8]:
     """Beer-Lambert, optical blur, sensor noise: uint8 (size, size, 3)."""
     density = (
-        amount_h[..., None] * slide.amounts[0] * slide.hematoxylin + amount_e[..., None] * slide.amounts[1] * slide.eosin
+        amount_h[..., None] * slide.amounts[0] * slide.hematoxylin
+        + amount_e[..., None] * slide.amounts[1] * slide.eosin
     )
     light = slide.light * np.exp(-density)
     blurred = gaussian_filter(light, (slide.focus, slide.focus, 0))

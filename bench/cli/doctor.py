@@ -1,0 +1,117 @@
+"""`bench doctor`: what works on this machine, and what to do about the rest."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import click
+
+from bench import guard, registry
+from bench.cache import home
+from bench.errors import BenchError
+
+Finding = tuple[bool, str]
+"""Whether it is well, and one sentence that says what was found and, if it is not, what to do."""
+
+
+@click.command("doctor")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+def command(as_json: bool) -> None:
+    """What works on this machine, and what to do about the rest. Exit code 1 if something does not."""
+    well = True
+    for name, check in _CHECKS.items():
+        for good, said in check():
+            well &= good
+            if as_json:
+                click.echo(json.dumps({"check": name, "ok": good, "found": said}))
+            else:
+                click.echo(f"{'✓' if good else '✗'} {name:11s}{said}")
+    if not well:
+        raise SystemExit(1)
+
+
+def _packages() -> Iterator[Finding]:
+    for package in ("torch", "torchvision", "diffusers", "timm", "segmentation-models-pytorch", "accelerate"):
+        try:
+            yield True, f"{package} {version(package)}"
+        except PackageNotFoundError:
+            yield False, f"{package} is not installed: pip install histobench"
+
+
+def _device() -> Iterator[Finding]:
+    import torch
+
+    if torch.cuda.is_available():
+        yield True, f"{torch.cuda.get_device_name()} through CUDA {torch.version.cuda}"
+    else:
+        yield True, f"no accelerator: {torch.get_num_threads()} threads of the processor"
+
+
+def _vision() -> Iterator[Finding]:
+    from bench import torchvision_shim
+
+    torchvision_shim.ready()
+    try:
+        import torchvision
+    except Exception as error:  # whatever it is, the user should see it here and not in the middle of a run
+        yield False, f"torchvision does not import: {error}. Install the build that belongs to your torch."
+        return
+    bridged = " (its compiled operators do not load beside this torch; they are not needed)"
+    yield True, f"torchvision {torchvision.__version__}{bridged if torchvision_shim.bridged() else ''}"
+
+
+def _cache() -> Iterator[Finding]:
+    root = home()
+    there = next(p for p in (root, *root.parents) if p.exists())
+    free = shutil.disk_usage(there).free / 1e9
+    if not os.access(there, os.W_OK):
+        yield False, f"{root} cannot be written: point BENCH_HOME to another folder."
+    else:
+        yield free > 1, f"{root}, {free:.1f} GB free" + ("" if free > 1 else ": make room, or move BENCH_HOME")
+
+
+def _data() -> Iterator[Finding]:
+    folder = os.environ.get("BENCH_DATA", "")
+    if not folder:
+        yield True, "BENCH_DATA is not set: runs use embedded data and say so"
+    else:
+        there = Path(folder).is_dir()
+        yield there, f"BENCH_DATA={folder}" + ("" if there else " does not exist: correct or unset it")
+
+
+def _plugins() -> Iterator[Finding]:
+    for kind in registry.KINDS:
+        broken = []
+        for name in registry.names(kind):
+            try:
+                registry.find(kind, name)
+            except BenchError as error:
+                broken.append(f"{name}: {error}")
+            except Exception as error:  # a stranger's plug-in may fail in any way while it is imported
+                broken.append(f"{name}: {type(error).__name__}: {error}")
+        yield not broken, f"{kind}: {len(registry.names(kind))} found" + "".join(f"; {said}" for said in broken)
+
+
+def _rooms() -> Iterator[Finding]:
+    try:
+        guard.check()
+    except BenchError as error:
+        yield False, str(error)
+    else:
+        yield True, f"packages {', '.join(guard.ROOMS)} are ours"
+
+
+_CHECKS: dict[str, Callable[[], Iterator[Finding]]] = {
+    "packages": _packages,
+    "device": _device,
+    "vision": _vision,
+    "rooms": _rooms,
+    "plug-ins": _plugins,
+    "cache": _cache,
+    "data": _data,
+}

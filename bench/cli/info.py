@@ -1,0 +1,51 @@
+"""`bench info`: the card and the options of a plug-in."""
+
+from __future__ import annotations
+
+import inspect
+import json
+from dataclasses import asdict
+from typing import Any
+
+import click
+
+from bench import registry
+from bench.cli.list import KINDS
+from bench.errors import UsageError, did_you_mean
+
+
+@click.command("info")
+@click.argument("name")
+@click.option("--kind", type=click.Choice(KINDS), default=None, help="Where two kinds share the name.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+def command(name: str, kind: str | None, as_json: bool) -> None:
+    """Everything NAME says of itself: card, options with their defaults, what the class documents."""
+    kinds = [kind] if kind else [k for k in KINDS if name.partition(":")[0] in registry.names(k)]
+    if not kinds and not name.partition(":")[0].endswith(".py"):
+        known = sorted({n for k in KINDS for n in registry.names(k)})
+        raise UsageError(f"nothing is called {name!r}.{did_you_mean(name, known)} See: bench list.")
+    for each in kinds or ["generators"]:
+        cls = registry.find(each, name)[0]
+        shown = {"kind": each, **asdict(cls.card), "options": _options(cls)}
+        if as_json:
+            click.echo(json.dumps(shown))
+        else:
+            _print(shown, inspect.getdoc(cls) or "")
+
+
+def _options(cls: type[Any]) -> dict[str, Any]:
+    return {
+        p.name: None if p.default is p.empty else str(p.default) if p.default is not None else "none"
+        for p in registry.parameters(cls).values()
+    }
+
+
+def _print(shown: dict[str, Any], about: str) -> None:
+    click.echo(f"{shown['name']}  ({shown['kind'].removesuffix('s')}, version {shown['version']})\n{shown['summary']}")
+    for field in ("source", "licence", "needs", "trained_on", "conditioned_by", "supersedes", "notes"):
+        if value := shown[field]:
+            click.echo(f"  {field.replace('_', ' '):15s}{', '.join(value) if isinstance(value, (tuple, list)) else value}")
+    for option, default in shown["options"].items():
+        click.echo(f"  -o {option}={'(required)' if default is None else default}")
+    if about and about != shown["summary"]:
+        click.echo(f"\n{about}")

@@ -1,0 +1,28 @@
+"""`bench list`: names, read from entry points without importing a plug-in."""
+
+from __future__ import annotations
+
+import json
+
+import click
+
+from bench import registry
+from bench.errors import UsageError, did_you_mean
+
+KINDS = tuple(kind for kind in registry.KINDS if kind != "commands")
+
+
+@click.command("list")
+@click.argument("kind", required=False)
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+def command(kind: str | None, as_json: bool) -> None:
+    """Names of everything, or of one KIND: generators, encoders, metrics, tasks, datasets, layouts."""
+    if kind is not None and kind not in KINDS:
+        raise UsageError(f"no kind {kind!r}.{did_you_mean(kind, KINDS)} The kinds are: {', '.join(KINDS)}.")
+    for each in (kind,) if kind else KINDS:
+        names = registry.names(each)
+        if as_json:
+            for name in names:
+                click.echo(json.dumps({"kind": each, "name": name}))
+        else:
+            click.echo(f"{each:12s}{'  '.join(names) or '–'}")

@@ -1,0 +1,90 @@
+"""`bench run`: one generator on one task, from data to result lines."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import click
+
+from bench import results
+from bench.cache import Cache, home
+from bench.cli.options import data_options, merged, numbers, progress_bar, words
+from bench.plan import CONTROLS, ENCODERS, METRICS, Plan
+from bench.results import Result
+
+SOME_FAILED = 4
+
+
+@click.command("run")
+@click.option("--generator", "-g", required=True, help="A name, folder:DIR, or path.py:Class.")
+@click.option("--task", "-t", required=True, help="A name, e.g. cam16-seg.")
+@click.option("--encoders", "-e", default=",".join(ENCODERS), show_default=True, callback=words)
+@click.option("--metrics", "-m", default=",".join(METRICS), show_default=True, callback=words)
+@click.option("--controls", default=",".join(CONTROLS), show_default=True, callback=words, help="none for none.")
+@click.option("--seeds", default="0,1", show_default=True, callback=numbers, help="Seeds of sampling and of the task.")
+@click.option("--fit-seed", default=0, show_default=True)
+@click.option("--fit", "refit", is_flag=True, help="Fit from nothing even where weights ship with the package.")
+@click.option("--diets/--no-diets", default=True, help="Train and score the downstream model.")
+@click.option("--workers", default=1, show_default=True, help="Processes that paint.")
+@click.option("--out", type=click.Path(path_type=Path, file_okay=False), default=Path("results"), show_default=True)
+@click.option("--strict", is_flag=True, help="Exit 4 also where a number was skipped.")
+@click.option("--json", "as_json", is_flag=True, help="Result lines on stdout instead of the table.")
+@data_options
+def command(
+    generator: str,
+    task: str,
+    encoders: tuple[str, ...],
+    metrics: tuple[str, ...],
+    controls: tuple[str, ...],
+    seeds: tuple[int, ...],
+    fit_seed: int,
+    refit: bool,
+    diets: bool,
+    workers: int,
+    out: Path,
+    strict: bool,
+    as_json: bool,
+    data: str,
+    class_map: str,
+    track: str,
+    options: Mapping[str, str],
+) -> None:
+    """Fit, paint, measure and score one generator.
+
+    \b
+    bench run --generator ldm-prompt --task cam16-seg
+    bench run --generator folder:painted --task cam16-seg --data DIR
+    bench run --generator mine.py:Mine --task cam16-seg -o steps=50 --seeds 0,1,2
+    """
+    from bench import run
+
+    plan = Plan(
+        generator=generator,
+        task=task,
+        data=data,
+        encoders=encoders,
+        metrics=metrics,
+        controls=controls,
+        track=track,
+        seeds=seeds,
+        fit_seed=fit_seed,
+        refit=refit,
+        diets=diets,
+        workers=workers,
+        options=merged(options, class_map),
+    )
+    outcome = run.run(plan, Cache(home()), progress_bar(), lambda text: click.echo(text, err=True), out)
+    if as_json:
+        for result in outcome.results:
+            click.echo(results.line(result))
+    else:
+        click.echo(outcome.table)
+        click.echo(str(outcome.folder))
+    _exit(outcome.results, strict)
+
+
+def _exit(lines: tuple[Result, ...], strict: bool) -> None:
+    bad = {"error", "skipped", "not-comparable"} if strict else {"error"}
+    if any(result.status in bad for result in lines):
+        raise SystemExit(SOME_FAILED)

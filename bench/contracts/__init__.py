@@ -1,0 +1,12 @@
+"""The checks behind `bench check`: what every plug-in of a kind must do, one named function each, on a small mock.
+
+A check returns when all is well, raises `Broken` with what is wrong, or `Skip` with why it does not apply.
+"""
+
+from bench.contracts.encoders import check_encoder
+from bench.contracts.generators import check_generator
+from bench.contracts.metrics import check_metric
+from bench.contracts.mock import mock
+from bench.contracts.subject import Outcome
+
+__all__ = ["Outcome", "check_encoder", "check_generator", "check_metric", "mock"]

@@ -1,0 +1,172 @@
+"""What every generator must do. Beyond the protocols it may have:
+
+shown: str            the real patches that `fit` is handed: "train" (default), "holdout", or "target" (controls only)
+deterministic: bool   a condition has one image, seeds are ignored
+digest: str           digest of outside content, part of every key
+trial() -> Self       classmethod: an instance whose options are so small that fitting and painting take seconds
+audit(ids) -> None    raises where the images at hand are not exactly those of a run's ids
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.contracts.mock import mock
+from bench.contracts.subject import COMMON, Broken, Check, Outcome, Skip, Subject, batches, builds, judge
+from bench.errors import BenchError
+from bench.types import Conditions, Generator, Images, Trainable, image_seeds, silent
+
+
+def check_generator(make: Callable[..., Generator], name: str = "", size: int = 64) -> list[Outcome]:
+    """Outcomes on 12 mock patches of `size` px. `make(**options)` builds one, `name` is what it was asked by."""
+    with tempfile.TemporaryDirectory(prefix="bench-check-") as work:
+        return judge(_Easel(make, name, size, Path(work)), CHECKS, essential=(builds, paints))
+
+
+@dataclass
+class _Easel(Subject):
+    """A generator under test, what it was fitted with and what it painted."""
+
+    work: Path
+
+    def fresh(self) -> Generator:
+        """A new generator, with the options of `trial` where it has that."""
+        trial = getattr(type(self.plugin), "trial", None)
+        return cast(Generator, trial() if trial else self.make())
+
+    @cached_property
+    def generator(self) -> Generator:
+        """Fitted, if it is one to be fitted."""
+        generator = self.fresh()
+        if isinstance(generator, Trainable):
+            generator.fit(self.real, 0, silent, _new(self.work / "fit"))
+        return generator
+
+    @cached_property
+    def images(self) -> Images:
+        return self.paint()
+
+    def paint(self, rows: list[int] | None = None, run_seed: int = 0, by: Generator | None = None) -> Images:
+        conditions = self.real.conditions if rows is None else self.real.conditions[rows]
+        return (by or self.generator).generate(conditions, image_seeds(run_seed, conditions.ids))
+
+
+def paints(easel: _Easel) -> None:
+    """One uint8 (size, size, 3) image for each condition, in 0..255."""
+    images: Any = easel.images
+    wanted = (len(easel.real), easel.size, easel.size, 3)
+    found = f"{images.dtype} {images.shape}" if isinstance(images, np.ndarray) else type(images).__name__
+    if found != f"uint8 {wanted}":
+        raise Broken(f"generate gives {found}, not uint8 {wanted}")
+    if images.max() == 1:
+        raise Broken("no pixel is above 1: floats in [0, 1] were cast to uint8")
+
+
+def finite(easel: _Easel) -> None:
+    """No NaN was cast to uint8: numpy warns of it, and torch makes it black."""
+    with np.errstate(invalid="raise"):
+        images = easel.paint()
+    if black := int((images == 0).all(axis=(1, 2, 3)).sum()):
+        raise Broken(f"{black} of {len(images)} images are all black, as NaN becomes in uint8")
+
+
+def batch_independent(easel: _Easel) -> None:
+    """Image i depends on condition i and seed i alone: one by one, in sevens and in reverse give the same bytes."""
+    for way, chosen in batches(len(easel.real)).items():
+        for rows in chosen:
+            differing = (easel.paint(rows) != easel.images[rows]).any(axis=(1, 2, 3))
+            if differing.any():
+                name = easel.real.conditions.ids[rows][differing][0]
+                raise Broken(f"painted {way}, the image of {name} is another than when all are painted at once")
+
+
+def same_seed_same_bytes(easel: _Easel) -> None:
+    """Asked again it paints the same; a generator that is not fitted, from a new object too."""
+    again = easel.generator if isinstance(easel.generator, Trainable) else easel.fresh()
+    if not (np.array_equal(easel.paint(), easel.images) and np.array_equal(easel.paint(by=again), easel.images)):
+        raise Broken("the same conditions and seeds give other images the second time")
+
+
+def other_seed_other_bytes(easel: _Easel) -> None:
+    """Another run seed changes some image, unless the generator declares that it has one image a condition."""
+    differs = not np.array_equal(easel.paint(run_seed=1), easel.images)
+    deterministic = bool(getattr(easel.generator, "deterministic", False))
+    if deterministic and differs:
+        raise Broken("it declares itself deterministic, and other seeds give other images")
+    if deterministic:
+        raise Skip("deterministic: a condition has one image")
+    if not differs:
+        raise Broken("other seeds give the same images: use them, or declare deterministic = True")
+
+
+def save_load_round_trip(easel: _Easel) -> None:
+    """Saved, and loaded into a new object, it paints the same."""
+    loaded = easel.fresh()
+    if not isinstance(easel.generator, Trainable) or not isinstance(loaded, Trainable):
+        raise Skip("nothing is fitted")
+    folder = _new(easel.work / "saved")
+    easel.generator.save(folder)
+    loaded.load(folder)
+    if not np.array_equal(easel.paint(by=loaded), easel.images):
+        raise Broken("saved and loaded again, it paints other images")
+
+
+def missing_column_refused(easel: _Easel) -> None:
+    """Conditions without a column that the card needs are refused, with an error that names the column."""
+    needs = easel.generator.card.needs
+    if not needs:
+        raise Skip("the card needs no column")
+    for column in needs:
+        conditions = replace(easel.real.conditions, **{column: None})  # type: ignore[arg-type]
+        try:
+            easel.generator.generate(conditions, image_seeds(0, conditions.ids))
+        except BenchError as refusal:
+            if column not in str(refusal):
+                raise Broken(f"without {column} it says {str(refusal)!r}, which does not name it") from refusal
+        else:
+            raise Broken(f"it paints without {column}, which its card needs")
+
+
+def inputs_untouched(easel: _Easel) -> None:
+    """Read-only arrays are enough for it, and neither fitting nor painting changes what it is given."""
+    given, pristine = mock(easel.size).conditions, mock(easel.size)
+    for array in _arrays(given):
+        array.flags.writeable = False  # memory-mapped arrays are
+    easel.generator.generate(given, image_seeds(0, given.ids))
+    for conditions in (given, easel.real.conditions):
+        pairs = zip(_arrays(conditions), _arrays(pristine.conditions), strict=True)
+        if not all(np.array_equal(now, before) for now, before in pairs):
+            raise Broken("it changes the conditions that it is given")
+    if not np.array_equal(easel.real.images, pristine.images):
+        raise Broken("fitting changes the training patches")
+
+
+CHECKS: tuple[Check[_Easel], ...] = (
+    *COMMON,
+    paints,
+    finite,
+    batch_independent,
+    same_seed_same_bytes,
+    other_seed_other_bytes,
+    save_load_round_trip,
+    missing_column_refused,
+    inputs_untouched,
+)
+
+
+def _arrays(conditions: Conditions) -> list[NDArray[Any]]:
+    values = [*vars(conditions).values(), *(vars(conditions.prompts).values() if conditions.prompts else ())]
+    return [value for value in values if isinstance(value, np.ndarray)]
+
+
+def _new(folder: Path) -> Path:
+    folder.mkdir()
+    return folder

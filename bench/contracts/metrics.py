@@ -1,0 +1,92 @@
+"""What every metric must do: of features on two Gaussian clouds, of conditions on the mock."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, cast, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.contracts.subject import COMMON, Broken, Check, Outcome, Skip, Subject, batches, builds, judge
+from bench.types import ConditionMetric, Direction, FeatureMetric, Features
+
+TOLERANCE = 1e-6
+"""Largest change of a value from one order of rows to another, relative to the value, or absolute below 1."""
+
+
+def check_metric(make: Callable[..., FeatureMetric | ConditionMetric], name: str = "", size: int = 64) -> list[Outcome]:
+    """Outcomes for a metric of either sort. `make(**options)` builds one, `name` is what it was asked by."""
+    return judge(_Gauge(make, name, size), CHECKS, essential=(builds, measures))
+
+
+@dataclass
+class _Gauge(Subject):
+    """A metric under test and what it measures."""
+
+    @cached_property
+    def clouds(self) -> tuple[Features, Features]:
+        """float32 (n, 8) twice, one standard deviation apart in every feature."""
+        n, rng = max(128, 2 * self.plugin.minimum_n(8)), np.random.default_rng(0)
+        near, far = (rng.normal(middle, 1, (n, 8)).astype(np.float32) for middle in (0, 1))
+        return near, far
+
+    def compare(self, real: Features, fake: Features, seed: int = 0) -> float:
+        return cast(FeatureMetric, self.plugin).compare(real, fake, np.random.default_rng(seed))
+
+    def agree(self, rows: list[int]) -> NDArray[np.float64]:
+        return cast(ConditionMetric, self.plugin).agree(self.real[rows])
+
+
+def measures(gauge: _Gauge) -> None:
+    """A finite float; of a condition metric float64 (n,) with no infinity and something measured."""
+    if isinstance(gauge.plugin, FeatureMetric):
+        value: Any = gauge.compare(*gauge.clouds)
+        if not isinstance(value, float) or not np.isfinite(value):
+            raise Broken(f"compare gives {value!r}, not a finite float")
+        return
+    if not isinstance(gauge.plugin, ConditionMetric):
+        raise Broken("it has neither minimum_n and compare nor agree")
+    values: Any = gauge.agree(list(range(len(gauge.real))))
+    found = f"{values.dtype} {values.shape}" if isinstance(values, np.ndarray) else type(values).__name__
+    if found != f"float64 ({len(gauge.real)},)":
+        raise Broken(f"agree gives {found}, not float64 ({len(gauge.real)},)")
+    if np.isinf(values).any() or np.isnan(values).all():
+        raise Broken("agree gives infinities, or NaN for every patch")
+
+
+def direction_valid(gauge: _Gauge) -> None:
+    """It says which way is better."""
+    if gauge.plugin.direction not in get_args(Direction):
+        raise Broken(f"direction is {gauge.plugin.direction!r}, not one of {', '.join(get_args(Direction))}")
+
+
+def identity(gauge: _Gauge) -> None:
+    """Real against itself is no worse than against a cloud one standard deviation away."""
+    if not isinstance(gauge.plugin, FeatureMetric):
+        raise Skip("a condition metric compares nothing with itself")
+    near, far = gauge.clouds
+    itself, shifted = gauge.compare(near, near), gauge.compare(near, far)
+    if itself > shifted if gauge.plugin.direction == "lower" else itself < shifted:
+        raise Broken(f"real against itself gives {itself:.4g}, against a shifted cloud the better {shifted:.4g}")
+
+
+def order_independent(gauge: _Gauge) -> None:
+    """The order of rows does not change what is measured."""
+    if isinstance(gauge.plugin, FeatureMetric):
+        near, far = gauge.clouds
+        value = gauge.compare(near, far)
+        if value != gauge.compare(near, far, seed=1):
+            raise Skip("it draws at random")
+        change = abs(gauge.compare(near[::-1], np.roll(far, 5, axis=0)) - value)
+    else:
+        everything = gauge.agree(list(range(len(gauge.real))))
+        changes = [gauge.agree(rows) - everything[rows] for ways in batches(len(gauge.real)).values() for rows in ways]
+        change, value = float(np.nanmax(np.abs(np.concatenate(changes)))), 1.0
+    if change > TOLERANCE * max(1.0, abs(value)):
+        raise Broken(f"another order of rows changes the value by {change:.2g}")
+
+
+CHECKS: tuple[Check[_Gauge], ...] = (*COMMON, measures, direction_valid, identity, order_independent)

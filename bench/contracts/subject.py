@@ -1,0 +1,148 @@
+"""A plug-in under test, the checks that every kind shares, and the judge that runs checks and keeps their outcomes."""
+
+from __future__ import annotations
+
+import json
+import traceback
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from bench import registry
+from bench.contracts.mock import mock
+from bench.errors import BenchError, UsageError
+from bench.types import Card, Conditions, ImageSet
+
+Status = Literal["passed", "failed", "skipped"]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One check of one plug-in."""
+
+    name: str
+    status: Status
+    reason: str = ""
+
+
+class Broken(Exception):
+    """The plug-in does not do what its kind must do."""
+
+
+class Skip(Exception):
+    """The check does not apply to this plug-in."""
+
+
+@dataclass
+class Subject:
+    """A plug-in under test. What is costly is made once, and belongs to the check that makes it first."""
+
+    make: Callable[..., Any]
+    name: str
+    size: int
+
+    @cached_property
+    def plugin(self) -> Any:
+        return self.make()
+
+    @cached_property
+    def real(self) -> ImageSet:
+        return mock(self.size)
+
+
+_Kind = TypeVar("_Kind", bound=Subject)
+Check = Callable[[_Kind], None]
+
+
+def judge(subject: _Kind, checks: Sequence[Check[_Kind]], essential: Sequence[Check[_Kind]]) -> list[Outcome]:
+    """Outcomes of all checks, in order. Once an essential one fails the rest is skipped: it would fail as well."""
+    outcomes: list[Outcome] = []
+    broken = ""
+    for check in checks:
+        outcome = Outcome(check.__name__, "skipped", broken) if broken else _outcome(check, subject)
+        if check in essential and outcome.status == "failed":
+            broken = f"{check.__name__} failed"
+        outcomes.append(outcome)
+    return outcomes
+
+
+def _outcome(check: Check[_Kind], subject: _Kind) -> Outcome:
+    try:
+        check(subject)
+    except Skip as reason:
+        return Outcome(check.__name__, "skipped", str(reason))
+    except (Broken, BenchError) as reason:
+        return Outcome(check.__name__, "failed", str(reason))
+    except Exception as error:  # a plug-in may raise anything; where it did is what its author needs
+        last = traceback.extract_tb(error.__traceback__)[-1]
+        place = f"{Path(last.filename).name}, line {last.lineno}"
+        return Outcome(check.__name__, "failed", f"{type(error).__name__}: {error} ({place})")
+    return Outcome(check.__name__, "passed")
+
+
+def builds(subject: Subject) -> None:
+    """It can be built with its defaults."""
+    _ = subject.plugin
+
+
+def card_complete(subject: Subject) -> None:
+    """Its class carries a card with a name (the registered one), version, summary, licence and true columns."""
+    card = getattr(type(subject.plugin), "card", None)
+    if not isinstance(card, Card):
+        raise Broken("the class has no attribute card = Card(...)")
+    if empty := [field for field in ("name", "version", "summary", "licence") if not getattr(card, field)]:
+        raise Broken(f"the card says nothing about {', '.join(empty)}")
+    columns = {field.name for field in fields(Conditions)}
+    if unknown := [column for column in card.needs if column not in columns]:
+        raise Broken(f"the card needs {', '.join(unknown)}, which is no column of Conditions")
+    if subject.name and not _from_file(subject.name) and subject.name.partition(":")[0] != card.name:
+        raise Broken(f"it is registered as {subject.name!r} and its card says {card.name!r}")
+
+
+def options_kept(subject: Subject) -> None:
+    """Options are named, annotated, kept as attributes and fit for a key; defaults can be given explicitly."""
+    known = registry.parameters(type(subject.plugin))
+    for option, parameter in known.items():
+        if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
+            raise Broken(f"its constructor takes {parameter}: name every option")
+        if parameter.annotation is parameter.empty:
+            raise Broken(f"option {option} has no annotation")
+        if not hasattr(subject.plugin, option):
+            raise Broken(f"option {option} is not kept as an attribute")
+    carried = list(known)[:1] if ":" in subject.name and not _from_file(subject.name) else []
+    defaults = {o: p.default for o, p in known.items() if p.default is not p.empty and o not in carried}
+    again = subject.make(**defaults)
+    if changed := [option for option, value in defaults.items() if getattr(again, option) != value]:
+        raise Broken(f"{', '.join(changed)} is not kept as it was given")
+    try:
+        json.dumps(registry.describe(again))
+    except TypeError as error:
+        raise Broken(f"its options cannot be part of a key: {error}") from error
+
+
+def unknown_option_refused(subject: Subject) -> None:
+    """An option that it does not have is refused."""
+    try:
+        subject.make(no_such_option=1)
+    except (UsageError, TypeError):  # the registry's refusal, and a bare constructor's own
+        return
+    raise Broken("an unknown option is accepted in silence")
+
+
+def batches(n: int) -> dict[str, list[list[int]]]:
+    """Ways to cut n rows into batches: name -> lists of rows."""
+    rows = list(range(n))
+    return {
+        "one by one": [[row] for row in rows],
+        "in sevens": [rows[start : start + 7] for start in range(0, n, 7)],
+        "in reverse": [rows[::-1]],
+    }
+
+
+def _from_file(name: str) -> bool:
+    return name.partition(":")[0].endswith(".py")
+
+
+COMMON: tuple[Check[Any], ...] = (builds, card_complete, options_kept, unknown_option_refused)

@@ -1,0 +1,158 @@
+"""What the user asked for, and the objects that stand behind the words."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any, get_type_hints
+
+from bench import registry
+from bench.errors import MissingError, UsageError, did_you_mean
+from bench.prompts import PromptRule
+from bench.types import Dataset, Encoder, FeatureMetric, Generator, Task
+
+ENCODERS = ("texture", "random-conv", "phantom-cnn")
+METRICS = ("fd", "precision", "recall")
+CONTROLS = ("real", "noise")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One run, in words."""
+
+    generator: str
+    task: str
+    data: str = ""
+    """`embedded`, `real` (the folder in BENCH_DATA) or a folder. Empty: BENCH_DATA if it is set, embedded otherwise."""
+    encoders: tuple[str, ...] = ENCODERS
+    metrics: tuple[str, ...] = METRICS
+    controls: tuple[str, ...] = CONTROLS
+    """Generators measured beside the one that was asked for, so that every table has its floor and its ceiling."""
+    track: str = "slide"
+    seeds: tuple[int, ...] = (0, 1)
+    fit_seed: int = 0
+    refit: bool = False
+    """Fit even where weights ship with the package."""
+    diets: bool = True
+    """Train and score the downstream model."""
+    workers: int = 1
+    options: Mapping[str, str] = field(default_factory=dict)
+    """`name` or `owner.name` -> value, as `-o` gave them."""
+
+
+@dataclass(frozen=True)
+class Cast:
+    """The same run, in objects."""
+
+    plan: Plan
+    generators: tuple[Generator, ...]
+    """The one that was asked for, then the controls."""
+    names: tuple[str, ...]
+    """What each generator is called on the command line, for workers that build their own."""
+    dataset: Dataset
+    task: Task
+    encoders: tuple[Encoder, ...]
+    metrics: tuple[FeatureMetric, ...]
+    rule: PromptRule
+    embedded: bool
+
+
+def cast(plan: Plan) -> Cast:
+    """Turns names into objects and hands every `-o` option to the one that declares it."""
+    task_class = registry.find("tasks", plan.task)[0]
+    dataset_name, embedded = _dataset(plan, task_class)
+    encoder_class = {name: registry.find("encoders", name)[0] for name in plan.encoders}
+    metric_class = {name: registry.find("metrics", name)[0] for name in plan.metrics}
+    owners: dict[str, dict[str, set[str]]] = {
+        "generator": {plan.generator: _declared("generators", plan.generator)},
+        "prompts": {"": {f.name for f in fields(PromptRule)} - {"track"}},
+        "dataset": {dataset_name: _declared("datasets", dataset_name)},
+        "task": {plan.task: _declared("tasks", plan.task)},
+        "encoder": {name: _declared("encoders", name) for name in encoder_class},
+        "metric": {name: _declared("metrics", name) for name in metric_class},
+    }
+    given = route(plan.options, owners)
+
+    def load(kind: str, owner: str, name: str) -> Any:
+        return registry.load(kind, name, **given.get((owner, name), {}))
+
+    controls = tuple(name for name in plan.controls if name != plan.generator)
+    return Cast(
+        plan=plan,
+        generators=(load("generators", "generator", plan.generator), *(registry.load("generators", c) for c in controls)),
+        names=(plan.generator, *controls),
+        dataset=load("datasets", "dataset", dataset_name),
+        task=load("tasks", "task", plan.task),
+        encoders=tuple(load("encoders", "encoder", name) for name in plan.encoders),
+        metrics=tuple(load("metrics", "metric", name) for name in plan.metrics),
+        rule=_rule(plan.track, given.get(("prompts", ""), {})),
+        embedded=embedded,
+    )
+
+
+def route(
+    options: Mapping[str, str], owners: Mapping[str, Mapping[str, set[str]]]
+) -> dict[tuple[str, str], dict[str, str]]:
+    """(owner, plug-in) -> its options. A bare name goes to the only owner that declares it; `owner.name` names one.
+
+    All plug-ins of one owner (several encoders, say) that declare the option get it. Raises UsageError on a name that
+    nobody declares, and on a bare name that several owners do.
+    """
+    routed: dict[tuple[str, str], dict[str, str]] = {}
+    for word, value in options.items():
+        prefix, dot, name = word.rpartition(".")
+        if dot and prefix not in owners:
+            raise UsageError(f"option {word!r}: {prefix!r} owns no options.{did_you_mean(prefix, owners)}")
+        takers = {
+            owner: [plugin for plugin, declared in plugins.items() if name in declared]
+            for owner, plugins in owners.items()
+            if not dot or owner == prefix
+        }
+        takers = {owner: plugins for owner, plugins in takers.items() if plugins}
+        if not takers:
+            known = sorted({n for plugins in owners.values() for declared in plugins.values() for n in declared})
+            raise UsageError(f"nothing in this run has an option {word!r}.{did_you_mean(name, known)} See: bench info NAME.")
+        if len(takers) > 1:
+            choices = " or ".join(f"-o {owner}.{name}={value}" for owner in takers)
+            raise UsageError(f"option {name!r} is declared by {' and '.join(takers)}: write {choices}.")
+        for owner, plugins in takers.items():
+            for plugin in plugins:
+                routed.setdefault((owner, plugin), {})[name] = value
+    return routed
+
+
+def _declared(kind: str, name: str) -> set[str]:
+    cls, given = registry.find(kind, name)
+    return set(list(registry.parameters(cls))[len(given) :])
+
+
+def _dataset(plan: Plan, task: Any) -> tuple[str, bool]:
+    """Name of the dataset, and whether it is embedded. Embedded data never stands in for a folder that was named."""
+    folder = plan.data
+    configured = os.environ.get("BENCH_DATA", "")
+    if folder == "real" and not configured:
+        raise MissingError("--data real: no data folder is configured. Set BENCH_DATA to it, or give --data DIR.")
+    if folder in ("", "real"):
+        folder = configured or "embedded"
+    if folder == "embedded":
+        return task.embedded, True
+    if not Path(folder).is_dir():
+        raise MissingError(f"no data folder {folder!r}. Give an existing one, or --data embedded for the built-in phantom.")
+    return f"{task.readers[0]}:{folder}", False
+
+
+def _rule(track: str, given: Mapping[str, str]) -> PromptRule:
+    hints = get_type_hints(PromptRule)
+    values = {
+        name: registry.convert("prompts", _Parameter(name, hints[name]), value)  # type: ignore[arg-type]
+        for name, value in given.items()
+    }
+    return PromptRule(track=track, **values)  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True)
+class _Parameter:
+    name: str
+    annotation: Any

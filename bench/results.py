@@ -1,0 +1,105 @@
+"""Result lines: one number each, with its interval, its protocol and its provenance, as one JSON object a line."""
+
+from __future__ import annotations
+
+import json
+import platform
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass, field, fields
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from bench.cache import write_text
+from bench.errors import MissingError
+
+SCHEMA = 1
+STATUSES = ("ok", "error", "skipped", "not-comparable")
+
+
+@dataclass(frozen=True)
+class Result:
+    """A planned number: a value, or the reason why there is none."""
+
+    generator: str
+    dataset: str
+    track: str
+    """`self`, `slide` or `cohort`; `none` for a generator that is shown no crop."""
+    task: str
+    measure: str
+    direction: str
+    protocol: str
+    """Key of everything two numbers must share to be ranked: data, split, n, encoder, metric or task with their options."""
+    status: str = "ok"
+    reason: str = ""
+    """Why there is no number, or no interval."""
+    encoder: str = ""
+    diet: str = ""
+    seed: int = 0
+    value: float | None = None
+    low: float | None = None
+    """Bounds of the 95 % interval over slides; None where there is none, for `reason`."""
+    high: float | None = None
+    n: int = 0
+    """Painted patches, or test patches of a downstream score."""
+    n_real: int = 0
+    groups: int = 0
+    """Slides that the interval resamples."""
+    flags: tuple[str, ...] = ()
+    """`judge-conflict`: the generator was conditioned or shaped by this encoder. `embedded`: procedural data."""
+    described: dict[str, Any] = field(default_factory=dict)
+    """Name, version, options and digest of generator, encoder, metric and task."""
+    keys: dict[str, str] = field(default_factory=dict)
+    """Cache keys of the data, weights and samples behind the number."""
+    stamp: dict[str, str] = field(default_factory=dict)
+    schema: int = SCHEMA
+
+
+def stamp() -> dict[str, str]:
+    """When and with what a line was made."""
+    stamped = {"made": datetime.now(UTC).isoformat(timespec="seconds"), "python": platform.python_version()}
+    for package in ("histobench", "numpy", "torch", "diffusers", "timm", "segmentation-models-pytorch"):
+        try:
+            stamped[package] = version(package)
+        except PackageNotFoundError:
+            stamped[package] = "absent"
+    return {**stamped, "machine": f"{platform.system()} {platform.machine()}"}
+
+
+def line(result: Result) -> str:
+    """The result as one JSON object."""
+    return json.dumps(asdict(result), allow_nan=False)
+
+
+def write(results: Iterable[Result], path: Path) -> None:
+    """Writes a whole file of lines at once."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_text(path, "".join(line(result) + "\n" for result in results))
+
+
+def read(paths: Iterable[Path]) -> Iterator[Result]:
+    """Every line of the files; raises MissingError with file and line number on one that is not a result."""
+    for path in paths:
+        for number, text in enumerate(path.read_text().splitlines(), start=1):
+            if text.strip():
+                yield _parsed(text, f"{path}:{number}")
+
+
+def _parsed(text: str, where: str) -> Result:
+    try:
+        held = json.loads(text)
+    except ValueError as error:
+        raise MissingError(f"{where} is not JSON: {error}.") from error
+    if not isinstance(held, dict) or held.get("schema") != SCHEMA:
+        found = held.get("schema") if isinstance(held, dict) else type(held).__name__
+        raise MissingError(f"{where} is not a result line of schema {SCHEMA}: found {found!r}.")
+    known = {f.name for f in fields(Result)}
+    required = {"generator", "dataset", "track", "task", "measure", "direction", "protocol"}
+    if wrong := sorted((set(held) - known) | (required - set(held))):
+        raise MissingError(f"{where}: unknown or missing fields {', '.join(wrong)}.")
+    if held.get("status", "ok") not in STATUSES:
+        raise MissingError(f"{where}: status {held['status']!r}; known are {', '.join(STATUSES)}.")
+    if (held.get("value") is None) == (held.get("status", "ok") == "ok"):
+        raise MissingError(f"{where}: a line has a value exactly when its status is ok.")
+    return Result(**{**held, "flags": tuple(held.get("flags", ()))})

@@ -1,0 +1,299 @@
+"""Controls: generators whose place in a table is known beforehand, so that they test the measures.
+
+real        held-out real patches: the floor, how near to the reference real tissue comes
+shuffle     real patches under each other's conditions: perfect images that obey nothing, for what looks at images alone
+copy-train  training patches: memorization, a good distance and nothing new
+crop-paste  each class's prompt crop, tiled: what a prompt gives away without a generator
+blur        the very target out of focus: the price of lost detail where all else is right
+paint       each class in its mean colour: obedience without tissue
+noise       uniform noise: neither
+
+`shown` names the real patches that the harness hands to `fit`: "train" where a class has no such attribute, "holdout"
+(neither fitted on nor a reference), or "target" (those of the very conditions to be painted, training and test alike,
+which nothing but a control may see). `deterministic` says that a condition has one image, whatever the seed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.errors import MissingError, UsageError
+from bench.refusals import listed, needed
+from bench.types import GREY, Card, Conditions, Images, ImageSet, Progress, Strings
+
+Seeds = NDArray[np.uint64]
+Rows = NDArray[np.int64]
+_Value = TypeVar("_Value")
+
+
+class Noise:
+    """Uniform noise in every channel of every pixel."""
+
+    card = Card("noise", "1", "Uniform pixel noise: no tissue and no condition.", notes="Ignores its condition.")
+
+    def generate(self, conditions: Conditions, seeds: Seeds) -> Images:
+        """uint8 (n, size, size, 3)."""
+        shape = (conditions.size, conditions.size, 3)
+        return _each(conditions, lambda i: np.random.default_rng(int(seeds[i])).integers(0, 256, shape, np.uint8))
+
+
+class Paint:
+    """Flat colours: each class in the mean colour of its pixels in the training set."""
+
+    card = Card(
+        "paint",
+        "1",
+        "Each class in its mean training colour: obeys the map, shows no tissue.",
+        needs=("masks",),
+        notes="Ignores seeds. A class without a training pixel has no colour and is refused.",
+    )
+    deterministic = True
+
+    def __init__(self) -> None:
+        self._colours: NDArray[np.float64] | None = None  # (k, 3), NaN where the class was never seen
+
+    def fit(self, train: ImageSet, seed: int, progress: Progress, work: Path) -> None:
+        masks = needed("paint", "masks", train.conditions.masks)
+        classes = len(train.conditions.classes)
+        sums, counts = np.zeros((classes, 3)), np.zeros(classes)
+        for i in range(len(train)):
+            shown = masks[i].ravel()
+            counts += np.bincount(shown, minlength=classes)
+            for channel in range(3):
+                sums[:, channel] += np.bincount(shown, train.images[i, ..., channel].ravel(), classes)
+            progress(i + 1, len(train), "patches averaged")
+        self._colours = np.divide(sums, counts[:, None], out=np.full_like(sums, np.nan), where=counts[:, None] > 0)
+
+    def save(self, folder: Path) -> None:
+        np.save(folder / "colours.npy", _fitted("paint", self._colours))
+
+    def load(self, folder: Path) -> None:
+        self._colours = _read(folder / "colours.npy")
+
+    def generate(self, conditions: Conditions, seeds: Seeds) -> Images:
+        """uint8 (n, size, size, 3)."""
+        masks = needed("paint", "masks", conditions.masks)
+        colours = _fitted("paint", self._colours)
+        if len(colours) != len(conditions.classes):
+            raise UsageError(f"paint learned {len(colours)} classes and is asked for {len(conditions.classes)}.")
+        unseen = np.flatnonzero(np.isnan(colours[:, 0]))
+        if unknown := [conditions.classes[c] for c in unseen if (masks == c).any()]:
+            raise UsageError(f"paint has no colour for {', '.join(unknown)}: no training patch shows it.")
+        palette = np.rint(np.nan_to_num(colours)).astype(np.uint8)
+        return _each(conditions, lambda i: palette[masks[i]])
+
+
+class CropPaste:
+    """Tiles each class's prompt crop over that class's region, the first tile at the crop's own place."""
+
+    card = Card(
+        "crop-paste",
+        "1",
+        "Tiles each class's prompt crop over its region: what a prompt gives away without a generator.",
+        needs=("masks", "prompts"),
+        notes="Ignores seeds. A class without a crop stays grey. On the track `self` part of the target shows.",
+    )
+    deterministic = True
+
+    def generate(self, conditions: Conditions, seeds: Seeds) -> Images:
+        """uint8 (n, size, size, 3)."""
+        masks = needed("crop-paste", "masks", conditions.masks)
+        prompts = needed("crop-paste", "prompts", conditions.prompts)
+
+        def tiled(i: int) -> NDArray[np.uint8]:
+            image = np.full((conditions.size, conditions.size, 3), GREY, dtype=np.uint8)
+            for c, (y0, x0, y1, x1) in enumerate(prompts.boxes[i].tolist()):
+                if prompts.sources[i, c]:
+                    y, x = np.nonzero(masks[i] == c)
+                    image[y, x] = prompts.canvases[i, c, y0 + (y - y0) % (y1 - y0), x0 + (x - x0) % (x1 - x0)]
+            return image
+
+        return _each(conditions, tiled)
+
+
+@dataclass(frozen=True)
+class _Album:
+    """Real patches, row by row, with the ids and slides by which they are found, and the seed of the fit."""
+
+    images: Images
+    ids: Strings
+    groups: Strings
+    seed: int
+
+
+class _Keeper:
+    """What the controls that show real patches have in common: `fit` keeps the patches that it is handed."""
+
+    card: Card
+    _album: _Album | None = None
+
+    def fit(self, train: ImageSet, seed: int, progress: Progress, work: Path) -> None:
+        if not len(train):
+            raise UsageError(f"{self.card.name} was handed no real patches to show.")
+        self._album = _Album(train.images, train.conditions.ids, train.conditions.groups, seed)
+        progress(len(train), len(train), "patches kept")
+
+    def save(self, folder: Path) -> None:
+        album = _fitted(self.card.name, self._album)
+        np.save(folder / "images.npy", album.images)
+        np.save(folder / "names.npy", np.stack([album.ids, album.groups]))
+        np.save(folder / "seed.npy", np.array(album.seed))
+
+    def load(self, folder: Path) -> None:
+        ids, groups = _read(folder / "names.npy")
+        self._album = _Album(_read(folder / "images.npy"), ids, groups, int(_read(folder / "seed.npy")))
+
+    def _shown(self, conditions: Conditions) -> _Album:
+        """The patches, if they fit the size that the conditions ask for."""
+        album = _fitted(self.card.name, self._album)
+        wanted = (conditions.size, conditions.size)
+        if album.images.shape[1:3] != wanted:
+            raise UsageError(f"{self.card.name} was shown patches of {album.images.shape[1:3]} px, asked for {wanted}.")
+        return album
+
+    def _rows(self, album: _Album, conditions: Conditions) -> list[int]:
+        """Row of each condition's own real patch."""
+        row = {name: i for i, name in enumerate(album.ids.tolist())}
+        if unknown := [name for name in conditions.ids.tolist() if name not in row]:
+            raise MissingError(
+                f"{self.card.name} shows the real patches of the conditions that it is given, and was handed none for "
+                f"{listed(unknown)}. It has {len(row)} others: fit it on the dataset to be painted."
+            )
+        return [row[name] for name in conditions.ids.tolist()]
+
+
+class CopyTrain(_Keeper):
+    """A training patch, chosen by the seed."""
+
+    card = Card(
+        "copy-train",
+        "1",
+        "Training patches as they are: a memorizer.",
+        notes="Ignores its condition. Drawn with replacement.",
+    )
+
+    def generate(self, conditions: Conditions, seeds: Seeds) -> Images:
+        """uint8 (n, size, size, 3)."""
+        album = self._shown(conditions)
+        return _each(conditions, lambda i: album.images[_pick(seeds[i], np.arange(len(album.ids)))])
+
+
+class Real(_Keeper):
+    """A held-out real patch of the condition's slide, chosen by the seed."""
+
+    card = Card(
+        "real",
+        "1",
+        "Held-out real patches: the floor of every distance.",
+        notes="Of the condition's slide where the holdout has that slide, of any slide where not. Drawn with "
+        "replacement. Ignores the map: a floor for what looks at images alone, not for what asks for obedience.",
+    )
+    shown = "holdout"
+
+    def generate(self, conditions: Conditions, seeds: Seeds) -> Images:
+        """uint8 (n, size, size, 3)."""
+        album = self._shown(conditions)
+        of_slide = {group: np.flatnonzero(album.groups == group) for group in set(conditions.groups.tolist())}
+        anywhere = np.arange(len(album.ids))
+
+        def drawn(i: int) -> NDArray[np.uint8]:
+            rows = of_slide[str(conditions.groups[i])]
+            return album.images[_pick(seeds[i], rows if len(rows) else anywhere)]
+
+        return _each(conditions, drawn)
+
+
+class Shuffle(_Keeper):
+    """The real patch of another condition of the same slide: everything is right but the map."""
+
+    card = Card(
+        "shuffle",
+        "1",
+        "Real patches under each other's conditions, slide by slide: perfect images that obey nothing.",
+        notes="Each slide's patches change places by the seed of the fit: as a set they are the real ones. Ignores the "
+        "seeds of images. The only patch of a slide gives way to one of any other slide.",
+    )
+    shown = "target"
+    deterministic = True
+
+    def fit(self, train: ImageSet, seed: int, progress: Progress, work: Path) -> None:
+        if len(train) < 2:
+            raise UsageError(f"shuffle needs two real patches to exchange and was handed {len(train)}.")
+        super().fit(train, seed, progress, work)
+
+    def generate(self, conditions: Conditions, seeds: Seeds) -> Images:
+        """uint8 (n, size, size, 3)."""
+        album = self._shown(conditions)
+        rows, partners = self._rows(album, conditions), _deranged(album)
+        return _each(conditions, lambda i: album.images[partners[rows[i]]])
+
+
+class Blur(_Keeper):
+    """The real patch of the very condition, out of focus."""
+
+    card = Card(
+        "blur",
+        "1",
+        "The target itself behind a Gaussian blur: everything is right but the detail.",
+        notes="It sees the target. Ignores seeds.",
+    )
+    shown = "target"
+    deterministic = True
+
+    def __init__(self, sigma: float = 2.0) -> None:
+        if not 0 < sigma < np.inf:
+            raise UsageError(f"blur: sigma is a positive number of pixels, not {sigma}.")
+        self.sigma = sigma
+
+    def generate(self, conditions: Conditions, seeds: Seeds) -> Images:
+        """uint8 (n, size, size, 3)."""
+        from scipy.ndimage import gaussian_filter
+
+        album = self._shown(conditions)
+        rows = self._rows(album, conditions)
+        spread = (self.sigma, self.sigma, 0)
+        return _each(conditions, lambda i: np.rint(gaussian_filter(album.images[rows[i]].astype(np.float64), spread)))
+
+
+def _each(conditions: Conditions, paint: Callable[[int], NDArray[np.generic]]) -> Images:
+    """uint8 (n, size, size, 3): image i is paint(i)."""
+    images = np.empty((len(conditions), conditions.size, conditions.size, 3), dtype=np.uint8)
+    for i in range(len(conditions)):
+        images[i] = paint(i)
+    return images
+
+
+def _pick(seed: np.uint64, rows: Rows) -> int:
+    return int(rows[np.random.default_rng(int(seed)).integers(len(rows))])
+
+
+def _deranged(album: _Album) -> Rows:
+    """int64 (n,): for each row another one, by the album's seed: of its slide, of any where the slide has only one."""
+    rng = np.random.default_rng(album.seed)
+    partners = np.empty(len(album.ids), dtype=np.int64)
+    order = np.argsort(album.groups, kind="stable")
+    slide_starts = np.flatnonzero(album.groups[order][1:] != album.groups[order][:-1]) + 1
+    for slide in np.split(order, slide_starts):
+        rows = rng.permutation(slide)
+        partners[rows] = np.roll(rows, 1) if len(rows) > 1 else (rows + rng.integers(1, len(partners))) % len(partners)
+    return partners
+
+
+def _fitted(owner: str, value: _Value | None) -> _Value:
+    if value is None:
+        raise UsageError(f"{owner} has been shown no real patches: fit it, or load what was fitted.")
+    return value
+
+
+def _read(file: Path) -> NDArray[Any]:
+    """An array as it lies on disk, memory-mapped."""
+    try:
+        return np.load(file, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise MissingError(f"cannot read {file}: {error}. Fit the control again.") from error

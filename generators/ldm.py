@@ -1,0 +1,250 @@
+"""Latent diffusion on a class map and, in two of three variants, on what tissue should look like.
+
+    ldm-semantic   the class map alone
+    ldm-prompt     the map and one raw tissue crop per class (HeteroTissue-Diffuse, Alfasly et al. 2025)
+    ldm-embed      the map and an encoder's embedding of each crop, laid over the region of its class
+
+One network family, one recipe, one first stage: the variants differ in what `_Condition` gives the denoiser and in nothing
+else. This file holds options, files and keys; `networks/latent.py` the networks, `diffusion.py` the loops.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench import registry
+from bench.cache import Cache, digest_of, home, key_of
+from bench.errors import MissingError, UsageError
+from bench.types import Card, Conditions, Images, ImageSet, Progress
+from generators.presets import PRESETS, Preset
+
+if TYPE_CHECKING:
+    from generators.latent_diffusion import LatentDiffusion
+
+SHIPPED = Path(__file__).parent / "weights"
+PAPER_SOURCE = (
+    "Alfasly et al., HeteroTissue-Diffuse, NeurIPS 2025, arXiv 2509.17847; shapes of its public development code"
+)
+
+
+class _Ldm:
+    """What the three variants share. `steps` and `stage_steps` of 0 mean the preset's own."""
+
+    card: Card
+    fit_ignores = ("sampler", "sample_steps", "eta")
+    """Options that change samples but not weights."""
+
+    def __init__(
+        self,
+        preset: Literal["tiny", "paper"] = "tiny",
+        steps: int = 0,
+        stage_steps: int = 0,
+        batch: int = 0,
+        precision: Literal["fp32", "bf16"] = "fp32",
+        sampler: Literal["preset", "ddim", "dpm"] = "preset",
+        sample_steps: int = 0,
+        eta: float | None = None,
+    ) -> None:
+        if min(steps, stage_steps, batch, sample_steps) < 0:
+            raise UsageError(
+                "steps, stage_steps, batch and sample_steps are counts, not negative; 0 is the preset's own."
+            )
+        if eta is not None and not 0 <= eta <= 1:
+            raise UsageError(f"eta is a share in [0, 1], not {eta}.")
+        self.preset = preset
+        self.steps = steps
+        self.stage_steps = stage_steps
+        self.batch = batch
+        self.precision = precision
+        self.sampler = sampler
+        self.sample_steps = sample_steps
+        self.eta = eta
+        self._model: LatentDiffusion | None = None
+
+    @classmethod
+    def trial(cls) -> Self:
+        """An instance that fits in seconds, for `bench check`."""
+        return cls(steps=4, stage_steps=4, sample_steps=3)
+
+    @property
+    def settings(self) -> Preset:
+        """The preset with this instance's own numbers put in."""
+        base = PRESETS[self.preset]
+        return replace(
+            base,
+            steps=self.steps or base.steps,
+            stage_steps=self.stage_steps or base.stage_steps,
+            batch=self.batch or base.batch,
+            sampler=base.sampler if self.sampler == "preset" else self.sampler,
+            sample_steps=self.sample_steps or base.sample_steps,
+            eta=base.eta if self.eta is None else self.eta,
+        )
+
+    def vectoriser(self) -> str:
+        """Name of the encoder that turns crops into vectors; empty where the variant has none."""
+        return ""
+
+    def fit(self, train: ImageSet, seed: int, progress: Progress, work: Path) -> None:
+        """Trains the first stage, shared by the variants through the cache, then the denoiser."""
+        from generators.latent_diffusion import LatentDiffusion
+
+        self._accept(train.conditions)
+        model = LatentDiffusion(self.settings, self._kind(), len(train.conditions.classes), self.vectoriser())
+        stage = self._first_stage(train, seed, progress)
+        model.load_first_stage(stage / "first_stage.safetensors")
+        model.fit(train, self.precision, seed, progress, work)
+        self._model = model
+
+    def _first_stage(self, train: ImageSet, seed: int, progress: Progress) -> Path:
+        from generators.latent_diffusion import fit_first_stage
+
+        images = hashlib.sha256(np.ascontiguousarray(train.images)).hexdigest()[:16]
+        spec = {"preset": self.preset, "steps": self.settings.stage_steps, "precision": self.precision}
+        return Cache(home()).entry(
+            "first-stage",
+            {**spec, "version": self.card.version, "images": images, "seed": seed},
+            lambda work: fit_first_stage(self.settings, train.images, self.precision, seed, progress, work),
+        )
+
+    def generate(self, conditions: Conditions, seeds: NDArray[np.uint64]) -> Images:
+        """uint8 (n, size, size, 3), painted in batches of fixed size."""
+        self._accept(conditions)
+        if self._model is None:
+            raise UsageError(f"{self.card.name} has no weights yet: call fit or load first, or use `bench run`.")
+        if len(conditions.classes) != self._model.classes:
+            raise UsageError(
+                f"{self.card.name} was fitted with {self._model.classes} classes; these conditions have "
+                f"{len(conditions.classes)}: {', '.join(conditions.classes)}. Fit it on this data set: bench run --fit."
+            )
+        return self._model.generate(conditions, seeds, self.settings)
+
+    def save(self, folder: Path) -> None:
+        """Writes `first_stage.safetensors`, `<name>.safetensors` and `<name>.json`. Several variants that share a first stage
+        may be saved into one folder."""
+        if self._model is None:
+            raise UsageError(f"{self.card.name} has nothing to save: fit it first.")
+        self._model.save(folder, self.card.name)
+
+    def load(self, folder: Path) -> None:
+        """Reads what `save` wrote; raises MissingError where a file is absent or does not fit the preset."""
+        from generators.latent_diffusion import LatentDiffusion
+
+        described = folder / f"{self.card.name}.json"
+        if not described.is_file():
+            raise MissingError(
+                f"no weights of {self.card.name} in {folder}: expected {described.name}. Fit with bench fit."
+            )
+        held: dict[str, Any] = json.loads(described.read_text())
+        model = LatentDiffusion(self.settings, self._kind(), held["classes"], self.vectoriser())
+        model.load(folder, self.card.name)
+        self._model = model
+
+    def shipped(self, train_key: str) -> Path | None:
+        """The folder of weights inside the package that were fitted on this training set with these options, if any."""
+        for manifest in sorted(SHIPPED.glob(f"*/{self.card.name}.manifest.json")):
+            held = json.loads(manifest.read_text())
+            if held["train_key"] == train_key and held["recipe"] == self.recipe():
+                for name, digest in held["files"].items():
+                    if digest_of(manifest.parent / name) != digest:
+                        raise MissingError(
+                            f"{manifest.parent / name} is damaged: reinstall histobench, or run with --fit."
+                        )
+                return manifest.parent
+        return None
+
+    def recipe(self) -> dict[str, Any]:
+        """What decides the weights apart from data and seed."""
+        described = registry.describe(self)
+        options = {name: value for name, value in described["options"].items() if name not in self.fit_ignores}
+        return {**described, "options": options}
+
+    def _kind(self) -> Literal["semantic", "prompt", "embed"]:
+        raise UsageError("a variant says what it is conditioned on.")
+
+    def _accept(self, conditions: Conditions) -> None:
+        missing = sorted(set(self.card.needs) - conditions.columns())
+        if missing:
+            raise UsageError(
+                f"{self.card.name} needs the condition {', '.join(missing)}; these have {_listed(conditions)}."
+            )
+        multiple = PRESETS[self.preset].multiple
+        if conditions.size % multiple:
+            raise UsageError(
+                f"{self.card.name} with preset {self.preset} paints sides that are multiples of {multiple} px, "
+                f"not {conditions.size}. Choose the patch size with -o size=…"
+            )
+
+
+class LdmSemantic(_Ldm):
+    card = Card(
+        "ldm-semantic",
+        "1",
+        "Latent diffusion on the class map alone (the paper's NoPrompt arm).",
+        source=PAPER_SOURCE,
+        needs=("masks",),
+    )
+
+    def _kind(self) -> Literal["semantic", "prompt", "embed"]:
+        return "semantic"
+
+
+class LdmPrompt(_Ldm):
+    card = Card(
+        "ldm-prompt",
+        "1",
+        "Latent diffusion on the class map and one raw tissue crop per class (the paper's Prompt arm).",
+        source=PAPER_SOURCE,
+        needs=("masks", "prompts"),
+    )
+
+    def _kind(self) -> Literal["semantic", "prompt", "embed"]:
+        return "prompt"
+
+
+class LdmEmbed(_Ldm):
+    card = Card(
+        "ldm-embed",
+        "1",
+        "Latent diffusion on the class map and an encoder's vector of each class's crop (the paper's Emb. arm).",
+        source=PAPER_SOURCE + "; encoder and injection are not published: here each region carries its crop's vector",
+        needs=("masks", "prompts"),
+        conditioned_by=("phantom-cnn",),
+    )
+
+    def __init__(
+        self,
+        preset: Literal["tiny", "paper"] = "tiny",
+        steps: int = 0,
+        stage_steps: int = 0,
+        batch: int = 0,
+        precision: Literal["fp32", "bf16"] = "fp32",
+        sampler: Literal["preset", "ddim", "dpm"] = "preset",
+        sample_steps: int = 0,
+        eta: float | None = None,
+        encoder: str = "phantom-cnn",
+    ) -> None:
+        super().__init__(preset, steps, stage_steps, batch, precision, sampler, sample_steps, eta)
+        self.encoder = encoder
+        self.card = replace(self.card, conditioned_by=(encoder,))
+
+    @property
+    def digest(self) -> str:
+        """Content of the encoder that the vectors come from."""
+        return key_of(registry.describe(registry.load("encoders", self.encoder)))
+
+    def vectoriser(self) -> str:
+        return self.encoder
+
+    def _kind(self) -> Literal["semantic", "prompt", "embed"]:
+        return "embed"
+
+
+def _listed(conditions: Conditions) -> str:
+    return ", ".join(sorted(conditions.columns())) or "none"

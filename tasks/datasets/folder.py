@@ -1,0 +1,293 @@
+"""Your own data: a folder of images with class maps, cut into square patches and split by source.
+
+    images/<id>.png   or .jpg, .jpeg, .webp, .tif, .tiff: 8-bit colour, any size
+    region/<id>.png   or masks/<id>.png: the class of each pixel, of the same size; 255 = not annotated
+    index.csv         id; source, slide or source_image (without it each image is its own source); mpp (may be empty)
+
+The index says what belongs to the set: other files and columns are not read.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.errors import MissingError, UsageError
+from bench.types import Card, Conditions, ImageSet, Strings
+from tasks.datasets.index import LAYOUT, SOURCE_COLUMNS, Row, read_index, some
+from tasks.datasets.pixels import IGNORE, read_classes, read_image, resample
+
+SPLITS = ("train", "validation", "test", "holdout")
+ENLARGE = 1.1  # beyond this an enlarged image claims a resolution that it does not have
+_UNKNOWN = -1  # in a lookup of classes: the file class has no meaning
+
+
+@dataclass(frozen=True)
+class _Loaded:
+    patches: ImageSet
+    homes: Strings
+    """str (n,): the split that each patch belongs to."""
+    census: Counter[str]
+
+
+class Folder:
+    """Patches of `size` px of a folder, at `mpp` microns per pixel if given, else as they are.
+
+    A patch is kept where its most frequent class covers at most `largest` and its second at least `smallest` (more than
+    nothing) of the annotated pixels, as in HeteroTissue-Diffuse; where more than half is not annotated it is dropped.
+    `class_map` renumbers and merges file classes, "0=1,1=0,2=0,3=ignore"; `classes` names the results, "normal,tumour".
+    Every class must occur in some patch. Pixels that are ignored keep the value 255 in `masks`. With a `stride` below
+    `size` patches of one image overlap.
+
+    Sources go to train, validation and test as 60, 20 and 20 in a hundred, in the order of sha256("seed/source"); at
+    least one each, so fewer than three sources are refused. Nothing is read before a split or the digest is asked for.
+    """
+
+    card = Card(
+        "folder",
+        "1",
+        "Your own images and class maps from a folder, cut into patches and split by source.",
+        licence="that of the data",
+        notes="The holdout split is the validation split: other slides than train and test. "
+        "Where the index has no source, images of one slide may be on both sides.",
+    )
+    provides = frozenset({"masks"})
+
+    def __init__(
+        self,
+        folder: Path,
+        size: int = 64,
+        mpp: float | None = None,
+        class_map: str = "",
+        classes: str = "",
+        stride: int | None = None,
+        smallest: float = 0.2,
+        largest: float = 0.8,
+        seed: int = 0,
+    ) -> None:
+        self.folder = Path(folder).expanduser()
+        self.size, self.mpp, self.stride, self.seed = size, mpp, stride, seed
+        self.class_map, self.classes = class_map, classes
+        self.smallest, self.largest = smallest, largest
+        self._lookup, self._names = class_lookup(class_map, classes)
+        self._check_options()
+        self.card = replace(type(self).card, name=f"folder-{self.folder.resolve().name}")
+        if not self.folder.is_dir():
+            raise MissingError(f"no folder {self.folder}. {LAYOUT}")
+        if not (self.folder / "index.csv").is_file():
+            found = "is empty" if not any(self.folder.iterdir()) else "has no index.csv"
+            raise MissingError(f"{self.folder} {found}. {LAYOUT}")
+
+    def split(self, name: str) -> ImageSet:
+        """Patches of one split, in the order of the index; `holdout` is `validation`."""
+        if name not in SPLITS:
+            raise UsageError(f"a dataset has the splits {', '.join(SPLITS)}; asked for {name!r}.")
+        home = "validation" if name == "holdout" else name
+        patches = self._loaded.patches
+        rows = np.flatnonzero(self._loaded.homes == home)
+        recipe = [self.digest, type(self).card.version, home, self.size, self.mpp, self.class_map, self.classes]
+        recipe += [self.stride, self.smallest, self.largest, self.seed]
+        key = hashlib.sha256(json.dumps(recipe).encode()).hexdigest()[:16]
+        return ImageSet(key, patches.images[rows], patches.conditions[rows])
+
+    @cached_property
+    def digest(self) -> str:
+        """First 16 hex digits of a sha256 over index.csv and every image and class map that it names."""
+        total = hashlib.sha256()
+        for path in (self.folder / "index.csv", *(path for row in self._rows for path in (row.image, row.mask))):
+            with path.open("rb") as file:
+                total.update(hashlib.file_digest(file, "sha256").digest())
+        return total.hexdigest()[:16]
+
+    @property
+    def census(self) -> dict[str, int]:
+        """Numbers of `images`, of `small` ones that hold no patch, of tiles `seen`, of those dropped for the `share` of
+        their classes or as `ignored`, and of those `kept`."""
+        return dict(self._loaded.census)
+
+    def _check_options(self) -> None:
+        if self.size < 1 or self._step < 1:
+            raise UsageError(f"size and stride are at least 1 px, not {self.size} and {self._step}.")
+        if self.mpp is not None and not 0 < self.mpp < math.inf:
+            raise UsageError(f"mpp is a positive number of microns per pixel, not {self.mpp}.")
+        if not 0 <= self.smallest <= 0.5 or not self.smallest <= self.largest <= 1:
+            raise UsageError(
+                f"smallest={self.smallest} and largest={self.largest} bound the shares of the second and the first "
+                "class of a patch: smallest lies in [0, 0.5], largest in [smallest, 1]."
+            )
+        if len(self._names) == 1:
+            raise UsageError(f"a patch shows at least two classes, and {self._names[0]!r} is the only one.")
+
+    @property
+    def _step(self) -> int:
+        return self.size if self.stride is None else self.stride
+
+    @cached_property
+    def _rows(self) -> list[Row]:
+        return read_index(self.folder)
+
+    @cached_property
+    def _loaded(self) -> _Loaded:
+        mpp = self._resolution()
+        census = Counter(images=len(self._rows), small=0, seen=0, share=0, ignored=0, kept=0)
+        occurring: set[int] = set()
+        ids, groups, images, masks = [], [], [], []
+        for row in self._rows:
+            image, mask = self._read(row)
+            occurring.update(np.unique(mask[mask != IGNORE]).tolist())
+            census["small"] += min(mask.shape) < self.size
+            for x, y in corners(mask.shape, self.size, self._step):
+                tile = np.s_[y : y + self.size, x : x + self.size]
+                fate = judge(mask[tile], self.smallest, self.largest)
+                census.update(("seen", fate))
+                if fate == "kept":
+                    ids.append(f"{row.id}/{x}_{y}")
+                    groups.append(row.source)
+                    images.append(image[tile].copy())  # a view would keep the whole image in memory
+                    masks.append(mask[tile].copy())
+        if not ids:
+            raise MissingError(self._nothing_kept(census))
+        maps = np.stack(masks)
+        names = self._class_names(maps, occurring)
+        conditions = Conditions(np.array(ids), np.array(groups), names, self.size, mpp, maps)
+        homes = assign(groups, self.seed, self.folder)
+        return _Loaded(ImageSet("", np.stack(images), conditions), homes, census)
+
+    def _resolution(self) -> float:
+        """Microns per pixel of every patch, NaN where unknown; refuses a wish that the index cannot answer."""
+        if self.mpp is not None:
+            if unknown := [row.id for row in self._rows if math.isnan(row.mpp)]:
+                raise UsageError(
+                    f"mpp={self.mpp} was asked for, but {self.folder}/index.csv has no mpp for {some(unknown)}. "
+                    "Fill in the column mpp, or leave the option mpp out."
+                )
+            if coarse := [row.id for row in self._rows if row.mpp > ENLARGE * self.mpp]:
+                raise UsageError(
+                    f"mpp={self.mpp} was asked for, finer than the images are: {some(coarse)}. Ask for a larger mpp."
+                )
+            return self.mpp
+        kinds: dict[str, str] = {}
+        for row in self._rows:
+            kinds.setdefault("none" if math.isnan(row.mpp) else str(row.mpp), row.id)
+        if len(kinds) > 1:
+            found = some([f"{name} has {mpp}" for mpp, name in kinds.items()])
+            step = "Fill in the column mpp." if "none" in kinds else "Set one with -o mpp=VALUE."
+            raise UsageError(f"the images of {self.folder} differ in mpp: {found}. {step}")
+        return self._rows[0].mpp
+
+    def _read(self, row: Row) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+        """Image and renumbered class map of a row at the wanted resolution."""
+        image, mask = read_image(row.image), read_classes(row.mask)
+        if image.shape[:2] != mask.shape:
+            raise MissingError(
+                f"{row.image} is {image.shape[1]} x {image.shape[0]} px, {row.mask} is {mask.shape[1]} x "
+                f"{mask.shape[0]}. Give both in the same size."
+            )
+        renumbered = self._lookup[mask]
+        if strange := np.unique(mask[renumbered == _UNKNOWN]).tolist():
+            known = np.flatnonzero(self._lookup != _UNKNOWN).tolist()
+            raise UsageError(
+                f"{row.mask} holds class {', '.join(map(str, strange))}; known are {', '.join(map(str, known))}. "
+                f"Name every class with -o class_map, for example {strange[0]}=0 or {strange[0]}=ignore."
+            )
+        mask = renumbered.astype(np.uint8)
+        return (image, mask) if self.mpp is None else resample(image, mask, row.mpp / self.mpp)
+
+    def _class_names(self, masks: NDArray[np.uint8], occurring: set[int]) -> tuple[str, ...]:
+        names = self._names or tuple(f"class-{i}" for i in range(max(occurring) + 1))
+        absent = sorted(set(range(len(names))) - set(np.unique(masks).tolist()))
+        if absent:
+            raise UsageError(
+                f"no patch of {self.folder} shows {', '.join(f'{names[i]} ({i})' for i in absent)}. Merge or leave out "
+                "classes with -o class_map=FILE_CLASS=CLASS,..., or change size, smallest and largest."
+            )
+        return names
+
+    def _nothing_kept(self, census: Counter[str]) -> str:
+        hint = " If 255 is a class of the files, say so: -o class_map=0=0,255=1." if census["ignored"] else ""
+        return (
+            f"no patch of {self.folder} passes: {census['images']} images, {census['small']} smaller than {self.size} "
+            f"px; {census['seen']} tiles, {census['share']} dropped because their first class covers more than "
+            f"{self.largest} or their second less than {self.smallest}, {census['ignored']} because more than half is "
+            f"not annotated. Change size, stride, smallest or largest.{hint}"
+        )
+
+
+def class_lookup(class_map: str, classes: str) -> tuple[NDArray[np.int16], tuple[str, ...]]:
+    """int16 (256,) from file class to class, and the names of the classes, () where only the files tell how many."""
+    names = tuple(name.strip() for name in classes.split(",")) if classes else ()
+    if "" in names or len(set(names)) < len(names):
+        raise UsageError(f"classes={classes!r} has an empty or a double name. Write -o classes=normal,tumour.")
+    if not class_map:
+        lookup = np.arange(256, dtype=np.int16)
+        lookup[len(names) or IGNORE : IGNORE] = _UNKNOWN
+        return lookup, names
+    lookup = np.full(256, _UNKNOWN, np.int16)
+    lookup[IGNORE] = IGNORE
+    pairs = _parse_map(class_map)
+    lookup[list(pairs)] = list(pairs.values())
+    targets = sorted(set(pairs.values()) - {IGNORE})
+    if targets != list(range(len(targets))):
+        raise UsageError(
+            f"class_map={class_map!r} leads to {targets}. The results are numbered 0, 1, ... without a gap."
+        )
+    if names and len(names) != len(targets):
+        raise UsageError(
+            f"class_map={class_map!r} makes {len(targets)} classes, classes={classes!r} names {len(names)}."
+        )
+    return lookup, names or tuple(f"class-{i}" for i in targets)
+
+
+def _parse_map(text: str) -> dict[int, int]:
+    pairs: dict[int, int] = {}
+    for part in text.split(","):
+        file_class, equals, target = (word.strip() for word in part.partition("="))
+        number = str(IGNORE) if target == "ignore" else target
+        if not (
+            equals and file_class.isdecimal() and number.isdecimal() and max(int(file_class), int(number)) <= IGNORE
+        ):
+            raise UsageError(f"class_map has {part!r}. Write FILE_CLASS=CLASS or FILE_CLASS=ignore: 0=1,1=0,3=ignore.")
+        if int(file_class) in pairs:
+            raise UsageError(f"class_map={text!r} maps {file_class} twice.")
+        pairs[int(file_class)] = int(number)
+    return pairs
+
+
+def corners(shape: Sequence[int], size: int, step: int) -> Iterator[tuple[int, int]]:
+    """x, y of every tile that lies wholly in an image of this height and width, row by row."""
+    for y in range(0, shape[0] - size + 1, step):
+        for x in range(0, shape[1] - size + 1, step):
+            yield x, y
+
+
+def judge(mask: NDArray[np.uint8], smallest: float, largest: float) -> str:
+    """What becomes of a tile: "kept", "ignored" or "share", by the rule of `Folder`."""
+    counts = np.bincount(mask.ravel(), minlength=IGNORE + 1)
+    annotated = mask.size - int(counts[IGNORE])
+    if 2 * annotated < mask.size:
+        return "ignored"
+    second, first = np.sort(counts[:IGNORE])[-2:] / annotated
+    return "kept" if first <= largest and second >= smallest and second > 0 else "share"
+
+
+def assign(groups: list[str], seed: int, folder: Path) -> Strings:
+    """str (n,): the split of each patch, whole sources at a time."""
+    sources = sorted(set(groups), key=lambda source: hashlib.sha256(f"{seed}/{source}".encode()).digest())
+    if len(sources) < 3:
+        raise MissingError(
+            f"{folder} has patches of {len(sources)} source{'s' * (len(sources) > 1)} ({', '.join(sources)}): train, "
+            "validation and test need one of their own each, or a slide would be on both sides. Add images of other "
+            f"slides, or a column {', '.join(SOURCE_COLUMNS)} to index.csv if these are several."
+        )
+    fifth = round(len(sources) / 5)
+    homes = {source: "validation" if i < fifth else "test" for i, source in enumerate(sources[: 2 * fifth])}
+    return np.array([homes.get(group, "train") for group in groups])

@@ -1,0 +1,96 @@
+"""Reads patches and class maps from files, and refuses whatever Pillow would misread without a word.
+
+A 16-bit RGB file loses its lower byte, a 4-bit grey one has its classes multiplied by 17: both open as if nothing were.
+"""
+
+from __future__ import annotations
+
+import struct
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from bench.errors import MissingError
+
+IGNORE = 255
+"""Class of a pixel that nobody annotated."""
+_TIFF_BITS_PER_SAMPLE = 258
+_PNG_DEPTH_AT = 24  # signature, length and name of IHDR, width, height: then the bit depth
+
+
+def read_image(path: Path) -> NDArray[np.uint8]:
+    """uint8 (h, w, 3), RGB. An alpha channel that hides nothing is dropped.
+
+    Refused: unreadable or many-paged files, more than 8 bits a channel, visible transparency, palettes, and greyscale,
+    also where it is stored in three equal channels, since H&E is colour.
+    """
+    picture, bits = _decode(path)
+    if bits > 8:
+        raise MissingError(f"{path} has {bits} bits a channel. Save it as 8-bit RGB.")
+    if picture.mode in ("L", "LA", "1"):
+        raise MissingError(
+            f"{path} is greyscale, and H&E is colour. Give the colour image or take it out of index.csv."
+        )
+    if picture.mode not in ("RGB", "RGBA"):
+        raise MissingError(f"{path} is stored as {picture.mode}. Save it as 8-bit RGB.")
+    pixels: NDArray[np.uint8] = np.asarray(picture)
+    if picture.mode == "RGBA" and (pixels[..., 3] < 255).any():
+        raise MissingError(f"{path} is partly transparent. Save it as RGB without an alpha channel.")
+    colours = np.ascontiguousarray(pixels[..., :3])
+    if (colours == colours[..., :1]).all():
+        raise MissingError(
+            f"{path} is greyscale stored as RGB, and H&E is colour. Give the colour image or take it out of index.csv."
+        )
+    return colours
+
+
+def read_classes(path: Path) -> NDArray[np.uint8]:
+    """uint8 (h, w): the class of each pixel as the file numbers them; of a palette PNG, the palette index.
+
+    Refused: unreadable files, colours instead of classes, 16-bit maps, and 2- or 4-bit greyscale.
+    """
+    picture, bits = _decode(path)
+    if bits > 8:
+        raise MissingError(f"{path} has {bits} bits a pixel. Save class numbers as an 8-bit PNG.")
+    if picture.mode not in ("L", "P", "1"):
+        raise MissingError(
+            f"{path} is stored as {picture.mode}. A class map has one channel of class numbers: 8-bit PNG."
+        )
+    if picture.mode == "L" and bits < 8:
+        raise MissingError(f"{path} is a {bits}-bit greyscale file. Save class numbers as an 8-bit PNG.")
+    return np.asarray(picture).astype(np.uint8)
+
+
+def resample(
+    image: NDArray[np.uint8], mask: NDArray[np.uint8], scale: float
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Image and class map at `scale` times their size: bicubic with antialiasing, and the nearest class."""
+    size = max(1, round(mask.shape[1] * scale)), max(1, round(mask.shape[0] * scale))
+    smooth = Image.fromarray(image).resize(size, Image.Resampling.BICUBIC)
+    nearest = Image.fromarray(mask).resize(size, Image.Resampling.NEAREST)
+    return np.asarray(smooth), np.asarray(nearest)
+
+
+def _decode(path: Path) -> tuple[Image.Image, int]:
+    """The decoded picture and the bits a channel has in the file, which Pillow's mode does not tell."""
+    try:
+        with Image.open(path) as picture:
+            picture.load()
+            pages = getattr(picture, "n_frames", 1)
+            bits = _bits(path, picture)
+    except (OSError, SyntaxError, ValueError, struct.error, Image.DecompressionBombError) as error:
+        raise MissingError(f"cannot read {path}: {error}. Copy it again or take it out of index.csv.") from error
+    if pages > 1:
+        raise MissingError(f"{path} has {pages} pages. Save the one that is meant.")
+    return picture, bits
+
+
+def _bits(path: Path, picture: Image.Image) -> int:
+    if picture.format == "PNG":
+        with path.open("rb") as file:
+            return file.read(_PNG_DEPTH_AT + 1)[_PNG_DEPTH_AT]
+    if tags := getattr(picture, "tag_v2", None):
+        return int(max(tags.get(_TIFF_BITS_PER_SAMPLE, (1,))))
+    return 8

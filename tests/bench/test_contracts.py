@@ -1,0 +1,281 @@
+"""Each check of `bench check` passes what is right and fails what breaks just that rule."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from numpy.typing import NDArray
+
+from bench import types
+from bench.cli.check import command
+from bench.contracts import Outcome, check_encoder, check_generator, check_metric, mock
+from bench.errors import UsageError
+from bench.refusals import needed
+from bench.types import Card, Conditions, ConditionMetric, Direction, Features, Images, ImageSet, Progress
+
+Seeds = NDArray[np.uint64]
+
+
+class Good:
+    """A generator that keeps every rule: a colour per class and grain by the seed."""
+
+    card = Card("good", "1", "Keeps every rule.", needs=("masks",))
+
+    def __init__(self, grain: float = 9.0) -> None:
+        self.grain = grain
+
+    def generate(self, conditions: Conditions, seeds: Seeds) -> Images:
+        masks = needed("good", "masks", conditions.masks)
+        noise = [np.random.default_rng(s).normal(0, self.grain, (*masks.shape[1:], 3)) for s in seeds.tolist()]
+        return np.clip(100 + 60 * masks[..., None] + np.stack(noise), 0, 255).astype(np.uint8)
+
+
+class Fitted(Good):
+    """A trainable that keeps every rule."""
+
+    card = Card("fitted", "1", "Keeps every rule.", needs=("masks",))
+
+    def fit(self, train: ImageSet, seed: int, progress: Progress, work: Path) -> None:
+        self.mean = train.images.mean()
+
+    def save(self, folder: Path) -> None:
+        (folder / "mean").write_text(str(self.mean))
+
+    def load(self, folder: Path) -> None:
+        self.mean = float((folder / "mean").read_text())
+
+    def generate(self, conditions: Conditions, seeds: Seeds) -> Images:
+        painted = super().generate(conditions, seeds)
+        return np.where(painted > self.mean, painted, np.uint8(9))
+
+
+class WrongShape(Good):
+    def generate(self, conditions: Conditions, seeds: Seeds) -> Images:
+        return super().generate(conditions, seeds)[:, 1:]
+
+
+class Floats(Good):
+    def generate(self, conditions: Conditions, seeds: Seeds) -> Any:
+        return super().generate(conditions, seeds) / 255
+
+
+class CastTooEarly(Good):
+    def generate(self, conditions: Conditions, seeds: Seeds) -> Images:
+        return (super().generate(conditions, seeds) / 255).round().astype(np.uint8)
+
+
+class Black(Good):
+    def generate(self, conditions: Conditions, seeds: Seeds) -> Images:
+        images = super().generate(conditions, seeds)
+        images[conditions.ids == "mock-1/1"] = 0
+        return images
+
+
+class WarnsOfNan(Good):
+    def generate(self, conditions: Conditions, seeds: Seeds) -> Images:
+        images = super().generate(conditions, seeds)
+        with np.errstate(all=None):
+            images[:, 0, 0] = np.array(np.nan).astype(np.uint8)
+        return images
+
+
+class ByPlace(Good):
+    """The place in the batch enters."""
+
+    def generate(self, conditions: Conditions, seeds: Seeds) -> Images:
+        images = super().generate(conditions, seeds)
+        images[:, 0, 0, 0] = np.arange(len(images))
+        return images
+
+
+class ByBatch(Good):
+    """A mean over the batch enters, as batch normalisation lets it."""
+
+    def generate(self, conditions: Conditions, seeds: Seeds) -> Images:
+        images = super().generate(conditions, seeds)
+        return np.clip(images + images[:, 0].mean() % 7, 0, 255).astype(np.uint8)
+
+
+class Unseeded(Good):
+    def generate(self, conditions: Conditions, seeds: Seeds) -> Images:
+        return super().generate(conditions, np.random.default_rng().integers(0, 9**9, len(seeds), dtype=np.uint64))
+
+
+class NewWeightsEachTime(Good):
+    """Weights drawn without a seed, once for each object."""
+
+    def __init__(self, grain: float = 9.0) -> None:
+        super().__init__(grain)
+        self.weights = np.random.default_rng().integers(0, 200, 3, dtype=np.uint8)
+
+    def generate(self, conditions: Conditions, seeds: Seeds) -> Images:
+        return super().generate(conditions, seeds) // 2 + self.weights // 2
+
+
+class IgnoresSeeds(Good):
+    def generate(self, conditions: Conditions, seeds: Seeds) -> Images:
+        return super().generate(conditions, np.zeros_like(seeds))
+
+
+class SaysDeterministic(Good):
+    deterministic = True
+
+
+class ForgetsToSave(Fitted):
+    def load(self, folder: Path) -> None:
+        self.mean = 120.0
+
+
+class PaintsWithoutMasks(Good):
+    def generate(self, conditions: Conditions, seeds: Seeds) -> Images:
+        if conditions.masks is None:
+            conditions = replace(conditions, masks=np.zeros((len(conditions), conditions.size, conditions.size), np.uint8))
+        return super().generate(conditions, seeds)
+
+
+class RefusesVaguely(Good):
+    def generate(self, conditions: Conditions, seeds: Seeds) -> Images:
+        if conditions.masks is None:
+            raise UsageError("something is not right.")
+        return super().generate(conditions, seeds)
+
+
+class CrashesWithoutMasks(Good):
+    def generate(self, conditions: Conditions, seeds: Seeds) -> Images:
+        assert conditions.masks is not None
+        return super().generate(conditions, seeds)
+
+
+class WritesIntoMasks(Good):
+    def generate(self, conditions: Conditions, seeds: Seeds) -> Images:
+        images = super().generate(conditions, seeds)
+        assert conditions.masks is not None
+        conditions.masks[:] = conditions.masks
+        return images
+
+
+class WritesBehindTheFlag(Good):
+    """As torch.from_numpy does, which shares memory and ignores that it is read-only."""
+
+    def generate(self, conditions: Conditions, seeds: Seeds) -> Images:
+        images = super().generate(conditions, seeds)
+        assert conditions.groups is not None
+        conditions.groups.flags.writeable = True
+        conditions.groups[0] = "x"
+        return images
+
+
+class FitsInPlace(Fitted):
+    def fit(self, train: ImageSet, seed: int, progress: Progress, work: Path) -> None:
+        super().fit(train, seed, progress, work)
+        train.images[:] //= 2
+
+
+class NoCard(Good):
+    card = "good"  # type: ignore[assignment]
+
+
+class EmptyCard(Good):
+    card = Card("empty", "", "", needs=("masks",))
+
+
+class UnknownNeed(Good):
+    card = Card("unknown-need", "1", "Needs what nobody has.", needs=("mask",))
+
+
+class DropsOption(Good):
+    def __init__(self, grain: float = 9.0) -> None:
+        self.grain = 9.5
+
+
+class HidesOption(Good):
+    def __init__(self, strength: float = 9.0) -> None:
+        super().__init__(strength)
+
+
+class Unannotated(Good):
+    def __init__(self, grain=9.0) -> None:  # type: ignore[no-untyped-def]
+        self.grain = grain
+
+
+class SwallowsOptions(Good):
+    def __init__(self, **options: float) -> None:
+        super().__init__()
+
+
+class OptionWithoutKey(Good):
+    def __init__(self, grain: float = 9.0, sizes: frozenset[int] = frozenset({1})) -> None:
+        super().__init__(grain)
+        self.sizes = sizes
+
+
+class CannotBuild(Good):
+    def __init__(self, grain: float = 9.0) -> None:
+        raise RuntimeError("no driver")
+
+
+def outcomes_of(cls: Any) -> dict[str, Outcome]:
+    return {outcome.name: outcome for outcome in check_generator(cls, size=16)}
+
+
+@pytest.mark.parametrize("cls", [Good, Fitted])
+def test_what_keeps_the_rules_passes(cls: Any) -> None:
+    statuses = {name: outcome.status for name, outcome in outcomes_of(cls).items()}
+    expected_skips = {"save_load_round_trip"} if cls is Good else set()
+    assert {name for name, status in statuses.items() if status != "passed"} == expected_skips
+    assert len(statuses) == 12
+
+
+@pytest.mark.parametrize(
+    ("cls", "check", "reason"),
+    [
+        (WrongShape, "paints", r"uint8 \(12, 15, 16, 3\), not uint8 \(12, 16, 16, 3\)"),
+        (Floats, "paints", "float64"),
+        (CastTooEarly, "paints", r"floats in \[0, 1\]"),
+        (Black, "finite", "1 of 12 images are all black"),
+        (WarnsOfNan, "finite", "FloatingPointError: invalid value .*test_contracts.py, line"),
+        (ByPlace, "batch_independent", "one by one, the image of mock-0/1"),
+        (ByBatch, "batch_independent", "the image of"),
+        (Unseeded, "same_seed_same_bytes", "the second time"),
+        (NewWeightsEachTime, "same_seed_same_bytes", "the second time"),
+        (IgnoresSeeds, "other_seed_other_bytes", "same images"),
+        (SaysDeterministic, "other_seed_other_bytes", "declares itself deterministic"),
+        (ForgetsToSave, "save_load_round_trip", "other images"),
+        (PaintsWithoutMasks, "missing_column_refused", "paints without masks"),
+        (RefusesVaguely, "missing_column_refused", "does not name it"),
+        (CrashesWithoutMasks, "missing_column_refused", "AssertionError"),
+        (WritesIntoMasks, "inputs_untouched", "read-only"),
+        (WritesBehindTheFlag, "inputs_untouched", "changes the conditions"),
+        (FitsInPlace, "inputs_untouched", "changes the training patches"),
+        (NoCard, "card_complete", "no attribute card"),
+        (EmptyCard, "card_complete", "nothing about version, summary"),
+        (UnknownNeed, "card_complete", "needs mask, which is no column"),
+        (DropsOption, "options_kept", "grain is not kept as it was given"),
+        (HidesOption, "options_kept", "option strength is not kept as an attribute"),
+        (Unannotated, "options_kept", "option grain has no annotation"),
+        (SwallowsOptions, "options_kept", r"takes \*\*options"),
+        (SwallowsOptions, "unknown_option_refused", "accepted in silence"),
+        (OptionWithoutKey, "options_kept", "cannot be part of a key"),
+        (CannotBuild, "builds", "RuntimeError: no driver"),
+    ],
+)
+def test_a_broken_rule_is_found(cls: Any, check: str, reason: str) -> None:
+    outcome = outcomes_of(cls)[check]
+    assert outcome.status == "failed"
+    pytest.raises(AssertionError, match=reason, callable=None) if False else None
+    import re
+
+    assert re.search(reason, outcome.reason), outcome.reason
+
+
+def test_what_cannot_paint_is_not_asked_further() -> None:
+    outcomes = outcomes_of(WrongShape)
+    assert outcomes["card_complete"].status == "passed"
+    after = list(outcomes.values())[list(outcomes).index("paints") + 1 :]
+    assert {(outcome.status, outcome.reason) for outcome in after} == {("skipped", "paints failed")}
