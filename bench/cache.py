@@ -73,17 +73,24 @@ class Cache:
         if _is_whole(final):
             return final
         try:
+            final.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise self._refusal(error) from error
+        try:
             with self._lock(final):
                 if not _is_whole(final):
                     self._make(final, spec, make)
         except OSError as error:
             if not isinstance(error, PermissionError) and error.errno not in _FULL_OR_READ_ONLY:
                 raise
-            raise MissingError(
-                f"cannot write to the cache folder {self.root}: {error.strerror}. "
-                "Free some space (bench cache prune), or point BENCH_HOME to another folder."
-            ) from error
+            raise self._refusal(error) from error
         return final
+
+    def _refusal(self, error: OSError) -> MissingError:
+        return MissingError(
+            f"cannot write to the cache folder {self.root}: {error.strerror}. "
+            "Free some space (bench cache prune), or point BENCH_HOME to another folder."
+        )
 
     def has(self, kind: str, spec: Any) -> bool:
         """Whether a finished, undamaged entry exists."""
@@ -103,7 +110,6 @@ class Cache:
     def _lock(self, final: Path) -> Iterator[None]:
         from filelock import FileLock
 
-        final.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(final.with_name(f"{final.name}.lock")):
             yield
 

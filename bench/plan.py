@@ -81,7 +81,10 @@ def cast(plan: Plan) -> Cast:
     controls = tuple(name for name in plan.controls if name != plan.generator)
     return Cast(
         plan=plan,
-        generators=(load("generators", "generator", plan.generator), *(registry.load("generators", c) for c in controls)),
+        generators=(
+            load("generators", "generator", plan.generator),
+            *(registry.load("generators", c) for c in controls),
+        ),
         names=(plan.generator, *controls),
         dataset=load("datasets", "dataset", dataset_name),
         task=load("tasks", "task", plan.task),
@@ -92,9 +95,7 @@ def cast(plan: Plan) -> Cast:
     )
 
 
-def route(
-    options: Mapping[str, str], owners: Mapping[str, Mapping[str, set[str]]]
-) -> dict[tuple[str, str], dict[str, str]]:
+def route(options: Mapping[str, str], owners: Mapping[str, Mapping[str, set[str]]]) -> dict[tuple[str, str], dict[str, str]]:
     """(owner, plug-in) -> its options. A bare name goes to the only owner that declares it; `owner.name` names one.
 
     All plug-ins of one owner (several encoders, say) that declare the option get it. Raises UsageError on a name that

@@ -84,9 +84,7 @@ def attach(patches: ImageSet, rule: PromptRule) -> ImageSet:
         rng = _rng(rule.prompt_seed, conditions.ids[i], c)
         donor = _donor(rule.track, i, sides[:, c], conditions, rng)
         if donor is not None:
-            boxes[i, c] = _paste(
-                canvases[i, c], patches, rule, i, donor, c, int(min(sides[i, c], sides[donor, c])), rng
-            )
+            boxes[i, c] = _paste(canvases[i, c], patches, rule, i, donor, c, int(min(sides[i, c], sides[donor, c])), rng)
             sources[i, c] = conditions.ids[donor]
         elif rule.fallback == "paper":
             region = conditions.masks[i] == c
@@ -141,9 +139,7 @@ def _rng(seed: int, patch: str, value: int) -> np.random.Generator:
     return np.random.default_rng(int.from_bytes(digest[:16], "little"))
 
 
-def _donor(
-    track: Track, i: int, sides: NDArray[np.int64], conditions: Conditions, rng: np.random.Generator
-) -> int | None:
+def _donor(track: Track, i: int, sides: NDArray[np.int64], conditions: Conditions, rng: np.random.Generator) -> int | None:
     if not sides[i]:
         return None
     if track == "self":
@@ -177,7 +173,7 @@ def _paste(
 
 def _changed(crop: NDArray[np.uint8], rule: PromptRule, rng: np.random.Generator) -> NDArray[np.uint8]:
     if rule.rotate:
-        crop = np.rot90(crop, rng.integers(4))
+        crop = np.rot90(crop, int(rng.integers(4)))
     if rule.flip and rng.uniform() < 0.5:
         crop = crop[:, ::-1]
     if rule.stain_jitter:

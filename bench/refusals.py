@@ -13,9 +13,7 @@ _Value = TypeVar("_Value")
 def needed(owner: str, column: str, value: _Value | None) -> _Value:
     """The value of a condition column, or a usage error that names the column."""
     if value is None:
-        raise UsageError(
-            f"{owner} needs conditions with {column}, and these have none: choose a dataset that has them."
-        )
+        raise UsageError(f"{owner} needs conditions with {column}, and these have none: choose a dataset that has them.")
     return value
 
 

@@ -147,7 +147,7 @@ def joined(one: ImageSet, other: ImageSet) -> ImageSet:
     """Two sets in a row, with the columns both have; prompts are left behind."""
     first, second = one.conditions, other.conditions
     columns = (first.columns() & second.columns()) - {"prompts"}
-    merged = {
+    merged: dict[str, Any] = {
         name: np.concatenate([getattr(first, name), getattr(second, name)]) for name in ("ids", "groups", *sorted(columns))
     }
     conditions = Conditions(**merged, classes=first.classes, size=first.size, mpp=first.mpp)
@@ -188,8 +188,6 @@ def sample(fitted: Fitted, patches: ImageSet, seed: int, workers: int, cache: Ca
     """Paints every condition once. Shards that an interrupted run finished are kept."""
     generator = fitted.generator
     patches = only(patches, set(generator.card.needs))
-    if audit := getattr(generator, "audit", None):
-        audit(patches.conditions.ids)
     spec = {
         "generator": registry.describe(generator),
         "weights": fitted.digest,
@@ -205,6 +203,7 @@ def sample(fitted: Fitted, patches: ImageSet, seed: int, workers: int, cache: Ca
         paint = job.here if workers <= 1 else job
         for done, _ in enumerate(engine.run(paint, todo, workers), start=1):
             progress(len(pieces) - len(todo) + done, len(pieces), f"paint {generator.card.name}")
+        np.save(work / "ids.npy", patches.conditions.ids)
         np.save(work / "images.npy", np.concatenate([np.load(_shard(work, piece)) for piece in pieces]))
         for piece in pieces:
             _shard(work, piece).unlink()

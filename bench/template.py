@@ -73,9 +73,11 @@ class $klass:
 
 def write_generator(name: str, parent: Path) -> Path:
     """Writes the package of a new generator into a new folder under `parent`; returns its module."""
-    if not re.fullmatch(r"[a-z][a-z0-9]*(-[a-z0-9]+)*", name) or keyword.iskeyword(name):
+    if not re.fullmatch(r"[a-z][a-z0-9]*(-[a-z0-9]+)*", name):
         raise UsageError(f"a plug-in's name is small letters, digits and single hyphens, as in my-gan, not {name!r}.")
     module = name.replace("-", "_")
+    if keyword.iskeyword(module):
+        raise UsageError(f"{name!r} is a word of Python itself: choose another name.")
     if name in registry.names("generators"):
         raise UsageError(f"a generator called {name!r} is installed already: choose another name.")
     present = importlib.util.find_spec(module)

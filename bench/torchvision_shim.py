@@ -24,9 +24,9 @@ def ready() -> None:
         return
     import torch
 
-    library = torch.library.Library("torchvision", "DEF")
-    library.define("nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-    library.define("qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+    library = torch.library.Library("torchvision", "DEF")  # type: ignore[no-untyped-call]
+    library.define("nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")  # type: ignore[no-untyped-call]
+    library.define("qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")  # type: ignore[no-untyped-call]
     _declared.append(library)
 
 
@@ -35,7 +35,7 @@ def _extension_loads(package: Path) -> bool:
 
     for extension in [*package.glob("_C*.so"), *package.glob("_C*.pyd")]:
         try:
-            torch.ops.load_library(str(extension))
+            torch.ops.load_library(str(extension))  # type: ignore[no-untyped-call]
         except OSError:
             return False
         return True

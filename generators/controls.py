@@ -204,7 +204,7 @@ class Real(_Keeper):
 
         def drawn(i: int) -> NDArray[np.uint8]:
             rows = of_slide[str(conditions.groups[i])]
-            return album.images[_pick(seeds[i], rows if len(rows) else anywhere)]
+            return np.asarray(album.images[_pick(seeds[i], rows if len(rows) else anywhere)])
 
         return _each(conditions, drawn)
 
@@ -294,6 +294,6 @@ def _fitted(owner: str, value: _Value | None) -> _Value:
 def _read(file: Path) -> NDArray[Any]:
     """An array as it lies on disk, memory-mapped."""
     try:
-        return np.load(file, mmap_mode="r", allow_pickle=False)
+        return np.asarray(np.load(file, mmap_mode="r", allow_pickle=False))
     except (OSError, ValueError, EOFError) as error:
         raise MissingError(f"cannot read {file}: {error}. Fit the control again.") from error

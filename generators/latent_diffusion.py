@@ -126,9 +126,7 @@ class LatentDiffusion:
             return {"maps": maps, "vectors": vectors, "present": present}
         # the order of the published code: each class's map, then its crop
         canvases = [shrink(_canvas(conditions.prompts.canvases[:, c]), halvings) for c in range(self.classes)]
-        return {
-            "maps": torch.cat([t for c, canvas in enumerate(canvases) for t in (maps[:, c : c + 1], canvas)], dim=1)
-        }
+        return {"maps": torch.cat([t for c, canvas in enumerate(canvases) for t in (maps[:, c : c + 1], canvas)], dim=1)}
 
     def _vectors(self, conditions: Conditions) -> tuple[Tensor, Tensor]:
         """Embeddings (n, k, d) of the crops, each enlarged to the size of a patch, and which of them exist (n, k)."""
@@ -188,9 +186,7 @@ class LatentDiffusion:
         _load(self.denoiser, folder / f"{name}.safetensors")
 
 
-def fit_first_stage(
-    preset: Preset, images: Images, precision: Precision, seed: int, progress: Progress, work: Path
-) -> None:
+def fit_first_stage(preset: Preset, images: Images, precision: Precision, seed: int, progress: Progress, work: Path) -> None:
     """Trains the autoencoder on restained views of the patches and writes `first_stage.safetensors` into `work`.
 
     The loss is L1 on pixels and on their horizontal and vertical differences, which keeps the edges of nuclei, plus a

@@ -29,9 +29,7 @@ if TYPE_CHECKING:
     from generators.latent_diffusion import LatentDiffusion
 
 SHIPPED = Path(__file__).parent / "weights"
-PAPER_SOURCE = (
-    "Alfasly et al., HeteroTissue-Diffuse, NeurIPS 2025, arXiv 2509.17847; shapes of its public development code"
-)
+PAPER_SOURCE = "Alfasly et al., HeteroTissue-Diffuse, NeurIPS 2025, arXiv 2509.17847; shapes of its public development code"
 
 
 class _Ldm:
@@ -53,9 +51,7 @@ class _Ldm:
         eta: float | None = None,
     ) -> None:
         if min(steps, stage_steps, batch, sample_steps) < 0:
-            raise UsageError(
-                "steps, stage_steps, batch and sample_steps are counts, not negative; 0 is the preset's own."
-            )
+            raise UsageError("steps, stage_steps, batch and sample_steps are counts, not negative; 0 is the preset's own.")
         if eta is not None and not 0 <= eta <= 1:
             raise UsageError(f"eta is a share in [0, 1], not {eta}.")
         self.preset = preset
@@ -138,9 +134,7 @@ class _Ldm:
 
         described = folder / f"{self.card.name}.json"
         if not described.is_file():
-            raise MissingError(
-                f"no weights of {self.card.name} in {folder}: expected {described.name}. Fit with bench fit."
-            )
+            raise MissingError(f"no weights of {self.card.name} in {folder}: expected {described.name}. Fit with bench fit.")
         held: dict[str, Any] = json.loads(described.read_text())
         model = LatentDiffusion(self.settings, self._kind(), held["classes"], self.vectoriser())
         model.load(folder, self.card.name)
@@ -153,9 +147,7 @@ class _Ldm:
             if held["train_key"] == train_key and held["recipe"] == self.recipe():
                 for name, digest in held["files"].items():
                     if digest_of(manifest.parent / name) != digest:
-                        raise MissingError(
-                            f"{manifest.parent / name} is damaged: reinstall histobench, or run with --fit."
-                        )
+                        raise MissingError(f"{manifest.parent / name} is damaged: reinstall histobench, or run with --fit.")
                 return manifest.parent
         return None
 
@@ -171,9 +163,7 @@ class _Ldm:
     def _accept(self, conditions: Conditions) -> None:
         missing = sorted(set(self.card.needs) - conditions.columns())
         if missing:
-            raise UsageError(
-                f"{self.card.name} needs the condition {', '.join(missing)}; these have {_listed(conditions)}."
-            )
+            raise UsageError(f"{self.card.name} needs the condition {', '.join(missing)}; these have {_listed(conditions)}.")
         multiple = PRESETS[self.preset].multiple
         if conditions.size % multiple:
             raise UsageError(

@@ -15,9 +15,7 @@ SOME_FAILED = 4
 
 @click.command(short_help="Check a plug-in against the contract of its kind.")
 @click.argument("name")
-@click.option(
-    "--kind", type=click.Choice(["generators", "encoders", "metrics"]), default="generators", show_default=True
-)
+@click.option("--kind", type=click.Choice(["generators", "encoders", "metrics"]), default="generators", show_default=True)
 @click.option("--size", default=64, show_default=True, help="Side of the mock patches in pixels.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 @click.pass_context

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from small_folder import Bytes, five, halves, many, photo, write
+from tests.tasks.small_folder import Bytes, five, halves, many, photo, write
 
 from bench import registry
 from bench.errors import MissingError, UsageError

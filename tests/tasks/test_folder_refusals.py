@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
-from small_folder import five, halves, many, photo, write
+from tests.tasks.small_folder import five, halves, many, photo, write
 
 from bench.errors import BenchError, MissingError, UsageError
 from tasks.datasets.folder import Folder

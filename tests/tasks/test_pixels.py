@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from small_folder import halves, photo
+from tests.tasks.small_folder import halves, photo
 
 from bench.errors import MissingError
 from tasks.datasets.pixels import read_classes, read_image

@@ -1,0 +1,72 @@
+"""A picture of a run: map, crops, painted patches and the real patch, row by row."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.types import GREY, Conditions, Images, ImageSet
+
+ROWS = 8
+TILE = 128  # side of a tile in pixels; patches are enlarged without smoothing, so that a pixel stays a pixel
+HEAD = 18
+COLOURS = np.array(
+    [
+        [232, 232, 232],
+        [190, 60, 110],
+        [90, 120, 190],
+        [90, 160, 100],
+        [230, 170, 60],
+        [130, 90, 160],
+        [110, 110, 110],
+    ],
+    dtype=np.uint8,
+)
+"""Colours of classes 0, 1, 2, …, repeated where there are more; 255 is black."""
+
+
+def gallery(test: ImageSet, painted: Mapping[str, Images], path: Path) -> None:
+    """Writes one row for each of a few test patches of different slides: class map, crops, every painter, real tissue."""
+    from PIL import Image, ImageDraw
+
+    rows = chosen(test.conditions, ROWS)
+    columns: dict[str, NDArray[np.uint8]] = {}
+    if test.conditions.masks is not None:
+        columns["map"] = coloured(test.conditions.masks[rows])
+    if test.conditions.prompts is not None:
+        columns["crops"] = overlaid(test.conditions.prompts.canvases[rows])
+    columns |= {name: images[rows] for name, images in painted.items()}
+    columns["real patch"] = test.images[rows]
+    sheet = Image.new("RGB", (TILE * len(columns), HEAD + TILE * len(rows)), "white")
+    pen = ImageDraw.Draw(sheet)
+    for x, (name, tiles) in enumerate(columns.items()):
+        pen.text((x * TILE + 4, 3), name, fill="black")
+        for y, tile in enumerate(tiles):
+            enlarged = Image.fromarray(tile).resize((TILE, TILE), Image.Resampling.NEAREST)
+            sheet.paste(enlarged, (x * TILE, HEAD + y * TILE))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    sheet.save(path)
+
+
+def chosen(conditions: Conditions, count: int) -> NDArray[np.int64]:
+    """Row numbers of the first patch of each of `count` slides, evenly spread, or fewer where there are fewer."""
+    firsts = np.sort(np.unique(conditions.groups, return_index=True)[1])
+    rows = firsts if len(firsts) >= count else np.arange(min(count, len(conditions)))
+    spread = np.linspace(0, len(rows) - 1, min(count, len(rows))).round().astype(np.int64)
+    return np.asarray(rows[spread], dtype=np.int64)
+
+
+def coloured(masks: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """uint8 (n, h, w, 3) of class maps (n, h, w)."""
+    return np.where((masks == 255)[..., None], 0, COLOURS[masks % len(COLOURS)]).astype(np.uint8)
+
+
+def overlaid(canvases: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """All crops of a patch on one canvas: (n, k, h, w, 3) -> (n, h, w, 3)."""
+    merged = np.full_like(canvases[:, 0], GREY)
+    for c in range(canvases.shape[1]):
+        merged = np.where((canvases[:, c] != GREY).any(axis=-1, keepdims=True), canvases[:, c], merged)
+    return merged

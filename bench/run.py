@@ -1,0 +1,130 @@
+"""The story of one run: read this file first.
+
+words -> objects -> does it fit -> data -> fitted generators -> painted patches -> numbers -> lines, table, picture
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from bench import measure, picture, plan, prompts, results, steps, table
+from bench.cache import Cache, key_of, write_text
+from bench.errors import BenchError
+from bench.measure import Desk, Say
+from bench.plan import Cast, Plan
+from bench.results import Result
+from bench.steps import Fitted, Painted, Scene
+from bench.types import Images, Progress
+
+
+@dataclass(frozen=True)
+class Outcome:
+    results: tuple[Result, ...]
+    table: str
+    folder: Path
+
+
+def run(asked: Plan, cache: Cache, progress: Progress, say: Say, out: Path) -> Outcome:
+    """Does everything that was asked, writes it under `out`, and returns it. What was computed before is not again."""
+    cast = plan.cast(asked)
+    for generator in cast.generators:
+        steps.check_fit(generator, cast.dataset)
+    say(announcement(cast, cache))
+
+    scene = steps.scene(cast, cache, progress)
+    say(description(cast, scene))
+    desk = Desk(cast, scene, cache, progress, say, results.stamp())
+
+    lines: list[Result] = []
+    shown: dict[str, Images] = {}
+    for name, generator in zip(cast.names, cast.generators, strict=True):
+        fitted = steps.fit(name, generator, scene, asked.fit_seed, asked.refit, cache, progress)
+        if fitted.origin != "none":
+            say(f"{name}: weights {fitted.origin}, {fitted.digest}")
+        lines += measure.shown_prompts(desk, fitted)
+        for seed in asked.seeds:
+            try:
+                painted = paint(desk, fitted, seed, diet=name == asked.generator and asked.diets)
+            except BenchError:
+                raise
+            except Exception as error:  # a plug-in that breaks loses its own cells, not the run
+                lines += measure.failed_lines(desk, fitted, seed, error)
+                continue
+            shown.setdefault(name, painted.test.patches.images)
+            lines += measure.distances(desk, fitted, painted.test)
+            if painted.diet is not None:
+                lines += measure.scores(desk, fitted, painted.diet, seed)
+
+    folder = out / folder_name(asked)
+    results.write(lines, folder / "results.jsonl")
+    write_text(folder / "table.txt", table.text(lines) + "\n")
+    picture.gallery(scene.prompted["test"], shown, folder / "picture.png")
+    return Outcome(tuple(lines), table.text(lines), folder)
+
+
+@dataclass(frozen=True)
+class Paintings:
+    """What one generator painted with one seed: for every test condition, and for the downstream diet."""
+
+    test: Painted
+    diet: Painted | None
+
+
+def paint(desk: Desk, fitted: Fitted, seed: int, diet: bool) -> Paintings:
+    """Paints the test conditions, and those of the diet where a downstream model will be trained."""
+    conditions = [desk.scene.prompted["test"], *([desk.scene.diet] if diet else [])]
+    if audit := getattr(fitted.generator, "audit", None):
+        audit(np.concatenate([part.conditions.ids for part in conditions]))
+    workers = desk.cast.plan.workers
+    made = [steps.sample(fitted, part, seed, workers, desk.cache, desk.progress) for part in conditions]
+    return Paintings(made[0], made[1] if diet else None)
+
+
+def announcement(cast: Cast, cache: Cache) -> str:
+    """What will be done, before anything is computed."""
+    asked = cast.plan
+    origin = (
+        f"EMBEDDED DATA: {cast.dataset.card.name}. {cast.dataset.card.notes}"
+        if cast.embedded
+        else f"data: {cast.dataset.card.name}"
+    )
+    return "\n".join(
+        [
+            origin,
+            f"generator {cast.names[0]} beside {', '.join(cast.names[1:]) or 'no controls'}; task {asked.task}; "
+            f"prompts from {cast.rule.label()}; seeds {', '.join(map(str, asked.seeds))}",
+            f"measures {', '.join(asked.metrics)} over {', '.join(asked.encoders)}"
+            + ("; diets " + ", ".join(d.name for d in cast.task.diets) if asked.diets else ""),
+            f"kept in {cache.root}",
+        ]
+    )
+
+
+def description(cast: Cast, scene: Scene) -> str:
+    """How many patches and slides each split has, and what the prompts show."""
+    rows = [
+        f"{name} {len(part)} patches / {len(set(part.conditions.groups.tolist()))} slides"
+        for name, part in scene.plain.items()
+    ]
+    size = scene.plain["test"].conditions.size
+    said = [f"{size} px: {'; '.join(rows)}; downstream diet {len(scene.diet)} patches"]
+    shown = prompts.report(scene.prompted["test"].conditions)
+    said.append(
+        f"prompts cover {shown.coverage:.1%} of a test patch; {shown.missing} of {shown.wanted} classes found no crop"
+        + (f"; {shown.whole} show the whole region" if shown.whole else "")
+    )
+    if census := getattr(cast.dataset, "census", None):
+        said.append(f"tiles: {census}")
+    return "\n".join(said)
+
+
+def folder_name(asked: Plan) -> str:
+    """`generator--task--key`: the key tells two plans apart, and the same plan writes to the same place."""
+    said = replace(asked, workers=1).__dict__
+    words = {name: dict(value) if name == "options" else value for name, value in said.items()}
+    safe = re.sub(r"[^A-Za-z0-9._-]+", "_", asked.generator).strip("_")
+    return f"{safe}--{asked.task}--{key_of(words)[:8]}"

@@ -1,0 +1,39 @@
+"""The manifest beside fitted weights: what they were fitted on, with what recipe, by which command, and their digests."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+from bench.cache import MANIFEST, digest_of, write_text
+from bench.results import stamp
+from bench.steps import Fitted, recipe
+from bench.types import ImageSet
+
+
+def deliver(fitted: Fitted, train: ImageSet, seed: int, command: str, folder: Path) -> Path:
+    """Copies the weights into `folder` and writes `<name>.manifest.json` there; returns the manifest's path.
+
+    Variants that share a file (a first stage) may be delivered into one folder as long as its bytes are the same.
+    """
+    assert fitted.weights is not None
+    folder.mkdir(parents=True, exist_ok=True)
+    files = [f for f in sorted(fitted.weights.iterdir()) if f.name != MANIFEST and not f.name.endswith(".manifest.json")]
+    for file in files:
+        shutil.copyfile(file, folder / file.name)
+    card = fitted.generator.card
+    manifest = {
+        "name": card.name,
+        "version": card.version,
+        "recipe": recipe(fitted.generator),
+        "train_key": train.key,
+        "train": {"patches": len(train), "slides": len(set(train.conditions.groups.tolist())), "size": train.conditions.size},
+        "fit_seed": seed,
+        "command": command,
+        "files": {file.name: digest_of(file) for file in files},
+        "stamp": stamp(),
+    }
+    path = folder / f"{card.name}.manifest.json"
+    write_text(path, json.dumps(manifest, indent=1) + "\n")
+    return path

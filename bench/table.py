@@ -1,0 +1,132 @@
+"""Result lines as text: seeds combined, direction, interval, n and flags beside every number."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from bench import stats
+from bench.results import Result
+
+ARROWS = {"lower": "↓", "higher": "↑", "none": ""}
+REPORT_ONLY = "none"
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One number over all its seeds, or the reason why there is none."""
+
+    generator: str
+    track: str
+    measure: str
+    """Measure with its encoder or diet, e.g. `fd texture`."""
+    direction: str
+    protocol: str
+    value: float | None
+    low: float | None
+    high: float | None
+    n: int
+    groups: int
+    seeds: int
+    status: str
+    reason: str
+    flags: tuple[str, ...]
+
+
+def cells(lines: Iterable[Result]) -> list[Cell]:
+    """One cell for each generator, track, measure and protocol, in the order of first appearance."""
+    grouped: dict[tuple[str, ...], list[Result]] = defaultdict(list)
+    for line in lines:
+        beside = line.encoder or line.diet
+        measure = f"{line.measure} {beside}".strip()
+        grouped[(line.dataset, line.generator, line.track, measure, line.protocol)].append(line)
+    return [_cell(key[3], rows) for key, rows in grouped.items()]
+
+
+def _cell(measure: str, rows: list[Result]) -> Cell:
+    first = rows[0]
+    good = [row for row in rows if row.status == "ok" and row.value is not None]
+    value = low = high = None
+    if good:
+        combined = stats.combine_seeds(
+            [row.value for row in good if row.value is not None],
+            [row.low for row in good],
+            [row.high for row in good],
+        )
+        value, low, high = combined.value, combined.low, combined.high
+    failed = next((row for row in rows if row.status != "ok"), None)
+    return Cell(
+        generator=first.generator,
+        track=first.track,
+        measure=measure,
+        direction=first.direction,
+        protocol=first.protocol,
+        value=value,
+        low=low,
+        high=high,
+        n=first.n,
+        groups=first.groups,
+        seeds=len({row.seed for row in good}),
+        status="ok" if good else first.status,
+        reason=failed.reason if failed else first.reason,
+        flags=tuple(sorted({flag for row in rows for flag in row.flags})),
+    )
+
+
+def number(value: float) -> str:
+    """Four significant digits, never in exponents."""
+    if value == 0:
+        return "0"
+    digits = max(0, 3 - int(f"{value:e}".split("e")[1]))
+    return f"{value:.{min(digits, 6)}f}"
+
+
+def interval(cell: Cell) -> str:
+    """`value [low, high]` with marks: * for a judge that the generator knew, status and reason where there is no number."""
+    if cell.value is None:
+        return f"{cell.status}({cell.reason})" if len(cell.reason) < 40 else cell.status
+    mark = "*" if "judge-conflict" in cell.flags else ""
+    bounds = "" if cell.low is None or cell.high is None else f" [{number(cell.low)}, {number(cell.high)}]"
+    return f"{number(cell.value)}{mark}{bounds}"
+
+
+def text(lines: Sequence[Result]) -> str:
+    """A table with a row for each measure and a column for each generator of one run, and what the marks mean."""
+    made = cells(lines)
+    generators = list(dict.fromkeys(cell.generator for cell in made))
+    by_measure: dict[str, dict[str, Cell]] = defaultdict(dict)
+    for cell in made:
+        by_measure[cell.measure][cell.generator] = cell
+    rows = [["", *generators]]
+    for measure, found in by_measure.items():
+        arrow = ARROWS.get(next(iter(found.values())).direction, "")
+        rows.append([f"{measure} {arrow}".strip(), *(interval(found[g]) if g in found else "–" for g in generators)])
+    heading = f"{lines[0].task} on {lines[0].dataset}, prompts: {_tracks(made)}" if lines else "no lines"
+    return "\n".join([heading, *aligned(rows), *_notes(made)])
+
+
+def aligned(rows: list[list[str]]) -> list[str]:
+    """Columns padded to their widest entry."""
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    return ["  ".join(entry.ljust(width) for entry, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+
+
+def _tracks(made: list[Cell]) -> str:
+    return ", ".join(sorted({cell.track for cell in made} - {"none"})) or "none"
+
+
+def _notes(made: list[Cell]) -> list[str]:
+    counted = sorted(
+        {(cell.n, cell.groups, cell.seeds) for cell in made if cell.value is not None and cell.direction != "none"}
+    )
+    said = [f"n = {n} patches of {groups} slides, {seeds} seeds" for n, groups, seeds in counted]
+    notes = ["; ".join(said) + "; intervals: 95 % over slides and seeds"] if said else []
+    if any("judge-conflict" in cell.flags for cell in made):
+        notes.append("* the generator was conditioned by this encoder: not an independent judge")
+    if any("embedded" in cell.flags for cell in made):
+        notes.append("embedded phantom tissue: these numbers say nothing of real patients")
+    for cell in made:
+        if cell.reason and (cell.value is None or cell.low is None) and cell.direction != "none":
+            notes.append(f"{cell.generator} {cell.measure}: {cell.reason}")
+    return notes
