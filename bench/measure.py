@@ -13,7 +13,7 @@ import numpy as np
 
 from bench import prompts, registry, stats, steps
 from bench.cache import Cache, key_of
-from bench.diets import serve
+from bench.diets import training_sets
 from bench.errors import BenchError, MissingError
 from bench.plan import Cast
 from bench.results import Result
@@ -145,9 +145,7 @@ def scores(desk: Desk, fitted: Fitted, painted: Painted | None, seed: int) -> It
 def _tally(desk: Desk, diet: Diet, painted: Painted | None, seed: int) -> Tally:
     task = desk.cast.task
     real = steps.only(desk.scene.diet, {"masks", "instances", "types"})
-    if diet.synthetic and painted is None:
-        raise MissingError(f"the diet {diet.name} needs painted training patches.")
-    served = serve(diet, real, painted.patches if painted is not None else real)
+    served = training_sets(diet, real, painted.patches if painted is not None else None)
     validation = desk.scene.plain["validation"]
     spec = {
         "task": registry.describe(task),
@@ -166,11 +164,11 @@ def _tally(desk: Desk, diet: Diet, painted: Painted | None, seed: int) -> Tally:
 
 
 def _reduced(line: Result, tally: Tally, test: ImageSet) -> Iterator[Result]:
-    found = stats.group_bootstrap(tally, test.conditions.groups)
+    found = stats.group_bootstrap(tally, test.conditions.groups, seed=0)
     for measure, estimate in found.items():
         named = replace(line, measure=measure)
         if math.isnan(estimate.value):
-            yield replace(named, status="skipped", reason="the class does not occur in the test patches")
+            yield replace(named, status="skipped", reason=estimate.reason)
         else:
             yield replace(named, value=estimate.value, low=estimate.low, high=estimate.high, reason=estimate.reason)
 

@@ -179,9 +179,8 @@ def fit(name: str, generator: Generator, scene: Scene, seed: int, refit: bool, c
 
 def recipe(generator: Generator) -> dict[str, Any]:
     """What decides the weights apart from data and seed."""
-    described = registry.describe(generator)
-    ignored = getattr(generator, "fit_ignores", ())
-    return {**described, "options": {k: v for k, v in described["options"].items() if k not in ignored}}
+    own: Callable[[], dict[str, Any]] | None = getattr(generator, "recipe", None)
+    return own() if own else registry.describe(generator)
 
 
 def sample(fitted: Fitted, patches: ImageSet, seed: int, workers: int, cache: Cache, progress: Progress) -> Painted:

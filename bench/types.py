@@ -178,7 +178,7 @@ class Trainable(Generator, Protocol):
 
 @runtime_checkable
 class Shipped(Protocol):
-    """A trainable that brings weights for some training sets."""
+    """A trainable that brings weights for some training sets. It has `recipe() -> dict`: what decides its weights."""
 
     def shipped(self, train_key: str) -> Path | None:
         """Folder to `load` for this training set and these options, or None."""

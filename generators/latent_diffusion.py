@@ -222,7 +222,7 @@ def _no_conditions(n: int) -> Conditions:
 
 def _to_tensor(images: NDArray[np.uint8]) -> Tensor:
     """uint8 (n, h, w, 3) -> float (n, 3, h, w) in [-1, 1]."""
-    return torch.from_numpy(np.ascontiguousarray(images)).permute(0, 3, 1, 2).float() / 127.5 - 1
+    return torch.from_numpy(np.array(images)).permute(0, 3, 1, 2).float() / 127.5 - 1
 
 
 def _canvas(canvases: NDArray[np.uint8]) -> Tensor:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
 
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from generators.latent_diffusion import LatentDiffusion
 
 SHIPPED = Path(__file__).parent / "weights"
+SAMPLING = ("sampler", "sample_steps", "eta")
+"""Settings that change samples but not weights."""
 PAPER_SOURCE = "Alfasly et al., HeteroTissue-Diffuse, NeurIPS 2025, arXiv 2509.17847; shapes of its public development code"
 
 
@@ -36,8 +38,6 @@ class _Ldm:
     """What the three variants share. `steps` and `stage_steps` of 0 mean the preset's own."""
 
     card: Card
-    fit_ignores = ("sampler", "sample_steps", "eta")
-    """Options that change samples but not weights."""
 
     def __init__(
         self,
@@ -144,7 +144,7 @@ class _Ldm:
         """The folder of weights inside the package that were fitted on this training set with these options, if any."""
         for manifest in sorted(SHIPPED.glob(f"*/{self.card.name}.manifest.json")):
             held = json.loads(manifest.read_text())
-            if held["train_key"] == train_key and held["recipe"] == self.recipe():
+            if held["train_key"] == train_key and held["recipe"] == json.loads(json.dumps(self.recipe())):
                 for name, digest in held["files"].items():
                     if digest_of(manifest.parent / name) != digest:
                         raise MissingError(f"{manifest.parent / name} is damaged: reinstall histobench, or run with --fit.")
@@ -152,10 +152,14 @@ class _Ldm:
         return None
 
     def recipe(self) -> dict[str, Any]:
-        """What decides the weights apart from data and seed."""
-        described = registry.describe(self)
-        options = {name: value for name, value in described["options"].items() if name not in self.fit_ignores}
-        return {**described, "options": options}
+        """What decides the weights apart from data and seed, in plain numbers: a preset that changes makes other weights."""
+        settings = {name: value for name, value in asdict(self.settings).items() if name not in SAMPLING}
+        return {"name": self.card.name, "version": self.card.version, "precision": self.precision, "settings": settings}
+
+    @property
+    def digest(self) -> str:
+        """The preset behind the options, so that a changed preset paints under another key."""
+        return key_of(asdict(self.settings))
 
     def _kind(self) -> Literal["semantic", "prompt", "embed"]:
         raise UsageError("a variant says what it is conditioned on.")
@@ -173,6 +177,8 @@ class _Ldm:
 
 
 class LdmSemantic(_Ldm):
+    """The class map alone: colours and cells have to be guessed from it."""
+
     card = Card(
         "ldm-semantic",
         "1",
@@ -186,6 +192,8 @@ class LdmSemantic(_Ldm):
 
 
 class LdmPrompt(_Ldm):
+    """The class map and, for every class, a canvas with one raw crop: the crop shows stain, cells and texture."""
+
     card = Card(
         "ldm-prompt",
         "1",
@@ -199,6 +207,12 @@ class LdmPrompt(_Ldm):
 
 
 class LdmEmbed(_Ldm):
+    """The class map with an encoder's vector of each crop laid over the region of its class.
+
+    The paper names neither encoder nor injection of its embedding arm. Laying each vector over its region keeps it with
+    its class, as the canvas does, and leaves the rest of the network the same. `encoder` may be any that is installed.
+    """
+
     card = Card(
         "ldm-embed",
         "1",
@@ -224,10 +238,9 @@ class LdmEmbed(_Ldm):
         self.encoder = encoder
         self.card = replace(self.card, conditioned_by=(encoder,))
 
-    @property
-    def digest(self) -> str:
-        """Content of the encoder that the vectors come from."""
-        return key_of(registry.describe(registry.load("encoders", self.encoder)))
+    def recipe(self) -> dict[str, Any]:
+        """The same, with the encoder that the vectors come from."""
+        return {**super().recipe(), "encoder": registry.describe(registry.load("encoders", self.encoder))}
 
     def vectoriser(self) -> str:
         return self.encoder

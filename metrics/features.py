@@ -9,9 +9,7 @@ from bench.errors import MissingError, UsageError
 from bench.types import Features
 
 
-def checked(
-    metric: str, real: Features, fake: Features, minimum: int
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def checked(metric: str, real: Features, fake: Features, minimum: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Both sides as float64 (n, d) and (m, d); refuses tables that differ in width, are short of rows or not finite."""
     if real.ndim != 2 or fake.ndim != 2 or real.shape[1] != fake.shape[1]:
         raise UsageError(

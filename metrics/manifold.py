@@ -84,7 +84,7 @@ def _distances(a: Table, b: Table) -> Iterator[Table]:
 
 
 def _norms(table: Table) -> Table:
-    return np.einsum("nd,nd->n", table, table)
+    return np.asarray(np.einsum("nd,nd->n", table, table))
 
 
 def _neighbours(k: int) -> int:

@@ -22,41 +22,43 @@ def checked(encoder: str, images: Images, smallest: int = 1) -> Images:
     if images.dtype != np.uint8 or images.ndim != 4 or images.shape[3] != 3:
         raise UsageError(f"{encoder} takes uint8 images (n, h, w, 3), found {images.dtype} {images.shape}.")
     if min(images.shape[1:3]) < smallest:
-        raise UsageError(
-            f"{encoder} takes patches of at least {smallest} px, found {images.shape[2]} x {images.shape[1]} px."
-        )
+        raise UsageError(f"{encoder} takes patches of at least {smallest} px, found {images.shape[2]} x {images.shape[1]} px.")
     return images
 
 
-def settled(network: nn.Module) -> nn.Module:
-    """The network ready to judge: evaluating, frozen, in float32, on a GPU where there is one."""
+def device() -> str:
+    """Where networks run: a GPU where there is one."""
     import torch
 
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    return network.eval().requires_grad_(False).float().to(device)
+    return "cuda" if torch.cuda.is_available() else "cpu"
 
 
-def through(network: nn.Module, pool: Callable[[Tensor], Tensor], images: Images, dim: int) -> Features:
-    """float32 (n, dim): `pool` of what a settled network makes of float32 (`BATCH`, 3, h, w) in [-1, 1].
+def settled(network: nn.Module) -> nn.Module:
+    """The network ready to judge: evaluating, frozen, in float32, on `device`."""
+    return network.eval().requires_grad_(False).float().to(device())
+
+
+def through(forward: Callable[[Tensor], Tensor], images: Images, dim: int) -> Features:
+    """float32 (n, dim): what `forward` makes of float32 (`BATCH`, 3, h, w) in [-1, 1] on `device`.
 
     The last batch is filled up with black, because libraries choose their algorithm by shape, and rounding follows it.
     """
     import torch
 
-    device = next(network.parameters()).device
+    place = device()
     features = np.empty((len(images), dim), dtype=np.float32)
-    with _exact(device.type):
+    with exact(place):
         for start in range(0, len(images), BATCH):
             part = images[start : start + BATCH]
             batch = np.zeros((BATCH, *images.shape[1:]), dtype=np.uint8)
             batch[: len(part)] = part
-            pixels = torch.from_numpy(batch).to(device).permute(0, 3, 1, 2).float() / 127.5 - 1
-            features[start : start + len(part)] = pool(network(pixels))[: len(part)].cpu().numpy()
+            pixels = torch.from_numpy(batch).to(place).permute(0, 3, 1, 2).float() / 127.5 - 1
+            features[start : start + len(part)] = forward(pixels)[: len(part)].cpu().numpy()
     return features
 
 
 @contextmanager
-def _exact(device: str) -> Iterator[None]:
+def exact(place: str) -> Iterator[None]:
     """Full float32, whatever autocast or TF32 the caller left on: reduced precision is enough to change a rank."""
     import torch
 
@@ -64,7 +66,7 @@ def _exact(device: str) -> Iterator[None]:
     torch.set_float32_matmul_precision("highest")
     convolutions: Any = torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False)
     try:
-        with torch.inference_mode(), convolutions, torch.autocast(device, enabled=False):
+        with torch.inference_mode(), convolutions, torch.autocast(place, enabled=False):
             yield
     finally:
         torch.set_float32_matmul_precision(before)

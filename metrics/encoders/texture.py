@@ -1,8 +1,8 @@
 """A hand-made stain and texture descriptor: what each number says of a patch can be read from the name of its column.
 
 It sees both colour and texture, in shares that its units balance: on phantom test patches a stain shift, a blur of one
-pixel and a shuffle of pixels within 4 x 4 blocks move it by about 0.6, 1.2 and 1.4 times the distance between disjoint
-halves of the slides, no column carrying more than a quarter of that. It sees no nucleus as such.
+pixel and a shuffle of pixels within 4 x 4 blocks move it by 0.7, 1.0 and 1.2 times the distance between disjoint halves of
+the slides, and no column carries more than a quarter of the mean's part of that. It sees no nucleus as such.
 """
 
 from __future__ import annotations
@@ -114,20 +114,19 @@ def _amounts(stain: str, plane: Plane, quantiles: tuple[int, ...]) -> Columns:
     """How much of a stain there is, and how unevenly."""
     pixels = np.sort(plane.reshape(len(plane), -1), axis=1)
     found = {f"amount: {stain}, mean": pixels.mean(axis=1), f"amount: {stain}, deviation": pixels.std(axis=1)}
-    return found | {
-        f"amount: {stain}, {q} % quantile": pixels[:, q * (pixels.shape[1] - 1) // 100] for q in quantiles
-    }
+    return found | {f"amount: {stain}, {q} % quantile": pixels[:, q * (pixels.shape[1] - 1) // 100] for q in quantiles}
 
 
 def _correlation(a: Plane, b: Plane) -> NDArray[np.float32]:
     """Whether both stains lie at the same places, in [-1, 1]; 0 where either is flat."""
     a, b = a - _mean(a)[:, None, None], b - _mean(b)[:, None, None]
-    return _mean(a * b) / (np.sqrt(_mean(a * a) * _mean(b * b)) + _FLAT**2)
+    return np.asarray(_mean(a * b) / (np.sqrt(_mean(a * a) * _mean(b * b)) + _FLAT**2))
 
 
 def _gradients(where: str, plane: Plane, coherent: bool) -> Columns:
     """Logarithm of the root mean square gradient, and from 0 to 1 how far gradients share one direction."""
-    down, across = plane[:, 1:, :-1] - plane[:, :-1, :-1], plane[:, :-1, 1:] - plane[:, :-1, :-1]
+    a, b, c, d = plane[:, :-1, :-1], plane[:, :-1, 1:], plane[:, 1:, :-1], plane[:, 1:, 1:]
+    down, across = (c + d - a - b) / 2, (b + d - a - c) / 2  # both at the middle of four pixels: no direction preferred
     yy, xx, xy = _mean(down * down), _mean(across * across), _mean(down * across)
     found = {f"energy: {where}": np.log(np.sqrt(xx + yy) + _FLAT)}
     if coherent:
@@ -160,15 +159,14 @@ _LABEL = _labels()
 
 def _shrink(plane: Plane, factor: int) -> Plane:
     """Means of factor x factor blocks; rows and columns that fill no block are left out."""
-    _, height, width = plane.shape
-    plane = plane[:, : height // factor * factor, : width // factor * factor]
-    rows = sum(plane[:, i::factor] for i in range(factor))
-    blocks = sum(rows[:, :, i::factor] for i in range(factor))
-    return np.asarray(blocks / np.float32(factor**2))
+    n, height, width = plane.shape
+    down, across = height // factor, width // factor
+    blocks = plane[:, : down * factor, : across * factor].reshape(n, down, factor, across, factor)
+    return np.asarray(np.add.reduce(np.add.reduce(blocks, axis=4), axis=2) / np.float32(factor**2))
 
 
 def _mean(plane: Plane) -> NDArray[np.float32]:
-    return plane.reshape(len(plane), -1).mean(axis=1)
+    return np.asarray(plane.reshape(len(plane), -1).mean(axis=1))
 
 
 def measured_units(images: Images) -> dict[str, float]:

@@ -237,13 +237,9 @@ def class_lookup(class_map: str, classes: str) -> tuple[NDArray[np.int16], tuple
     lookup[list(pairs)] = list(pairs.values())
     targets = sorted(set(pairs.values()) - {IGNORE})
     if targets != list(range(len(targets))):
-        raise UsageError(
-            f"class_map={class_map!r} leads to {targets}. The results are numbered 0, 1, ... without a gap."
-        )
+        raise UsageError(f"class_map={class_map!r} leads to {targets}. The results are numbered 0, 1, ... without a gap.")
     if names and len(names) != len(targets):
-        raise UsageError(
-            f"class_map={class_map!r} makes {len(targets)} classes, classes={classes!r} names {len(names)}."
-        )
+        raise UsageError(f"class_map={class_map!r} makes {len(targets)} classes, classes={classes!r} names {len(names)}.")
     return lookup, names or tuple(f"class-{i}" for i in targets)
 
 
@@ -252,9 +248,7 @@ def _parse_map(text: str) -> dict[int, int]:
     for part in text.split(","):
         file_class, equals, target = (word.strip() for word in part.partition("="))
         number = str(IGNORE) if target == "ignore" else target
-        if not (
-            equals and file_class.isdecimal() and number.isdecimal() and max(int(file_class), int(number)) <= IGNORE
-        ):
+        if not (equals and file_class.isdecimal() and number.isdecimal() and max(int(file_class), int(number)) <= IGNORE):
             raise UsageError(f"class_map has {part!r}. Write FILE_CLASS=CLASS or FILE_CLASS=ignore: 0=1,1=0,3=ignore.")
         if int(file_class) in pairs:
             raise UsageError(f"class_map={text!r} maps {file_class} twice.")

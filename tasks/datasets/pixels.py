@@ -30,9 +30,7 @@ def read_image(path: Path) -> NDArray[np.uint8]:
     if bits > 8:
         raise MissingError(f"{path} has {bits} bits a channel. Save it as 8-bit RGB.")
     if picture.mode in ("L", "LA", "1"):
-        raise MissingError(
-            f"{path} is greyscale, and H&E is colour. Give the colour image or take it out of index.csv."
-        )
+        raise MissingError(f"{path} is greyscale, and H&E is colour. Give the colour image or take it out of index.csv.")
     if picture.mode not in ("RGB", "RGBA"):
         raise MissingError(f"{path} is stored as {picture.mode}. Save it as 8-bit RGB.")
     pixels: NDArray[np.uint8] = np.asarray(picture)
@@ -55,17 +53,13 @@ def read_classes(path: Path) -> NDArray[np.uint8]:
     if bits > 8:
         raise MissingError(f"{path} has {bits} bits a pixel. Save class numbers as an 8-bit PNG.")
     if picture.mode not in ("L", "P", "1"):
-        raise MissingError(
-            f"{path} is stored as {picture.mode}. A class map has one channel of class numbers: 8-bit PNG."
-        )
+        raise MissingError(f"{path} is stored as {picture.mode}. A class map has one channel of class numbers: 8-bit PNG.")
     if picture.mode == "L" and bits < 8:
         raise MissingError(f"{path} is a {bits}-bit greyscale file. Save class numbers as an 8-bit PNG.")
     return np.asarray(picture).astype(np.uint8)
 
 
-def resample(
-    image: NDArray[np.uint8], mask: NDArray[np.uint8], scale: float
-) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+def resample(image: NDArray[np.uint8], mask: NDArray[np.uint8], scale: float) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     """Image and class map at `scale` times their size: bicubic with antialiasing, and the nearest class."""
     size = max(1, round(mask.shape[1] * scale)), max(1, round(mask.shape[0] * scale))
     smooth = Image.fromarray(image).resize(size, Image.Resampling.BICUBIC)

@@ -270,8 +270,7 @@ def _outline(
     u, v = u / radii[:, 0][:, None, None], v / radii[:, 1][:, None, None]
     angle = np.arctan2(v, u)
     bumps = 1 + sum(
-        rng.normal(0, 0.05, len(centres))[:, None, None]
-        * np.cos(k * angle + rng.uniform(0, 6.3, len(centres))[:, None, None])
+        rng.normal(0, 0.05, len(centres))[:, None, None] * np.cos(k * angle + rng.uniform(0, 6.3, len(centres))[:, None, None])
         for k in (2, 3, 4)
     )
     rho = np.hypot(u, v) / bumps
@@ -306,10 +305,7 @@ def _shade(
 
 def _expose(amount_h: Field, amount_e: Field, slide: Slide, rng: np.random.Generator) -> NDArray[np.uint8]:
     """Beer-Lambert, optical blur, sensor noise: uint8 (size, size, 3)."""
-    density = (
-        amount_h[..., None] * slide.amounts[0] * slide.hematoxylin
-        + amount_e[..., None] * slide.amounts[1] * slide.eosin
-    )
+    density = amount_h[..., None] * slide.amounts[0] * slide.hematoxylin + amount_e[..., None] * slide.amounts[1] * slide.eosin
     light = slide.light * np.exp(-density)
     blurred = gaussian_filter(light, (slide.focus, slide.focus, 0))
     noisy = blurred + rng.normal(0, 0.008, light.shape)

@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from tests.tasks.small_folder import Bytes, five, halves, many, photo, write
 
 from bench import registry
 from bench.errors import MissingError, UsageError
 from bench.types import Dataset, ImageSet
 from tasks.datasets.folder import Folder
+from tests.tasks.small_folder import Bytes, five, halves, many, photo, write
 
 REGIONS = Path(__file__).parents[2] / "../shared/data/regions"
 SPLITS = ("train", "validation", "test")

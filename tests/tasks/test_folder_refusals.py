@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
-from tests.tasks.small_folder import five, halves, many, photo, write
 
 from bench.errors import BenchError, MissingError, UsageError
 from tasks.datasets.folder import Folder
+from tests.tasks.small_folder import five, halves, many, photo, write
 
 
 @pytest.fixture
@@ -154,9 +154,7 @@ def test_a_resolution_that_cannot_be_had_is_refused(tmp_path: Path, column: str,
         ({"class_map": "0=0,1=1", "classes": "a,b,c"}, "makes 2 classes.*names 3"),
     ],
 )
-def test_options_without_sense_are_refused_before_anything_is_read(
-    data: Path, options: dict[str, object], told: str
-) -> None:
+def test_options_without_sense_are_refused_before_anything_is_read(data: Path, options: dict[str, object], told: str) -> None:
     with pytest.raises(UsageError, match=told):
         Folder(data, **options)  # type: ignore[arg-type]
 

@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from tests.tasks.small_folder import halves, photo
 
 from bench.errors import MissingError
 from tasks.datasets.pixels import read_classes, read_image
+from tests.tasks.small_folder import halves, photo
 
 
 def png(path: Path, depth: int, colour: int, row: bytes, width: int = 4, height: int = 2) -> Path:

@@ -1,0 +1,199 @@
+"""Intervals with slides as the sampling unit. Patches of one slide resemble each other, so they are never resampled alone.
+
+Every interval is meant to hold the true value in 95 of 100 repetitions with other slides. What cannot be said is said so:
+an undefined value stays NaN, an interval that cannot be had is None, and `reason` gives the cause.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from statistics import NormalDist
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.types import Strings, Tally
+
+LEVEL = 0.95
+MINIMUM_GROUPS = 5
+"""Fewer slides than this say nothing about other slides."""
+TOLERATED = 0.05
+"""Share of resamples in which a measure may be undefined before its interval is given up."""
+
+Floats = NDArray[np.float64]
+Rows = NDArray[np.bool_]
+Statistic = Callable[[Rows, Rows], float]
+"""From the real and the painted rows to use, bool (n,) and bool (m,), to a value."""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A value with its 95 % interval."""
+
+    value: float
+    """NaN where there is nothing to measure."""
+    low: float | None
+    high: float | None
+    error: float | None = None
+    """Standard error."""
+    reason: str = ""
+    """Why the value is undefined or the interval missing, or what the interval leaves out."""
+
+
+def group_bootstrap(tally: Tally, groups: Strings, seed: int, resamples: int = 1000) -> dict[str, Estimate]:
+    """Every measure of a tally, with an interval from resampling whole groups; `groups` is str (n,), one per patch.
+
+    Percentiles of `resamples` draws of as many groups as there are, with replacement. Levels are widened for few groups
+    (see `_levels`). Equal groups and seeds mean equal draws, and the order of the patches plays no part.
+    """
+    drawn = _resampled(tally, groups, seed, resamples)
+    return {name: _percentiles(value, draws, _count(groups)) for name, (value, draws) in drawn.items()}
+
+
+def paired_difference(first: Tally, second: Tally, groups: Strings, seed: int, resamples: int = 1000) -> dict[str, Estimate]:
+    """Every measure of `first` minus that of `second`, two tallies of the same patches in the same order.
+
+    Both are seen through the same draws of groups, so what makes a slide hard for both cancels.
+    """
+    if first.columns != second.columns or first.counts.shape != second.counts.shape:
+        raise ValueError("a paired difference needs two tallies of the same columns and patches.")
+    ours = _resampled(first, groups, seed, resamples)
+    theirs = _resampled(second, groups, seed, resamples)
+    return {
+        name: _percentiles(value - theirs[name][0], draws - theirs[name][1], _count(groups))
+        for name, (value, draws) in ours.items()
+    }
+
+
+def group_jackknife(statistic: Statistic, groups_real: Strings, groups_fake: Strings, blocks: int = 20) -> Estimate:
+    """A statistic of real and painted patches, with an interval from leaving out blocks of groups.
+
+    Painted patches belong to the group of their condition: a group that is left out goes from every side that has it.
+    Groups are dealt to blocks in the order of their names, those on both sides first, so that every block takes about the
+    same share of each side. Standard error: the delete-a-block jackknife for unequal blocks (Busing, Meijer and
+    van der Leeden 1999); interval: Student's t with one degree of freedom less than blocks.
+    The value is the statistic of all rows, not corrected for bias.
+    """
+    if blocks < 2:
+        raise ValueError(f"a jackknife leaves out one of at least 2 blocks, not of {blocks}.")
+    value = float(statistic(np.ones(len(groups_real), bool), np.ones(len(groups_fake), bool)))
+    if math.isnan(value):
+        return _undefined()
+    fewest = min(_count(groups_real), _count(groups_fake))
+    if fewest < MINIMUM_GROUPS:
+        return _too_few(value, fewest)
+    names = _dealing_order(groups_real, groups_fake)
+    dealt = [names[b::blocks] for b in range(min(blocks, len(names)))]
+    without = np.array([statistic(~np.isin(groups_real, b), ~np.isin(groups_fake, b)) for b in dealt], dtype=np.float64)
+    if not np.isfinite(without).all():
+        return Estimate(value, None, None, reason="undefined without some of the slides: no interval")
+    error = _jackknife_error(value, without, np.array([len(block) / len(names) for block in dealt]))
+    reach = _student(len(dealt) - 1) * error
+    return Estimate(value, value - reach, value + reach, error)
+
+
+def combine_seeds(values: Sequence[float], lows: Sequence[float | None], highs: Sequence[float | None]) -> Estimate:
+    """The mean over S training seeds that were scored on the same slides, with an interval for slides and seeds together.
+
+    More seeds do not bring more slides, so the slide part stays as wide as that of one seed (root mean square over
+    seeds); only the variance between seeds is divided by S. The two variances add, for the lower and the upper half of
+    the interval apart. The seed variance is itself known from S - 1 degrees of freedom only, which Welch and
+    Satterthwaite's formula carries into the t quantile: with no spread between seeds the slides' interval comes back
+    unchanged, with spread and few seeds it is wide.
+    """
+    count = len(values)
+    if not count:
+        raise ValueError("no seeds to combine.")
+    undefined = sum(math.isnan(value) for value in values)
+    if undefined:
+        return _undefined(f"undefined for {undefined} of {count} seeds")
+    value = math.fsum(values) / count
+    known_lows = [low for low in lows if low is not None]
+    known_highs = [high for high in highs if high is not None]
+    if min(len(known_lows), len(known_highs)) < count:
+        return Estimate(value, None, None, reason="no interval over slides for some of the seeds")
+    if count == 1:
+        return Estimate(value, known_lows[0], known_highs[0], reason="one seed: the interval leaves training noise out")
+    between = float(np.var(values, ddof=1)) / count
+    below = _half(np.subtract(values, known_lows), between, count)
+    above = _half(np.subtract(known_highs, values), between, count)
+    return Estimate(value, value - below, value + above)
+
+
+def _half(slide_halves: Floats, between: float, seeds: int) -> float:
+    within = float(np.mean(slide_halves**2)) / _student(math.inf) ** 2
+    freedom = (seeds - 1) * ((within + between) / between) ** 2 if between else math.inf
+    return _student(freedom) * math.sqrt(within + between)
+
+
+def _resampled(tally: Tally, groups: Strings, seed: int, resamples: int) -> dict[str, tuple[float, Floats]]:
+    """Of each measure its value and its values under the draws, float64 (resamples,)."""
+    if len(groups) != len(tally.counts) or not len(groups):
+        raise ValueError(f"one group for each patch: found {len(groups)} groups and {len(tally.counts)} patches.")
+    names, owner = np.unique(groups, return_inverse=True)
+    by_group = np.zeros((len(names), len(tally.columns)))
+    np.add.at(by_group, owner, tally.counts)
+    times = np.random.default_rng(seed).multinomial(len(names), np.full(len(names), 1 / len(names)), size=resamples)
+    total = dict(zip(tally.columns, by_group.sum(axis=0).tolist(), strict=True))
+    sums = [dict(zip(tally.columns, row, strict=True)) for row in (times @ by_group).tolist()]
+    return {
+        name: (measure(total), np.array([measure(row) for row in sums], dtype=np.float64))
+        for name, measure in tally.measures.items()
+    }
+
+
+def _percentiles(value: float, draws: Floats, groups: int) -> Estimate:
+    if math.isnan(value):
+        return _undefined()
+    if groups < MINIMUM_GROUPS:
+        return _too_few(value, groups)
+    defined = draws[~np.isnan(draws)]
+    lost = 1 - len(defined) / len(draws)
+    if lost > TOLERATED:
+        return Estimate(value, None, None, reason=f"undefined in {lost:.0%} of resamples: too few slides show it")
+    low, high = np.quantile(defined, _levels(groups))
+    reason = f"undefined in {lost:.1%} of resamples, which are left out" if lost else ""
+    return Estimate(value, float(low), float(high), float(defined.std(ddof=1)), reason)
+
+
+def _levels(groups: int) -> tuple[float, float]:
+    """Percentile levels that make up for few groups (Hesterberg 2015, "expanded percentile interval").
+
+    Resampling g groups shows sqrt((g - 1) / g) of their spread and takes it for known: the levels are those that would
+    give Student's interval if the draws were normal.
+    """
+    tail = NormalDist().cdf(-math.sqrt(groups / (groups - 1)) * _student(groups - 1))
+    return tail, 1 - tail
+
+
+def _student(freedom: float) -> float:
+    from scipy.special import stdtrit  # not at the top: `bench --help` should not wait for it
+
+    return float(stdtrit(freedom, (1 + LEVEL) / 2))
+
+
+def _jackknife_error(value: float, without: Floats, shares: Floats) -> float:
+    """Busing and others: shares is the part of all groups that each block holds, without the value when it is left out."""
+    inverse = 1 / shares
+    pseudo = inverse * value - (inverse - 1) * without
+    centre = len(without) * value - ((1 - shares) * without).sum()
+    return math.sqrt(np.mean((pseudo - centre) ** 2 / (inverse - 1)))
+
+
+def _dealing_order(groups_real: Strings, groups_fake: Strings) -> list[str]:
+    real, fake = set(groups_real.tolist()), set(groups_fake.tolist())
+    return sorted(real & fake) + sorted(real - fake) + sorted(fake - real)
+
+
+def _count(groups: Strings) -> int:
+    return len(np.unique(groups))
+
+
+def _undefined(reason: str = "nothing to measure in these patches") -> Estimate:
+    return Estimate(math.nan, None, None, reason=reason)
+
+
+def _too_few(value: float, groups: int) -> Estimate:
+    return Estimate(value, None, None, reason=f"{groups} slides are fewer than {MINIMUM_GROUPS}: no interval")

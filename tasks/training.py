@@ -1,0 +1,193 @@
+"""How a network learns class maps: batches, augmentation, loss, choice of the checkpoint; and how it is then counted.
+
+Nothing here knows a task or an architecture. A budget is spent whatever the number of patches, and all randomness comes
+from the generator that is handed in, or from torch inside `reproducible`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.errors import MissingError, UsageError
+from bench.refusals import needed
+from bench.stain import restained
+from bench.types import Images, ImageSet, Progress
+from tasks.scores import IGNORED, class_pixels, segmentation_counts, shown_iou
+
+if TYPE_CHECKING:
+    import torch
+
+Masks = NDArray[np.uint8]
+
+EVALUATIONS = 4
+"""Times that the validation patches are looked at, evenly over training."""
+WEIGHT_DECAY = 1e-2
+WARM_UP = 0.2
+"""Share of the steps in which the learning rate rises (one cycle, Smith and Topin 2019)."""
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What every diet may spend."""
+
+    steps: int
+    batch: int
+    learning_rate: float
+    """At its highest."""
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """Images with class maps that fit each other and the task."""
+
+    images: Images
+    masks: Masks
+    pixels: NDArray[np.int64]
+    """Labelled pixels of each class, int64 (k,)."""
+
+
+def labelled(patches: ImageSet, who: str, test: ImageSet, multiple: int) -> Labelled:
+    """The images and masks of a set, or an error that says why they cannot serve beside these test patches."""
+    if not len(patches):
+        raise MissingError(f"{who}: there are no patches. Give more data, or other splits.")
+    masks, classes = needed(who, "masks", patches.conditions.masks), patches.conditions.classes
+    if classes != test.conditions.classes:
+        raise UsageError(f"{who}: the classes are {classes}, those of the test patches {test.conditions.classes}.")
+    shapes = {patches.images.shape[1:3], masks.shape[1:], test.images.shape[1:3]}
+    if len(shapes) > 1 or any(side % multiple for side in masks.shape[1:]):
+        found = " and ".join(f"{h} x {w}" for h, w in sorted(shapes))
+        raise UsageError(
+            f"{who}: images, masks and test patches need one size, a multiple of {multiple} px; found {found}. "
+            "Ask the dataset for another size."
+        )
+    pixels = class_pixels(masks, len(classes), who)
+    if not pixels.any():
+        raise MissingError(f"{who}: no pixel is labelled.")
+    return Labelled(patches.images, masks, pixels)
+
+
+def train(
+    net: torch.nn.Module,
+    served: list[Labelled],
+    validation: Labelled,
+    budget: Budget,
+    rng: np.random.Generator,
+    progress: Progress,
+) -> None:
+    """AdamW with one cycle; leaves in `net` the weights that had the best IoU on validation."""
+    import torch
+
+    optimizer = torch.optim.AdamW(net.parameters(), lr=budget.learning_rate, weight_decay=WEIGHT_DECAY)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, budget.learning_rate, total_steps=budget.steps, pct_start=WARM_UP
+    )
+    evaluations = {math.ceil(budget.steps * part / EVALUATIONS) for part in range(1, EVALUATIONS + 1)}
+    best, kept = -1.0, {}
+    for step, rows in enumerate(_rows(sum(len(part.images) for part in served), budget, rng), 1):
+        loss = _loss(net, *_augmented(*_picked(served, rows), rng))
+        optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+        schedule.step()
+        progress(step, budget.steps, "train segmentation")
+        if step in evaluations:
+            if not torch.isfinite(loss):
+                raise UsageError(f"training diverged by step {step} of {budget.steps}: give a smaller learning_rate.")
+            reached = shown_iou(count(net, validation, budget.batch))
+            if reached > best:
+                best, kept = reached, {name: value.clone() for name, value in net.state_dict().items()}
+    net.load_state_dict(kept)
+
+
+def count(net: torch.nn.Module, patches: Labelled, batch: int) -> NDArray[np.float64]:
+    """The counts of `segmentation_counts` for every patch."""
+    import torch
+
+    net.eval()
+    counts = []
+    with torch.inference_mode():
+        for start in range(0, len(patches.images), batch):
+            part = slice(start, start + batch)
+            called = net(_tensor(net, patches.images[part])).argmax(dim=1).to(torch.uint8).cpu().numpy()
+            counts.append(segmentation_counts(called, patches.masks[part], len(patches.pixels)))
+    return np.concatenate(counts)
+
+
+def choose_device() -> torch.device:
+    """A GPU where there is one."""
+    import torch
+
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+@contextmanager
+def reproducible(seed: int, device: torch.device) -> Iterator[None]:
+    """Seeds torch, takes exact fp32 kernels instead of quick ones, and puts everything back at the end."""
+    import torch
+
+    on_gpu = device.type == "cuda"
+    before = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
+    exact = torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False)
+    with torch.random.fork_rng(devices=[torch.cuda.current_device()] if on_gpu else []), exact:
+        torch.default_generator.manual_seed(seed)
+        if on_gpu:
+            torch.cuda.manual_seed(seed)
+            torch.use_deterministic_algorithms(True, warn_only=True)
+        try:
+            yield
+        finally:
+            torch.use_deterministic_algorithms(before[0], warn_only=before[1])
+
+
+def _rows(n: int, budget: Budget, rng: np.random.Generator) -> NDArray[np.int64]:
+    """int64 (steps, batch): one shuffling of the n patches after the other, so that all are seen equally often."""
+    wanted = budget.steps * budget.batch
+    stream = np.concatenate([rng.permutation(n) for _ in range(math.ceil(wanted / n))])
+    return stream[:wanted].reshape(budget.steps, budget.batch)
+
+
+def _picked(served: list[Labelled], rows: NDArray[np.int64]) -> tuple[Images, Masks]:
+    """The rows of the sets as if these stood in one column."""
+    starts = np.cumsum([0, *(len(part.images) for part in served)])
+    owners = np.searchsorted(starts, rows, side="right") - 1
+    places = list(zip([served[owner] for owner in owners], (rows - starts[owners]).tolist(), strict=True))
+    return np.stack([part.images[row] for part, row in places]), np.stack([part.masks[row] for part, row in places])
+
+
+def _augmented(images: Images, masks: Masks, rng: np.random.Generator) -> tuple[Images, Masks]:
+    """Each patch in one of its eight orientations, its optical density scaled as a whole and by colour: light and stain."""
+    turns = rng.integers(8, size=len(images)).tolist()
+    factors = rng.uniform(0.85, 1.15, (len(images), 1, 1, 1)) * rng.uniform(0.9, 1.1, (len(images), 1, 1, 3))
+    turned = np.stack([_turned(image, k) for image, k in zip(images, turns, strict=True)])
+    return restained(turned, factors), np.stack([_turned(mask, k) for mask, k in zip(masks, turns, strict=True)])
+
+
+def _turned(array: NDArray[np.uint8], k: int) -> NDArray[np.uint8]:
+    turned = np.rot90(array, k % 4)
+    return turned[:, ::-1] if k >= 4 else turned
+
+
+def _loss(net: torch.nn.Module, images: Images, masks: Masks) -> torch.Tensor:
+    """Mean cross-entropy over the labelled pixels of a batch; 0 where it has none."""
+    import torch
+
+    net.train()
+    logits = net(_tensor(net, images)).permute(0, 2, 3, 1).flatten(0, 2)  # pixels in one row: exact on a GPU, maps are not
+    truth = torch.from_numpy(masks).to(logits.device).long().flatten()
+    total = torch.nn.functional.cross_entropy(logits, truth, ignore_index=IGNORED, reduction="sum")
+    return total / (truth != IGNORED).sum().clamp(min=1)
+
+
+def _tensor(net: torch.nn.Module, images: Images) -> torch.Tensor:
+    """float32 (n, 3, h, w) on the device of the network, about zero mean and unit spread for stained tissue."""
+    import torch
+
+    device = next(net.parameters()).device
+    return (torch.from_numpy(np.array(images)).to(device).permute(0, 3, 1, 2).float() / 255 - 0.7) / 0.2
