@@ -95,7 +95,7 @@ def distances(desk: Desk, fitted: Fitted, painted: Painted) -> Iterator[Result]:
         for metric in desk.cast.metrics:
             planned = replace(line, measure=metric.card.name, direction=metric.direction)
             planned = replace(planned, protocol=_protocol(desk, _judged(encoder, metric)))
-            planned.described.update(encoder=registry.describe(encoder), metric=registry.describe(metric))
+            planned.described.update(encoder=_known(encoder), metric=registry.describe(metric))
             if failed is not None:
                 yield replace(planned, status=failed.status, reason=failed.reason)
                 continue
@@ -112,10 +112,13 @@ def _compared(line: Result, metric: FeatureMetric, real: Features, fake: Feature
         return replace(line, status="skipped", reason=reason)
 
     def value(real_rows: np.ndarray[Any, Any], fake_rows: np.ndarray[Any, Any]) -> float:
+        if min(real_rows.sum(), fake_rows.sum()) < least:
+            return math.nan  # with a block of slides left out it is too few: a number without an interval
         return metric.compare(real[real_rows], fake[fake_rows], np.random.default_rng(painted.seed))
 
     found = stats.group_jackknife(value, test.conditions.groups, painted.patches.conditions.groups)
-    return replace(line, value=found.value, low=found.low, high=found.high, reason=found.reason)
+    least, most = getattr(metric, "bounds", (None, None))
+    return replace(line, value=found.value, low=found.low, high=found.high, reason=found.reason, least=least, most=most)
 
 
 def scores(desk: Desk, fitted: Fitted, painted: Painted | None, seed: int) -> Iterator[Result]:
@@ -129,7 +132,7 @@ def scores(desk: Desk, fitted: Fitted, painted: Painted | None, seed: int) -> It
             n=len(desk.test),
             n_real=len(desk.test),
             groups=_groups(desk.test),
-            protocol=_protocol(desk, {"task": registry.describe(task), "diet": diet.name, "n": len(desk.scene.diet)}),
+            protocol=_protocol(desk, _scored(desk, diet)),
         )
         line.described["task"] = registry.describe(task)
         if painted is not None:
@@ -170,21 +173,21 @@ def _reduced(line: Result, tally: Tally, test: ImageSet) -> Iterator[Result]:
         if math.isnan(estimate.value):
             yield replace(named, status="skipped", reason=estimate.reason)
         else:
-            yield replace(named, value=estimate.value, low=estimate.low, high=estimate.high, reason=estimate.reason)
+            low, high = estimate.low, estimate.high
+            yield replace(named, value=estimate.value, low=low, high=high, reason=estimate.reason, least=0.0, most=1.0)
 
 
-def failed_lines(desk: Desk, fitted: Fitted, seed: int, error: Exception) -> Iterator[Result]:
-    """The lines of a generator that could not paint: every planned number, with the reason."""
+def failed_lines(desk: Desk, fitted: Fitted, seed: int, error: Exception, diets: bool) -> Iterator[Result]:
+    """The lines of a generator that could not paint: every planned number, with the reason; the traceback goes out once."""
+    line = _failure(blank(desk, fitted, seed), error, desk.say)
     for encoder in desk.cast.encoders:
         for metric in desk.cast.metrics:
-            line = replace(
-                blank(desk, fitted, seed),
-                encoder=encoder.card.name,
-                measure=metric.card.name,
-                direction=metric.direction,
-                protocol=_protocol(desk, _judged(encoder, metric)),
-            )
-            yield _failure(line, error, lambda text: None)
+            judged = replace(line, encoder=encoder.card.name, measure=metric.card.name, direction=metric.direction)
+            yield replace(judged, protocol=_protocol(desk, _judged(encoder, metric)))
+    task = desk.cast.task
+    for diet in task.diets if diets else ():
+        scored = replace(line, diet=diet.name, measure=task.card.name, direction=task.direction)
+        yield replace(scored, protocol=_protocol(desk, _scored(desk, diet)))
 
 
 def _failure(line: Result, error: Exception, say: Say) -> Result:
@@ -197,7 +200,19 @@ def _failure(line: Result, error: Exception, say: Say) -> Result:
 
 
 def _judged(encoder: Encoder, metric: FeatureMetric) -> dict[str, Any]:
-    return {"encoder": registry.describe(encoder), "metric": registry.describe(metric), "interval": "slide jackknife"}
+    return {"encoder": _known(encoder), "metric": registry.describe(metric), "interval": "slide jackknife"}
+
+
+def _scored(desk: Desk, diet: Diet) -> dict[str, Any]:
+    return {"task": registry.describe(desk.cast.task), "diet": diet.name, "n": len(desk.scene.diet)}
+
+
+def _known(encoder: Encoder) -> dict[str, Any]:
+    """The encoder's description; without the digest where its weights are missing, which its cells say."""
+    try:
+        return registry.describe(encoder)
+    except MissingError:
+        return {"name": encoder.card.name, "version": encoder.card.version, "digest": "no weights"}
 
 
 def _protocol(desk: Desk, what: dict[str, Any]) -> str:

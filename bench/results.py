@@ -41,6 +41,9 @@ class Result:
     low: float | None = None
     """Bounds of the 95 % interval over slides; None where there is none, for `reason`."""
     high: float | None = None
+    least: float | None = None
+    """Bounds of what the measure can be; intervals are cut to them. None where there is none."""
+    most: float | None = None
     n: int = 0
     """Painted patches, or test patches of a downstream score."""
     n_real: int = 0

@@ -47,12 +47,13 @@ def run(asked: Plan, cache: Cache, progress: Progress, say: Say, out: Path) -> O
             say(f"{name}: weights {fitted.origin}, {fitted.digest}")
         lines += measure.shown_prompts(desk, fitted)
         for seed in asked.seeds:
+            with_diets = asked.diets and name == asked.generator
             try:
-                painted = paint(desk, fitted, seed, diet=name == asked.generator and asked.diets)
+                painted = paint(desk, fitted, seed, with_diets)
             except BenchError:
                 raise
             except Exception as error:  # a plug-in that breaks loses its own cells, not the run
-                lines += measure.failed_lines(desk, fitted, seed, error)
+                lines += measure.failed_lines(desk, fitted, seed, error, with_diets)
                 continue
             shown.setdefault(name, painted.test.patches.images)
             lines += measure.distances(desk, fitted, painted.test)

@@ -186,7 +186,7 @@ def recipe(generator: Generator) -> dict[str, Any]:
 def sample(fitted: Fitted, patches: ImageSet, seed: int, workers: int, cache: Cache, progress: Progress) -> Painted:
     """Paints every condition once. Shards that an interrupted run finished are kept."""
     generator = fitted.generator
-    patches = only(patches, set(generator.card.needs))
+    told = only(patches, set(generator.card.needs)).conditions
     spec = {
         "generator": registry.describe(generator),
         "weights": fitted.digest,
@@ -198,7 +198,7 @@ def sample(fitted: Fitted, patches: ImageSet, seed: int, workers: int, cache: Ca
     def make(work: Path) -> None:
         todo = [piece for piece in pieces if not _shard(work, piece).exists()]
         progress(len(pieces) - len(todo), len(pieces), f"paint {generator.card.name}")
-        job = _Job(fitted, patches.conditions, seed, work)
+        job = _Job(fitted, told, seed, work)
         paint = job.here if workers <= 1 else job
         for done, _ in enumerate(engine.run(paint, todo, workers), start=1):
             progress(len(pieces) - len(todo) + done, len(pieces), f"paint {generator.card.name}")

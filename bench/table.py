@@ -54,7 +54,7 @@ def _cell(measure: str, rows: list[Result]) -> Cell:
             [row.low for row in good],
             [row.high for row in good],
         )
-        value, low, high = combined.value, combined.low, combined.high
+        value, low, high = combined.value, _cut(combined.low, first), _cut(combined.high, first)
     failed = next((row for row in rows if row.status != "ok"), None)
     return Cell(
         generator=first.generator,
@@ -72,6 +72,14 @@ def _cell(measure: str, rows: list[Result]) -> Cell:
         reason=failed.reason if failed else first.reason,
         flags=tuple(sorted({flag for row in rows for flag in row.flags})),
     )
+
+
+def _cut(bound: float | None, line: Result) -> float | None:
+    """The bound of an interval, cut to what the measure can be."""
+    if bound is None:
+        return None
+    above = bound if line.least is None else max(bound, line.least)
+    return above if line.most is None else min(above, line.most)
 
 
 def number(value: float) -> str:

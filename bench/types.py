@@ -210,7 +210,10 @@ class Encoder(Protocol):
 
 @runtime_checkable
 class FeatureMetric(Protocol):
-    """One number from the features of real and painted patches."""
+    """One number from the features of real and painted patches.
+
+    It may have `bounds`, a pair of the least and the most it can be (None for none), to which intervals are cut.
+    """
 
     card: Card
     direction: Direction

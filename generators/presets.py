@@ -122,8 +122,8 @@ TINY = Preset(
     ema=0.999,
     views=8,
     stain=0.2,
-    sampler="ddim",
-    sample_steps=25,
+    sampler="dpm",  # 12 steps of the second-order solver look like 25 of DDIM
+    sample_steps=12,
     eta=0.0,
 )
 

@@ -24,6 +24,7 @@ class FrechetDistance:
         "encoders are never compared. Blind to everything beyond mean and covariance, and to copies of training patches.",
     )
     direction: Direction = "lower"
+    bounds = (0.0, None)
 
     def minimum_n(self, d: int) -> int:
         """d + 1 rows a side: with fewer, the covariance cannot have full rank."""

@@ -31,6 +31,7 @@ class Precision:
 
     card = Card("precision", "1", "Share of painted features inside the real manifold.", source=_SOURCE, notes=_NOTES)
     direction: Direction = "higher"
+    bounds = (0.0, 1.0)
 
     def __init__(self, k: int = 3) -> None:
         self.k = _neighbours(k)
@@ -50,6 +51,7 @@ class Recall:
 
     card = Card("recall", "1", "Share of real features inside the painted manifold.", source=_SOURCE, notes=_NOTES)
     direction: Direction = "higher"
+    bounds = (0.0, 1.0)
 
     def __init__(self, k: int = 3) -> None:
         self.k = _neighbours(k)

@@ -1,0 +1,277 @@
+"""Whole runs through the command line, on a small phantom: lines, cache, faults, exit codes."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bench import results
+from bench.results import Result
+from bench.types import image_seeds
+
+SMALL = [
+    word
+    for o in ("train_slides=8", "validation_slides=2", "test_slides=6", "per_slide=14", "task.steps=4")
+    for word in ("-o", o)
+]
+FAST = [*SMALL, "--encoders", "texture", "--seeds", "0"]
+
+
+def bench(*words: str, home: Path, cwd: Path | None = None, **more: str) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "BENCH_HOME": str(home), **more}
+    environment.pop("BENCH_DATA", None) if "BENCH_DATA" not in more else None
+    program = [sys.executable, "-c", "from bench.cli import main; main()", *words]
+    return subprocess.run(program, capture_output=True, text=True, env=environment, cwd=cwd or home.parent)
+
+
+def run(*words: str, home: Path, **more: str) -> list[Result]:
+    done = bench("run", "--task", "cam16-seg", "--json", *words, home=home, **more)
+    assert done.returncode in (0, 4), done.stderr
+    path = home.parent / "lines.jsonl"
+    path.write_text(done.stdout)
+    return list(results.read([path]))
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("runs") / "home"
+
+
+@pytest.fixture(scope="module")
+def painted(home: Path) -> list[Result]:
+    return run("--generator", "paint", *FAST, home=home)
+
+
+def test_every_planned_number_is_there(painted: list[Result]) -> None:
+    found = {(r.generator, r.measure, r.encoder, r.diet) for r in painted}
+    for generator in ("paint", "real", "noise"):
+        assert {(generator, m, "texture", "") for m in ("fd", "precision", "recall")} <= found
+    for diet in ("real", "synthetic", "both"):
+        assert {("paint", m, "", diet) for m in ("iou", "iou:normal", "iou:tumour", "iou-patch")} <= found
+    assert all((r.value is not None) == (r.status == "ok") for r in painted)
+
+
+def test_lines_say_what_they_rest_on(painted: list[Result]) -> None:
+    for line in painted:
+        assert line.dataset == "phantom-cam16" and line.task == "cam16-seg"
+        assert "embedded" in line.flags
+        assert line.n == 84 and line.groups == 6
+        assert line.protocol and line.direction in ("lower", "higher")
+        assert line.low is not None and line.high is not None and line.low <= line.value <= line.high
+        assert line.stamp["histobench"] and line.described["generator"]["name"] == line.generator
+        assert line.track == "none", "none of these generators is shown a crop"
+
+
+def test_real_is_nearest_and_noise_is_farthest(painted: list[Result]) -> None:
+    fd = {r.generator: r.value for r in painted if r.measure == "fd"}
+    assert fd["real"] < fd["paint"] < fd["noise"]
+
+
+def test_second_run_gives_the_same_numbers_from_the_cache(painted: list[Result], home: Path) -> None:
+    before = {f: f.stat().st_mtime_ns for f in home.rglob("entry.json")}
+    again = run("--generator", "paint", *FAST, home=home)
+    assert [(r.measure, r.value, r.low, r.high) for r in again] == [(r.measure, r.value, r.low, r.high) for r in painted]
+    assert {f: f.stat().st_mtime_ns for f in home.rglob("entry.json")} == before, "nothing was made again"
+
+
+def test_table_and_picture_and_lines_are_written(painted: list[Result], home: Path, tmp_path: Path) -> None:
+    from PIL import Image
+
+    done = bench("run", "-g", "paint", "-t", "cam16-seg", *FAST, "--out", str(tmp_path), home=home)
+    assert done.returncode == 0
+    assert "EMBEDDED DATA: phantom-cam16" in done.stderr.splitlines()[0]
+    folder = Path(done.stdout.strip().splitlines()[-1])
+    assert folder.parent == tmp_path
+    assert len(list(results.read([folder / "results.jsonl"]))) == len(painted)
+    assert (folder / "table.txt").read_text() in done.stdout
+    assert Image.open(folder / "picture.png").size[0] > 400
+    assert "fd texture ↓" in done.stdout and "embedded phantom tissue" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (["-g", "pait", "-t", "cam16-seg"], 2, "Did you mean 'paint'"),
+        (["-g", "paint", "-t", "cam17-seg"], 2, "Did you mean 'cam16-seg'"),
+        (["-g", "paint", "-t", "cam16-seg", "-o", "stpes=3"], 2, "Did you mean 'steps'"),
+        (["-g", "paint", "-t", "cam16-seg", "-o", "per_slide"], 2, "name=value"),
+        (["-g", "paint", "-t", "cam16-seg", "--seeds", "a"], 2, "--seeds"),
+        (["-g", "paint", "-t", "cam16-seg", "--encodres", "texture"], 2, "--encoders"),
+        (["-g", "paint", "-t", "cam16-seg", "--data", "absent"], 3, "no data folder"),
+        (["-g", "paint", "-t", "cam16-seg", "--data", "real"], 3, "BENCH_DATA"),
+        (["-g", "folder:absent", "-t", "cam16-seg"], 3, "absent"),
+        (["-g", "absent.py:Mine", "-t", "cam16-seg"], 3, "no file"),
+        (["-g", "ldm-prompt", "-t", "cam16-seg", "-o", "fallback=paper"], 2, "--track self"),
+    ],
+)
+def test_mistakes_are_answered_with_code_and_next_step(home: Path, words: list[str], code: int, said: str) -> None:
+    done = bench("run", *words, home=home)
+    assert done.returncode == code, done.stderr
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_encoder_without_weights_is_skipped_with_its_reason(home: Path) -> None:
+    words = ["--generator", "paint", *SMALL, "--seeds", "0", "--no-diets", "--encoders", "texture,timm:resnet10t"]
+    lines = run(*words, "-o", "weights=absent.safetensors", home=home)
+    timm = [r for r in lines if r.encoder.startswith("timm")]
+    assert len(timm) == 9 and {r.status for r in timm} == {"skipped"}
+    assert all("absent.safetensors" in r.reason for r in timm)
+    assert all(r.status == "ok" for r in lines if r.encoder == "texture")
+    assert bench("run", "-t", "cam16-seg", *words, "-o", "weights=absent.safetensors", home=home).returncode == 0
+    assert bench("run", "-t", "cam16-seg", *words, "-o", "weights=absent.safetensors", "--strict", home=home).returncode == 4
+
+
+CRASHES = """
+import numpy as np
+from bench.types import Card
+class Crashes:
+    card = Card("crashes", "1", "A test.")
+    def generate(self, conditions, seeds):
+        raise RuntimeError("out of paint")
+class Wrong:
+    card = Card("wrong", "1", "A test.")
+    def generate(self, conditions, seeds):
+        return np.zeros((len(conditions), 8, 8, 3), np.uint8)
+class Slow:
+    card = Card("slow", "1", "A test.")
+    def generate(self, conditions, seeds):
+        import time
+        time.sleep(0.4)
+        with open("painted.log", "a") as log: log.write("shard\\n")
+        return np.stack([np.full((conditions.size, conditions.size, 3), seed % 251, np.uint8) for seed in seeds])
+"""
+
+
+@pytest.fixture
+def plugin(home: Path) -> Path:
+    (home.parent / "plugin.py").write_text(CRASHES)
+    return home.parent / "plugin.py"
+
+
+def test_crashing_generator_gives_error_cells_and_its_neighbours_numbers(home: Path, plugin: Path) -> None:
+    done = bench("run", "-t", "cam16-seg", "-g", f"{plugin}:Crashes", "--json", *FAST, home=home)
+    assert done.returncode == 4
+    assert "RuntimeError: out of paint" in done.stderr
+    lines = [json.loads(text) for text in done.stdout.splitlines()]
+    mine = [r for r in lines if r["generator"] == "crashes"]
+    assert mine and all(r["status"] == "error" and "out of paint" in r["reason"] for r in mine)
+    assert {(r["measure"], r["diet"]) for r in mine} >= {("fd", ""), ("cam16-seg", "synthetic")}
+    assert any(r["generator"] == "real" and r["status"] == "ok" for r in lines)
+
+
+def test_wrong_shape_is_named(home: Path, plugin: Path) -> None:
+    done = bench("run", "-t", "cam16-seg", "-g", f"{plugin}:Wrong", *FAST, home=home)
+    assert done.returncode == 2
+    assert "uint8 (64, 8, 8, 3); a generator returns uint8 (64, 64, 64, 3)" in done.stderr
+
+
+def test_killed_sampling_goes_on_with_the_same_result(home: Path, plugin: Path, tmp_path: Path) -> None:
+    many = [word.replace("per_slide=14", "per_slide=64").replace("train_slides=8", "train_slides=1") for word in FAST]
+    words = [
+        "run",
+        "-t",
+        "cam16-seg",
+        "-g",
+        f"{plugin}:Slow",
+        "--json",
+        "--no-diets",
+        "--controls",
+        "none",
+        *many,
+        "-o",
+        "size=32",
+    ]
+    environment = {**os.environ, "BENCH_HOME": str(tmp_path / "home")}
+    program = [sys.executable, "-c", "from bench.cli import main; main()", *words]
+    process = subprocess.Popen(program, env=environment, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    log = tmp_path / "painted.log"
+    while not log.exists() or len(log.read_text().splitlines()) < 3:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    finished = len(list((tmp_path / "home").glob("samples/*.part/shard-*.npy")))
+    assert finished >= 2
+    log.unlink()
+    done = bench(*words, home=tmp_path / "home", cwd=tmp_path)
+    assert len(log.read_text().splitlines()) == 6 - finished, "finished shards were kept"
+    assert done.returncode == 0 and done.stdout
+    sample = next((tmp_path / "home").glob("samples/*/images.npy"))
+    expected = image_seeds(0, np.load(sample.with_name("ids.npy"))) % 251
+    assert np.array_equal(np.load(sample)[:, 0, 0, 0], expected)
+
+
+def test_two_runs_at_once_on_one_cache(tmp_path: Path) -> None:
+    environment = {**os.environ, "BENCH_HOME": str(tmp_path / "home")}
+    words = ["run", "-t", "cam16-seg", "-g", "blur", "--json", "--no-diets", "--out", str(tmp_path / "out"), *FAST]
+    program = [sys.executable, "-c", "from bench.cli import main; main()", *words]
+    both = [subprocess.Popen(program, env=environment, cwd=tmp_path, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    said = [process.communicate(timeout=120)[0] for process in both]
+    assert [process.returncode for process in both] == [0, 0]
+    values = [[json.loads(text)["value"] for text in lines.splitlines()] for lines in said]
+    assert values[0] == values[1] and len(values[0]) == 9
+
+
+def test_workers_paint_the_same_bytes(home: Path, tmp_path: Path) -> None:
+    many = [word.replace("per_slide=14", "per_slide=24") for word in FAST]
+    words = ["--generator", "noise", "--no-diets", "--controls", "none", *many]
+    alone, shared = (
+        run(*words, "--workers", n, home=tmp_path / n / "home") if _made(tmp_path / n) else [] for n in ("1", "2")
+    )
+    assert [r.value for r in alone] == [r.value for r in shared] and alone
+    images = [np.load(next((tmp_path / n / "home").glob("samples/*/images.npy"))) for n in ("1", "2")]
+    assert np.array_equal(*images)
+
+
+def _made(folder: Path) -> bool:
+    folder.mkdir()
+    return True
+
+
+def test_damaged_samples_are_noticed_and_painted_again(home: Path, painted: list[Result]) -> None:
+    sample = max((home / "samples").glob("*/images.npy"), key=lambda f: f.stat().st_size)
+    whole = sample.read_bytes()
+    sample.write_bytes(whole[:-7] + b"damaged")
+    again = run("--generator", "paint", *FAST, home=home)
+    assert sample.read_bytes() == whole
+    assert [r.value for r in again] == [r.value for r in painted]
+
+
+def test_painted_elsewhere_scores_the_same(home: Path, painted: list[Result], tmp_path: Path) -> None:
+    """Conditions out, somebody's images in: here the images of another run, so that the numbers must agree."""
+    out = bench("export", "conditions", "-t", "cam16-seg", *SMALL[:-2], "--out", str(tmp_path / "conditions"), home=home)
+    assert out.returncode == 0, out.stderr
+    rows = (tmp_path / "conditions" / "conditions.csv").read_text().splitlines()
+    assert len(rows) == 1 + 112 + 84
+    first = bench("run", "-g", "paint", "-t", "cam16-seg", *FAST, "--out", str(tmp_path / "r"), home=home)
+    samples = bench("export", "samples", first.stdout.split()[-1], "--out", str(tmp_path / "samples"), home=home)
+    assert samples.returncode == 0, samples.stderr
+    elsewhere = run("--generator", f"folder:{tmp_path / 'samples' / 'paint-seed0'}", *FAST, home=home)
+    ours = {(r.measure, r.encoder, r.diet): r.value for r in painted if r.generator == "paint"}
+    theirs = {(r.measure, r.encoder, r.diet): r.value for r in elsewhere if r.generator == "folder"}
+    assert ours == theirs
+
+
+def test_missing_image_of_the_folder_is_listed(home: Path, tmp_path: Path, painted: list[Result]) -> None:
+    (tmp_path / "samples").mkdir()
+    done = bench("run", "-g", f"folder:{tmp_path}", "-t", "cam16-seg", *FAST, home=home)
+    assert done.returncode == 3
+    assert "test-000" in done.stderr
+
+
+def test_tracks_differ_and_are_said(home: Path) -> None:
+    found = {}
+    for track in ("self", "slide", "cohort"):
+        lines = run("-g", "crop-paste", *FAST, "--no-diets", "--controls", "none", "--track", track, home=home)
+        assert {r.track for r in lines} == {track}
+        found[track] = {r.measure: r.value for r in lines}
+    assert found["self"]["fd"] < found["slide"]["fd"] < found["cohort"]["fd"]
+    assert all(0.05 < values["prompt-coverage"] < 0.6 for values in found.values())
