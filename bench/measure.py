@@ -106,13 +106,13 @@ def distances(desk: Desk, fitted: Fitted, painted: Painted) -> Iterator[Result]:
 
 
 def _compared(line: Result, metric: FeatureMetric, real: Features, fake: Features, test: ImageSet, painted: Painted) -> Result:
-    least = metric.minimum_n(real.shape[1])
-    if min(len(real), len(fake)) < least:
-        reason = f"{len(fake)} painted and {len(real)} real rows; {metric.card.name} needs {least} for {real.shape[1]} columns"
+    fewest = metric.minimum_n(real.shape[1])
+    if min(len(real), len(fake)) < fewest:
+        reason = f"{len(fake)} painted and {len(real)} real rows; {metric.card.name} needs {fewest} for {real.shape[1]} columns"
         return replace(line, status="skipped", reason=reason)
 
     def value(real_rows: np.ndarray[Any, Any], fake_rows: np.ndarray[Any, Any]) -> float:
-        if min(real_rows.sum(), fake_rows.sum()) < least:
+        if min(real_rows.sum(), fake_rows.sum()) < fewest:
             return math.nan  # with a block of slides left out it is too few: a number without an interval
         return metric.compare(real[real_rows], fake[fake_rows], np.random.default_rng(painted.seed))
 

@@ -42,7 +42,7 @@ def run(asked: Plan, cache: Cache, progress: Progress, say: Say, out: Path) -> O
     lines: list[Result] = []
     shown: dict[str, Images] = {}
     for name, generator in zip(cast.names, cast.generators, strict=True):
-        fitted = steps.fit(name, generator, scene, asked.fit_seed, asked.refit, cache, progress)
+        fitted = steps.fit(name, generator, scene, asked.fit_seed, asked.refit, cache, progress, say)
         if fitted.origin != "none":
             say(f"{name}: weights {fitted.origin}, {fitted.digest}")
         lines += measure.shown_prompts(desk, fitted)

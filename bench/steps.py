@@ -154,7 +154,16 @@ def joined(one: ImageSet, other: ImageSet) -> ImageSet:
     return ImageSet(f"{one.key}+{other.key}", np.concatenate([one.images, other.images]), conditions)
 
 
-def fit(name: str, generator: Generator, scene: Scene, seed: int, refit: bool, cache: Cache, progress: Progress) -> Fitted:
+def fit(
+    name: str,
+    generator: Generator,
+    scene: Scene,
+    seed: int,
+    refit: bool,
+    cache: Cache,
+    progress: Progress,
+    say: Callable[[str], None] = lambda text: None,
+) -> Fitted:
     """Weights that ship, weights from the cache, or a fit; then loaded, so that what paints is what was saved."""
     options = tuple(registry.describe(generator)["options"].items())
     if not isinstance(generator, Trainable):
@@ -166,6 +175,8 @@ def fit(name: str, generator: Generator, scene: Scene, seed: int, refit: bool, c
         spec = {"generator": recipe(generator), "train": train.key, "seed": seed}
 
         def make(work: Path) -> None:
+            if effort := getattr(generator, "effort", None):
+                say(f"{name}: no weights for this training set yet, fitting {effort()}")
             generator.fit(train, seed, progress, work)
             for left in work.iterdir():
                 _remove(left)

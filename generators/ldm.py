@@ -83,6 +83,11 @@ class _Ldm:
             eta=base.eta if self.eta is None else self.eta,
         )
 
+    def effort(self) -> str:
+        """What a fit takes, said before it begins."""
+        chosen = self.settings
+        return f"{chosen.stage_steps} steps of the first stage (shared) and {chosen.steps} of the denoiser"
+
     def vectoriser(self) -> str:
         """Name of the encoder that turns crops into vectors; empty where the variant has none."""
         return ""
@@ -101,7 +106,7 @@ class _Ldm:
     def _first_stage(self, train: ImageSet, seed: int, progress: Progress) -> Path:
         from generators.latent_diffusion import fit_first_stage
 
-        images = hashlib.sha256(np.ascontiguousarray(train.images)).hexdigest()[:16]
+        images = hashlib.sha256(train.images.tobytes()).hexdigest()[:16]
         spec = {"preset": self.preset, "steps": self.settings.stage_steps, "precision": self.precision}
         return Cache(home()).entry(
             "first-stage",

@@ -24,11 +24,18 @@ from leaderboards import build
     type=click.Path(path_type=Path),
     help="Folders or .jsonl files of result lines; default: results.",
 )
+@click.option("--measures", default="", help="Only these, e.g. fd,iou.")
 @click.option("--format", "style", type=click.Choice(("text", "markdown", "csv")), default="text", show_default=True)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a cell.")
-def leaderboard(task: str | None, folders: tuple[Path, ...], style: str, as_json: bool) -> None:
+def leaderboard(task: str | None, folders: tuple[Path, ...], measures: str, style: str, as_json: bool) -> None:
     """The tables of all runs so far, or of one TASK."""
-    boards = build.boards(results.read(_files(folders or (Path("results"),))))
+    lines = list(results.read(_files(folders or (Path("results"),))))
+    wanted = {word.strip() for word in measures.split(",") if word.strip()}
+    present = {line.measure for line in lines}
+    if unknown := sorted(wanted - present):
+        near = did_you_mean(unknown[0], present)
+        raise UsageError(f"no results of the measure {unknown[0]!r}.{near} There are: {', '.join(sorted(present))}.")
+    boards = build.boards(line for line in lines if not wanted or line.measure in wanted)
     known = sorted({board.task for board in boards})
     if task is not None and task not in known:
         raise UsageError(f"no results of a task {task!r}.{did_you_mean(task, known)} There are: {', '.join(known) or 'none'}.")

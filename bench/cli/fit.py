@@ -51,7 +51,7 @@ def command(
     steps.check_fit(painter, cast.dataset)
     cache, progress = Cache(home()), progress_bar()
     scene = steps.scene(cast, cache, progress)
-    fitted = steps.fit(generator, painter, scene, fit_seed, True, cache, progress)
+    fitted = steps.fit(generator, painter, scene, fit_seed, True, cache, progress, lambda text: click.echo(text, err=True))
     if fitted.weights is None:
         raise UsageError(f"{generator} has nothing to fit: it paints as it is.")
     words = " ".join(["bench", *sys.argv[1:]])

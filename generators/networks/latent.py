@@ -8,7 +8,7 @@ latent. Modules are named so that the published state dicts can be mapped onto t
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as functional
@@ -53,7 +53,7 @@ class FirstStage(nn.Module):
 
     def __init__(self, shape: FirstStageShape) -> None:
         super().__init__()
-        self.model: nn.Module
+        self.model: Any
         if shape.kind == "vq":
             self.model = VQModel(
                 down_block_types=("DownEncoderBlock2D",) * len(shape.channels),
@@ -122,6 +122,9 @@ class RegionVectors(nn.Module):
     own tissue should look like: the spatial counterpart of the pasted crop. A vector added to the time embedding, the other
     usual door, would have to say everything about all classes at once.
     """
+
+    mean: Tensor
+    deviation: Tensor
 
     def __init__(self, dim: int, out_channels: int) -> None:
         super().__init__()

@@ -300,7 +300,7 @@ def _shade(
 
     clumps = smooth(instances.shape[0], 0.9, rng) * spread(np.array([n.chromatin for n in looks])) * slide.clumping
     rim = np.exp(-(((inside - 0.92) / 0.16) ** 2)) * spread(np.array([n.rim for n in looks]))
-    return spread(level) * np.clip(1 + clumps + rim, 0.15, None), 0.18 * (instances > 0)
+    return spread(level) * np.clip(1 + clumps + rim, 0.15, None), np.where(instances > 0, 0.18, 0.0)
 
 
 def _expose(amount_h: Field, amount_e: Field, slide: Slide, rng: np.random.Generator) -> NDArray[np.uint8]:

@@ -90,7 +90,9 @@ def test_tumour_nuclei_are_larger_than_lymphocytes() -> None:
     patches = small(train_slides=10).split("train")
 
     def mean_area(value: int) -> float:
-        found = [np.bincount(i[t == value])[1:] for i, t in zip(patches.conditions.instances, patches.conditions.types)]
+        found = [
+            np.bincount(i[t == value])[1:] for i, t in zip(patches.conditions.instances, patches.conditions.types, strict=True)
+        ]
         areas = np.concatenate(found)
         return float(areas[areas > 0].mean())
 

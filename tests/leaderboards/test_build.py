@@ -1,0 +1,158 @@
+"""Tables from lines: a pure function, tracks apart, protocols apart, seeds together."""
+
+from __future__ import annotations
+
+import json
+import random
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from bench import results, table
+from bench.errors import MissingError
+from bench.results import Result
+from leaderboards import build
+from leaderboards.command import leaderboard
+
+
+def line(generator: str, value: float | None, seed: int = 0, **more: object) -> Result:
+    base = Result(
+        generator=generator,
+        dataset="d",
+        track="slide",
+        task="t",
+        measure="fd",
+        encoder="e",
+        direction="lower",
+        protocol="p1",
+        seed=seed,
+        value=value,
+        low=None if value is None else value - 1,
+        high=None if value is None else value + 1,
+        n=10,
+        groups=5,
+        stamp={"made": "2026-01-01"},
+    )
+    return replace(base, **more)  # type: ignore[arg-type]
+
+
+def only(lines: list[Result]) -> build.Board:
+    (board,) = build.boards(lines)
+    return board
+
+
+def test_rows_stand_in_the_order_of_their_rank() -> None:
+    board = only([line("b", 2.0), line("c", 3.0), line("a", 1.0)])
+    assert [name for name, _ in board.rows] == ["a", "b", "c"]
+
+
+def test_order_of_lines_changes_nothing() -> None:
+    lines = [line(g, float(v), s, measure=m) for g, v in (("a", 1), ("b", 2)) for s in (0, 1) for m in ("fd", "iou")]
+    shown = build.as_text(only(lines))
+    random.Random(0).shuffle(lines)
+    assert build.as_text(only(lines)) == shown
+
+
+def test_tracks_never_share_a_table_and_trackless_stand_in_both() -> None:
+    lines = [line("a", 1.0, track="self"), line("a", 2.0, track="slide"), line("n", 9.0, track="none")]
+    boards = build.boards(lines)
+    assert [b.track for b in boards] == ["self", "slide"]
+    assert [[name for name, _ in b.rows] for b in boards] == [["a", "n"], ["a", "n"]]
+    assert [b.rows[0][1]["fd e"].value for b in boards] == [1.0, 2.0]
+
+
+def test_datasets_never_share_a_table() -> None:
+    assert len(build.boards([line("a", 1.0), line("a", 1.0, dataset="other")])) == 2
+
+
+def test_rarer_protocol_is_not_comparable_and_unranked() -> None:
+    board = only([line("a", 5.0), line("b", 6.0), line("cheat", 0.1, protocol="p2")])
+    assert [name for name, _ in board.rows] == ["a", "b", "cheat"]
+    cell = board.rows[-1][1]["fd e"]
+    assert cell.value is None and cell.status == "not-comparable"
+    assert "p2" in cell.reason and "p1" in cell.reason
+
+
+def test_seeds_are_combined_and_widen_the_interval() -> None:
+    cell = only([line("a", v, s) for s, v in enumerate((1.0, 2.0, 3.0))]).rows[0][1]["fd e"]
+    assert cell.value == pytest.approx(2.0) and cell.seeds == 3
+    assert cell.low < 1.0 and cell.high > 3.0
+
+
+def test_interval_is_cut_to_what_the_measure_can_be() -> None:
+    cell = only([line("a", 0.5, least=0.0, most=1.0)]).rows[0][1]["fd e"]
+    assert (cell.low, cell.high) == (0.0, 1.0)
+
+
+def test_later_line_of_the_same_number_wins() -> None:
+    lines = [line("a", 1.0, stamp={"made": "2026-02-01"}), line("a", 9.0, stamp={"made": "2026-01-01"})]
+    assert only(lines).rows[0][1]["fd e"].value == 1.0
+
+
+def test_reasons_and_conflicts_are_said() -> None:
+    lines = [line("a", None, status="skipped", reason="no weights"), line("b", 1.0, flags=("judge-conflict", "embedded"))]
+    shown = build.as_text(only(lines))
+    assert "skipped(no weights)" in shown and "1.000* [0, 2.000]" in shown
+    assert "not an independent judge" in shown and "embedded phantom tissue" in shown
+
+
+@pytest.mark.parametrize("value", [0.0, 0.0123456, 1.5, 123.456, 98765.4])
+def test_numbers_have_four_digits_and_no_exponent(value: float) -> None:
+    shown = table.number(value)
+    assert "e" not in shown
+    assert float(shown) == pytest.approx(value, rel=1e-3)
+
+
+def written(tmp_path: Path, lines: list[Result]) -> Path:
+    results.write(lines, tmp_path / "run" / "results.jsonl")
+    return tmp_path
+
+
+def test_command_prints_each_format(tmp_path: Path) -> None:
+    folder = written(tmp_path, [line("a|x", 1.0), line("b", 2.0, measure="iou", direction="higher")])
+    call = lambda *words: CliRunner().invoke(leaderboard, ["--results", str(folder), *words])  # noqa: E731
+    assert "fd e ↓" in call().output and "iou e ↑" in call().output
+    assert "| a\\|x |" in call("--format", "markdown").output
+    assert call("--format", "csv").output.splitlines()[0].startswith("task,dataset,board,generator")
+    objects = [json.loads(text) for text in call("--json").output.splitlines()]
+    assert {o["measure"] for o in objects} == {"fd e", "iou e"}
+    assert "iou" not in call("--measures", "fd").output
+
+
+def test_command_answers_wrong_names_and_empty_folders(tmp_path: Path) -> None:
+    folder = written(tmp_path, [line("a", 1.0)])
+    wrong = CliRunner().invoke(leaderboard, ["u", "--results", str(folder)])
+    assert "no results of a task 'u'" in str(wrong.exception)
+    wrong = CliRunner().invoke(leaderboard, ["--measures", "fid", "--results", str(folder)])
+    assert "Did you mean 'fd'" in str(wrong.exception)
+    (tmp_path / "empty").mkdir()
+    wrong = CliRunner().invoke(leaderboard, ["--results", str(tmp_path / "empty")])
+    assert "bench run" in str(wrong.exception)
+
+
+def test_lines_come_back_as_they_were(tmp_path: Path) -> None:
+    lines = [line("a", 1.0, flags=("embedded",)), line("b", None, status="error", reason="why")]
+    results.write(lines, tmp_path / "lines.jsonl")
+    assert list(results.read([tmp_path / "lines.jsonl"])) == lines
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda held: "{", "not JSON"),
+        (lambda held: {**held, "schema": 99}, "schema 1: found 99"),
+        (lambda held: {**held, "extra": 1}, "extra"),
+        (lambda held: {k: v for k, v in held.items() if k != "protocol"}, "protocol"),
+        (lambda held: {**held, "status": "fine"}, "status 'fine'"),
+        (lambda held: {**held, "value": None}, "exactly when its status is ok"),
+    ],
+)
+def test_broken_lines_are_named_with_file_and_number(tmp_path: Path, change, said: str) -> None:
+    good = results.line(line("a", 1.0))
+    changed = change(json.loads(good))
+    (tmp_path / "l.jsonl").write_text(f"{good}\n{changed if isinstance(changed, str) else json.dumps(changed)}\n")
+    with pytest.raises(MissingError, match="l.jsonl:2") as caught:
+        list(results.read([tmp_path / "l.jsonl"]))
+    assert said in str(caught.value)

@@ -1,0 +1,83 @@
+"""The documentation is run: every command as printed, every table as generated."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+BLOCK = re.compile(r"^```sh( \w+)?\n(.*?)^```", re.MULTILINE | re.DOTALL)
+GENERATED = re.compile(r"<!-- made by: (.+?) -->\n(.*?)<!-- end -->", re.DOTALL)
+
+
+def blocks(page: Path, kind: str) -> list[str]:
+    """Commands of the fenced blocks of one kind: "" is run, `slow` by hand, `install` by .ci/run."""
+    found = [body for label, body in BLOCK.findall(page.read_text()) if label.strip() == kind]
+    return [line.strip() for body in found for line in body.splitlines() if line.strip() and not line.startswith("#")]
+
+
+def shell(command: str, cwd: Path, home: Path) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "BENCH_HOME": str(home), "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    environment.pop("BENCH_DATA", None)
+    return subprocess.run(command, shell=True, cwd=cwd, env=environment, capture_output=True, text=True)
+
+
+@pytest.fixture(scope="session")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("docs") / "home"
+
+
+def run_all(page: Path, kind: str, cwd: Path, home: Path) -> None:
+    for command in blocks(page, kind):
+        done = shell(command, cwd, home)
+        assert done.returncode == 0, f"{page.name}: {command}\n{done.stdout[-2000:]}{done.stderr[-2000:]}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_commands_run_as_printed(page: Path, tmp_path: Path, home: Path) -> None:
+    run_all(page, "", tmp_path, home)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_slow_commands_run_as_printed(page: Path, tmp_path: Path, home: Path) -> None:
+    run_all(page, "slow", tmp_path, home)
+
+
+def test_tables_are_what_their_commands_print(home: Path) -> None:
+    tables = [(page, *found) for page in PAGES for found in GENERATED.findall(page.read_text())]
+    assert tables, "the README shows a generated table"
+    for page, command, shown in tables:
+        done = shell(command, ROOT, home)
+        assert done.returncode == 0, done.stderr
+        assert shown.strip() == done.stdout.strip(), f"{page.name}: make it again with {command}"
+
+
+def test_the_two_commands_are_one_line_each_and_ci_runs_the_second() -> None:
+    first, second = blocks(ROOT / "README.md", "install")
+    assert "bench run --generator ldm-prompt --task cam16-seg" in first
+    assert second in (ROOT / ".ci" / "run").read_text().splitlines()
+
+
+def test_every_verb_and_every_plugin_is_documented() -> None:
+    from bench import registry
+    from bench.cli import _OURS
+
+    text = "\n".join(page.read_text() for page in PAGES)
+    verbs = [*_OURS, *registry.names("commands")]
+    assert not [verb for verb in verbs if f"bench {verb}" not in text]
+    kinds = ("generators", "encoders", "metrics", "tasks", "datasets")
+    names = [name for kind in kinds for name in registry.names(kind) if name != "example-plugin"]
+    assert not [name for name in names if f"`{name}" not in text]
+
+
+def test_pictures_and_pages_that_are_named_exist() -> None:
+    for page in PAGES:
+        for target in re.findall(r"\]\(([^)#]+?)\)", page.read_text()):
+            assert target.startswith("http") or (page.parent / target).exists(), f"{page.name}: {target}"
