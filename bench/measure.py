@@ -108,7 +108,9 @@ def distances(desk: Desk, fitted: Fitted, painted: Painted) -> Iterator[Result]:
 def _compared(line: Result, metric: FeatureMetric, real: Features, fake: Features, test: ImageSet, painted: Painted) -> Result:
     fewest = metric.minimum_n(real.shape[1])
     if min(len(real), len(fake)) < fewest:
-        reason = f"{len(fake)} painted and {len(real)} real rows; {metric.card.name} needs {fewest} for {real.shape[1]} columns"
+        reason = (
+            f"{len(fake)} painted and {len(real)} real rows; {metric.card.name} needs {fewest} for {real.shape[1]} columns"
+        )
         return replace(line, status="skipped", reason=reason)
 
     def value(real_rows: np.ndarray[Any, Any], fake_rows: np.ndarray[Any, Any]) -> float:

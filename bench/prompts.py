@@ -92,8 +92,12 @@ def attach(patches: ImageSet, rule: PromptRule) -> ImageSet:
             boxes[i, c] = _bounds(region)
             sources[i, c] = conditions.ids[i]
     prompts = Prompts(rule.track, canvases, boxes, sources)
-    key = hashlib.sha256(f"{patches.key}/{rule}".encode()).hexdigest()[:16]
-    return ImageSet(key, patches.images, replace(conditions, prompts=prompts))
+    return ImageSet(attached_key(patches.key, rule), patches.images, replace(conditions, prompts=prompts))
+
+
+def attached_key(key: str, rule: PromptRule) -> str:
+    """The key of a set after `attach`, from the key it had before."""
+    return hashlib.sha256(f"{key}/{rule}".encode()).hexdigest()[:16]
 
 
 def report(conditions: Conditions) -> PromptReport:

@@ -80,8 +80,8 @@ def group_jackknife(statistic: Statistic, groups_real: Strings, groups_fake: Str
     if blocks < 2:
         raise ValueError(f"a jackknife leaves out one of at least 2 blocks, not of {blocks}.")
     value = float(statistic(np.ones(len(groups_real), bool), np.ones(len(groups_fake), bool)))
-    if math.isnan(value):
-        return _undefined()
+    if not math.isfinite(value):
+        return _undefined("the statistic has no finite value on these patches")
     fewest = min(_count(groups_real), _count(groups_fake))
     if fewest < MINIMUM_GROUPS:
         return _too_few(value, fewest)

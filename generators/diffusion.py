@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from bench import torchvision_shim
+from bench.errors import BenchError
 from bench.types import Progress
 
 torchvision_shim.ready()
@@ -188,14 +189,18 @@ class Sampler:
 
         scheduler = schedule.ddim() if self.kind == "ddim" else schedule.dpm()
         scheduler.set_timesteps(self.steps, device=where)
+        # from pure noise the whole first step is fresh noise, and rounding takes the root of a negative number at eta = 1
+        eta = min(self.eta, 0.999) if schedule.zero_snr else self.eta
         state = draw()
         for step in scheduler.timesteps:
             said = predict(state, step)
             if self.kind == "dpm":
                 state = scheduler.step(said, step, state).prev_sample
             else:
-                fresh = draw() if self.eta > 0 else None
-                state = scheduler.step(said, step, state, eta=self.eta, variance_noise=fresh).prev_sample
+                fresh = draw() if eta > 0 else None
+                state = scheduler.step(said, step, state, eta=eta, variance_noise=fresh).prev_sample
+        if not torch.isfinite(state).all():
+            raise BenchError(f"sampling left the finite numbers: {self}. Fit again, or choose another sampler or more steps.")
         return state
 
 

@@ -1,7 +1,8 @@
 """Embedded data with an honest name: procedural H&E, seeded, slide by slide, with exact class and nucleus maps.
 
 Many slides with few patches each: slides carry the variety (see `tissue.Slide`), so that appearance cannot be guessed
-from the map and only a crop of the slide tells it.
+from the map and only a crop of the slide tells it. Test slides come from a few laboratories that training never saw, as in
+an external validation: who knows the training slides alone does not know how the test slides are stained.
 """
 
 from __future__ import annotations
@@ -71,20 +72,58 @@ class _Phantom:
         validation_slides: int = 20,
         test_slides: int = 40,
         per_slide: int = 16,
+        test_laboratories: int = 4,
     ) -> None:
         if size < 32 or size % 4:
             raise UsageError(f"a phantom patch is a multiple of 4 and at least 32 px wide, not {size}.")
-        if min(train_slides, validation_slides, test_slides, per_slide) < 1:
-            raise UsageError("a phantom needs at least one slide in each split and one patch on each slide.")
+        if min(train_slides, validation_slides, test_slides, per_slide, test_laboratories) < 1:
+            raise UsageError("a phantom needs at least one slide in each split, one patch on each and one test laboratory.")
         self.size = size
         self.seed = seed
         self.train_slides = train_slides
         self.validation_slides = validation_slides
         self.test_slides = test_slides
         self.per_slide = per_slide
+        self.test_laboratories = test_laboratories
 
     def split(self, name: str) -> ImageSet:
         """Patches of one split. `holdout` holds further patches of the test slides, with maps of their own."""
+        slides = self._slides(name)
+        home = "test" if name == "holdout" else name
+        first = self.per_slide if name == "holdout" else 0
+        patches: list[Patch] = []
+        ids: list[str] = []
+        for s in range(slides):
+            group = f"{home}-{s:03d}"
+            slide = self._slide(group, s)
+            for p in range(first, first + self.per_slide):
+                ids.append(f"{group}/{p:03d}")
+                patches.append(self._patch(slide, self._rng(ids[-1])))
+        return ImageSet(self.key(name), np.stack([p.image for p in patches]), self._conditions(ids, patches))
+
+    def key(self, name: str) -> str:
+        """Names the content of a split without rendering it."""
+        recipe: list[object] = [
+            self.card.name,
+            self.card.version,
+            name,
+            self.size,
+            self.seed,
+            self.per_slide,
+            self._slides(name),
+        ]
+        if name in ("test", "holdout"):
+            recipe.append(self.test_laboratories)
+        return hashlib.sha256(json.dumps(recipe).encode()).hexdigest()[:16]
+
+    def _slide(self, group: str, number: int) -> Slide:
+        """A slide of a laboratory of its own for training, of one of a few that training never saw for testing."""
+        slide = Slide.draw(self._rng(group))
+        if not group.startswith("test"):
+            return slide
+        return slide.at(Slide.draw(self._rng(f"laboratory-{number % self.test_laboratories}")))
+
+    def _slides(self, name: str) -> int:
         slides = {
             "train": self.train_slides,
             "validation": self.validation_slides,
@@ -93,19 +132,7 @@ class _Phantom:
         }
         if name not in slides:
             raise UsageError(f"a dataset has the splits {', '.join(slides)}; asked for {name!r}.")
-        home = "test" if name == "holdout" else name
-        first = self.per_slide if name == "holdout" else 0
-        patches: list[Patch] = []
-        ids: list[str] = []
-        for s in range(slides[name]):
-            group = f"{home}-{s:03d}"
-            slide = Slide.draw(self._rng(group))
-            for p in range(first, first + self.per_slide):
-                ids.append(f"{group}/{p:03d}")
-                patches.append(self._patch(slide, self._rng(ids[-1])))
-        recipe = [self.card.name, self.card.version, name, self.size, self.seed, self.per_slide, slides[name]]
-        key = hashlib.sha256(json.dumps(recipe).encode()).hexdigest()[:16]
-        return ImageSet(key, np.stack([p.image for p in patches]), self._conditions(ids, patches))
+        return slides[name]
 
     def _rng(self, name: str) -> np.random.Generator:
         digest = hashlib.sha256(f"{self.card.name}/{self.card.version}/{self.seed}/{name}".encode()).digest()

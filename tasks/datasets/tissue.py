@@ -116,6 +116,31 @@ class Slide:
             focus=float(rng.uniform(0.35, 0.75)),
         )
 
+    def at(self, laboratory: Slide) -> Slide:
+        """The same tissue as another laboratory fixes, cuts, stains and scans it; crowding stays its own.
+
+        Fixation and thickness change the size of nuclei and the look of chromatin and ground as much as stain changes
+        colour, so all of that is mostly the laboratory's.
+        """
+
+        def blend(name: str) -> float:
+            return HABIT * getattr(laboratory, name) + (1 - HABIT) * getattr(self, name)
+
+        ours, theirs = np.array(self.amounts), np.array(laboratory.amounts)
+        mixed = HABIT * theirs + (1 - HABIT) * ours
+        return Slide(
+            hematoxylin=_unit(HABIT * laboratory.hematoxylin + (1 - HABIT) * self.hematoxylin),
+            eosin=_unit(HABIT * laboratory.eosin + (1 - HABIT) * self.eosin),
+            amounts=(float(mixed[0]), float(mixed[1])),
+            light=HABIT * laboratory.light + (1 - HABIT) * self.light,
+            crowding=self.crowding,
+            **{name: blend(name) for name in ("grain", "contrast", "wave", "size", "clumping", "focus")},
+        )
+
+
+HABIT = 0.75
+"""Share of a slide's preparation that is its laboratory's habit and not its own."""
+
 
 @dataclass(frozen=True)
 class Patch:

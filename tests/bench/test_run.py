@@ -275,3 +275,16 @@ def test_tracks_differ_and_are_said(home: Path) -> None:
         found[track] = {r.measure: r.value for r in lines}
     assert found["self"]["fd"] < found["slide"]["fd"] < found["cohort"]["fd"]
     assert all(0.05 < values["prompt-coverage"] < 0.6 for values in found.values())
+
+
+@pytest.mark.parametrize("task", ["cam16-seg", "panda-seg"])
+def test_a_fit_on_the_spot_ends_in_lines(home: Path, task: str) -> None:
+    short = ["-o", "stage_steps=2", "-o", "generator.steps=2", "-o", "sample_steps=2", *FAST, "--controls", "none"]
+    done = bench("run", "-g", "ldm-prompt", "-t", task, "--json", *short, home=home)
+    assert done.returncode == 0, done.stderr
+    assert "no weights for this training set yet, fitting 2 steps of the first stage" in done.stderr
+    lines = [json.loads(text) for text in done.stdout.splitlines()]
+    assert {line["dataset"] for line in lines} == {f"phantom-{task.removesuffix('-seg')}"}
+    assert {line["track"] for line in lines} == {"slide"}
+    assert {line["diet"] for line in lines} == {"", "real", "synthetic", "both"}
+    assert all(line["status"] in ("ok", "skipped") for line in lines)

@@ -193,9 +193,11 @@ def test_an_undefined_measure_stays_undefined() -> None:
     for found in (
         group_bootstrap(nothing, groups, seed=0)["ratio"],
         paired_difference(nothing, something, groups, seed=0)["ratio"],
-        group_jackknife(lambda real, fake: math.nan, groups, groups),
     ):
         assert math.isnan(found.value) and found.low is None and "nothing to measure" in found.reason
+    for value in (math.nan, math.inf):
+        found = group_jackknife(lambda real, fake, value=value: value, groups, groups)  # type: ignore[misc]
+        assert math.isnan(found.value) and found.low is None and "no finite value" in found.reason
 
 
 @pytest.mark.parametrize(("slides_with_it", "interval"), [(1, False), (3, True)])

@@ -14,7 +14,7 @@ import pytest
 from bench import prompts, registry
 from bench.errors import MissingError, UsageError
 from bench.types import GREY, ImageSet, image_seeds, silent
-from generators.ldm import LdmEmbed, LdmPrompt, LdmSemantic, _Ldm
+from generators.ldm import SHIPPED, LdmEmbed, LdmPrompt, LdmSemantic, _Ldm
 from generators.presets import PAPER, TINY
 from tasks.datasets.phantom import PhantomCam16
 
@@ -117,6 +117,17 @@ def test_every_option_changes_the_image(train: ImageSet, tmp_path: Path, option:
     plain = paint(fitted(LdmPrompt, train, tmp_path / "plain", sampler="ddim"), train[:2])
     changed = paint(fitted(LdmPrompt, train, tmp_path / "changed", **{"sampler": "ddim", **option}), train[:2])
     assert not np.array_equal(plain, changed)
+
+
+@pytest.mark.parametrize("sampling", [{"sampler": "ddim", "eta": 1.0}, {"sampler": "ddim", "eta": 0.5}, {"sampler": "dpm"}])
+def test_every_sampler_ends_in_tissue_colours(sampling: dict[str, object]) -> None:
+    """The shipped weights paint something near a real patch's colours whatever the sampler: eta = 1 once gave NaN, so black."""
+    test = prompts.attach(PhantomCam16(test_slides=2, per_slide=4).split("test"), prompts.PromptRule())
+    made = LdmPrompt(**{"sample_steps": 20, **sampling})  # type: ignore[arg-type]
+    made.load(SHIPPED / "phantom-cam16")
+    painted = paint(made, test)
+    assert np.abs(painted.mean(axis=(1, 2)) - test.images.mean(axis=(1, 2))).mean() < 30
+    assert painted.std(axis=(1, 2)).mean() > 15
 
 
 def test_encoder_of_embed_changes_image_recipe_and_card(train: ImageSet, tmp_path: Path) -> None:

@@ -154,7 +154,7 @@ def test_the_checkpoint_is_chosen_on_validation_and_never_on_test() -> None:
 def called_tumour(tally: Tally, test: ImageSet) -> NDArray[np.float64]:
     """Pixels of each patch that were called tumour: intersection + union - pixels that are tumour."""
     intersection, union = (tally.counts[:, tally.columns.index(f"{name}:tumour")] for name in ("intersection", "union"))
-    return intersection + union - masks_of(test).sum(axis=(1, 2), dtype=np.float64)
+    return np.asarray(intersection + union - masks_of(test).sum(axis=(1, 2)), dtype=np.float64)
 
 
 def test_unlabelled_pixels_teach_nothing() -> None:

@@ -1,0 +1,99 @@
+"""The small verbs: list, info, doctor, cache, fit, and what a wrong word is answered with."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from bench import registry
+from bench.cli import _OURS, group
+from bench.errors import BenchError
+
+SMALL = [w for o in ("train_slides=3", "validation_slides=1", "test_slides=1", "per_slide=3", "size=32") for w in ("-o", o)]
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("BENCH_HOME", str(tmp_path / "home"))
+    monkeypatch.delenv("BENCH_DATA", raising=False)
+    return tmp_path / "home"
+
+
+def bench(*words: str) -> Result:
+    return CliRunner().invoke(group, words)
+
+
+def error(*words: str) -> BenchError:
+    caught = bench(*words).exception
+    assert isinstance(caught, BenchError), caught
+    return caught
+
+
+def test_help_names_every_verb() -> None:
+    said = bench("--help").output
+    assert all(f"\n  {verb}" in said for verb in (*_OURS, *registry.names("commands")))
+
+
+def test_list_shows_every_name_in_text_and_json() -> None:
+    assert "ldm-prompt" in bench("list").output
+    said = [json.loads(text) for text in bench("list", "encoders", "--json").output.splitlines()]
+    assert [entry["name"] for entry in said] == registry.names("encoders")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("rnu",), "Did you mean 'run'"),
+        (("list", "generator"), "Did you mean 'generators'"),
+        (("info", "ldm-promt"), "Did you mean 'ldm-prompt'"),
+        (("cache", "prune", "--keep", "lots"), "500M or 2G"),
+        (("fit", "-g", "noise", "-t", "cam16-seg", "--data", "embedded", *SMALL, "--out", "w"), "nothing to fit"),
+        (("leaderboard", "--results", "absent"), "bench run"),
+    ],
+)
+def test_wrong_words_are_answered(words: tuple[str, ...], said: str) -> None:
+    caught = error(*words)
+    assert said in str(caught) and caught.exit_code in (2, 3)
+
+
+@pytest.mark.parametrize("kind", ["generators", "encoders", "metrics", "tasks", "datasets"])
+def test_info_prints_the_card_and_the_options_of_everything(kind: str) -> None:
+    for name in registry.names(kind):
+        said = json.loads(bench("info", name, "--kind", kind, "--json").output)
+        assert said["name"] == name and said["version"] and said["summary"]
+        text = bench("info", name, "--kind", kind).output
+        assert said["summary"] in text
+        assert all(f"-o {option}=" in text for option in said["options"])
+
+
+def test_info_of_a_name_of_two_kinds_shows_both() -> None:
+    said = bench("info", "folder").output
+    assert "(generator," in said and "(dataset," in said
+
+
+def test_doctor_looks_at_everything(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    said = [json.loads(text) for text in bench("doctor", "--json").output.splitlines()]
+    assert {"packages", "device", "vision", "rooms", "plug-ins", "cache", "data"} == {entry["check"] for entry in said}
+    assert all(entry["ok"] for entry in said if entry["check"] != "cache")
+    monkeypatch.setenv("BENCH_DATA", str(tmp_path / "absent"))
+    failed = bench("doctor")
+    assert failed.exit_code == 1 and "absent does not exist" in failed.output
+
+
+def test_fit_delivers_weights_that_the_cache_verbs_see(tmp_path: Path, home: Path) -> None:
+    out = tmp_path / "weights"
+    done = bench("fit", "-g", "paint", "-t", "cam16-seg", *SMALL, "--out", str(out))
+    assert done.exit_code == 0, done.output
+    manifest = json.loads((out / "paint.manifest.json").read_text())
+    assert manifest["train"] == {"patches": 9, "slides": 3, "size": 32}
+    assert manifest["files"] and all((out / name).is_file() for name in manifest["files"])
+    kinds = {json.loads(text)["kind"] for text in bench("cache", "list", "--json").output.splitlines()}
+    assert {"data", "prompts", "weights"} <= kinds
+    assert "weights" in bench("cache", "list").output and str(home) in bench("cache", "size").output
+    assert "removed" in bench("cache", "prune", "--keep", "1G").output
+    assert bench("cache", "list").output
+    bench("cache", "prune")
+    assert not bench("cache", "list").output

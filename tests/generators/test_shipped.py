@@ -1,0 +1,61 @@
+"""Weights that come with the package: digests, versions and recipes agree, and nothing else is taken for them."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from bench.cache import digest_of
+from bench.errors import MissingError
+from bench.prompts import PromptRule, attached_key
+from generators import ldm
+from generators.ldm import SHIPPED, LdmEmbed, LdmPrompt, LdmSemantic, _Ldm
+from tasks.datasets.phantom import PhantomCam16
+
+FOLDER = SHIPPED / "phantom-cam16"
+PLAIN = PhantomCam16().key("train")
+PROMPTED = attached_key(PLAIN, PromptRule())
+VARIANTS = [(LdmSemantic, PLAIN), (LdmPrompt, PROMPTED), (LdmEmbed, PROMPTED)]
+
+
+@pytest.mark.parametrize(("variant", "key"), VARIANTS)
+def test_manifest_agrees_with_files_card_recipe_and_data(variant: type[_Ldm], key: str) -> None:
+    held = json.loads((FOLDER / f"{variant.card.name}.manifest.json").read_text())
+    assert held["name"] == variant.card.name and held["version"] == variant.card.version
+    assert held["recipe"] == json.loads(json.dumps(variant().recipe()))
+    assert held["train_key"] == key and held["train"]["slides"] == 100
+    assert held["command"].startswith("bench fit") and held["stamp"]["torch"]
+    assert {f"{variant.card.name}.safetensors", f"{variant.card.name}.json", "first_stage.safetensors"} == set(held["files"])
+    assert held["files"] == {name: digest_of(FOLDER / name) for name in held["files"]}
+
+
+@pytest.mark.parametrize(("variant", "key"), VARIANTS)
+def test_they_are_found_for_their_training_set_and_recipe_only(variant: type[_Ldm], key: str) -> None:
+    assert variant().shipped(key) == FOLDER
+    assert variant(sample_steps=5).shipped(key) == FOLDER, "sampling options do not change weights"
+    assert variant().shipped("another") is None
+    assert variant(steps=10).shipped(key) is None
+    assert variant(preset="paper").shipped(key) is None
+    if key == PROMPTED:
+        assert variant().shipped(attached_key(PLAIN, PromptRule(track="self"))) is None
+
+
+@pytest.mark.parametrize(("variant", "key"), VARIANTS)
+def test_they_load_into_the_network_of_the_preset(variant: type[_Ldm], key: str) -> None:
+    variant().load(FOLDER)
+
+
+def test_damage_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shutil.copytree(FOLDER, tmp_path / "phantom-cam16")
+    weights = tmp_path / "phantom-cam16" / "ldm-prompt.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1] + b"x")
+    monkeypatch.setattr(ldm, "SHIPPED", tmp_path)
+    with pytest.raises(MissingError, match="ldm-prompt.safetensors is damaged"):
+        LdmPrompt().shipped(PROMPTED)
+
+
+def test_they_are_small_enough_to_ship() -> None:
+    assert sum(file.stat().st_size for file in FOLDER.iterdir()) < 13e6
