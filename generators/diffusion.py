@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from bench import torchvision_shim
 from bench.errors import BenchError
+from bench.precision import full_float32
 from bench.types import Progress
 
 torchvision_shim.ready()
@@ -80,13 +81,7 @@ class Schedule:
         }
 
 
-def device() -> torch.device:
-    """The accelerator if there is one."""
-    if torch.cuda.is_available():
-        return torch.device("cuda")
-    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
-
-
+@full_float32()
 def train(network: nn.Module, loss: Loss, recipe: Recipe, seed: int, progress: Progress, work: Path, what: str) -> None:
     """Optimises `network` in place and leaves it with its averaged weights. Goes on from the last checkpoint in `work`."""
     accelerator = _accelerator(recipe.precision)
@@ -119,8 +114,6 @@ def _accelerator(precision: Precision) -> Any:
     from accelerate.state import AcceleratorState
 
     AcceleratorState._reset_state(reset_partial_state=True)  # it refuses a second precision in one process
-    torch.backends.cuda.matmul.allow_tf32 = False
-    torch.backends.cudnn.allow_tf32 = False
     return Accelerator(mixed_precision="no" if precision == "fp32" else "bf16")
 
 
@@ -178,7 +171,7 @@ class Sampler:
         predict: Callable[[Tensor, Tensor], Tensor],
         shape: tuple[int, ...],
         seeds: NDArray[np.uint64],
-        where: torch.device,
+        where: str,
     ) -> Tensor:
         """Latents (n, *shape): `predict(noisy, step)` is asked once a step. Row i draws from seed i alone."""
         sources = [np.random.default_rng(int(seed)) for seed in seeds]

@@ -14,9 +14,10 @@ from torch import Tensor, nn
 
 from bench import registry
 from bench.errors import MissingError
+from bench.precision import device, full_float32
 from bench.types import GREY, Conditions, Images, ImageSet, Progress
 from generators.augment import view
-from generators.diffusion import Precision, Recipe, Sampler, Schedule, device, micro_batches, noisy, train
+from generators.diffusion import Precision, Recipe, Sampler, Schedule, micro_batches, noisy, train
 from generators.networks.latent import (
     DenoiserShape,
     FirstStage,
@@ -142,6 +143,7 @@ class LatentDiffusion:
                 vectors[i, c] = vector
         return vectors, present
 
+    @full_float32()
     def generate(self, conditions: Conditions, seeds: NDArray[np.uint64], preset: Preset) -> Images:
         """uint8 (n, size, size, 3)."""
         where = device()

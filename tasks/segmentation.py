@@ -16,9 +16,10 @@ from numpy.typing import NDArray
 from bench import torchvision_shim
 from bench.diets import DIETS
 from bench.errors import MissingError, UsageError, did_you_mean
+from bench.precision import device
 from bench.types import Card, Diet, Direction, ImageSet, Progress, Tally
 from tasks.scores import segmentation_tally
-from tasks.training import Budget, Labelled, choose_device, count, labelled, reproducible, train
+from tasks.training import Budget, Labelled, count, labelled, reproducible, train
 
 if TYPE_CHECKING:
     import torch
@@ -94,9 +95,9 @@ class _Segmentation:
         chosen_on = labelled(validation, f"{self.card.name}, validation", test, STRIDE)
         scored_on = labelled(test, f"{self.card.name}, test", test, STRIDE)
         self._check_classes(served, classes)
-        budget, device = Budget(self.steps, self.batch, self.learning_rate), choose_device()
-        with reproducible(seed, device):
-            net = self._network(len(classes)).to(device)
+        budget = Budget(self.steps, self.batch, self.learning_rate)
+        with reproducible(seed):
+            net = self._network(len(classes)).to(device())
             train(net, served, chosen_on, budget, np.random.default_rng(seed), progress)
             return self.tally(count(net, scored_on, self.batch), classes)
 

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.errors import MissingError, UsageError
+from bench.precision import device, full_float32
 from bench.refusals import needed
 from bench.stain import restained
 from bench.types import Images, ImageSet, Progress
@@ -120,22 +121,14 @@ def count(net: torch.nn.Module, patches: Labelled, batch: int) -> NDArray[np.flo
     return np.concatenate(counts)
 
 
-def choose_device() -> torch.device:
-    """A GPU where there is one."""
-    import torch
-
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-
-
 @contextmanager
-def reproducible(seed: int, device: torch.device) -> Iterator[None]:
+def reproducible(seed: int) -> Iterator[None]:
     """Seeds torch, takes exact fp32 kernels instead of quick ones, and puts everything back at the end."""
     import torch
 
-    on_gpu = device.type == "cuda"
+    on_gpu = device() == "cuda"
     before = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
-    exact = torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False)
-    with torch.random.fork_rng(devices=[torch.cuda.current_device()] if on_gpu else []), exact:
+    with torch.random.fork_rng(devices=[torch.cuda.current_device()] if on_gpu else []), full_float32():
         torch.default_generator.manual_seed(seed)
         if on_gpu:
             torch.cuda.manual_seed(seed)

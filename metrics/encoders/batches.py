@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from bench.errors import UsageError
+from bench.precision import device, inference
 from bench.types import Features, Images
 
 if TYPE_CHECKING:
@@ -26,13 +26,6 @@ def checked(encoder: str, images: Images, smallest: int = 1) -> Images:
     return images
 
 
-def device() -> str:
-    """Where networks run: a GPU where there is one."""
-    import torch
-
-    return "cuda" if torch.cuda.is_available() else "cpu"
-
-
 def settled(network: nn.Module) -> nn.Module:
     """The network ready to judge: evaluating, frozen, in float32, on `device`."""
     return network.eval().requires_grad_(False).float().to(device())
@@ -47,7 +40,7 @@ def through(forward: Callable[[Tensor], Tensor], images: Images, dim: int) -> Fe
 
     place = device()
     features = np.empty((len(images), dim), dtype=np.float32)
-    with exact(place):
+    with inference():
         for start in range(0, len(images), BATCH):
             part = images[start : start + BATCH]
             batch = np.zeros((BATCH, *images.shape[1:]), dtype=np.uint8)
@@ -55,18 +48,3 @@ def through(forward: Callable[[Tensor], Tensor], images: Images, dim: int) -> Fe
             pixels = torch.from_numpy(batch).to(place).permute(0, 3, 1, 2).float() / 127.5 - 1
             features[start : start + len(part)] = forward(pixels)[: len(part)].cpu().numpy()
     return features
-
-
-@contextmanager
-def exact(place: str) -> Iterator[None]:
-    """Full float32, whatever autocast or TF32 the caller left on: reduced precision is enough to change a rank."""
-    import torch
-
-    before = torch.get_float32_matmul_precision()
-    torch.set_float32_matmul_precision("highest")
-    convolutions: Any = torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False)
-    try:
-        with torch.inference_mode(), convolutions, torch.autocast(place, enabled=False):
-            yield
-    finally:
-        torch.set_float32_matmul_precision(before)

@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING, Any, cast
 
 from bench import torchvision_shim
 from bench.errors import MissingError, UsageError, did_you_mean
+from bench.precision import device, inference
 from bench.types import Card, Features, Images
-from metrics.encoders.batches import checked, device, exact, settled, through
+from metrics.encoders.batches import checked, settled, through
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -63,7 +64,7 @@ class Timm:
         import torch
 
         try:
-            with exact(device()):
+            with inference():
                 features = self._network(torch.zeros(1, 3, self._side, self._side, device=device()))
         except (AssertionError, RuntimeError) as error:
             raise UsageError(f"timm:{self.name} does not take patches at {self._side} px: {_brief(error)}") from error

@@ -121,7 +121,7 @@ def test_every_option_changes_the_image(train: ImageSet, tmp_path: Path, option:
 
 @pytest.mark.parametrize("sampling", [{"sampler": "ddim", "eta": 1.0}, {"sampler": "ddim", "eta": 0.5}, {"sampler": "dpm"}])
 def test_every_sampler_ends_in_tissue_colours(sampling: dict[str, object]) -> None:
-    """The shipped weights paint something near a real patch's colours whatever the sampler: eta = 1 once gave NaN, so black."""
+    """Shipped weights paint near the colours of a real patch whatever the sampler: eta = 1 once gave NaN, so black."""
     test = prompts.attach(PhantomCam16(test_slides=2, per_slide=4).split("test"), prompts.PromptRule())
     made = LdmPrompt(**{"sample_steps": 20, **sampling})  # type: ignore[arg-type]
     made.load(SHIPPED / "phantom-cam16")
