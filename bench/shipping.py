@@ -6,9 +6,9 @@ import json
 import shutil
 from pathlib import Path
 
-from bench.cache import MANIFEST, digest_of, write_text
+from bench.cache import digest_of, write_text
 from bench.results import stamp
-from bench.steps import Fitted, recipe
+from bench.steps import Fitted, recipe, weight_files
 from bench.types import ImageSet
 
 
@@ -19,7 +19,7 @@ def deliver(fitted: Fitted, train: ImageSet, seed: int, command: str, folder: Pa
     """
     assert fitted.weights is not None
     folder.mkdir(parents=True, exist_ok=True)
-    files = [f for f in sorted(fitted.weights.iterdir()) if f.name != MANIFEST and not f.name.endswith(".manifest.json")]
+    files = [fitted.weights / name for name in weight_files(fitted.weights, fitted.generator.card.name)]
     for file in files:
         shutil.copyfile(file, folder / file.name)
     card = fitted.generator.card

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -184,8 +185,16 @@ def fit(
 
         weights = cache.entry("weights", spec, make)
     generator.load(weights)
-    digest = key_of({f.name: digest_of(f) for f in sorted(weights.iterdir()) if f.name != MANIFEST})
+    digest = key_of({name: digest_of(weights / name) for name in weight_files(weights, generator.card.name)})
     return Fitted(generator, name, options, weights, digest, origin)
+
+
+def weight_files(folder: Path, name: str) -> list[str]:
+    """Names of the files that hold the weights of one generator: several may share a folder that was delivered."""
+    manifest = folder / f"{name}.manifest.json"
+    if manifest.is_file():
+        return sorted(json.loads(manifest.read_text())["files"])
+    return sorted(f.name for f in folder.iterdir() if f.name != MANIFEST)
 
 
 def recipe(generator: Generator) -> dict[str, Any]:
