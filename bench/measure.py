@@ -42,7 +42,7 @@ class Desk:
 def blank(desk: Desk, fitted: Fitted, seed: int) -> Result:
     """A line with everything but the measure."""
     cast = desk.cast
-    prompted = "prompts" in fitted.generator.card.needs
+    prompted = "prompts" in fitted.generator.card.needs or getattr(fitted.generator, "follows_track", False)
     return Result(
         generator=fitted.generator.card.name,
         dataset=cast.dataset.card.name,

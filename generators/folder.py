@@ -38,6 +38,7 @@ class Folder:
         "not known here.",
     )
     deterministic = True
+    follows_track = True  # whoever painted may have been shown the crops of the export
 
     def __init__(self, folder: Path) -> None:
         self.folder = Path(folder)

@@ -3,6 +3,7 @@
 shown: str            the real patches that `fit` is handed: "train" (default), "holdout", or "target" (controls only)
 deterministic: bool   a condition has one image, seeds are ignored
 digest: str           digest of outside content, part of every key
+follows_track: bool   its lines carry the run's prompt track although it needs no prompts itself
 trial() -> Self       classmethod: an instance whose options are so small that fitting and painting take seconds
 audit(ids) -> None    raises where the images at hand are not exactly those of a run's ids
 """

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from bench.errors import UsageError
 from bench.types import Card, Conditions, ImageSet
+from tasks.datasets.render import Patch, regions, render
 from tasks.datasets.tissue import (
     CONNECTIVE,
     EOSINOPHIL,
@@ -24,11 +25,8 @@ from tasks.datasets.tissue import (
     NEUTROPHIL,
     PLASMA,
     TYPES,
-    Patch,
     Slide,
     Tissue,
-    regions,
-    render,
 )
 
 VERSION = "1"
@@ -161,7 +159,7 @@ class _Phantom:
         )
 
 
-_SOURCE = "this package, tasks/datasets/tissue.py"
+_SOURCE = "this package, tasks/datasets/tissue.py and render.py"
 _NOTES = (
     "Procedural, not tissue: it shows that the machinery works, never how good a generator is on patients. "
     "The holdout split shows further patches of the test slides."
