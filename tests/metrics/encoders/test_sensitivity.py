@@ -69,20 +69,20 @@ def test_spoiling_does_what_it_says(tissue: ImageSet) -> None:
 
 
 def test_phantom_cnn_sees_structure_and_little_colour(response) -> None:
-    seen = response("phantom-cnn")  # stain 0.15, blur 7.4, shuffle 128
+    seen = response("phantom-cnn")  # stain 0.16, blur 5.9, shuffle 109
     assert 0.03 < seen["stain"] < 0.5
     assert seen["blur"] > 3
     assert seen["shuffle"] > 40
 
 
 def test_random_conv_sees_colour_rather_than_structure(response) -> None:
-    seen = response("random-conv")  # stain 0.41, blur 0.16, shuffle 0.15
+    seen = response("random-conv")  # stain 1.21, blur 0.46, shuffle 0.46
     assert seen["stain"] > 0.3
     assert max(seen["blur"], seen["shuffle"]) < 0.6 * seen["stain"]
 
 
 def test_texture_sees_both(response) -> None:
-    seen = response("texture")  # stain 0.7, blur 1.0, shuffle 1.2
+    seen = response("texture")  # stain 2.5, blur 3.6, shuffle 3.9
     assert min(seen.values()) > 0.4
     assert max(seen.values()) < 4 * min(seen.values())
 
