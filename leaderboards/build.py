@@ -69,11 +69,11 @@ def _column_order(cell: Cell) -> tuple[int, str]:
 
 
 def _mean_rank(generator: str, rows: dict[str, dict[str, Cell]], columns: tuple[str, ...]) -> float:
-    """Mean place over the distance columns in which the generator has a number; last where it has none."""
+    """Mean place over the distance columns in which the generator has a number from an independent judge; last without."""
     places = []
     for column in columns:
         mine = rows[generator].get(column)
-        if not column.startswith("fd ") or mine is None or mine.value is None:
+        if not column.startswith("fd ") or mine is None or mine.value is None or "judge-conflict" in mine.flags:
             continue
         values = sorted(c[column].value for c in rows.values() if column in c and c[column].value is not None)  # type: ignore[type-var]
         places.append(values.index(mine.value))

@@ -98,6 +98,12 @@ def test_reasons_and_conflicts_are_said() -> None:
     assert "not an independent judge" in shown and "embedded phantom tissue" in shown
 
 
+def test_a_judge_that_the_generator_knew_does_not_rank_it() -> None:
+    lines = [line("knew", 0.1, flags=("judge-conflict",)), line("knew", 9.0, encoder="other")]
+    lines += [line("fair", 1.0), line("fair", 8.0, encoder="other")]
+    assert [name for name, _ in only(lines).rows] == ["fair", "knew"]
+
+
 @pytest.mark.parametrize("value", [0.0, 0.0123456, 1.5, 123.456, 98765.4])
 def test_numbers_have_four_digits_and_no_exponent(value: float) -> None:
     shown = table.number(value)
