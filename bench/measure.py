@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import math
 import traceback
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -100,12 +102,12 @@ def distances(desk: Desk, fitted: Fitted, painted: Painted) -> Iterator[Result]:
                 yield replace(planned, status=failed.status, reason=failed.reason)
                 continue
             try:
-                yield _compared(planned, metric, real, fake, desk.test, painted)
+                yield _compared(desk, planned, metric, real, fake, painted)
             except Exception as error:
                 yield _failure(planned, error, desk.say)
 
 
-def _compared(line: Result, metric: FeatureMetric, real: Features, fake: Features, test: ImageSet, painted: Painted) -> Result:
+def _compared(desk: Desk, line: Result, metric: FeatureMetric, real: Features, fake: Features, painted: Painted) -> Result:
     fewest = metric.minimum_n(real.shape[1])
     if min(len(real), len(fake)) < fewest:
         reason = (
@@ -118,9 +120,27 @@ def _compared(line: Result, metric: FeatureMetric, real: Features, fake: Feature
             return math.nan  # with a block of slides left out it is too few: a number without an interval
         return metric.compare(real[real_rows], fake[fake_rows], np.random.default_rng(painted.seed))
 
-    found = stats.group_jackknife(value, test.conditions.groups, painted.patches.conditions.groups)
+    def estimate() -> Estimates:
+        groups = desk.test.conditions.groups, painted.patches.conditions.groups
+        return {metric.card.name: stats.group_jackknife(value, *groups)}
+
+    spec = {"judged": line.protocol, "samples": painted.patches.key, "seed": painted.seed}
+    found = _remembered(desk.cache, "distances", spec, estimate)[metric.card.name]
     least, most = getattr(metric, "bounds", (None, None))
     return replace(line, value=found.value, low=found.low, high=found.high, reason=found.reason, least=least, most=most)
+
+
+Estimates = dict[str, stats.Estimate]
+
+
+def _remembered(cache: Cache, kind: str, spec: dict[str, Any], estimate: Callable[[], Estimates]) -> Estimates:
+    """Estimates by name, from the cache or calculated."""
+
+    def make(work: Path) -> None:
+        (work / "estimates.json").write_text(json.dumps({name: asdict(found) for name, found in estimate().items()}))
+
+    held = json.loads((cache.entry(kind, {**spec, "version": stats.VERSION}, make) / "estimates.json").read_text())
+    return {name: stats.Estimate(**found) for name, found in held.items()}
 
 
 def scores(desk: Desk, fitted: Fitted, painted: Painted | None, seed: int) -> Iterator[Result]:
@@ -140,14 +160,15 @@ def scores(desk: Desk, fitted: Fitted, painted: Painted | None, seed: int) -> It
         if painted is not None:
             line.keys["samples"] = painted.patches.key
         try:
-            tally = _tally(desk, diet, painted, seed)
+            tally, key = _tally(desk, diet, painted, seed)
         except Exception as error:
             yield replace(_failure(line, error, desk.say), measure=task.card.name)
             continue
-        yield from _reduced(line, tally, desk.test)
+        yield from _reduced(desk, line, tally, key)
 
 
-def _tally(desk: Desk, diet: Diet, painted: Painted | None, seed: int) -> Tally:
+def _tally(desk: Desk, diet: Diet, painted: Painted | None, seed: int) -> tuple[Tally, str]:
+    """The counts of one diet and seed, and the key they are kept under."""
     task = desk.cast.task
     real = steps.only(desk.scene.diet, {"masks", "instances", "types"})
     served = training_sets(diet, real, painted.patches if painted is not None else None)
@@ -160,16 +181,17 @@ def _tally(desk: Desk, diet: Diet, painted: Painted | None, seed: int) -> Tally:
         "seed": seed,
     }
 
-    def make(work: Any) -> None:
+    def make(work: Path) -> None:
         made = task.score(served, validation, desk.test, seed, desk.progress)
         np.save(work / "counts.npy", made.counts)
 
-    counts = np.load(desk.cache.entry("scores", spec, make) / "counts.npy")
-    return task.tally(counts, desk.test.conditions.classes)
+    folder = desk.cache.entry("scores", spec, make)
+    return task.tally(np.load(folder / "counts.npy"), desk.test.conditions.classes), folder.name
 
 
-def _reduced(line: Result, tally: Tally, test: ImageSet) -> Iterator[Result]:
-    found = stats.group_bootstrap(tally, test.conditions.groups, seed=0)
+def _reduced(desk: Desk, line: Result, tally: Tally, key: str) -> Iterator[Result]:
+    groups = desk.test.conditions.groups
+    found = _remembered(desk.cache, "measures", {"counts": key}, lambda: stats.group_bootstrap(tally, groups, seed=0))
     for measure, estimate in found.items():
         named = replace(line, measure=measure)
         if math.isnan(estimate.value):

@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 
 from bench.types import Strings, Tally
 
+VERSION = "1"
+"""Part of the key of every estimate that is kept: raise it when an interval changes."""
 LEVEL = 0.95
 MINIMUM_GROUPS = 5
 """Fewer slides than this say nothing about other slides."""
