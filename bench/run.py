@@ -18,7 +18,7 @@ from bench.measure import Desk, Say
 from bench.plan import Cast, Plan
 from bench.results import Result
 from bench.steps import Fitted, Painted, Scene
-from bench.types import Images, Progress
+from bench.types import Generator, Images, Progress
 
 
 @dataclass(frozen=True)
@@ -42,29 +42,53 @@ def run(asked: Plan, cache: Cache, progress: Progress, say: Say, out: Path) -> O
     lines: list[Result] = []
     shown: dict[str, Images] = {}
     for name, generator in zip(cast.names, cast.generators, strict=True):
-        fitted = steps.fit(name, generator, scene, asked.fit_seed, asked.refit, cache, progress, say)
-        if fitted.origin != "none":
-            say(f"{name}: weights {fitted.origin}, {fitted.digest}")
-        lines += measure.shown_prompts(desk, fitted)
-        for seed in asked.seeds:
-            with_diets = asked.diets and name == asked.generator
-            try:
-                painted = paint(desk, fitted, seed, with_diets)
-            except BenchError:
-                raise
-            except Exception as error:  # a plug-in that breaks loses its own cells, not the run
-                lines += measure.failed_lines(desk, fitted, seed, error, with_diets)
-                continue
-            shown.setdefault(name, painted.test.patches.images)
-            lines += measure.distances(desk, fitted, painted.test)
-            if painted.diet is not None:
-                lines += measure.scores(desk, fitted, painted.diet, seed)
+        lines += measured(desk, name, generator, shown)
 
     folder = out / folder_name(asked)
     results.write(lines, folder / "results.jsonl")
     write_text(folder / "table.txt", table.text(lines) + "\n")
     picture.gallery(scene.prompted["test"], shown, folder / "picture.png")
     return Outcome(tuple(lines), table.text(lines), folder)
+
+
+def measured(desk: Desk, name: str, generator: Generator, shown: dict[str, Images]) -> list[Result]:
+    """All lines of one generator; its first images go into `shown`. A user's mistake stops the run; a plug-in that breaks
+    loses its own cells and nothing else."""
+    asked = desk.cast.plan
+    with_diets = asked.diets and name == asked.generator
+    lines: list[Result] = []
+    try:
+        fitted = fit(desk, name, generator)
+    except BenchError:
+        raise
+    except Exception as error:
+        unfitted = Fitted(generator, name, (), None, "", "none")
+        for seed in asked.seeds:
+            lines += measure.failed_lines(desk, unfitted, seed, error, with_diets)
+        return lines
+    lines += measure.shown_prompts(desk, fitted)
+    for seed in asked.seeds:
+        try:
+            painted = paint(desk, fitted, seed, with_diets)
+        except BenchError:
+            raise
+        except Exception as error:
+            lines += measure.failed_lines(desk, fitted, seed, error, with_diets)
+            continue
+        shown.setdefault(name, painted.test.patches.images)
+        lines += measure.distances(desk, fitted, painted.test)
+        if painted.diet is not None:
+            lines += measure.scores(desk, fitted, painted.diet, seed)
+    return lines
+
+
+def fit(desk: Desk, name: str, generator: Generator) -> Fitted:
+    """The generator ready to paint, and a word on where its weights come from."""
+    asked = desk.cast.plan
+    fitted = steps.fit(name, generator, desk.scene, asked.fit_seed, asked.refit, desk.cache, desk.progress, desk.say)
+    if fitted.origin != "none":
+        desk.say(f"{name}: weights {fitted.origin}, {fitted.digest}")
+    return fitted
 
 
 @dataclass(frozen=True)

@@ -118,7 +118,7 @@ class LatentDiffusion:
         assert conditions.masks is not None
         halvings = len(self.preset.stage_channels) - 1
         values = torch.arange(self.classes)[None, :, None, None]
-        maps = shrink((torch.from_numpy(np.asarray(conditions.masks))[:, None] == values).float(), halvings)
+        maps = shrink((torch.from_numpy(np.array(conditions.masks))[:, None] == values).float(), halvings)
         if self.kind == "semantic":
             return {"maps": maps}
         assert conditions.prompts is not None

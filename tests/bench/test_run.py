@@ -137,6 +137,12 @@ class Crashes:
     card = Card("crashes", "1", "A test.")
     def generate(self, conditions, seeds):
         raise RuntimeError("out of paint")
+class CannotFit(Crashes):
+    card = Card("cannot-fit", "1", "A test.")
+    def fit(self, train, seed, progress, work):
+        raise RuntimeError("out of memory")
+    def save(self, folder): ...
+    def load(self, folder): ...
 class Wrong:
     card = Card("wrong", "1", "A test.")
     def generate(self, conditions, seeds):
@@ -166,6 +172,16 @@ def test_crashing_generator_gives_error_cells_and_its_neighbours_numbers(home: P
     assert mine and all(r["status"] == "error" and "out of paint" in r["reason"] for r in mine)
     assert {(r["measure"], r["diet"]) for r in mine} >= {("fd", ""), ("cam16-seg", "synthetic")}
     assert any(r["generator"] == "real" and r["status"] == "ok" for r in lines)
+
+
+def test_generator_that_breaks_while_fitted_loses_its_own_cells_only(home: Path, plugin: Path) -> None:
+    done = bench(
+        "run", "-t", "cam16-seg", "-g", f"{plugin}:CannotFit", "--json", "--no-diets", *FAST, "--seeds", "0,1", home=home
+    )
+    assert done.returncode == 4
+    status = {(r["generator"], r["status"]) for r in map(json.loads, done.stdout.splitlines())}
+    assert status == {("cannot-fit", "error"), ("real", "ok"), ("noise", "ok")}
+    assert "RuntimeError: out of memory" in done.stderr
 
 
 def test_wrong_shape_is_named(home: Path, plugin: Path) -> None:
