@@ -4,8 +4,8 @@
     ldm-prompt     the map and one raw tissue crop per class (HeteroTissue-Diffuse, Alfasly et al. 2025)
     ldm-embed      the map and an encoder's embedding of each crop, laid over the region of its class
 
-One network family, one recipe, one first stage: the variants differ in what `_Condition` gives the denoiser and in nothing
-else. This file holds options, files and keys; `networks/latent.py` the networks, `diffusion.py` the loops.
+One network family, one recipe, one first stage: the variants differ in `kind`, what the denoiser is conditioned on,
+and in nothing else. This file holds options, files and keys; `networks/latent.py` the networks, `diffusion.py` the loops.
 """
 
 from __future__ import annotations
@@ -38,6 +38,8 @@ class _Ldm:
     """What the three variants share. `steps` and `stage_steps` of 0 mean the preset's own."""
 
     card: Card
+    kind: Literal["semantic", "prompt", "embed"]
+    """What the denoiser is conditioned on."""
 
     def __init__(
         self,
@@ -97,7 +99,7 @@ class _Ldm:
         from generators.latent_diffusion import LatentDiffusion
 
         self._accept(train.conditions)
-        model = LatentDiffusion(self.settings, self._kind(), len(train.conditions.classes), self.vectoriser())
+        model = LatentDiffusion(self.settings, self.kind, len(train.conditions.classes), self.vectoriser())
         stage = self._first_stage(train, seed, progress)
         model.load_first_stage(stage / "first_stage.safetensors")
         model.fit(train, self.precision, seed, progress, work)
@@ -141,7 +143,7 @@ class _Ldm:
         if not described.is_file():
             raise MissingError(f"no weights of {self.card.name} in {folder}: expected {described.name}. Fit with bench fit.")
         held: dict[str, Any] = json.loads(described.read_text())
-        model = LatentDiffusion(self.settings, self._kind(), held["classes"], self.vectoriser())
+        model = LatentDiffusion(self.settings, self.kind, held["classes"], self.vectoriser())
         model.load(folder, self.card.name)
         self._model = model
 
@@ -166,9 +168,6 @@ class _Ldm:
         """The preset behind the options, so that a changed preset paints under another key."""
         return key_of(asdict(self.settings))
 
-    def _kind(self) -> Literal["semantic", "prompt", "embed"]:
-        raise UsageError("a variant says what it is conditioned on.")
-
     def _accept(self, conditions: Conditions) -> None:
         missing = sorted(set(self.card.needs) - conditions.columns())
         if missing:
@@ -184,6 +183,7 @@ class _Ldm:
 class LdmSemantic(_Ldm):
     """The class map alone: colours and cells have to be guessed from it."""
 
+    kind = "semantic"
     card = Card(
         "ldm-semantic",
         "1",
@@ -192,13 +192,11 @@ class LdmSemantic(_Ldm):
         needs=("masks",),
     )
 
-    def _kind(self) -> Literal["semantic", "prompt", "embed"]:
-        return "semantic"
-
 
 class LdmPrompt(_Ldm):
     """The class map and, for every class, a canvas with one raw crop: the crop shows stain, cells and texture."""
 
+    kind = "prompt"
     card = Card(
         "ldm-prompt",
         "1",
@@ -206,9 +204,6 @@ class LdmPrompt(_Ldm):
         source=PAPER_SOURCE,
         needs=("masks", "prompts"),
     )
-
-    def _kind(self) -> Literal["semantic", "prompt", "embed"]:
-        return "prompt"
 
 
 class LdmEmbed(_Ldm):
@@ -218,6 +213,7 @@ class LdmEmbed(_Ldm):
     its class, as the canvas does, and leaves the rest of the network the same. `encoder` may be any that is installed.
     """
 
+    kind = "embed"
     card = Card(
         "ldm-embed",
         "1",
@@ -249,9 +245,6 @@ class LdmEmbed(_Ldm):
 
     def vectoriser(self) -> str:
         return self.encoder
-
-    def _kind(self) -> Literal["semantic", "prompt", "embed"]:
-        return "embed"
 
 
 def _listed(conditions: Conditions) -> str:

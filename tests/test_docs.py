@@ -44,6 +44,14 @@ def test_commands_run_as_printed(page: Path, tmp_path: Path, home: Path) -> None
     run_all(page, "", tmp_path, home)
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_python_runs_as_printed(page: Path) -> None:
+    for body in re.findall(r"^```python\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL):
+        names: dict[str, object] = {}
+        exec(body, names)
+        assert isinstance(names["distance"], float) and names["distance"] > 0
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_slow_commands_run_as_printed(page: Path, tmp_path: Path, home: Path) -> None:
