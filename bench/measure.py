@@ -88,7 +88,7 @@ def distances(desk: Desk, fitted: Fitted, painted: Painted) -> Iterator[Result]:
         )
         if encoder.card.name in fitted.generator.card.conditioned_by:
             line = replace(line, flags=(*line.flags, "judge-conflict"))
-        line.keys["samples"] = painted.patches.key
+        line = replace(line, keys={**line.keys, "samples": painted.patches.key})
         failed: Result | None = None
         try:
             real, fake = (steps.features(encoder, s, desk.cache, desk.progress) for s in (desk.test, painted.patches))
@@ -96,8 +96,8 @@ def distances(desk: Desk, fitted: Fitted, painted: Painted) -> Iterator[Result]:
             failed = _failure(line, error, desk.say)
         for metric in desk.cast.metrics:
             planned = replace(line, measure=metric.card.name, direction=metric.direction)
-            planned = replace(planned, protocol=_protocol(desk, _judged(encoder, metric)))
-            planned.described.update(encoder=_known(encoder), metric=registry.describe(metric))
+            described = {**line.described, "encoder": _known(encoder), "metric": registry.describe(metric)}
+            planned = replace(planned, protocol=_protocol(desk, _judged(encoder, metric)), described=described)
             if failed is not None:
                 yield replace(planned, status=failed.status, reason=failed.reason)
                 continue
@@ -156,9 +156,8 @@ def scores(desk: Desk, fitted: Fitted, painted: Painted | None, seed: int) -> It
             groups=_groups(desk.test),
             protocol=_protocol(desk, _scored(desk, diet)),
         )
-        line.described["task"] = registry.describe(task)
-        if painted is not None:
-            line.keys["samples"] = painted.patches.key
+        keys = {**line.keys, **({"samples": painted.patches.key} if painted is not None else {})}
+        line = replace(line, keys=keys, described={**line.described, "task": registry.describe(task)})
         try:
             tally, key = _tally(desk, diet, painted, seed)
         except Exception as error:

@@ -67,6 +67,11 @@ def test_lines_say_what_they_rest_on(painted: list[Result]) -> None:
         assert line.protocol and line.direction in ("lower", "higher")
         assert line.low is not None and line.high is not None and line.low <= line.value <= line.high
         assert line.stamp["histobench"] and line.described["generator"]["name"] == line.generator
+        assert (
+            (line.described["metric"]["name"] == line.measure)
+            if line.encoder
+            else (line.described["task"]["name"] == line.task)
+        )
         assert line.track == "none", "none of these generators is shown a crop"
 
 
