@@ -3,42 +3,25 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import math
 import traceback
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from bench import prompts, registry, stats, steps
-from bench.cache import Cache, key_of
+from bench.cache import key_of
 from bench.diets import training_sets
 from bench.errors import BenchError, MissingError
-from bench.plan import Cast
+from bench.judging import UNDERPOWERED, Bounds, Desk, Pair, Say, remembered
+from bench.plan import CEILING, Metric
 from bench.results import Result
-from bench.steps import Fitted, Painted, Scene
-from bench.types import Diet, Encoder, FeatureMetric, Features, ImageSet, Progress, Tally
-
-Say = Callable[[str], None]
-
-
-@dataclass(frozen=True)
-class Desk:
-    """What every measurement of a run shares."""
-
-    cast: Cast
-    scene: Scene
-    cache: Cache
-    progress: Progress
-    say: Say
-    stamp: dict[str, str]
-
-    @property
-    def test(self) -> ImageSet:
-        return self.scene.plain["test"]
+from bench.stats import Estimate
+from bench.steps import Fitted, Painted
+from bench.types import Diet, Encoder, ImageSet, Tally
 
 
 def blank(desk: Desk, fitted: Fitted, seed: int) -> Result:
@@ -78,7 +61,8 @@ def shown_prompts(desk: Desk, fitted: Fitted) -> Iterator[Result]:
 
 def distances(desk: Desk, fitted: Fitted, painted: Painted) -> Iterator[Result]:
     """Every metric over every encoder, real test patches against painted ones, with an interval over slides."""
-    for encoder in desk.cast.encoders:
+    for judge in desk.cast.judges:
+        encoder = judge.encoder
         line = replace(
             blank(desk, fitted, painted.seed),
             encoder=encoder.card.name,
@@ -86,61 +70,34 @@ def distances(desk: Desk, fitted: Fitted, painted: Painted) -> Iterator[Result]:
             n_real=len(desk.test),
             groups=_groups(desk.test),
         )
-        if encoder.card.name in fitted.generator.card.conditioned_by:
+        if encoder.card.name in (*fitted.generator.card.conditioned_by, *desk.cast.dataset.card.conditioned_by):
             line = replace(line, flags=(*line.flags, "judge-conflict"))
         line = replace(line, keys={**line.keys, "samples": painted.patches.key})
-        failed: Result | None = None
-        try:
-            real, fake = (steps.features(encoder, s, desk.cache, desk.progress) for s in (desk.test, painted.patches))
-        except Exception as error:  # an encoder is a plug-in: its failure is the fate of its own cells only
-            failed = _failure(line, error, desk.say)
-        for metric in desk.cast.metrics:
-            planned = replace(line, measure=metric.card.name, direction=metric.direction)
+        for metric in judge.metrics:
             described = {**line.described, "encoder": _known(encoder), "metric": registry.describe(metric)}
-            planned = replace(planned, protocol=_protocol(desk, _judged(encoder, metric)), described=described)
-            if failed is not None:
-                yield replace(planned, status=failed.status, reason=failed.reason)
-                continue
-            try:
-                yield _compared(desk, planned, metric, real, fake, painted)
-            except Exception as error:
-                yield _failure(planned, error, desk.say)
+            planned = replace(line, measure=metric.card.name, direction=metric.direction, described=described)
+            planned = replace(planned, protocol=_protocol(desk, _judged(encoder, metric)))
+            pair = Pair(desk, encoder, metric, painted)
+            yield _ended(desk, planned, pair.compared)
+            if getattr(metric, "normalised", False):
+                for measure, found in (("floor", pair.floor), ("norm", pair.normalised)):
+                    named = f"{metric.card.name}-{measure}"
+                    protocol = _protocol(desk, {**_judged(encoder, metric), "form": measure, "ceiling": CEILING})
+                    yield _ended(desk, replace(planned, measure=named, protocol=protocol), found)
 
 
-def _compared(desk: Desk, line: Result, metric: FeatureMetric, real: Features, fake: Features, painted: Painted) -> Result:
-    fewest = metric.minimum_n(real.shape[1])
-    if min(len(real), len(fake)) < fewest:
-        reason = (
-            f"{len(fake)} painted and {len(real)} real rows; {metric.card.name} needs {fewest} for {real.shape[1]} columns"
-        )
-        return replace(line, status="skipped", reason=reason)
-
-    def value(real_rows: np.ndarray[Any, Any], fake_rows: np.ndarray[Any, Any]) -> float:
-        if min(real_rows.sum(), fake_rows.sum()) < fewest:
-            return math.nan  # with a block of slides left out it is too few: a number without an interval
-        return metric.compare(real[real_rows], fake[fake_rows], np.random.default_rng(painted.seed))
-
-    def estimate() -> Estimates:
-        groups = desk.test.conditions.groups, painted.patches.conditions.groups
-        return {metric.card.name: stats.group_jackknife(value, *groups)}
-
-    spec = {"judged": line.protocol, "samples": painted.patches.key, "seed": painted.seed}
-    found = _remembered(desk.cache, "distances", spec, estimate)[metric.card.name]
-    least, most = getattr(metric, "bounds", (None, None))
-    return replace(line, value=found.value, low=found.low, high=found.high, reason=found.reason, least=least, most=most)
-
-
-Estimates = dict[str, stats.Estimate]
-
-
-def _remembered(cache: Cache, kind: str, spec: dict[str, Any], estimate: Callable[[], Estimates]) -> Estimates:
-    """Estimates by name, from the cache or calculated."""
-
-    def make(work: Path) -> None:
-        (work / "estimates.json").write_text(json.dumps({name: asdict(found) for name, found in estimate().items()}))
-
-    held = json.loads((cache.entry(kind, {**spec, "version": stats.VERSION}, make) / "estimates.json").read_text())
-    return {name: stats.Estimate(**found) for name, found in held.items()}
+def _ended(desk: Desk, line: Result, found: Callable[[], tuple[Estimate, Bounds]]) -> Result:
+    """The line with its number, or with the reason why there is none: an encoder or a metric is a plug-in, and its failure
+    is the fate of its own cells only."""
+    try:
+        estimate, (least, most) = found()
+    except Exception as error:
+        return _failure(line, error, desk.say)
+    flags = (*line.flags, UNDERPOWERED) if estimate.reason.startswith(UNDERPOWERED) else line.flags
+    line = replace(line, reason=estimate.reason, flags=flags)
+    if math.isnan(estimate.value):
+        return replace(line, status="skipped")
+    return replace(line, value=estimate.value, low=estimate.low, high=estimate.high, least=least, most=most)
 
 
 def scores(desk: Desk, fitted: Fitted, painted: Painted | None, seed: int) -> Iterator[Result]:
@@ -190,7 +147,7 @@ def _tally(desk: Desk, diet: Diet, painted: Painted | None, seed: int) -> tuple[
 
 def _reduced(desk: Desk, line: Result, tally: Tally, key: str) -> Iterator[Result]:
     groups = desk.test.conditions.groups
-    found = _remembered(desk.cache, "measures", {"counts": key}, lambda: stats.group_bootstrap(tally, groups, seed=0))
+    found = remembered(desk.cache, "measures", {"counts": key}, lambda: stats.group_bootstrap(tally, groups, seed=0))
     for measure, estimate in found.items():
         named = replace(line, measure=measure)
         if math.isnan(estimate.value):
@@ -203,10 +160,10 @@ def _reduced(desk: Desk, line: Result, tally: Tally, key: str) -> Iterator[Resul
 def failed_lines(desk: Desk, fitted: Fitted, seed: int, error: Exception, diets: bool) -> Iterator[Result]:
     """The lines of a generator that could not paint: every planned number, with the reason; the traceback goes out once."""
     line = _failure(blank(desk, fitted, seed), error, desk.say)
-    for encoder in desk.cast.encoders:
-        for metric in desk.cast.metrics:
-            judged = replace(line, encoder=encoder.card.name, measure=metric.card.name, direction=metric.direction)
-            yield replace(judged, protocol=_protocol(desk, _judged(encoder, metric)))
+    for judge in desk.cast.judges:
+        for metric in judge.metrics:
+            judged = replace(line, encoder=judge.encoder.card.name, measure=metric.card.name, direction=metric.direction)
+            yield replace(judged, protocol=_protocol(desk, _judged(judge.encoder, metric)))
     task = desk.cast.task
     for diet in task.diets if diets else ():
         scored = replace(line, diet=diet.name, measure=task.card.name, direction=task.direction)
@@ -216,14 +173,14 @@ def failed_lines(desk: Desk, fitted: Fitted, seed: int, error: Exception, diets:
 def _failure(line: Result, error: Exception, say: Say) -> Result:
     """A skip where something outside is missing, an error where a plug-in broke; the latter with its traceback on stderr."""
     if isinstance(error, MissingError):
-        return replace(line, status="skipped", reason=str(error))
+        return replace(line, status="skipped", reason=f"{error.code}: {error}")
     if not isinstance(error, BenchError):
         say("".join(traceback.format_exception(error)))
     return replace(line, status="error", reason=f"{type(error).__name__}: {error}")
 
 
-def _judged(encoder: Encoder, metric: FeatureMetric) -> dict[str, Any]:
-    return {"encoder": _known(encoder), "metric": registry.describe(metric), "interval": "slide jackknife"}
+def _judged(encoder: Encoder, metric: Metric) -> dict[str, Any]:
+    return {"encoder": _known(encoder), "metric": registry.describe(metric), "interval": stats.VERSION}
 
 
 def _scored(desk: Desk, diet: Diet) -> dict[str, Any]:

@@ -11,11 +11,13 @@ from typing import Any, get_type_hints
 from bench import registry
 from bench.errors import MissingError, UsageError, did_you_mean
 from bench.prompts import PromptRule
-from bench.types import Dataset, Encoder, FeatureMetric, Generator, Task
+from bench.types import Dataset, Encoder, FeatureMetric, Generator, Task, TrainedMetric
 
-ENCODERS = ("texture", "random-conv", "phantom-cnn")
+ENCODERS = ("embedded",)
 METRICS = ("fd", "precision", "recall")
 CONTROLS = ("real", "noise")
+CEILING = "noise"
+"""The bad control that a normalised distance of 1 stands for."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +29,11 @@ class Plan:
     data: str = ""
     """`embedded`, `real` (the folder in BENCH_DATA) or a folder. Empty: BENCH_DATA if it is set, embedded otherwise."""
     encoders: tuple[str, ...] = ENCODERS
+    """Names of encoders and of panels."""
     metrics: tuple[str, ...] = METRICS
+    """Names of metrics and of groups of them."""
+    weights: Path | None = None
+    """Folder with weights of encoders, looked into before the hub."""
     controls: tuple[str, ...] = CONTROLS
     """Generators measured beside the one that was asked for, so that every table has its floor and its ceiling."""
     track: str = "slide"
@@ -42,6 +48,17 @@ class Plan:
     """`name` or `owner.name` -> value, as `-o` gave them."""
 
 
+Metric = FeatureMetric | TrainedMetric
+
+
+@dataclass(frozen=True)
+class Judge:
+    """An encoder and the metrics that read its features."""
+
+    encoder: Encoder
+    metrics: tuple[Metric, ...]
+
+
 @dataclass(frozen=True)
 class Cast:
     """The same run, in objects."""
@@ -53,8 +70,9 @@ class Cast:
     """What each generator is called on the command line, for workers that build their own."""
     dataset: Dataset
     task: Task
-    encoders: tuple[Encoder, ...]
-    metrics: tuple[FeatureMetric, ...]
+    judges: tuple[Judge, ...]
+    ceiling: Generator
+    """Paints the bad control of normalised distances."""
     rule: PromptRule
     embedded: bool
 
@@ -63,20 +81,29 @@ def cast(plan: Plan) -> Cast:
     """Turns names into objects and hands every `-o` option to the one that declares it."""
     task_class = registry.find("tasks", plan.task)[0]
     dataset_name, embedded = _dataset(plan, task_class)
-    encoder_class = {name: registry.find("encoders", name)[0] for name in plan.encoders}
-    metric_class = {name: registry.find("metrics", name)[0] for name in plan.metrics}
+    metrics = registry.expand("metrics", plan.metrics)
+    bound = {name: getattr(registry.find("metrics", name)[0], "encoder", "") for name in metrics}
+    panel = registry.expand("encoders", plan.encoders)
+    encoders = tuple(dict.fromkeys((*panel, *filter(None, bound.values()))))
     owners: dict[str, dict[str, set[str]]] = {
         "generator": {plan.generator: _declared("generators", plan.generator)},
         "prompts": {"": {f.name for f in fields(PromptRule)} - {"track"}},
         "dataset": {dataset_name: _declared("datasets", dataset_name)},
         "task": {plan.task: _declared("tasks", plan.task)},
-        "encoder": {name: _declared("encoders", name) for name in encoder_class},
-        "metric": {name: _declared("metrics", name) for name in metric_class},
+        "encoder": {name: _declared("encoders", name) for name in encoders},
+        "metric": {name: _declared("metrics", name) for name in metrics},
     }
     given = route(plan.options, owners)
+    for name in encoders:
+        if plan.weights is not None and "weights" in owners["encoder"][name]:
+            given.setdefault(("encoder", name), {}).setdefault("weights", str(plan.weights))
 
     def load(kind: str, owner: str, name: str) -> Any:
         return registry.load(kind, name, **given.get((owner, name), {}))
+
+    def judge(encoder: str) -> Judge:
+        read = [name for name in metrics if bound[name] == encoder or (not bound[name] and encoder in panel)]
+        return Judge(load("encoders", "encoder", encoder), tuple(load("metrics", "metric", name) for name in read))
 
     controls = tuple(name for name in plan.controls if name != plan.generator)
     return Cast(
@@ -88,8 +115,8 @@ def cast(plan: Plan) -> Cast:
         names=(plan.generator, *controls),
         dataset=load("datasets", "dataset", dataset_name),
         task=load("tasks", "task", plan.task),
-        encoders=tuple(load("encoders", "encoder", name) for name in plan.encoders),
-        metrics=tuple(load("metrics", "metric", name) for name in plan.metrics),
+        judges=tuple(judge(name) for name in encoders),
+        ceiling=registry.load("generators", CEILING),
         rule=_rule(plan.track, given.get(("prompts", ""), {})),
         embedded=embedded,
     )

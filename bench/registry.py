@@ -13,6 +13,7 @@ import inspect
 import sys
 import types
 import typing
+from collections.abc import Iterable
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
@@ -43,6 +44,18 @@ def _entries(kind: str) -> dict[str, EntryPoint]:
 def names(kind: str) -> list[str]:
     """Every registered name of a kind, sorted; imports nothing."""
     return sorted(_entries(kind))
+
+
+@cache
+def panels() -> dict[str, tuple[str, ...]]:
+    """Names that stand for several plug-ins, e.g. `embedded` for the encoders that need no download."""
+    return {entry.name: tuple(entry.load()) for entry in entry_points(group="bench.panels")}
+
+
+def expand(kind: str, asked: Iterable[str]) -> tuple[str, ...]:
+    """The names with panels replaced by their members, each once, in the order of first mention."""
+    members = (panels()[name] if name in panels() and name not in _entries(kind) else (name,) for name in asked)
+    return tuple(dict.fromkeys(name for part in members for name in part))
 
 
 def find(kind: str, name: str) -> tuple[type[Any], tuple[Any, ...]]:

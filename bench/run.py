@@ -14,7 +14,7 @@ import numpy as np
 from bench import measure, picture, plan, prompts, results, steps, table
 from bench.cache import Cache, key_of, write_text
 from bench.errors import BenchError
-from bench.measure import Desk, Say
+from bench.judging import Desk, Say
 from bench.plan import Cast, Plan
 from bench.results import Result
 from bench.steps import Fitted, Painted, Scene
@@ -122,7 +122,7 @@ def announcement(cast: Cast, cache: Cache) -> str:
             origin,
             f"generator {cast.names[0]} beside {', '.join(cast.names[1:]) or 'no controls'}; task {asked.task}; "
             f"prompts from {cast.rule.label()}; seeds {', '.join(map(str, asked.seeds))}",
-            f"measures {', '.join(asked.metrics)} over {', '.join(asked.encoders)}"
+            f"measures {', '.join(asked.metrics)} over {', '.join(judge.encoder.card.name for judge in cast.judges)}"
             + ("; diets " + ", ".join(d.name for d in cast.task.diets) if asked.diets else ""),
             f"kept in {cache.root}",
         ]

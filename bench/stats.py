@@ -21,6 +21,10 @@ VERSION = "1"
 LEVEL = 0.95
 MINIMUM_GROUPS = 5
 """Fewer slides than this say nothing about other slides."""
+EXTRAPOLATED_GROUPS = 10
+"""Fewer slides than this do not show how a value depends on their number."""
+TRUSTED = 0.7
+"""Standard errors that the second correction of an extrapolation may amount to."""
 TOLERATED = 0.05
 """Share of resamples in which a measure may be undefined before its interval is given up."""
 
@@ -77,24 +81,83 @@ def group_jackknife(statistic: Statistic, groups_real: Strings, groups_fake: Str
     Groups are dealt to blocks in the order of their names, those on both sides first, so that every block takes about the
     same share of each side. Standard error: the delete-a-block jackknife for unequal blocks (Busing, Meijer and
     van der Leeden 1999); interval: Student's t with one degree of freedom less than blocks.
-    The value is the statistic of all rows, not corrected for bias.
+    The value is the statistic of all rows, not corrected for bias, and the interval is for what it is on average over
+    other slides, as many as here.
     """
-    if blocks < 2:
-        raise ValueError(f"a jackknife leaves out one of at least 2 blocks, not of {blocks}.")
-    value = float(statistic(np.ones(len(groups_real), bool), np.ones(len(groups_fake), bool)))
-    if not math.isfinite(value):
+    fold = Fold(statistic, groups_real, groups_fake, blocks)
+    if not math.isfinite(fold.value):
         return _undefined("the statistic has no finite value on these patches")
-    fewest = min(_count(groups_real), _count(groups_fake))
-    if fewest < MINIMUM_GROUPS:
-        return _too_few(value, fewest)
-    names = _dealing_order(groups_real, groups_fake)
-    dealt = [names[b::blocks] for b in range(min(blocks, len(names)))]
-    without = np.array([statistic(~np.isin(groups_real, b), ~np.isin(groups_fake, b)) for b in dealt], dtype=np.float64)
+    if fold.fewest < MINIMUM_GROUPS:
+        return _too_few(fold.value, fold.fewest)
+    without = fold.without()
     if not np.isfinite(without).all():
-        return Estimate(value, None, None, reason="undefined without some of the slides: no interval")
-    error = _jackknife_error(value, without, np.array([len(block) / len(names) for block in dealt]))
-    reach = _student(len(dealt) - 1) * error
+        return Estimate(fold.value, None, None, reason="undefined without some of the slides: no interval")
+    _, error = jackknife(fold.value, without, fold.shares)
+    reach = student(len(without) - 1) * error
+    return Estimate(fold.value, fold.value - reach, fold.value + reach, error)
+
+
+def group_extrapolation(
+    statistic: Statistic, groups_real: Strings, groups_fake: Strings, seed: int, blocks: int = 20, halvings: int = 4
+) -> Estimate:
+    """What a statistic of real and painted patches would be with endlessly many slides on both sides, and its interval.
+
+    A statistic whose bias is c / G + c' / G^2 + ... in the number G of groups is measured with all groups, with one block
+    of them left out (the jackknife, which removes c), and with half of the blocks, `halvings` random halvings in both
+    halves (which shows what c' has left, and removes it). Standard error and interval are the jackknife's; see
+    docs/coverage.md for how often that holds the truth. Where the second correction is larger than `TRUSTED` standard
+    errors the expansion cannot be relied on: the value comes without an interval, as underpowered.
+    """
+    fold = Fold(statistic, groups_real, groups_fake, blocks)
+    if not math.isfinite(fold.value):
+        return _undefined("the statistic has no finite value on these patches")
+    if fold.fewest < EXTRAPOLATED_GROUPS:
+        return Estimate(fold.value, None, None, reason=f"underpowered: {fold.fewest} slides, {EXTRAPOLATED_GROUPS} are needed")
+    without, halves = fold.without(), fold.halves(seed, halvings)
+    if not (np.isfinite(without).all() and np.isfinite(halves).all()):
+        return Estimate(fold.value, None, None, reason="underpowered: undefined on half of the slides")
+    first, error = jackknife(fold.value, without, fold.shares)
+    share = fold.half_share
+    correction = share / (1 - share) * ((fold.value - share * float(halves.mean())) / (1 - share) - first)
+    value = first - correction
+    if abs(correction) > TRUSTED * error:
+        reason = f"underpowered: what depends on the number of slides is off by {abs(correction) / error:.1f} standard errors"
+        return Estimate(value, None, None, error, reason)
+    reach = student(len(without) - 1) * error
     return Estimate(value, value - reach, value + reach, error)
+
+
+class Fold:
+    """A statistic on all groups, and on all but some blocks of them."""
+
+    def __init__(self, statistic: Statistic, groups_real: Strings, groups_fake: Strings, blocks: int) -> None:
+        if blocks < 2:
+            raise ValueError(f"a jackknife leaves out one of at least 2 blocks, not of {blocks}.")
+        self._statistic = statistic
+        self._sides = groups_real, groups_fake
+        names = _dealing_order(groups_real, groups_fake)
+        self._dealt = [names[b::blocks] for b in range(min(blocks, len(names)))]
+        self.shares = np.array([len(block) / len(names) for block in self._dealt])
+        self.fewest = min(_count(groups_real), _count(groups_fake))
+        self.value = self._measured([])
+        self._half = len(self._dealt) // 2
+        self.half_share = self._half / len(self._dealt)
+
+    def without(self) -> Floats:
+        """float64 (blocks,): each block left out."""
+        return np.array([self._measured([b]) for b in range(len(self._dealt))], dtype=np.float64)
+
+    def halves(self, seed: int, halvings: int) -> Floats:
+        """float64 (2 * halvings,): random halves of the blocks, each halving giving two that share none."""
+        rng = np.random.default_rng(seed)
+        orders = [rng.permutation(len(self._dealt)).tolist() for _ in range(halvings)]
+        left_out = [out for order in orders for out in (order[self._half :], order[: len(order) - self._half])]
+        return np.array([self._measured(out) for out in left_out], dtype=np.float64)
+
+    def _measured(self, left_out: list[int]) -> float:
+        names = [name for block in left_out for name in self._dealt[block]]
+        real, fake = (~np.isin(groups, names) for groups in self._sides)
+        return float(self._statistic(real, fake))
 
 
 def combine_seeds(values: Sequence[float], lows: Sequence[float | None], highs: Sequence[float | None]) -> Estimate:
@@ -126,9 +189,9 @@ def combine_seeds(values: Sequence[float], lows: Sequence[float | None], highs: 
 
 
 def _half(slide_halves: Floats, between: float, seeds: int) -> float:
-    within = float(np.mean(slide_halves**2)) / _student(math.inf) ** 2
+    within = float(np.mean(slide_halves**2)) / student(math.inf) ** 2
     freedom = (seeds - 1) * ((within + between) / between) ** 2 if between else math.inf
-    return _student(freedom) * math.sqrt(within + between)
+    return student(freedom) * math.sqrt(within + between)
 
 
 def _resampled(tally: Tally, groups: Strings, seed: int, resamples: int) -> dict[str, tuple[float, Floats]]:
@@ -167,22 +230,23 @@ def _levels(groups: int) -> tuple[float, float]:
     Resampling g groups shows sqrt((g - 1) / g) of their spread and takes it for known: the levels are those that would
     give Student's interval if the draws were normal.
     """
-    tail = NormalDist().cdf(-math.sqrt(groups / (groups - 1)) * _student(groups - 1))
+    tail = NormalDist().cdf(-math.sqrt(groups / (groups - 1)) * student(groups - 1))
     return tail, 1 - tail
 
 
-def _student(freedom: float) -> float:
+def student(freedom: float) -> float:
     from scipy.special import stdtrit  # not at the top: `bench --help` should not wait for it
 
     return float(stdtrit(freedom, (1 + LEVEL) / 2))
 
 
-def _jackknife_error(value: float, without: Floats, shares: Floats) -> float:
-    """Busing and others: shares is the part of all groups that each block holds, without the value when it is left out."""
+def jackknife(value: float, without: Floats, shares: Floats) -> tuple[float, float]:
+    """Busing and others: the value corrected for bias, and its standard error; shares is the part of all groups that each
+    block holds, `without` the value when it is left out."""
     inverse = 1 / shares
     pseudo = inverse * value - (inverse - 1) * without
-    centre = len(without) * value - ((1 - shares) * without).sum()
-    return math.sqrt(np.mean((pseudo - centre) ** 2 / (inverse - 1)))
+    centre = len(without) * value - float(((1 - shares) * without).sum())
+    return centre, math.sqrt(np.mean((pseudo - centre) ** 2 / (inverse - 1)))
 
 
 def _dealing_order(groups_real: Strings, groups_fake: Strings) -> list[str]:

@@ -91,10 +91,12 @@ def number(value: float) -> str:
 
 
 def interval(cell: Cell) -> str:
-    """`value [low, high]` with marks: * for a judge that the generator knew, status and reason where there is no number."""
+    """`value [low, high]` with marks: * for a judge that the generator knew, † where there are too few slides or patches for
+    an interval; status and the first word of the reason where there is no number."""
     if cell.value is None:
-        return f"{cell.status}({cell.reason})" if len(cell.reason) < 40 else cell.status
-    mark = "*" if "judge-conflict" in cell.flags else ""
+        word = cell.reason.partition(":")[0]
+        return f"{cell.status}({word})" if word and len(word) < 40 else cell.status
+    mark = ("*" if "judge-conflict" in cell.flags else "") + ("†" if "underpowered" in cell.flags else "")
     bounds = "" if cell.low is None or cell.high is None else f" [{number(cell.low)}, {number(cell.high)}]"
     return f"{number(cell.value)}{mark}{bounds}"
 
@@ -132,6 +134,8 @@ def _notes(made: list[Cell]) -> list[str]:
     notes = ["; ".join(said) + "; intervals: 95 % over slides and seeds"] if said else []
     if any("judge-conflict" in cell.flags for cell in made):
         notes.append("* the generator was conditioned by this encoder: not an independent judge")
+    if any("underpowered" in cell.flags for cell in made):
+        notes.append("† too few slides or patches for an interval")
     if any("embedded" in cell.flags for cell in made):
         notes.append("embedded phantom tissue: these numbers say nothing of real patients")
     for cell in made:

@@ -42,6 +42,8 @@ class Card:
     licence: str = "Apache-2.0"
     source: str = ""
     """Paper, equation or repository that defines it."""
+    cost: str = ""
+    """How time and memory grow, e.g. O(n^2 d)."""
     needs: tuple[str, ...] = ()
     """Condition columns without which it cannot work: names of fields of `Conditions`."""
     trained_on: tuple[str, ...] = ()
@@ -212,7 +214,11 @@ class Encoder(Protocol):
 class FeatureMetric(Protocol):
     """One number from the features of real and painted patches.
 
-    It may have `bounds`, a pair of the least and the most it can be (None for none), to which intervals are cut.
+    It may bring its own interval over slides, in place of the jackknife that others get:
+    `estimate(real, fake, groups_real, groups_fake, rng) -> bench.stats.Estimate`, `groups_*` being str (n,). It may have
+    `bounds`, a pair of the least and the most it can be (None for none), to which intervals are cut; `encoder`, the name of
+    the one encoder that it reads whatever panel was asked for; and `normalised = True`: the harness then adds its floor (real
+    against real) and its normalised form.
     """
 
     card: Card
@@ -223,6 +229,23 @@ class FeatureMetric(Protocol):
         ...
 
     def compare(self, real: Features, fake: Features, rng: np.random.Generator) -> float: ...
+
+
+@runtime_checkable
+class TrainedMetric(Protocol):
+    """One number from the features of real, painted and training patches: it can tell copies from new patches.
+
+    It may bring its own interval as a `FeatureMetric` may: `estimate_trained`, with `train` the third argument.
+    """
+
+    card: Card
+    direction: Direction
+
+    def minimum_n(self, d: int) -> int:
+        """Least number of rows of each of the three for which the value means something with d features."""
+        ...
+
+    def compare_trained(self, real: Features, fake: Features, train: Features, rng: np.random.Generator) -> float: ...
 
 
 @runtime_checkable

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 from bench.results import Result
 from bench.table import ARROWS, Cell, aligned, cells, interval
+from leaderboards.consensus import conflicted, consensus, sentences
 
 HIDDEN = ("prompt-coverage", "prompt-missing", "prompt-whole")
 
@@ -63,7 +64,7 @@ def _board(task: str, dataset: str, track: str, lines: list[Result]) -> Board:
 
 
 def _column_order(cell: Cell) -> tuple[int, str]:
-    kinds = ("fd", "iou", "precision", "recall")
+    kinds = ("fd", "fd-inf", "fd-norm", "fd-floor", "iou", "precision", "recall")
     kind = cell.measure.split(" ")[0]
     return (kinds.index(kind) if kind in kinds else len(kinds), cell.measure)
 
@@ -73,7 +74,7 @@ def _mean_rank(generator: str, rows: dict[str, dict[str, Cell]], columns: tuple[
     places = []
     for column in columns:
         mine = rows[generator].get(column)
-        if not column.startswith("fd ") or mine is None or mine.value is None or "judge-conflict" in mine.flags:
+        if not column.startswith("fd ") or mine is None or mine.value is None or conflicted(rows, column):
             continue
         values = sorted(c[column].value for c in rows.values() if column in c and c[column].value is not None)  # type: ignore[type-var]
         places.append(values.index(mine.value))
@@ -115,5 +116,9 @@ def notes(board: Board) -> list[str]:
     notes = [f"n: {'; '.join(said)}. Intervals: 95 % over slides and seeds."] if said else []
     if any("judge-conflict" in cell.flags for cell in found):
         notes.append("* the generator was conditioned by this encoder: not an independent judge.")
+    if any("underpowered" in cell.flags for cell in found):
+        notes.append("† too few slides or patches for an interval: docs/coverage.md.")
+    if agreed := consensus(dict(board.rows), board.columns):
+        notes += sentences(agreed)
     notes += [f"{c.generator}, {c.measure}: {c.status}({c.reason})" for c in found if c.value is None]
     return notes

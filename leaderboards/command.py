@@ -13,6 +13,7 @@ import click
 from bench import results
 from bench.errors import MissingError, UsageError, did_you_mean
 from leaderboards import build
+from leaderboards.consensus import consensus
 
 
 @click.command("leaderboard")
@@ -60,6 +61,8 @@ def _shown(board: build.Board, style: str) -> str:
         return build.as_markdown(board) + "\n"
     where = {"task": board.task, "dataset": board.dataset, "board": board.track}
     objects = [{**where, **asdict(cell)} for _, found in board.rows for cell in found.values()]
+    if style == "json" and (agreed := consensus(dict(board.rows), board.columns)):
+        objects.append({**where, "measure": "consensus fd", **asdict(agreed)})
     if style == "json":
         return "\n".join(json.dumps(entry) for entry in objects)
     out = io.StringIO()

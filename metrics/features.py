@@ -8,10 +8,19 @@ from numpy.typing import NDArray
 from bench.errors import MissingError, UsageError
 from bench.types import Features
 
+Table = NDArray[np.float64]
+"""float64 (n, d): one row a patch."""
 
-def checked(metric: str, real: Features, fake: Features, minimum: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Both sides as float64 (n, d) and (m, d); refuses tables that differ in width, are short of rows or not finite."""
-    if real.ndim != 2 or fake.ndim != 2 or real.shape[1] != fake.shape[1]:
+
+def checked(metric: str, real: Features, fake: Features, minimum: int) -> tuple[Table, Table]:
+    """Both sides as float64 (n, d) and (m, d), once `accepted`."""
+    accepted(metric, real, fake, minimum)
+    return real.astype(np.float64), fake.astype(np.float64)
+
+
+def accepted(metric: str, real: Features, fake: Features, minimum: int) -> None:
+    """Refuses tables that differ in width, have no column, are short of rows or not finite."""
+    if real.ndim != 2 or fake.ndim != 2 or real.shape[1] != fake.shape[1] or not real.shape[1]:
         raise UsageError(
             f"{metric} compares two tables of equally many features, found real {real.shape} and fake {fake.shape}: "
             "encode both sides with the same encoder."
@@ -27,4 +36,22 @@ def checked(metric: str, real: Features, fake: Features, minimum: int) -> tuple[
             f"{metric} needs finite features, found NaN or infinity in {broken[0]} of {len(real)} real and "
             f"{broken[1]} of {len(fake)} fake rows: look at those patches and at the encoder's weights."
         )
-    return real.astype(np.float64), fake.astype(np.float64)
+
+
+def directions(metric: str, table: Table) -> Table:
+    """Rows scaled to length 1; refuses rows of length 0, which have no direction."""
+    lengths = np.linalg.norm(table, axis=1, keepdims=True)
+    if not lengths.all():
+        raise UsageError(
+            f"{metric} compares directions, found {int((lengths == 0).sum())} of {len(table)} rows that are all zero: "
+            "look at those patches and at the encoder."
+        )
+    scaled: Table = table / lengths
+    return scaled
+
+
+def positive(metric: str, option: str, value: int) -> int:
+    """The value of an option that counts something, at least 1."""
+    if value < 1:
+        raise UsageError(f"{metric}: {option} is a whole number of at least 1, not {value}.")
+    return value

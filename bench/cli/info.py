@@ -13,6 +13,13 @@ from bench import registry
 from bench.cli.list import KINDS
 from bench.errors import UsageError, did_you_mean
 
+FIELDS = (
+    *("direction", "range", "least_n", "encoder", "cost"),
+    *("source", "licence", "needs", "trained_on", "conditioned_by", "supersedes", "notes"),
+)
+WIDTHS = (8, 64, 1024)
+"""Numbers of features for which the least number of patches is shown."""
+
 
 @click.command("info")
 @click.argument("name")
@@ -26,7 +33,7 @@ def command(name: str, kind: str | None, as_json: bool) -> None:
         raise UsageError(f"nothing is called {name!r}.{did_you_mean(name, known)} See: bench list.")
     for each in kinds or ["generators"]:
         cls = registry.find(each, name)[0]
-        shown = {"kind": each, **asdict(cls.card), "options": _options(cls)}
+        shown = {"kind": each, **asdict(cls.card), "options": _options(cls), **_measuring(each, cls)}
         if as_json:
             click.echo(json.dumps(shown))
         else:
@@ -40,10 +47,25 @@ def _options(cls: type[Any]) -> dict[str, Any]:
     }
 
 
+def _measuring(kind: str, cls: type[Any]) -> dict[str, Any]:
+    """What a metric says of its values: better direction, range, the one encoder it reads, least patches a side."""
+    if kind != "metrics":
+        return {}
+    said: dict[str, Any] = {"direction": f"{cls.direction} is better"}
+    if bounds := getattr(cls, "bounds", None):
+        said["range"] = " to ".join("any number" if bound is None else f"{bound:g}" for bound in bounds)
+    if encoder := getattr(cls, "encoder", ""):
+        said["encoder"] = f"{encoder}, always"
+    if hasattr(cls, "minimum_n") and not any(p.default is p.empty for p in registry.parameters(cls).values()):
+        metric = cls()
+        said["least_n"] = ", ".join(f"{metric.minimum_n(d)} for {d} features" for d in WIDTHS)
+    return said
+
+
 def _print(shown: dict[str, Any], about: str) -> None:
     click.echo(f"{shown['name']}  ({shown['kind'].removesuffix('s')}, version {shown['version']})\n{shown['summary']}")
-    for field in ("source", "licence", "needs", "trained_on", "conditioned_by", "supersedes", "notes"):
-        if value := shown[field]:
+    for field in FIELDS:
+        if value := shown.get(field):
             click.echo(f"  {field.replace('_', ' '):15s}{', '.join(value) if isinstance(value, (tuple, list)) else value}")
     for option, default in shown["options"].items():
         click.echo(f"  -o {option}={'(required)' if default is None else default}")

@@ -10,17 +10,21 @@ import click
 from bench import results
 from bench.cache import Cache, home
 from bench.cli.options import data_options, merged, numbers, progress_bar, words
+from bench.errors import MissingError
 from bench.plan import CONTROLS, ENCODERS, METRICS, Plan
 from bench.results import Result
 
 SOME_FAILED = 4
+ABSENT = ("missing", "gated", "damaged")
+"""First words of the reasons that more data or weights would remove."""
 
 
 @click.command("run")
 @click.option("--generator", "-g", required=True, help="A name, folder:DIR, or path.py:Class.")
 @click.option("--task", "-t", required=True, help="A name, e.g. cam16-seg.")
-@click.option("--encoders", "-e", default=",".join(ENCODERS), show_default=True, callback=words)
-@click.option("--metrics", "-m", default=",".join(METRICS), show_default=True, callback=words)
+@click.option("--encoders", "-e", default=",".join(ENCODERS), show_default=True, callback=words, help="Names or panels.")
+@click.option("--metrics", "-m", default=",".join(METRICS), show_default=True, callback=words, help="Names, or distribution.")
+@click.option("--weights", type=click.Path(path_type=Path, exists=True), help="Folder with weights of encoders.")
 @click.option("--controls", default=",".join(CONTROLS), show_default=True, callback=words, help="none for none.")
 @click.option("--seeds", default="0,1", show_default=True, callback=numbers, help="Seeds of sampling and of the task.")
 @click.option("--fit-seed", default=0, show_default=True)
@@ -28,7 +32,7 @@ SOME_FAILED = 4
 @click.option("--diets/--no-diets", default=True, help="Train and score the downstream model.")
 @click.option("--workers", default=1, show_default=True, help="Processes that paint.")
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), default=Path("results"), show_default=True)
-@click.option("--strict", is_flag=True, help="Exit 4 also where a number was skipped.")
+@click.option("--strict", is_flag=True, help="Exit 3 where weights or data were missing, 4 where a number was skipped.")
 @click.option("--json", "as_json", is_flag=True, help="Result lines on stdout instead of the table.")
 @data_options
 def command(
@@ -36,6 +40,7 @@ def command(
     task: str,
     encoders: tuple[str, ...],
     metrics: tuple[str, ...],
+    weights: Path | None,
     controls: tuple[str, ...],
     seeds: tuple[int, ...],
     fit_seed: int,
@@ -65,6 +70,7 @@ def command(
         data=data,
         encoders=encoders,
         metrics=metrics,
+        weights=weights,
         controls=controls,
         track=track,
         seeds=seeds,
@@ -85,6 +91,8 @@ def command(
 
 
 def _exit(lines: tuple[Result, ...], strict: bool) -> None:
+    if strict and any(result.status == "skipped" and result.reason.startswith(ABSENT) for result in lines):
+        raise SystemExit(MissingError.exit_code)
     bad = {"error", "skipped", "not-comparable"} if strict else {"error"}
     if any(result.status in bad for result in lines):
         raise SystemExit(SOME_FAILED)

@@ -10,15 +10,22 @@ from typing import Any, cast, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from bench import registry
 from bench.contracts.subject import COMMON, Broken, Check, Outcome, Skip, Subject, batches, builds, judge
-from bench.types import ConditionMetric, Direction, FeatureMetric, Features
+from bench.types import ConditionMetric, Direction, FeatureMetric, Features, TrainedMetric
 
 TOLERANCE = 1e-6
 """Largest change of a value from one order of rows to another, relative to the value, or absolute below 1."""
 
 
-def check_metric(make: Callable[..., FeatureMetric | ConditionMetric], name: str = "", size: int = 64) -> list[Outcome]:
-    """Outcomes for a metric of either sort. `make(**options)` builds one, `name` is what it was asked by."""
+WIDTH = 8
+"""Features in the clouds, for a metric that reads any encoder."""
+
+
+def check_metric(
+    make: Callable[..., FeatureMetric | TrainedMetric | ConditionMetric], name: str = "", size: int = 64
+) -> list[Outcome]:
+    """Outcomes for a metric of any sort. `make(**options)` builds one, `name` is what it was asked by."""
     return judge(_Gauge(make, name, size), CHECKS, essential=(builds, measures))
 
 
@@ -28,13 +35,24 @@ class _Gauge(Subject):
 
     @cached_property
     def clouds(self) -> tuple[Features, Features]:
-        """float32 (n, 8) twice, one standard deviation apart in every feature."""
-        n, rng = max(128, 2 * self.plugin.minimum_n(8)), np.random.default_rng(0)
-        near, far = (rng.normal(middle, 1, (n, 8)).astype(np.float32) for middle in (0, 1))
+        """float32 (n, d) twice, one standard deviation apart in every feature; d is what the one encoder it reads gives."""
+        encoder = getattr(self.plugin, "encoder", "")
+        width = registry.load("encoders", encoder).dim if encoder else WIDTH
+        n, rng = max(128, 2 * self.plugin.minimum_n(width)), np.random.default_rng(0)
+        near, far = (rng.normal(middle, 1, (n, width)).astype(np.float32) for middle in (0, 1))
         return near, far
 
+    @property
+    def compares(self) -> bool:
+        """Whether it compares two sides, with or without training patches."""
+        return isinstance(self.plugin, (FeatureMetric, TrainedMetric))
+
     def compare(self, real: Features, fake: Features, seed: int = 0) -> float:
-        return cast(FeatureMetric, self.plugin).compare(real, fake, np.random.default_rng(seed))
+        rng = np.random.default_rng(seed)
+        if isinstance(self.plugin, TrainedMetric):
+            train = np.random.default_rng(1).normal(0, 1, real.shape).astype(np.float32)
+            return self.plugin.compare_trained(real, fake, train, rng)
+        return cast(FeatureMetric, self.plugin).compare(real, fake, rng)
 
     def agree(self, rows: list[int]) -> NDArray[np.float64]:
         return cast(ConditionMetric, self.plugin).agree(self.real[rows])
@@ -42,13 +60,13 @@ class _Gauge(Subject):
 
 def measures(gauge: _Gauge) -> None:
     """A finite float; of a condition metric float64 (n,) with no infinity and something measured."""
-    if isinstance(gauge.plugin, FeatureMetric):
+    if gauge.compares:
         value: Any = gauge.compare(*gauge.clouds)
         if not isinstance(value, float) or not np.isfinite(value):
             raise Broken(f"compare gives {value!r}, not a finite float")
         return
     if not isinstance(gauge.plugin, ConditionMetric):
-        raise Broken("it has neither minimum_n and compare nor agree")
+        raise Broken("it has neither minimum_n and compare (or compare_trained) nor agree")
     values: Any = gauge.agree(list(range(len(gauge.real))))
     found = f"{values.dtype} {values.shape}" if isinstance(values, np.ndarray) else type(values).__name__
     if found != f"float64 ({len(gauge.real)},)":
@@ -65,17 +83,19 @@ def direction_valid(gauge: _Gauge) -> None:
 
 def identity(gauge: _Gauge) -> None:
     """Real against itself is no worse than against a cloud one standard deviation away."""
-    if not isinstance(gauge.plugin, FeatureMetric):
+    if not gauge.compares:
         raise Skip("a condition metric compares nothing with itself")
     near, far = gauge.clouds
     itself, shifted = gauge.compare(near, near), gauge.compare(near, far)
+    if shifted == gauge.compare(far, far):
+        raise Skip("it does not look at the real side")
     if itself > shifted if gauge.plugin.direction == "lower" else itself < shifted:
         raise Broken(f"real against itself gives {itself:.4g}, against a shifted cloud the better {shifted:.4g}")
 
 
 def order_independent(gauge: _Gauge) -> None:
     """The order of rows does not change what is measured."""
-    if isinstance(gauge.plugin, FeatureMetric):
+    if gauge.compares:
         near, far = gauge.clouds
         value = gauge.compare(near, far)
         if value != gauge.compare(near, far, seed=1):

@@ -132,6 +132,45 @@ class Subset(MeanDistance):
         return super().compare(rng.permutation(real)[:50], rng.permutation(fake)[:50], rng)
 
 
+class Novelty:
+    """A metric that keeps every rule and asks for training patches."""
+
+    card = Card("novelty", "1", "Distance of means, of training patches too.")
+    direction: Direction = "lower"
+
+    def minimum_n(self, d: int) -> int:
+        return 2
+
+    def compare_trained(self, real: Features, fake: Features, train: Features, rng: np.random.Generator) -> float:
+        means = [side.mean(0, np.float64) for side in (real, fake, train)]
+        return float(np.linalg.norm(means[1] - means[0]) + 0.1 * np.linalg.norm(means[1] - means[2]))
+
+
+class Trainless(Novelty):
+    def compare_trained(self, real: Features, fake: Features, train: Features, rng: np.random.Generator) -> float:
+        return float("nan")
+
+
+class ReadsTexture(MeanDistance):
+    """Takes the features of one encoder alone."""
+
+    encoder = "texture"
+
+    def compare(self, real: Features, fake: Features, rng: np.random.Generator) -> float:
+        if real.shape[1] != 54:
+            raise ValueError(f"{real.shape[1]} columns")
+        return super().compare(real, fake, rng)
+
+
+class ReadsNothing(MeanDistance):
+    encoder = "no-such-encoder"
+
+
+class PaintedAlone(MeanDistance):
+    def compare(self, real: Features, fake: Features, rng: np.random.Generator) -> float:
+        return float(fake.std(dtype=np.float64))
+
+
 class OneNumber(Brightness):
     def agree(self, fake: ImageSet) -> Any:
         return super().agree(fake).mean()
@@ -153,6 +192,8 @@ class Neither:
         (NoWay, "direction_valid", "'down', not one of lower, higher"),
         (Infinite, "measures", "inf, not a finite float"),
         (NumpyScalar, "measures", "not a finite float"),
+        (Trainless, "measures", "nan, not a finite float"),
+        (ReadsNothing, "measures", "unknown encoder 'no-such-encoder'"),
         (FirstRow, "order_independent", "another order of rows"),
         (OneNumber, "measures", "float64"),
         (ByRank, "order_independent", "another order of rows"),
@@ -166,7 +207,10 @@ def test_metrics(cls: Any, check: str, reason: str) -> None:
 
 
 def test_metrics_that_keep_the_rules() -> None:
-    assert {outcome.status for outcome in check_metric(MeanDistance, size=16)} == {"passed"}
+    for cls in (MeanDistance, Novelty, ReadsTexture):
+        assert {outcome.status for outcome in check_metric(cls, size=16)} == {"passed"}
+    alone = [outcome for outcome in check_metric(PaintedAlone, size=16) if outcome.status != "passed"]
+    assert alone == [Outcome("identity", "skipped", "it does not look at the real side")]
     skipped = [outcome.name for outcome in check_metric(Brightness, size=16) if outcome.status != "passed"]
     assert skipped == ["identity"]
     subset = [outcome for outcome in check_metric(Subset, size=16) if outcome.status != "passed"]

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from bench.stats import Estimate, combine_seeds, group_bootstrap, group_jackknife, paired_difference
+from bench.stats import Estimate, combine_seeds, group_bootstrap, group_extrapolation, group_jackknife, paired_difference
 from bench.types import Strings, Tally
 
 Floats = NDArray[np.float64]
@@ -275,3 +275,55 @@ def test_what_seeds_cannot_say_is_said() -> None:
     assert (single.low, single.high) == (0.6, 0.8) and "one seed" in single.reason
     with pytest.raises(ValueError, match="no seeds"):
         combine_seeds([], [], [])
+
+
+def biased(first: float, second: float) -> Callable[[Rows, Rows], float]:
+    """TRUTH with a bias of `first` / G + `second` / G^2 on the G slides of two patches each that are chosen."""
+
+    def statistic(real: Rows, fake: Rows) -> float:
+        slides = real.sum() / 2
+        return float(TRUTH + first / slides + second / slides**2 + 1e-9 * np.flatnonzero(fake).sum())
+
+    return statistic
+
+
+@pytest.mark.parametrize(("first", "second"), [(3.0, 0.0), (3.0, -0.02)])
+def test_extrapolation_removes_a_bias_of_first_and_second_order(first: float, second: float) -> None:
+    groups = np.repeat(np.char.add("s", np.arange(100, 140).astype(str)), 2)
+    found = group_extrapolation(biased(first, second), groups, groups, seed=0)
+    assert biased(first, second)(np.ones(80, bool), np.ones(80, bool)) - TRUTH > 0.07
+    assert found.value == pytest.approx(TRUTH, abs=1e-4)
+
+
+def test_extrapolation_refuses_an_interval_where_the_second_order_rules() -> None:
+    groups = np.repeat(np.char.add("s", np.arange(100, 140).astype(str)), 2)
+    found = group_extrapolation(biased(3.0, -40.0), groups, groups, seed=0)
+    assert found.low is None and found.high is None
+    assert found.reason.startswith("underpowered") and "standard errors" in found.reason
+
+
+def test_extrapolation_needs_ten_slides() -> None:
+    for count, given in ((9, False), (10, True)):
+        groups = np.repeat(np.char.add("s", np.arange(100, 100 + count).astype(str)), 2)
+        values = np.random.default_rng(0).normal(size=len(groups))
+        found = group_extrapolation(mean_of(values), groups, groups, seed=0)
+        assert (found.low is not None) == given
+        assert given or found.reason == "underpowered: 9 slides, 10 are needed"
+
+
+def test_extrapolated_intervals_hold_the_truth_where_plain_ones_never_do() -> None:
+    """The squared length of a mean, whose bias is its variance: as a Fréchet distance in small."""
+    rng, plain, extrapolated = np.random.default_rng(3), [], []
+    for _ in range(120):
+        owner = np.repeat(np.arange(30), 4)
+        points = 0.15 + rng.normal(size=(30, 40))[owner] * 0.6 + rng.normal(size=(120, 40)) * 0.8
+        groups = np.char.add("s", (100 + owner).astype(str))
+
+        def squared(real: Rows, fake: Rows, points: Floats = points) -> float:
+            return float((points[real].mean(axis=0) ** 2).sum())
+
+        plain.append(group_jackknife(squared, groups, groups))
+        extrapolated.append(group_extrapolation(squared, groups, groups, seed=0))
+    truth = 40 * 0.15**2
+    assert covered(plain, truth) < 0.7
+    assert 0.89 <= covered(extrapolated, truth) <= 0.995

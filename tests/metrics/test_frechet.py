@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from bench import registry, torchvision_shim
 from bench.errors import MissingError, UsageError
 from bench.types import FeatureMetric
-from metrics.frechet import FrechetDistance, frechet_distance
+from metrics import frechet
+from metrics.frechet import FrechetDistance, feature_distance, frechet_distance, gaussian_distance
 
 Table = NDArray[np.float64]
 FD = FrechetDistance()
@@ -152,6 +153,53 @@ def test_features_that_are_not_finite_are_refused_and_counted(value: float) -> N
         distance(gaussian(0), broken)
 
 
+def near_singular(seed: int) -> Table:
+    """Twelve features that span six directions, but for a trace."""
+    rows = gaussian(seed, d=6)
+    return np.hstack([rows, rows + 1e-7 * gaussian(seed + 10, d=6)])
+
+
+def test_both_routes_agree_where_the_fast_one_is_trusted() -> None:
+    moments_a, moments_b = moments(gaussian(0)), moments(gaussian(1))
+    overlap, doubt = frechet._fast_overlap(moments_a[1], moments_b[1])
+    assert overlap == pytest.approx(frechet._careful_overlap(moments_a[1], moments_b[1]), rel=1e-10)
+    assert 0 < doubt < 1e-10 * overlap
+
+
+def test_the_careful_route_is_taken_where_rounding_could_show(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls, careful = [], frechet._careful_overlap
+    monkeypatch.setattr(frechet, "_careful_overlap", lambda *covs: calls.append(1) or careful(*covs))
+    distance(gaussian(0), gaussian(1))
+    assert not calls
+    distance(gaussian(0), gaussian(0))  # nothing is left but rounding
+    distance(gaussian(0), np.zeros((400, 12)))  # no Cholesky factor
+    distance(near_singular(0), near_singular(1))
+    assert len(calls) == 3
+
+
+def test_features_that_nearly_repeat_others_do_not_disturb() -> None:
+    """Each of six features twice: the squared distance doubles."""
+    a, b = gaussian(0, d=6), gaussian(1, d=6)
+    assert distance(near_singular(0), near_singular(1)) == pytest.approx(2 * distance(a, b), rel=1e-5)
+
+
+@pytest.mark.parametrize(("n", "m"), [(5, 9), (11, 12), (30, 8), (2, 2)])
+def test_fewer_rows_than_features_give_the_distance_of_their_singular_gaussians(n: int, m: int) -> None:
+    a, b = gaussian(0, n=n), gaussian(1, n=m)
+    (mean_a, cov_a), (mean_b, cov_b) = moments(a), moments(b)
+    overlap = np.linalg.svd((a - mean_a) @ (b - mean_b).T, compute_uv=False).sum() / np.sqrt((n - 1) * (m - 1))
+    expected = ((mean_a - mean_b) ** 2).sum() + np.trace(cov_a + cov_b) - 2 * overlap
+    assert feature_distance(a, b) == pytest.approx(expected, rel=1e-9)
+    assert frechet_distance(mean_a, cov_a, mean_b, cov_b) == pytest.approx(expected, rel=1e-6)
+    assert feature_distance(a, a) == pytest.approx(0, abs=1e-12 * np.trace(cov_a))
+
+
+def test_a_reference_may_be_kept_as_its_moments() -> None:
+    a, b = gaussian(0), gaussian(1)
+    assert gaussian_distance(frechet.gaussian(a), frechet.gaussian(b)) == distance(a, b)
+
+
 def test_measuring_does_not_load_torch() -> None:
-    line = "import sys, metrics.frechet, metrics.manifold, metrics.encoders.texture; sys.exit('torch' in sys.modules)"
+    rooms = "metrics.frechet, metrics.manifold, metrics.fls, metrics.vendi, metrics.encoders.stain"
+    line = f"import sys, {rooms}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", line], check=False).returncode == 0

@@ -1,0 +1,180 @@
+"""One encoder, one metric, one set of painted patches: the number, its floor and its normalised form, with intervals."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench import registry, stats, steps
+from bench.cache import Cache
+from bench.plan import CEILING, Cast, Metric
+from bench.stats import Estimate
+from bench.steps import Painted, Scene
+from bench.types import Encoder, FeatureMetric, Features, ImageSet, Progress, Strings, TrainedMetric
+
+Say = Callable[[str], None]
+Bounds = tuple[float | None, float | None]
+"""The least and the most that a measure can be, None for none."""
+Rows = NDArray[np.bool_]
+UNDERPOWERED = "underpowered"
+"""First word of the reason where there are too few slides or patches for a number or its interval."""
+
+
+@dataclass(frozen=True)
+class Desk:
+    """What every measurement of a run shares."""
+
+    cast: Cast
+    scene: Scene
+    cache: Cache
+    progress: Progress
+    say: Say
+    stamp: dict[str, str]
+
+    @property
+    def test(self) -> ImageSet:
+        return self.scene.plain["test"]
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Real test patches and painted ones, as one encoder shows them to one metric. Features are made when first asked for."""
+
+    desk: Desk
+    encoder: Encoder
+    metric: Metric
+    painted: Painted
+
+    def compared(self) -> tuple[Estimate, Bounds]:
+        """The metric, with its own interval where it brings one, by the slide jackknife otherwise."""
+        real, fake = self._real, self._fake
+        if short := self._short(len(real), len(fake), real.shape[1]):
+            return short, (None, None)
+
+        def estimate() -> Estimate:
+            if own := getattr(self.metric, "estimate", None):
+                return cast(Estimate, own(real, fake, *self._groups, self._rng))
+            if own := getattr(self.metric, "estimate_trained", None):
+                return cast(Estimate, own(real, fake, self._train, *self._groups, self._rng))
+            return stats.group_jackknife(lambda a, b: self._value(real[a], fake[b]), *self._groups)
+
+        return self._kept("value", estimate), getattr(self.metric, "bounds", (None, None))
+
+    def floor(self) -> tuple[Estimate, Bounds]:
+        """Real against real: one half of the test slides against the other."""
+        return self._halved("floor", self._floor), (0.0, None)
+
+    def normalised(self) -> tuple[Estimate, Bounds]:
+        """0 where painted patches are as far from real ones as other real slides are, 1 where they are as far as the ceiling.
+
+        (painted - floor) / (ceiling - floor), each between one half of the test slides and the other, so that all three
+        have equal n, share no slide, and carry the same bias.
+        """
+        return self._halved("norm", self._norm), (None, None)
+
+    def _halved(self, form: str, statistic: stats.Statistic) -> Estimate:
+        half = len(self._real) // 2
+        if short := self._short(half, half, self._real.shape[1]):
+            return short
+        return self._kept(form, lambda: stats.group_jackknife(statistic, *self._groups))
+
+    def _floor(self, real_rows: Rows, fake_rows: Rows) -> float:
+        first, second = self._sides(self._groups[0])
+        return self._value(self._real[real_rows & first], self._real[real_rows & second])
+
+    def _norm(self, real_rows: Rows, fake_rows: Rows) -> float:
+        floor = self._floor(real_rows, fake_rows)
+        ceiling = self._across(self._ceiling, real_rows, fake_rows)
+        return (self._across(self._fake, real_rows, fake_rows) - floor) / (ceiling - floor)
+
+    def _across(self, fake: Features, real_rows: Rows, fake_rows: Rows) -> float:
+        """Mean over both ways of real patches of one half of the slides against painted ones of the other half's masks."""
+        real_halves, fake_halves = self._sides(self._groups[0]), self._sides(self._groups[1])
+        ways = zip(real_halves, reversed(fake_halves), strict=True)
+        found = [self._value(self._real[real_rows & a], fake[fake_rows & b]) for a, b in ways]
+        return (found[0] + found[1]) / 2
+
+    def _sides(self, groups: Strings) -> tuple[Rows, Rows]:
+        """Every second slide of the test set, and the rest, in the order of their names."""
+        names = np.unique(self._groups[0])
+        first = np.isin(groups, names[::2])
+        return first, ~first
+
+    def _value(self, real: Features, fake: Features) -> float:
+        fewest = self.metric.minimum_n(real.shape[1])
+        if min(len(real), len(fake)) < fewest:
+            return math.nan  # with a block of slides left out it is too few: a number without an interval
+        if isinstance(self.metric, TrainedMetric):
+            return self.metric.compare_trained(real, fake, self._train, self._rng)
+        assert isinstance(self.metric, FeatureMetric)
+        return self.metric.compare(real, fake, self._rng)
+
+    def _short(self, real: int, fake: int, d: int) -> Estimate | None:
+        fewest = self.metric.minimum_n(d)
+        if min(real, fake) >= fewest:
+            return None
+        said = f"{fake} painted and {real} real rows; {self.metric.card.name} needs {fewest} for {d} columns"
+        return Estimate(math.nan, None, None, reason=f"{UNDERPOWERED}: {said}")
+
+    def _kept(self, form: str, estimate: Callable[[], Estimate]) -> Estimate:
+        spec = {
+            "encoder": registry.describe(self.encoder),
+            "metric": registry.describe(self.metric),
+            "form": form if form != "norm" else f"norm to {CEILING}",
+            "test": self.desk.test.key,
+            "train": self.desk.scene.plain["train"].key if isinstance(self.metric, TrainedMetric) else "",
+            "samples": "" if form == "floor" else self.painted.patches.key,
+            "seed": self.painted.seed,
+        }
+        return remembered(self.desk.cache, "distances", spec, lambda: {form: estimate()})[form]
+
+    @property
+    def _rng(self) -> np.random.Generator:
+        """The same draws for every subset of slides, so that they differ by their patches alone."""
+        return np.random.default_rng(self.painted.seed)
+
+    @property
+    def _groups(self) -> tuple[Strings, Strings]:
+        return self.desk.test.conditions.groups, self.painted.patches.conditions.groups
+
+    @cached_property
+    def _real(self) -> Features:
+        return self._features(self.desk.test)
+
+    @cached_property
+    def _fake(self) -> Features:
+        return self._features(self.painted.patches)
+
+    @cached_property
+    def _train(self) -> Features:
+        return self._features(self.desk.scene.plain["train"])
+
+    @cached_property
+    def _ceiling(self) -> Features:
+        desk = self.desk
+        fitted = steps.fit(CEILING, desk.cast.ceiling, desk.scene, 0, False, desk.cache, desk.progress, desk.say)
+        conditions = desk.scene.prompted["test"]
+        return self._features(steps.sample(fitted, conditions, self.painted.seed, 1, desk.cache, desk.progress).patches)
+
+    def _features(self, patches: ImageSet) -> Features:
+        return steps.features(self.encoder, patches, self.desk.cache, self.desk.progress)
+
+
+def remembered(
+    cache: Cache, kind: str, spec: dict[str, Any], estimate: Callable[[], dict[str, Estimate]]
+) -> dict[str, Estimate]:
+    """Estimates by name, from the cache or calculated."""
+
+    def make(work: Path) -> None:
+        (work / "estimates.json").write_text(json.dumps({name: asdict(found) for name, found in estimate().items()}))
+
+    held = json.loads((cache.entry(kind, {**spec, "version": stats.VERSION}, make) / "estimates.json").read_text())
+    return {name: Estimate(**found) for name, found in held.items()}

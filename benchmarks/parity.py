@@ -1,0 +1,153 @@
+"""Our metrics against the implementations that papers used, on equal features in float64.
+
+python -m benchmarks.parity     write docs/parity.md
+"""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench import registry
+from benchmarks import references
+from benchmarks.references import SEED, Reference, Table
+
+ROOT = Path(__file__).parents[1]
+PAGE = ROOT / "docs" / "parity.md"
+IMAGES = ROOT.parent / "shared" / "data" / "regions" / "camelyon" / "images"
+PATCHES, SIDE = 400, 64
+
+
+@dataclass(frozen=True)
+class Case:
+    """A metric with options, and what it should agree with."""
+
+    metric: str
+    options: dict[str, Any]
+    reference: str
+    """A package, whose version is printed, or where the restated formula is from."""
+    theirs: Reference
+
+    def ours(self, real: Table, fake: Table) -> float:
+        metric, rng = registry.load("metrics", self.metric, **self.options), np.random.default_rng(SEED)
+        if self.metric == "fls":
+            return float(metric.compare_trained(real, fake, references.training(real), rng))
+        return float(metric.compare(real, fake, rng))
+
+    @property
+    def label(self) -> str:
+        return " ".join([self.metric, *(f"{name}={value}" for name, value in self.options.items())])
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the page."""
+
+    case: Case
+    data: str
+    ours: float
+    theirs: float
+
+    @property
+    def error(self) -> float:
+        """Relative to the reference, or absolute where that is 0."""
+        return abs(self.ours - self.theirs) / (abs(self.theirs) or 1.0)
+
+
+def clouds(n: int, d: int, seed: int = SEED) -> tuple[Table, Table]:
+    """Two sets of n correlated rows, the second moved and stretched."""
+    rng = np.random.default_rng(seed)
+    mixing = rng.normal(size=(d, d)) / np.sqrt(d)
+    return rng.normal(size=(n, d)) @ mixing, rng.normal(size=(n, d)) @ (1.1 * mixing) + 0.2 * rng.normal(size=d)
+
+
+def tissue() -> tuple[Table, Table] | None:
+    """Texture features of real patches of two sets of images, or None where the images are not at hand."""
+    from PIL import Image
+
+    files = sorted(IMAGES.glob("*.*")) if IMAGES.is_dir() else []
+    if not files:
+        return None
+    sides = []
+    for chosen in (files[::2], files[1::2]):
+        images = [np.asarray(Image.open(file).convert("RGB")) for file in chosen]
+        cut = [image[y : y + SIDE, x : x + SIDE] for image in images for y, x in _corners(image)]
+        spread = np.linspace(0, len(cut) - 1, PATCHES).astype(int)
+        sides.append(registry.load("encoders", "texture").encode(np.stack([cut[i] for i in spread])).astype(np.float64))
+    return sides[0], sides[1]
+
+
+def _corners(image: NDArray[np.uint8]) -> Iterator[tuple[int, int]]:
+    for y in range(0, image.shape[0] - SIDE + 1, SIDE):
+        for x in range(0, image.shape[1] - SIDE + 1, SIDE):
+            yield y, x
+
+
+CASES = (
+    Case("fd", {}, "scipy", references.sqrtm),
+    Case("fd", {}, "torch-fidelity", references.fidelity_fd),
+    Case("fd", {}, "pytorch-fid", references.pytorch_fid_fd),
+    Case("fd-inf", {"sides": "fake", "smallest": 0.5}, "arXiv 1911.07023 with pytorch-fid", references.one_sided),
+    Case("kid", {}, "torch-fidelity", references.fidelity_kid),
+    Case("cmmd", {}, "arXiv 2401.09603", references.cmmd_restated),
+    Case("is", {}, "torch-fidelity", references.fidelity_is(1)),
+    Case("is", {"splits": 10}, "torch-fidelity", references.fidelity_is(10)),
+    Case("precision", {}, "torch-fidelity", references.fidelity_manifold("precision")),
+    Case("recall", {}, "torch-fidelity", references.fidelity_manifold("recall")),
+    *(Case(name, {"k": 5}, "prdc", references.prdc(name)) for name in ("precision", "recall", "density", "coverage")),
+    Case("vendi", {}, "vendi-score", references.vendi_package(1)),
+    Case("vendi", {"q": 2.0}, "vendi-score", references.vendi_package(2)),
+    Case("vendi", {"q": float("inf")}, "vendi-score", references.vendi_package("inf")),
+    Case("stain", {}, "scipy", references.wasserstein),
+    Case("fls", {}, "arXiv 2302.04440 with torch's Adam", references.fls_restated),
+)
+PACKAGES = ("scipy", "torch-fidelity", "pytorch-fid", "prdc", "vendi-score")
+
+
+def row(case: Case, real: Table, fake: Table, data: str) -> Row:
+    """Both sides of one comparison. The columns of `stain` are the first twelve."""
+    if case.metric == "stain":
+        real, fake = real[:, :12], fake[:, :12]
+    return Row(case, data, case.ours(real, fake), case.theirs(real, fake))
+
+
+def page(rows: list[Row]) -> str:
+    """The page as Markdown."""
+    lines = [
+        "# Parity",
+        "",
+        "Each metric and the implementation that papers used, or the formula of its paper restated, on equal features in",
+        "float64. The error is relative to the reference. Tests hold every line to 1e-6 (`tests/metrics/test_parity.py`).",
+        "",
+        "Made by `python -m benchmarks.parity`, run from the checkout, on",
+        f"{platform.machine()} with Python {platform.python_version()}, NumPy {version('numpy')}, SciPy {version('scipy')}, "
+        f"torch {version('torch')}.",
+        "",
+        "| measure | reference | data | ours | reference says | relative error |",
+        "|---|---|---|---|---|---|",
+    ]
+    for found in rows:
+        reference = found.case.reference
+        named = f"{reference} {version(reference)}" if reference in PACKAGES else reference
+        numbers = f"{found.ours:.10g} | {found.theirs:.10g} | {found.error:.1e}"
+        lines.append(f"| `{found.case.label}` | {named} | {found.data} | {numbers} |")
+    return "\n".join([*lines, ""])
+
+
+def rows() -> list[Row]:
+    """Every case on random features, and on real images where they are at hand."""
+    sets = {f"random, {n} x {d}": clouds(n, d) for n, d in ((500, 64), (700, 256))}
+    if (real := tissue()) is not None:
+        sets[f"camelyon, texture, {PATCHES} x {real[0].shape[1]}"] = real
+    return [row(case, *sides, data) for case in CASES for data, sides in sets.items()]
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page(rows()), encoding="utf-8")

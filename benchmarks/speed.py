@@ -1,0 +1,183 @@
+"""How fast the suite is beside what is usually used: ratios, both sides timed in one run on one machine.
+
+    python -m benchmarks.speed [--rows 10000] [--widths 384,1024,1536,2560]     print the tables
+
+The mathematics is timed from features or moments that lie in memory; nothing is encoded.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import io
+import os
+import platform
+import subprocess
+import sys
+import time
+import tracemalloc
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench import registry
+from metrics import manifold
+from metrics.frechet import gaussian, gaussian_distance
+
+Table = NDArray[np.float64]
+WIDTHS = (384, 1024, 1536, 2560)
+ROWS = 10_000
+MANIFOLD_WIDTH, NEIGHBOURS = 1024, 5
+FOUR = ("precision", "recall", "density", "coverage")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line: what was done, and how long ours and theirs took for it."""
+
+    what: str
+    reference: str
+    ours: float
+    theirs: float
+    unit: str = "s"
+
+    @property
+    def ratio(self) -> float:
+        return self.theirs / self.ours
+
+
+def mathematics_rows(rows: int = ROWS, widths: tuple[int, ...] = WIDTHS) -> list[Row]:
+    """Every comparison of mathematics alone."""
+    found = [row for width in widths for row in frechet_rows(rows, width)]
+    return [*found, *manifold_rows(rows, MANIFOLD_WIDTH if len(widths) > 1 else widths[0])]
+
+
+def clouds(rows: int, width: int) -> tuple[Table, Table]:
+    """Two sets of features whose spread falls as in those of encoders, in directions that differ a little."""
+    rng = np.random.default_rng(0)
+    spread = np.arange(1, width + 1) ** -0.5
+    real = rng.normal(size=(rows, width)) * spread
+    fake = rng.normal(size=(rows, width)) * np.roll(spread, 1) + 0.01
+    return real, fake
+
+
+def frechet_rows(rows: int, width: int) -> list[Row]:
+    """The distance from moments against both references, then from features, then against a reference kept as moments."""
+    import scipy.linalg
+
+    real, fake = clouds(rows, width)
+    here, (kept, painted) = f"fd, d = {width}", (gaussian(real), gaussian(fake))
+
+    def matrix_root() -> float:
+        gap, a, b = kept.mean - painted.mean, kept.covariance, painted.covariance
+        return float(gap @ gap + np.trace(a + b - 2 * scipy.linalg.sqrtm(a @ b).real))
+
+    ours = timed(lambda: gaussian_distance(kept, painted))
+    theirs, fidelity = timed(matrix_root, 1), timed(_fidelity(kept, painted), 1)
+    both = timed(lambda: gaussian_distance(gaussian(real), gaussian(fake)), 1)
+    again = timed(lambda: gaussian_distance(kept, gaussian(fake)), 1)
+    moments = timed(lambda: (np.cov(real, rowvar=False), np.cov(fake, rowvar=False)), 1)
+    return [
+        Row(f"{here}, from moments", f"scipy.linalg.sqrtm {version('scipy')}", ours, theirs),
+        Row(f"{here}, from moments", f"torch-fidelity {version('torch-fidelity')}", ours, fidelity),
+        Row(f"{here}, from {rows} features a side", "np.cov and scipy.linalg.sqrtm", both, moments + theirs),
+        Row(f"{here}, a second painted side", "the first", again, both),
+    ]
+
+
+def _fidelity(a: Any, b: Any) -> Callable[[], Any]:
+    from bench import torchvision_shim
+
+    torchvision_shim.ready()
+    from torch_fidelity.metric_fid import fid_statistics_to_metric
+
+    sides = [{"mu": side.mean, "sigma": side.covariance} for side in (a, b)]
+    return lambda: fid_statistics_to_metric(*sides, verbose=False)
+
+
+def manifold_rows(rows: int, width: int) -> list[Row]:
+    """Precision, recall, density and coverage of one pair, time and peak memory, each side in a process of its own."""
+    ours, theirs = (_apart(who, rows, width) for who in ("ours", "prdc"))
+    what, reference = f"precision, recall, density, coverage, n = {rows}, d = {width}", f"prdc {version('prdc')}"
+    return [Row(what, reference, ours[0], theirs[0]), Row(what, reference, ours[1], theirs[1], "MiB")]
+
+
+def _apart(who: str, rows: int, width: int) -> tuple[float, float]:
+    line = f"from benchmarks.speed import manifold_cost; print(*manifold_cost({who!r}, {rows}, {width}))"
+    done = subprocess.run([sys.executable, "-c", line], capture_output=True, text=True, check=True)
+    seconds, memory = done.stdout.split()
+    return float(seconds), float(memory)
+
+
+def manifold_cost(who: str, rows: int, width: int) -> tuple[float, float]:
+    """Seconds, and in a second run MiB of arrays at the highest point, beside the features."""
+    rng = np.random.default_rng(0)
+    real, fake = (rng.normal(size=(rows, width)).astype(np.float32) for _ in range(2))
+    work = {"ours": four_measures, "prdc": four_of_prdc}[who]
+    work(real[:64], fake[:64])  # libraries are loaded, threads started
+    seconds = timed(lambda: work(real, fake), 1)
+    tracemalloc.start()
+    work(real, fake)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    return seconds, peak / 2**20
+
+
+def four_measures(real: Any, fake: Any) -> list[float]:
+    manifold._remembered.clear()
+    rng = np.random.default_rng(0)
+    return [registry.load("metrics", name, k=NEIGHBOURS).compare(real, fake, rng) for name in FOUR]
+
+
+def four_of_prdc(real: Any, fake: Any) -> list[float]:
+    from prdc import compute_prdc
+
+    with contextlib.redirect_stdout(io.StringIO()):
+        found = compute_prdc(real, fake, nearest_k=NEIGHBOURS)
+    return [float(found[name]) for name in FOUR]
+
+
+def timed(work: Callable[[], Any], repeats: int = 3) -> float:
+    """The shortest of some runs, in seconds."""
+    times = []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        work()
+        times.append(time.perf_counter() - start)
+    return min(times)
+
+
+def machine() -> str:
+    """What the numbers were measured on."""
+    found = version("numpy"), version("scipy"), version("torch")
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return (
+        f"{platform.machine()}, {cores} cores, Python {platform.python_version()}, NumPy {found[0]}, SciPy {found[1]}, "
+        f"torch {found[2]}."
+    )
+
+
+def table(rows: list[Row]) -> str:
+    """Rows as Markdown."""
+    lines = ["| what | against | ours | theirs | times |", "|---|---|---|---|---|"]
+    for row in rows:
+        numbers = f"{row.ours:.3g} {row.unit} | {row.theirs:.3g} {row.unit} | {row.ratio:.1f}"
+        lines.append(f"| {row.what} | {row.reference} | {numbers} |")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.speed")
+    parser.add_argument("--rows", type=int, default=ROWS)
+    parser.add_argument("--widths", default=",".join(map(str, WIDTHS)))
+    words = parser.parse_args()
+    widths = tuple(int(width) for width in words.widths.split(","))
+    sys.stdout.write(f"{machine()}\n\n{table(mathematics_rows(words.rows, widths))}\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,16 @@
+"""The metrics that compare what is painted with what is real as distributions: `--metrics distribution`."""
+
+DISTRIBUTION = (
+    "fd",
+    "fd-inf",
+    "kid",
+    "cmmd",
+    "is",
+    "precision",
+    "recall",
+    "density",
+    "coverage",
+    "vendi",
+    "fls",
+    "stain",
+)

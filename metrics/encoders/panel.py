@@ -1,0 +1,3 @@
+"""Named panels of encoders."""
+
+EMBEDDED = ("texture", "random-conv", "phantom-cnn")

@@ -1,0 +1,79 @@
+"""Are painted patches stained as strongly, and as unevenly, as real ones?"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.errors import UsageError
+from bench.types import Card, Direction, Features
+from metrics.features import Table, checked
+
+Measure = Literal["distance", "effect"]
+Stains = Literal["both", "hematoxylin", "eosin"]
+
+WIDTH = 6
+"""Columns of each stain in the encoder `stain`: the mean first, then quantiles; hematoxylin first, then eosin."""
+
+
+class StainDistance:
+    """How far stain amounts of painted patches are from those of real ones, 0 where they are distributed alike.
+
+    `measure=distance`: 1-Wasserstein distance in units of optical density, averaged over the columns of the stains.
+    `measure=effect`: size of Cohen's d of the mean optical density, averaged over the stains; about 0.2 is small, 0.8 large.
+    `stains` chooses hematoxylin or eosin alone.
+    """
+
+    card = Card(
+        "stain",
+        "1",
+        "Distance of the distributions of hematoxylin and eosin density, or its effect size.",
+        source="Ruifrok and Johnston 2001 (stain vectors); Cohen 1988, section 2.2 (d with pooled standard deviation)",
+        cost="O(n log n)",
+        notes="Sees amounts of stain alone: patches whose pixels are shuffled score as well as real ones. The effect sees "
+        "means alone, so that patches all of one mean strength pass, and grows without end as patches become alike. Real "
+        "tissue of another laboratory is far away too.",
+    )
+    direction: Direction = "lower"
+    bounds = (0.0, None)
+    encoder = "stain"
+
+    def __init__(self, measure: Measure = "distance", stains: Stains = "both") -> None:
+        self.measure, self.stains = measure, stains
+
+    def minimum_n(self, d: int) -> int:
+        """2 rows a side: one patch is no distribution."""
+        return 2
+
+    def compare(self, real: Features, fake: Features, rng: np.random.Generator) -> float:
+        """The measure on columns of the encoder `stain`; exact, so that `rng` is not drawn from."""
+        a, b = checked(self.card.name, real, fake, self.minimum_n(real.shape[-1]))
+        if a.shape[1] != 2 * WIDTH:
+            raise UsageError(f"stain reads the {2 * WIDTH} columns of the encoder stain, found {a.shape[1]} features.")
+        chosen = {"both": (0, 1), "hematoxylin": (0,), "eosin": (1,)}[self.stains]
+        if self.measure == "effect":
+            return float(np.mean(np.abs(effect_sizes(a, b)[list(chosen)])))
+        return float(np.mean([wasserstein(a, b)[i * WIDTH : (i + 1) * WIDTH] for i in chosen]))
+
+
+def wasserstein(a: Table, b: Table) -> NDArray[np.float64]:
+    """float64 (d,): 1-Wasserstein distance of each column, the mean gap between the quantiles of both sides."""
+    n, m = len(a), len(b)
+    edges = np.union1d(np.arange(n + 1) / n, np.arange(m + 1) / m)
+    middle = (edges[:-1] + edges[1:]) / 2
+    gaps = np.sort(a, axis=0)[(middle * n).astype(int)] - np.sort(b, axis=0)[(middle * m).astype(int)]
+    distances: NDArray[np.float64] = np.diff(edges) @ np.abs(gaps)
+    return distances
+
+
+def effect_sizes(real: Table, fake: Table) -> NDArray[np.float64]:
+    """Cohen's d of the mean density of hematoxylin and of eosin, float64 (2,): above 0 where painted patches have more."""
+    a, b = real[:, [0, WIDTH]], fake[:, [0, WIDTH]]
+    gap = b.mean(axis=0) - a.mean(axis=0)
+    freedom = len(a) + len(b) - 2
+    pooled = np.sqrt(((len(a) - 1) * a.var(axis=0, ddof=1) + (len(b) - 1) * b.var(axis=0, ddof=1)) / freedom)
+    if not pooled.all():
+        raise UsageError("stain: the effect is measured in standard deviations, found patches that are all stained alike.")
+    return np.asarray(gap / pooled)
