@@ -30,6 +30,18 @@ class MissingError(BenchError):
     """What a cell that ends for want of it is skipped for, in one word."""
 
 
+class GatedError(MissingError):
+    """Weights whose owner wants to be asked first."""
+
+    code = "gated"
+
+
+class DamagedError(MissingError):
+    """Files that are there but cannot be read, or are not what they should be."""
+
+    code = "damaged"
+
+
 class NotComparableError(BenchError):
     """Numbers of different protocols that were asked to stand in one ranking."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 from collections.abc import Callable
@@ -24,6 +25,8 @@ Say = Callable[[str], None]
 Bounds = tuple[float | None, float | None]
 """The least and the most that a measure can be, None for none."""
 Rows = NDArray[np.bool_]
+FORMS = ("floor", "norm")
+"""What a normalised metric is measured as beside its value."""
 UNDERPOWERED = "underpowered"
 """First word of the reason where there are too few slides or patches for a number or its interval."""
 
@@ -53,6 +56,10 @@ class Pair:
     metric: Metric
     painted: Painted
 
+    @property
+    def forms(self) -> dict[str, Callable[[], tuple[Estimate, Bounds]]]:
+        return {"value": self.compared, "floor": self.floor, "norm": self.normalised}
+
     def compared(self) -> tuple[Estimate, Bounds]:
         """The metric, with its own interval where it brings one, by the slide jackknife otherwise."""
         real, fake = self._real, self._fake
@@ -81,13 +88,13 @@ class Pair:
         return self._halved("norm", self._norm), (None, None)
 
     def _halved(self, form: str, statistic: stats.Statistic) -> Estimate:
-        half = len(self._real) // 2
+        half = int(self._halves[0].sum())
         if short := self._short(half, half, self._real.shape[1]):
             return short
         return self._kept(form, lambda: stats.group_jackknife(statistic, *self._groups))
 
     def _floor(self, real_rows: Rows, fake_rows: Rows) -> float:
-        first, second = self._sides(self._groups[0])
+        first, second = self._halves
         return self._value(self._real[real_rows & first], self._real[real_rows & second])
 
     def _norm(self, real_rows: Rows, fake_rows: Rows) -> float:
@@ -97,16 +104,31 @@ class Pair:
 
     def _across(self, fake: Features, real_rows: Rows, fake_rows: Rows) -> float:
         """Mean over both ways of real patches of one half of the slides against painted ones of the other half's masks."""
-        real_halves, fake_halves = self._sides(self._groups[0]), self._sides(self._groups[1])
-        ways = zip(real_halves, reversed(fake_halves), strict=True)
+        first, second = self._halves
+        ways = ((first, second), (second, first))
         found = [self._value(self._real[real_rows & a], fake[fake_rows & b]) for a, b in ways]
         return (found[0] + found[1]) / 2
 
-    def _sides(self, groups: Strings) -> tuple[Rows, Rows]:
-        """Every second slide of the test set, and the rest, in the order of their names."""
-        names = np.unique(self._groups[0])
-        first = np.isin(groups, names[::2])
-        return first, ~first
+    @cached_property
+    def _halves(self) -> tuple[Rows, Rows]:
+        """Rows of one half of the slides of the test set, and equally many of the rest.
+
+        Slides are dealt the largest first, equal ones in an order that no numbering of theirs can run along with, always to
+        the half with fewer patches; what one half has too many is left out.
+        """
+        groups = self._groups[0]
+        names, counts = np.unique(groups, return_counts=True)
+        order = sorted(
+            zip(names.tolist(), counts.tolist(), strict=True), key=lambda s: (-s[1], hashlib.sha256(s[0].encode()).digest())
+        )
+        dealt: tuple[list[str], list[str]] = ([], [])
+        sizes = [0, 0]
+        for name, count in order:
+            side = int(sizes[1] < sizes[0])
+            dealt[side].append(name)
+            sizes[side] += count
+        first, second = (_first_rows(np.isin(groups, side), min(sizes)) for side in dealt)
+        return first, second
 
     def _value(self, real: Features, fake: Features) -> float:
         fewest = self.metric.minimum_n(real.shape[1])
@@ -166,6 +188,11 @@ class Pair:
 
     def _features(self, patches: ImageSet) -> Features:
         return steps.features(self.encoder, patches, self.desk.cache, self.desk.progress)
+
+
+def _first_rows(rows: Rows, count: int) -> Rows:
+    """The first `count` of the rows that are chosen."""
+    return np.asarray(rows & (np.cumsum(rows) <= count))
 
 
 def remembered(

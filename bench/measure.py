@@ -16,8 +16,8 @@ from bench import prompts, registry, stats, steps
 from bench.cache import key_of
 from bench.diets import training_sets
 from bench.errors import BenchError, MissingError
-from bench.judging import UNDERPOWERED, Bounds, Desk, Pair, Say, remembered
-from bench.plan import CEILING, Metric
+from bench.judging import FORMS, UNDERPOWERED, Bounds, Desk, Pair, Say, remembered
+from bench.plan import CEILING, Judge, Metric
 from bench.results import Result
 from bench.stats import Estimate
 from bench.steps import Fitted, Painted
@@ -62,36 +62,46 @@ def shown_prompts(desk: Desk, fitted: Fitted) -> Iterator[Result]:
 def distances(desk: Desk, fitted: Fitted, painted: Painted) -> Iterator[Result]:
     """Every metric over every encoder, real test patches against painted ones, with an interval over slides."""
     for judge in desk.cast.judges:
-        encoder = judge.encoder
         line = replace(
             blank(desk, fitted, painted.seed),
-            encoder=encoder.card.name,
             n=len(painted.patches),
             n_real=len(desk.test),
             groups=_groups(desk.test),
         )
-        if encoder.card.name in (*fitted.generator.card.conditioned_by, *desk.cast.dataset.card.conditioned_by):
+        if judge.encoder.card.name in (*fitted.generator.card.conditioned_by, *desk.cast.dataset.card.conditioned_by):
             line = replace(line, flags=(*line.flags, "judge-conflict"))
         line = replace(line, keys={**line.keys, "samples": painted.patches.key})
+        failed: Result | None = None
+        try:
+            for part in (desk.test, painted.patches):
+                steps.features(judge.encoder, part, desk.cache, desk.progress)
+        except Exception as error:  # an encoder is a plug-in: its failure is the fate of its own cells only
+            failed = _failure(line, error, desk.say)
         for metric in judge.metrics:
-            described = {**line.described, "encoder": _known(encoder), "metric": registry.describe(metric)}
-            planned = replace(line, measure=metric.card.name, direction=metric.direction, described=described)
-            planned = replace(planned, protocol=_protocol(desk, _judged(encoder, metric)))
-            pair = Pair(desk, encoder, metric, painted)
-            yield _ended(desk, planned, pair.compared)
-            if getattr(metric, "normalised", False):
-                for measure, found in (("floor", pair.floor), ("norm", pair.normalised)):
-                    named = f"{metric.card.name}-{measure}"
-                    protocol = _protocol(desk, {**_judged(encoder, metric), "form": measure, "ceiling": CEILING})
-                    yield _ended(desk, replace(planned, measure=named, protocol=protocol), found)
+            pair = Pair(desk, judge.encoder, metric, painted)
+            for form, planned in _planned(desk, line, judge, metric):
+                if failed is not None:
+                    yield replace(planned, status=failed.status, reason=failed.reason)
+                else:
+                    yield _ended(desk, planned, pair.forms[form])
+
+
+def _planned(desk: Desk, line: Result, judge: Judge, metric: Metric) -> Iterator[tuple[str, Result]]:
+    """The form of each number of a metric over an encoder, and its line as far as it is known before it is measured."""
+    described = {**line.described, "encoder": _known(judge.encoder), "metric": registry.describe(metric)}
+    line = replace(line, encoder=judge.encoder.card.name, direction=metric.direction, described=described)
+    judged = _judged(judge.encoder, metric)
+    yield "value", replace(line, measure=metric.card.name, protocol=_protocol(desk, judged))
+    for form in FORMS if getattr(metric, "normalised", False) else ():
+        protocol = _protocol(desk, {**judged, "form": form, "ceiling": CEILING})
+        yield form, replace(line, measure=f"{metric.card.name}-{form}", protocol=protocol)
 
 
 def _ended(desk: Desk, line: Result, found: Callable[[], tuple[Estimate, Bounds]]) -> Result:
-    """The line with its number, or with the reason why there is none: an encoder or a metric is a plug-in, and its failure
-    is the fate of its own cells only."""
+    """The line with its number, or with the reason why there is none."""
     try:
         estimate, (least, most) = found()
-    except Exception as error:
+    except Exception as error:  # a metric is a plug-in too
         return _failure(line, error, desk.say)
     flags = (*line.flags, UNDERPOWERED) if estimate.reason.startswith(UNDERPOWERED) else line.flags
     line = replace(line, reason=estimate.reason, flags=flags)
@@ -162,8 +172,7 @@ def failed_lines(desk: Desk, fitted: Fitted, seed: int, error: Exception, diets:
     line = _failure(blank(desk, fitted, seed), error, desk.say)
     for judge in desk.cast.judges:
         for metric in judge.metrics:
-            judged = replace(line, encoder=judge.encoder.card.name, measure=metric.card.name, direction=metric.direction)
-            yield replace(judged, protocol=_protocol(desk, _judged(judge.encoder, metric)))
+            yield from (planned for _, planned in _planned(desk, line, judge, metric))
     task = desk.cast.task
     for diet in task.diets if diets else ():
         scored = replace(line, diet=diet.name, measure=task.card.name, direction=task.direction)

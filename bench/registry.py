@@ -46,15 +46,13 @@ def names(kind: str) -> list[str]:
     return sorted(_entries(kind))
 
 
-@cache
-def panels() -> dict[str, tuple[str, ...]]:
-    """Names that stand for several plug-ins, e.g. `embedded` for the encoders that need no download."""
-    return {entry.name: tuple(entry.load()) for entry in entry_points(group="bench.panels")}
-
-
 def expand(kind: str, asked: Iterable[str]) -> tuple[str, ...]:
-    """The names with panels replaced by their members, each once, in the order of first mention."""
-    members = (panels()[name] if name in panels() and name not in _entries(kind) else (name,) for name in asked)
+    """The names with panels replaced by their members, each once, in the order of first mention.
+
+    A panel is a tuple of names under the entry-point group `bench.panels`: `embedded`, for the encoders without a download.
+    """
+    panels = {entry.name: entry for entry in entry_points(group="bench.panels")}
+    members = (panels[name].load() if name in panels and name not in _entries(kind) else (name,) for name in asked)
     return tuple(dict.fromkeys(name for part in members for name in part))
 
 

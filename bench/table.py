@@ -122,6 +122,18 @@ def aligned(rows: list[list[str]]) -> list[str]:
     return ["  ".join(entry.ljust(width) for entry, width in zip(row, widths, strict=True)).rstrip() for row in rows]
 
 
+def reasons(unfinished: Sequence[Cell]) -> list[str]:
+    """Why numbers or intervals are missing, each reason once with the generators that it holds for."""
+    whose: dict[tuple[str, str, str], list[str]] = defaultdict(list)
+    for cell in unfinished:
+        if cell.reason and cell.direction != "none":
+            whose[cell.measure, cell.status, cell.reason].append(cell.generator)
+    return [
+        f"{measure} ({', '.join(generators)}): {'' if status == 'ok' else f'{status}, '}{reason}"
+        for (measure, status, reason), generators in whose.items()
+    ]
+
+
 def _tracks(made: list[Cell]) -> str:
     return ", ".join(sorted({cell.track for cell in made} - {"none"})) or "none"
 
@@ -138,7 +150,5 @@ def _notes(made: list[Cell]) -> list[str]:
         notes.append("† too few slides or patches for an interval")
     if any("embedded" in cell.flags for cell in made):
         notes.append("embedded phantom tissue: these numbers say nothing of real patients")
-    for cell in made:
-        if cell.reason and (cell.value is None or cell.low is None) and cell.direction != "none":
-            notes.append(f"{cell.generator} {cell.measure}: {cell.reason}")
+    notes += reasons([cell for cell in made if cell.value is None or cell.low is None])
     return notes

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from bench.results import Result
-from bench.table import ARROWS, Cell, aligned, cells, interval
+from bench.table import ARROWS, Cell, aligned, cells, interval, reasons
 from leaderboards.consensus import conflicted, consensus, sentences
 
 HIDDEN = ("prompt-coverage", "prompt-missing", "prompt-whole")
@@ -120,5 +120,5 @@ def notes(board: Board) -> list[str]:
         notes.append("† too few slides or patches for an interval: docs/coverage.md.")
     if agreed := consensus(dict(board.rows), board.columns):
         notes += sentences(agreed)
-    notes += [f"{c.generator}, {c.measure}: {c.status}({c.reason})" for c in found if c.value is None]
+    notes += reasons([cell for cell in found if cell.value is None])
     return notes

@@ -13,16 +13,32 @@ import click
 
 from bench import guard, registry
 from bench.cache import home
-from bench.errors import BenchError
+from bench.errors import BenchError, MissingError, UsageError
 
 Finding = tuple[bool, str]
 """Whether it is well, and one sentence that says what was found and, if it is not, what to do."""
 
 
+MARKS = {"ready": "✓", "missing": "–", "gated": "–", "damaged": "✗"}
+
+
 @click.command("doctor")
+@click.option("--encoders", is_flag=True, help="The state of every encoder's weights instead. Nothing is fetched.")
+@click.option("--weights", type=click.Path(path_type=Path), help="With --encoders: a folder of weights to look in first.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
-def command(as_json: bool) -> None:
-    """What works on this machine, and what to do about the rest. Exit code 1 if something does not."""
+def command(encoders: bool, weights: Path | None, as_json: bool) -> None:
+    """What works on this machine, and what to do about the rest. Exit code 1 if something does not.
+
+    An encoder whose weights are not here works as it should; one whose weights are damaged does not.
+    """
+    if weights and not encoders:
+        raise UsageError("--weights says where to look for encoders: give --encoders too.")
+    well = _encoders(weights, as_json) if encoders else _machine(as_json)
+    if not well:
+        raise SystemExit(1)
+
+
+def _machine(as_json: bool) -> bool:
     well = True
     for name, check in _CHECKS.items():
         for good, said in check():
@@ -31,8 +47,31 @@ def command(as_json: bool) -> None:
                 click.echo(json.dumps({"check": name, "ok": good, "found": said}))
             else:
                 click.echo(f"{'✓' if good else '✗'} {name:11s}{said}")
-    if not well:
-        raise SystemExit(1)
+    return well
+
+
+def _encoders(weights: Path | None, as_json: bool) -> bool:
+    well = True
+    for name in registry.names("encoders"):
+        state, said = _state(name, weights)
+        well &= state != "damaged"
+        if as_json:
+            click.echo(json.dumps({"encoder": name, "state": state, "found": said}))
+        else:
+            click.echo(f"{MARKS[state]} {name:18s}{state:9s}{said}")
+    return well
+
+
+def _state(name: str, weights: Path | None) -> tuple[str, str]:
+    """One of `MARKS`, and one sentence."""
+    takes = registry.parameters(registry.find("encoders", name)[0])
+    if any(option.default is option.empty for option in takes.values()):
+        return "ready", f"a family: {name}:NAME"
+    try:
+        encoder = registry.load("encoders", name, **({"weights": weights} if weights and "weights" in takes else {}))
+        return "ready", encoder.ready() if hasattr(encoder, "ready") else "needs nothing from outside"
+    except MissingError as error:
+        return error.code, str(error)
 
 
 def _packages() -> Iterator[Finding]:

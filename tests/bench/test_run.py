@@ -140,9 +140,9 @@ def test_encoder_without_weights_is_skipped_with_its_reason(home: Path) -> None:
     assert bench("run", "-t", "cam16-seg", *words, "-o", "weights=absent.safetensors", "--strict", home=home).returncode == 3
 
 
-def test_a_distance_comes_with_its_floor_and_between_floor_and_ceiling(home: Path) -> None:
+def test_a_distance_comes_with_its_floor_and_between_floor_and_ceiling(tmp_path: Path) -> None:
     words = ["--generator", "paint", *SMALL, "-o", "per_slide=20", "--encoders", "texture", "--metrics", "fd", "--no-diets"]
-    lines = run(*words, "--seeds", "0", "--controls", "real,noise,shuffle", home=home)
+    lines = run(*words, "--seeds", "0", "--controls", "real,noise,shuffle", home=tmp_path / "home")
     value = {(r.generator, r.measure): r.value for r in lines}
     assert len({value[g, "fd-floor"] for g in ("paint", "real", "noise", "shuffle")}) == 1
     assert value["noise", "fd-norm"] == pytest.approx(1)
@@ -211,7 +211,9 @@ def test_generator_that_breaks_while_fitted_loses_its_own_cells_only(home: Path,
         "run", "-t", "cam16-seg", "-g", f"{plugin}:CannotFit", "--json", "--no-diets", *FAST, "--seeds", "0,1", home=home
     )
     assert done.returncode == 4
-    status = {(r["generator"], r["status"]) for r in map(json.loads, done.stdout.splitlines())}
+    lines = [json.loads(text) for text in done.stdout.splitlines()]
+    assert [r["measure"] for r in lines if r["generator"] == "cannot-fit"].count("fd-norm") == 2
+    status = {(r["generator"], r["status"]) for r in lines if not r["measure"].startswith("fd-")}
     assert status == {("cannot-fit", "error"), ("real", "ok"), ("noise", "ok")}
     assert "RuntimeError: out of memory" in done.stderr
 
@@ -265,7 +267,7 @@ def test_two_runs_at_once_on_one_cache(tmp_path: Path) -> None:
     said = [process.communicate(timeout=120)[0] for process in both]
     assert [process.returncode for process in both] == [0, 0]
     values = [[json.loads(text)["value"] for text in lines.splitlines()] for lines in said]
-    assert values[0] == values[1] and len(values[0]) == 9
+    assert values[0] == values[1] and len(values[0]) == 15
 
 
 def test_workers_paint_the_same_bytes(home: Path, tmp_path: Path) -> None:

@@ -1,0 +1,103 @@
+"""Lays out a published model's output so that `bench run --generator folder:...` can score it.
+
+    python -m benchmarks.published_nasdm --lizard DIR --painted FILE.npz --out DIR
+
+DIR of Lizard patches: images/, type/ and patches128.csv (source, x, y). FILE.npz: `images`, uint8 (n, 128, 128, 3), painted by
+NASDM (Shrivastava and Fletcher 2023) from masks of its own test set. Writes OUT/real, a data folder whose test split has
+exactly n patches, and OUT/painted, samples under the ids of that split.
+
+The masks that were painted from are not among the real patches: sides are compared as distributions, and which painted patch
+stands for which real one is arbitrary. So are its slides: intervals take painted patches for independent.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from bench import registry
+from bench.errors import MissingError
+from bench.exporting import file_stem
+from bench.types import Dataset
+
+SIDE, MPP = 128, 0.5
+TYPES = ("background", "neutrophil", "epithelial", "lymphocyte", "plasma", "eosinophil", "connective")
+
+
+def lay_out(lizard: Path, painted: Path, out: Path) -> None:
+    """Writes both folders."""
+    images = np.load(painted, allow_pickle=False)["images"]
+    patches = list(csv.DictReader((lizard / "patches128.csv").open()))
+    write_real(lizard, patches, out / "real")
+    kept = thinned(out / "real", patches, len(images))
+    write_real(lizard, kept, out / "real")
+    ids = dataset(out / "real").split("test").conditions.ids.tolist()
+    if len(ids) != len(images):
+        raise MissingError(f"{len(images)} painted patches, but {len(ids)} real test patches could be cut from {lizard}.")
+    (out / "painted" / "samples").mkdir(parents=True, exist_ok=True)
+    for name, image in zip(ids, images, strict=True):
+        Image.fromarray(image).save(out / "painted" / "samples" / f"{file_stem(name)}.png")
+
+
+def thinned(folder: Path, patches: list[dict[str, str]], wanted: int) -> list[dict[str, str]]:
+    """The patches with those of test sources thinned evenly to `wanted`."""
+    test = dataset(folder).split("test").conditions
+    sources, kept = set(test.groups.tolist()), {name.partition("/")[0].partition("@")[0] for name in test.ids.tolist()}
+    theirs = [i for i, patch in enumerate(patches) if stem(patch) in kept]  # others show one class only
+    chosen = {theirs[i] for i in np.linspace(0, len(theirs) - 1, min(wanted, len(theirs))).round().astype(int)}
+    return [patch for i, patch in enumerate(patches) if patch["source"] not in sources or i in chosen]
+
+
+def stem(patch: dict[str, str]) -> str:
+    return f"{patch['source']}_{patch['y']}_{patch['x']}"
+
+
+def dataset(folder: Path) -> Dataset:
+    """The folder as the run will read it."""
+    options = {"size": SIDE, "smallest": 1e-9, "largest": 1.0, "classes": ",".join(TYPES)}
+    read: Dataset = registry.load("datasets", f"folder:{folder}", **options)
+    return read
+
+
+def write_real(lizard: Path, patches: Iterable[dict[str, str]], out: Path) -> None:
+    """images/, region/ and index.csv of the patches, one file a patch; region is the type of the nucleus at each pixel."""
+    rows = []
+    sources: dict[str, tuple[NDArray[np.uint8], NDArray[np.uint8]]] = {}
+    for patch in patches:
+        name = patch["source"]
+        if name not in sources:
+            sources[name] = tuple(np.asarray(Image.open(found(lizard / part, name))) for part in ("images", "type"))  # type: ignore[assignment]
+        cut = np.s_[int(patch["y"]) : int(patch["y"]) + SIDE, int(patch["x"]) : int(patch["x"]) + SIDE]
+        for part, pixels in zip(("images", "region"), sources[name], strict=True):
+            (out / part).mkdir(parents=True, exist_ok=True)
+            Image.fromarray(pixels[cut]).save(out / part / f"{stem(patch)}.png")
+        rows.append({"id": stem(patch), "source": name, "mpp": MPP})
+    with (out / "index.csv").open("w", newline="") as stream:
+        writer = csv.DictWriter(stream, ("id", "source", "mpp"))
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def found(folder: Path, name: str) -> Path:
+    files = sorted(folder.glob(f"{name}.*"))
+    if not files:
+        raise MissingError(f"no image {name} in {folder}.")
+    return files[0]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.published_nasdm", description=__doc__)
+    for name in ("lizard", "painted", "out"):
+        parser.add_argument(f"--{name}", type=Path, required=True)
+    asked = parser.parse_args()
+    lay_out(asked.lizard, asked.painted, asked.out)
+
+
+if __name__ == "__main__":
+    main()
