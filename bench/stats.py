@@ -91,7 +91,7 @@ def group_jackknife(statistic: Statistic, groups_real: Strings, groups_fake: Str
         return _too_few(fold.value, fold.fewest)
     without = fold.without()
     if not np.isfinite(without).all():
-        return Estimate(fold.value, None, None, reason="undefined without some of the slides: no interval")
+        return Estimate(fold.value, None, None, reason="underpowered: undefined without some of the slides")
     _, error = jackknife(fold.value, without, fold.shares)
     reach = student(len(without) - 1) * error
     return Estimate(fold.value, fold.value - reach, fold.value + reach, error)
@@ -263,4 +263,4 @@ def _undefined(reason: str = "nothing to measure in these patches") -> Estimate:
 
 
 def _too_few(value: float, groups: int) -> Estimate:
-    return Estimate(value, None, None, reason=f"{groups} slides are fewer than {MINIMUM_GROUPS}: no interval")
+    return Estimate(value, None, None, reason=f"underpowered: {groups} slides, an interval needs {MINIMUM_GROUPS}")

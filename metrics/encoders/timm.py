@@ -1,4 +1,4 @@
-"""Any image network of the timm library, with weights from a file or from the Hugging Face hub.
+"""Any image network of the timm library, with weights from a file or from the Hugging Face hub; and those of the panel.
 
 What it sees is its training's business. The image is resized and normalised as the network's own configuration says, with
 an antialiased filter (Parmar et al. 2022, arXiv 2104.11222: without it, distances measure the resizer).
@@ -7,19 +7,20 @@ an antialiased filter (Parmar et al. 2022, arXiv 2104.11222: without it, distanc
 from __future__ import annotations
 
 import hashlib
-import math
-import pickle
-from collections.abc import Iterator
-from contextlib import contextmanager
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from bench import torchvision_shim
-from bench.errors import MissingError, UsageError, did_you_mean
+from bench.errors import DamagedError, MissingError, UsageError, did_you_mean
 from bench.precision import device, inference
 from bench.types import Card, Features, Images
 from metrics.encoders.batches import checked, settled, through
+from metrics.encoders.checkpoints import brief, read
+from metrics.encoders.kinds import Kind, pooled
+from metrics.encoders.origins import Hub, Nowhere, Origin, local_only
+from metrics.encoders.resize import resized
+from metrics.encoders.row import Row
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -67,7 +68,7 @@ class Timm:
             with inference():
                 features = self._network(torch.zeros(1, 3, self._side, self._side, device=device()))
         except (AssertionError, RuntimeError) as error:
-            raise UsageError(f"timm:{self.name} does not take patches at {self._side} px: {_brief(error)}") from error
+            raise UsageError(f"timm:{self.name} does not take patches at {self._side} px: {brief(error)}") from error
         if features.ndim != 2:
             raise UsageError(f"timm:{self.name} gives {tuple(features.shape)} for one patch, not one row of features.")
         return int(features.shape[1])
@@ -93,7 +94,7 @@ class Timm:
     @cached_property
     def _file(self) -> Path:
         if self.weights is None:
-            return _from_hub(self.name, self._config)
+            return _origin(self._config).fetch(f"timm:{self.name}")
         if not self.weights.is_file():
             raise MissingError(f"timm:{self.name}: no weights file {self.weights}.")
         return self.weights
@@ -101,21 +102,6 @@ class Timm:
     @cached_property
     def _network(self) -> nn.Module:
         return settled(_build(self.name, self._config, self._file, self.size))
-
-
-def resized(pixels: Tensor, side: int, crop: float, interpolation: str) -> Tensor:
-    """(n, 3, h, w) in [-1, 1] -> (n, 3, side, side): the shorter side to side / crop, antialiased as Pillow does, then the
-    centre. For square patches timm's crop modes (center, squash, border) are all this."""
-    from torch.nn.functional import interpolate
-
-    shorter = math.floor(side / crop)
-    height, width = pixels.shape[2:]
-    shape = [length * shorter // min(height, width) for length in (height, width)]
-    if shape != [height, width]:
-        for passed in ([height, shape[1]], shape):  # one axis after the other, as Pillow cuts overshoots off in between
-            pixels = interpolate(pixels, passed, mode=interpolation, antialias=True).clamp(-1, 1)
-    top, left = (round((length - side) / 2) for length in shape)
-    return pixels[:, :, top : top + side, left : left + side]
 
 
 def _timm() -> Any:
@@ -132,7 +118,8 @@ def _config(name: str) -> Config:
     if repository and source != "hf-hub":
         raise UsageError(f"timm:{name}: a network is named NAME or hf-hub:OWNER/NAME, not {source}:...")
     if repository:
-        with _reaching(name, f"the configuration of {repository}"):
+        Hub(repository, ("config.json",)).fetch(f"timm:{name}")
+        with local_only():
             found: Config = timm.models.load_model_config_from_hf(repository)[0]
     else:
         found = _registered(name)
@@ -154,34 +141,13 @@ def _registered(name: str) -> Config:
     return cast(Config, found.to_dict())
 
 
-def _from_hub(name: str, config: Config) -> Path:
-    """The weights in the local cache of the hub, put there first where they can be had."""
-    from huggingface_hub import hf_hub_download
-    from huggingface_hub.errors import EntryNotFoundError
-
+def _origin(config: Config) -> Origin:
+    """Where the library says the weights are; older repositories hold a torch file alone."""
     repository, _, revision = str(config.get("hf_hub_id") or "").partition("@")
     if not repository:
-        raise MissingError(f"timm:{name} has no weights on the hub: give a file with -o weights=FILE.")
-    fetch = partial(hf_hub_download, repository, revision=revision or None)
-    with _reaching(name, f"the weights of {repository}"):
-        try:
-            return Path(fetch("model.safetensors"))
-        except EntryNotFoundError:  # older repositories hold a torch file alone
-            return Path(fetch(config.get("hf_hub_filename") or "pytorch_model.bin"))
-
-
-@contextmanager
-def _reaching(name: str, wanted: str) -> Iterator[None]:
-    """Turns whatever keeps the hub from answering into one error that says what to do instead."""
-    from huggingface_hub.errors import HfHubHTTPError
-
-    try:
-        yield
-    except (OSError, HfHubHTTPError) as error:
-        raise MissingError(
-            f"timm:{name}: cannot get {wanted} from the Hugging Face hub ({type(error).__name__}). Where there is no "
-            "network or the model is gated, give a file that you have: -o weights=FILE (safetensors, or a torch file)."
-        ) from error
+        return Nowhere("https://github.com/huggingface/pytorch-image-models")
+    named = config.get("hf_hub_filename") or "pytorch_model.bin"
+    return Hub(repository, ("model.safetensors", named), revision=revision or None)
 
 
 def _build(name: str, config: Config, file: Path, size: int | None) -> nn.Module:
@@ -189,7 +155,7 @@ def _build(name: str, config: Config, file: Path, size: int | None) -> nn.Module
 
     timm loads loosely when the number of classes changes, so the network is first built with the classifier of the file.
     """
-    tensors = _read(name, file)
+    tensors = read(f"timm:{name}", file)
     heads = config.get("classifier") or ()
     head = tensors.get(f"{heads if isinstance(heads, str) else next(iter(heads), '')}.weight")
     classes = 0 if head is None else len(head)
@@ -199,33 +165,29 @@ def _build(name: str, config: Config, file: Path, size: int | None) -> nn.Module
         overlay["input_size"] = (3, size, size)
         options |= {"img_size": size} if config.get("fixed_input_size") else {}
     try:
-        network = _timm().create_model(name, pretrained=True, pretrained_cfg_overlay=overlay, **options)
+        with local_only():
+            network = _timm().create_model(name, pretrained=True, pretrained_cfg_overlay=overlay, **options)
     except (RuntimeError, KeyError) as error:
-        raise MissingError(f"timm:{name}: the weights in {file} are not this network's: {_brief(error)}") from error
+        raise DamagedError(f"timm:{name}: the weights in {file} are not this network's: {brief(error)}") from error
     network.pretrained_cfg.pop("state_dict")
     network.reset_classifier(0)
     return cast("nn.Module", network)
 
 
-def _read(name: str, file: Path) -> dict[str, Tensor]:
-    """The tensors of a file, without running code from it."""
-    import torch
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    try:
-        if file.suffix == ".safetensors":
-            return load_file(file)
-        content = torch.load(file, map_location="cpu", weights_only=True)
-    except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError) as error:
-        raise MissingError(
-            f"timm:{name}: {file} is damaged or holds more than tensors, and code from weights is never run. "
-            f"Save its state_dict as safetensors. ({_brief(error)})"
-        ) from error
-    for wrapper in ("state_dict", "model"):
-        content = content.get(wrapper, content) if isinstance(content, dict) else {}
-    return {key.removeprefix("module."): value for key, value in content.items()}
+def _build_row(row: Row) -> nn.Module:
+    timm = _timm()
+    options = dict(row.build)
+    if layer := options.get("mlp_layer"):
+        options["mlp_layer"] = getattr(timm.layers, layer)
+    found: nn.Module = timm.create_model(options.pop("architecture"), pretrained=False, num_classes=0, **options)
+    return found
 
 
-def _brief(error: Exception) -> str:
-    return " ".join(str(error).split())[:300]
+def _features(row: Row, network: Any, pixels: Tensor) -> Tensor:
+    if row.pooling == "mean":
+        features: Tensor = network(pixels)
+        return features
+    return pooled(network.forward_features(pixels), row.pooling, network.num_prefix_tokens)
+
+
+KIND = Kind(_build_row, _features)

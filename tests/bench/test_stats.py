@@ -183,7 +183,7 @@ def test_few_slides_give_a_value_without_an_interval_and_the_reason() -> None:
         group_jackknife(mean_of(ratios(tally)), np.arange(len(groups)).astype(str), groups),
     ):
         assert math.isfinite(found.value) and found.low is None and found.high is None
-        assert found.reason == "4 slides are fewer than 5: no interval"
+        assert found.reason == "underpowered: 4 slides, an interval needs 5"
 
 
 def test_an_undefined_measure_stays_undefined() -> None:

@@ -14,7 +14,10 @@ from PIL import Image
 from bench import registry, torchvision_shim
 from bench.errors import MissingError, UsageError
 from bench.types import Encoder, Images
-from metrics.encoders.timm import Timm, resized
+from metrics.encoders.resize import resized
+from metrics.encoders.timm import Timm
+
+from .conftest import cached, saved
 
 Tensors = dict[str, Any]
 
@@ -44,32 +47,6 @@ def weights(network: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def images() -> Images:
     return np.random.default_rng(0).integers(0, 256, (5, 64, 64, 3), dtype=np.uint8)
-
-
-@pytest.fixture
-def hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
-    """An empty cache of the hub, and no network."""
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
-    return tmp_path / "hub"
-
-
-def cached(hub: Path, repository: str, *files: Path) -> None:
-    """Puts files where the hub's client keeps what it has downloaded."""
-    folder = hub / f"models--{repository.replace('/', '--')}"
-    revision = "0" * 40
-    (folder / "refs").mkdir(parents=True)
-    (folder / "refs" / "main").write_text(revision)
-    (folder / "snapshots" / revision).mkdir(parents=True)
-    for file in files:
-        shutil.copy(file, folder / "snapshots" / revision / file.name)
-
-
-def saved(state: Tensors, path: Path) -> Path:
-    from safetensors.torch import save_file
-
-    save_file(state, path)
-    return path
 
 
 def test_features_are_those_of_timms_own_pipeline(timm: Any, network: Any, weights: Path, images: Images) -> None:
@@ -192,9 +169,9 @@ def test_unknown_networks_are_refused_with_a_suggestion(name: str, says: str) ->
 
 
 def test_without_weights_the_option_is_named(hub: Path) -> None:
-    with pytest.raises(MissingError, match="weights of timm/test_resnet.r160_in1k.*-o weights=FILE"):
+    with pytest.raises(MissingError, match="timm/test_resnet.r160_in1k.*HF_HUB_OFFLINE.*-o weights=FILE"):
         _ = Timm("test_resnet").digest
-    with pytest.raises(MissingError, match="configuration of owner/model.*-o weights=FILE"):
+    with pytest.raises(MissingError, match="owner/model.*HF_HUB_OFFLINE.*-o weights=FILE"):
         _ = Timm("hf-hub:owner/model").dim
 
 

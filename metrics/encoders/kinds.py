@@ -1,0 +1,67 @@
+"""What a loader knows: how to build the networks of one library, fill them, and ask them for features."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from metrics.encoders.checkpoints import Tensors
+from metrics.encoders.row import Pooling, Row
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+MODULES = {
+    "timm": "metrics.encoders.timm",
+    "open_clip": "metrics.encoders.open_clip",
+    "transformers": "metrics.encoders.transformers",
+    "torch-fidelity": "metrics.encoders.inception",
+}
+"""Modules with a `KIND`. A network of our own has its module in metrics/encoders/networks/, under its encoder's name."""
+
+
+def _state(network: nn.Module) -> Mapping[str, Tensor]:
+    return network.state_dict()
+
+
+def _filled(row: Row, network: nn.Module, tensors: Tensors) -> nn.Module:
+    network.load_state_dict({**network.state_dict(), **tensors})  # names were compared: what is not there holds nothing
+    return network
+
+
+def _as_written(row: Row, file: Path) -> Row:
+    return row
+
+
+@dataclass(frozen=True)
+class Kind:
+    """The functions of one loader. Networks are built with random weights on torch's current device."""
+
+    build: Callable[[Row], nn.Module]
+    features: Callable[[Row, nn.Module, Tensor], Tensor]
+    """(n, dim) from (n, 3, side, side), normalised; or, where the row's filter is `tensorflow`, from pixels in [-1, 1]."""
+    names: Callable[[nn.Module], Mapping[str, Tensor]] = _state
+    """The tensors of a network under their published names."""
+    fill: Callable[[Row, nn.Module, Tensors], nn.Module] = _filled
+    """The network with published tensors in it."""
+    configured: Callable[[Row, Path], Row] = _as_written
+    """The row, corrected by what lies beside a file of weights."""
+
+
+def kind(row: Row) -> Kind:
+    """The kind of a row."""
+    own = f"metrics.encoders.networks.{row.name}"
+    found: Kind = importlib.import_module(MODULES.get(row.loader, own)).KIND
+    return found
+
+
+def pooled(tokens: Tensor, pooling: Pooling, prefix: int) -> Tensor:
+    """(n, d) or (n, 2 d) from tokens (n, prefix + patches, d), whose first is the class token."""
+    import torch
+
+    if pooling == "cls+mean":
+        return torch.cat([tokens[:, 0], tokens[:, prefix:].mean(1)], dim=1)
+    return tokens[:, 0]

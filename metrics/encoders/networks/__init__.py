@@ -1,0 +1,1 @@
+"""Networks that no library has. Imports torch: import it inside functions."""

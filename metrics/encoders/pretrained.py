@@ -1,0 +1,122 @@
+"""The encoders of the panel as classes: one factory makes each from its row.
+
+`uni2-h` is the class `uni2_h` of this module. `weights` is a file, or a folder in which NAME.safetensors, NAME.pth, NAME.bin
+or the publisher's own file names in a folder NAME are looked for; then the hub's cache; then the hub.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from functools import cache, cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
+
+from bench.types import Card, Features, Images
+from metrics.encoders import checkpoints as files
+from metrics.encoders.batches import checked, settled, through
+from metrics.encoders.kinds import Kind, kind
+from metrics.encoders.origins import absent
+from metrics.encoders.panel import ROWS
+from metrics.encoders.resize import resized
+from metrics.encoders.row import Row
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+
+class Pretrained:
+    """A published encoder; its classes differ by `row` and `card` alone."""
+
+    row: ClassVar[Row]
+    card: ClassVar[Card]
+
+    def __init__(self, weights: Path | None = None) -> None:
+        self.weights = weights
+
+    @property
+    def dim(self) -> int:
+        return self.row.dim
+
+    @cached_property
+    def digest(self) -> str:
+        """sha256 of the file that holds the weights."""
+        with self._file.open("rb") as opened:
+            return hashlib.file_digest(opened, "sha256").hexdigest()
+
+    def ready(self) -> str:
+        """Where its weights are. Raises what is the matter where it cannot be used; fetches nothing, reads headers only."""
+        import torch
+
+        file = files.here(self.row, self.weights)
+        if file is None:
+            raise absent(self.row.origin, self.row.name)
+        row = self._kind.configured(self.row, file)
+        held = files.outline(row.name, file)
+        with torch.device("meta"):
+            network = self._kind.build(row)
+        files.check(row, file, self._kind.names(network), held)
+        return str(file)
+
+    def encode(self, images: Images) -> Features:
+        """float32 (n, dim) of patches of any size."""
+        _ = self._network  # missing weights are said before anything is calculated
+        return through(self._forward, checked(self.row.name, images), self.dim)
+
+    def _forward(self, pixels: Tensor) -> Tensor:
+        return self._kind.features(self.row, self._network, prepared(self.row, pixels))
+
+    @property
+    def _kind(self) -> Kind:
+        return kind(self.row)
+
+    @cached_property
+    def _file(self) -> Path:
+        return files.located(self.row, self.weights)
+
+    @cached_property
+    def _network(self) -> nn.Module:
+        row = self._kind.configured(self.row, self._file)
+        tensors = files.read(row.name, self._file)
+        network = self._kind.build(row)
+        files.check(row, self._file, self._kind.names(network), tensors)
+        return settled(self._kind.fill(row, network, files.mine(row, tensors)))
+
+
+def prepared(row: Row, pixels: Tensor) -> Tensor:
+    """What a network of this row sees of (n, 3, h, w) in [-1, 1]: resized, cut, normalised."""
+    if row.filter == "tensorflow":
+        return pixels  # its network resizes and normalises by itself
+    mean, std = (pixels.new_tensor(values)[:, None, None] for values in row.norm)
+    return ((resized(pixels, row.side, row.crop, row.filter) + 1) / 2 - mean) / std
+
+
+def encoder(row: Row) -> type[Pretrained]:
+    """The class of a row."""
+    gate = "Gated: ask for access on its page. " if row.origin.gated else ""
+    card = Card(
+        row.name,
+        "1",
+        row.summary,
+        licence=row.licence,
+        source=row.origin.page,
+        notes=f"{gate}{row.notes}".strip(),
+    )
+    return type(attribute(row.name), (Pretrained,), {"row": row, "card": card, "__module__": __name__, "__doc__": _about(row)})
+
+
+def _about(row: Row) -> str:
+    cut = f"{row.shorter} px on the shorter side, of which the centre of {row.side} px" if row.shorter else f"{row.side} px"
+    return f"{row.dim}-d ({row.pooling}, {row.precision}) of patches at {cut}, by a {row.filter} filter."
+
+
+def attribute(name: str) -> str:
+    """What the class of an encoder is called in this module."""
+    return name.replace("-", "_")
+
+
+@cache
+def __getattr__(name: str) -> type[Pretrained]:
+    for row in ROWS:
+        if attribute(row.name) == name:
+            return encoder(row)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,88 @@
+"""The scripts under benchmarks/: what they simulate, time and lay out, at sizes of seconds."""
+
+from __future__ import annotations
+
+import csv
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from bench import registry
+from benchmarks import candidates, coverage, published_nasdm, speed
+from benchmarks.coverage import Setting
+from metrics.frechet import frechet_distance
+
+SMALL = Setting(16, 20, 16, 0.1, "power", "other", candidates.CHOSEN, 30)
+
+
+def test_the_simulated_truth_is_the_distance_of_large_samples() -> None:
+    sides = replace(SMALL, slides=400, per_slide=50, icc=0.0).draw(np.random.default_rng(0))
+    assert sides.whole == pytest.approx(SMALL.truth, rel=0.1)
+    moments = [(side.mean(axis=0), np.cov(side, rowvar=False)) for side in (sides.real, sides.fake)]
+    assert sides.whole == pytest.approx(frechet_distance(*moments[0], *moments[1]), rel=1e-9)
+
+
+def test_intra_slide_correlation_is_what_was_asked_for() -> None:
+    sides = replace(SMALL, slides=400, icc=0.3).draw(np.random.default_rng(0))
+    means = np.array([sides.real[sides.slide == s].mean(axis=0) for s in range(400)])
+    between = means.var(axis=0, ddof=1) - sides.real.var(axis=0) * 0.7 / 16
+    assert (between / sides.real.var(axis=0)).mean() == pytest.approx(0.3, abs=0.03)
+
+
+def test_the_chosen_way_holds_the_truth_and_the_plain_one_does_not() -> None:
+    ours = coverage.simulate(SMALL)
+    assert ours.given >= 25 and 0.85 <= ours.held / ours.given
+    plain = coverage.simulate(replace(SMALL, candidate="slides, no extrapolation"))
+    assert plain.held / plain.given < 0.7 and plain.value > plain.truth
+
+
+@pytest.mark.parametrize("name", sorted(candidates.ALL))
+def test_every_candidate_gives_an_estimate(name: str) -> None:
+    found = coverage.simulate(replace(SMALL, candidate=name, trials=2))
+    assert np.isfinite(found.value) and found.given + 2 >= 2
+
+
+def test_what_the_page_shows_was_simulated_as_the_code_says() -> None:
+    kept = coverage.held()
+    official = [s for s in kept if s.candidate == candidates.CHOSEN and s.generator == "other" and s.slides >= 20]
+    assert {(s.d, s.slides, s.icc) for s in official} >= {(64, g, i) for g in (20, 40, 100) for i in (0.0, 0.1, 0.3)}
+    for setting in official:
+        finding = kept[setting]
+        assert setting.trials >= 200
+        assert finding.given < 10 or 0.90 <= finding.held / finding.given <= 0.99, setting
+    page = (Path(__file__).parents[1] / "docs" / "coverage.md").read_text()
+    assert all(f"| {s.slides} x {s.per_slide} | {s.icc:g} |" in page for s in official)
+
+
+def test_speed_tables_have_a_ratio_in_every_row() -> None:
+    rows = speed.frechet_rows(300, 16)
+    assert len(rows) == 4 and all(row.ours > 0 and row.ratio > 0 for row in rows)
+    assert speed.table(rows).count("\n") == 5
+
+
+def test_a_published_models_output_is_laid_out_for_the_folder_generator(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    lizard = tmp_path / "lizard"
+    for part in ("images", "type"):
+        (lizard / part).mkdir(parents=True)
+    patches = []
+    for source in (f"s{i}" for i in range(6)):
+        types = rng.integers(0, 7, (256, 256), dtype=np.uint8)
+        Image.fromarray(rng.integers(0, 256, (256, 256, 3), dtype=np.uint8)).save(lizard / "images" / f"{source}.png")
+        Image.fromarray(types).save(lizard / "type" / f"{source}.png")
+        patches += [{"source": source, "y": y, "x": x, "size": 128} for y in (0, 128) for x in (0, 128)]
+    with (lizard / "patches128.csv").open("w", newline="") as stream:
+        writer = csv.DictWriter(stream, ("source", "x", "y", "size"))
+        writer.writeheader()
+        writer.writerows(patches)
+    np.savez(tmp_path / "painted.npz", images=rng.integers(0, 256, (3, 128, 128, 3), dtype=np.uint8))
+    published_nasdm.lay_out(lizard, tmp_path / "painted.npz", tmp_path / "out")
+    test = published_nasdm.dataset(tmp_path / "out" / "real").split("test")
+    painted = registry.load("generators", f"folder:{tmp_path / 'out' / 'painted'}")
+    painted.audit(test.conditions.ids)
+    assert painted.generate(test.conditions, np.zeros(3, np.uint64)).shape == (3, 128, 128, 3)
+    assert json.dumps(sorted(p.name for p in (tmp_path / "out" / "painted" / "samples").iterdir())).count(".png") == 3
