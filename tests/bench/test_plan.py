@@ -79,3 +79,18 @@ def test_wrong_values_of_prompt_options_are_named() -> None:
 
 def test_controls_stand_beside_the_generator_once() -> None:
     assert cast(plan(data="embedded", generator="real")).names == ("real", "noise")
+
+
+def test_panels_and_groups_stand_for_their_members_and_metrics_bring_their_own_encoder() -> None:
+    found = cast(Plan("paint", "cam16-seg", encoders=("texture", "embedded"), metrics=("distribution",)))
+    judges = {judge.encoder.card.name: [metric.card.name for metric in judge.metrics] for judge in found.judges}
+    assert list(judges) == ["texture", "random-conv", "phantom-cnn", "inception-logits", "stain"]
+    assert judges["inception-logits"] == ["is"] and judges["stain"] == ["stain"]
+    assert judges["texture"] == judges["phantom-cnn"] and len(judges["texture"]) == 10
+
+
+def test_a_folder_of_weights_reaches_the_encoders_that_have_some(tmp_path: Path) -> None:
+    found = cast(Plan("paint", "cam16-seg", encoders=("texture", "uni", "phikon"), weights=tmp_path))
+    assert [getattr(judge.encoder, "weights", None) for judge in found.judges] == [None, tmp_path, tmp_path]
+    named = cast(Plan("paint", "cam16-seg", encoders=("uni",), weights=tmp_path, options={"encoder.weights": "mine.pth"}))
+    assert str(getattr(named.judges[0].encoder, "weights", None)) == "mine.pth"

@@ -162,6 +162,16 @@ def test_metrics_of_one_encoder_and_of_training_patches_stand_beside_the_others(
     assert all(r.status == "ok" and r.low is not None for r in lines)
 
 
+def test_a_gated_encoder_ends_its_cells_and_with_strict_the_run(home: Path, tmp_path: Path) -> None:
+    words = ["--generator", "blur", *SMALL, "--encoders", "uni", "--no-diets", "--seeds", "0", "--controls", "none"]
+    quiet = {"HF_HUB_OFFLINE": "1", "HF_HUB_CACHE": str(tmp_path / "hub"), "HF_TOKEN": ""}
+    lines = run(*words, home=home, **quiet)
+    assert {r.status for r in lines} == {"skipped"} and all(r.reason.startswith("gated: ") for r in lines)
+    shown = bench("run", "-t", "cam16-seg", *words, home=home, **quiet)
+    assert shown.returncode == 0 and "skipped(gated)" in shown.stdout
+    assert bench("run", "-t", "cam16-seg", *words, "--strict", home=home, **quiet).returncode == 3
+
+
 CRASHES = """
 import numpy as np
 from bench.types import Card
