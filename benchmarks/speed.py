@@ -39,7 +39,7 @@ PAGE = Path(__file__).parents[1] / "docs" / "speed.md"
 HEAD = """# Speed
 
 Ours beside what is usually used, both sides timed in one run on one machine; `times` is theirs over ours, so that more than 1
-is faster, or smaller for memory. Made by `python -m benchmarks.speed --write`, run from the checkout, on """
+is faster, or smaller for memory. Made by `OMP_NUM_THREADS=1 python -m benchmarks.speed --write`, run from the checkout, on """
 FOUR = ("precision", "recall", "density", "coverage")
 
 
@@ -163,9 +163,10 @@ def machine() -> str:
     """What the numbers were measured on."""
     found = version("numpy"), version("scipy"), version("torch")
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    threads = os.environ.get("OMP_NUM_THREADS", "as many threads as cores")
     return (
-        f"{platform.machine()}, {cores} cores, Python {platform.python_version()}, NumPy {found[0]}, SciPy {found[1]}, "
-        f"torch {found[2]}."
+        f"{platform.machine()}, {cores} cores, OMP_NUM_THREADS {threads}, Python {platform.python_version()}, "
+        f"NumPy {found[0]}, SciPy {found[1]}, torch {found[2]}."
     )
 
 
