@@ -23,6 +23,8 @@ from bench.stats import Estimate
 from bench.steps import Fitted, Painted
 from bench.types import Diet, Encoder, ImageSet, Tally
 
+CONFLICT = "judge-conflict"
+
 
 def blank(desk: Desk, fitted: Fitted, seed: int) -> Result:
     """A line with everything but the measure."""
@@ -69,7 +71,7 @@ def distances(desk: Desk, fitted: Fitted, painted: Painted) -> Iterator[Result]:
             groups=_groups(desk.test),
         )
         if judge.encoder.card.name in (*fitted.generator.card.conditioned_by, *desk.cast.dataset.card.conditioned_by):
-            line = replace(line, flags=(*line.flags, "judge-conflict"))
+            line = replace(line, flags=(*line.flags, CONFLICT))
         line = replace(line, keys={**line.keys, "samples": painted.patches.key})
         failed: Result | None = None
         try:
@@ -94,7 +96,9 @@ def _planned(desk: Desk, line: Result, judge: Judge, metric: Metric) -> Iterator
     yield "value", replace(line, measure=metric.card.name, protocol=_protocol(desk, judged))
     for form in FORMS if getattr(metric, "normalised", False) else ():
         protocol = _protocol(desk, {**judged, "form": form, "ceiling": CEILING})
-        yield form, replace(line, measure=f"{metric.card.name}-{form}", protocol=protocol)
+        # a floor is of real patches alone, whatever the encoder had to do with the generator
+        flags = tuple(flag for flag in line.flags if form != "floor" or flag != CONFLICT)
+        yield form, replace(line, measure=f"{metric.card.name}-{form}", protocol=protocol, flags=flags)
 
 
 def _ended(desk: Desk, line: Result, found: Callable[[], tuple[Estimate, Bounds]]) -> Result:

@@ -84,12 +84,12 @@ class Finding:
     """What came out of one setting. Distances are shares of the total variance."""
 
     truth: float
-    value: float
-    """Mean over trials."""
-    spread: float
+    value: float | None
+    """Mean over trials; None where none was calculated."""
+    spread: float | None
     """Standard deviation over trials."""
-    half_width: float
-    """Mean half width of the intervals."""
+    half_width: float | None
+    """Mean half width of the intervals; None without any."""
     given: int
     """Trials that ended with an interval; the others are underpowered."""
     held: int
@@ -127,9 +127,9 @@ def simulate(setting: Setting) -> Finding:
     values = np.array([e.value for e in found if e.value == e.value]) / whole
     return Finding(
         truth=setting.truth / whole,
-        value=float(values.mean()) if len(values) else float("nan"),
-        spread=float(values.std(ddof=1)) if len(values) > 1 else float("nan"),
-        half_width=float(np.mean([high - low for low, high in bounds]) / 2 / whole) if bounds else float("nan"),
+        value=float(values.mean()) if len(values) else None,
+        spread=float(values.std(ddof=1)) if len(values) > 1 else None,
+        half_width=float(np.mean([high - low for low, high in bounds]) / 2 / whole) if bounds else None,
         given=len(bounds),
         held=sum(low <= setting.truth <= high for low, high in bounds),
     )
@@ -152,7 +152,7 @@ def run(only: str) -> None:
             continue
         finding = simulate(setting)
         with HELD.open("a") as out:
-            out.write(json.dumps({"setting": asdict(setting), "finding": asdict(finding)}) + "\n")
+            out.write(json.dumps({"setting": asdict(setting), "finding": asdict(finding)}, allow_nan=False) + "\n")
         sys.stderr.write(f"{words}: {finding.held} of {finding.given}\n")
 
 

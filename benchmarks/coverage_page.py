@@ -48,7 +48,7 @@ def table(held: Mapping[Setting, Finding], rows: Iterable[Setting]) -> str:
     ]
     for s in rows:
         f = held[s]
-        found = "" if f.value != f.value else f"{f.value:.2%} | {f.spread:.2%}"
+        found = "" if f.value is None or f.spread is None else f"{f.value:.2%} | {f.spread:.2%}"
         lines.append(
             f"| {s.d} | {s.spectrum} | {s.slides} x {s.per_slide} | {s.icc:g} | {f.truth:.2%} | {found or '– | –'} "
             f"| {f.given} of {s.trials} | {share(f)} |"
@@ -75,7 +75,8 @@ def candidates(held: Mapping[Setting, Finding]) -> str:
         cells = []
         for like in compared:
             same = [s for s in held if _same(s, like) and s.candidate == candidate]
-            cells.append(f"{share(held[same[0]])} ({held[same[0]].value:.1%})" if same else "–")
+            value = held[same[0]].value if same else None
+            cells.append("–" if value is None else f"{share(held[same[0]])} ({value:.1%})")
         lines.append(f"| {candidate} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
@@ -102,7 +103,7 @@ def picture(held: Mapping[Setting, Finding]) -> None:
         offset = (number - len(compared) / 2) * 0.1
         label = f"{like.slides} slides, ICC {like.icc:g}, {like.spectrum}"
         left.plot([f.held / f.given for f in kept], [row - offset for row in rows], "o", ms=4, label=label)
-        right.plot([f.value / f.truth for f in kept], [row - offset for row in rows], "o", ms=4)
+        right.plot([(f.value or 0.0) / f.truth for f in kept], [row - offset for row in rows], "o", ms=4)
     left.axvspan(0.90, 0.99, color="0.9", zorder=0)
     left.set(xlabel="intervals that held the truth (grey: 0.90 to 0.99)", yticks=range(len(names)), yticklabels=names)
     right.axvline(1, color="0.6", zorder=0)

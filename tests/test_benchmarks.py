@@ -37,13 +37,14 @@ def test_the_chosen_way_holds_the_truth_and_the_plain_one_does_not() -> None:
     ours = coverage.simulate(SMALL)
     assert ours.given >= 25 and 0.85 <= ours.held / ours.given
     plain = coverage.simulate(replace(SMALL, candidate="slides, no extrapolation"))
-    assert plain.held / plain.given < 0.7 and plain.value > plain.truth
+    assert plain.held / plain.given < 0.7 and plain.value is not None and plain.value > plain.truth
 
 
 @pytest.mark.parametrize("name", sorted(candidates.ALL))
 def test_every_candidate_gives_an_estimate(name: str) -> None:
-    found = coverage.simulate(replace(SMALL, candidate=name, trials=2))
-    assert np.isfinite(found.value) and found.given + 2 >= 2
+    found = coverage.simulate(replace(SMALL, candidate=name, trials=4))
+    assert found.value is not None and 0.3 * found.truth < found.value < 5 * found.truth
+    assert found.given == 4 or name == candidates.CHOSEN, "only the chosen way refuses"
 
 
 def test_what_the_page_shows_was_simulated_as_the_code_says() -> None:
