@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from bench.errors import MissingError, UsageError
 from bench.types import Card, Conditions, ImageSet, Strings
-from tasks.datasets.index import LAYOUT, SOURCE_COLUMNS, Row, read_index, some
+from tasks.datasets.index import LAYOUT, MASK_ROOMS, SOURCE_COLUMNS, Row, files_digest, read_index, some
 from tasks.datasets.pixels import IGNORE, read_classes, read_image, resample
 
 SPLITS = ("train", "validation", "test", "holdout")
@@ -87,6 +87,11 @@ class Folder:
             found = "is empty" if not any(self.folder.iterdir()) else "has no index.csv"
             raise MissingError(f"{self.folder} {found}. {LAYOUT}")
 
+    @staticmethod
+    def recognises(folder: Path) -> bool:
+        """Whether the folder has an index and class maps."""
+        return (folder / "index.csv").is_file() and any((folder / name).is_dir() for name in MASK_ROOMS)
+
     def split(self, name: str) -> ImageSet:
         """Patches of one split, in the order of the index; `holdout` is `validation`."""
         if name not in SPLITS:
@@ -102,11 +107,7 @@ class Folder:
     @cached_property
     def digest(self) -> str:
         """First 16 hex digits of a sha256 over index.csv and every image and class map that it names."""
-        total = hashlib.sha256()
-        for path in (self.folder / "index.csv", *(path for row in self._rows for path in (row.image, row.mask))):
-            with path.open("rb") as file:
-                total.update(hashlib.file_digest(file, "sha256").digest())
-        return total.hexdigest()[:16]
+        return files_digest((self.folder / "index.csv", *(path for row in self._rows for path in (row.image, row.mask))))
 
     @property
     def census(self) -> dict[str, int]:

@@ -30,6 +30,7 @@ from tasks.datasets.tissue import (
 )
 
 VERSION = "1"
+_HOMES = {"holdout": "test", "R1": "train"}  # splits that show slides of another one
 SMALLEST, LARGEST = 0.2, 0.8  # share of a patch that one class covers, as in HeteroTissue-Diffuse
 
 LYMPH_NODE = (
@@ -87,7 +88,7 @@ class _Phantom:
     def split(self, name: str) -> ImageSet:
         """Patches of one split. `holdout` holds further patches of the test slides, with maps of their own."""
         slides = self._slides(name)
-        home = "test" if name == "holdout" else name
+        home = _HOMES.get(name, name)
         first = self.per_slide if name == "holdout" else 0
         patches: list[Patch] = []
         ids: list[str] = []
@@ -121,13 +122,17 @@ class _Phantom:
             return slide
         return slide.at(Slide.draw(self._rng(f"laboratory-{number % self.test_laboratories}")))
 
-    def _slides(self, name: str) -> int:
-        slides = {
+    def _counts(self) -> dict[str, int]:
+        """Name of split -> number of slides."""
+        return {
             "train": self.train_slides,
             "validation": self.validation_slides,
             "test": self.test_slides,
             "holdout": self.test_slides,
         }
+
+    def _slides(self, name: str) -> int:
+        slides = self._counts()
         if name not in slides:
             raise UsageError(f"a dataset has the splits {', '.join(slides)}; asked for {name!r}.")
         return slides[name]
@@ -193,7 +198,11 @@ class PhantomPanda(_Phantom):
 
 
 class PhantomLizard(_Phantom):
-    """Colon nuclei: the masks are the types of nuclei, 0 where there is none."""
+    """Colon nuclei: the masks are the types of nuclei, 0 where there is none.
+
+    The pool `R1` shows the first `pool_slides` slides of training (all, if there are fewer), the pool `R2` as many slides of
+    their own, drawn like those of training.
+    """
 
     card = Card(
         "phantom-lizard",
@@ -203,6 +212,26 @@ class PhantomLizard(_Phantom):
         notes=_NOTES,
     )
     tissues = COLON
+    pools: tuple[str, ...] = ("R1", "R2")
+
+    def __init__(
+        self,
+        size: int = 64,
+        seed: int = 0,
+        train_slides: int = 100,
+        validation_slides: int = 20,
+        test_slides: int = 40,
+        per_slide: int = 16,
+        test_laboratories: int = 4,
+        pool_slides: int = 20,
+    ) -> None:
+        super().__init__(size, seed, train_slides, validation_slides, test_slides, per_slide, test_laboratories)
+        if pool_slides < 1:
+            raise UsageError(f"a pool has at least one slide, not {pool_slides}.")
+        self.pool_slides = pool_slides
+
+    def _counts(self) -> dict[str, int]:
+        return {**super()._counts(), "R1": min(self.pool_slides, self.train_slides), "R2": self.pool_slides}
 
     def _conditions(self, ids: list[str], patches: list[Patch]) -> Conditions:
         conditions = super()._conditions(ids, patches)

@@ -59,6 +59,27 @@ def read_classes(path: Path) -> NDArray[np.uint8]:
     return np.asarray(picture).astype(np.uint8)
 
 
+def read_instances(path: Path) -> NDArray[np.int32]:
+    """int32 (h, w): the object of each pixel, 0 = none, of an 8- or 16-bit greyscale file, or of a palette's index."""
+    picture, bits = _decode(path)
+    if picture.mode not in ("L", "P", "1", "I", "I;16", "I;16B"):
+        raise MissingError(
+            f"{path} is stored as {picture.mode}. An instance map has one channel of whole numbers: 16-bit PNG."
+        )
+    if picture.mode == "L" and bits < 8:
+        raise MissingError(f"{path} is a {bits}-bit greyscale file. Save instance numbers as a 16-bit PNG.")
+    return np.asarray(picture).astype(np.int32)
+
+
+def picture_size(path: Path) -> tuple[int, int]:
+    """Height and width, from the file's header alone."""
+    try:
+        with Image.open(path) as picture:
+            return picture.height, picture.width
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise MissingError(f"cannot read {path}: {error}. Copy it again or take it out of the table.") from error
+
+
 def resample(image: NDArray[np.uint8], mask: NDArray[np.uint8], scale: float) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     """Image and class map at `scale` times their size: bicubic with antialiasing, and the nearest class."""
     size = max(1, round(mask.shape[1] * scale)), max(1, round(mask.shape[0] * scale))

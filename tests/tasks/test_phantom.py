@@ -106,6 +106,26 @@ def test_rare_types_are_rare_in_the_colon() -> None:
     assert pixels[1] < pixels[3] / 4 and pixels[5] < pixels[3] / 4
 
 
+def test_pools_are_the_first_slides_of_training_and_slides_of_their_own() -> None:
+    data = small(PhantomLizard, size=32, pool_slides=3)
+    train, first, own = (data.split(name) for name in ("train", "R1", "R2"))
+    assert data.pools == ("R1", "R2") and len(first) == len(own) == 3 * 4
+    assert first.conditions.ids.tolist() == train.conditions.ids[:12].tolist()
+    assert np.array_equal(first.images, train.images[:12]) and len({train.key, first.key, own.key}) == 3
+    for name in ("train", "validation", "test"):
+        assert not set(own.conditions.groups.tolist()) & set(data.split(name).conditions.groups.tolist())
+    assert len(small(PhantomLizard, size=32, pool_slides=9).split("R1")) == len(train)
+    assert len(PhantomLizard(size=32, per_slide=1).split("R2")) == 20
+    with pytest.raises(UsageError, match="at least one slide, not 0"):
+        PhantomLizard(pool_slides=0)
+    with pytest.raises(UsageError, match="train, validation, test, holdout; asked for 'R2'"):
+        small(PhantomCam16).split("R2")
+
+
+def test_keys_of_the_splits_that_weights_were_shipped_for_do_not_change() -> None:
+    assert PhantomLizard().key("train") == "015562c2adf9e585"
+
+
 @pytest.mark.parametrize("option", [{"size": 30}, {"size": 65}, {"train_slides": 0}, {"per_slide": 0}])
 def test_impossible_options_are_refused(option: dict[str, int]) -> None:
     with pytest.raises(UsageError):

@@ -1,0 +1,248 @@
+"""Your own nuclei: a folder of images with instance maps and type maps, cut into patches and split by source.
+
+    images/<id>.png   or .jpg, .jpeg, .webp, .tif, .tiff: 8-bit colour, any size
+    inst/<id>.png     16-bit: the nucleus of each pixel, 0 = none
+    type/<id>.png     8-bit: the type of the nucleus at each pixel, 0 = none; 255 = not annotated
+    index.csv         id; source, slide or source_image (without it each image is its own source); mpp (may be empty)
+
+The index says what belongs to the set: other files and columns are not read.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections import Counter
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from bench.errors import DamagedError, MissingError, UsageError
+from bench.types import Card, ImageSet
+from tasks.datasets import nuclei_tiles as tiles
+from tasks.datasets.folder import ENLARGE, class_lookup, corners
+from tasks.datasets.index import SUFFIXES, Record, files_digest, find_files, read_records, read_table, some
+from tasks.datasets.nuclei_splits import SPLITS, Division, by_source
+from tasks.datasets.pixels import IGNORE, picture_size, read_classes, read_image, read_instances, resample
+
+LAYOUT = "A nuclei folder holds images/, inst/, type/ and index.csv with a column id."
+ROOMS = ("images", "inst", "type")
+MOST_EMPTY = 0.5
+
+
+@dataclass(frozen=True)
+class _Row(Record):
+    image: Path
+    inst: Path
+    type: Path
+
+
+class NucleiFolder:
+    """Patches of `size` px of a folder, at `mpp` microns per pixel if given, else as they are.
+
+    `patches` is a file in the folder that lists them: source (the id of an image), x, y, and size if it has the column;
+    "auto" takes `patches<size>.csv` where there is one and `mpp` is not given, "" none. Without a list images are cut into
+    tiles at a `stride` (default: `size`). A patch is dropped where more than half is not annotated or fewer than `nuclei`
+    nuclei show.
+
+    `types` names the types 1, 2, ...: "neutrophil,epithelial"; without it they are type-1, type-2, up to the highest that
+    occurs. `class_map` renumbers and merges the types of the files, "1=1,2=1,3=2,4=0,5=ignore"; 0 makes a type background.
+
+    Sources go to test, validation and the pool R2 as 20, 15 and 25 in a hundred, in the order of sha256("seed/source"); the
+    rest trains, and R1 is its beginning, about as many patches as R2.
+    """
+
+    card = Card(
+        "nuclei-folder",
+        "1",
+        "Your own images with maps of nuclei and their types, from a folder, split by source.",
+        licence="that of the data",
+        notes="The holdout split is the validation split. Where the index has no source, images of one slide may be on both "
+        "sides.",
+    )
+    provides = frozenset({"masks", "instances", "types"})
+    pools: tuple[str, ...] = ("R1", "R2")
+
+    def __init__(
+        self,
+        folder: Path,
+        size: int = 128,
+        mpp: float | None = None,
+        types: str = "",
+        class_map: str = "",
+        stride: int | None = None,
+        patches: str = "auto",
+        nuclei: int = 0,
+        seed: int = 0,
+    ) -> None:
+        self.folder = Path(folder).expanduser()
+        self.size, self.mpp, self.stride, self.seed = size, mpp, stride, seed
+        self.types, self.class_map, self.patches, self.nuclei = types, class_map, patches, nuclei
+        full_map, named = f"0=0,{class_map}" if class_map else "", f"background,{types}" if types else ""
+        self._lookup, self._named = class_lookup(full_map, named)
+        if size < 1 or (stride is not None and stride < 1) or nuclei < 0:
+            raise UsageError(f"size {size}, stride {stride}, nuclei {nuclei}: the first two are at least 1 px, the last 0.")
+        if mpp is not None and not 0 < mpp < math.inf:
+            raise UsageError(f"mpp is a positive number of microns per pixel, not {mpp}.")
+        self.card = replace(type(self).card, name=f"nuclei-{self.folder.resolve().name}")
+        if not self.folder.is_dir():
+            raise MissingError(f"no folder {self.folder}. {LAYOUT}")
+        if absent := [name for name in (*ROOMS, "index.csv") if not (self.folder / name).exists()]:
+            raise MissingError(f"{self.folder} has no {', '.join(absent)}. {LAYOUT}")
+
+    @staticmethod
+    def recognises(folder: Path) -> bool:
+        """Whether the folder has an index, images, instances and types."""
+        return (folder / "index.csv").is_file() and all((folder / name).is_dir() for name in ROOMS)
+
+    def split(self, name: str) -> ImageSet:
+        """Patches of one split or pool, in the order of the index; reads the images of this one only."""
+        sources = set(self._division.of(name))
+        recipe = [self.digest, type(self).card.version, name if name != "holdout" else "validation", self.size, self.mpp]
+        recipe += [self.types, self.class_map, self.stride, self.patches, self.nuclei, self.seed]
+        key = hashlib.sha256(json.dumps(recipe).encode()).hexdigest()[:16]
+        pieces = [self._piece(row) for row in self._rows if row.source in sources]
+        return tiles.gather(pieces, self.size, MOST_EMPTY, self.nuclei, key, self._classes, self._mpp)
+
+    def manifest(self) -> dict[str, list[str]]:
+        """Id of image -> the splits that show it, none for an image without a tile. JSON-able."""
+        return self._division.manifest({row.id: row.source for row in self._rows})
+
+    @cached_property
+    def digest(self) -> str:
+        """First 16 hex digits of a sha256 over index.csv, the list of patches if any, and every file that they name."""
+        tables = [self.folder / "index.csv", *([self._list] if self._list else [])]
+        return files_digest((*tables, *(path for row in self._rows for path in (row.image, row.inst, row.type))))
+
+    @cached_property
+    def census(self) -> dict[str, int]:
+        """Numbers of images, in all and of each split, and of nuclei of each type, 0 for a named one that never occurs."""
+        shown = Counter(name for names in self.manifest().values() for name in names)
+        images = {name: shown[name] for name in SPLITS if name != "holdout"}
+        return {"images": len(self._rows), **images, **tiles.census(self._counts, self._classes, str(self.folder))}
+
+    @cached_property
+    def _rows(self) -> list[_Row]:
+        records = read_records(self.folder, LAYOUT)
+        ids = [record.id for record in records]
+        images = find_files(self.folder / "images", SUFFIXES, ids)
+        inst, types = (find_files(self.folder / room, frozenset({".png"}), ids) for room in ROOMS[1:])
+        return [_Row(r.id, r.source, r.mpp, images[r.id], inst[r.id], types[r.id]) for r in records]
+
+    @cached_property
+    def _mpp(self) -> float:
+        """Microns per pixel of every patch, NaN where unknown; refuses a wish that the index cannot answer."""
+        if self.mpp is None:
+            known = {str(row.mpp): row for row in reversed(self._rows)}
+            if len(known) > 1:
+                found = some(sorted(f"{row.id} has {mpp}" for mpp, row in known.items()))
+                raise UsageError(f"the images of {self.folder} differ in mpp: {found}. Set one with -o mpp=VALUE.")
+            return self._rows[0].mpp
+        if unfit := [row.id for row in self._rows if not row.mpp <= ENLARGE * self.mpp]:
+            raise UsageError(
+                f"mpp={self.mpp} was asked for, and {self.folder}/index.csv has none, or a coarser one, for {some(unfit)}. "
+                "Fill in the column mpp, ask for a larger one, or leave the option out."
+            )
+        return self.mpp
+
+    @cached_property
+    def _list(self) -> Path | None:
+        if self.patches not in ("", "auto"):
+            if self.mpp is not None:
+                raise UsageError(
+                    "a list of patches counts the pixels of the files: leave out mpp, or the list with patches=''."
+                )
+            return self.folder / self.patches
+        path = self.folder / f"patches{self.size}.csv"
+        return path if self.patches == "auto" and self.mpp is None and path.is_file() else None
+
+    @cached_property
+    def _corners(self) -> dict[str, tuple[tuple[int, int], ...]]:
+        """Id of image -> corners of its tiles at the wanted resolution, from the headers of the files."""
+        shapes = {row.id: self._shape(row) for row in self._rows}
+        if self._list is None:
+            step = self.size if self.stride is None else self.stride
+            return {name: tuple(corners(shape, self.size, step)) for name, shape in shapes.items()}
+        return listed_corners(self._list, shapes, self.size)
+
+    def _shape(self, row: _Row) -> tuple[int, int]:
+        height, width = picture_size(row.image)
+        scale = 1.0 if self.mpp is None else row.mpp / self._mpp
+        return max(1, round(height * scale)), max(1, round(width * scale))
+
+    @cached_property
+    def _division(self) -> Division:
+        _ = self._mpp, self._classes  # what is refused is refused before anything is cut
+        counts: Counter[str] = Counter()
+        for row in self._rows:
+            counts[row.source] += len(self._corners[row.id])
+        return by_source({name: count for name, count in counts.items() if count}, self.seed, str(self.folder))
+
+    @cached_property
+    def _counts(self) -> Counter[int]:
+        counts: Counter[int] = Counter()
+        for row in self._rows:
+            counts += tiles.nuclei_of(*self._maps(row))
+        return counts
+
+    @cached_property
+    def _classes(self) -> tuple[str, ...]:
+        if not self._counts:
+            raise MissingError(f"{self.folder} has no nucleus of any type. Give annotated data, or change class_map.")
+        if self.types:
+            return self._named
+        highest = len(self._named) - 1 if self.class_map else max(self._counts)
+        return ("background", *(f"type-{i}" for i in range(1, highest + 1)))
+
+    def _maps(self, row: _Row) -> tuple[NDArray[np.int32], NDArray[np.uint8]]:
+        """Nuclei and renumbered types of an image as its files have them, checked."""
+        instances, found = read_instances(row.inst), read_classes(row.type)
+        tiles.same_size({str(row.inst): instances.shape, str(row.type): found.shape})
+        tiles.check(instances, found, f"{row.inst} and {row.type}")
+        types = self._lookup[found]
+        if strange := np.unique(found[types < 0]).tolist():
+            known = ", ".join(str(t) for t in np.flatnonzero(self._lookup[:IGNORE] >= 0)[1:])
+            raise UsageError(
+                f"{row.type} holds type {some([str(t) for t in strange])}; known are {known}. Name every type with "
+                "-o types=NAME,NAME or map it with -o class_map=TYPE=TYPE: 0 makes it background."
+            )
+        return instances, types.astype(np.uint8)
+
+    def _piece(self, row: _Row) -> tiles.Piece:
+        return tiles.Piece(row.id, row.source, self._corners[row.id], lambda: self._read(row))
+
+    def _read(self, row: _Row) -> tiles.Annotated:
+        image = read_image(row.image)
+        instances, types = self._maps(row)
+        tiles.same_size({str(row.image): image.shape, str(row.inst): instances.shape})
+        if self.mpp is not None:
+            image, types = resample(image, types, row.mpp / self.mpp)
+            nearest = Image.fromarray(instances).resize(types.shape[::-1], Image.Resampling.NEAREST)
+            instances = np.asarray(nearest)
+        return tiles.Annotated(image, instances, types, types != IGNORE)
+
+
+def listed_corners(path: Path, shapes: dict[str, tuple[int, int]], size: int) -> dict[str, tuple[tuple[int, int], ...]]:
+    """Id of image -> corners x, y that a list of patches names; refused where one does not lie in its image."""
+    found: dict[str, list[tuple[int, int]]] = {name: [] for name in shapes}
+    if not path.is_file():
+        raise MissingError(f"no list of patches {path}. Give the name of a file beside index.csv, or patches=''.")
+    for number, record in enumerate(read_table(path, ("source", "x", "y"), LAYOUT), start=1):
+        name, words = record["source"], (record["x"], record["y"], record.get("size") or str(size))
+        where = f"{path}, row {number}: {name} {' '.join(words)}"
+        if name not in shapes or not all(word.isdecimal() for word in words):
+            raise DamagedError(f"{where}: expected are the id of an image in index.csv and whole numbers x, y and size.")
+        x, y, side = map(int, words)
+        if side != size:
+            raise UsageError(f"{where}: this list is of patches of {side} px. Set -o size={side}, or patches=''.")
+        if x + size > shapes[name][1] or y + size > shapes[name][0] or (x, y) in found[name]:
+            raise DamagedError(
+                f"{where}: does not lie in the image of {shapes[name][1]} x {shapes[name][0]} px, or is a double."
+            )
+        found[name].append((x, y))
+    return {name: tuple(corners) for name, corners in found.items()}
