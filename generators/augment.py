@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,22 +11,31 @@ from numpy.typing import NDArray
 from bench.stain import restained
 from bench.types import GREY, Conditions, ImageSet, Prompts
 
+Map = TypeVar("Map", np.uint8, np.int32)
 
-def view(patches: ImageSet, rng: np.random.Generator, stain: float) -> ImageSet:
-    """Each patch under a random symmetry of the square and a random stain, `stain` being the deviation of its log factors.
+
+ALL = tuple(range(8))
+"""Every symmetry of the square."""
+MIRROR = (0, 4)
+"""As it is, or mirrored left to right."""
+
+
+def view(patches: ImageSet, rng: np.random.Generator, stain: float, symmetries: tuple[int, ...] = ALL) -> ImageSet:
+    """Each patch under a random symmetry and a random stain, `stain` being the deviation of its log factors.
 
     The crops of a patch get the stain of the patch: what a prompt says of its target stays true.
     """
-    symmetry = rng.integers(8, size=len(patches))
+    symmetry = np.array(symmetries)[rng.integers(len(symmetries), size=len(patches))]
     factors = np.exp(rng.normal(0, stain, (len(patches), 1)) + rng.normal(0, stain / 2, (len(patches), 3)))
     images = restained(_turned(patches.images, symmetry), factors[:, None, None])
     return ImageSet(patches.key, images, _conditions(patches.conditions, symmetry, factors))
 
 
 def _conditions(conditions: Conditions, symmetry: NDArray[np.int64], factors: NDArray[np.float64]) -> Conditions:
-    masks = None if conditions.masks is None else _turned(conditions.masks, symmetry)
+    maps = {name: getattr(conditions, name) for name in ("masks", "instances", "types")}
+    turned: dict[str, Any] = {name: _turned(maps[name], symmetry) for name in maps if maps[name] is not None}
     prompts = None if conditions.prompts is None else _prompts(conditions.prompts, symmetry, factors)
-    return replace(conditions, masks=masks, prompts=prompts)
+    return replace(conditions, **turned, prompts=prompts)
 
 
 def _prompts(prompts: Prompts, symmetry: NDArray[np.int64], factors: NDArray[np.float64]) -> Prompts:
@@ -37,7 +47,7 @@ def _prompts(prompts: Prompts, symmetry: NDArray[np.int64], factors: NDArray[np.
     return replace(prompts, canvases=canvases, boxes=boxes)
 
 
-def _turned(arrays: NDArray[np.uint8], symmetry: NDArray[np.int64]) -> NDArray[np.uint8]:
+def _turned(arrays: NDArray[Map], symmetry: NDArray[np.int64]) -> NDArray[Map]:
     """Each (h, w, ...) of the stack turned by a multiple of 90 degrees, the upper four symmetries mirrored first."""
     turned = np.empty_like(arrays)
     for i, element in enumerate(symmetry.tolist()):

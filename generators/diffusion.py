@@ -24,7 +24,7 @@ from bench.types import Progress
 
 torchvision_shim.ready()
 
-from diffusers import DDIMScheduler, DPMSolverMultistepScheduler  # noqa: E402
+from diffusers import DDIMScheduler, DDPMScheduler, DPMSolverMultistepScheduler  # noqa: E402
 from diffusers.training_utils import EMAModel  # noqa: E402
 
 Precision = Literal["fp32", "bf16"]
@@ -46,6 +46,7 @@ class Recipe:
     """Decay of the exponential moving average of the weights."""
     precision: Precision = "fp32"
     checkpoint_every: int = 250
+    weight_decay: float = 0.01
 
 
 @dataclass(frozen=True)
@@ -54,28 +55,41 @@ class Schedule:
 
     beta_start: float
     beta_end: float
-    prediction: Literal["epsilon", "v_prediction"]
-    zero_snr: bool
+    prediction: Literal["epsilon", "v_prediction", "sample"]
+    zero_snr: bool = False
     """Rescale the schedule so that the last step is pure noise (Lin et al. 2024)."""
+    betas: Literal["scaled_linear", "linear"] = "scaled_linear"
+    """What rises in a straight line: the root of beta, as in latent diffusion, or beta."""
+    clip: bool = False
+    """Cut what the network takes for the clean image to [-1, 1] at every step: for pixels, not for latents."""
+
+    def ddpm(self) -> DDPMScheduler:
+        """Scheduler for ancestral sampling whose network learned the variance (Nichol and Dhariwal 2021)."""
+        return DDPMScheduler(**self._common(), clip_sample=self.clip, variance_type="learned_range")
 
     def ddim(self) -> DDIMScheduler:
         """Scheduler for training and for DDIM sampling."""
         spacing = "trailing" if self.zero_snr else "leading"
         return DDIMScheduler(
-            **self._common(), clip_sample=False, timestep_spacing=spacing, steps_offset=int(not self.zero_snr)
+            **self._common(), clip_sample=self.clip, timestep_spacing=spacing, steps_offset=int(not self.zero_snr)
         )
 
     def dpm(self) -> DPMSolverMultistepScheduler:
         """Second-order multistep solver (DPM-Solver++): as good as DDIM in fewer steps."""
         return DPMSolverMultistepScheduler(
-            **self._common(), timestep_spacing="trailing", final_sigmas_type="zero", use_karras_sigmas=False
+            **self._common(),
+            timestep_spacing="trailing",
+            final_sigmas_type="zero",
+            use_karras_sigmas=False,
+            thresholding=self.clip,  # with a largest value of 1 the threshold is always 1: plain clipping
+            sample_max_value=1.0,
         )
 
     def _common(self) -> dict[str, Any]:
         return {
             "beta_start": self.beta_start,
             "beta_end": self.beta_end,
-            "beta_schedule": "scaled_linear",
+            "beta_schedule": self.betas,
             "prediction_type": self.prediction,
             "rescale_betas_zero_snr": self.zero_snr,
         }
@@ -86,7 +100,7 @@ def train(network: nn.Module, loss: Loss, recipe: Recipe, seed: int, progress: P
     """Optimises `network` in place and leaves it with its averaged weights. Goes on from the last checkpoint in `work`."""
     accelerator = _accelerator(recipe.precision)
     network.to(accelerator.device).train()
-    optimiser = torch.optim.AdamW(network.parameters(), lr=recipe.learning_rate, weight_decay=0.01)
+    optimiser = torch.optim.AdamW(network.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay)
     average = EMAModel(network.parameters(), decay=recipe.ema, use_ema_warmup=True, inv_gamma=1.0, power=0.75)
     average.to(accelerator.device)
     prepared, optimiser = accelerator.prepare(network, optimiser)
@@ -151,15 +165,16 @@ def noisy(schedule: DDIMScheduler, clean: Tensor, rng: np.random.Generator) -> t
     n = len(clean)
     steps = torch.from_numpy(rng.integers(0, schedule.config.num_train_timesteps, n)).to(clean.device)
     noise = torch.from_numpy(rng.standard_normal(tuple(clean.shape), dtype=np.float32)).to(clean.device)
-    target = noise if schedule.config.prediction_type == "epsilon" else schedule.get_velocity(clean, noise, steps)
-    return schedule.add_noise(clean, noise, steps), steps, target
+    said = {"epsilon": noise, "sample": clean, "v_prediction": schedule.get_velocity(clean, noise, steps)}
+    return schedule.add_noise(clean, noise, steps), steps, said[schedule.config.prediction_type]
 
 
 @dataclass(frozen=True)
 class Sampler:
     """How the reverse process is walked."""
 
-    kind: Literal["ddim", "dpm"]
+    kind: Literal["ddpm", "ddim", "dpm"]
+    """`ddpm` needs a network that says the variance too: twice the channels of the image."""
     steps: int
     eta: float
     """Share of fresh noise in each DDIM step: 0 is deterministic, 1 is ancestral."""
@@ -174,6 +189,8 @@ class Sampler:
         where: str,
     ) -> Tensor:
         """Latents (n, *shape): `predict(noisy, step)` is asked once a step. Row i draws from seed i alone."""
+        if self.kind == "ddpm":
+            return self._ancestral(schedule.ddpm(), predict, shape, seeds, where)
         sources = [np.random.default_rng(int(seed)) for seed in seeds]
 
         def draw() -> Tensor:
@@ -192,6 +209,24 @@ class Sampler:
             else:
                 fresh = draw() if eta > 0 else None
                 state = scheduler.step(said, step, state, eta=eta, variance_noise=fresh).prev_sample
+        return self._finite(state)
+
+    def _ancestral(
+        self,
+        scheduler: DDPMScheduler,
+        predict: Callable[[Tensor, Tensor], Tensor],
+        shape: tuple[int, ...],
+        seeds: NDArray[np.uint64],
+        where: str,
+    ) -> Tensor:
+        sources = [torch.Generator().manual_seed(int(seed >> np.uint64(1))) for seed in seeds]  # torch takes 63 bits
+        state = torch.stack([torch.randn(shape, generator=source) for source in sources]).to(where)
+        scheduler.set_timesteps(self.steps, device=where)
+        for step in scheduler.timesteps:
+            state = scheduler.step(predict(state, step), step, state, generator=sources).prev_sample
+        return self._finite(state)
+
+    def _finite(self, state: Tensor) -> Tensor:
         if not torch.isfinite(state).all():
             raise BenchError(f"sampling left the finite numbers: {self}. Fit again, or choose another sampler or more steps.")
         return state

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from bench import registry
-from bench.errors import MissingError
 from bench.precision import device, full_float32
 from bench.types import GREY, Conditions, Images, ImageSet, Progress
 from generators.augment import view
@@ -28,6 +26,7 @@ from generators.networks.latent import (
     shrink,
 )
 from generators.presets import Preset
+from generators.storage import halved, load_network, save_network, to_images, to_tensor
 
 Kind = Literal["semantic", "prompt", "embed"]
 MICRO_BATCH = 16
@@ -95,7 +94,7 @@ class LatentDiffusion:
 
         recipe = Recipe(preset.steps, preset.learning_rate, preset.warmup, preset.decay, preset.ema, precision)
         train(self.denoiser, loss, recipe, seed, progress, work, f"fit {self.kind}")
-        self.denoiser = _halved(self.denoiser.cpu())
+        self.denoiser = halved(self.denoiser.cpu())
 
     def _training_tensors(self, patches: ImageSet, seed: int, progress: Progress) -> tuple[Tensor, dict[str, Tensor]]:
         """Latents (views * n, c, h, w) and conditions of the patch itself and of its further views."""
@@ -108,7 +107,7 @@ class LatentDiffusion:
             for first in range(0, len(seen), 64):
                 rows = slice(first, first + 64)
                 with torch.no_grad():
-                    latents.append(self.stage.encode(_to_tensor(seen.images[rows]).to(device())).cpu())
+                    latents.append(self.stage.encode(to_tensor(seen.images[rows]).to(device())).cpu())
                 shown.append(self._shown(seen.conditions[rows]))
             progress(number + 1, self.preset.views, "encode")
         return torch.cat(latents), {name: torch.cat([part[name] for part in shown]) for name in shown[0]}
@@ -166,26 +165,23 @@ class LatentDiffusion:
     def _decode(self, latents: Tensor) -> Images:
         scale, shift = self.deviation.to(latents.device), self.mean.to(latents.device)
         images = self.stage.decode(latents * scale[:, None, None] + shift[:, None, None])
-        # clip before the conversion: uint8 wraps around
-        pixels = ((images.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
-        return pixels.permute(0, 2, 3, 1).cpu().numpy()
+        return to_images(images)
 
     def load_first_stage(self, path: Path) -> None:
-        _load(self.stage, path)
+        load_network(self.stage, path)
 
     def save(self, folder: Path, name: str) -> None:
         """Half precision, exactly what is held: fitting ends with rounding to it."""
-        folder.mkdir(parents=True, exist_ok=True)
-        _save(self.stage, folder / "first_stage.safetensors")
-        _save(self.denoiser, folder / f"{name}.safetensors")
+        save_network(self.stage, folder / "first_stage.safetensors")
+        save_network(self.denoiser, folder / f"{name}.safetensors")
         held = {"classes": self.classes, "mean": self.mean.tolist(), "deviation": self.deviation.tolist()}
         (folder / f"{name}.json").write_text(json.dumps(held, indent=1) + "\n")
 
     def load(self, folder: Path, name: str) -> None:
         held = json.loads((folder / f"{name}.json").read_text())
         self.mean, self.deviation = torch.tensor(held["mean"]), torch.tensor(held["deviation"])
-        _load(self.stage, folder / "first_stage.safetensors")
-        _load(self.denoiser, folder / f"{name}.safetensors")
+        load_network(self.stage, folder / "first_stage.safetensors")
+        load_network(self.denoiser, folder / f"{name}.safetensors")
 
 
 def fit_first_stage(preset: Preset, images: Images, precision: Precision, seed: int, progress: Progress, work: Path) -> None:
@@ -202,14 +198,14 @@ def fit_first_stage(preset: Preset, images: Images, precision: Precision, seed: 
         rows = np.sort(rng.integers(0, len(images), preset.stage_batch))
         plain = ImageSet("", np.asarray(images[rows]), _no_conditions(len(rows)))
         seen = view(plain, rng, preset.stain) if preset.views > 1 else plain
-        real = _to_tensor(seen.images).to(next(network.parameters()).device)
+        real = to_tensor(seen.images).to(next(network.parameters()).device)
         rebuilt, penalty = network(real)
         across, down = (torch.diff(rebuilt - real, dim=axis).abs().mean() for axis in (2, 3))
         return (rebuilt - real).abs().mean() + 0.5 * (across + down) + 1e-4 * penalty
 
     recipe = Recipe(preset.stage_steps, preset.stage_rate, 50, True, 0.995, precision)
     train(stage, loss, recipe, seed, progress, work, "fit first stage")
-    _save(_halved(stage.cpu()), work / "first_stage.safetensors")
+    save_network(halved(stage.cpu()), work / "first_stage.safetensors")
 
 
 def _stage_shape(preset: Preset) -> FirstStageShape:
@@ -222,15 +218,10 @@ def _no_conditions(n: int) -> Conditions:
     return Conditions(np.arange(n).astype(str), np.zeros(n, dtype=str), (), 0, float("nan"))
 
 
-def _to_tensor(images: NDArray[np.uint8]) -> Tensor:
-    """uint8 (n, h, w, 3) -> float (n, 3, h, w) in [-1, 1]."""
-    return torch.from_numpy(np.array(images)).permute(0, 3, 1, 2).float() / 127.5 - 1
-
-
 def _canvas(canvases: NDArray[np.uint8]) -> Tensor:
     """The same for canvases, whose grey becomes exactly 0."""
     shown = (canvases != GREY).any(axis=-1)
-    return _to_tensor(canvases) * torch.from_numpy(shown)[:, None]
+    return to_tensor(canvases) * torch.from_numpy(shown)[:, None]
 
 
 def _enlarged(canvas: NDArray[np.uint8], box: NDArray[np.int32], side: int) -> NDArray[np.uint8]:
@@ -239,35 +230,3 @@ def _enlarged(canvas: NDArray[np.uint8], box: NDArray[np.int32], side: int) -> N
     y0, x0, y1, x1 = box.tolist()
     crop = Image.fromarray(canvas[y0:y1, x0:x1])
     return np.asarray(crop.resize((side, side), Image.Resampling.BICUBIC))
-
-
-Network = TypeVar("Network", bound=nn.Module)
-
-
-def _halved(network: Network) -> Network:
-    """The network with weights rounded to half precision, so that what is saved is what was measured."""
-    for values in (*network.parameters(), *network.buffers()):
-        if values.is_floating_point():
-            values.data = values.data.half().float()
-    return network.eval()
-
-
-def _save(network: nn.Module, path: Path) -> None:
-    state = {
-        name: (values.half() if values.is_floating_point() else values).contiguous()
-        for name, values in network.state_dict().items()
-    }
-    save_file(state, path)
-
-
-def _load(network: nn.Module, path: Path) -> None:
-    if not path.is_file():
-        raise MissingError(f"no weights at {path}.")
-    state = {n: v.float() if v.is_floating_point() else v for n, v in load_file(path).items()}
-    wanted = {name: tuple(values.shape) for name, values in network.state_dict().items()}
-    found = {name: tuple(values.shape) for name, values in state.items()}
-    if wanted != found:
-        wrong = sorted(set(wanted.items()) ^ set(found.items()))[:3]
-        raise MissingError(f"{path} does not fit this preset; the first differences are {wrong}. Fit again: bench fit.")
-    network.load_state_dict(state)
-    network.eval()

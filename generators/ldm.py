@@ -20,15 +20,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench import registry
-from bench.cache import Cache, digest_of, home, key_of
+from bench.cache import Cache, home, key_of
 from bench.errors import MissingError, UsageError
 from bench.types import Card, Conditions, Images, ImageSet, Progress
 from generators.presets import PRESETS, Preset
+from generators.shipping import shipped
 
 if TYPE_CHECKING:
     from generators.latent_diffusion import LatentDiffusion
 
-SHIPPED = Path(__file__).parent / "weights"
 SAMPLING = ("sampler", "sample_steps", "eta")
 """Settings that change samples but not weights."""
 PAPER_SOURCE = "Alfasly et al., HeteroTissue-Diffuse, NeurIPS 2025, arXiv 2509.17847; shapes of its public development code"
@@ -149,14 +149,7 @@ class _Ldm:
 
     def shipped(self, train_key: str) -> Path | None:
         """The folder of weights inside the package that were fitted on this training set with these options, if any."""
-        for manifest in sorted(SHIPPED.glob(f"*/{self.card.name}.manifest.json")):
-            held = json.loads(manifest.read_text())
-            if held["train_key"] == train_key and held["recipe"] == json.loads(json.dumps(self.recipe())):
-                for name, digest in held["files"].items():
-                    if digest_of(manifest.parent / name) != digest:
-                        raise MissingError(f"{manifest.parent / name} is damaged: reinstall histobench, or run with --fit.")
-                return manifest.parent
-        return None
+        return shipped(self.card.name, self.recipe(), train_key)
 
     def recipe(self) -> dict[str, Any]:
         """What decides the weights apart from data and seed, in plain numbers: a preset that changes makes other weights."""

@@ -14,8 +14,9 @@ import pytest
 from bench import prompts, registry
 from bench.errors import MissingError, UsageError
 from bench.types import GREY, ImageSet, image_seeds, silent
-from generators.ldm import SHIPPED, LdmEmbed, LdmPrompt, LdmSemantic, _Ldm
+from generators.ldm import LdmEmbed, LdmPrompt, LdmSemantic, _Ldm
 from generators.presets import PAPER, TINY
+from generators.shipping import SHIPPED
 from tasks.datasets.phantom import PhantomCam16
 
 VARIANTS = [LdmSemantic, LdmPrompt, LdmEmbed]

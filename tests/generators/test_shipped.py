@@ -11,8 +11,9 @@ import pytest
 from bench.cache import digest_of
 from bench.errors import MissingError
 from bench.prompts import PromptRule, attached_key
-from generators import ldm
-from generators.ldm import SHIPPED, LdmEmbed, LdmPrompt, LdmSemantic, _Ldm
+from generators import shipping
+from generators.ldm import LdmEmbed, LdmPrompt, LdmSemantic, _Ldm
+from generators.shipping import SHIPPED
 from tasks.datasets.phantom import PhantomCam16
 
 FOLDER = SHIPPED / "phantom-cam16"
@@ -52,7 +53,7 @@ def test_damage_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     shutil.copytree(FOLDER, tmp_path / "phantom-cam16")
     weights = tmp_path / "phantom-cam16" / "ldm-prompt.safetensors"
     weights.write_bytes(weights.read_bytes()[:-1] + b"x")
-    monkeypatch.setattr(ldm, "SHIPPED", tmp_path)
+    monkeypatch.setattr(shipping, "SHIPPED", tmp_path)
     with pytest.raises(MissingError, match="ldm-prompt.safetensors is damaged"):
         LdmPrompt().shipped(PROMPTED)
 
