@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,11 +14,12 @@ import numpy as np
 
 from bench import prompts, registry, stats, steps
 from bench.cache import key_of
-from bench.diets import training_sets
+from bench.diets import DIETS, training_sets
 from bench.errors import BenchError, MissingError
 from bench.judging import FORMS, UNDERPOWERED, Bounds, Desk, Pair, Say, remembered
 from bench.plan import CEILING, Judge, Metric
 from bench.results import Result
+from bench.scene import only
 from bench.stats import Estimate
 from bench.steps import Fitted, Painted
 from bench.types import Diet, Encoder, ImageSet, Tally
@@ -29,9 +30,12 @@ CONFLICT = "judge-conflict"
 def blank(desk: Desk, fitted: Fitted, seed: int) -> Result:
     """A line with everything but the measure."""
     cast = desk.cast
+    described = {"generator": registry.describe(fitted.generator), "dataset": registry.describe(cast.dataset)}
+    if fitted.layouts:
+        described["layouts"] = {"name": fitted.layouts}
     prompted = "prompts" in fitted.generator.card.needs or getattr(fitted.generator, "follows_track", False)
     return Result(
-        generator=fitted.generator.card.name,
+        generator=" + ".join(filter(None, (fitted.generator.card.name, fitted.layouts))),
         dataset=cast.dataset.card.name,
         track=cast.rule.label() if prompted else "none",
         task=cast.task.card.name,
@@ -40,7 +44,7 @@ def blank(desk: Desk, fitted: Fitted, seed: int) -> Result:
         protocol="",
         seed=seed,
         flags=("embedded",) if cast.embedded else (),
-        described={"generator": registry.describe(fitted.generator), "dataset": registry.describe(cast.dataset)},
+        described=described,
         keys={"test": desk.test.key, "train": desk.scene.plain["train"].key, "weights": fitted.digest},
         stamp=desk.stamp,
     )
@@ -51,14 +55,14 @@ def shown_prompts(desk: Desk, fitted: Fitted) -> Iterator[Result]:
     if "prompts" not in fitted.generator.card.needs:
         return
     report = prompts.report(desk.scene.prompted["test"].conditions)
-    line = replace(blank(desk, fitted, 0), direction="none", n=len(desk.test), groups=_groups(desk.test))
+    line = replace(blank(desk, fitted, 0), direction="none", n=len(desk.test), groups=slides(desk.test))
     found = {
         "prompt-coverage": report.coverage,
         "prompt-missing": report.missing / max(report.wanted, 1),
         "prompt-whole": report.whole / max(report.wanted, 1),
     }
     for measure, value in found.items():
-        yield replace(line, measure=measure, value=value, protocol=_protocol(desk, {"measure": measure}))
+        yield replace(line, measure=measure, value=value, protocol=protocol(desk, {"measure": measure}))
 
 
 def distances(desk: Desk, fitted: Fitted, painted: Painted) -> Iterator[Result]:
@@ -68,7 +72,7 @@ def distances(desk: Desk, fitted: Fitted, painted: Painted) -> Iterator[Result]:
             blank(desk, fitted, painted.seed),
             n=len(painted.patches),
             n_real=len(desk.test),
-            groups=_groups(desk.test),
+            groups=slides(desk.test),
         )
         if judge.encoder.card.name in (*fitted.generator.card.conditioned_by, *desk.cast.dataset.card.conditioned_by):
             line = replace(line, flags=(*line.flags, CONFLICT))
@@ -78,7 +82,7 @@ def distances(desk: Desk, fitted: Fitted, painted: Painted) -> Iterator[Result]:
             for part in (desk.test, painted.patches):
                 steps.features(judge.encoder, part, desk.cache, desk.progress)
         except Exception as error:  # an encoder is a plug-in: its failure is the fate of its own cells only
-            failed = _failure(line, error, desk.say)
+            failed = failure(line, error, desk.say)
         for metric in judge.metrics:
             pair = Pair(desk, judge.encoder, metric, painted)
             for form, planned in _planned(desk, line, judge, metric):
@@ -93,54 +97,49 @@ def _planned(desk: Desk, line: Result, judge: Judge, metric: Metric) -> Iterator
     described = {**line.described, "encoder": _known(judge.encoder), "metric": registry.describe(metric)}
     line = replace(line, encoder=judge.encoder.card.name, direction=metric.direction, described=described)
     judged = _judged(judge.encoder, metric)
-    yield "value", replace(line, measure=metric.card.name, protocol=_protocol(desk, judged))
+    yield "value", replace(line, measure=metric.card.name, protocol=protocol(desk, judged))
     for form in FORMS if getattr(metric, "normalised", False) else ():
-        protocol = _protocol(desk, {**judged, "form": form, "ceiling": CEILING})
+        under = protocol(desk, {**judged, "form": form, "ceiling": CEILING})
         # a floor is of real patches alone, whatever the encoder had to do with the generator
         flags = tuple(flag for flag in line.flags if form != "floor" or flag != CONFLICT)
-        yield form, replace(line, measure=f"{metric.card.name}-{form}", protocol=protocol, flags=flags)
+        yield form, replace(line, measure=f"{metric.card.name}-{form}", protocol=under, flags=flags)
 
 
 def _ended(desk: Desk, line: Result, found: Callable[[], tuple[Estimate, Bounds]]) -> Result:
     """The line with its number, or with the reason why there is none."""
     try:
-        estimate, (least, most) = found()
+        return told(line, *found())
     except Exception as error:  # a metric is a plug-in too
-        return _failure(line, error, desk.say)
-    flags = (*line.flags, UNDERPOWERED) if estimate.reason.startswith(UNDERPOWERED) else line.flags
-    line = replace(line, reason=estimate.reason, flags=flags)
-    if math.isnan(estimate.value):
-        return replace(line, status="skipped")
-    return replace(line, value=estimate.value, low=estimate.low, high=estimate.high, least=least, most=most)
+        return failure(line, error, desk.say)
 
 
-def scores(desk: Desk, fitted: Fitted, painted: Painted | None, seed: int) -> Iterator[Result]:
+def scores(desk: Desk, fitted: Fitted, painted: Painted | None, seed: int, diets: Iterable[Diet]) -> Iterator[Result]:
     """The downstream model on every diet, scored on real test patches, with an interval over slides."""
     task = desk.cast.task
-    for diet in task.diets:
+    for diet in diets:
         line = replace(
             blank(desk, fitted, seed),
             diet=diet.name,
             direction=task.direction,
             n=len(desk.test),
             n_real=len(desk.test),
-            groups=_groups(desk.test),
-            protocol=_protocol(desk, _scored(desk, diet)),
+            groups=slides(desk.test),
+            protocol=protocol(desk, serving(desk, diet)),
         )
         keys = {**line.keys, **({"samples": painted.patches.key} if painted is not None else {})}
         line = replace(line, keys=keys, described={**line.described, "task": registry.describe(task)})
         try:
-            tally, key = _tally(desk, diet, painted, seed)
+            tally, key = tallied(desk, diet, painted, seed)
         except Exception as error:
-            yield replace(_failure(line, error, desk.say), measure=task.card.name)
+            yield replace(failure(line, error, desk.say), measure=task.card.name)
             continue
         yield from _reduced(desk, line, tally, key)
 
 
-def _tally(desk: Desk, diet: Diet, painted: Painted | None, seed: int) -> tuple[Tally, str]:
+def tallied(desk: Desk, diet: Diet, painted: Painted | None, seed: int) -> tuple[Tally, str]:
     """The counts of one diet and seed, and the key they are kept under."""
     task = desk.cast.task
-    real = steps.only(desk.scene.diet, {"masks", "instances", "types"})
+    real = only(desk.scene.served, {"masks", "instances", "types"})
     served = training_sets(diet, real, painted.patches if painted is not None else None)
     validation = desk.scene.plain["validation"]
     spec = {
@@ -164,26 +163,32 @@ def _reduced(desk: Desk, line: Result, tally: Tally, key: str) -> Iterator[Resul
     found = remembered(desk.cache, "measures", {"counts": key}, lambda: stats.group_bootstrap(tally, groups, seed=0))
     for measure, estimate in found.items():
         named = replace(line, measure=measure)
-        if math.isnan(estimate.value):
-            yield replace(named, status="skipped", reason=estimate.reason)
-        else:
-            low, high = estimate.low, estimate.high
-            yield replace(named, value=estimate.value, low=low, high=high, reason=estimate.reason, least=0.0, most=1.0)
+        yield told(named, estimate, tally.bounds.get(measure, (0.0, 1.0)))
+
+
+def told(line: Result, estimate: Estimate, bounds: Bounds) -> Result:
+    """The line with an estimate, or skipped where there is nothing to measure."""
+    flags = (*line.flags, UNDERPOWERED) if estimate.reason.startswith(UNDERPOWERED) else line.flags
+    line = replace(line, reason=estimate.reason, flags=flags)
+    if math.isnan(estimate.value):
+        return replace(line, status="skipped")
+    least, most = bounds
+    return replace(line, value=estimate.value, low=estimate.low, high=estimate.high, least=least, most=most)
 
 
 def failed_lines(desk: Desk, fitted: Fitted, seed: int, error: Exception, diets: bool) -> Iterator[Result]:
     """The lines of a generator that could not paint: every planned number, with the reason; the traceback goes out once."""
-    line = _failure(blank(desk, fitted, seed), error, desk.say)
+    line = failure(blank(desk, fitted, seed), error, desk.say)
     for judge in desk.cast.judges:
         for metric in judge.metrics:
             yield from (planned for _, planned in _planned(desk, line, judge, metric))
     task = desk.cast.task
     for diet in task.diets if diets else ():
         scored = replace(line, diet=diet.name, measure=task.card.name, direction=task.direction)
-        yield replace(scored, protocol=_protocol(desk, _scored(desk, diet)))
+        yield replace(scored, protocol=protocol(desk, serving(desk, diet)))
 
 
-def _failure(line: Result, error: Exception, say: Say) -> Result:
+def failure(line: Result, error: Exception, say: Say) -> Result:
     """A skip where something outside is missing, an error where a plug-in broke; the latter with its traceback on stderr."""
     if isinstance(error, MissingError):
         return replace(line, status="skipped", reason=f"{error.code}: {error}")
@@ -196,8 +201,13 @@ def _judged(encoder: Encoder, metric: Metric) -> dict[str, Any]:
     return {"encoder": _known(encoder), "metric": registry.describe(metric), "interval": stats.VERSION}
 
 
-def _scored(desk: Desk, diet: Diet) -> dict[str, Any]:
-    return {"task": registry.describe(desk.cast.task), "diet": diet.name, "n": len(desk.scene.diet)}
+def serving(desk: Desk, diet: Diet) -> dict[str, Any]:
+    """What two scores must share of task, diet and pool to be compared."""
+    described = {"task": registry.describe(desk.cast.task), "diet": diet.name, "n": len(desk.scene.diet)}
+    if diet in DIETS and desk.scene.pool == "train":
+        return described
+    shares = [diet.real, diet.synthetic, diet.filling]
+    return {**described, "diet": [diet.name, *shares], "pool": [desk.scene.pool, content(desk.scene.served)]}
 
 
 def _known(encoder: Encoder) -> dict[str, Any]:
@@ -208,15 +218,15 @@ def _known(encoder: Encoder) -> dict[str, Any]:
         return {"name": encoder.card.name, "version": encoder.card.version, "digest": "no weights"}
 
 
-def _protocol(desk: Desk, what: dict[str, Any]) -> str:
-    return key_of({"test": _content(desk.test), "seeds": "sha256(seed/id)", **what})[:10]
+def protocol(desk: Desk, what: dict[str, Any]) -> str:
+    return key_of({"test": content(desk.test), "seeds": "sha256(seed/id)", **what})[:10]
 
 
-def _content(patches: ImageSet) -> str:
+def content(patches: ImageSet) -> str:
     """Names the test set by what is in it, so that the same patches from another folder compare."""
     ids = hashlib.sha256("\n".join(patches.conditions.ids.tolist()).encode()).hexdigest()
     return f"{patches.key}/{ids[:12]}"
 
 
-def _groups(patches: ImageSet) -> int:
+def slides(patches: ImageSet) -> int:
     return len(np.unique(patches.conditions.groups))

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.types import GREY, Conditions, Images, ImageSet
+from bench.types import GREY, Conditions, ImageSet
 
 ROWS = 8
 TILE = 128  # side of a tile in pixels; patches are enlarged without smoothing, so that a pixel stays a pixel
@@ -28,17 +28,24 @@ COLOURS = np.array(
 """Colours of classes 0, 1, 2, …, repeated where there are more; 255 is black."""
 
 
-def gallery(test: ImageSet, painted: Mapping[str, Images], path: Path) -> None:
-    """Writes one row for each of a few test patches of different slides: class map, crops, every painter, real tissue."""
+def gallery(test: ImageSet, painted: Mapping[str, ImageSet], path: Path) -> None:
+    """Writes one row for each of a few test patches of different slides: class map, crops, every painter, real tissue.
+
+    A painter that was shown another map than the test patch's has that map beside it.
+    """
     from PIL import Image, ImageDraw
 
     rows = chosen(test.conditions, ROWS)
     columns: dict[str, NDArray[np.uint8]] = {}
     if test.conditions.masks is not None:
-        columns["map"] = coloured(test.conditions.masks[rows])
+        columns["map"] = mapped(test.conditions[rows])
     if test.conditions.prompts is not None:
         columns["crops"] = overlaid(test.conditions.prompts.canvases[rows])
-    columns |= {name: images[rows] for name, images in painted.items()}
+    for name, patches in painted.items():
+        theirs = patches.conditions[rows]
+        if theirs.masks is not None and not np.array_equal(theirs.masks, test.conditions[rows].masks):  # type: ignore[arg-type]
+            columns["drawn map"] = mapped(theirs)
+        columns[name] = patches.images[rows]
     columns["real patch"] = test.images[rows]
     sheet = Image.new("RGB", (TILE * len(columns), HEAD + TILE * len(rows)), "white")
     pen = ImageDraw.Draw(sheet)
@@ -57,6 +64,19 @@ def chosen(conditions: Conditions, count: int) -> NDArray[np.int64]:
     rows = firsts if len(firsts) >= count else np.arange(min(count, len(conditions)))
     spread = np.linspace(0, len(rows) - 1, min(count, len(rows))).round().astype(np.int64)
     return np.asarray(rows[spread], dtype=np.int64)
+
+
+def mapped(conditions: Conditions) -> NDArray[np.uint8]:
+    """uint8 (n, h, w, 3): class maps in colour, nuclei outlined where there are instances."""
+    assert conditions.masks is not None
+    tiles = coloured(conditions.masks)
+    if conditions.instances is not None:
+        instances = np.asarray(conditions.instances)
+        border = np.zeros(instances.shape, dtype=bool)
+        border[:, 1:] |= instances[:, 1:] != instances[:, :-1]
+        border[:, :, 1:] |= instances[:, :, 1:] != instances[:, :, :-1]
+        tiles[border & (instances > 0)] = 0
+    return tiles
 
 
 def coloured(masks: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -6,12 +6,16 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import TYPE_CHECKING, Any, get_type_hints
 
 from bench import registry
+from bench.conditional import ConditionMetric, LayoutMetric
 from bench.errors import MissingError, UsageError, did_you_mean
 from bench.prompts import PromptRule
-from bench.types import Dataset, Encoder, FeatureMetric, Generator, Task, TrainedMetric
+from bench.types import Dataset, Encoder, FeatureMetric, Generator, Layouts, Task, TrainedMetric
+
+if TYPE_CHECKING:
+    from bench.experiments import Experiment
 
 ENCODERS = ("embedded",)
 METRICS = ("fd", "precision", "recall")
@@ -30,8 +34,8 @@ class Plan:
     """`embedded`, `real` (the folder in BENCH_DATA) or a folder. Empty: BENCH_DATA if it is set, embedded otherwise."""
     encoders: tuple[str, ...] = ENCODERS
     """Names of encoders and of panels."""
-    metrics: tuple[str, ...] = METRICS
-    """Names of metrics and of groups of them."""
+    metrics: tuple[str, ...] | None = None
+    """Names of metrics and of groups of them; None for `METRICS` and what the task asks for."""
     weights: Path | None = None
     """Folder with weights of encoders, looked into before the hub."""
     controls: tuple[str, ...] = CONTROLS
@@ -43,6 +47,10 @@ class Plan:
     """Fit even where weights ship with the package."""
     diets: bool = True
     """Train and score the downstream model."""
+    layouts: str = ""
+    """A plug-in that draws synthetic maps, which the generator is shown in place of real ones; empty for none."""
+    experiment: str = ""
+    """An experiment of the task, or a TOML file: then its diets are served, and nothing else is measured."""
     workers: int = 1
     options: Mapping[str, str] = field(default_factory=dict)
     """`name` or `owner.name` -> value, as `-o` gave them."""
@@ -71,6 +79,12 @@ class Cast:
     dataset: Dataset
     task: Task
     judges: tuple[Judge, ...]
+    witnessed: tuple[ConditionMetric, ...]
+    """Metrics that ask each painted patch whether it kept its condition."""
+    layouts: Layouts | None
+    layout_metrics: tuple[LayoutMetric, ...]
+    """What drawn layouts are measured by: every one there is, where layouts are drawn."""
+    experiment: Experiment | None
     ceiling: Generator
     """Paints the bad control of normalised distances."""
     rule: PromptRule
@@ -81,8 +95,10 @@ def cast(plan: Plan) -> Cast:
     """Turns names into objects and hands every `-o` option to the one that declares it."""
     task_class = registry.find("tasks", plan.task)[0]
     dataset_name, embedded = _dataset(plan, task_class)
-    metrics = registry.expand("metrics", plan.metrics)
-    bound = {name: getattr(registry.find("metrics", name)[0], "encoder", "") for name in metrics}
+    classes = {name: registry.find("metrics", name)[0] for name in _metrics(plan, task_class)}
+    metrics = tuple(name for name, found in classes.items() if not hasattr(found, "agree"))
+    witnessed = tuple(name for name in classes if name not in metrics)
+    bound = {name: getattr(classes[name], "encoder", "") for name in metrics}
     panel = registry.expand("encoders", plan.encoders)
     encoders = tuple(dict.fromkeys((*panel, *filter(None, bound.values()))))
     owners: dict[str, dict[str, set[str]]] = {
@@ -91,7 +107,8 @@ def cast(plan: Plan) -> Cast:
         "dataset": {dataset_name: _declared("datasets", dataset_name)},
         "task": {plan.task: _declared("tasks", plan.task)},
         "encoder": {name: _declared("encoders", name) for name in encoders},
-        "metric": {name: _declared("metrics", name) for name in metrics},
+        "metric": {name: _declared("metrics", name) for name in classes},
+        "layouts": {plan.layouts: _declared("layouts", plan.layouts)} if plan.layouts else {},
     }
     given = route(plan.options, owners)
     for name in encoders:
@@ -105,7 +122,7 @@ def cast(plan: Plan) -> Cast:
         read = [name for name in metrics if bound[name] == encoder or (not bound[name] and encoder in panel)]
         return Judge(load("encoders", "encoder", encoder), tuple(load("metrics", "metric", name) for name in read))
 
-    controls = tuple(name for name in plan.controls if name != plan.generator)
+    controls = tuple(name for name in plan.controls if name != plan.generator) if not plan.experiment else ()
     return Cast(
         plan=plan,
         generators=(
@@ -115,7 +132,11 @@ def cast(plan: Plan) -> Cast:
         names=(plan.generator, *controls),
         dataset=load("datasets", "dataset", dataset_name),
         task=load("tasks", "task", plan.task),
-        judges=tuple(judge(name) for name in encoders),
+        judges=tuple(judge(name) for name in encoders) if not plan.experiment else (),
+        witnessed=tuple(load("metrics", "metric", name) for name in witnessed) if not plan.experiment else (),
+        layouts=load("layouts", "layouts", plan.layouts) if plan.layouts else None,
+        layout_metrics=_layout_metrics() if plan.layouts and not plan.experiment else (),
+        experiment=_experiment(plan, task_class),
         ceiling=registry.load("generators", CEILING),
         rule=_rule(plan.track, given.get(("prompts", ""), {})),
         embedded=embedded,
@@ -168,7 +189,38 @@ def _dataset(plan: Plan, task: Any) -> tuple[str, bool]:
         return task.embedded, True
     if not Path(folder).is_dir():
         raise MissingError(f"no data folder {folder!r}. Give an existing one, or --data embedded for the built-in phantom.")
-    return f"{task.readers[0]}:{folder}", False
+    return f"{_reader(task, Path(folder))}:{folder}", False
+
+
+def _reader(task: Any, folder: Path) -> str:
+    """The first of the task's readers that knows the layout of the folder; the only one without asking."""
+    if len(task.readers) == 1:
+        return str(task.readers[0])
+    for name in task.readers:
+        if registry.find("datasets", name)[0].recognises(folder):
+            return str(name)
+    raise MissingError(
+        f"{folder} has none of the layouts that {task.card.name} reads: {', '.join(task.readers)}. "
+        "See docs/data.md for what each expects."
+    )
+
+
+def _metrics(plan: Plan, task: Any) -> tuple[str, ...]:
+    asked = plan.metrics if plan.metrics is not None else (*METRICS, *getattr(task, "asks", ()))
+    return registry.expand("metrics", asked)
+
+
+def _layout_metrics() -> tuple[LayoutMetric, ...]:
+    known = registry.expand("metrics", ("layout",))
+    return tuple(registry.load("metrics", name) for name in known)
+
+
+def _experiment(plan: Plan, task: Any) -> Experiment | None:
+    if not plan.experiment:
+        return None
+    from bench import experiments
+
+    return experiments.find(plan.experiment, getattr(task, "experiments", None), plan.task)
 
 
 def _rule(track: str, given: Mapping[str, str]) -> PromptRule:

@@ -6,19 +6,22 @@ words -> objects -> does it fit -> data -> fitted generators -> painted patches 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from bench import measure, picture, plan, prompts, results, steps, table
+from bench import faithfulness, layouts, measure, picture, plan, prompts, results, steps, table, trial
 from bench.cache import Cache, key_of, write_text
 from bench.errors import BenchError
 from bench.judging import Desk, Say
+from bench.layouts import Drawer
 from bench.plan import Cast, Plan
 from bench.results import Result
-from bench.steps import Fitted, Painted, Scene
-from bench.types import Generator, Images, Progress
+from bench.scene import Scene, set_up
+from bench.steps import Fitted, Painted
+from bench.types import Generator, ImageSet, Progress
 
 
 @dataclass(frozen=True)
@@ -35,30 +38,33 @@ def run(asked: Plan, cache: Cache, progress: Progress, say: Say, out: Path) -> O
         steps.check_fit(generator, cast.dataset)
     say(announcement(cast, cache))
 
-    scene = steps.scene(cast, cache, progress)
+    scene = set_up(cast, cache, progress)
     say(description(cast, scene))
     desk = Desk(cast, scene, cache, progress, say, results.stamp())
 
     lines: list[Result] = []
-    shown: dict[str, Images] = {}
+    shown: dict[str, ImageSet] = {}
     for name, generator in zip(cast.names, cast.generators, strict=True):
         lines += measured(desk, name, generator, shown)
 
     folder = out / folder_name(asked)
     results.write(lines, folder / "results.jsonl")
-    write_text(folder / "table.txt", table.text(lines) + "\n")
-    picture.gallery(scene.prompted["test"], shown, folder / "picture.png")
-    return Outcome(tuple(lines), table.text(lines), folder)
+    said = trial.text(cast.experiment, lines) if cast.experiment else table.text(lines)
+    write_text(folder / "table.txt", said + "\n")
+    picture.gallery(scene.diet if cast.experiment else scene.prompted["test"], shown, folder / "picture.png")
+    return Outcome(tuple(lines), said, folder)
 
 
-def measured(desk: Desk, name: str, generator: Generator, shown: dict[str, Images]) -> list[Result]:
+def measured(desk: Desk, name: str, generator: Generator, shown: dict[str, ImageSet]) -> list[Result]:
     """All lines of one generator; its first images go into `shown`. A user's mistake stops the run; a plug-in that breaks
     loses its own cells and nothing else."""
     asked = desk.cast.plan
     with_diets = asked.diets and name == asked.generator
+    artist = desk.cast.layouts if name == asked.generator else None
     lines: list[Result] = []
     try:
         fitted = fit(desk, name, generator)
+        drawer = layouts.fitted(desk, artist) if artist else None
     except BenchError:
         raise
     except Exception as error:
@@ -66,20 +72,35 @@ def measured(desk: Desk, name: str, generator: Generator, shown: dict[str, Image
         for seed in asked.seeds:
             lines += measure.failed_lines(desk, unfitted, seed, error, with_diets)
         return lines
+    if drawer is not None:
+        fitted = replace(fitted, layouts=drawer.layouts.card.name)
     lines += measure.shown_prompts(desk, fitted)
     for seed in asked.seeds:
         try:
-            painted = paint(desk, fitted, seed, with_diets)
+            painted = paint(desk, fitted, seed, with_diets, drawer)
         except BenchError:
             raise
         except Exception as error:
             lines += measure.failed_lines(desk, fitted, seed, error, with_diets)
             continue
-        shown.setdefault(name, painted.test.patches.images)
-        lines += measure.distances(desk, fitted, painted.test)
-        if painted.diet is not None:
-            lines += measure.scores(desk, fitted, painted.diet, seed)
+        lines += numbers(desk, fitted, painted, seed)
+        for part in filter(None, (painted.test, painted.diet)):
+            shown.setdefault(name, part.patches)
     return lines
+
+
+def numbers(desk: Desk, fitted: Fitted, painted: Paintings, seed: int) -> Iterator[Result]:
+    """What is measured of the paintings of one seed."""
+    if desk.cast.experiment and painted.diet is not None:
+        yield from trial.lines(desk, fitted, painted.diet, seed)
+        return
+    if painted.test is not None:
+        yield from measure.distances(desk, fitted, painted.test)
+        yield from faithfulness.kept_conditions(desk, fitted, painted.test)
+        if fitted.layouts:
+            yield from layouts.measured(desk, fitted, painted.test)
+    if painted.diet is not None:
+        yield from measure.scores(desk, fitted, painted.diet, seed, desk.cast.task.diets)
 
 
 def fit(desk: Desk, name: str, generator: Generator) -> Fitted:
@@ -95,18 +116,22 @@ def fit(desk: Desk, name: str, generator: Generator) -> Fitted:
 class Paintings:
     """What one generator painted with one seed: for every test condition, and for the downstream diet."""
 
-    test: Painted
+    test: Painted | None
     diet: Painted | None
 
 
-def paint(desk: Desk, fitted: Fitted, seed: int, diet: bool) -> Paintings:
-    """Paints the test conditions, and those of the diet where a downstream model will be trained."""
-    conditions = [desk.scene.prompted["test"], *([desk.scene.diet] if diet else [])]
+def paint(desk: Desk, fitted: Fitted, seed: int, diet: bool, drawer: Drawer | None) -> Paintings:
+    """Paints the test conditions unless an experiment asks for its diets alone, and those of the diet where a downstream
+    model will be trained; with a drawer, in place of each map one that it draws."""
+    conditions = [] if desk.cast.experiment else [desk.scene.prompted["test"]]
+    conditions += [desk.scene.diet] if diet else []
+    if drawer is not None:
+        conditions = [drawer.replaced(desk, part, seed) for part in conditions]
     if audit := getattr(fitted.generator, "audit", None):
         audit(np.concatenate([part.conditions.ids for part in conditions]))
     workers = desk.cast.plan.workers
     made = [steps.sample(fitted, part, seed, workers, desk.cache, desk.progress) for part in conditions]
-    return Paintings(made[0], made[1] if diet else None)
+    return Paintings(None if desk.cast.experiment else made[0], made[-1] if diet else None)
 
 
 def announcement(cast: Cast, cache: Cache) -> str:
@@ -122,11 +147,21 @@ def announcement(cast: Cast, cache: Cache) -> str:
             origin,
             f"generator {cast.names[0]} beside {', '.join(cast.names[1:]) or 'no controls'}; task {asked.task}; "
             f"prompts from {cast.rule.label()}; seeds {', '.join(map(str, asked.seeds))}",
-            f"measures {', '.join(asked.metrics)} over {', '.join(judge.encoder.card.name for judge in cast.judges)}"
-            + ("; diets " + ", ".join(d.name for d in cast.task.diets) if asked.diets else ""),
+            *([f"maps drawn by {cast.layouts.card.name}"] if cast.layouts else []),
+            _measured(cast),
             f"kept in {cache.root}",
         ]
     )
+
+
+def _measured(cast: Cast) -> str:
+    if cast.experiment:
+        served = ", ".join(serving.name for serving in cast.experiment.diet)
+        return f"experiment {cast.experiment.name} on the pool {cast.experiment.pool}; diets: {served}"
+    names = dict.fromkeys(metric.card.name for judge in cast.judges for metric in judge.metrics)
+    said = f"measures {', '.join(names)} over {', '.join(judge.encoder.card.name for judge in cast.judges)}"
+    said += "".join(f"; {metric.card.name}" for metric in cast.witnessed)
+    return said + ("; diets " + ", ".join(d.name for d in cast.task.diets) if cast.plan.diets else "")
 
 
 def description(cast: Cast, scene: Scene) -> str:
@@ -136,12 +171,13 @@ def description(cast: Cast, scene: Scene) -> str:
         for name, part in scene.plain.items()
     ]
     size = scene.plain["test"].conditions.size
-    said = [f"{size} px: {'; '.join(rows)}; downstream diet {len(scene.diet)} patches"]
-    shown = prompts.report(scene.prompted["test"].conditions)
-    said.append(
-        f"prompts cover {shown.coverage:.1%} of a test patch; {shown.missing} of {shown.wanted} classes found no crop"
-        + (f"; {shown.whole} show the whole region" if shown.whole else "")
-    )
+    said = [f"{size} px: {'; '.join(rows)}; downstream diet {len(scene.diet)} patches of {scene.pool}"]
+    if scene.prompted["test"].conditions.prompts is not None:
+        shown = prompts.report(scene.prompted["test"].conditions)
+        said.append(
+            f"prompts cover {shown.coverage:.1%} of a test patch; {shown.missing} of {shown.wanted} classes found no crop"
+            + (f"; {shown.whole} show the whole region" if shown.whole else "")
+        )
     if census := getattr(cast.dataset, "census", None):
         said.append(f"tiles: {census}")
     return "\n".join(said)

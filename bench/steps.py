@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
 from collections.abc import Callable
@@ -13,19 +12,21 @@ from typing import Any
 
 import numpy as np
 
-from bench import engine, prompts, registry
+from bench import engine, registry
 from bench.cache import MANIFEST, Cache, digest_of, key_of
 from bench.errors import MissingError, UsageError
-from bench.plan import Cast
+from bench.scene import Scene, fitting_set, only
 from bench.store import load_set, save_set
 from bench.types import (
     Conditions,
     Dataset,
     Encoder,
     Features,
+    Fittable,
     Generator,
     Images,
     ImageSet,
+    Layouts,
     Progress,
     Shipped,
     Trainable,
@@ -33,17 +34,6 @@ from bench.types import (
 )
 
 SHARD = 64
-SPLITS = ("train", "validation", "test", "holdout")
-
-
-@dataclass(frozen=True)
-class Scene:
-    """The data of a run, once as the dataset gives it and once with prompts attached."""
-
-    plain: dict[str, ImageSet]
-    prompted: dict[str, ImageSet]
-    diet: ImageSet
-    """The training patches that downstream models see, with prompts: the conditions that generators paint for them."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +47,8 @@ class Fitted:
     digest: str
     origin: str
     """`shipped`, `fitted`, or `none` where there is nothing to fit."""
+    layouts: str = ""
+    """Name of the plug-in that drew the maps it is shown; empty for real maps."""
 
 
 @dataclass(frozen=True)
@@ -65,50 +57,6 @@ class Painted:
 
     patches: ImageSet
     seed: int
-
-
-def scene(cast: Cast, cache: Cache, progress: Progress) -> Scene:
-    """Splits of the dataset, and the same with crops attached, from the cache or made."""
-    plain: dict[str, ImageSet] = {}
-    for number, name in enumerate(SPLITS):
-        plain[name] = split(cast.dataset, name, cache)
-        progress(number + 1, len(SPLITS), "data")
-    check_groups(plain)
-    prompted = {name: prompted_set(plain[name], cast.rule, cache) for name in ("train", "test")}
-    rows = spread(prompted["train"].conditions.ids, getattr(cast.task, "patches", 0))
-    return Scene(plain, prompted, prompted["train"][rows])
-
-
-def split(dataset: Dataset, name: str, cache: Cache) -> ImageSet:
-    """One split, memory-mapped from the cache."""
-    spec = {"dataset": registry.describe(dataset), "split": name}
-    return load_set(cache.entry("data", spec, lambda work: save_set(dataset.split(name), work)))
-
-
-def prompted_set(patches: ImageSet, rule: prompts.PromptRule, cache: Cache) -> ImageSet:
-    """The patches with prompts cut by the rule."""
-    spec = {"patches": patches.key, "rule": repr(rule)}
-    return load_set(cache.entry("prompts", spec, lambda work: save_set(prompts.attach(patches, rule), work)))
-
-
-def spread(ids: np.ndarray[Any, Any], count: int) -> np.ndarray[Any, Any]:
-    """Row numbers of `count` patches (all for 0), chosen by the hash of their id: the same ones in any order of the set."""
-    if not count or count >= len(ids):
-        return np.arange(len(ids))
-    order = np.argsort([hashlib.sha256(name.encode()).hexdigest() for name in ids.tolist()])
-    return np.sort(order[:count])
-
-
-def check_groups(sets: dict[str, ImageSet]) -> None:
-    """Raises UsageError if a slide is in two of train, validation and test, or the holdout is fitted or tested on."""
-    for one, other in (("train", "validation"), ("train", "test"), ("validation", "test"), ("train", "holdout")):
-        both = np.intersect1d(sets[one].conditions.groups, sets[other].conditions.groups)
-        if len(both):
-            listed = ", ".join(both[:5].tolist())
-            raise UsageError(f"{len(both)} slides are in both {one} and {other} ({listed}): the splits leak.")
-    again = np.intersect1d(sets["test"].conditions.ids, sets["holdout"].conditions.ids)
-    if len(again):
-        raise UsageError(f"{len(again)} held-out patches are also test patches ({', '.join(again[:5].tolist())}).")
 
 
 def check_fit(generator: Generator, dataset: Dataset) -> None:
@@ -120,39 +68,6 @@ def check_fit(generator: Generator, dataset: Dataset) -> None:
             f"{generator.card.name} needs the condition {', '.join(missing)}; {dataset.card.name} provides "
             f"{', '.join(sorted(provides))}. Choose another pair: bench list generators, bench info {dataset.card.name}."
         )
-
-
-def shown(generator: Generator, scene: Scene, name: str) -> ImageSet:
-    """A split with the condition columns that the generator declares, and no other: what it sees is what it says."""
-    needs = set(generator.card.needs)
-    patches = scene.prompted[name] if "prompts" in needs else scene.plain[name]
-    return only(patches, needs)
-
-
-def only(patches: ImageSet, needs: set[str]) -> ImageSet:
-    """The set without the optional columns that are not needed."""
-    hidden = {column: None for column in patches.conditions.columns() - needs}
-    return replace(patches, conditions=replace(patches.conditions, **hidden))  # type: ignore[arg-type]
-
-
-def fitting_set(generator: Generator, scene: Scene) -> ImageSet:
-    """The real patches a generator may learn from: training patches, or what a control says it is shown."""
-    wanted = getattr(generator, "shown", "train")
-    if wanted == "target":
-        train, test = (shown(generator, scene, name) for name in ("train", "test"))
-        return joined(train, test)
-    return only(scene.plain[wanted], set(generator.card.needs)) if wanted != "train" else shown(generator, scene, "train")
-
-
-def joined(one: ImageSet, other: ImageSet) -> ImageSet:
-    """Two sets in a row, with the columns both have; prompts are left behind."""
-    first, second = one.conditions, other.conditions
-    columns = (first.columns() & second.columns()) - {"prompts"}
-    merged: dict[str, Any] = {
-        name: np.concatenate([getattr(first, name), getattr(second, name)]) for name in ("ids", "groups", *sorted(columns))
-    }
-    conditions = Conditions(**merged, classes=first.classes, size=first.size, mpp=first.mpp)
-    return ImageSet(f"{one.key}+{other.key}", np.concatenate([one.images, other.images]), conditions)
 
 
 def fit(
@@ -169,24 +84,65 @@ def fit(
     options = tuple(registry.describe(generator)["options"].items())
     if not isinstance(generator, Trainable):
         return Fitted(generator, name, options, None, getattr(generator, "digest", ""), "none")
-    train = fitting_set(generator, scene)
-    weights = generator.shipped(train.key) if isinstance(generator, Shipped) and not refit else None
+    weights = weighed(name, generator, fitting_set(generator, scene), seed, refit, cache, progress, say)
+    return Fitted(generator, name, options, weights.folder, weights.digest, weights.origin)
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Where the weights of a plug-in are, what they are, and where they come from: `shipped`, `fitted` or `none`."""
+
+    folder: Path | None
+    digest: str
+    origin: str
+
+
+def weighed(
+    name: str,
+    plugin: Fittable,
+    train: ImageSet,
+    seed: int,
+    refit: bool,
+    cache: Cache,
+    progress: Progress,
+    say: Callable[[str], None],
+) -> Weights:
+    """Loads into the plug-in the weights that ship, those from the cache, or those of a fit."""
+    weights = plugin.shipped(train.key) if isinstance(plugin, Shipped) and not refit else None
     origin = "shipped" if weights else "fitted"
     if weights is None:
-        spec = {"generator": recipe(generator), "train": train.key, "seed": seed}
+        spec = {"generator": recipe(plugin), "train": train.key, "seed": seed}
 
         def make(work: Path) -> None:
-            if effort := getattr(generator, "effort", None):
+            if effort := getattr(plugin, "effort", None):
                 say(f"{name}: no weights for this training set yet, fitting {effort()}")
-            generator.fit(train, seed, progress, work)
+            plugin.fit(train, seed, progress, work)
             for left in work.iterdir():
                 _remove(left)
-            generator.save(work)
+            plugin.save(work)
 
         weights = cache.entry("weights", spec, make)
-    generator.load(weights)
-    digest = key_of({name: digest_of(weights / name) for name in weight_files(weights, generator.card.name)})
-    return Fitted(generator, name, options, weights, digest, origin)
+    plugin.load(weights)
+    digest = key_of({name: digest_of(weights / name) for name in weight_files(weights, plugin.card.name)})
+    return Weights(weights, digest, origin)
+
+
+def drawn(layouts: Layouts, weights: Weights, patches: ImageSet, seed: int, cache: Cache, progress: Progress) -> ImageSet:
+    """The conditions with a synthetic layout in place of each real one, and no images yet: they are black."""
+    asked = only(patches, {"masks", "instances", "types"}).conditions
+    spec = {"layouts": registry.describe(layouts), "weights": weights.digest, "asked": patches.key, "seed": seed}
+
+    def make(work: Path) -> None:
+        progress(0, 1, f"draw {layouts.card.name}")
+        made = layouts.draw(asked, image_seeds(seed, asked.ids))
+        if not np.array_equal(made.ids, asked.ids) or not np.array_equal(made.groups, asked.groups):
+            raise UsageError(f"{layouts.card.name} draws other ids or groups than it was asked for. See: bench check.")
+        nothing = np.zeros((len(made), 1, 1, 3), np.uint8)
+        save_set(ImageSet(key_of(spec), nothing, made), work)
+        progress(1, 1, f"draw {layouts.card.name}")
+
+    held = load_set(cache.entry("layouts", spec, make))
+    return replace(held, images=np.broadcast_to(np.uint8(0), (len(held), asked.size, asked.size, 3)))
 
 
 def weight_files(folder: Path, name: str) -> list[str]:
@@ -197,10 +153,10 @@ def weight_files(folder: Path, name: str) -> list[str]:
     return sorted(f.name for f in folder.iterdir() if f.name != MANIFEST)
 
 
-def recipe(generator: Generator) -> dict[str, Any]:
+def recipe(plugin: Fittable | Generator) -> dict[str, Any]:
     """What decides the weights apart from data and seed."""
-    own: Callable[[], dict[str, Any]] | None = getattr(generator, "recipe", None)
-    return own() if own else registry.describe(generator)
+    own: Callable[[], dict[str, Any]] | None = getattr(plugin, "recipe", None)
+    return own() if own else registry.describe(plugin)
 
 
 def sample(fitted: Fitted, patches: ImageSet, seed: int, workers: int, cache: Cache, progress: Progress) -> Painted:

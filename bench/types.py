@@ -28,8 +28,7 @@ Direction = Literal["lower", "higher"]
 """Which way is better."""
 
 TRACKS: tuple[Track, ...] = ("self", "slide", "cohort")
-GREY = 128
-"""Value of a prompt canvas outside its crop: 0 in the [-1, 1] scale that networks see."""
+GREY = 128  # of a prompt canvas outside its crop: 0 in the [-1, 1] scale that networks see
 
 
 @dataclass(frozen=True)
@@ -165,8 +164,10 @@ class Generator(Protocol):
 
 
 @runtime_checkable
-class Trainable(Generator, Protocol):
-    """A generator that is fitted on real training patches first."""
+class Fittable(Protocol):
+    """A plug-in that is fitted on real training patches first."""
+
+    card: Card
 
     def fit(self, train: ImageSet, seed: int, progress: Progress, work: Path) -> None:
         """Fits in place. `work` is a folder that outlives an interruption: a second call with the same arguments goes
@@ -174,8 +175,11 @@ class Trainable(Generator, Protocol):
         ...
 
     def save(self, folder: Path) -> None: ...
-
     def load(self, folder: Path) -> None: ...
+
+
+@runtime_checkable
+class Trainable(Generator, Fittable, Protocol): ...
 
 
 @runtime_checkable
@@ -193,7 +197,10 @@ class Layouts(Protocol):
 
     card: Card
 
-    def draw(self, n: int, seeds: NDArray[np.uint64], want: Conditions | None) -> Conditions: ...
+    def draw(self, asked: Conditions, seeds: NDArray[np.uint64]) -> Conditions:
+        """A layout in place of each condition: its id, group, classes and size, and new masks, instances and types. Row i
+        depends on the types that row i of `asked` shows and on seed i alone."""
+        ...
 
 
 @runtime_checkable
@@ -248,41 +255,6 @@ class TrainedMetric(Protocol):
     def compare_trained(self, real: Features, fake: Features, train: Features, rng: np.random.Generator) -> float: ...
 
 
-@runtime_checkable
-class ConditionMetric(Protocol):
-    """Asks each painted patch whether it kept its condition."""
-
-    card: Card
-    direction: Direction
-
-    def agree(self, fake: ImageSet) -> NDArray[np.float64]:
-        """float64 (n,): one value per patch, so that intervals go by slide."""
-        ...
-
-
-@runtime_checkable
-class Dataset(Protocol):
-    """Conditions and real patches of one origin, split by slide."""
-
-    card: Card
-    provides: frozenset[str]
-    """Condition columns that its splits carry, prompts aside: the harness cuts those."""
-
-    def split(self, name: str) -> ImageSet:
-        """`train`, `validation` or `test`: no slide in two of them. `holdout`: real patches that are neither fitted on nor
-        a reference, the source of the `real` control; a dataset says in its card where they come from."""
-        ...
-
-
-@dataclass(frozen=True)
-class Diet:
-    """What a downstream model is trained on: shares of the training conditions shown as real and as painted patches."""
-
-    name: str
-    real: float
-    synthetic: float
-
-
 @dataclass(frozen=True)
 class Tally:
     """Additive counts per test patch, and the measures that are functions of their sums.
@@ -295,11 +267,50 @@ class Tally:
     """float64 (n, c): one row per test patch."""
     measures: Mapping[str, Callable[[Mapping[str, float]], float]] = field(default_factory=dict)
     """Name -> function from column sums to a value; NaN where there is nothing to measure."""
+    bounds: Mapping[str, tuple[float | None, float | None]] = field(default_factory=dict)
+    """Name -> the least and the most that it can be, None for none; what is not named lies in [0, 1]."""
+
+
+@runtime_checkable
+class Dataset(Protocol):
+    """Conditions and real patches of one origin, split by slide.
+
+    It may also have `pools: tuple[str, ...]`, further splits for downstream diets: `R1`, of training slides, and `R2`, of
+    slides in no other split; `recognises(folder) -> bool`, static; `digest`, of outside content; `census`, said before a run.
+    """
+
+    card: Card
+    provides: frozenset[str]
+    """Condition columns that its splits carry, prompts aside: the harness cuts those."""
+
+    def split(self, name: str) -> ImageSet:
+        """`train`, `validation` or `test`: no slide in two of them. `holdout`: real patches that are neither fitted on nor
+        a reference, the source of the `real` control; a dataset says in its card where they come from."""
+        ...
+
+
+Filling = Literal["painted", "shuffled", "copied", "augmented"]
+
+
+@dataclass(frozen=True)
+class Diet:
+    """What a downstream model is trained on: shares of the training conditions shown as real and as painted patches."""
+
+    name: str
+    real: float
+    synthetic: float
+    filling: Filling = "painted"
+    """What the synthetic share is made of: `painted` patches; as controls `shuffled` ones, under the maps of others, the real
+    share over again (`copied`), or turned, bent, blurred and restained (`augmented`)."""
 
 
 @runtime_checkable
 class Task(Protocol):
-    """A downstream model trained on a diet and scored on real test patches."""
+    """A downstream model trained on a diet and scored on real test patches.
+
+    It may also have `pool: str`, the split that diets are made of where the dataset has it; `patches: int`, how many of them
+    (0: all); `asks: tuple[str, ...]`, metrics that belong to it; `experiments: Path`, a folder of TOML files.
+    """
 
     card: Card
     direction: Direction

@@ -9,27 +9,33 @@ from functools import partial
 
 import click
 
+KINDS = ("generators", "layouts", "encoders", "metrics")
 MARKS = {"passed": "✓", "failed": "✗", "skipped": "–"}
 SOME_FAILED = 4
 
 
 @click.command(short_help="Check a plug-in against the contract of its kind.")
 @click.argument("name")
-@click.option("--kind", type=click.Choice(["generators", "encoders", "metrics"]), default="generators", show_default=True)
+@click.option("--kind", type=click.Choice(KINDS), default=None, help="Where two kinds share the name, or for path.py:Class.")
 @click.option("--size", default=64, show_default=True, help="Side of the mock patches in pixels.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 @click.pass_context
-def command(context: click.Context, name: str, kind: str, size: int, as_json: bool) -> None:
+def command(context: click.Context, name: str, kind: str | None, size: int, as_json: bool) -> None:
     """Check the plug-in NAME (or path.py:Class) on small made-up patches. Ends with 4 where a check fails."""
     from bench import contracts, registry
 
     checks: dict[str, Callable[..., list[contracts.Outcome]]] = {
         "generators": contracts.check_generator,
+        "layouts": contracts.check_layouts,
         "encoders": contracts.check_encoder,
         "metrics": contracts.check_metric,
     }
-    registry.find(kind, name)  # a wrong name or size is the user's mistake, not a failed check
+    head = name.partition(":")[0]
+    kind = kind or next((each for each in KINDS if head in registry.names(each)), KINDS[0])
+    found = registry.find(kind, name)[0]  # a wrong name or size is the user's mistake, not a failed check
     contracts.mock(size)
+    if hasattr(found, "compare_layouts"):
+        checks["metrics"] = contracts.check_layout_metric
     outcomes = checks[kind](partial(registry.load, kind, name), name, size)
     for outcome in outcomes:
         if as_json:

@@ -28,11 +28,12 @@ def conditions(task: str, out: Path, seed: int, data: str, class_map: str, track
 
     Paint them with whatever you have, one PNG an id under DIR/samples, and score them with --generator folder:DIR.
     """
-    from bench import exporting, plan, steps
+    from bench import exporting, plan
+    from bench.scene import set_up
 
     asked = plan.Plan(generator="noise", task=task, data=data, track=track, controls=(), options=merged(options, class_map))
     cast = plan.cast(asked)
-    scene = steps.scene(cast, Cache(home()), progress_bar())
+    scene = set_up(cast, Cache(home()), progress_bar(), crops=True)
     exporting.write_conditions({"train": scene.diet, "test": scene.prompted["test"]}, out, seed)
     click.echo(str(out / "conditions.csv"))
 

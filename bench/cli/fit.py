@@ -35,6 +35,7 @@ def command(
     bench fit --generator ldm-prompt --task cam16-seg --out weights
     """
     from bench import plan, shipping, steps
+    from bench.scene import fitting_set, set_up
 
     asked = plan.Plan(
         generator=generator,
@@ -50,10 +51,10 @@ def command(
     painter = cast.generators[0]
     steps.check_fit(painter, cast.dataset)
     cache, progress = Cache(home()), progress_bar()
-    scene = steps.scene(cast, cache, progress)
+    scene = set_up(cast, cache, progress)
     fitted = steps.fit(generator, painter, scene, fit_seed, True, cache, progress, lambda text: click.echo(text, err=True))
     if fitted.weights is None:
         raise UsageError(f"{generator} has nothing to fit: it paints as it is.")
     words = " ".join(["bench", *sys.argv[1:]])
-    manifest = shipping.deliver(fitted, steps.fitting_set(painter, scene), fit_seed, words, out)
+    manifest = shipping.deliver(fitted, fitting_set(painter, scene), fit_seed, words, out)
     click.echo(str(manifest))

@@ -35,9 +35,9 @@ def numbers(_ctx: click.Context, _parameter: click.Parameter, text: str) -> tupl
     return found
 
 
-def words(_ctx: click.Context, _parameter: click.Parameter, text: str) -> tuple[str, ...]:
-    """`a,b,c` as names; `none` or an empty text is no name."""
-    return tuple(part.strip() for part in text.split(",") if part.strip() and part.strip() != "none")
+def words(_ctx: click.Context, _parameter: click.Parameter, text: str | None) -> tuple[str, ...] | None:
+    """`a,b,c` as names; `none` or an empty text is no name; None where nothing was said."""
+    return None if text is None else tuple(part.strip() for part in text.split(",") if part.strip() and part.strip() != "none")
 
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]

@@ -23,13 +23,22 @@ ABSENT = ("missing", "gated", "damaged")
 @click.option("--generator", "-g", required=True, help="A name, folder:DIR, or path.py:Class.")
 @click.option("--task", "-t", required=True, help="A name, e.g. cam16-seg.")
 @click.option("--encoders", "-e", default=",".join(ENCODERS), show_default=True, callback=words, help="Names or panels.")
-@click.option("--metrics", "-m", default=",".join(METRICS), show_default=True, callback=words, help="Names, or distribution.")
+@click.option(
+    "--metrics",
+    "-m",
+    callback=words,
+    help="Names, or distribution.  [default: " + ",".join(METRICS) + " and what the task asks for]",
+)
 @click.option("--weights", type=click.Path(path_type=Path, exists=True), help="Folder with weights of encoders.")
 @click.option("--controls", default=",".join(CONTROLS), show_default=True, callback=words, help="none for none.")
 @click.option("--seeds", default="0,1", show_default=True, callback=numbers, help="Seeds of sampling and of the task.")
 @click.option("--fit-seed", default=0, show_default=True)
 @click.option("--fit", "refit", is_flag=True, help="Fit from nothing even where weights ship with the package.")
 @click.option("--diets/--no-diets", default=True, help="Train and score the downstream model.")
+@click.option("--layouts", default="", help="Paint from maps that this plug-in draws, e.g. nasdm-masks.")
+@click.option(
+    "--experiment", default="", help="Serve the diets of an experiment of the task, e.g. addition, or of a file.toml."
+)
 @click.option("--workers", default=1, show_default=True, help="Processes that paint.")
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), default=Path("results"), show_default=True)
 @click.option("--strict", is_flag=True, help="Exit 3 where weights or data were missing, 4 where a number was skipped.")
@@ -39,13 +48,15 @@ def command(
     generator: str,
     task: str,
     encoders: tuple[str, ...],
-    metrics: tuple[str, ...],
+    metrics: tuple[str, ...] | None,
     weights: Path | None,
     controls: tuple[str, ...],
     seeds: tuple[int, ...],
     fit_seed: int,
     refit: bool,
     diets: bool,
+    layouts: str,
+    experiment: str,
     workers: int,
     out: Path,
     strict: bool,
@@ -60,6 +71,7 @@ def command(
     \b
     bench run --generator ldm-prompt --task cam16-seg
     bench run --generator folder:painted --task cam16-seg --data DIR
+    bench run --generator nasdm --task lizard-nuclei --experiment addition --seeds 0,1,2
     bench run --generator mine.py:Mine --task cam16-seg -o steps=50 --seeds 0,1,2
     """
     from bench import run
@@ -77,6 +89,8 @@ def command(
         fit_seed=fit_seed,
         refit=refit,
         diets=diets,
+        layouts=layouts,
+        experiment=experiment,
         workers=workers,
         options=merged(options, class_map),
     )

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
+from pathlib import Path
 from typing import Any, cast, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bench import registry
+from bench.conditional import ConditionMetric
 from bench.contracts.subject import COMMON, Broken, Check, Outcome, Skip, Subject, batches, builds, judge
-from bench.types import ConditionMetric, Direction, FeatureMetric, Features, TrainedMetric
+from bench.types import Direction, FeatureMetric, Features, ImageSet, TrainedMetric, silent
 
 TOLERANCE = 1e-6
 """Largest change of a value from one order of rows to another, relative to the value, or absolute below 1."""
@@ -54,12 +57,27 @@ class _Gauge(Subject):
             return self.plugin.compare_trained(real, fake, train, rng)
         return cast(FeatureMetric, self.plugin).compare(real, fake, rng)
 
+    @cached_property
+    def witness(self) -> tuple[tempfile.TemporaryDirectory[str], Path]:
+        """What a condition metric learned from the mock; the folder lives as long as the gauge."""
+        held = tempfile.TemporaryDirectory(prefix="bench-check-")
+        cast(ConditionMetric, self.plugin).learn(self.typed, self.typed, 0, silent, Path(held.name))
+        return held, Path(held.name)
+
+    @cached_property
+    def typed(self) -> ImageSet:
+        """The mock whose class maps are the types of its nuclei, as in data sets of nuclei."""
+        conditions = self.real.conditions
+        maps = replace(conditions, masks=conditions.types, classes=("background", *conditions.classes))
+        return replace(self.real, conditions=maps)
+
     def agree(self, rows: list[int]) -> NDArray[np.float64]:
-        return cast(ConditionMetric, self.plugin).agree(self.real[rows])
+        metric = cast(ConditionMetric, self.plugin)
+        return metric.agree(self.typed[rows], self.witness[1]).counts
 
 
 def measures(gauge: _Gauge) -> None:
-    """A finite float; of a condition metric float64 (n,) with no infinity and something measured."""
+    """A finite float; of a condition metric a finite row for each patch, and a direction for each measure."""
     if gauge.compares:
         value: Any = gauge.compare(*gauge.clouds)
         if not isinstance(value, float) or not np.isfinite(value):
@@ -68,17 +86,19 @@ def measures(gauge: _Gauge) -> None:
     if not isinstance(gauge.plugin, ConditionMetric):
         raise Broken("it has neither minimum_n and compare (or compare_trained) nor agree")
     values: Any = gauge.agree(list(range(len(gauge.real))))
-    found = f"{values.dtype} {values.shape}" if isinstance(values, np.ndarray) else type(values).__name__
-    if found != f"float64 ({len(gauge.real)},)":
-        raise Broken(f"agree gives {found}, not float64 ({len(gauge.real)},)")
-    if np.isinf(values).any() or np.isnan(values).all():
-        raise Broken("agree gives infinities, or NaN for every patch")
+    if values.ndim != 2 or len(values) != len(gauge.real):
+        raise Broken(f"agree counts {values.shape}, not a row for each of {len(gauge.real)} patches")
+    if not np.isfinite(values).all():
+        raise Broken("agree counts what is not finite")
+    if set(gauge.plugin.tally(values).measures) != set(gauge.plugin.directions):
+        raise Broken("directions and the measures of its tally differ in names")
 
 
 def direction_valid(gauge: _Gauge) -> None:
     """It says which way is better."""
-    if gauge.plugin.direction not in get_args(Direction):
-        raise Broken(f"direction is {gauge.plugin.direction!r}, not one of {', '.join(get_args(Direction))}")
+    said = [gauge.plugin.direction] if gauge.compares else list(gauge.plugin.directions.values())
+    if wrong := [direction for direction in said if direction not in get_args(Direction)]:
+        raise Broken(f"direction is {wrong[0]!r}, not one of {', '.join(get_args(Direction))}")
 
 
 def identity(gauge: _Gauge) -> None:

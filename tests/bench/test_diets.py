@@ -66,3 +66,47 @@ def test_what_cannot_be_served_is_refused() -> None:
     for shares in ((0, 0), (1.5, 0), (-0.1, 1)):
         with pytest.raises(UsageError, match="shares are in"):
             training_sets(Diet("odd", *shares), real, painted)
+
+
+def varied(key: str, count: int) -> ImageSet:
+    """Patches that can be told apart by their level."""
+    part = patches(key, count)
+    return ImageSet(
+        key, np.broadcast_to(np.arange(count, dtype=np.uint8)[:, None, None, None], (count, 16, 16, 3)), part.conditions
+    )
+
+
+def level(part: ImageSet) -> list[int]:
+    return [int(image[0, 0, 0]) for image in part.images]
+
+
+def test_shuffled_paintings_keep_their_maps_and_lose_their_images() -> None:
+    painted = varied("painted", 20)
+    (served,) = training_sets(Diet("wrong", 0, 1, "shuffled"), varied("real", 20), painted)
+    assert served.conditions is painted.conditions and served.key != painted.key
+    assert sorted(level(served)) == sorted(level(painted))
+    assert all(mine != theirs for mine, theirs in zip(level(served), level(painted), strict=True))
+
+
+def test_copies_are_the_real_share_again_as_many_as_the_synthetic_share() -> None:
+    real = varied("real", 20)
+    share, copies = training_sets(Diet("more", 0.25, 0.75, "copied"), real, None)
+    assert (len(share), len(copies)) == (5, 15)
+    assert level(copies) == level(share) * 3
+    assert len(set(copies.conditions.ids.tolist())) == 15
+
+
+def test_augmented_views_are_of_the_real_share_and_as_many() -> None:
+    real = patches("real", 20)
+    noise = np.random.default_rng(0).integers(0, 256, real.images.shape, np.uint8)
+    real = ImageSet("real", noise, real.conditions)
+    share, views = training_sets(Diet("more", 0.25, 0.5, "augmented"), real, None)
+    assert (len(share), len(views)) == (5, 10)
+    assert {name.partition("#")[0] for name in views.conditions.ids.tolist()} == set(share.conditions.ids.tolist())
+    assert views.key != share.key and not np.array_equal(views.images[:5], share.images)
+
+
+@pytest.mark.parametrize("filling", ["copied", "augmented"])
+def test_there_is_nothing_to_copy_without_a_real_share(filling: str) -> None:
+    with pytest.raises(UsageError, match="give it a real share"):
+        training_sets(Diet("none", 0, 1, filling), patches("real", 10), None)  # type: ignore[arg-type]

@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 
 from bench import prompts, registry, steps
+from bench import scene as scene_
 from bench.cache import Cache
 from bench.errors import UsageError
 from bench.plan import Cast, Plan, cast
-from bench.steps import Scene
+from bench.scene import Scene
 from bench.types import Card, Conditions, ImageSet, Progress, silent
 from generators.controls import CropPaste, Paint
 from tasks.datasets.phantom import PhantomCam16
@@ -21,28 +22,28 @@ from tasks.datasets.phantom import PhantomCam16
 @pytest.fixture(scope="module")
 def splits() -> dict[str, ImageSet]:
     data = PhantomCam16(train_slides=3, validation_slides=2, test_slides=2, per_slide=4, size=32)
-    return {name: data.split(name) for name in steps.SPLITS}
+    return {name: data.split(name) for name in scene_.SPLITS}
 
 
 @pytest.fixture(scope="module")
 def scene(splits: dict[str, ImageSet]) -> Scene:
     prompted = {name: prompts.attach(splits[name], prompts.PromptRule()) for name in ("train", "test")}
-    return Scene(splits, prompted, prompted["train"])
+    return Scene(splits, prompted, splits["train"], prompted["train"])
 
 
 def test_honest_splits_pass(splits: dict[str, ImageSet]) -> None:
-    steps.check_groups(splits)
+    scene_.check_groups(splits)
 
 
 @pytest.mark.parametrize("pair", [("train", "test"), ("train", "validation"), ("validation", "test")])
 def test_slide_on_two_sides_is_refused(splits: dict[str, ImageSet], pair: tuple[str, str]) -> None:
     with pytest.raises(UsageError, match=f"in both {pair[0]} and {pair[1]}.*leak"):
-        steps.check_groups({**splits, pair[1]: splits[pair[0]]})
+        scene_.check_groups({**splits, pair[1]: splits[pair[0]]})
 
 
 def test_held_out_patches_are_no_test_patches(splits: dict[str, ImageSet]) -> None:
     with pytest.raises(UsageError, match="8 held-out patches are also test patches"):
-        steps.check_groups({**splits, "holdout": splits["test"]})
+        scene_.check_groups({**splits, "holdout": splits["test"]})
 
 
 def test_dataset_without_maps_is_refused_before_anything_is_computed() -> None:
@@ -55,17 +56,17 @@ def test_dataset_without_maps_is_refused_before_anything_is_computed() -> None:
 
 
 def test_generator_is_shown_what_it_declares_and_nothing_else(scene: Scene) -> None:
-    assert steps.shown(Paint(), scene, "test").conditions.columns() == {"masks"}
-    assert steps.shown(CropPaste(), scene, "test").conditions.columns() == {"masks", "prompts"}
-    assert steps.shown(Paint(), scene, "test").key != steps.shown(CropPaste(), scene, "test").key
+    assert scene_.shown(Paint(), scene, "test").conditions.columns() == {"masks"}
+    assert scene_.shown(CropPaste(), scene, "test").conditions.columns() == {"masks", "prompts"}
+    assert scene_.shown(Paint(), scene, "test").key != scene_.shown(CropPaste(), scene, "test").key
 
 
 def test_diet_is_the_same_patches_in_any_order() -> None:
     ids = np.array([f"patch-{i}" for i in range(50)])
-    chosen = set(ids[steps.spread(ids, 10)].tolist())
+    chosen = set(ids[scene_.spread(ids, 10)].tolist())
     shuffled = np.random.default_rng(0).permutation(ids)
-    assert len(chosen) == 10 and set(shuffled[steps.spread(shuffled, 10)].tolist()) == chosen
-    assert len(steps.spread(ids, 0)) == len(steps.spread(ids, 99)) == 50
+    assert len(chosen) == 10 and set(shuffled[scene_.spread(shuffled, 10)].tolist()) == chosen
+    assert len(scene_.spread(ids, 0)) == len(scene_.spread(ids, 99)) == 50
 
 
 class Ships:
@@ -114,7 +115,7 @@ def test_shipped_weights_are_taken_unless_a_fit_is_asked_for(scene: Scene, tmp_p
 
 
 def test_every_column_of_a_joined_set_is_in_a_row(splits: dict[str, ImageSet]) -> None:
-    both = steps.joined(splits["train"], splits["test"])
+    both = scene_.joined(splits["train"], splits["test"])
     assert len(both) == len(splits["train"]) + len(splits["test"])
     assert both.conditions.columns() == {"masks", "instances", "types"}
     assert np.array_equal(both.images[len(splits["train"])], splits["test"].images[0])
@@ -124,7 +125,7 @@ def test_scene_of_a_plan_is_cached_whole(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.delenv("BENCH_DATA", raising=False)
     small = {"train_slides": "2", "validation_slides": "1", "test_slides": "1", "per_slide": "3", "size": "32", "patches": "4"}
     made: Cast = cast(Plan("paint", "cam16-seg", options=small))
-    first = steps.scene(made, Cache(tmp_path), silent)
+    first = scene_.set_up(made, Cache(tmp_path), silent)
     assert len(first.diet) == 4 and len(first.plain["train"]) == 6
 
     class Never(PhantomCam16):
@@ -132,4 +133,4 @@ def test_scene_of_a_plan_is_cached_whole(tmp_path: Path, monkeypatch: pytest.Mon
             raise AssertionError("rendered again")
 
     again = replace(made, dataset=Never(**{name: getattr(made.dataset, name) for name in registry.parameters(PhantomCam16)}))
-    assert np.array_equal(steps.scene(again, Cache(tmp_path), silent).diet.images, first.diet.images)
+    assert np.array_equal(scene_.set_up(again, Cache(tmp_path), silent).diet.images, first.diet.images)

@@ -1,0 +1,97 @@
+"""Condition metrics: a witness that saw real slides alone says whether painted patches kept their conditions."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from bench import registry, stats
+from bench.conditional import ConditionMetric
+from bench.judging import Desk, remembered
+from bench.measure import blank, failure, protocol, slides, told
+from bench.results import Result
+from bench.steps import Fitted, Painted
+from bench.types import Direction, ImageSet, Tally
+
+SEED = 0
+"""Of the witness: one judge for all generators and runs."""
+OF_REAL = "-of-real"
+"""Ending of a measure that is divided by what real test patches get."""
+
+
+def kept_conditions(desk: Desk, fitted: Fitted, painted: Painted) -> Iterator[Result]:
+    """Every measure of every condition metric on painted patches, and its ratio to that on real test patches."""
+    line = replace(
+        blank(desk, fitted, painted.seed),
+        n=len(painted.patches),
+        n_real=len(desk.test),
+        groups=slides(desk.test),
+    )
+    line = replace(line, keys={**line.keys, "samples": painted.patches.key})
+    for metric in desk.cast.witnessed:
+        described = {**line.described, "metric": registry.describe(metric)}
+        mine = replace(line, described=described)
+        directions = _directions(metric)
+        try:
+            witness = _witness(desk, metric)
+            fake, real = (_tally(desk, metric, witness, patches) for patches in (painted.patches, desk.test))
+            both = beside(fake, real)
+            counts = {"fake": painted.patches.key, "real": desk.test.key, "witness": witness.name}
+            groups = desk.test.conditions.groups
+            found = remembered(
+                desk.cache,
+                "measures",
+                {"metric": registry.describe(metric), **counts},
+                partial(stats.group_bootstrap, both, groups, 0),
+            )
+        except Exception as error:  # a metric is a plug-in: its failure is the fate of its own cells only
+            for measure, direction in directions.items():
+                yield failure(_named(desk, mine, metric, measure, direction), error, desk.say)
+            continue
+        for measure, direction in directions.items():
+            yield told(_named(desk, mine, metric, measure, direction), found[measure], both.bounds.get(measure, (0.0, 1.0)))
+
+
+def beside(fake: Tally, real: Tally) -> Tally:
+    """One tally of painted and real patches, row by row: the measures of painted ones, and their ratios to real ones."""
+    columns = (*fake.columns, *(f"real {name}" for name in real.columns))
+    ratios = {f"{name}{OF_REAL}": partial(_ratio, measure) for name, measure in fake.measures.items()}
+    bounds = {**fake.bounds, **{name: (0.0, None) for name in ratios}}
+    return Tally(columns, np.concatenate([fake.counts, real.counts], axis=1), {**fake.measures, **ratios}, bounds)
+
+
+def _ratio(measure: Callable[[Mapping[str, float]], float], sums: Mapping[str, float]) -> float:
+    real = {name.removeprefix("real "): value for name, value in sums.items() if name.startswith("real ")}
+    least = measure(real)
+    return measure(sums) / least if least else math.nan
+
+
+def _directions(metric: ConditionMetric) -> dict[str, Direction]:
+    return {**metric.directions, **{f"{name}{OF_REAL}": direction for name, direction in metric.directions.items()}}
+
+
+def _named(desk: Desk, line: Result, metric: ConditionMetric, measure: str, direction: Direction) -> Result:
+    judged = {"metric": registry.describe(metric), "measure": measure, "train": desk.scene.plain["train"].key}
+    return replace(line, measure=measure, direction=direction, protocol=protocol(desk, judged))
+
+
+def _witness(desk: Desk, metric: ConditionMetric) -> Path:
+    train, validation = (desk.scene.plain[name] for name in ("train", "validation"))
+    spec = {"metric": registry.describe(metric), "train": train.key, "validation": validation.key, "seed": SEED}
+    return desk.cache.entry("witnesses", spec, lambda work: metric.learn(train, validation, SEED, desk.progress, work))
+
+
+def _tally(desk: Desk, metric: ConditionMetric, witness: Path, patches: ImageSet) -> Tally:
+    spec = {"metric": registry.describe(metric), "witness": witness.name, "patches": patches.key}
+
+    def make(work: Path) -> None:
+        desk.progress(0, 1, f"ask {metric.card.name}")
+        np.save(work / "counts.npy", metric.agree(patches, witness).counts)
+        desk.progress(1, 1, f"ask {metric.card.name}")
+
+    return metric.tally(np.load(desk.cache.entry("witnessed", spec, make) / "counts.npy"))

@@ -1,0 +1,73 @@
+"""Synthetic layouts in a run: fitted, drawn in place of real maps, and measured against them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from bench import registry, stats, steps
+from bench.conditional import LayoutMetric
+from bench.judging import Desk, remembered
+from bench.measure import blank, failure, protocol, slides, told
+from bench.results import Result
+from bench.scene import only
+from bench.steps import Fitted, Painted, Weights
+from bench.types import Conditions, Fittable, ImageSet, Layouts
+
+
+@dataclass(frozen=True)
+class Drawer:
+    """A layouts plug-in that is ready to draw."""
+
+    layouts: Layouts
+    weights: Weights
+
+    def replaced(self, desk: Desk, patches: ImageSet, seed: int) -> ImageSet:
+        """The conditions with a drawn layout in place of each real one."""
+        return steps.drawn(self.layouts, self.weights, patches, seed, desk.cache, desk.progress)
+
+
+def fitted(desk: Desk, layouts: Layouts) -> Drawer:
+    """The plug-in with its weights, fitted on the layouts of training patches where it has any."""
+    asked = desk.cast.plan
+    if not isinstance(layouts, Fittable):
+        return Drawer(layouts, Weights(None, getattr(layouts, "digest", ""), "none"))
+    train = only(desk.scene.plain["train"], {"masks", "instances", "types"})
+    weights = steps.weighed(
+        layouts.card.name, layouts, train, asked.fit_seed, asked.refit, desk.cache, desk.progress, desk.say
+    )
+    desk.say(f"{layouts.card.name}: weights {weights.origin}, {weights.digest}")
+    return Drawer(layouts, weights)
+
+
+def measured(desk: Desk, fitted: Fitted, painted: Painted) -> Iterator[Result]:
+    """Every layout metric between the real layouts of the test patches and those that were drawn in their place."""
+    real, drawn = desk.test.conditions, painted.patches.conditions
+    line = replace(blank(desk, fitted, painted.seed), n=len(drawn), n_real=len(real), groups=slides(desk.test))
+    for metric in desk.cast.layout_metrics:
+        judged = {"metric": registry.describe(metric), "interval": stats.VERSION}
+        mine = replace(
+            line,
+            measure=metric.card.name,
+            direction=metric.direction,
+            described={**line.described, "metric": registry.describe(metric)},
+            protocol=protocol(desk, judged),
+        )
+        spec = {**judged, "test": desk.test.key, "drawn": painted.patches.key}
+        try:
+            found = remembered(desk.cache, "distances", spec, lambda m=metric: {"value": _estimate(m, real, drawn)})  # type: ignore[misc]
+            yield told(mine, found["value"], getattr(metric, "bounds", (0.0, None)))
+        except Exception as error:  # a metric is a plug-in: its failure is the fate of its own cell only
+            yield failure(mine, error, desk.say)
+
+
+def _estimate(metric: LayoutMetric, real: Conditions, drawn: Conditions) -> stats.Estimate:
+    """With an interval over slides: a slide that is left out goes from both sides, which stay paired row by row."""
+    ours, theirs = metric.measured(real), metric.measured(drawn)
+
+    def value(real_rows: stats.Rows, drawn_rows: stats.Rows) -> float:
+        return metric.compare_layouts(ours[np.flatnonzero(real_rows)], theirs[np.flatnonzero(drawn_rows)])
+
+    return stats.group_jackknife(value, real.groups, drawn.groups)

@@ -1,0 +1,146 @@
+"""The data of a run: splits, pools and prompts, and what of them each generator is shown."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from bench import prompts, registry
+from bench.cache import Cache
+from bench.errors import UsageError
+from bench.plan import Cast
+from bench.store import load_set, save_set
+from bench.types import Conditions, Dataset, Generator, ImageSet, Progress
+
+SPLITS = ("train", "validation", "test", "holdout")
+
+
+@dataclass(frozen=True)
+class Scene:
+    """The data of a run, once as the dataset gives it and once with prompts attached where a generator is shown them."""
+
+    plain: dict[str, ImageSet]
+    prompted: dict[str, ImageSet]
+    served: ImageSet
+    """The real patches that downstream models are trained on."""
+    diet: ImageSet
+    """The same with prompts: the conditions that generators paint for downstream models."""
+    pool: str = "train"
+    """The split that they come from."""
+
+
+def set_up(cast: Cast, cache: Cache, progress: Progress, crops: bool = False) -> Scene:
+    """Splits of the dataset, and the same with crops attached where a generator is shown them or they are wanted, from
+    the cache or made."""
+    plain: dict[str, ImageSet] = {}
+    for number, name in enumerate(SPLITS):
+        plain[name] = split(cast.dataset, name, cache)
+        progress(number + 1, len(SPLITS), "data")
+    check_groups(plain)
+    name = pool(cast)
+    served = plain["train"] if name == "train" else pooled(cast, name, plain, cache)
+    rows = spread(served.conditions.ids, getattr(cast.task, "patches", 0))
+
+    def prompted(patches: ImageSet) -> ImageSet:
+        return prompted_set(patches, cast.rule, cache) if crops or _prompts_shown(cast) else patches
+
+    return Scene(
+        plain, {name: prompted(plain[name]) for name in ("train", "test")}, served[rows], prompted(served)[rows], name
+    )
+
+
+def _prompts_shown(cast: Cast) -> bool:
+    return any("prompts" in generator.card.needs for generator in cast.generators)
+
+
+def pool(cast: Cast) -> str:
+    """The split that downstream diets are made of: what experiment or task name, where the dataset has it; train otherwise."""
+    wanted = cast.experiment.pool if cast.experiment else getattr(cast.task, "pool", "train")
+    if wanted == "train" or wanted in getattr(cast.dataset, "pools", ()):
+        return str(wanted)
+    if cast.experiment:
+        raise UsageError(
+            f"the experiment {cast.plan.experiment} is made of the pool {wanted}, which {cast.dataset.card.name} has not. "
+            "Choose a dataset with pools (bench list datasets), or pool = 'train' in a TOML file of your own."
+        )
+    return "train"
+
+
+def pooled(cast: Cast, name: str, plain: dict[str, ImageSet], cache: Cache) -> ImageSet:
+    """The patches of a pool: R1 is of training slides, any other of slides in no split."""
+    patches = split(cast.dataset, name, cache)
+    for other in ("validation", "test") if name == "R1" else ("train", "validation", "test"):
+        _apart({name: patches, other: plain[other]}, name, other)
+    return patches
+
+
+def split(dataset: Dataset, name: str, cache: Cache) -> ImageSet:
+    """One split, memory-mapped from the cache."""
+    spec = {"dataset": registry.describe(dataset), "split": name}
+    return load_set(cache.entry("data", spec, lambda work: save_set(dataset.split(name), work)))
+
+
+def prompted_set(patches: ImageSet, rule: prompts.PromptRule, cache: Cache) -> ImageSet:
+    """The patches with prompts cut by the rule."""
+    spec = {"patches": patches.key, "rule": repr(rule)}
+    return load_set(cache.entry("prompts", spec, lambda work: save_set(prompts.attach(patches, rule), work)))
+
+
+def spread(ids: np.ndarray[Any, Any], count: int) -> np.ndarray[Any, Any]:
+    """Row numbers of `count` patches (all for 0), chosen by the hash of their id: the same ones in any order of the set."""
+    if not count or count >= len(ids):
+        return np.arange(len(ids))
+    order = np.argsort([hashlib.sha256(name.encode()).hexdigest() for name in ids.tolist()])
+    return np.sort(order[:count])
+
+
+def check_groups(sets: dict[str, ImageSet]) -> None:
+    """Raises UsageError if a slide is in two of train, validation and test, or the holdout is fitted or tested on."""
+    for one, other in (("train", "validation"), ("train", "test"), ("validation", "test"), ("train", "holdout")):
+        _apart(sets, one, other)
+    again = np.intersect1d(sets["test"].conditions.ids, sets["holdout"].conditions.ids)
+    if len(again):
+        raise UsageError(f"{len(again)} held-out patches are also test patches ({', '.join(again[:5].tolist())}).")
+
+
+def _apart(sets: dict[str, ImageSet], one: str, other: str) -> None:
+    both = np.intersect1d(sets[one].conditions.groups, sets[other].conditions.groups)
+    if len(both):
+        listed = ", ".join(both[:5].tolist())
+        raise UsageError(f"{len(both)} slides are in both {one} and {other} ({listed}): the splits leak.")
+
+
+def shown(generator: Generator, scene: Scene, name: str) -> ImageSet:
+    """A split with the condition columns that the generator declares, and no other: what it sees is what it says."""
+    needs = set(generator.card.needs)
+    patches = scene.prompted[name] if "prompts" in needs else scene.plain[name]
+    return only(patches, needs)
+
+
+def only(patches: ImageSet, needs: set[str]) -> ImageSet:
+    """The set without the optional columns that are not needed."""
+    hidden = {column: None for column in patches.conditions.columns() - needs}
+    return replace(patches, conditions=replace(patches.conditions, **hidden))  # type: ignore[arg-type]
+
+
+def fitting_set(generator: Generator, scene: Scene) -> ImageSet:
+    """The real patches a generator may learn from: training patches, or what a control says it is shown."""
+    wanted = getattr(generator, "shown", "train")
+    if wanted == "target":
+        train, test = (shown(generator, scene, name) for name in ("train", "test"))
+        return joined(train, test)
+    return only(scene.plain[wanted], set(generator.card.needs)) if wanted != "train" else shown(generator, scene, "train")
+
+
+def joined(one: ImageSet, other: ImageSet) -> ImageSet:
+    """Two sets in a row, with the columns both have; prompts are left behind."""
+    first, second = one.conditions, other.conditions
+    columns = (first.columns() & second.columns()) - {"prompts"}
+    merged: dict[str, Any] = {
+        name: np.concatenate([getattr(first, name), getattr(second, name)]) for name in ("ids", "groups", *sorted(columns))
+    }
+    conditions = Conditions(**merged, classes=first.classes, size=first.size, mpp=first.mpp)
+    return ImageSet(f"{one.key}+{other.key}", np.concatenate([one.images, other.images]), conditions)

@@ -1,0 +1,121 @@
+"""The story of one experiment: its diets, trained and scored over paired seeds, then its comparisons and their verdicts."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+from bench import measure, registry, stats, table
+from bench.experiments import Comparison, Experiment
+from bench.judging import Desk
+from bench.results import Result
+from bench.stats import Estimate
+from bench.steps import Fitted, Painted
+from bench.types import Diet, Tally
+from bench.verdicts import verdict
+
+BETWEEN = " - "
+"""Stands between the two diets of a difference."""
+
+
+def lines(desk: Desk, fitted: Fitted, painted: Painted, seed: int) -> Iterator[Result]:
+    """One line for each measure of each diet, and one for each comparison, of one seed."""
+    experiment = desk.cast.experiment
+    assert experiment is not None
+    diets = {serving.name: serving.diet for serving in experiment.diet}
+    for line in measure.scores(desk, fitted, painted, seed, diets.values()):
+        yield replace(line, described={**line.described, "experiment": {"name": experiment.name}})
+    for comparison in experiment.comparison:
+        yield _compared(desk, fitted, painted, seed, comparison, diets)
+
+
+def _compared(
+    desk: Desk, fitted: Fitted, painted: Painted, seed: int, comparison: Comparison, diets: dict[str, Diet]
+) -> Result:
+    """The difference of the first measure, paired by slide: both models were scored on the same patches."""
+    experiment = desk.cast.experiment
+    assert experiment is not None
+    name = experiment.measures[0]
+    stated = {"claim": comparison.claim, "margin": comparison.margin, "measure": name}
+    line = replace(
+        measure.blank(desk, fitted, seed),
+        measure=f"{name}-difference",
+        diet=f"{comparison.diet}{BETWEEN}{comparison.against}",
+        direction=desk.cast.task.direction,
+        n=len(desk.test),
+        n_real=len(desk.test),
+        groups=measure.slides(desk.test),
+    )
+    described = {**line.described, "task": registry.describe(desk.cast.task), "comparison": stated}
+    compared = [measure.serving(desk, diets[diet]) for diet in (comparison.diet, comparison.against)]
+    line = replace(line, described=described, protocol=measure.protocol(desk, {"compared": compared, **stated}))
+    try:
+        first, second = (
+            measure.tallied(desk, diets[diet], painted, seed)[0] for diet in (comparison.diet, comparison.against)
+        )
+        return measure.told(line, _difference(first, second, name, desk), (-1.0, 1.0))
+    except Exception as error:  # the task is a plug-in; a diet that failed has said why in its own line
+        return measure.failure(line, error, lambda text: None)
+
+
+def _difference(first: Tally, second: Tally, name: str, desk: Desk) -> Estimate:
+    one, other = (replace(tally, measures={name: tally.measures[name]}) for tally in (first, second))
+    return stats.paired_difference(one, other, desk.test.conditions.groups, seed=0)[name]
+
+
+def text(experiment: Experiment, made: Sequence[Result]) -> str:
+    """The experiment's table: a row a diet, each measure beside what was reported, then a sentence for each comparison."""
+    cells: dict[tuple[str, str], table.Cell] = {}
+    grouped: dict[tuple[str, str], list[Result]] = defaultdict(list)
+    for line in made:
+        grouped[line.measure, line.diet].append(line)
+    for key, rows in grouped.items():
+        cells[key] = table.cells(rows)[0]
+    reported = any(serving.reported for serving in experiment.diet)
+    heads = [head for name in experiment.measures for head in ((name, f"{name} reported") if reported else (name,))]
+    body = [["diet", *heads]]
+    for serving in experiment.diet:
+        row = [serving.name]
+        for name in experiment.measures:
+            row.append(_entry(cells, name, serving.name))
+            if reported:
+                row.append(f"{serving.reported[name]:.4f}" if name in serving.reported else "–")
+        body.append(row)
+    first = made[0]
+    seeds = len({line.seed for line in made})
+    notes = [
+        f"{first.n} test patches of {first.groups} slides, {seeds} seeds; intervals: 95 % over slides and seeds",
+        *([f"reported: {experiment.source}; other data, another network size: never ranked with ours"] if reported else []),
+        *(["embedded phantom tissue: these numbers say nothing of real patients"] if "embedded" in first.flags else []),
+        *sentences(experiment, cells),
+        *table.reasons([cell for cell in cells.values() if cell.value is None or cell.low is None]),
+    ]
+    heading = f"{experiment.name} ({first.generator}, {first.task} on {first.dataset}): {experiment.summary}"
+    return "\n".join([heading, *table.aligned(body), *notes])
+
+
+def sentences(experiment: Experiment, cells: dict[tuple[str, str], table.Cell]) -> list[str]:
+    """One sentence for each comparison: the difference, its interval, and the verdict by the stated rule."""
+    said = []
+    for comparison in experiment.comparison:
+        name = experiment.measures[0]
+        cell = cells.get((f"{name}-difference", f"{comparison.diet}{BETWEEN}{comparison.against}"))
+        if cell is None or cell.value is None:
+            continue
+        found = verdict(Estimate(cell.value, cell.low, cell.high), comparison.claim, comparison.margin)
+        margin = f", margin {comparison.margin:g}" if comparison.margin else ""
+        bounds = "no interval" if cell.low is None or cell.high is None else f"[{cell.low:+.4f}, {cell.high:+.4f}]"
+        said.append(
+            f"{comparison.diet} against {comparison.against}: {name} {cell.value:+.4f} {bounds}: {found} "
+            f"(asked: {comparison.claim}{margin})"
+        )
+    return said
+
+
+def _entry(cells: dict[tuple[str, str], table.Cell], measure_name: str, diet: str) -> str:
+    cell = cells.get((measure_name, diet))
+    if cell is None:  # the diet failed as a whole
+        failed = next((c for (_, name), c in cells.items() if name == diet and c.value is None), None)
+        return table.interval(failed) if failed else "–"
+    return table.interval(cell)

@@ -1,0 +1,136 @@
+"""Do the nuclei sit where the map says? The four questions that NASDM's readers answered, asked of a network instead.
+
+A segmenter that learned from real training slides alone (the witness) finds nuclei in a painted patch; they are held against
+the nuclei of its map. Witnesses err on real patches too, so every answer also comes as its ratio to what real test patches
+get, which the harness adds: 1 is as faithful as real tissue.
+
+    nuclei-missed      share of asked nuclei that are not found (the readers' "missing nuclei")
+    nuclei-excess      share of found nuclei that nobody asked for
+    nuclei-wrong-type  share of matched nuclei whose found type is another than the asked one
+    nuclei-shift       mean distance between the outlines of matched nuclei, pixels
+    nuclei-kept        F1 of asked and found nuclei, a match counting where its type is right
+
+Asked and found nuclei match one to one where their centres lie within 3 microns (`bench.nuclei.near`). All are pooled over
+patches; found nuclei that lie mostly where nobody annotated are left out.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench import nuclei, registry
+from bench.errors import UsageError
+from bench.refusals import needed
+from bench.types import Card, Conditions, Direction, ImageSet, Progress, Tally
+
+COLUMNS = ("asked", "found", "matched", "right", "shift")
+Sums = Mapping[str, float]
+
+
+class NucleiFaithfulness:
+    """Asks a segmenter of nuclei; `witness` names the task whose model it is, with that task's own defaults."""
+
+    card = Card(
+        "nuclei-faithfulness",
+        "1",
+        "Nuclei that a segmenter trained on real slides finds in painted patches, held against their maps.",
+        source="the reader study of Shrivastava and Fletcher 2023 (NASDM++), asked of HoVer-Net (Graham and others 2019)",
+        cost="one training of the witness, then one pass over the patches",
+        needs=("masks", "instances"),
+        notes="It sees as well as its witness does: read the ratios to real patches. Nuclei painted to please a segmenter and "
+        "no pathologist fool it.",
+    )
+    directions: Mapping[str, Direction] = {
+        "nuclei-kept": "higher",
+        "nuclei-missed": "lower",
+        "nuclei-excess": "lower",
+        "nuclei-wrong-type": "lower",
+        "nuclei-shift": "lower",
+    }
+
+    def __init__(self, witness: str = "lizard-nuclei") -> None:
+        self.witness = witness
+
+    def learn(self, train: ImageSet, validation: ImageSet, seed: int, progress: Progress, folder: Path) -> None:
+        """Trains the witness on real patches."""
+        self._segmenter().learn([train], validation, seed, progress, folder)
+
+    def agree(self, patches: ImageSet, witness: Path) -> Tally:
+        """Counts of each patch: nuclei asked for, found, matched, matched with the right type, and summed outline shifts."""
+        conditions = patches.conditions
+        for column in self.card.needs:
+            needed(self.card.name, column, getattr(conditions, column))
+        instances, types = self._segmenter().segment(witness, patches.images)
+        counts = [counted(conditions, i, instances[i], types[i]) for i in range(len(patches))]
+        return self.tally(np.array(counts, dtype=np.float64).reshape(-1, len(COLUMNS)))
+
+    def tally(self, counts: NDArray[np.float64]) -> Tally:
+        """The counts with their measures, as the head of this file defines them."""
+        measures = {
+            "nuclei-kept": _kept,
+            "nuclei-missed": _missed,
+            "nuclei-excess": _excess,
+            "nuclei-wrong-type": _wrong,
+            "nuclei-shift": _shift,
+        }
+        return Tally(COLUMNS, counts, measures, {"nuclei-shift": (0.0, None)})
+
+    def _segmenter(self):  # type: ignore[no-untyped-def]
+        task = registry.load("tasks", self.witness)
+        if not (hasattr(task, "learn") and hasattr(task, "segment")):
+            raise UsageError(f"{self.card.name}: the task {self.witness} does not segment nuclei; lizard-nuclei does.")
+        return task
+
+
+def counted(
+    conditions: Conditions, row: int, found: NDArray[np.int32], types: NDArray[np.uint8]
+) -> tuple[float, float, float, float, float]:
+    """The columns of one patch from the nuclei found in it, int32 (h, w) with their types uint8 (h, w)."""
+    assert conditions.masks is not None and conditions.instances is not None
+    truth = np.asarray(conditions.masks[row])
+    unknown = truth == nuclei.UNLABELLED
+    asked = nuclei.numbered(np.where(unknown, 0, np.asarray(conditions.instances[row])))
+    seen = nuclei.numbered(_known(found, unknown))
+    pairs = nuclei.near(nuclei.centroids(asked), nuclei.centroids(seen), nuclei.reach(conditions.mpp))
+    wanted = nuclei.majority(asked, np.where(unknown, 0, truth).astype(np.uint8))
+    given = nuclei.majority(seen, types)
+    right = int((wanted[pairs[:, 0]] == given[pairs[:, 1]]).sum())
+    shift = float(nuclei.outline_distances(asked, seen, pairs).sum())
+    return int(asked.max(initial=0)), int(seen.max(initial=0)), len(pairs), right, shift
+
+
+def _known(found: NDArray[np.int32], unknown: NDArray[np.bool_]) -> NDArray[np.int32]:
+    """The found nuclei without those of which more than half lies where nobody annotated."""
+    if not unknown.any():
+        return found
+    size = np.bincount(found.ravel())
+    hidden = np.bincount(found.ravel(), unknown.ravel().astype(np.float64), minlength=len(size))
+    return np.where((2 * hidden > size)[found], 0, found)
+
+
+def _kept(sums: Sums) -> float:
+    total = sums["asked"] + sums["found"]
+    return 2 * sums["right"] / total if total else math.nan
+
+
+def _missed(sums: Sums) -> float:
+    return 1 - sums["matched"] / sums["asked"] if sums["asked"] else math.nan
+
+
+def _excess(sums: Sums) -> float:
+    if not sums["asked"] and not sums["found"]:
+        return math.nan
+    return 1 - sums["matched"] / sums["found"] if sums["found"] else 0.0  # nothing found: nothing in excess, all is missed
+
+
+def _wrong(sums: Sums) -> float:
+    return 1 - sums["right"] / sums["matched"] if sums["matched"] else math.nan
+
+
+def _shift(sums: Sums) -> float:
+    return sums["shift"] / sums["matched"] if sums["matched"] else math.nan
