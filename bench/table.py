@@ -101,9 +101,15 @@ def interval(cell: Cell) -> str:
     return f"{number(cell.value)}{mark}{bounds}"
 
 
+def headlines(lines: Iterable[Result]) -> list[Result]:
+    """The lines whose measure is not of one class alone: `iou`, not `iou:tumour`."""
+    return [line for line in lines if ":" not in line.measure]
+
+
 def text(lines: Sequence[Result]) -> str:
-    """A table with a row for each measure and a column for each generator of one run, and what the marks mean."""
-    made = cells(lines)
+    """A table with a row for each measure and a column for each generator of one run, and what the marks mean. Measures of
+    single classes are left to `bench leaderboard --measures`."""
+    made = cells(headlines(lines))
     generators = list(dict.fromkeys(cell.generator for cell in made))
     by_measure: dict[str, dict[str, Cell]] = defaultdict(dict)
     for cell in made:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from bench import measure, registry, stats, table
@@ -25,9 +25,18 @@ def lines(desk: Desk, fitted: Fitted, painted: Painted, seed: int) -> Iterator[R
     assert experiment is not None
     diets = {serving.name: serving.diet for serving in experiment.diet}
     for line in measure.scores(desk, fitted, painted, seed, diets.values()):
-        yield replace(line, described={**line.described, "experiment": {"name": experiment.name}})
+        yield _marked(line, experiment)
     for comparison in experiment.comparison:
-        yield _compared(desk, fitted, painted, seed, comparison, diets)
+        yield _marked(_compared(desk, fitted, painted, seed, comparison, diets), experiment)
+
+
+def _marked(line: Result, experiment: Experiment) -> Result:
+    return replace(line, described={**line.described, "experiment": {"name": experiment.name}})
+
+
+def of(name: str, made: Iterable[Result]) -> list[Result]:
+    """The lines that an experiment of this name made."""
+    return [line for line in made if line.described.get("experiment", {}).get("name") == name]
 
 
 def _compared(

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import click
 
-from bench import results
+from bench import experiments, registry, results, trial
 from bench.errors import MissingError, UsageError, did_you_mean
+from bench.table import headlines
 from leaderboards import build
 from leaderboards.consensus import consensus
 
@@ -25,24 +26,43 @@ from leaderboards.consensus import consensus
     type=click.Path(path_type=Path),
     help="Folders or .jsonl files of result lines; default: results.",
 )
-@click.option("--measures", default="", help="Only these, e.g. fd,iou.")
+@click.option("--measures", default="", help="Only these, e.g. fd,iou,iou:tumour; default: all but those of single classes.")
+@click.option("--experiment", default="", help="The tables of an experiment of TASK, as `bench run --experiment` prints them.")
 @click.option("--format", "style", type=click.Choice(("text", "markdown", "csv")), default="text", show_default=True)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a cell.")
-def leaderboard(task: str | None, folders: tuple[Path, ...], measures: str, style: str, as_json: bool) -> None:
+def leaderboard(
+    task: str | None, folders: tuple[Path, ...], measures: str, experiment: str, style: str, as_json: bool
+) -> None:
     """The tables of all runs so far, or of one TASK."""
     lines = list(results.read(_files(folders or (Path("results"),))))
+    if experiment:
+        for table in _trials(task, experiment, lines):
+            click.echo(table + "\n")
+        return
     wanted = {word.strip() for word in measures.split(",") if word.strip()}
     present = {line.measure for line in lines}
     if unknown := sorted(wanted - present):
         near = did_you_mean(unknown[0], present)
         raise UsageError(f"no results of the measure {unknown[0]!r}.{near} There are: {', '.join(sorted(present))}.")
-    boards = build.boards(line for line in lines if not wanted or line.measure in wanted)
+    boards = build.boards([line for line in lines if line.measure in wanted] if wanted else headlines(lines))
     known = sorted({board.task for board in boards})
     if task is not None and task not in known:
         raise UsageError(f"no results of a task {task!r}.{did_you_mean(task, known)} There are: {', '.join(known) or 'none'}.")
     for board in boards:
         if task in (None, board.task):
             click.echo(_shown(board, "json" if as_json else style))
+
+
+def _trials(task: str | None, name: str, lines: list[results.Result]) -> list[str]:
+    """A table of the experiment for each generator and dataset."""
+    if task is None:
+        raise UsageError(f"--experiment {name} is of a task: bench leaderboard TASK --experiment {name}.")
+    asked = experiments.find(name, getattr(registry.find("tasks", task)[0], "experiments", None), task)
+    made = [line for line in trial.of(asked.name, lines) if line.task == task]
+    if not made:
+        raise MissingError(f"no results of {asked.name}. Make some: bench run -t {task} --experiment {name} -g NAME")
+    rows = sorted({(line.generator, line.dataset) for line in made})
+    return [trial.text(asked, [line for line in made if (line.generator, line.dataset) == row]) for row in rows]
 
 
 def _files(places: tuple[Path, ...]) -> list[Path]:

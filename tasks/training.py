@@ -7,10 +7,10 @@ from the generator that is handed in, or from torch inside `reproducible`.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -85,14 +85,13 @@ def train(
     """AdamW with one cycle; leaves in `net` the weights that had the best IoU on validation."""
     import torch
 
-    optimizer = torch.optim.AdamW(net.parameters(), lr=budget.learning_rate, weight_decay=WEIGHT_DECAY)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, budget.learning_rate, total_steps=budget.steps, pct_start=WARM_UP
-    )
+    optimizer, schedule = one_cycle(net, budget)
     evaluations = {math.ceil(budget.steps * part / EVALUATIONS) for part in range(1, EVALUATIONS + 1)}
     best, kept = -1.0, {}
-    for step, rows in enumerate(_rows(sum(len(part.images) for part in served), budget, rng), 1):
-        loss = _loss(net, *_augmented(*_picked(served, rows), rng))
+    columns = [(part.images, part.masks) for part in served]
+    for step, rows in enumerate(batches(sum(len(part.images) for part in served), budget, rng), 1):
+        images, masks = augmented(picked(columns, rows), rng)
+        loss = _loss(net, images, masks)
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
@@ -107,6 +106,16 @@ def train(
     net.load_state_dict(kept)
 
 
+def one_cycle(net: torch.nn.Module, budget: Budget) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LRScheduler]:
+    """AdamW, and the schedule of its learning rate."""
+    import torch
+
+    rate, steps = budget.learning_rate, budget.steps
+    rise = WARM_UP if WARM_UP * steps != 1 else WARM_UP / 2  # torch divides by the steps of the rise less one
+    optimizer = torch.optim.AdamW(net.parameters(), lr=rate, weight_decay=WEIGHT_DECAY)
+    return optimizer, torch.optim.lr_scheduler.OneCycleLR(optimizer, rate, total_steps=steps, pct_start=rise)
+
+
 def count(net: torch.nn.Module, patches: Labelled, batch: int) -> NDArray[np.float64]:
     """The counts of `segmentation_counts` for every patch."""
     import torch
@@ -116,7 +125,7 @@ def count(net: torch.nn.Module, patches: Labelled, batch: int) -> NDArray[np.flo
     with torch.inference_mode():
         for start in range(0, len(patches.images), batch):
             part = slice(start, start + batch)
-            called = net(_tensor(net, patches.images[part])).argmax(dim=1).to(torch.uint8).cpu().numpy()
+            called = net(tensor(net, patches.images[part])).argmax(dim=1).to(torch.uint8).cpu().numpy()
             counts.append(segmentation_counts(called, patches.masks[part], len(patches.pixels)))
     return np.concatenate(counts)
 
@@ -139,30 +148,31 @@ def reproducible(seed: int) -> Iterator[None]:
             torch.use_deterministic_algorithms(before[0], warn_only=before[1])
 
 
-def _rows(n: int, budget: Budget, rng: np.random.Generator) -> NDArray[np.int64]:
+def batches(n: int, budget: Budget, rng: np.random.Generator) -> NDArray[np.int64]:
     """int64 (steps, batch): one shuffling of the n patches after the other, so that all are seen equally often."""
     wanted = budget.steps * budget.batch
     stream = np.concatenate([rng.permutation(n) for _ in range(math.ceil(wanted / n))])
     return stream[:wanted].reshape(budget.steps, budget.batch)
 
 
-def _picked(served: list[Labelled], rows: NDArray[np.int64]) -> tuple[Images, Masks]:
-    """The rows of the sets as if these stood in one column."""
-    starts = np.cumsum([0, *(len(part.images) for part in served)])
+def picked(served: Sequence[tuple[NDArray[Any], ...]], rows: NDArray[np.int64]) -> list[NDArray[Any]]:
+    """The rows of sets of several columns, each column as if the sets stood in one."""
+    starts = np.cumsum([0, *(len(columns[0]) for columns in served)])
     owners = np.searchsorted(starts, rows, side="right") - 1
     places = list(zip([served[owner] for owner in owners], (rows - starts[owners]).tolist(), strict=True))
-    return np.stack([part.images[row] for part, row in places]), np.stack([part.masks[row] for part, row in places])
+    return [np.stack([columns[i][row] for columns, row in places]) for i in range(len(served[0]))]
 
 
-def _augmented(images: Images, masks: Masks, rng: np.random.Generator) -> tuple[Images, Masks]:
-    """Each patch in one of its eight orientations, its optical density scaled as a whole and by colour: light and stain."""
-    turns = rng.integers(8, size=len(images)).tolist()
-    factors = rng.uniform(0.85, 1.15, (len(images), 1, 1, 1)) * rng.uniform(0.9, 1.1, (len(images), 1, 1, 3))
-    turned = np.stack([_turned(image, k) for image, k in zip(images, turns, strict=True)])
-    return restained(turned, factors), np.stack([_turned(mask, k) for mask, k in zip(masks, turns, strict=True)])
+def augmented(columns: list[NDArray[Any]], rng: np.random.Generator) -> list[NDArray[Any]]:
+    """Images and their maps, each patch in one of its eight orientations; the optical density of the images, which come
+    first, scaled as a whole and by colour: light and stain."""
+    turns = rng.integers(8, size=len(columns[0])).tolist()
+    factors = rng.uniform(0.85, 1.15, (len(turns), 1, 1, 1)) * rng.uniform(0.9, 1.1, (len(turns), 1, 1, 3))
+    images, *maps = (np.stack([_turned(patch, k) for patch, k in zip(column, turns, strict=True)]) for column in columns)
+    return [restained(images, factors), *maps]
 
 
-def _turned(array: NDArray[np.uint8], k: int) -> NDArray[np.uint8]:
+def _turned(array: NDArray[Any], k: int) -> NDArray[Any]:
     turned = np.rot90(array, k % 4)
     return turned[:, ::-1] if k >= 4 else turned
 
@@ -172,13 +182,13 @@ def _loss(net: torch.nn.Module, images: Images, masks: Masks) -> torch.Tensor:
     import torch
 
     net.train()
-    logits = net(_tensor(net, images)).permute(0, 2, 3, 1).flatten(0, 2)  # pixels in one row: exact on a GPU, maps are not
+    logits = net(tensor(net, images)).permute(0, 2, 3, 1).flatten(0, 2)  # pixels in one row: exact on a GPU, maps are not
     truth = torch.from_numpy(masks).to(logits.device).long().flatten()
     total = torch.nn.functional.cross_entropy(logits, truth, ignore_index=IGNORED, reduction="sum")
     return total / (truth != IGNORED).sum().clamp(min=1)
 
 
-def _tensor(net: torch.nn.Module, images: Images) -> torch.Tensor:
+def tensor(net: torch.nn.Module, images: Images) -> torch.Tensor:
     """float32 (n, 3, h, w) on the device of the network, about zero mean and unit spread for stained tissue."""
     import torch
 

@@ -80,7 +80,7 @@ def test_every_verb_and_every_plugin_is_documented() -> None:
     text = "\n".join(page.read_text() for page in PAGES)
     verbs = [*_OURS, *registry.names("commands")]
     assert not [verb for verb in verbs if f"bench {verb}" not in text]
-    kinds = ("generators", "encoders", "metrics", "tasks", "datasets")
+    kinds = ("generators", "encoders", "metrics", "tasks", "datasets", "layouts")
     names = [name for kind in kinds for name in registry.names(kind) if name != "example-plugin"]
     assert not [name for name in names if f"`{name}" not in text]
 

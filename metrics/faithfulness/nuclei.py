@@ -33,7 +33,8 @@ Sums = Mapping[str, float]
 
 
 class NucleiFaithfulness:
-    """Asks a segmenter of nuclei; `witness` names the task whose model it is, with that task's own defaults."""
+    """Asks a segmenter of nuclei: the model of the task `witness`, trained for `steps` steps, or as long as that task has it
+    with 0."""
 
     card = Card(
         "nuclei-faithfulness",
@@ -53,8 +54,9 @@ class NucleiFaithfulness:
         "nuclei-shift": "lower",
     }
 
-    def __init__(self, witness: str = "lizard-nuclei") -> None:
+    def __init__(self, witness: str = "lizard-nuclei", steps: int = 0) -> None:
         self.witness = witness
+        self.steps = steps
 
     def learn(self, train: ImageSet, validation: ImageSet, seed: int, progress: Progress, folder: Path) -> None:
         """Trains the witness on real patches."""
@@ -81,7 +83,7 @@ class NucleiFaithfulness:
         return Tally(COLUMNS, counts, measures, {"nuclei-shift": (0.0, None)})
 
     def _segmenter(self):  # type: ignore[no-untyped-def]
-        task = registry.load("tasks", self.witness)
+        task = registry.load("tasks", self.witness, **({"steps": self.steps} if self.steps else {}))
         if not (hasattr(task, "learn") and hasattr(task, "segment")):
             raise UsageError(f"{self.card.name}: the task {self.witness} does not segment nuclei; lizard-nuclei does.")
         return task

@@ -1,0 +1,86 @@
+"""What every metric of layouts must do, on the nuclei of the mock and on the same with their types exchanged and half gone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any, get_args
+
+import numpy as np
+
+from bench.conditional import LayoutMetric
+from bench.contracts.layouts import layouts
+from bench.contracts.subject import COMMON, Broken, Check, Outcome, Subject, builds, judge
+from bench.types import Conditions, Direction
+
+TOLERANCE = 1e-9
+"""Largest change of a value where nothing but the order of rows changes."""
+
+
+def check_layout_metric(make: Callable[..., LayoutMetric], name: str = "", size: int = 64) -> list[Outcome]:
+    """Outcomes on 12 mock patches of `size` px. `make(**options)` builds one, `name` is what it was asked by."""
+    return judge(_Gauge(make, name, size), CHECKS, essential=(builds, measures))
+
+
+@dataclass
+class _Gauge(Subject):
+    """A layout metric under test, real layouts and worse ones."""
+
+    @cached_property
+    def layouts(self) -> Conditions:
+        return layouts(self.size).conditions
+
+    @cached_property
+    def worse(self) -> Conditions:
+        """The lower half of each patch emptied, the two types exchanged."""
+        assert self.layouts.masks is not None and self.layouts.instances is not None
+        kept = np.arange(self.size)[:, None] < self.size // 2
+        masks = np.where((self.layouts.masks > 0) & kept, 3 - self.layouts.masks, 0).astype(np.uint8)
+        instances = np.where(masks > 0, self.layouts.instances, 0).astype(np.int32)
+        return replace(self.layouts, masks=masks, types=masks, instances=instances)
+
+    def value(self, real: Conditions, drawn: Conditions) -> Any:
+        return self.plugin.compare_layouts(self.plugin.measured(real), self.plugin.measured(drawn))
+
+
+def measures(gauge: _Gauge) -> None:
+    """A finite float, within the bounds that it declares."""
+    value = gauge.value(gauge.layouts, gauge.worse)
+    if not isinstance(value, float) or not np.isfinite(value):
+        raise Broken(f"compare_layouts gives {value!r}, not a finite float")
+    low, high = getattr(gauge.plugin, "bounds", (None, None))
+    if (low is not None and value < low) or (high is not None and value > high):
+        raise Broken(f"compare_layouts gives {value:.4g}, outside its bounds {low} and {high}")
+
+
+def direction_valid(gauge: _Gauge) -> None:
+    """It says which way is better."""
+    if gauge.plugin.direction not in get_args(Direction):
+        raise Broken(f"direction is {gauge.plugin.direction!r}, not one of {', '.join(get_args(Direction))}")
+
+
+def identity(gauge: _Gauge) -> None:
+    """Real layouts against themselves are better than against half emptied ones of exchanged types."""
+    itself, worse = gauge.value(gauge.layouts, gauge.layouts), gauge.value(gauge.layouts, gauge.worse)
+    if itself >= worse if gauge.plugin.direction == "lower" else itself <= worse:
+        raise Broken(f"real layouts against themselves give {itself:.4g}, against worse ones {worse:.4g}")
+
+
+def order_independent(gauge: _Gauge) -> None:
+    """The order of patches does not change the value."""
+    backwards = gauge.value(gauge.layouts[::-1], gauge.worse[::-1])
+    if abs(backwards - gauge.value(gauge.layouts, gauge.worse)) > TOLERANCE:
+        raise Broken("another order of patches changes the value")
+
+
+def rows_sliceable(gauge: _Gauge) -> None:
+    """Rows of what it measured are what it measures of those rows: intervals leave out slides that way."""
+    real, drawn = gauge.plugin.measured(gauge.layouts), gauge.plugin.measured(gauge.worse)
+    rows = np.arange(1, len(gauge.layouts))
+    sliced = gauge.plugin.compare_layouts(real[rows], drawn[rows])
+    if abs(sliced - gauge.value(gauge.layouts[rows], gauge.worse[rows])) > TOLERANCE:
+        raise Broken("rows of what was measured give another value than the measure of those rows")
+
+
+CHECKS: tuple[Check[_Gauge], ...] = (*COMMON, measures, direction_valid, identity, order_independent, rows_sliceable)

@@ -1,0 +1,122 @@
+"""Controls for layouts: their place in a table is known beforehand, so that they test the measures.
+
+copy-masks     training layouts that show the asked types: as like real ones as can be, and nothing new
+random-discs   ellipses of the asked types strewn at random: obeys, and looks like no tissue
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.errors import MissingError, UsageError
+from bench.nuclei import UNLABELLED
+from bench.refusals import needed
+from bench.types import Card, Conditions, ImageSet, Progress
+from generators.layouts import drawn_for
+from generators.planes import types_present
+
+Layout = tuple[NDArray[np.uint8], NDArray[np.int32]]
+"""Type map and instance map of one patch, (size, size) each."""
+
+
+class CopyMasks:
+    """A training layout with exactly the asked types, or with the fewest wrong ones, chosen by the seed among equals."""
+
+    card = Card(
+        "copy-masks",
+        "1",
+        "Training layouts that show the asked types: a memorizer.",
+        needs=("masks", "instances"),
+        notes="Drawn with replacement. What annotation does not cover becomes background.",
+    )
+
+    def __init__(self) -> None:
+        self._album: tuple[NDArray[np.uint8], NDArray[np.int32]] | None = None
+
+    def fit(self, train: ImageSet, seed: int, progress: Progress, work: Path) -> None:
+        masks = needed(self.card.name, "masks", train.conditions.masks)
+        self._album = masks, needed(self.card.name, "instances", train.conditions.instances)
+        progress(len(train), len(train), "layouts kept")
+
+    def save(self, folder: Path) -> None:
+        masks, instances = self._kept()
+        np.save(folder / "masks.npy", masks)
+        np.save(folder / "instances.npy", instances)
+
+    def load(self, folder: Path) -> None:
+        files = folder / "masks.npy", folder / "instances.npy"
+        if absent := [file for file in files if not file.is_file()]:
+            raise MissingError(f"no layouts at {absent[0]}. Fit the control again.")
+        masks, instances = (np.load(file, mmap_mode="r", allow_pickle=False) for file in files)
+        self._album = masks, instances
+
+    def draw(self, asked: Conditions, seeds: NDArray[np.uint64]) -> Conditions:
+        """A copied layout for each row of `asked`."""
+        wanted = types_present(needed(self.card.name, "masks", asked.masks), asked.classes)
+        masks, instances = self._kept()
+        if masks.shape[1:] != (asked.size, asked.size):
+            raise UsageError(f"{self.card.name} was shown layouts of {masks.shape[1:]} px, asked for {asked.size}.")
+        shown = types_present(masks, asked.classes)
+
+        def copied(row: int) -> Layout:
+            wrong = (shown != wanted[row]).sum(axis=1)
+            fitting = np.flatnonzero(wrong == wrong.min())
+            chosen = fitting[np.random.default_rng(int(seeds[row])).integers(len(fitting))]
+            covered = np.where(masks[chosen] == UNLABELLED, 0, masks[chosen]).astype(np.uint8)
+            return covered, np.where(covered > 0, instances[chosen], 0).astype(np.int32)
+
+        return _each(asked, copied)
+
+    def _kept(self) -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
+        if self._album is None:
+            raise UsageError(f"{self.card.name} has been shown no layouts: fit it, or load what was fitted.")
+        return self._album
+
+
+class RandomDiscs:
+    """`nuclei` ellipses of 2 to 8 px half axes at random places, the asked types in equal shares, later ones on top."""
+
+    card = Card(
+        "random-discs",
+        "1",
+        "Ellipses of the asked types strewn at random: layouts without tissue.",
+        needs=("masks",),
+        notes="Each asked type shows while there are as many nuclei as types. Numbers, sizes and mix are those of no tissue.",
+    )
+
+    def __init__(self, nuclei: int = 16) -> None:
+        if nuclei < 1:
+            raise UsageError(f"random-discs: nuclei is a whole number of at least 1, not {nuclei}.")
+        self.nuclei = nuclei
+
+    def draw(self, asked: Conditions, seeds: NDArray[np.uint64]) -> Conditions:
+        """Random ellipses for each row of `asked`; none where it asks for no type."""
+        wanted = types_present(needed(self.card.name, "masks", asked.masks), asked.classes)
+        y, x = np.mgrid[: asked.size, : asked.size]
+
+        def strewn(row: int) -> Layout:
+            masks, instances = np.zeros((asked.size,) * 2, dtype=np.uint8), np.zeros((asked.size,) * 2, dtype=np.int32)
+            types = np.flatnonzero(wanted[row]) + 1
+            rng = np.random.default_rng(int(seeds[row]))
+            for number in range(self.nuclei if len(types) else 0):
+                down, right = rng.uniform(0, asked.size, 2)
+                angle, (a, b) = rng.uniform(0, np.pi), rng.uniform(2, 8, 2)
+                u = (x - right) * np.cos(angle) + (y - down) * np.sin(angle)
+                v = (y - down) * np.cos(angle) - (x - right) * np.sin(angle)
+                inside = (u / a) ** 2 + (v / b) ** 2 <= 1
+                masks[inside], instances[inside] = types[-1 - number % len(types)], number + 1
+            return masks, instances
+
+        return _each(asked, strewn)
+
+
+def _each(asked: Conditions, layout: Callable[[int], Layout]) -> Conditions:
+    masks = np.zeros((len(asked), asked.size, asked.size), dtype=np.uint8)
+    instances = np.zeros(masks.shape, dtype=np.int32)
+    for row in range(len(asked)):
+        masks[row], instances[row] = layout(row)
+    return drawn_for(asked, masks, instances)

@@ -1,0 +1,95 @@
+"""The nuclei half of the house end to end, in the smallest setting: nasdm, its masks, HoVer-Net, faithfulness, pools."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from bench import results
+from bench.results import Result
+from tests.bench.test_run import bench
+
+OPTIONS = (
+    "dataset.train_slides=6",
+    "dataset.validation_slides=2",
+    "dataset.test_slides=6",
+    "dataset.pool_slides=2",
+    "dataset.per_slide=6",
+    "generator.steps=3",
+    "generator.tuning_steps=1",
+    "generator.sample_steps=2",
+    "task.steps=6",
+    "metric.steps=8",
+)
+SMALL = [word for option in OPTIONS for word in ("-o", option)]
+QUICK = [*SMALL, "-e", "random-conv", "--seeds", "0", "--controls", "shuffle"]
+
+
+def run(*words: str, home: Path) -> list[Result]:
+    done = bench("run", "-t", "lizard-nuclei", "--json", *words, home=home)
+    assert done.returncode in (0, 4), done.stderr
+    path = home.parent / "lines.jsonl"
+    path.write_text(done.stdout)
+    return list(results.read([path]))
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("nuclei") / "home"
+
+
+@pytest.fixture(scope="module")
+def painted(home: Path) -> list[Result]:
+    return run("-g", "nasdm", *QUICK, home=home)
+
+
+def test_scores_faithfulness_and_distances_are_all_there(painted: list[Result]) -> None:
+    found = {(r.generator, r.measure, r.encoder, r.diet) for r in painted}
+    for diet in ("real", "synthetic", "both"):
+        assert {("nasdm", m, "", diet) for m in ("dice", "miou", "pq", "aji")} <= found
+    for generator in ("nasdm", "shuffle"):
+        assert {
+            (generator, m, "", "") for m in ("nuclei-kept", "nuclei-kept-of-real", "nuclei-missed", "nuclei-shift")
+        } <= found
+        assert (generator, "fd", "random-conv", "") in found
+    assert not any(r.status == "error" for r in painted), [r.reason for r in painted if r.status == "error"]
+
+
+def test_directions_are_those_of_each_question(painted: list[Result]) -> None:
+    directions = {r.measure: r.direction for r in painted}
+    assert directions["nuclei-kept"] == directions["nuclei-kept-of-real"] == directions["dice"] == "higher"
+    assert directions["nuclei-missed"] == directions["nuclei-shift-of-real"] == "lower"
+
+
+def test_diets_are_made_of_the_pool(home: Path) -> None:
+    done = bench("run", "-g", "nasdm", "-t", "lizard-nuclei", *QUICK, home=home)
+    assert "downstream diet 12 patches of R2" in done.stderr
+
+
+def test_drawn_maps_have_a_row_of_their_own_and_their_own_measures(painted: list[Result], home: Path) -> None:
+    drawn = run("-g", "nasdm", "--layouts", "random-discs", "--no-diets", *QUICK, home=home)
+    assert {r.generator for r in drawn} == {"nasdm + random-discs", "shuffle"}
+    layouts = {r.measure: r for r in drawn if r.measure.startswith("layout-")}
+    assert {"layout-areas", "layout-counts", "layout-mix", "layout-obeyed"} <= set(layouts)
+    assert all(r.generator == "nasdm + random-discs" and r.value is not None for r in layouts.values())
+    before = next(r for r in painted if r.generator == "nasdm" and r.measure == "nuclei-missed")
+    after = next(r for r in drawn if r.generator == "nasdm + random-discs" and r.measure == "nuclei-missed")
+    assert before.keys["samples"] != after.keys["samples"] and before.value != after.value
+    assert after.described["layouts"]["name"] == "random-discs"
+
+
+def test_other_layouts_are_other_rows(home: Path) -> None:
+    copied = run("-g", "nasdm", "--layouts", "copy-masks", "--no-diets", *QUICK, home=home)
+    assert "nasdm + copy-masks" in {r.generator for r in copied}
+
+
+def test_a_folder_that_no_reader_knows_is_refused_with_their_names(home: Path, tmp_path: Path) -> None:
+    (tmp_path / "images").mkdir()
+    done = bench("run", "-g", "nasdm", "-t", "lizard-nuclei", "--data", str(tmp_path), home=home)
+    assert done.returncode == 3 and "lizard, conic, nuclei-folder" in done.stderr
+
+
+def test_unknown_layouts_are_refused(home: Path) -> None:
+    done = bench("run", "-g", "nasdm", "-t", "lizard-nuclei", "--layouts", "nasdm-mask", home=home)
+    assert done.returncode == 2 and "Did you mean 'nasdm-masks'" in done.stderr

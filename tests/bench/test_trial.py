@@ -1,0 +1,130 @@
+"""Experiments through the command line: every diet and comparison a line, verdicts, reported numbers beside, resumed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from bench import results
+from bench.results import Result
+from tests.bench.test_run import SMALL, bench
+
+MINE = """
+name = "mine"
+summary = "flat colours instead of tissue"
+pool = "train"
+measures = ["iou", "iou-patch"]
+source = "nobody"
+[[diet]]
+name = "half real"
+real = 0.5
+reported = { iou = 0.4321 }
+[[diet]]
+name = "half real, half painted"
+real = 0.5
+synthetic = 0.5
+[[diet]]
+name = "half real, copied"
+real = 0.5
+synthetic = 0.5
+filling = "copied"
+[[comparison]]
+diet = "half real, half painted"
+against = "half real"
+claim = "non-inferior"
+margin = 0.9
+[[comparison]]
+diet = "half real, copied"
+against = "half real"
+claim = "equivalent"
+margin = 0.9
+"""
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("trial") / "home"
+
+
+@pytest.fixture(scope="module")
+def file(home: Path) -> Path:
+    path = home.parent / "mine.toml"
+    path.write_text(MINE)
+    return path
+
+
+@pytest.fixture(scope="module")
+def made(home: Path, file: Path) -> tuple[str, list[Result]]:
+    words = ["run", "-g", "paint", "-t", "cam16-seg", "--experiment", str(file), "--seeds", "0,1", *SMALL]
+    done = bench(*words, "--out", str(home.parent / "out"), home=home)
+    assert done.returncode == 0, done.stderr
+    folder = Path(done.stdout.strip().splitlines()[-1])
+    return done.stdout, list(results.read([folder / "results.jsonl"]))
+
+
+def test_every_diet_and_comparison_of_every_seed_is_a_line(made: tuple[str, list[Result]]) -> None:
+    lines = made[1]
+    found = {(r.measure, r.diet, r.seed) for r in lines}
+    for seed in (0, 1):
+        for diet in ("half real", "half real, half painted", "half real, copied"):
+            assert {("iou", diet, seed), ("iou-patch", diet, seed)} <= found
+        assert ("iou-difference", "half real, half painted - half real", seed) in found
+    assert not any(r.encoder for r in lines)  # nothing but the experiment is measured
+    assert {r.generator for r in lines} == {"paint"}
+
+
+def test_a_difference_is_that_of_the_two_diets(made: tuple[str, list[Result]]) -> None:
+    values = {(r.measure, r.diet, r.seed): r.value for r in made[1]}
+    for seed in (0, 1):
+        first, second = values["iou", "half real, half painted", seed], values["iou", "half real", seed]
+        assert values["iou-difference", "half real, half painted - half real", seed] == pytest.approx(first - second)
+
+
+def test_the_table_says_diets_reported_numbers_and_verdicts(made: tuple[str, list[Result]]) -> None:
+    text = made[0]
+    assert "mine (paint, cam16-seg on phantom-cam16): flat colours instead of tissue" in text
+    row = next(line for line in text.splitlines() if line.startswith("half real "))
+    assert "0.4321" in row and "[" in row
+    assert "never ranked with ours" in text
+    assert "not inferior (asked: non-inferior, margin 0.9)" in text
+    assert "equivalent (asked: equivalent, margin 0.9)" in text
+
+
+def test_started_again_nothing_is_trained_twice(made: tuple[str, list[Result]], home: Path, file: Path) -> None:
+    before = {f: f.stat().st_mtime_ns for f in home.rglob("entry.json")}
+    done = bench("run", "-g", "paint", "-t", "cam16-seg", "--experiment", str(file), "--seeds", "0,1", *SMALL, home=home)
+    assert done.stdout.splitlines()[1:-1] == made[0].splitlines()[1:-1]
+    assert {f: f.stat().st_mtime_ns for f in home.rglob("entry.json")} == before
+
+
+def test_a_pool_that_the_dataset_lacks_is_refused_before_anything_is_computed(home: Path, file: Path) -> None:
+    other = file.with_name("other.toml")
+    other.write_text(MINE.replace('pool = "train"', 'pool = "R2"'))
+    done = bench("run", "-g", "paint", "-t", "cam16-seg", "--experiment", str(other), *SMALL, home=home)
+    assert done.returncode == 2 and "pool R2, which phantom-cam16 has not" in done.stderr
+
+
+def test_a_diet_that_fails_loses_its_own_cells_only(home: Path, file: Path) -> None:
+    other = file.with_name("starved.toml")
+    other.write_text(
+        MINE.replace(
+            'name = "half real, copied"\nreal = 0.5\nsynthetic = 0.5',
+            'name = "half real, copied"\nreal = 0.001\nsynthetic = 0.5',
+        )
+    )
+    done = bench("run", "-g", "paint", "-t", "cam16-seg", "--experiment", str(other), "--seeds", "0", *SMALL, home=home)
+    assert "half real, half painted against half real: iou" in done.stdout
+    starved = next(line for line in done.stdout.splitlines() if line.startswith("half real, copied "))
+    assert "skipped(missing)" in starved
+
+
+def test_the_leaderboard_prints_the_same_table_from_the_lines(made: tuple[str, list[Result]], home: Path, file: Path) -> None:
+    out = str(home.parent / "out")
+    done = bench("leaderboard", "cam16-seg", "--results", out, "--experiment", str(file), home=home)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == "\n".join(made[0].strip().splitlines()[:-1])
+    nothing = bench("leaderboard", "cam16-seg", "--results", out, "--experiment", "addition", home=home)
+    assert nothing.returncode == 2 and "has no experiment 'addition'" in nothing.stderr
+    homeless = bench("leaderboard", "--results", out, "--experiment", str(file), home=home)
+    assert homeless.returncode == 2 and "bench leaderboard TASK" in homeless.stderr
