@@ -12,7 +12,7 @@ from bench.conditional import LayoutMetric
 from bench.judging import Desk, remembered
 from bench.measure import blank, failure, protocol, slides, told
 from bench.results import Result
-from bench.scene import only
+from bench.scene import MAPS, only
 from bench.steps import Fitted, Painted, Weights
 from bench.types import Conditions, Fittable, ImageSet, Layouts
 
@@ -34,7 +34,7 @@ def fitted(desk: Desk, layouts: Layouts) -> Drawer:
     asked = desk.cast.plan
     if not isinstance(layouts, Fittable):
         return Drawer(layouts, Weights(None, getattr(layouts, "digest", ""), "none"))
-    train = only(desk.scene.plain["train"], {"masks", "instances", "types"})
+    train = only(desk.scene.plain["train"], MAPS)
     weights = steps.weighed(
         layouts.card.name, layouts, train, asked.fit_seed, asked.refit, desk.cache, desk.progress, desk.say
     )

@@ -19,7 +19,7 @@ from bench.errors import BenchError, MissingError
 from bench.judging import FORMS, UNDERPOWERED, Bounds, Desk, Pair, Say, remembered
 from bench.plan import CEILING, Judge, Metric
 from bench.results import Result
-from bench.scene import only
+from bench.scene import MAPS, only
 from bench.stats import Estimate
 from bench.steps import Fitted, Painted
 from bench.types import Diet, Encoder, ImageSet, Tally
@@ -139,7 +139,7 @@ def scores(desk: Desk, fitted: Fitted, painted: Painted | None, seed: int, diets
 def tallied(desk: Desk, diet: Diet, painted: Painted | None, seed: int) -> tuple[Tally, str]:
     """The counts of one diet and seed, and the key they are kept under."""
     task = desk.cast.task
-    real = only(desk.scene.served, {"masks", "instances", "types"})
+    real = only(desk.scene.served, MAPS)
     served = training_sets(diet, real, painted.patches if painted is not None else None)
     validation = desk.scene.plain["validation"]
     spec = {

@@ -15,6 +15,8 @@ from bench.plan import Cast
 from bench.store import load_set, save_set
 from bench.types import Conditions, Dataset, Generator, ImageSet, Progress
 
+MAPS = {"masks", "instances", "types"}
+"""Condition columns that say what is where; all that layouts and downstream models are shown."""
 SPLITS = ("train", "validation", "test", "holdout")
 
 

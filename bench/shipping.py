@@ -8,25 +8,25 @@ from pathlib import Path
 
 from bench.cache import digest_of, write_text
 from bench.results import stamp
-from bench.steps import Fitted, recipe, weight_files
-from bench.types import ImageSet
+from bench.steps import Weights, recipe, weight_files
+from bench.types import Fittable, ImageSet
 
 
-def deliver(fitted: Fitted, train: ImageSet, seed: int, command: str, folder: Path) -> Path:
+def deliver(plugin: Fittable, weights: Weights, train: ImageSet, seed: int, command: str, folder: Path) -> Path:
     """Copies the weights into `folder` and writes `<name>.manifest.json` there; returns the manifest's path.
 
     Variants that share a file (a first stage) may be delivered into one folder as long as its bytes are the same.
     """
-    assert fitted.weights is not None
+    assert weights.folder is not None
     folder.mkdir(parents=True, exist_ok=True)
-    files = [fitted.weights / name for name in weight_files(fitted.weights, fitted.generator.card.name)]
+    files = [weights.folder / name for name in weight_files(weights.folder, plugin.card.name)]
     for file in files:
         shutil.copyfile(file, folder / file.name)
-    card = fitted.generator.card
+    card = plugin.card
     manifest = {
         "name": card.name,
         "version": card.version,
-        "recipe": recipe(fitted.generator),
+        "recipe": recipe(plugin),
         "train_key": train.key,
         "train": {"patches": len(train), "slides": len(set(train.conditions.groups.tolist())), "size": train.conditions.size},
         "fit_seed": seed,

@@ -15,7 +15,7 @@ import numpy as np
 from bench import engine, registry
 from bench.cache import MANIFEST, Cache, digest_of, key_of
 from bench.errors import MissingError, UsageError
-from bench.scene import Scene, fitting_set, only
+from bench.scene import MAPS, Scene, fitting_set, only
 from bench.store import load_set, save_set
 from bench.types import (
     Conditions,
@@ -129,7 +129,7 @@ def weighed(
 
 def drawn(layouts: Layouts, weights: Weights, patches: ImageSet, seed: int, cache: Cache, progress: Progress) -> ImageSet:
     """The conditions with a synthetic layout in place of each real one, and no images yet: they are black."""
-    asked = only(patches, {"masks", "instances", "types"}).conditions
+    asked = only(patches, MAPS).conditions
     spec = {"layouts": registry.describe(layouts), "weights": weights.digest, "asked": patches.key, "seed": seed}
 
     def make(work: Path) -> None:

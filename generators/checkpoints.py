@@ -47,6 +47,7 @@ def sized(preset: NasdmPreset, path: Path) -> NasdmPreset:
     return replace(
         preset,
         fold=1,
+        prediction="epsilon",
         width=found.width,
         multipliers=found.multipliers,
         blocks=found.blocks,

@@ -67,11 +67,14 @@ class Schedule:
         """Scheduler for ancestral sampling whose network learned the variance (Nichol and Dhariwal 2021)."""
         return DDPMScheduler(**self._common(), clip_sample=self.clip, variance_type="learned_range")
 
-    def ddim(self) -> DDIMScheduler:
-        """Scheduler for training and for DDIM sampling."""
+    def ddim(self, steps: int = 0) -> DDIMScheduler:
+        """Scheduler for training and for DDIM sampling in so many steps."""
         spacing = "trailing" if self.zero_snr else "leading"
         return DDIMScheduler(
-            **self._common(), clip_sample=self.clip, timestep_spacing=spacing, steps_offset=int(not self.zero_snr)
+            **self._common(),
+            clip_sample=self.clip,
+            timestep_spacing=spacing,
+            steps_offset=int(not self.zero_snr and steps < 1000),
         )
 
     def dpm(self) -> DPMSolverMultistepScheduler:
@@ -197,7 +200,7 @@ class Sampler:
             rows = [source.standard_normal(shape, dtype=np.float32) for source in sources]
             return torch.from_numpy(np.stack(rows)).to(where)
 
-        scheduler = schedule.ddim() if self.kind == "ddim" else schedule.dpm()
+        scheduler = schedule.ddim(self.steps) if self.kind == "ddim" else schedule.dpm()
         scheduler.set_timesteps(self.steps, device=where)
         # from pure noise the whole first step is fresh noise, and rounding takes the root of a negative number at eta = 1
         eta = min(self.eta, 0.999) if schedule.zero_snr else self.eta

@@ -20,6 +20,8 @@ class NasdmPreset:
     head: int
     groups: int
     hidden: int
+    prediction: Literal["epsilon", "sample"]
+    """What the network says: the noise, as published, or the clean image, from which the noise follows."""
     # training: first without dropped conditions, then tuned with them
     steps: int
     learning_rate: float
@@ -27,6 +29,9 @@ class NasdmPreset:
     tuning_rate: float
     drop: float
     """Share of training patches whose whole condition is zero while tuning."""
+    snr_cap: float
+    """Errors of the clean image weigh by the signal-to-noise ratio of the step, cut to 1 (Salimans and Ho 2022) and to this
+    (Hang and others 2023); 0: errors of the noise, all alike."""
     batch: int
     warmup: int
     decay: bool
@@ -55,6 +60,8 @@ PAPER = NasdmPreset(
     head=64,
     groups=32,
     hidden=128,
+    prediction="epsilon",
+    snr_cap=0.0,
     # the public script resumes its second stage from step 70,000 to 100,000 of the first and ends at 150,000 to 200,000
     steps=100_000,
     learning_rate=1e-4,
@@ -74,7 +81,7 @@ PAPER = NasdmPreset(
 )
 
 TINY = NasdmPreset(
-    # about an hour of one core; pixels folded 4 x 4, so that the network sees 64 px as 16 x 16 places
+    # half an hour of one core; pixels folded 4 x 4, so that the network sees 64 px as 16 x 16 places
     size=64,
     fold=4,
     width=48,
@@ -84,9 +91,12 @@ TINY = NasdmPreset(
     head=48,
     groups=16,
     hidden=32,
-    steps=8_000,
+    # noise fills all 48 channels of a folded place and no narrow network can say it; images lie on little of them
+    prediction="sample",
+    snr_cap=5.0,
+    steps=3_600,
     learning_rate=1e-3,
-    tuning_steps=1_500,
+    tuning_steps=400,
     tuning_rate=2e-4,
     drop=0.2,
     batch=16,

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
@@ -31,16 +32,23 @@ SCHEDULE = Schedule(1e-4, 0.02, "epsilon", betas="linear", clip=True)
 class Folded(nn.Module):
     """The network on images whose squares of `fold` x `fold` pixels are stacked into channels; with 1 as it is."""
 
-    def __init__(self, shape: SdmShape, fold: int) -> None:
+    kept: Tensor
+
+    def __init__(self, shape: SdmShape, fold: int, prediction: Literal["epsilon", "sample"] = "epsilon") -> None:
         super().__init__()
         self.fold = fold
+        self.prediction = prediction
         self.net = SdmUNet(shape)
+        self.register_buffer("kept", SCHEDULE.ddim().alphas_cumprod, persistent=False)
 
     def forward(self, images: Tensor, steps: Tensor, maps: Tensor) -> tuple[Tensor, Tensor]:
         """Predicted noise and share of the largest log variance, both of the shape of the images."""
         said = self.net(functional.pixel_unshuffle(images, self.fold), steps, functional.pixel_unshuffle(maps, self.fold))
-        noise, share = said.chunk(2, dim=1)
-        return functional.pixel_shuffle(noise, self.fold), functional.pixel_shuffle(share, self.fold)
+        first, share = (functional.pixel_shuffle(half, self.fold) for half in said.chunk(2, dim=1))
+        if self.prediction == "epsilon":
+            return first, share
+        kept = self.kept[steps][:, None, None, None]
+        return (images - kept.sqrt() * first) / (1 - kept).sqrt(), share
 
 
 def shape(preset: NasdmPreset, classes: int) -> SdmShape:
@@ -88,11 +96,22 @@ class HybridLoss:
     kept: Tensor
     """float32 (1000,): product of 1 - beta up to each step."""
     betas: Tensor
+    snr_cap: float = 0.0
+    """0 to weigh every error of the noise alike. Otherwise errors of the clean image weigh by the signal-to-noise ratio of
+    their step, cut to [1, cap], and the bound of a step never more than its error does."""
 
     def __call__(self, clean: Tensor, state: Tensor, steps: Tensor, noise: Tensor, said: tuple[Tensor, Tensor]) -> Tensor:
         """float (n, 3, h, w): the loss of every colour value."""
         predicted, share = said[0].float(), said[1].float()
-        return (predicted - noise).square() + self.bound(clean, state, steps, predicted.detach(), share)
+        error = (predicted - noise).square()
+        bound = self.bound(clean, state, steps, predicted.detach(), share)
+        if not self.snr_cap:
+            return error + bound
+        kept = self.kept.to(clean.device)[steps][:, None, None, None]
+        ratio = kept / (1 - kept)
+        weight = ratio.clamp(1, self.snr_cap) / ratio
+        # the bound of a badly guessed clean image would drown all else while fitting begins
+        return weight * error + weight.clamp_max(1) * bound
 
     def bound(self, clean: Tensor, state: Tensor, steps: Tensor, predicted: Tensor, share: Tensor) -> Tensor:
         """Bits of each colour value: the divergence from the true posterior, at step 0 the likelihood of the 8-bit value."""
@@ -137,7 +156,7 @@ class SemanticDiffusion:
         self.classes = classes
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
-            self.network = Folded(shape(preset, classes), preset.fold)
+            self.network = Folded(shape(preset, classes), preset.fold, preset.prediction)
 
     def fit(self, patches: ImageSet, precision: Precision, seed: int, progress: Progress, work: Path) -> None:
         """Stage one on whole conditions, stage two at a smaller rate with some of them dropped, each resumable."""
@@ -158,7 +177,7 @@ class SemanticDiffusion:
 
     def _loss(self, patches: ImageSet, drop: float) -> Callable[[nn.Module, np.random.Generator], Tensor]:
         preset, scheduler = self.preset, SCHEDULE.ddim()
-        hybrid = HybridLoss(scheduler.alphas_cumprod, scheduler.betas)
+        hybrid = HybridLoss(scheduler.alphas_cumprod, scheduler.betas, preset.snr_cap)
         symmetries, stain = (MIRROR, 0.0) if preset.views == "mirrored" else (ALL, preset.stain)
 
         def loss(network: nn.Module, rng: np.random.Generator) -> Tensor:

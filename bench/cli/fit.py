@@ -4,23 +4,28 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import click
 
 from bench.cache import Cache, home
 from bench.cli.options import data_options, merged, progress_bar
 from bench.errors import UsageError
+from bench.types import Fittable
 
 
 @click.command("fit")
-@click.option("--generator", "-g", required=True, help="A name or path.py:Class of a generator that can be fitted.")
+@click.option("--generator", "-g", default="", help="A name or path.py:Class of a generator that can be fitted.")
+@click.option("--layouts", default="", help="Instead of a generator, a plug-in that draws maps.")
 @click.option("--task", "-t", required=True, help="The task whose data it is fitted on.")
 @click.option("--fit-seed", default=0, show_default=True)
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), required=True, help="Where the weights go.")
 @data_options
 def command(
     generator: str,
+    layouts: str,
     task: str,
     fit_seed: int,
     out: Path,
@@ -33,12 +38,16 @@ def command(
 
     \b
     bench fit --generator ldm-prompt --task cam16-seg --out weights
+    bench fit --layouts nasdm-masks --task lizard-nuclei --out weights
     """
     from bench import plan, shipping, steps
-    from bench.scene import fitting_set, set_up
+    from bench.scene import MAPS, fitting_set, only, set_up
 
+    if bool(generator) == bool(layouts):
+        raise UsageError("bench fit takes a --generator or --layouts, one of the two.")
     asked = plan.Plan(
-        generator=generator,
+        generator=generator or plan.CEILING,
+        layouts=layouts,
         task=task,
         data=data,
         track=track,
@@ -48,13 +57,14 @@ def command(
         options=merged(options, class_map),
     )
     cast = plan.cast(asked)
-    painter = cast.generators[0]
-    steps.check_fit(painter, cast.dataset)
+    plugin: Any = cast.layouts or cast.generators[0]
+    steps.check_fit(plugin, cast.dataset)
+    if not isinstance(plugin, Fittable):
+        raise UsageError(f"{plugin.card.name} has nothing to fit: it works as it is.")
     cache, progress = Cache(home()), progress_bar()
     scene = set_up(cast, cache, progress)
-    fitted = steps.fit(generator, painter, scene, fit_seed, True, cache, progress, lambda text: click.echo(text, err=True))
-    if fitted.weights is None:
-        raise UsageError(f"{generator} has nothing to fit: it paints as it is.")
-    words = " ".join(["bench", *sys.argv[1:]])
-    manifest = shipping.deliver(fitted, fitting_set(painter, scene), fit_seed, words, out)
+    train = only(scene.plain["train"], MAPS) if layouts else fitting_set(cast.generators[0], scene)
+    say = partial(click.echo, err=True)
+    weights = steps.weighed(generator or layouts, plugin, train, fit_seed, True, cache, progress, say)
+    manifest = shipping.deliver(plugin, weights, train, fit_seed, " ".join(["bench", *sys.argv[1:]]), out)
     click.echo(str(manifest))

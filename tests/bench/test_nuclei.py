@@ -1,4 +1,4 @@
-"""Maps of nuclei: numbering, centres, overlaps, partners and outlines, against figures worked out by hand or by brute force."""
+"""Maps of nuclei: numbering, centres, overlaps, partners, outlines, against figures worked out by hand or by brute force."""
 
 from __future__ import annotations
 

@@ -93,3 +93,14 @@ def test_a_folder_that_no_reader_knows_is_refused_with_their_names(home: Path, t
 def test_unknown_layouts_are_refused(home: Path) -> None:
     done = bench("run", "-g", "nasdm", "-t", "lizard-nuclei", "--layouts", "nasdm-mask", home=home)
     assert done.returncode == 2 and "Did you mean 'nasdm-masks'" in done.stderr
+
+
+def test_layouts_are_fitted_and_delivered_by_the_same_verb(home: Path, tmp_path: Path) -> None:
+    small = [word for option in OPTIONS[:5] for word in ("-o", option)]
+    words = ("fit", "--layouts", "copy-masks", "-t", "lizard-nuclei", *small, "--out", str(tmp_path))
+    done = bench(*words, home=home)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "copy-masks.manifest.json").is_file() and (tmp_path / "masks.npy").is_file()
+    for wrong in ((), ("-g", "nasdm", "--layouts", "copy-masks")):
+        refused = bench("fit", *wrong, "-t", "lizard-nuclei", "--out", str(tmp_path), home=home)
+        assert refused.returncode == 2 and "one of the two" in refused.stderr

@@ -20,7 +20,7 @@ from generators.checkpoints import fitting
 from generators.nasdm import Nasdm
 from generators.nasdm_presets import PAPER
 from generators.networks.sdm_unet import SdmShape, SdmUNet
-from generators.semantic_diffusion import SCHEDULE, HybridLoss, SemanticDiffusion, edges, maps_of
+from generators.semantic_diffusion import SCHEDULE, Folded, HybridLoss, SemanticDiffusion, edges, maps_of
 from tasks.datasets.phantom import PhantomLizard
 
 TRIAL: dict[str, Any] = {"steps": 3, "tuning_steps": 2, "sample_steps": 3}
@@ -113,6 +113,48 @@ def test_the_bound_moves_variances_and_the_squared_error_moves_the_noise() -> No
     assert predicted.grad is not None and share.grad is not None
     torch.testing.assert_close(predicted.grad, torch.full_like(noise, 0.2 / noise.numel()))
     assert (share.grad != 0).any()
+
+
+@pytest.mark.parametrize(("step", "weight"), [(999, 1.0), (300, 1.0), (200, 1.9099), (10, 5.0)])
+def test_errors_of_the_clean_image_weigh_by_a_cut_signal_to_noise_ratio(step: int, weight: float) -> None:
+    clean, state, steps, noise = noised(step)
+    kept = SCHEDULE.ddim().alphas_cumprod[step]
+    guessed = clean + 0.01
+    predicted = (state - kept.sqrt() * guessed) / (1 - kept).sqrt()
+    capped = HybridLoss(hybrid().kept, hybrid().betas, snr_cap=5.0)
+    bound = hybrid().bound(clean, state, steps, predicted, torch.zeros_like(noise))
+    ratio = kept / (1 - kept)
+    found = capped(clean, state, steps, noise, (predicted, torch.zeros_like(noise)))
+    found = found - (weight / ratio).clamp_max(1) * bound
+    assert float(found.mean()) == pytest.approx(weight * 0.01**2, rel=2e-2)
+
+
+def test_a_network_that_says_the_clean_image_says_the_noise_with_it() -> None:
+    folded = Folded(SdmShape(12, 32, 32, (1,), 1, (), head=32, groups=8), 2, "sample")
+    clean, state, steps, noise = noised(400)
+
+    class Known(nn.Module):
+        def forward(self, images: Tensor, steps: Tensor, maps: Tensor) -> Tensor:
+            said = torch.nn.functional.pixel_unshuffle(clean, 2)
+            return torch.cat([said, said * 0], dim=1)
+
+    folded.net = Known()  # type: ignore[assignment]
+    found, share = folded(state, steps, torch.zeros(2, 8, 8, 8))
+    torch.testing.assert_close(found, noise, atol=1e-5, rtol=1e-5)
+    assert not share.any()
+
+
+def test_folding_keeps_every_pixel_at_its_place() -> None:
+    folded = Folded(SdmShape(12, 32, 32, (1,), 1, (), head=32, groups=8), 2)
+
+    class Same(nn.Module):
+        def forward(self, images: Tensor, steps: Tensor, maps: Tensor) -> Tensor:
+            return torch.cat([images, images + 1], dim=1)
+
+    folded.net = Same()  # type: ignore[assignment]
+    images = torch.randn(2, 3, 8, 8)
+    noise, share = folded(images, torch.zeros(2, dtype=torch.long), torch.zeros(2, 8, 8, 8))
+    assert torch.equal(noise, images) and torch.equal(share, images + 1)
 
 
 def test_pixels_that_nobody_annotated_teach_nothing(train: ImageSet) -> None:
