@@ -6,7 +6,6 @@ keeps nuclei apart that touch; `mask_diffusion.py` the loops and `networks/mask_
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
@@ -15,11 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.cache import key_of
-from bench.errors import MissingError, UsageError
+from bench.errors import UsageError
 from bench.nuclei import UNLABELLED
 from bench.refusals import needed
 from bench.types import Card, Conditions, ImageSet, Progress
-from generators import shipping
+from generators import checks, shipping
 from generators.mask_presets import PRESETS, MaskPreset
 from generators.planes import types_present
 
@@ -116,26 +115,20 @@ class NasdmMasks:
         patch from 1. Row i depends on the types of row i and seed i alone.
         """
         masks = needed(self.card.name, "masks", asked.masks)
-        if self._model is None:
-            raise UsageError(f"{self.card.name} has no weights yet: call fit or load first, or use `bench run`.")
-        self._accept(self._model, asked)
-        drawn, instances = self._model.draw(types_present(masks, asked.classes), seeds, self.settings)
+        model = checks.ready(self.card, self._model)
+        self._accept(model, asked)
+        drawn, instances = model.draw(types_present(masks, asked.classes), seeds, self.settings)
         return drawn_for(asked, drawn, instances)
 
     def save(self, folder: Path) -> None:
         """Writes `nasdm-masks.safetensors` and `nasdm-masks.json`."""
-        if self._model is None:
-            raise UsageError(f"{self.card.name} has nothing to save: fit it first.")
-        self._model.save(folder, self.card.name)
+        checks.ready(self.card, self._model, "save").save(folder, self.card.name)
 
     def load(self, folder: Path) -> None:
         """Reads what `save` wrote; raises MissingError where a file is absent or does not fit the preset."""
         from generators.mask_diffusion import MaskDiffusion
 
-        described = folder / f"{self.card.name}.json"
-        if not described.is_file():
-            raise MissingError(f"no weights of {self.card.name} in {folder}: expected {described.name}. Fit with bench fit.")
-        held: dict[str, Any] = json.loads(described.read_text())
+        held = checks.notes(self.card, folder)
         model = MaskDiffusion(self.settings, held["classes"], held["size"])
         model.load(folder, self.card.name)
         self._model = model
@@ -158,12 +151,7 @@ class NasdmMasks:
         """The rows that show enough; refuses layouts of which nothing can be learned."""
         masks = needed(self.card.name, "masks", layouts.masks)
         instances = needed(self.card.name, "instances", layouts.instances)
-        multiple = self.settings.multiple
-        if layouts.size % multiple:
-            raise UsageError(
-                f"{self.card.name} with preset {self.preset} draws sides that are multiples of {multiple} px, "
-                f"not {layouts.size}. Choose the patch size with -o size=…"
-            )
+        checks.suits(self.card, self.preset, self.settings.multiple, layouts)
         if len(layouts.classes) < 2 or not (instances > 0).any():
             raise UsageError(
                 f"{self.card.name} needs layouts with nuclei of at least one type; these have the classes "

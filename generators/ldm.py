@@ -11,7 +11,6 @@ and in nothing else. This file holds options, files and keys; `networks/latent.p
 from __future__ import annotations
 
 import hashlib
-import json
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
@@ -21,8 +20,9 @@ from numpy.typing import NDArray
 
 from bench import registry
 from bench.cache import Cache, home, key_of
-from bench.errors import MissingError, UsageError
+from bench.errors import UsageError
 from bench.types import Card, Conditions, Images, ImageSet, Progress
+from generators import checks
 from generators.presets import PRESETS, Preset
 from generators.shipping import shipped
 
@@ -119,30 +119,20 @@ class _Ldm:
     def generate(self, conditions: Conditions, seeds: NDArray[np.uint64]) -> Images:
         """uint8 (n, size, size, 3), painted in batches of fixed size."""
         self._accept(conditions)
-        if self._model is None:
-            raise UsageError(f"{self.card.name} has no weights yet: call fit or load first, or use `bench run`.")
-        if len(conditions.classes) != self._model.classes:
-            raise UsageError(
-                f"{self.card.name} was fitted with {self._model.classes} classes; these conditions have "
-                f"{len(conditions.classes)}: {', '.join(conditions.classes)}. Fit it on this data set: bench run --fit."
-            )
-        return self._model.generate(conditions, seeds, self.settings)
+        model = checks.ready(self.card, self._model)
+        checks.same_classes(self.card, model.classes, conditions)
+        return model.generate(conditions, seeds, self.settings)
 
     def save(self, folder: Path) -> None:
         """Writes `first_stage.safetensors`, `<name>.safetensors` and `<name>.json`. Several variants that share a first stage
         may be saved into one folder."""
-        if self._model is None:
-            raise UsageError(f"{self.card.name} has nothing to save: fit it first.")
-        self._model.save(folder, self.card.name)
+        checks.ready(self.card, self._model, "save").save(folder, self.card.name)
 
     def load(self, folder: Path) -> None:
         """Reads what `save` wrote; raises MissingError where a file is absent or does not fit the preset."""
         from generators.latent_diffusion import LatentDiffusion
 
-        described = folder / f"{self.card.name}.json"
-        if not described.is_file():
-            raise MissingError(f"no weights of {self.card.name} in {folder}: expected {described.name}. Fit with bench fit.")
-        held: dict[str, Any] = json.loads(described.read_text())
+        held = checks.notes(self.card, folder)
         model = LatentDiffusion(self.settings, self.kind, held["classes"], self.vectoriser())
         model.load(folder, self.card.name)
         self._model = model
@@ -162,15 +152,7 @@ class _Ldm:
         return key_of(asdict(self.settings))
 
     def _accept(self, conditions: Conditions) -> None:
-        missing = sorted(set(self.card.needs) - conditions.columns())
-        if missing:
-            raise UsageError(f"{self.card.name} needs the condition {', '.join(missing)}; these have {_listed(conditions)}.")
-        multiple = PRESETS[self.preset].multiple
-        if conditions.size % multiple:
-            raise UsageError(
-                f"{self.card.name} with preset {self.preset} paints sides that are multiples of {multiple} px, "
-                f"not {conditions.size}. Choose the patch size with -o size=…"
-            )
+        checks.suits(self.card, self.preset, PRESETS[self.preset].multiple, conditions)
 
 
 class LdmSemantic(_Ldm):
@@ -238,7 +220,3 @@ class LdmEmbed(_Ldm):
 
     def vectoriser(self) -> str:
         return self.encoder
-
-
-def _listed(conditions: Conditions) -> str:
-    return ", ".join(sorted(conditions.columns())) or "none"

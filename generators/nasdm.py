@@ -16,8 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.cache import digest_of, key_of
-from bench.errors import MissingError, UsageError
+from bench.errors import UsageError
 from bench.types import Card, Conditions, Images, ImageSet, Progress
+from generators import checks
 from generators.nasdm_presets import PRESETS, NasdmPreset
 from generators.shipping import shipped
 
@@ -127,33 +128,24 @@ class Nasdm:
     def generate(self, conditions: Conditions, seeds: NDArray[np.uint64]) -> Images:
         """uint8 (n, size, size, 3), painted in batches of fixed size."""
         self._accept(conditions)
-        if self._model is None:
-            raise UsageError(f"{self.card.name} has no weights yet: call fit or load first, or use `bench run`.")
-        if len(conditions.classes) != self._model.classes:
-            raise UsageError(
-                f"{self.card.name} was fitted with {self._model.classes} classes; these conditions have "
-                f"{len(conditions.classes)}: {', '.join(conditions.classes)}. Fit it on this data set: bench run --fit."
-            )
-        return self._model.generate(conditions, seeds, self.settings)
+        model = checks.ready(self.card, self._model)
+        checks.same_classes(self.card, model.classes, conditions)
+        return model.generate(conditions, seeds, self.settings)
 
     def save(self, folder: Path) -> None:
         """Writes `nasdm.safetensors`, in half precision unless it came from a checkpoint, and `nasdm.json`."""
         from generators.storage import save_network
 
-        if self._model is None:
-            raise UsageError(f"{self.card.name} has nothing to save: fit it first.")
-        save_network(self._model.network, folder / f"{self.card.name}.safetensors", exact=self.checkpoint is not None)
-        (folder / f"{self.card.name}.json").write_text(json.dumps({"classes": self._model.classes}) + "\n")
+        model = checks.ready(self.card, self._model, "save")
+        save_network(model.network, folder / f"{self.card.name}.safetensors", exact=self.checkpoint is not None)
+        (folder / f"{self.card.name}.json").write_text(json.dumps({"classes": model.classes}) + "\n")
 
     def load(self, folder: Path) -> None:
         """Reads what `save` wrote; raises MissingError where a file is absent or does not fit the preset."""
         from generators.semantic_diffusion import SemanticDiffusion
         from generators.storage import load_network
 
-        described = folder / f"{self.card.name}.json"
-        if not described.is_file():
-            raise MissingError(f"no weights of {self.card.name} in {folder}: expected {described.name}. Fit with bench fit.")
-        model = SemanticDiffusion(self.settings, json.loads(described.read_text())["classes"])
+        model = SemanticDiffusion(self.settings, checks.notes(self.card, folder)["classes"])
         load_network(model.network, folder / f"{self.card.name}.safetensors")
         self._model = model
 
@@ -179,13 +171,4 @@ class Nasdm:
         return key_of({**self.recipe(), "sampling": asdict(self.settings)})
 
     def _accept(self, conditions: Conditions) -> None:
-        missing = sorted(set(self.card.needs) - conditions.columns())
-        if missing:
-            found = ", ".join(sorted(conditions.columns())) or "none"
-            raise UsageError(f"{self.card.name} needs the condition {', '.join(missing)}; these have {found}.")
-        multiple = self.settings.multiple
-        if conditions.size % multiple:
-            raise UsageError(
-                f"{self.card.name} with preset {self.preset} paints sides that are multiples of {multiple} px, "
-                f"not {conditions.size}. Choose the patch size with -o size=…"
-            )
+        checks.suits(self.card, self.preset, self.settings.multiple, conditions)

@@ -32,14 +32,12 @@ SCHEDULE = Schedule(1e-4, 0.02, "epsilon", betas="linear", clip=True)
 class Folded(nn.Module):
     """The network on images whose squares of `fold` x `fold` pixels are stacked into channels; with 1 as it is."""
 
-    kept: Tensor
-
     def __init__(self, shape: SdmShape, fold: int, prediction: Literal["epsilon", "sample"] = "epsilon") -> None:
         super().__init__()
         self.fold = fold
         self.prediction = prediction
         self.net = SdmUNet(shape)
-        self.register_buffer("kept", SCHEDULE.ddim().alphas_cumprod, persistent=False)
+        self.kept = SCHEDULE.ddim().alphas_cumprod  # no buffer: weights are rounded to half precision, this must not be
 
     def forward(self, images: Tensor, steps: Tensor, maps: Tensor) -> tuple[Tensor, Tensor]:
         """Predicted noise and share of the largest log variance, both of the shape of the images."""
@@ -47,7 +45,7 @@ class Folded(nn.Module):
         first, share = (functional.pixel_shuffle(half, self.fold) for half in said.chunk(2, dim=1))
         if self.prediction == "epsilon":
             return first, share
-        kept = self.kept[steps][:, None, None, None]
+        kept = self.kept.to(images.device)[steps][:, None, None, None]
         return (images - kept.sqrt() * first) / (1 - kept).sqrt(), share
 
 

@@ -327,3 +327,10 @@ def test_checkpoints_that_do_not_fit_are_refused(checkpoint: Path, train: ImageS
     torch.save(fixed.state_dict(), cut)
     with pytest.raises(UsageError, match="variances"):
         Nasdm(checkpoint=cut).fit(train, 0, silent, tmp_path)
+
+
+@pytest.mark.parametrize("steps", [10, 250, 1000])
+def test_samplers_ask_for_steps_that_the_network_was_fitted_on(steps: int) -> None:
+    for scheduler in (SCHEDULE.ddim(steps), SCHEDULE.ddpm(), SCHEDULE.dpm()):
+        scheduler.set_timesteps(steps)
+        assert int(scheduler.timesteps.min()) >= 0 and int(scheduler.timesteps.max()) <= 999
