@@ -1,4 +1,4 @@
-"""Maps a function over shards of row numbers: in this process, or in worker processes.
+"""Maps a function over pieces of work, shards of row numbers mostly: in this process, or in worker processes.
 
 A shard depends on its rows alone, so neither the number of workers nor their order changes a result.
 """
@@ -9,9 +9,11 @@ import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from multiprocessing import get_context
+from typing import TypeVar
 
 Shard = tuple[int, int]
 """First row, and the row after the last."""
+Piece = TypeVar("Piece")
 
 
 def shards(n: int, size: int) -> list[Shard]:
@@ -19,7 +21,7 @@ def shards(n: int, size: int) -> list[Shard]:
     return [(first, min(first + size, n)) for first in range(0, n, size)]
 
 
-def run(work: Callable[[Shard], None], pieces: list[Shard], workers: int = 1) -> Iterator[Shard]:
+def run(work: Callable[[Piece], None], pieces: list[Piece], workers: int = 1) -> Iterator[Piece]:
     """Does every piece and yields it when it is finished, in any order. `work` must be picklable for more than one worker.
 
     The first failure stops the rest and is raised.

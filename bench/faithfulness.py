@@ -38,10 +38,10 @@ def kept_conditions(desk: Desk, fitted: Fitted, painted: Painted) -> Iterator[Re
         mine = replace(line, described=described)
         directions = _directions(metric)
         try:
-            witness = _witness(desk, metric)
-            fake, real = (_tally(desk, metric, witness, patches) for patches in (painted.patches, desk.test))
+            judge = witness(desk, metric)
+            fake, real = (asked(desk, metric, judge, patches) for patches in (painted.patches, desk.test))
             both = beside(fake, real)
-            counts = {"fake": painted.patches.key, "real": desk.test.key, "witness": witness.name}
+            counts = {"fake": painted.patches.key, "real": desk.test.key, "witness": judge.name}
             groups = desk.test.conditions.groups
             found = remembered(
                 desk.cache,
@@ -55,6 +55,14 @@ def kept_conditions(desk: Desk, fitted: Fitted, painted: Painted) -> Iterator[Re
             continue
         for measure, direction in directions.items():
             yield told(_named(desk, mine, metric, measure, direction), found[measure], both.bounds.get(measure, (0.0, 1.0)))
+
+
+def failed(desk: Desk, fitted: Fitted, seed: int, error: Exception) -> Iterator[Result]:
+    """The lines of a generator that could not paint; the traceback goes out elsewhere."""
+    line = failure(blank(desk, fitted, seed), error, lambda text: None)
+    for metric in desk.cast.witnessed:
+        mine = replace(line, described={**line.described, "metric": registry.describe(metric)})
+        yield from (_named(desk, mine, metric, measure, direction) for measure, direction in _directions(metric).items())
 
 
 def beside(fake: Tally, real: Tally) -> Tally:
@@ -80,18 +88,20 @@ def _named(desk: Desk, line: Result, metric: ConditionMetric, measure: str, dire
     return replace(line, measure=measure, direction=direction, protocol=protocol(desk, judged))
 
 
-def _witness(desk: Desk, metric: ConditionMetric) -> Path:
+def witness(desk: Desk, metric: ConditionMetric) -> Path:
+    """Where the trained witness of a metric is kept."""
     train, validation = (desk.scene.plain[name] for name in ("train", "validation"))
     spec = {"metric": registry.describe(metric), "train": train.key, "validation": validation.key, "seed": SEED}
     return desk.cache.entry("witnesses", spec, lambda work: metric.learn(train, validation, SEED, desk.progress, work))
 
 
-def _tally(desk: Desk, metric: ConditionMetric, witness: Path, patches: ImageSet) -> Tally:
-    spec = {"metric": registry.describe(metric), "witness": witness.name, "patches": patches.key}
+def asked(desk: Desk, metric: ConditionMetric, judge: Path, patches: ImageSet) -> Tally:
+    """What the witness counts on the patches, from the cache or counted."""
+    spec = {"metric": registry.describe(metric), "witness": judge.name, "patches": patches.key}
 
     def make(work: Path) -> None:
         desk.progress(0, 1, f"ask {metric.card.name}")
-        np.save(work / "counts.npy", metric.agree(patches, witness).counts)
+        np.save(work / "counts.npy", metric.agree(patches, judge).counts)
         desk.progress(1, 1, f"ask {metric.card.name}")
 
     return metric.tally(np.load(desk.cache.entry("witnessed", spec, make) / "counts.npy"))

@@ -10,17 +10,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
-
-from bench import faithfulness, layouts, measure, picture, plan, prompts, results, steps, table, trial
+from bench import ahead, faithfulness, layouts, measure, painting, picture, plan, prompts, results, steps, table, trial
 from bench.cache import Cache, key_of, write_text
 from bench.errors import BenchError
 from bench.judging import Desk, Say
-from bench.layouts import Drawer
+from bench.painting import Paintings
 from bench.plan import Cast, Plan
 from bench.results import Result
 from bench.scene import Scene, set_up
-from bench.steps import Fitted, Painted
+from bench.steps import Fitted
 from bench.types import Generator, ImageSet, Progress
 
 
@@ -42,6 +40,7 @@ def run(asked: Plan, cache: Cache, progress: Progress, say: Say, out: Path) -> O
     say(description(cast, scene))
     desk = Desk(cast, scene, cache, progress, say, results.stamp())
 
+    ahead.run(desk)
     lines: list[Result] = []
     shown: dict[str, ImageSet] = {}
     for name, generator in zip(cast.names, cast.generators, strict=True):
@@ -59,34 +58,40 @@ def measured(desk: Desk, name: str, generator: Generator, shown: dict[str, Image
     """All lines of one generator; its first images go into `shown`. A user's mistake stops the run; a plug-in that breaks
     loses its own cells and nothing else."""
     asked = desk.cast.plan
-    with_diets = asked.diets and name == asked.generator
+    with_diets = painting.with_diets(desk, name)
     artist = desk.cast.layouts if name == asked.generator else None
     lines: list[Result] = []
     try:
-        fitted = fit(desk, name, generator)
+        fitted = painting.fit(desk, name, generator)
         drawer = layouts.fitted(desk, artist) if artist else None
     except BenchError:
         raise
     except Exception as error:
         unfitted = Fitted(generator, name, (), None, "", "none")
         for seed in asked.seeds:
-            lines += measure.failed_lines(desk, unfitted, seed, error, with_diets)
+            lines += failed(desk, unfitted, seed, error, with_diets)
         return lines
     if drawer is not None:
         fitted = replace(fitted, layouts=drawer.layouts.card.name)
     lines += measure.shown_prompts(desk, fitted)
     for seed in asked.seeds:
         try:
-            painted = paint(desk, fitted, seed, with_diets, drawer)
+            painted = painting.paint(desk, fitted, seed, with_diets, drawer)
         except BenchError:
             raise
         except Exception as error:
-            lines += measure.failed_lines(desk, fitted, seed, error, with_diets)
+            lines += failed(desk, fitted, seed, error, with_diets)
             continue
         lines += numbers(desk, fitted, painted, seed)
         for part in filter(None, (painted.test, painted.diet)):
             shown.setdefault(name, part.patches)
     return lines
+
+
+def failed(desk: Desk, fitted: Fitted, seed: int, error: Exception, with_diets: bool) -> Iterator[Result]:
+    """Every number that was planned of a generator that could not paint, with the reason why there is none."""
+    yield from measure.failed_lines(desk, fitted, seed, error, with_diets)
+    yield from faithfulness.failed(desk, fitted, seed, error)
 
 
 def numbers(desk: Desk, fitted: Fitted, painted: Paintings, seed: int) -> Iterator[Result]:
@@ -101,37 +106,6 @@ def numbers(desk: Desk, fitted: Fitted, painted: Paintings, seed: int) -> Iterat
             yield from layouts.measured(desk, fitted, painted.test)
     if painted.diet is not None:
         yield from measure.scores(desk, fitted, painted.diet, seed, desk.cast.task.diets)
-
-
-def fit(desk: Desk, name: str, generator: Generator) -> Fitted:
-    """The generator ready to paint, and a word on where its weights come from."""
-    asked = desk.cast.plan
-    fitted = steps.fit(name, generator, desk.scene, asked.fit_seed, asked.refit, desk.cache, desk.progress, desk.say)
-    if fitted.origin != "none":
-        desk.say(f"{name}: weights {fitted.origin}, {fitted.digest}")
-    return fitted
-
-
-@dataclass(frozen=True)
-class Paintings:
-    """What one generator painted with one seed: for every test condition, and for the downstream diet."""
-
-    test: Painted | None
-    diet: Painted | None
-
-
-def paint(desk: Desk, fitted: Fitted, seed: int, diet: bool, drawer: Drawer | None) -> Paintings:
-    """Paints the test conditions unless an experiment asks for its diets alone, and those of the diet where a downstream
-    model will be trained; with a drawer, in place of each map one that it draws."""
-    conditions = [] if desk.cast.experiment else [desk.scene.prompted["test"]]
-    conditions += [desk.scene.diet] if diet else []
-    if drawer is not None:
-        conditions = [drawer.replaced(desk, part, seed) for part in conditions]
-    if audit := getattr(fitted.generator, "audit", None):
-        audit(np.concatenate([part.conditions.ids for part in conditions]))
-    workers = desk.cast.plan.workers
-    made = [steps.sample(fitted, part, seed, workers, desk.cache, desk.progress) for part in conditions]
-    return Paintings(None if desk.cast.experiment else made[0], made[-1] if diet else None)
 
 
 def announcement(cast: Cast, cache: Cache) -> str:

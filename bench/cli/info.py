@@ -51,6 +51,8 @@ def _measuring(kind: str, cls: type[Any]) -> dict[str, Any]:
     """What a metric says of its values: better direction, range, the one encoder it reads, least patches a side."""
     if kind != "metrics":
         return {}
+    if directions := getattr(cls, "directions", None):
+        return {"direction": "; ".join(f"{measure}: {better} is better" for measure, better in directions.items())}
     said: dict[str, Any] = {"direction": f"{cls.direction} is better"}
     if bounds := getattr(cls, "bounds", None):
         said["range"] = " to ".join("any number" if bound is None else f"{bound:g}" for bound in bounds)

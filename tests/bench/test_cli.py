@@ -91,7 +91,7 @@ def test_fit_delivers_weights_that_the_cache_verbs_see(tmp_path: Path, home: Pat
     assert manifest["train"] == {"patches": 9, "slides": 3, "size": 32}
     assert manifest["files"] and all((out / name).is_file() for name in manifest["files"])
     kinds = {json.loads(text)["kind"] for text in bench("cache", "list", "--json").output.splitlines()}
-    assert {"data", "prompts", "weights"} <= kinds
+    assert {"data", "weights"} <= kinds
     assert "weights" in bench("cache", "list").output and str(home) in bench("cache", "size").output
     assert "removed" in bench("cache", "prune", "--keep", "1G").output
     assert bench("cache", "list").output

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,7 +12,7 @@ import pytest
 from numpy.typing import NDArray
 
 from bench.contracts import Outcome, check_encoder, check_metric
-from bench.types import Card, Direction, Features, Images, ImageSet
+from bench.types import Card, Direction, Features, Images, ImageSet, Progress, Tally
 
 
 class Pixels:
@@ -98,10 +100,16 @@ class Brightness:
     """A condition metric that keeps every rule."""
 
     card = Card("brightness", "1", "Mean grey value.")
-    direction: Direction = "higher"
+    directions: Mapping[str, Direction] = {"brightness": "higher"}
 
-    def agree(self, fake: ImageSet) -> NDArray[np.float64]:
-        return fake.images.mean(axis=(1, 2, 3))
+    def learn(self, train: ImageSet, validation: ImageSet, seed: int, progress: Progress, folder: Path) -> None:
+        (folder / "nothing").touch()
+
+    def agree(self, patches: ImageSet, witness: Path) -> Tally:
+        return self.tally(patches.images.mean(axis=(1, 2, 3))[:, None])
+
+    def tally(self, counts: NDArray[np.float64]) -> Tally:
+        return Tally(("level",), counts, {"brightness": lambda sums: sums["level"]})
 
 
 class WrongWay(MeanDistance):
@@ -172,13 +180,22 @@ class PaintedAlone(MeanDistance):
 
 
 class OneNumber(Brightness):
-    def agree(self, fake: ImageSet) -> Any:
-        return super().agree(fake).mean()
+    def agree(self, patches: ImageSet, witness: Path) -> Tally:
+        return self.tally(super().agree(patches, witness).counts.mean(axis=0))
+
+
+class Dark(Brightness):
+    def agree(self, patches: ImageSet, witness: Path) -> Tally:
+        return self.tally(np.full((len(patches), 1), np.nan))
+
+
+class NoDirection(Brightness):
+    directions: Mapping[str, Direction] = {"darkness": "lower"}
 
 
 class ByRank(Brightness):
-    def agree(self, fake: ImageSet) -> NDArray[np.float64]:
-        return np.arange(len(fake), dtype=np.float64)
+    def agree(self, patches: ImageSet, witness: Path) -> Tally:
+        return self.tally(np.arange(len(patches), dtype=np.float64)[:, None])
 
 
 class Neither:
@@ -195,7 +212,9 @@ class Neither:
         (Trainless, "measures", "nan, not a finite float"),
         (ReadsNothing, "measures", "unknown encoder 'no-such-encoder'"),
         (FirstRow, "order_independent", "another order of rows"),
-        (OneNumber, "measures", "float64"),
+        (OneNumber, "measures", r"counts \(1,\), not a row for each of 12 patches"),
+        (Dark, "measures", "not finite"),
+        (NoDirection, "measures", "differ in names"),
         (ByRank, "order_independent", "another order of rows"),
         (Neither, "measures", "neither"),
     ],

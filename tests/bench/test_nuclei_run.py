@@ -104,3 +104,31 @@ def test_layouts_are_fitted_and_delivered_by_the_same_verb(home: Path, tmp_path:
     for wrong in ((), ("-g", "nasdm", "--layouts", "copy-masks")):
         refused = bench("fit", *wrong, "-t", "lizard-nuclei", "--out", str(tmp_path), home=home)
         assert refused.returncode == 2 and "one of the two" in refused.stderr
+
+
+def test_workers_make_what_the_run_asks_for_and_nothing_else(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    words = ["-g", "paint", *[w for o in OPTIONS if not o.startswith("generator") for w in ("-o", o)]]
+    words += ["-e", "random-conv", "--seeds", "0", "--controls", "none"]
+    shared = run(*words, "--workers", "2", home=home)
+    made = {f.parent: f.stat().st_mtime_ns for f in home.rglob("entry.json")}
+    alone = run(*words, home=home)
+    assert {f.parent: f.stat().st_mtime_ns for f in home.rglob("entry.json")} == made
+    assert [(r.measure, r.diet, r.value) for r in alone] == [(r.measure, r.diet, r.value) for r in shared]
+    assert len(list((home / "scores").glob("*/entry.json"))) == 3 and len(list((home / "witnesses").glob("*/entry.json"))) == 1
+
+
+def test_what_fails_in_a_worker_is_said_by_the_run(tmp_path: Path) -> None:
+    broken = tmp_path / "broken.py"
+    broken.write_text(
+        "from bench.types import Card\n"
+        "class Broken:\n"
+        "    card = Card('broken', '1', 'Cannot.')\n"
+        "    def generate(self, conditions, seeds):\n"
+        "        raise ValueError('no paint left')\n"
+    )
+    words = [w for o in OPTIONS if not o.startswith("generator") for w in ("-o", o)]
+    words += ["-e", "random-conv", "--seeds", "0", "--controls", "none", "--workers", "2"]
+    lines = run("-g", f"{broken}:Broken", *words, home=tmp_path / "home")
+    assert {r.status for r in lines} == {"error"} and all("no paint left" in r.reason for r in lines)
+    assert {"fd", "nuclei-kept", "nuclei-missed-of-real", "lizard-nuclei"} <= {r.measure for r in lines}
