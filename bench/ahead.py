@@ -6,6 +6,7 @@ errand that fails is left for the run, which comes to the same place and says wh
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -18,9 +19,13 @@ from bench.judging import Desk
 from bench.layouts import Drawer
 from bench.painting import Paintings
 from bench.plan import Plan
+from bench.precision import device
 from bench.scene import set_up
 from bench.steps import Fitted
 from bench.types import Diet, silent
+
+MOST = 4
+WORTH = 1000
 
 
 @dataclass(frozen=True)
@@ -61,9 +66,10 @@ Errand = Paint | Learn | Score | Ask
 
 
 def run(desk: Desk) -> None:
-    """Fits here, one generator after the other, and has the workers of the plan do the rest. Does nothing for one worker."""
+    """Fits here, one generator after the other, and has workers do the rest. Does nothing for one worker."""
     asked = desk.cast.plan
-    if asked.workers <= 1:
+    hands = asked.workers or usual(len(desk.test) * len(asked.seeds))
+    if hands <= 1:
         return
     for name, generator in zip(desk.cast.names, desk.cast.generators, strict=True):
         with suppress(Exception):
@@ -71,8 +77,16 @@ def run(desk: Desk) -> None:
     for what, errands in (("paint", list(_first(desk))), ("score", list(_second(desk)))):
         job = partial(do, replace(asked, workers=1), desk.cache.root)
         desk.progress(0, len(errands), what)
-        for done, _ in enumerate(engine.run(job, errands, asked.workers), start=1):
+        for done, _ in enumerate(engine.run(job, errands, hands), start=1):
             desk.progress(done, len(errands), what)
+
+
+def usual(patches: int) -> int:
+    """Workers where nobody said how many: one a core, at most `MOST`; one alone on a GPU, which they would only share, and
+    for fewer patches than starting them is worth."""
+    if patches < WORTH or device() != "cpu":
+        return 1
+    return min(MOST, os.cpu_count() or 1)
 
 
 def _first(desk: Desk) -> Iterator[Errand]:

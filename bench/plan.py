@@ -51,7 +51,8 @@ class Plan:
     """A plug-in that draws synthetic maps, which the generator is shown in place of real ones; empty for none."""
     experiment: str = ""
     """An experiment of the task, or a TOML file: then its diets are served, and nothing else is measured."""
-    workers: int = 1
+    workers: int = 0
+    """Processes that paint and train; 0 for what suits the machine and the number of patches."""
     options: Mapping[str, str] = field(default_factory=dict)
     """`name` or `owner.name` -> value, as `-o` gave them."""
 

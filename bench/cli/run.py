@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -40,7 +39,7 @@ ABSENT = ("missing", "gated", "damaged")
 @click.option(
     "--experiment", default="", help="Serve the diets of an experiment of the task, e.g. addition, or of a file.toml."
 )
-@click.option("--workers", default=1, show_default=True, help="Processes that paint and train; 0: one a core, at most 4.")
+@click.option("--workers", default=0, help="Processes that paint and train.  [default: one a core, at most 4]")
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), default=Path("results"), show_default=True)
 @click.option("--strict", is_flag=True, help="Exit 3 where weights or data were missing, 4 where a number was skipped.")
 @click.option("--json", "as_json", is_flag=True, help="Result lines on stdout instead of the table.")
@@ -92,7 +91,7 @@ def command(
         diets=diets,
         layouts=layouts,
         experiment=experiment,
-        workers=workers or min(4, os.cpu_count() or 1),
+        workers=workers,
         options=merged(options, class_map),
     )
     outcome = run.run(plan, Cache(home()), progress_bar(), lambda text: click.echo(text, err=True), out)

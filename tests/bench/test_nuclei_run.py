@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from bench import results
+from bench import ahead, results
 from bench.results import Result
 from tests.bench.test_run import bench
 
@@ -112,7 +112,7 @@ def test_workers_make_what_the_run_asks_for_and_nothing_else(tmp_path: Path) -> 
     words += ["-e", "random-conv", "--seeds", "0", "--controls", "none"]
     shared = run(*words, "--workers", "2", home=home)
     made = {f.parent: f.stat().st_mtime_ns for f in home.rglob("entry.json")}
-    alone = run(*words, home=home)
+    alone = run(*words, "--workers", "1", home=home)
     assert {f.parent: f.stat().st_mtime_ns for f in home.rglob("entry.json")} == made
     assert [(r.measure, r.diet, r.value) for r in alone] == [(r.measure, r.diet, r.value) for r in shared]
     assert len(list((home / "scores").glob("*/entry.json"))) == 3 and len(list((home / "witnesses").glob("*/entry.json"))) == 1
@@ -132,3 +132,11 @@ def test_what_fails_in_a_worker_is_said_by_the_run(tmp_path: Path) -> None:
     lines = run("-g", f"{broken}:Broken", *words, home=tmp_path / "home")
     assert {r.status for r in lines} == {"error"} and all("no paint left" in r.reason for r in lines)
     assert {"fd", "nuclei-kept", "nuclei-missed-of-real", "lizard-nuclei"} <= {r.measure for r in lines}
+
+
+def test_few_patches_are_not_worth_a_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.cpu_count", lambda: 16)
+    monkeypatch.setattr("bench.ahead.device", lambda: "cpu")
+    assert (ahead.usual(100), ahead.usual(5000)) == (1, 4)
+    monkeypatch.setattr("bench.ahead.device", lambda: "cuda")
+    assert ahead.usual(5000) == 1
