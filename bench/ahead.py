@@ -74,11 +74,10 @@ def run(desk: Desk) -> None:
     for name, generator in zip(desk.cast.names, desk.cast.generators, strict=True):
         with suppress(Exception):
             steps.fit(name, generator, desk.scene, asked.fit_seed, asked.refit, desk.cache, desk.progress, desk.say)
-    for what, errands in (("paint", list(_first(desk))), ("score", list(_second(desk)))):
-        job = partial(do, replace(asked, workers=1), desk.cache.root)
-        desk.progress(0, len(errands), what)
-        for done, _ in enumerate(engine.run(job, errands, hands), start=1):
-            desk.progress(done, len(errands), what)
+    job, errands = partial(do, replace(asked, workers=1), desk.cache.root), list(_errands(desk))
+    desk.progress(0, len(errands), "work ahead")
+    for done, _ in enumerate(engine.run(job, errands, hands), start=1):
+        desk.progress(done, len(errands), "work ahead")
 
 
 def usual(patches: int) -> int:
@@ -89,16 +88,14 @@ def usual(patches: int) -> int:
     return min(MOST, os.cpu_count() or 1)
 
 
-def _first(desk: Desk) -> Iterator[Errand]:
-    """What waits for nothing."""
-    for generator in range(len(desk.cast.generators)):
-        yield from (Paint(generator, seed) for seed in desk.cast.plan.seeds)
-    yield from (Learn(metric) for metric in range(len(desk.cast.witnessed)))
-
-
-def _second(desk: Desk) -> Iterator[Errand]:
-    """What looks at paintings, the longest first."""
+def _errands(desk: Desk) -> Iterator[Errand]:
+    """Everything, what others wait for before what waits, and of both the longest first. One queue: who comes too early for a
+    painting waits at its entry of the cache until its painter has finished."""
     cast = desk.cast
+    for generator in range(len(cast.generators)):
+        yield from (Paint(generator, seed) for seed in cast.plan.seeds)
+        if generator == 0:
+            yield from (Learn(metric) for metric in range(len(cast.witnessed)))
     diets = [serving.diet for serving in cast.experiment.diet] if cast.experiment else cast.task.diets
     for generator, name in enumerate(cast.names):
         if painting.with_diets(desk, name):

@@ -106,9 +106,11 @@ TINY = NasdmPreset(
     views="turned and restained",
     stain=0.2,
     sampler="dpm",
-    sample_steps=10,
+    # measured on 320 validation patches: 10 steps without guidance kept more nuclei than with 1.5 (F1 .65 against .59) and
+    # came nearer to real ones in texture and structure, at half the cost; 8 steps lie between 7 and 10, which hardly differ
+    sample_steps=8,
     eta=0.0,
-    guidance=1.5,
+    guidance=1.0,
 )
 
 PRESETS = {"tiny": TINY, "paper": PAPER}
