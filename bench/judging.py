@@ -6,7 +6,7 @@ import hashlib
 import json
 import math
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from functools import cached_property
 from pathlib import Path
 from typing import Any, cast
@@ -204,5 +204,6 @@ def remembered(
     def make(work: Path) -> None:
         (work / "estimates.json").write_text(json.dumps({name: asdict(found) for name, found in estimate().items()}))
 
-    held = json.loads((cache.entry(kind, {**spec, "version": stats.VERSION}, make) / "estimates.json").read_text())
-    return {name: Estimate(**found) for name, found in held.items()}
+    spec = {**spec, "version": stats.VERSION, "fields": [field.name for field in fields(Estimate)]}
+    held = json.loads((cache.entry(kind, spec, make) / "estimates.json").read_text())
+    return {name: Estimate(**{**found, "folds": tuple(found["folds"])}) for name, found in held.items()}

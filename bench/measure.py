@@ -173,7 +173,8 @@ def told(line: Result, estimate: Estimate, bounds: Bounds) -> Result:
     if math.isnan(estimate.value):
         return replace(line, status="skipped")
     least, most = bounds
-    return replace(line, value=estimate.value, low=estimate.low, high=estimate.high, least=least, most=most)
+    line = replace(line, value=estimate.value, low=estimate.low, high=estimate.high, folds=estimate.folds)
+    return replace(line, least=least, most=most)
 
 
 def failed_lines(desk: Desk, fitted: Fitted, seed: int, error: Exception, diets: bool) -> Iterator[Result]:

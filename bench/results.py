@@ -15,6 +15,7 @@ from bench.cache import write_text
 from bench.errors import MissingError
 
 SCHEMA = 1
+STATES = ("reported", "measured", "reproduced", "verified")
 STATUSES = ("ok", "error", "skipped", "not-comparable")
 
 
@@ -49,6 +50,15 @@ class Result:
     n_real: int = 0
     groups: int = 0
     """Slides that the interval resamples."""
+    folds: tuple[float, ...] = ()
+    """The value without each block of slides (`bench.stats.dealt`), for comparisons in pairs."""
+    state: str = "measured"
+    """`reported`: printed in a paper, never ranked with ours; `measured` by this project; `reproduced`: measured again by
+    others, `verified`: recomputed by `bench verify`."""
+    source: str = ""
+    """Of a reported number: paper and table."""
+    suspect: str = ""
+    """Why a reported number is not to be trusted; empty where nothing speaks against it."""
     flags: tuple[str, ...] = ()
     """`judge-conflict`: the generator was conditioned or shaped by this encoder. `embedded`: procedural data."""
     described: dict[str, Any] = field(default_factory=dict)
@@ -103,6 +113,9 @@ def _parsed(text: str, where: str) -> Result:
         raise MissingError(f"{where}: unknown or missing fields {', '.join(wrong)}.")
     if held.get("status", "ok") not in STATUSES:
         raise MissingError(f"{where}: status {held['status']!r}; known are {', '.join(STATUSES)}.")
+    if held.get("state", "measured") not in STATES:
+        raise MissingError(f"{where}: state {held['state']!r}; known are {', '.join(STATES)}.")
     if (held.get("value") is None) == (held.get("status", "ok") == "ok"):
         raise MissingError(f"{where}: a line has a value exactly when its status is ok.")
-    return Result(**{**held, "flags": tuple(held.get("flags", ()))})
+    lists = {name: tuple(held.get(name, ())) for name in ("flags", "folds")}
+    return Result(**{**held, **lists})

@@ -21,6 +21,8 @@ VERSION = "1"
 LEVEL = 0.95
 MINIMUM_GROUPS = 5
 """Fewer slides than this say nothing about other slides."""
+BLOCKS = 20
+"""Of slides, for leaving one out."""
 EXTRAPOLATED_GROUPS = 10
 """Fewer slides than this do not show how a value depends on their number."""
 TRUSTED = 0.7
@@ -46,6 +48,9 @@ class Estimate:
     """Standard error."""
     reason: str = ""
     """Why the value is undefined or the interval missing, or what the interval leaves out."""
+    folds: tuple[float, ...] = ()
+    """The value without each block of slides, so that two numbers of the same slides can be compared in pairs later; empty
+    where there is no such value. See `blocks`."""
 
 
 def group_bootstrap(tally: Tally, groups: Strings, seed: int, resamples: int = 1000) -> dict[str, Estimate]:
@@ -56,7 +61,8 @@ def group_bootstrap(tally: Tally, groups: Strings, seed: int, resamples: int = 1
     groups and seeds mean equal draws; the order of the patches plays no part.
     """
     drawn = _resampled(tally, groups, seed, resamples)
-    return {name: _percentiles(value, draws, _count(groups)) for name, (value, draws) in drawn.items()}
+    folds = _tally_folds(tally, groups)
+    return {name: _percentiles(value, draws, _count(groups), folds[name]) for name, (value, draws) in drawn.items()}
 
 
 def paired_difference(first: Tally, second: Tally, groups: Strings, seed: int, resamples: int = 1000) -> dict[str, Estimate]:
@@ -68,13 +74,14 @@ def paired_difference(first: Tally, second: Tally, groups: Strings, seed: int, r
         raise ValueError("a paired difference needs two tallies of the same columns and patches.")
     ours = _resampled(first, groups, seed, resamples)
     theirs = _resampled(second, groups, seed, resamples)
+    folds, other = _tally_folds(first, groups), _tally_folds(second, groups)
     return {
-        name: _percentiles(value - theirs[name][0], draws - theirs[name][1], _count(groups))
+        name: _percentiles(value - theirs[name][0], draws - theirs[name][1], _count(groups), folds[name] - other[name])
         for name, (value, draws) in ours.items()
     }
 
 
-def group_jackknife(statistic: Statistic, groups_real: Strings, groups_fake: Strings, blocks: int = 20) -> Estimate:
+def group_jackknife(statistic: Statistic, groups_real: Strings, groups_fake: Strings, blocks: int = BLOCKS) -> Estimate:
     """A statistic of real and painted patches, with an interval from leaving out blocks of groups.
 
     Painted patches belong to the group of their condition: a group that is left out goes from every side that has it.
@@ -94,11 +101,11 @@ def group_jackknife(statistic: Statistic, groups_real: Strings, groups_fake: Str
         return Estimate(fold.value, None, None, reason="underpowered: undefined without some of the slides")
     _, error = jackknife(fold.value, without, fold.shares)
     reach = student(len(without) - 1) * error
-    return Estimate(fold.value, fold.value - reach, fold.value + reach, error)
+    return Estimate(fold.value, fold.value - reach, fold.value + reach, error, folds=_known(without))
 
 
 def group_extrapolation(
-    statistic: Statistic, groups_real: Strings, groups_fake: Strings, seed: int, blocks: int = 20, halvings: int = 4
+    statistic: Statistic, groups_real: Strings, groups_fake: Strings, seed: int, blocks: int = BLOCKS, halvings: int = 4
 ) -> Estimate:
     """What a statistic of real and painted patches would be with endlessly many slides on both sides, and its interval.
 
@@ -124,7 +131,8 @@ def group_extrapolation(
         reason = f"underpowered: what depends on the number of slides is off by {abs(correction) / error:.1f} standard errors"
         return Estimate(value, None, None, error, reason)
     reach = student(len(without) - 1) * error
-    return Estimate(value, value - reach, value + reach, error)
+    folds = without + (value - fold.value)  # their spread, and so the error, is that of the value before correction
+    return Estimate(value, value - reach, value + reach, error, folds=_known(folds))
 
 
 class Fold:
@@ -136,7 +144,7 @@ class Fold:
         self._statistic = statistic
         self._sides = groups_real, groups_fake
         names = _dealing_order(groups_real, groups_fake)
-        self._dealt = [names[b::blocks] for b in range(min(blocks, len(names)))]
+        self._dealt = dealt(names, blocks)
         self.shares = np.array([len(block) / len(names) for block in self._dealt])
         self.fewest = min(_count(groups_real), _count(groups_fake))
         self.value = self._measured([])
@@ -210,7 +218,7 @@ def _resampled(tally: Tally, groups: Strings, seed: int, resamples: int) -> dict
     }
 
 
-def _percentiles(value: float, draws: Floats, groups: int) -> Estimate:
+def _percentiles(value: float, draws: Floats, groups: int, folds: Floats) -> Estimate:
     if math.isnan(value):
         return _undefined()
     if groups < MINIMUM_GROUPS:
@@ -221,7 +229,23 @@ def _percentiles(value: float, draws: Floats, groups: int) -> Estimate:
         return Estimate(value, None, None, reason=f"undefined in {lost:.0%} of resamples: too few slides show it")
     low, high = np.quantile(defined, _levels(groups))
     reason = f"undefined in {lost:.1%} of resamples, which are left out" if lost else ""
-    return Estimate(value, float(low), float(high), float(defined.std(ddof=1)), reason)
+    return Estimate(value, float(low), float(high), float(defined.std(ddof=1)), reason, _known(folds))
+
+
+def _tally_folds(tally: Tally, groups: Strings) -> dict[str, Floats]:
+    """Of each measure its values without each block of groups, float64 (blocks,)."""
+    parts = [tally.counts[~np.isin(groups, block)].sum(axis=0) for block in dealt(np.unique(groups).tolist())]
+    sums = [dict(zip(tally.columns, part.tolist(), strict=True)) for part in parts]
+    return {name: np.array([measure(row) for row in sums], np.float64) for name, measure in tally.measures.items()}
+
+
+def dealt(names: list[str], blocks: int = BLOCKS) -> list[list[str]]:
+    """Groups dealt to blocks one by one, in the order given: two numbers of the same slides have the same blocks."""
+    return [names[block::blocks] for block in range(min(blocks, len(names)))]
+
+
+def _known(folds: Floats) -> tuple[float, ...]:
+    return tuple(folds.tolist()) if np.isfinite(folds).all() else ()
 
 
 def _levels(groups: int) -> tuple[float, float]:
