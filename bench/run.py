@@ -14,6 +14,7 @@ from bench import ahead, faithfulness, layouts, measure, painting, picture, plan
 from bench.cache import Cache, key_of, write_text
 from bench.errors import BenchError
 from bench.judging import Desk, Say
+from bench.manifest import Ledger, write_manifest
 from bench.painting import Paintings
 from bench.plan import Cast, Plan
 from bench.results import Result
@@ -31,6 +32,7 @@ class Outcome:
 
 def run(asked: Plan, cache: Cache, progress: Progress, say: Say, out: Path) -> Outcome:
     """Does everything that was asked, writes it under `out`, and returns it. What was computed before is not again."""
+    ledger = Ledger()
     cast = plan.cast(asked)
     for generator in cast.generators:
         steps.check_fit(generator, cast.dataset)
@@ -39,22 +41,25 @@ def run(asked: Plan, cache: Cache, progress: Progress, say: Say, out: Path) -> O
     scene = set_up(cast, cache, progress)
     say(description(cast, scene))
     desk = Desk(cast, scene, cache, progress, say, results.stamp())
+    ledger.lap("data")
 
     ahead.run(desk)
+    ledger.lap("work ahead")
     lines: list[Result] = []
     shown: dict[str, ImageSet] = {}
     for name, generator in zip(cast.names, cast.generators, strict=True):
-        lines += measured(desk, name, generator, shown)
+        lines += measured(desk, name, generator, shown, ledger)
 
     folder = out / folder_name(asked)
     results.write(lines, folder / "results.jsonl")
     said = trial.text(cast.experiment, lines) if cast.experiment else table.text(lines)
     write_text(folder / "table.txt", said + "\n")
     picture.gallery(scene.diet if cast.experiment else scene.prompted["test"], shown, folder / "picture.png")
+    write_manifest(ledger, desk, lines, folder)
     return Outcome(tuple(lines), said, folder)
 
 
-def measured(desk: Desk, name: str, generator: Generator, shown: dict[str, ImageSet]) -> list[Result]:
+def measured(desk: Desk, name: str, generator: Generator, shown: dict[str, ImageSet], ledger: Ledger) -> list[Result]:
     """All lines of one generator; its first images go into `shown`. A user's mistake stops the run; a plug-in that breaks
     loses its own cells and nothing else."""
     asked = desk.cast.plan
@@ -73,6 +78,7 @@ def measured(desk: Desk, name: str, generator: Generator, shown: dict[str, Image
         return lines
     if drawer is not None:
         fitted = replace(fitted, layouts=drawer.layouts.card.name)
+    ledger.fitted(fitted, drawer)
     lines += measure.shown_prompts(desk, fitted)
     for seed in asked.seeds:
         try:
@@ -82,7 +88,9 @@ def measured(desk: Desk, name: str, generator: Generator, shown: dict[str, Image
         except Exception as error:
             lines += failed(desk, fitted, seed, error, with_diets)
             continue
+        ledger.painted(name, seed, painted)
         lines += numbers(desk, fitted, painted, seed)
+        ledger.lap("measure")
         for part in filter(None, (painted.test, painted.diet)):
             shown.setdefault(name, part.patches)
     return lines

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+import json
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 from bench.results import Result
-from bench.table import ARROWS, Cell, aligned, cells, interval, reasons
+from bench.table import ARROWS, Cell, cells, interval, reasons
+from leaderboards import formats, ties
 from leaderboards.consensus import conflicted, consensus, sentences
+from leaderboards.formats import Sheet
+from leaderboards.numbers import difference
+from leaderboards.reading import REPORTED
 
 HIDDEN = ("prompt-coverage", "prompt-missing", "prompt-whole")
+USUAL_STATE = "measured"
 
 
 @dataclass(frozen=True)
@@ -23,18 +30,22 @@ class Board:
     columns: tuple[str, ...]
     rows: tuple[tuple[str, dict[str, Cell]], ...]
     """(generator, column -> cell), best mean rank first."""
+    order: Mapping[str, str]
+    """column -> generators best first, with their ties."""
+    states: Mapping[str, str]
+    """generator -> state, of those whose lines were reproduced or verified."""
 
 
 def boards(lines: Iterable[Result]) -> list[Board]:
-    """Every table that the lines support, sorted by task, dataset and track.
+    """Every table that the lines support, sorted by task, dataset and track. Reported lines are left out.
 
     Generators that are shown no crop stand in the table of every track; two tracks never share a table. Where lines of one
-    measure differ in protocol, those of the rarer protocol are shown as not-comparable.
+    measure differ in protocol, those of the rarer protocol are shown as not-comparable, with what differs.
     """
-    kept = [line for line in newest(lines) if line.measure not in HIDDEN]
+    kept = [line for line in newest(lines) if line.measure not in HIDDEN and line.state != REPORTED]
     made = []
     for task, dataset in sorted({(line.task, line.dataset) for line in kept}):
-        here = [line for line in kept if (line.task, line.dataset) == (task, dataset)]
+        here = variants([line for line in kept if (line.task, line.dataset) == (task, dataset)])
         tracks = sorted({line.track for line in here} - {"none"}) or ["none"]
         made += [_board(task, dataset, track, [r for r in here if r.track in (track, "none")]) for track in tracks]
     return made
@@ -49,18 +60,64 @@ def newest(lines: Iterable[Result]) -> list[Result]:
     return list(found.values())
 
 
+def variants(lines: list[Result]) -> list[Result]:
+    """The lines, with generators that were measured in several versions, options or weights named apart by them."""
+    made: dict[str, dict[str, dict[str, str]]] = defaultdict(dict)
+    for line in lines:
+        made[line.generator][_variant(line)] = _settings(line)
+    named = {}
+    for generator, known in made.items():
+        differing = sorted({key for one in known.values() for key, value in one.items() if _other(known, key, value)})
+        shown = [key for key in differing if key != "digest"] or differing
+        for variant, settings in known.items():
+            said = ", ".join(f"{key}={settings.get(key, 'none')[:20]}" for key in shown)
+            named[generator, variant] = f"{generator} ({said})" if said else generator
+    return [replace(line, generator=named[line.generator, _variant(line)]) for line in lines]
+
+
+def _variant(line: Result) -> str:
+    return json.dumps(line.described.get("generator"), sort_keys=True)
+
+
+def _settings(line: Result) -> dict[str, str]:
+    held = line.described.get("generator") or {}
+    options = held.get("options", {}) if isinstance(held, dict) else {}
+    own = {key: str(held[key]) for key in ("version", "digest") if key in held} if isinstance(held, dict) else {}
+    return {**own, **{key: str(value) for key, value in (options if isinstance(options, dict) else {}).items()}}
+
+
+def _other(known: Mapping[str, Mapping[str, str]], key: str, value: str) -> bool:
+    return any(one.get(key) != value for one in known.values())
+
+
 def _board(task: str, dataset: str, track: str, lines: list[Result]) -> Board:
     made = cells(lines)
+    behind: dict[tuple[str, str, str], list[Result]] = defaultdict(list)
+    for line in lines:
+        behind[line.generator, f"{line.measure} {line.encoder or line.diet}".strip(), line.protocol].append(line)
     columns = tuple(dict.fromkeys(cell.measure for cell in sorted(made, key=_column_order)))
-    usual = {c: Counter(cell.protocol for cell in made if cell.measure == c).most_common(1)[0][0] for c in columns}
+    usual = {column: _usual(column, made) for column in columns}
     rows: dict[str, dict[str, Cell]] = {}
     for cell in sorted(made, key=lambda c: c.protocol != usual[c.measure], reverse=True):
-        if cell.protocol != usual[cell.measure]:
-            reason = f"protocol {cell.protocol}, the column's is {usual[cell.measure]}"
+        if cell.protocol != (normal := usual[cell.measure]):
+            own = behind[cell.generator, cell.measure, cell.protocol][0]
+            other = next(held[0] for (_, measure, key), held in behind.items() if (measure, key) == (cell.measure, normal))
+            reason = f"protocol {cell.protocol}, the column's is {normal}: {difference(own, other)}"
             cell = replace(cell, value=None, low=None, high=None, status="not-comparable", reason=reason)
         rows.setdefault(cell.generator, {})[cell.measure] = cell
     ordered = sorted(rows.items(), key=lambda row: (_mean_rank(row[0], rows, columns), row[0]))
-    return Board(task, dataset, track, columns, tuple(ordered))
+    order = {}
+    for column in columns:
+        mine = {name: found[column] for name, found in rows.items() if column in found}
+        order[column] = ties.chain(mine, {name: behind[name, column, usual[column]] for name in mine})
+    states = {line.generator: line.state for line in lines if line.state != USUAL_STATE}
+    return Board(task, dataset, track, columns, tuple(ordered), order, states)
+
+
+def _usual(column: str, made: list[Cell]) -> str:
+    """The protocol of most numbers of a column; of equally many, always the same one."""
+    counted = Counter(cell.protocol for cell in made if cell.measure == column)
+    return max(counted, key=lambda protocol: (counted[protocol], protocol))
 
 
 def _column_order(cell: Cell) -> tuple[int, str]:
@@ -81,6 +138,29 @@ def _mean_rank(generator: str, rows: dict[str, dict[str, Cell]], columns: tuple[
     return sum(places) / len(places) if places else float("inf")
 
 
+def sheet(board: Board) -> Sheet:
+    """The table with all that is shown of it in any format."""
+    where = {"task": board.task, "dataset": board.dataset, "board": board.track}
+    records: list[dict[str, Any]] = []
+    for name, found in board.rows:
+        state = board.states.get(name, USUAL_STATE)
+        records += [{**where, **asdict(cell), "flags": " ".join(cell.flags), "state": state} for cell in found.values()]
+    if agreed := consensus(dict(board.rows), board.columns):
+        records += [
+            {
+                **where,
+                "generator": place.generator,
+                "measure": "mean rank fd",
+                "direction": "lower",
+                "value": place.rank,
+                "low": place.low,
+                "high": place.high,
+            }
+            for place in agreed.places
+        ]
+    return Sheet(title(board), as_rows(board), notes(board), records)
+
+
 def as_rows(board: Board) -> list[list[str]]:
     """Header and one row a generator, as text."""
     heads = [f"{column} {ARROWS[_direction(board, column)]}".strip() for column in board.columns]
@@ -98,19 +178,26 @@ def title(board: Board) -> str:
 
 
 def as_text(board: Board) -> str:
-    return "\n".join([title(board), *aligned(as_rows(board)), *notes(board)])
+    return formats.as_text(sheet(board))
 
 
 def as_markdown(board: Board) -> str:
-    head, *body = as_rows(board)
-    rows = [head, ["---"] * len(head), *body]
-    lines = ["| " + " | ".join(entry.replace("|", "\\|") for entry in row) + " |" for row in rows]
-    return "\n".join([f"**{title(board)}**", "", *lines, "", *notes(board)])
+    return formats.as_markdown(sheet(board))
 
 
 def notes(board: Board) -> list[str]:
-    """What the numbers rest on, and the reason of every cell without one."""
+    """What the numbers rest on, who is tied with whom, and the reason of every cell without a number."""
     found = [cell for _, row in board.rows for cell in row.values()]
+    notes = [*marks(found), *ties.notes(board.order)]
+    if agreed := consensus(dict(board.rows), board.columns):
+        notes += sentences(agreed)
+    if board.states:
+        notes.append("; ".join(f"{name}: {state}" for name, state in sorted(board.states.items())) + ".")
+    return notes + reasons([cell for cell in found if cell.value is None])
+
+
+def marks(found: list[Cell]) -> list[str]:
+    """On how many patches, slides and seeds the numbers rest, and what their marks mean."""
     sizes = sorted({(cell.n, cell.groups, cell.seeds) for cell in found if cell.value is not None})
     said = [f"{n} patches of {groups} slides, {seeds} seeds" for n, groups, seeds in sizes]
     notes = [f"n: {'; '.join(said)}. Intervals: 95 % over slides and seeds."] if said else []
@@ -118,7 +205,4 @@ def notes(board: Board) -> list[str]:
         notes.append("* the generator was conditioned by this encoder: not an independent judge.")
     if any("underpowered" in cell.flags for cell in found):
         notes.append("† too few slides or patches for an interval: docs/coverage.md.")
-    if agreed := consensus(dict(board.rows), board.columns):
-        notes += sentences(agreed)
-    notes += reasons([cell for cell in found if cell.value is None])
     return notes

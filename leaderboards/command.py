@@ -1,24 +1,20 @@
-"""`bench leaderboard`: the tables of all runs so far."""
+"""`bench leaderboard`: the tables of all runs so far, of a task, or of a suite in the layout of its paper."""
 
 from __future__ import annotations
 
-import csv
-import io
-import json
-from dataclasses import asdict
 from pathlib import Path
 
 import click
 
-from bench import experiments, registry, results, trial
+from bench import experiments, registry, trial
 from bench.errors import MissingError, UsageError, did_you_mean
+from bench.results import Result
 from bench.table import headlines
-from leaderboards import build
-from leaderboards.consensus import consensus
+from leaderboards import build, formats, paper, reading, suite
 
 
 @click.command("leaderboard")
-@click.argument("task", required=False)
+@click.argument("task", metavar="[SUITE|TASK]", required=False)
 @click.option(
     "--results",
     "folders",
@@ -28,17 +24,35 @@ from leaderboards.consensus import consensus
 )
 @click.option("--measures", default="", help="Only these, e.g. fd,iou,iou:tumour; default: all but those of single classes.")
 @click.option("--experiment", default="", help="The tables of an experiment of TASK, as `bench run --experiment` prints them.")
-@click.option("--format", "style", type=click.Choice(("text", "markdown", "csv")), default="text", show_default=True)
-@click.option("--json", "as_json", is_flag=True, help="One JSON object a cell.")
+@click.option("--format", "style", type=click.Choice(tuple(formats.STYLES)), default="text", show_default=True)
+@click.option("--json", "as_json", is_flag=True, help="The same as --format json: one object a number.")
 def leaderboard(
     task: str | None, folders: tuple[Path, ...], measures: str, experiment: str, style: str, as_json: bool
 ) -> None:
-    """The tables of all runs so far, or of one TASK."""
-    lines = list(results.read(_files(folders or (Path("results"),))))
-    if experiment:
-        for table in _trials(task, experiment, lines):
-            click.echo(table + "\n")
+    """The tables of all runs so far, of one TASK, or of a SUITE in the layout of its paper.
+
+    \b
+    bench leaderboard
+    bench leaderboard cam16-seg --measures fd,iou --format latex
+    bench leaderboard heterotissue-fd
+    """
+    places = folders or (Path("results"),)
+    style = "json" if as_json else style
+    if task is not None and (task in suite.names() or task.endswith(".toml")):
+        if measures or experiment:
+            raise UsageError(f"{task} is a suite, its table is that of its paper: leave out --measures and --experiment.")
+        click.echo(formats.write(_suite(suite.find(task), places), style))
         return
+    lines = reading.lines(places)
+    if experiment:
+        if style != "text":
+            raise UsageError(f"--experiment {experiment} is printed as text; a suite of it takes --format {style}.")
+        click.echo("\n\n".join(_trials(task, experiment, lines)))
+        return
+    click.echo(formats.write([build.sheet(board) for board in _boards(task, measures, lines)], style))
+
+
+def _boards(task: str | None, measures: str, lines: list[Result]) -> list[build.Board]:
     wanted = {word.strip() for word in measures.split(",") if word.strip()}
     present = {line.measure for line in lines}
     if unknown := sorted(wanted - present):
@@ -47,13 +61,26 @@ def leaderboard(
     boards = build.boards([line for line in lines if line.measure in wanted] if wanted else headlines(lines))
     known = sorted({board.task for board in boards})
     if task is not None and task not in known:
-        raise UsageError(f"no results of a task {task!r}.{did_you_mean(task, known)} There are: {', '.join(known) or 'none'}.")
-    for board in boards:
-        if task in (None, board.task):
-            click.echo(_shown(board, "json" if as_json else style))
+        near = did_you_mean(task, [*known, *suite.names()])
+        raise UsageError(f"no results of a task {task!r}.{near} There are: {', '.join(known) or 'none'}.")
+    return [board for board in boards if task in (None, board.task)]
 
 
-def _trials(task: str | None, name: str, lines: list[results.Result]) -> list[str]:
+def _suite(asked: suite.Suite, places: tuple[Path, ...]) -> list[formats.Sheet]:
+    """The paper's tables and, where a suite has none, those of its tasks; from the first place that it was run into."""
+    folders = [folder for place in places for folder in (place, place / asked.name) if (folder / suite.INDEX).is_file()]
+    if not folders:
+        where = ", ".join(str(place / asked.name) for place in places)
+        raise MissingError(f"{asked.name} was not run into {where}. Run it: bench suite {asked.name} --out {places[0]}")
+    _, cells = suite.index(folders[0])
+    files = suite.result_files(folders[0], cells)
+    lines = reading.lines(files) if files else []
+    if asked.table:
+        return paper.sheets(asked, cells, lines, reading.reported())
+    return [build.sheet(board) for board in build.boards(headlines(lines))]
+
+
+def _trials(task: str | None, name: str, lines: list[Result]) -> list[str]:
     """A table of the experiment for each generator and dataset."""
     if task is None:
         raise UsageError(f"--experiment {name} is of a task: bench leaderboard TASK --experiment {name}.")
@@ -63,30 +90,3 @@ def _trials(task: str | None, name: str, lines: list[results.Result]) -> list[st
         raise MissingError(f"no results of {asked.name}. Make some: bench run -t {task} --experiment {name} -g NAME")
     rows = sorted({(line.generator, line.dataset) for line in made})
     return [trial.text(asked, [line for line in made if (line.generator, line.dataset) == row]) for row in rows]
-
-
-def _files(places: tuple[Path, ...]) -> list[Path]:
-    found = [f for place in places for f in ([place] if place.is_file() else sorted(place.rglob("*.jsonl")))]
-    if not found:
-        raise MissingError(
-            f"no result lines in {', '.join(map(str, places))}. Make some: bench run --generator ldm-prompt --task cam16-seg"
-        )
-    return found
-
-
-def _shown(board: build.Board, style: str) -> str:
-    if style == "text":
-        return build.as_text(board) + "\n"
-    if style == "markdown":
-        return build.as_markdown(board) + "\n"
-    where = {"task": board.task, "dataset": board.dataset, "board": board.track}
-    objects = [{**where, **asdict(cell)} for _, found in board.rows for cell in found.values()]
-    if style == "json" and (agreed := consensus(dict(board.rows), board.columns)):
-        objects.append({**where, "measure": "consensus fd", **asdict(agreed)})
-    if style == "json":
-        return "\n".join(json.dumps(entry) for entry in objects)
-    out = io.StringIO()
-    writer = csv.DictWriter(out, fieldnames=list(objects[0]))
-    writer.writeheader()
-    writer.writerows(objects)
-    return out.getvalue().rstrip("\n")

@@ -111,6 +111,58 @@ def test_numbers_have_four_digits_and_no_exponent(value: float) -> None:
     assert float(shown) == pytest.approx(value, rel=1e-3)
 
 
+def test_what_differs_between_protocols_is_said() -> None:
+    described = {"metric": {"options": {"k": 3}}}
+    lines = [line("a", 5.0, described=described), line("b", 6.0, described=described)]
+    other = line("cheat", 0.1, protocol="p2", described={"metric": {"options": {"k": 5}}})
+    reason = only([*lines, other]).rows[-1][1]["fd e"].reason
+    assert "metric.options.k: 5 and 3" in reason
+
+
+def test_reported_lines_are_never_ranked() -> None:
+    board = only([line("a", 2.0), line("b", 3.0), line("paper", 0.1, state="reported")])
+    assert [name for name, _ in board.rows] == ["a", "b"]
+
+
+def test_options_of_one_generator_are_told_apart() -> None:
+    def settings(steps: int) -> dict[str, object]:
+        return {"generator": {"name": "a", "digest": f"d{steps}", "options": {"steps": steps, "eta": 0}}}
+
+    board = only([line("a", 1.0, described=settings(5)), line("a", 3.0, described=settings(9)), line("b", 2.0)])
+    assert [name for name, _ in board.rows] == ["a (steps=5)", "b", "a (steps=9)"]
+
+
+FOLDS = tuple(float(x) for x in range(10))
+
+
+def shifted(by: float, spread: float = 0.0) -> tuple[float, ...]:
+    return tuple(fold + by + spread * (i % 3) for i, fold in enumerate(FOLDS))
+
+
+def test_ties_are_by_pairs_where_folds_exist() -> None:
+    """The intervals overlap widely; what both share cancels in the pair."""
+    made = [line("a", 5.0, folds=shifted(0)), line("b", 5.5, folds=shifted(0.5, 0.01)), line("c", 5.51, folds=shifted(0, 1.0))]
+    wide = [replace(one, groups=10, low=0.0, high=99.0) for one in made]
+    assert only(wide).order["fd e"] == "a, b = c"
+
+
+def test_ties_are_by_intervals_where_there_are_no_folds() -> None:
+    made = [line("a", 1.0), line("b", 2.5), line("c", 9.0), line("d", 10.0, low=None, high=None)]
+    board = only(made)
+    assert board.order["fd e"] == "a ≈ b, c ? d"
+    said = build.as_text(board)
+    assert "fd e: a ≈ b, c ? d." in said and "intervals overlap" in said and "without intervals" in said
+
+
+def test_the_best_is_the_highest_where_higher_is_better() -> None:
+    made = [line("a", 0.1, direction="higher"), line("b", 9.0, direction="higher")]
+    assert only(made).order["fd e"] == "b, a"
+
+
+def test_states_are_said() -> None:
+    assert "a: verified." in build.as_text(only([line("a", 1.0, state="verified"), line("b", 2.0)]))
+
+
 def written(tmp_path: Path, lines: list[Result]) -> Path:
     results.write(lines, tmp_path / "run" / "results.jsonl")
     return tmp_path
@@ -125,6 +177,9 @@ def test_command_prints_each_format(tmp_path: Path) -> None:
     objects = [json.loads(text) for text in call("--json").output.splitlines()]
     assert {o["measure"] for o in objects} == {"fd e", "iou e"}
     assert "iou" not in call("--measures", "fd").output
+    assert r"\begin{tabular}" in call("--format", "latex").output
+    assert "<caption>" in call("--format", "html").output
+    assert call("--format", "json").output == call("--json").output
 
 
 def test_command_answers_wrong_names_and_empty_folders(tmp_path: Path) -> None:

@@ -1,0 +1,99 @@
+"""What a gate tolerates: a margin for each measure, and what it does not look at. Read from TOML."""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import ClassVar
+
+from bench.errors import MissingError, UsageError, did_you_mean
+from leaderboards.numbers import Number
+
+SHELF = Path(__file__).parent / "policies"
+DEFAULT = "default"
+
+
+@dataclass(frozen=True)
+class Margin:
+    """How much worse measures that match a pattern may become."""
+
+    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
+    measures: str
+    """A pattern of measures with their encoder or diet, e.g. `fd *`."""
+    absolute: float | None = None
+    """In units of the measure."""
+    relative: float | None = None
+    """As a share of the baseline's value."""
+
+    def of(self, baseline: float) -> float:
+        return self.absolute if self.absolute is not None else (self.relative or 0.0) * abs(baseline)
+
+
+@dataclass(frozen=True)
+class Ignore:
+    """Patterns of what is not judged."""
+
+    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
+    generators: tuple[str, ...] = ()
+    measures: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Policy:
+    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
+    margin: tuple[Margin, ...]
+    """The first that matches holds."""
+    alpha: float = 0.05
+    """Error of the whole gate in calling a regression, and of each measure in being shown to lie within its margin."""
+    seeds: int = 2
+    """Below so many a measure is judged by equality alone."""
+    ignore: Ignore = field(default_factory=Ignore)
+
+    def judges(self, number: Number) -> bool:
+        spared = (*(fnmatchcase(number.generator, p) for p in self.ignore.generators),)
+        return not any((*spared, *(fnmatchcase(number.measure, p) for p in self.ignore.measures)))
+
+    def margin_of(self, number: Number, baseline: float) -> float:
+        """In units of the measure; raises UsageError where no rule matches."""
+        for rule in self.margin:
+            if fnmatchcase(number.measure, rule.measures):
+                return rule.of(baseline)
+        raise UsageError(f'the policy has no margin for {number.measure!r}. Add a last rule: [[margin]] measures = "*".')
+
+
+def read(asked: str = DEFAULT) -> Policy:
+    """The shipped policy of a name, or that of a file; raises MissingError or UsageError, naming the file and the fault."""
+    from pydantic import TypeAdapter, ValidationError
+
+    path = _file(asked)
+    try:
+        policy = TypeAdapter(Policy).validate_python(tomllib.loads(path.read_text(encoding="utf-8")))
+    except tomllib.TOMLDecodeError as error:
+        raise UsageError(f"{path} is not TOML: {error}.") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise UsageError(f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}.") from error
+    if not 0 < policy.alpha < 0.5 or policy.seeds < 1:
+        raise UsageError(
+            f"{path}: alpha lies between 0 and 0.5 and seeds is at least 1, found {policy.alpha} and {policy.seeds}."
+        )
+    for rule in policy.margin:
+        given = [margin for margin in (rule.absolute, rule.relative) if margin is not None]
+        if len(given) != 1 or not 0 <= given[0] < float("inf"):
+            raise UsageError(f"{path}: {rule.measures!r} needs one margin, absolute or relative, of 0 or more.")
+    return policy
+
+
+def _file(asked: str) -> Path:
+    if asked.endswith(".toml"):
+        if not Path(asked).is_file():
+            raise MissingError(f"no policy {asked}. The shipped one is {SHELF / DEFAULT}.toml: copy it and change the copy.")
+        return Path(asked)
+    known = sorted(path.stem for path in SHELF.glob("*.toml"))
+    if asked not in known:
+        raise UsageError(
+            f"no policy {asked!r}.{did_you_mean(asked, known)} There are: {', '.join(known)}; or give a file.toml."
+        )
+    return SHELF / f"{asked}.toml"

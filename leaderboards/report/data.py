@@ -1,0 +1,154 @@
+"""Numbers as plain data: tables with what their columns have in common, and the map of distances. No markup."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from bench import table
+from bench.results import Result
+from bench.table import Cell
+from leaderboards import build
+
+NORMALISED = "fd-norm"
+
+
+@dataclass(frozen=True)
+class Column:
+    """A measure with its encoder or diet, and what its cells have in common."""
+
+    name: str
+    family: str
+    """The measure alone, by which columns are chosen."""
+    direction: str
+    least: float
+    """Ends of the scale that its intervals are drawn on; a value that dwarfs all others lies beyond it."""
+    most: float
+    size: str
+    """Patches, slides and seeds of most of its cells."""
+    reported: bool = False
+
+
+@dataclass(frozen=True)
+class Table:
+    """One task, dataset and track: a row a generator, best mean rank first; those with reported numbers alone come last."""
+
+    task: str
+    dataset: str
+    track: str
+    embedded: bool
+    columns: tuple[Column, ...]
+    rows: tuple[tuple[str, dict[str, Cell]], ...]
+    notes: tuple[str, ...]
+    printed: tuple[str, ...] = ()
+    """Where reported numbers come from, and why some are not to be trusted."""
+
+    @property
+    def title(self) -> str:
+        return f"{self.task} on {self.dataset}" + ("" if self.track == "none" else f", prompts from: {self.track}")
+
+
+def tables(lines: Sequence[Result], reported: Sequence[Result]) -> list[Table]:
+    """Every table that the lines support; reported numbers of a task stand beside it, in columns of their own."""
+    return [_table(board, [line for line in reported if line.task == board.task]) for board in build.boards(lines)]
+
+
+def _table(board: build.Board, reported: list[Result]) -> Table:
+    rows = {name: dict(found) for name, found in board.rows}
+    columns = [
+        _column(name, name.split(" ")[0], [found[name] for found in rows.values() if name in found]) for name in board.columns
+    ]
+    for cell, line in _printed(reported):
+        rows.setdefault(cell.generator, {})[cell.measure] = cell
+        if cell.measure not in {column.name for column in columns}:
+            family = line.measure
+            columns.append(Column(cell.measure, family, cell.direction, 0.0, 1.0, "", True))
+    embedded = any("embedded" in cell.flags for _, found in board.rows for cell in found.values())
+    sources = sorted({f"Reported: {line.source}." for line in reported if line.source})
+    doubts = sorted(
+        {f"? {line.generator}, {line.measure} {line.encoder}: {line.suspect}" for line in reported if line.suspect}
+    )
+    said = tuple(build.notes(board))
+    return Table(
+        board.task, board.dataset, board.track, embedded, tuple(columns), tuple(rows.items()), said, (*sources, *doubts)
+    )
+
+
+def _printed(reported: list[Result]) -> list[tuple[Cell, Result]]:
+    """Reported lines as cells of columns that say so, and on what data. A generator that is shown no crop stands in the column
+    of every track, as it does with measured numbers."""
+    found = []
+    for line in reported:
+        (cell,) = table.cells([line])
+        marks = ("suspect",) if line.suspect else ()
+        tracks = sorted({one.track for one in reported if _alike(one, line)} - {"none"}) or ["none"]
+        for track in tracks if line.track == "none" else [line.track]:
+            of = f"reported on {line.dataset}" + ("" if track == "none" else f", prompts: {track}")
+            name = " ".join(filter(None, (line.measure, line.encoder or line.diet, f"({of})")))
+            found.append((replace(cell, measure=name, flags=(*cell.flags, *marks)), line))
+    return found
+
+
+def _alike(one: Result, other: Result) -> bool:
+    return (one.measure, one.encoder, one.diet, one.dataset) == (other.measure, other.encoder, other.diet, other.dataset)
+
+
+def _column(name: str, family: str, cells: list[Cell]) -> Column:
+    known = [cell for cell in cells if cell.value is not None]
+    sizes = [size(cell) for cell in known]
+    usual = max(sizes, key=sizes.count, default="")
+    direction = next((cell.direction for cell in cells), "none")
+    return Column(name, family, direction, *_scale(known), usual)
+
+
+def _scale(cells: list[Cell]) -> tuple[float, float]:
+    """From 0, or the least below it, to the largest end that is not four times as large as the next one."""
+    ends = sorted(max(end for end in (cell.value, cell.high) if end is not None) for cell in cells)
+    while len(ends) > 2 and ends[-1] > 4 * ends[-2] > 0:
+        ends.pop()
+    most = ends[-1] if ends else 1.0
+    lows = (end for cell in cells for end in (cell.low, cell.value) if end is not None)
+    return min([0.0, *lows]), most if most > 0 else 1.0
+
+
+def size(cell: Cell) -> str:
+    """`640 patches, 40 slides, 3 seeds`."""
+    counts = ((cell.n, "patch", "patches"), (cell.groups, "slide", "slides"), (cell.seeds, "seed", "seeds"))
+    return ", ".join(f"{count} {one if count == 1 else many}" for count, one, many in counts if count)
+
+
+def rounded(cell: Cell) -> tuple[str, str]:
+    """`0.0082` and `0.0056 to 0.0108`: two digits of the interval's width, and no more than four of the value."""
+    if cell.value is None:
+        return cell.status, ""
+    if cell.low is None or cell.high is None or cell.high <= cell.low:
+        return _signed(table.number(cell.value)), "no interval" if cell.low is None else "no width"
+    digits = max(0, 1 - math.floor(math.log10(cell.high - cell.low)))
+    digits = min(digits, max(0, 3 - math.floor(math.log10(abs(cell.value) or 1.0))))
+    value, low, high = (_signed(f"{end:.{digits}f}") for end in (cell.value, cell.low, cell.high))
+    return value, f"{low} to {high}"
+
+
+def _signed(text: str) -> str:
+    """With a minus sign in place of a hyphen, and none before nothing but zeros."""
+    return text.lstrip("-") if not text.strip("-0.") else text.replace("-", "−")
+
+
+@dataclass(frozen=True)
+class HeatMap:
+    """Normalised distances: 0 is as far as other real slides are, 1 as far as noise."""
+
+    title: str
+    encoders: tuple[str, ...]
+    rows: tuple[tuple[str, tuple[Cell | None, ...]], ...]
+
+
+def heat_map(shown: Table) -> HeatMap | None:
+    """None where nothing was measured over encoders."""
+    names = [column.name for column in shown.columns if column.family == NORMALISED and not column.reported]
+    rows = [(who, tuple(found.get(name) for name in names)) for who, found in shown.rows]
+    rows = [row for row in rows if any(row[1])]
+    if not names or not rows:
+        return None
+    return HeatMap(shown.title, tuple(name.partition(" ")[2] for name in names), tuple(rows))

@@ -1,0 +1,91 @@
+"""Where numbers come from, as plain data: keys, versions and options, and the licences of what was used."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from bench import registry
+from bench.errors import BenchError
+from bench.results import Result
+from bench.types import Card
+
+KINDS = ("generators", "layouts", "datasets", "encoders", "metrics", "tasks")
+
+
+@dataclass(frozen=True)
+class Used:
+    """A plug-in or data set behind the numbers, and what its card says of rights."""
+
+    kind: str
+    name: str
+    versions: str
+    licence: str
+    source: str
+
+
+def used(lines: Iterable[Result]) -> list[Used]:
+    """Every generator, drawer of maps, dataset, encoder, metric and task that the lines name, each once."""
+    named: dict[tuple[str, str], set[str]] = defaultdict(set)
+    for line in lines:
+        for kind in KINDS:
+            about = line.described.get(kind.removesuffix("s") if kind != "layouts" else kind, {})
+            if name := about.get("name"):
+                named[kind, str(name)].add(str(about.get("version", "")))
+        named["tasks", line.task] |= set()
+    return [_used(kind, name, versions) for (kind, name), versions in sorted(named.items(), key=_by_kind)]
+
+
+def _by_kind(entry: tuple[tuple[str, str], set[str]]) -> tuple[int, str]:
+    return KINDS.index(entry[0][0]), entry[0][1]
+
+
+def _used(kind: str, name: str, versions: set[str]) -> Used:
+    card = _card(kind, name)
+    licence, source = ("unknown: not installed here", "") if card is None else (card.licence or "not stated", card.source)
+    return Used(kind, name, ", ".join(sorted(filter(None, versions))), licence, source)
+
+
+def _card(kind: str, name: str) -> Card | None:
+    if name not in registry.names(kind):
+        return None
+    try:
+        return registry.card(kind, name)
+    except (BenchError, ImportError):
+        return None
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What the numbers of one generator rest on."""
+
+    generator: str
+    dataset: str
+    weights: str
+    test: str
+    train: str
+    samples: tuple[str, ...]
+    made: str
+    software: str
+    options: dict[str, object] = field(default_factory=dict)
+
+
+def origins(lines: Iterable[Result]) -> list[Origin]:
+    """One for each generator, dataset, weights and options."""
+    grouped: dict[tuple[str, ...], list[Result]] = defaultdict(list)
+    for line in lines:
+        options = repr(line.described.get("generator", {}).get("options", {}))
+        grouped[line.generator, line.dataset, line.keys.get("weights", ""), options].append(line)
+    return [_origin(found) for _, found in sorted(grouped.items())]
+
+
+def _origin(lines: list[Result]) -> Origin:
+    first = lines[0]
+    made = sorted({line.stamp.get("made", "")[:16].replace("T", " ") for line in lines})
+    software = ", ".join(f"{name} {value}" for name, value in first.stamp.items() if name != "made" and value != "absent")
+    samples = tuple(sorted({line.keys["samples"] for line in lines if "samples" in line.keys}))
+    keys = [first.keys.get(name, "") for name in ("weights", "test", "train")]
+    when = made[0] if len(made) == 1 else f"{made[0]} to {made[-1]}"
+    options = first.described.get("generator", {}).get("options", {})
+    return Origin(first.generator, first.dataset, keys[0], keys[1], keys[2], samples, when, software, options)

@@ -1,0 +1,37 @@
+"""`bench report`: a static site of results that works from a file, without a network."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from bench.cache import Cache, home
+from bench.cli.options import progress_bar
+from leaderboards.report import site
+
+
+@click.command("report")
+@click.argument("places", nargs=-1, type=click.Path(path_type=Path, exists=True))
+@click.option(
+    "--out", required=True, type=click.Path(path_type=Path, file_okay=False), help="A new folder, or an older report."
+)
+@click.option("--title", default=site.Asked.title, show_default=True, help="What stands above the page.")
+@click.option(
+    "--patches",
+    default=site.Asked.patches,
+    show_default=True,
+    type=click.IntRange(min=0),
+    help="Patches shown of each generator: so many as they come, and at either end of each measure; 0 for none.",
+)
+@click.option("--encoder", default=site.Asked.encoder, show_default=True, help="Whose features say which patches are alike.")
+def command(places: tuple[Path, ...], out: Path, title: str, patches: int, encoder: str) -> None:
+    """Show the results of RUN or SUITE folders, or of .jsonl files, as a page; default: results.
+
+    \b
+    bench report results --out report
+    bench report leaderboards/baselines --out report --patches 0
+    """
+    asked = site.Asked(places or (Path("results"),), out, title, patches, encoder)
+    made = site.build(asked, Cache(home()), progress_bar(), lambda text: click.echo(text, err=True))
+    click.echo(str(made))

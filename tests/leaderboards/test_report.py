@@ -1,0 +1,233 @@
+"""The report without a browser: what is on the page, what it is made of, and that nothing from outside becomes markup."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from bench import results
+from bench.cache import Cache
+from bench.errors import UsageError
+from bench.table import cells
+from leaderboards.report import data, diets, html, patches, provenance, site, svg
+from leaderboards.report_command import command
+from tests.leaderboards.small_report import Material, line, material
+
+HOSTILE = "<img src=x onerror=alert(1)>"
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Material:
+    return material(tmp_path_factory.mktemp("report"), ["alike", "other", HOSTILE], copies=True)
+
+
+def built(made: Material, out: Path, **more: object) -> tuple[str, list[str]]:
+    """The page, and what was said while it was made."""
+    said: list[str] = []
+    asked = replace(site.Asked((made.runs,), out, patches=3, published=out / "none"), **more)  # type: ignore[arg-type]
+    return site.build(asked, made.cache, say=said.append).read_text(), said
+
+
+def gallery(page: str) -> dict[str, list[dict[str, dict[str, str]]]]:
+    found = re.search(r'<script type="application/json" id="gallery">(.*?)</script>', page)
+    assert found
+    return json.loads(found[1])
+
+
+def test_what_comes_from_outside_is_escaped(made: Material, tmp_path: Path) -> None:
+    page, _ = built(made, tmp_path / "out", title="</title><script>alert(1)</script>")
+    assert HOSTILE not in page and "&lt;img src=x onerror=alert(1)&gt;" in page
+    assert "<script>alert(1)" not in page
+    assert html.tag("a", "&<", title='"><b>') == '<a title="&quot;&gt;&lt;b&gt;">&amp;&lt;</a>'
+    held = str(html.data("x", ["</script><!--"]))
+    assert held.count("<") == 2 and json.loads(held[held.index(">") + 1 : -9]) == ["</script><!--"]
+
+
+def test_the_policy_names_the_one_style_and_the_one_script_and_forbids_all_else(made: Material, tmp_path: Path) -> None:
+    page, _ = built(made, tmp_path / "out")
+    policy = re.search(r'http-equiv="Content-Security-Policy" content="(.*?)"', page)
+    assert policy and policy[1].startswith("default-src &#x27;none&#x27;")
+    for kind in ("style", "script"):
+        (source,) = re.findall(f"<{kind}>(.*?)</{kind}>", page, re.DOTALL)
+        assert base64.b64encode(hashlib.sha256(source.encode()).digest()).decode() in policy[1]
+    assert not re.search(r'(src|href)="(https?:|//)', page) and " style=" not in page
+
+
+def test_a_painted_copy_is_no_distance_from_its_real_patch(made: Material, tmp_path: Path) -> None:
+    page, _ = built(made, tmp_path / "out")
+    alike, other, _ = gallery(page)["exhibits"]
+    assert all(one["values"][patches.TO_REAL] == 0 for one in alike["patches"])  # type: ignore[call-overload]
+    assert all(one["values"][patches.TO_REAL] > 0 for one in other["patches"])  # type: ignore[call-overload]
+
+
+def test_pictures_are_the_patches_themselves(made: Material, tmp_path: Path) -> None:
+    from PIL import Image
+
+    page, _ = built(made, tmp_path / "out")
+    shown = gallery(page)["exhibits"][1]["patches"][0]  # type: ignore[call-overload]
+    row = made.test.conditions.ids.tolist().index(shown["id"])
+    assert set(shown["images"]) == {"painted", "real", "map", "prompt", "nearest"}
+    pictures = {name: np.asarray(Image.open(tmp_path / "out" / file)) for name, file in shown["images"].items()}
+    assert np.array_equal(pictures["real"], made.test.images[row])
+    near = made.train.conditions.ids.tolist().index(shown["nearestId"])
+    assert np.array_equal(pictures["nearest"], made.train.images[near])
+
+
+def test_the_nearest_row_is_what_a_loop_finds() -> None:
+    rng = np.random.default_rng(1)
+    asked, among = (rng.standard_normal((n, 5)).astype(np.float32) for n in (patches.CHUNK + 9, 40))
+    rows, far = patches.nearest_rows(asked, among)
+    gaps = np.linalg.norm(asked[:, None].astype(np.float64) - among[None], axis=2)
+    assert np.array_equal(rows, gaps.argmin(axis=1)) and np.allclose(far, gaps.min(axis=1))
+
+
+def test_both_ends_of_every_measure_are_shown_and_patches_that_no_measure_picked(made: Material) -> None:
+    from bench import registry
+
+    (one, *_) = patches.wanted(results.read([made.runs / "one" / "results.jsonl"]))
+    encoder = registry.load("encoders", "texture")
+    found = patches.exhibit(one, patches.shelf(made.cache), encoder, made.cache, lambda *_: None)
+    assert isinstance(found, patches.Exhibit)
+    rows = set(patches.chosen(found, 2).tolist())
+    for values in found.measures.values():
+        assert {*np.argsort(values, kind="stable")[[0, 1, -2, -1]].tolist()} <= rows
+    assert set(patches.spread(found, 2).tolist()) <= rows
+
+
+def test_the_encoder_and_the_number_of_patches_change_the_gallery(made: Material, tmp_path: Path) -> None:
+    usual, _ = built(made, tmp_path / "a")
+    judged, _ = built(made, tmp_path / "b", encoder="stain")
+    fewer, _ = built(made, tmp_path / "c", patches=1)
+    assert gallery(usual)["encoder"] == "texture" and gallery(judged)["encoder"] == "stain"
+    assert gallery(usual)["exhibits"][1] != gallery(judged)["exhibits"][1]
+    assert len(gallery(fewer)["exhibits"][1]["patches"]) < len(gallery(usual)["exhibits"][1]["patches"])  # type: ignore[call-overload]
+    none, said = built(made, tmp_path / "d", patches=0)
+    assert gallery(none) == {} and not said and not (tmp_path / "d" / "images").exists()
+
+
+def test_paintings_that_are_not_here_are_said_to_be_missing(made: Material, tmp_path: Path) -> None:
+    elsewhere = replace(made, cache=Cache(tmp_path / "empty"))
+    page, said = built(elsewhere, tmp_path / "out")
+    assert len(said) == 3 and "The paintings of alike on d are not in the cache of this machine" in page
+
+
+@pytest.mark.parametrize("key", ["../../runs", "", "no-such"])
+def test_a_key_leads_nowhere_but_into_the_cache(made: Material, key: str) -> None:
+    asked = patches.Wanted("g", "d", "none", key, "train")
+    assert isinstance(patches.exhibit(asked, {}, None, made.cache, lambda *_: None), str)  # type: ignore[arg-type]
+
+
+def test_a_report_replaces_a_report_and_nothing_else(made: Material, tmp_path: Path) -> None:
+    built(made, tmp_path / "out")
+    built(made, tmp_path / "out", title="again")
+    assert "again" in (tmp_path / "out" / "index.html").read_text()
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "notes.txt").write_text("precious")
+    with pytest.raises(UsageError, match="holds no report"):
+        built(made, tmp_path / "mine")
+
+
+def test_reported_numbers_have_their_own_columns_and_no_rank() -> None:
+    ours = [line("b", 2.0), line("a", 3.0)]
+    printed = line("paper", 0.5, state="reported", source="Paper, Table 1", suspect="N is not said", dataset="cam16")
+    (shown,) = data.tables(ours, [printed])
+    assert [who for who, _ in shown.rows] == ["b", "a", "paper"]
+    assert [(c.name, c.reported) for c in shown.columns] == [
+        ("fd texture", False),
+        ("fd texture (reported on cam16, prompts: slide)", True),
+    ]
+    assert shown.printed == ("Reported: Paper, Table 1.", "? paper, fd texture: N is not said")
+
+
+def test_a_scale_serves_the_many_and_what_dwarfs_them_lies_beyond() -> None:
+    (shown,) = data.tables([line("a", 1.0), line("b", 2.0), line("noise", 100.0)], [])
+    assert shown.columns[0].most == 2.25
+    drawn = [str(svg.whisker(found["fd texture"], 0.0, 2.25)) for _, found in shown.rows]
+    assert ["beyond" in one for one in drawn] == [False, False, True]
+
+
+@pytest.mark.parametrize(
+    ("value", "low", "high", "said"),
+    [
+        (0.008217, 0.005603, 0.01083, ("0.0082", "0.0056 to 0.0108")),
+        (-0.000029, -0.000537, 0.000479, ("−0.0000".lstrip("−"), "−0.0005 to 0.0005")),
+        (1.0, 0.99999999, 1.00000001, ("1.000", "1.000 to 1.000")),
+        (123.4, 90.0, 160.0, ("123", "90 to 160")),
+        (0.5, None, None, ("0.5000", "no interval")),
+    ],
+)
+def test_digits_end_where_the_interval_makes_them_idle(
+    value: float, low: float | None, high: float | None, said: tuple[str, str]
+) -> None:
+    (cell,) = cells([line("a", value, low=low, high=high)])
+    assert data.rounded(cell) == said
+
+
+def test_the_map_has_a_row_a_generator_and_a_column_an_encoder() -> None:
+    lines = [line(g, 0.1, measure="fd-norm", encoder=e, protocol=e) for g in ("a", "b") for e in ("x", "y")]
+    (shown,) = data.tables([*lines, line("a", 9.0)], [])
+    drawn = data.heat_map(shown)
+    assert drawn and drawn.encoders == ("x", "y") and [who for who, _ in drawn.rows] == ["a", "b"]
+    assert data.heat_map(data.tables([line("a", 9.0)], [])[0]) is None
+
+
+def test_diets_stand_at_the_shares_that_were_served() -> None:
+    lines = [
+        line("a", 0.5 + i / 10, measure="iou", diet=name, encoder="", protocol=name)
+        for i, name in enumerate(("real", "synthetic", "both"))
+    ]
+    (meal,) = diets.meals(lines)
+    assert [(dish.diet, dish.real, dish.synthetic) for dish in meal.dishes] == [
+        ("real", 1, 0),
+        ("synthetic", 0, 1),
+        ("both", 1, 1),
+    ]
+    assert [svg.mixture(dish) for dish in meal.dishes] == ["real alone", "painted alone", "real + painted"]
+    assert diets.meals([replace(one, task="nowhere") for one in lines]) == []
+
+
+def test_an_experiment_shows_what_the_paper_reported() -> None:
+    about = {"generator": {"name": "nasdm"}, "experiment": {"name": "addition"}}
+    named = {"task": "lizard-nuclei", "measure": "dice", "encoder": "", "described": about, "direction": "higher"}
+    names = ("25 % real", "25 % real + 75 % painted")
+    (meal,) = diets.meals([line("nasdm", 0.6, diet=name, protocol=name, **named) for name in names])
+    assert [dish.reported for dish in meal.dishes] == [0.7713, 0.8092] and "NASDM++" in meal.reported_by
+
+
+@pytest.mark.parametrize(("low", "high"), [(0.86, 0.9), (0.0, 1.0), (-0.02, 37.0), (0.5, 0.5)])
+def test_axes_end_at_round_numbers_around_the_values(low: float, high: float) -> None:
+    least, most, step = svg.nice(low, high)
+    assert least <= low + 1e-9 and high <= most + 1e-9 and least < most
+    assert (most - least) / step == pytest.approx(round((most - least) / step)) and (most - least) / step < 6
+
+
+def test_licences_are_those_of_the_cards() -> None:
+    described = {"generator": {"name": "noise", "version": "1"}, "encoder": {"name": "uni", "version": "1"}}
+    found = {one.name: one.licence for one in provenance.used([line("noise", 1.0, described=described)])}
+    assert found["noise"] == "Apache-2.0" and "CC" in found["uni"]
+    (mine, *_) = provenance.used([line("mine", 1.0)])
+    assert mine.licence == "unknown: not installed here"
+
+
+def test_manifests_that_runs_wrote_are_shown(made: Material, tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    results.write([line("a", 1.0)], tmp_path / "run" / "results.jsonl")
+    (tmp_path / "run" / "manifest.json").write_text('{"note": "<b>bold</b>"}')
+    page, _ = built(replace(made, runs=tmp_path / "run"), tmp_path / "out")
+    assert "run/manifest.json" in page and "&lt;b&gt;bold&lt;/b&gt;" in page
+
+
+def test_the_command_prints_where_the_page_is(made: Material, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BENCH_HOME", str(made.cache.root))
+    done = CliRunner().invoke(command, [str(made.runs), "--out", str(tmp_path / "out"), "--patches", "1", "--title", "Mine"])
+    assert done.exit_code == 0, done.output
+    assert done.stdout.strip() == str(tmp_path / "out" / "index.html")
+    assert "<h1>Mine</h1>" in (tmp_path / "out" / "index.html").read_text()
