@@ -128,6 +128,13 @@ def aligned(rows: list[list[str]]) -> list[str]:
     return ["  ".join(entry.ljust(width) for entry, width in zip(row, widths, strict=True)).rstrip() for row in rows]
 
 
+def marked_down(rows: list[list[str]]) -> list[str]:
+    """The same as a Markdown table, the first row its head."""
+    head, *body = rows
+    ruled = [head, ["---"] * len(head), *body]
+    return ["| " + " | ".join(entry.replace("|", "\\|") for entry in row) + " |" for row in ruled]
+
+
 def reasons(unfinished: Sequence[Cell]) -> list[str]:
     """Why numbers or intervals are missing, each reason once with the generators that it holds for."""
     whose: dict[tuple[str, str, str], list[str]] = defaultdict(list)

@@ -73,7 +73,7 @@ def _difference(first: Tally, second: Tally, name: str, desk: Desk) -> Estimate:
     return stats.paired_difference(one, other, desk.test.conditions.groups, seed=0)[name]
 
 
-def text(experiment: Experiment, made: Sequence[Result]) -> str:
+def text(experiment: Experiment, made: Sequence[Result], markdown: bool = False) -> str:
     """The experiment's table: a row a diet, each measure beside what was reported, then a sentence for each comparison."""
     cells: dict[tuple[str, str], table.Cell] = {}
     grouped: dict[tuple[str, str], list[Result]] = defaultdict(list)
@@ -101,6 +101,8 @@ def text(experiment: Experiment, made: Sequence[Result]) -> str:
         *table.reasons([cell for cell in cells.values() if cell.value is None or cell.low is None]),
     ]
     heading = f"{experiment.name} ({first.generator}, {first.task} on {first.dataset}): {experiment.summary}"
+    if markdown:
+        return "\n".join([f"**{heading}**", "", *table.marked_down(body), "", *(f"- {note}" for note in notes)])
     return "\n".join([heading, *table.aligned(body), *notes])
 
 

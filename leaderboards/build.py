@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from bench.results import Result
-from bench.table import ARROWS, Cell, aligned, cells, interval, reasons
+from bench.table import ARROWS, Cell, aligned, cells, interval, marked_down, reasons
 from leaderboards.consensus import conflicted, consensus, sentences
 
 HIDDEN = ("prompt-coverage", "prompt-missing", "prompt-whole")
@@ -29,9 +29,9 @@ def boards(lines: Iterable[Result]) -> list[Board]:
     """Every table that the lines support, sorted by task, dataset and track.
 
     Generators that are shown no crop stand in the table of every track; two tracks never share a table. Where lines of one
-    measure differ in protocol, those of the rarer protocol are shown as not-comparable.
+    measure differ in protocol, those of the rarer protocol are shown as not-comparable. Experiments have tables of their own.
     """
-    kept = [line for line in newest(lines) if line.measure not in HIDDEN]
+    kept = [line for line in newest(lines) if line.measure not in HIDDEN and "experiment" not in line.described]
     made = []
     for task, dataset in sorted({(line.task, line.dataset) for line in kept}):
         here = [line for line in kept if (line.task, line.dataset) == (task, dataset)]
@@ -102,10 +102,7 @@ def as_text(board: Board) -> str:
 
 
 def as_markdown(board: Board) -> str:
-    head, *body = as_rows(board)
-    rows = [head, ["---"] * len(head), *body]
-    lines = ["| " + " | ".join(entry.replace("|", "\\|") for entry in row) + " |" for row in rows]
-    return "\n".join([f"**{title(board)}**", "", *lines, "", *notes(board)])
+    return "\n".join([f"**{title(board)}**", "", *marked_down(as_rows(board)), "", *notes(board)])
 
 
 def notes(board: Board) -> list[str]:

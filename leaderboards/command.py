@@ -36,7 +36,9 @@ def leaderboard(
     """The tables of all runs so far, or of one TASK."""
     lines = list(results.read(_files(folders or (Path("results"),))))
     if experiment:
-        for table in _trials(task, experiment, lines):
+        if style == "csv" or as_json:
+            raise UsageError(f"--experiment {experiment} is printed as text or markdown.")
+        for table in _trials(task, experiment, lines, style == "markdown"):
             click.echo(table + "\n")
         return
     wanted = {word.strip() for word in measures.split(",") if word.strip()}
@@ -45,6 +47,8 @@ def leaderboard(
         near = did_you_mean(unknown[0], present)
         raise UsageError(f"no results of the measure {unknown[0]!r}.{near} There are: {', '.join(sorted(present))}.")
     boards = build.boards([line for line in lines if line.measure in wanted] if wanted else headlines(lines))
+    if not boards:
+        raise MissingError("every line here is of an experiment. Print one: bench leaderboard TASK --experiment NAME")
     known = sorted({board.task for board in boards})
     if task is not None and task not in known:
         raise UsageError(f"no results of a task {task!r}.{did_you_mean(task, known)} There are: {', '.join(known) or 'none'}.")
@@ -53,7 +57,7 @@ def leaderboard(
             click.echo(_shown(board, "json" if as_json else style))
 
 
-def _trials(task: str | None, name: str, lines: list[results.Result]) -> list[str]:
+def _trials(task: str | None, name: str, lines: list[results.Result], markdown: bool) -> list[str]:
     """A table of the experiment for each generator and dataset."""
     if task is None:
         raise UsageError(f"--experiment {name} is of a task: bench leaderboard TASK --experiment {name}.")
@@ -62,7 +66,8 @@ def _trials(task: str | None, name: str, lines: list[results.Result]) -> list[st
     if not made:
         raise MissingError(f"no results of {asked.name}. Make some: bench run -t {task} --experiment {name} -g NAME")
     rows = sorted({(line.generator, line.dataset) for line in made})
-    return [trial.text(asked, [line for line in made if (line.generator, line.dataset) == row]) for row in rows]
+    tables = ([line for line in made if (line.generator, line.dataset) == row] for row in rows)
+    return [trial.text(asked, table, markdown) for table in tables]
 
 
 def _files(places: tuple[Path, ...]) -> list[Path]:
