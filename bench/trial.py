@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from bench import measure, registry, stats, table
 from bench.experiments import Comparison, Experiment
@@ -73,8 +73,26 @@ def _difference(first: Tally, second: Tally, name: str, desk: Desk) -> Estimate:
     return stats.paired_difference(one, other, desk.test.conditions.groups, seed=0)[name]
 
 
+@dataclass(frozen=True)
+class Shown:
+    """An experiment's table, ready to be written."""
+
+    heading: str
+    rows: list[list[str]]
+    """The first is the head."""
+    notes: list[str]
+    cells: tuple[table.Cell, ...]
+    """All numbers, differences among them."""
+
+
 def text(experiment: Experiment, made: Sequence[Result]) -> str:
-    """The experiment's table: a row a diet, each measure beside what was reported, then a sentence for each comparison."""
+    """What is shown of an experiment, in columns."""
+    found = shown(experiment, made)
+    return "\n".join([found.heading, *table.aligned(found.rows), *found.notes])
+
+
+def shown(experiment: Experiment, made: Sequence[Result]) -> Shown:
+    """A row a diet, each measure beside what was reported; a sentence for each comparison."""
     cells: dict[tuple[str, str], table.Cell] = {}
     grouped: dict[tuple[str, str], list[Result]] = defaultdict(list)
     for line in made:
@@ -101,7 +119,7 @@ def text(experiment: Experiment, made: Sequence[Result]) -> str:
         *table.reasons([cell for cell in cells.values() if cell.value is None or cell.low is None]),
     ]
     heading = f"{experiment.name} ({first.generator}, {first.task} on {first.dataset}): {experiment.summary}"
-    return "\n".join([heading, *table.aligned(body), *notes])
+    return Shown(heading, body, notes, tuple(cells.values()))
 
 
 def sentences(experiment: Experiment, cells: dict[tuple[str, str], table.Cell]) -> list[str]:

@@ -40,9 +40,14 @@ def boards(lines: Iterable[Result]) -> list[Board]:
     """Every table that the lines support, sorted by task, dataset and track. Reported lines are left out.
 
     Generators that are shown no crop stand in the table of every track; two tracks never share a table. Where lines of one
-    measure differ in protocol, those of the rarer protocol are shown as not-comparable, with what differs.
+    measure differ in protocol, those of the rarer protocol are shown as not-comparable, with what differs. Experiments have
+    tables of their own.
     """
-    kept = [line for line in newest(lines) if line.measure not in HIDDEN and line.state != REPORTED]
+    kept = [
+        line
+        for line in newest(lines)
+        if line.measure not in HIDDEN and line.state != REPORTED and "experiment" not in line.described
+    ]
     made = []
     for task, dataset in sorted({(line.task, line.dataset) for line in kept}):
         here = variants([line for line in kept if (line.task, line.dataset) == (task, dataset)])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 
 import click
@@ -23,7 +24,7 @@ from leaderboards import build, formats, paper, reading, suite
     help="Folders or .jsonl files of result lines; default: results.",
 )
 @click.option("--measures", default="", help="Only these, e.g. fd,iou,iou:tumour; default: all but those of single classes.")
-@click.option("--experiment", default="", help="The tables of an experiment of TASK, as `bench run --experiment` prints them.")
+@click.option("--experiment", default="", help="The tables of an experiment of TASK.")
 @click.option("--format", "style", type=click.Choice(tuple(formats.STYLES)), default="text", show_default=True)
 @click.option("--json", "as_json", is_flag=True, help="The same as --format json: one object a number.")
 def leaderboard(
@@ -45,9 +46,7 @@ def leaderboard(
         return
     lines = reading.lines(places)
     if experiment:
-        if style != "text":
-            raise UsageError(f"--experiment {experiment} is printed as text; a suite of it takes --format {style}.")
-        click.echo("\n\n".join(_trials(task, experiment, lines)))
+        click.echo(formats.write(_trials(task, experiment, lines), style))
         return
     click.echo(formats.write([build.sheet(board) for board in _boards(task, measures, lines)], style))
 
@@ -59,6 +58,8 @@ def _boards(task: str | None, measures: str, lines: list[Result]) -> list[build.
         near = did_you_mean(unknown[0], present)
         raise UsageError(f"no results of the measure {unknown[0]!r}.{near} There are: {', '.join(sorted(present))}.")
     boards = build.boards([line for line in lines if line.measure in wanted] if wanted else headlines(lines))
+    if not boards:
+        raise MissingError("every line here is of an experiment. Print one: bench leaderboard TASK --experiment NAME")
     known = sorted({board.task for board in boards})
     if task is not None and task not in known:
         near = did_you_mean(task, [*known, *suite.names()])
@@ -80,7 +81,7 @@ def _suite(asked: suite.Suite, places: tuple[Path, ...]) -> list[formats.Sheet]:
     return [build.sheet(board) for board in build.boards(headlines(lines))]
 
 
-def _trials(task: str | None, name: str, lines: list[Result]) -> list[str]:
+def _trials(task: str | None, name: str, lines: list[Result]) -> list[formats.Sheet]:
     """A table of the experiment for each generator and dataset."""
     if task is None:
         raise UsageError(f"--experiment {name} is of a task: bench leaderboard TASK --experiment {name}.")
@@ -89,4 +90,5 @@ def _trials(task: str | None, name: str, lines: list[Result]) -> list[str]:
     if not made:
         raise MissingError(f"no results of {asked.name}. Make some: bench run -t {task} --experiment {name} -g NAME")
     rows = sorted({(line.generator, line.dataset) for line in made})
-    return [trial.text(asked, [line for line in made if (line.generator, line.dataset) == row]) for row in rows]
+    found = (trial.shown(asked, [line for line in made if (line.generator, line.dataset) == row]) for row in rows)
+    return [formats.Sheet(one.heading, one.rows, one.notes, [asdict(cell) for cell in one.cells]) for one in found]

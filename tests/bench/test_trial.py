@@ -124,6 +124,12 @@ def test_the_leaderboard_prints_the_same_table_from_the_lines(made: tuple[str, l
     done = bench("leaderboard", "cam16-seg", "--results", out, "--experiment", str(file), home=home)
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == "\n".join(made[0].strip().splitlines()[:-1])
+    marked = bench("leaderboard", "cam16-seg", "--results", out, "--experiment", str(file), "--format", "markdown", home=home)
+    assert "| diet | " in marked.stdout and "| --- | " in marked.stdout
+    tabled = bench("leaderboard", "cam16-seg", "--results", out, "--experiment", str(file), "--format", "csv", home=home)
+    assert tabled.stdout.splitlines()[0].startswith("generator,") and "iou-difference" in tabled.stdout
+    plain = bench("leaderboard", "--results", out, home=home)
+    assert plain.returncode == 3 and "--experiment NAME" in plain.stderr  # experiments have tables of their own
     nothing = bench("leaderboard", "cam16-seg", "--results", out, "--experiment", "addition", home=home)
     assert nothing.returncode == 2 and "has no experiment 'addition'" in nothing.stderr
     homeless = bench("leaderboard", "--results", out, "--experiment", str(file), home=home)
