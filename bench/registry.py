@@ -8,6 +8,7 @@ load("generators", "mine.py:MyGenerator")  a class in a file, no installation ne
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
 import inspect
 import sys
@@ -23,6 +24,8 @@ from bench.errors import MissingError, UsageError, did_you_mean
 from bench.types import Card
 
 KINDS = ("generators", "encoders", "metrics", "tasks", "datasets", "layouts", "commands")
+SOURCE = "__histobench_source__"
+"""Attribute of the module of a plug-in file: the digest of that file."""
 _BOOLEANS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 
 
@@ -103,11 +106,14 @@ def parameters(cls: type[Any]) -> dict[str, inspect.Parameter]:
 
 
 def describe(plugin: Any) -> dict[str, Any]:
-    """Everything about a plug-in that changes what it computes, as JSON: name, version, options, digest of its content."""
+    """Everything about a plug-in that changes what it computes, as JSON: name, version, options, digest of its content, and,
+    of one that was given as a file, the digest of that file: who edits it should not be shown what it did before."""
     options = {name: _plain(getattr(plugin, name)) for name in parameters(type(plugin))}
     spec: dict[str, Any] = {"name": plugin.card.name, "version": plugin.card.version, "options": options}
     if digest := getattr(plugin, "digest", ""):
         spec["digest"] = digest
+    if source := getattr(sys.modules.get(type(plugin).__module__), SOURCE, ""):
+        spec["source"] = source
     return spec
 
 
@@ -175,6 +181,7 @@ def _from_file(path: Path, attribute: str) -> type[Any]:
     module = importlib.util.module_from_spec(spec)
     sys.modules[module_name] = module  # dataclasses and pickles look their module up
     spec.loader.exec_module(module)
+    setattr(module, SOURCE, hashlib.sha256(path.read_bytes()).hexdigest()[:20])
     plugins = [name for name, value in vars(module).items() if isinstance(value, type) and hasattr(value, "card")]
     if attribute not in plugins:
         raise UsageError(

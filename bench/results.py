@@ -117,5 +117,7 @@ def _parsed(text: str, where: str) -> Result:
         raise MissingError(f"{where}: state {held['state']!r}; known are {', '.join(STATES)}.")
     if (held.get("value") is None) == (held.get("status", "ok") == "ok"):
         raise MissingError(f"{where}: a line has a value exactly when its status is ok.")
-    lists = {name: tuple(held.get(name, ())) for name in ("flags", "folds")}
-    return Result(**{**held, **lists})
+    lists = {name: held.get(name, []) for name in ("flags", "folds")}
+    if wrong := [name for name, found in lists.items() if not isinstance(found, list)]:
+        raise MissingError(f"{where}: {wrong[0]} is a list, not {lists[wrong[0]]!r}.")
+    return Result(**{**held, **{name: tuple(found) for name, found in lists.items()}})

@@ -73,7 +73,7 @@ def variants(lines: list[Result]) -> list[Result]:
     named = {}
     for generator, known in made.items():
         differing = sorted({key for one in known.values() for key, value in one.items() if _other(known, key, value)})
-        shown = [key for key in differing if key != "digest"] or differing
+        shown = [key for key in differing if key not in ("digest", "source")] or differing
         for variant, settings in known.items():
             said = ", ".join(f"{key}={settings.get(key, 'none')[:20]}" for key in shown)
             named[generator, variant] = f"{generator} ({said})" if said else generator
@@ -87,7 +87,7 @@ def _variant(line: Result) -> str:
 def _settings(line: Result) -> dict[str, str]:
     held = line.described.get("generator") or {}
     options = held.get("options", {}) if isinstance(held, dict) else {}
-    own = {key: str(held[key]) for key in ("version", "digest") if key in held} if isinstance(held, dict) else {}
+    own = {key: str(held[key]) for key in ("version", "digest", "source") if key in held} if isinstance(held, dict) else {}
     return {**own, **{key: str(value) for key, value in (options if isinstance(options, dict) else {}).items()}}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from leaderboards.report import data, diets, page, patches, provenance
 
 MARKER = "report.json"
 """The page's data, and the sign that a folder holds a report, which another may replace."""
+PICTURES = "images"
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,7 @@ def build(asked: Asked, cache: Cache, progress: Progress = silent, say: Callable
     tasks = {line.task for line in lines}
     reported = [line for line in _reported(asked) if line.task in tasks]
     asked.out.mkdir(parents=True, exist_ok=True)
+    shutil.rmtree(asked.out / PICTURES, ignore_errors=True)  # an older report's patches must not stay behind
     gallery, absent = _gallery(asked, lines, cache, progress) if asked.patches else ({}, [])
     for reason in absent:
         say(reason)
@@ -76,7 +79,7 @@ def _gallery(asked: Asked, lines: Sequence[Result], cache: Cache, progress: Prog
     """What the script draws patches from, and why some cannot be drawn."""
     encoder = registry.load("encoders", asked.encoder)
     shelved = patches.shelf(cache)
-    album = patches.Album(asked.out / "images")
+    album = patches.Album(asked.out / PICTURES)
     exhibits, absent = [], []
     everyone = patches.wanted(lines)
     titles = Counter(_called(one) for one in everyone)

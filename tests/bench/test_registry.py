@@ -51,6 +51,14 @@ def test_unknown_kind_is_answered_with_the_nearest() -> None:
         registry.names("generator")
 
 
+def test_an_edited_file_is_another_plugin(plugin: str, tmp_path: Path) -> None:
+    before = registry.describe(registry.load("generators", plugin))
+    assert before == registry.describe(registry.load("generators", plugin))
+    (tmp_path / "mine.py").write_text(PLUGIN + "# it paints darker now\n")
+    assert registry.describe(registry.load("generators", plugin)) != before
+    assert "source" not in registry.describe(registry.load("generators", "noise"))  # installed: its version says it
+
+
 def test_plugin_from_a_file(plugin: str) -> None:
     mine = registry.load("generators", plugin, count="5", share="0.5", mode="b", on="yes", where="x/y", sides="4,5,6")
     assert (mine.count, mine.share, mine.mode, mine.on, mine.sides) == (5, 0.5, "b", True, (4, 5, 6))

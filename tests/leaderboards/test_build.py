@@ -204,6 +204,7 @@ def test_lines_come_back_as_they_were(tmp_path: Path) -> None:
     [
         (lambda held: "{", "not JSON"),
         (lambda held: {**held, "schema": 99}, "schema 1: found 99"),
+        (lambda held: {**held, "folds": 3}, "folds is a list, not 3"),
         (lambda held: {**held, "extra": 1}, "extra"),
         (lambda held: {k: v for k, v in held.items() if k != "protocol"}, "protocol"),
         (lambda held: {**held, "status": "fine"}, "status 'fine'"),

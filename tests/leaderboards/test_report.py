@@ -129,6 +129,9 @@ def test_a_report_replaces_a_report_and_nothing_else(made: Material, tmp_path: P
     built(made, tmp_path / "out")
     built(made, tmp_path / "out", title="again")
     assert "again" in (tmp_path / "out" / "index.html").read_text()
+    assert any((tmp_path / "out" / "images").iterdir())
+    built(made, tmp_path / "out", patches=0)
+    assert not (tmp_path / "out" / "images").exists()
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "notes.txt").write_text("precious")
     with pytest.raises(UsageError, match="holds no report"):
@@ -145,6 +148,13 @@ def test_reported_numbers_have_their_own_columns_and_no_rank() -> None:
         ("fd texture (reported on cam16, prompts: slide)", True),
     ]
     assert shown.printed == ("Reported: Paper, Table 1.", "? paper, fd texture: N is not said")
+
+
+def test_what_is_reported_of_other_data_is_marked_as_not_comparable(made: Material, tmp_path: Path) -> None:
+    printed = line("nasdm", 7.0, state="reported", flags=("not-comparable",), dataset="colon", low=None, high=None)
+    results.write([printed], tmp_path / "published" / "paper.jsonl")
+    page, _ = built(made, tmp_path / "out", published=tmp_path / "published")
+    assert "7.000<sup>≠</sup>" in page and "≠ reported of other data" in page
 
 
 def test_a_scale_serves_the_many_and_what_dwarfs_them_lies_beyond() -> None:

@@ -124,11 +124,12 @@ function captioned(patch, kind) {
 
 function card(patch, index) {
   const has = (kind) => kind in patch.images;
-  const pair = make("span", { className: "pair" }, ...["painted", "real"].filter(has).map((kind) => captioned(patch, kind)));
-  const trio = make("span", { className: "trio" }, ...["map", "prompt", "nearest"].filter(has).map((kind) => captioned(patch, kind)));
+  const row = (name, ...kinds) => make("span", { className: name }, ...kinds.filter(has).map((kind) => captioned(patch, kind)));
   const says = Object.entries(patch.values).map(([name, value]) => `${value.toFixed(2)} from ${name}`);
   const named = make("span", { className: "says" }, patch.id);
-  const button = make("button", { type: "button" }, pair, trio, named, ...says.map((text) => make("span", { className: "tag says" }, text)));
+  const lines = says.map((text) => make("span", { className: "tag says" }, text));
+  const shown = [row("pair", "painted", "real"), row("trio", "map", "prompt", "nearest")];
+  const button = make("button", { type: "button" }, ...shown, named, ...lines);
   button.setAttribute("aria-label", `Enlarge ${patch.id}: ${says.join(", ")}`);
   button.addEventListener("click", () => enlarge(index));
   return make("li", {}, button);
