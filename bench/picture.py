@@ -73,8 +73,11 @@ def mapped(conditions: Conditions) -> NDArray[np.uint8]:
     if conditions.instances is not None:
         instances = np.asarray(conditions.instances)
         border = np.zeros(instances.shape, dtype=bool)
-        border[:, 1:] |= instances[:, 1:] != instances[:, :-1]
-        border[:, :, 1:] |= instances[:, :, 1:] != instances[:, :, :-1]
+        rows, columns = instances[:, 1:] != instances[:, :-1], instances[:, :, 1:] != instances[:, :, :-1]
+        border[:, 1:] |= rows  # a border has two sides
+        border[:, :-1] |= rows
+        border[:, :, 1:] |= columns
+        border[:, :, :-1] |= columns
         tiles[border & (instances > 0)] = 0
     return tiles
 

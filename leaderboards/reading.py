@@ -30,6 +30,7 @@ from bench.errors import MissingError, UsageError
 from bench.results import Result
 
 REPORTED = "reported"
+RUN, VERIFIED = "results.jsonl", "verified.jsonl"
 PUBLISHED = Path(__file__).parent / "published"
 LEDGER = Path(__file__).parent / "invalidated.toml"
 INVALID, INVALIDATED = "invalid", "invalidated"
@@ -92,9 +93,12 @@ def _found(places: Iterable[Path]) -> Iterator[Found]:
 
 
 def files(places: Iterable[Path]) -> list[Path]:
-    """The .jsonl files among the places and below them, each once; raises MissingError where there is none."""
+    """The .jsonl files among the places and below them, each once; raises MissingError where there is none.
+
+    Where `bench verify --mark` wrote the lines of a run again, with their state, those are read in place of the run's.
+    """
     asked = list(places)
-    found = [f for place in asked for f in (sorted(place.rglob("*.jsonl")) if place.is_dir() else [place])]
+    found = [f for place in asked for f in (_below(place) if place.is_dir() else [place])]
     if not found:
         raise MissingError(
             f"no result lines in {', '.join(map(str, asked))}. Make some: bench run --generator ldm-prompt --task cam16-seg"
@@ -102,6 +106,11 @@ def files(places: Iterable[Path]) -> list[Path]:
     if absent := [str(file) for file in found if not file.is_file()]:
         raise MissingError(f"no file or folder {', '.join(absent)}. Give those that a run wrote: bench run … --out DIR")
     return list({file.resolve(): file for file in found}.values())
+
+
+def _below(folder: Path) -> list[Path]:
+    found = sorted(folder.rglob("*.jsonl"))
+    return [file for file in found if file.name != RUN or file.with_name(VERIFIED) not in found]
 
 
 @cache

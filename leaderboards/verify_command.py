@@ -13,11 +13,10 @@ from bench.cache import Cache, home
 from bench.cli.options import numbers, progress_bar
 from bench.errors import UsageError
 from bench.manifest import LINES
-from leaderboards import holding
+from leaderboards import holding, reading
 from leaderboards.holding import EXITS
 from leaderboards.verify import Report, Request, verify
 
-MARKED = "verified.jsonl"
 VERDICTS = {
     "holds": "HOLDS: all that was made again is bit-equal.",
     "near": "HOLDS WITHIN TOLERANCE: what was made again is near enough for another machine or other versions.",
@@ -38,7 +37,7 @@ VERDICTS = {
 @click.option(
     "--samples", type=click.Path(path_type=Path, exists=True, file_okay=False), help="What bench export samples wrote there."
 )
-@click.option("--mark", is_flag=True, help=f"Write {MARKED}: the lines, those that were made again as `verified`.")
+@click.option("--mark", is_flag=True, help=f"Write {reading.VERIFIED}: the lines, those that were made again as `verified`.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 def command(
     run: Path,
@@ -75,7 +74,7 @@ def marking(found: Report) -> int:
         return 0
     lines = list(results.read([found.folder / LINES]))
     marked = [replace(e, state="verified") if holding.identity(e) in found.confirmed else e for e in lines]
-    results.write(marked, found.folder / MARKED)
+    results.write(marked, found.folder / reading.VERIFIED)
     return len(found.confirmed)
 
 
@@ -93,7 +92,7 @@ def _marked(marked: int | None) -> list[str]:
         return []
     if not marked:
         return ["no line marked: lines are where they hold bit-equal, with the versions and on a machine like that of the run"]
-    return [f"{marked} lines marked as verified in {MARKED}"]
+    return [f"{marked} lines marked as verified in {reading.VERIFIED}"]
 
 
 def as_object(found: Report, marked: int | None) -> str:

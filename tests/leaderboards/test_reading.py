@@ -181,6 +181,13 @@ def test_a_file_given_twice_is_read_once(tmp_path: Path) -> None:
     assert len(reading.lines([tmp_path, tmp_path / "r.jsonl"])) == 1
 
 
+def test_verified_lines_stand_in_for_those_of_their_run(tmp_path: Path) -> None:
+    measured = line("iou", 0.5)
+    assert [found.state for found in read(tmp_path, measured)] == ["measured"]
+    results.write([replace(measured, state="verified")], tmp_path / "run" / "verified.jsonl")
+    assert [found.state for found in read(tmp_path, measured)] == ["verified"]
+
+
 def test_nothing_to_read_is_said(tmp_path: Path) -> None:
     with pytest.raises(MissingError, match="bench run"):
         reading.lines([tmp_path])

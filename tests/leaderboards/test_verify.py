@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from bench import results
 from bench.cache import digest_of
@@ -21,6 +22,7 @@ from bench.results import Result
 from bench.types import Conditions, ImageSet
 from leaderboards import holding
 from tests.small_run import SMALL, WORDS, bench, run
+from tests.tasks import small_folder
 
 ASKED = ["-g", "blur", *WORDS, "--controls", "real", "--seeds", "0,1"]
 DOCS = Path(__file__).parents[2] / "docs" / "provenance.md"
@@ -242,6 +244,22 @@ def test_seeds_choose_what_is_looked_at(made: Place) -> None:
     code, found = made.verify("--seeds", "7")
     assert code == 2 and "no seed 7" in found["said"]
     assert made.verify("--sample", "-1")[0] == 2
+
+
+def test_data_that_moved_are_found_where_they_are_said_to_be(tmp_path: Path) -> None:
+    """A folder of real images under another parent: its patches count, not its path."""
+    pictures = {f"p{i}": (small_folder.photo(seed=i), small_folder.halves()) for i in range(12)}
+    data, home = small_folder.write(tmp_path / "then" / "slides", pictures), tmp_path / "home"
+    words = ["-g", "blur", "-t", "cam16-seg", "--no-diets", "-e", "stain", "-m", "precision", "--controls", "none"]
+    painted = Place(run(*words, "--seeds", "0", "--data", data, home=home, out=tmp_path / "r"), home)
+    assert painted.verify()[0] == 0
+    data.parent.rename(tmp_path / "now")
+    code, found = painted.verify()
+    assert code == 3 and "no data folder" in found["said"]
+    code, found = painted.verify("--data", tmp_path / "now" / "slides")
+    assert (code, found["outcome"]) == (0, "holds"), found["checks"]
+    Image.fromarray(small_folder.photo(seed=99)).save(tmp_path / "now" / "slides" / "images" / "p3.png")
+    assert painted.verify("--data", tmp_path / "now" / "slides")[0] == 7
 
 
 def test_mark_writes_what_was_confirmed(place: Place) -> None:
