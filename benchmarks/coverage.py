@@ -9,13 +9,9 @@ inherit the slides of their masks, and part of their look: half of the slide's d
 
 from __future__ import annotations
 
-import argparse
-import json
 import os
-import sys
-import zlib
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Literal
@@ -27,9 +23,9 @@ from numpy.typing import NDArray
 
 from benchmarks import candidates, coverage_page
 from benchmarks.candidates import Sides
+from benchmarks.study import Study, seeded
 
 Floats = NDArray[np.float64]
-HELD = Path(__file__).with_suffix(".jsonl")
 SHARED = 0.5
 """Correlation of the slide's deviation on the real and on the painted side."""
 
@@ -118,9 +114,9 @@ def settings() -> Iterator[Setting]:
 
 
 def simulate(setting: Setting) -> Finding:
-    """All trials of a setting; its seed is a checksum of its words, so that settings can be run one by one."""
+    """All trials of a setting."""
     estimate = candidates.ALL[setting.candidate]
-    rng = np.random.default_rng(zlib.crc32(json.dumps(asdict(setting)).encode()))
+    rng = seeded(setting)
     found = [estimate(setting.draw(rng), rng) for _ in range(setting.trials)]
     whole = float(setting.variances.sum())
     bounds = [(e.low, e.high) for e in found if e.low is not None and e.high is not None]
@@ -135,37 +131,16 @@ def simulate(setting: Setting) -> Finding:
     )
 
 
-def held() -> dict[Setting, Finding]:
-    """What was simulated before."""
-    if not HELD.exists():
-        return {}
-    lines = [json.loads(text) for text in HELD.read_text().splitlines()]
-    return {Setting(**line["setting"]): Finding(**line["finding"]) for line in lines}
-
-
-def run(only: str) -> None:
-    """Simulates what is missing, one line a setting, written as soon as it is known."""
-    known = held()
-    for setting in settings():
-        words = json.dumps(asdict(setting))
-        if setting in known or only not in words:
-            continue
-        finding = simulate(setting)
-        with HELD.open("a") as out:
-            out.write(json.dumps({"setting": asdict(setting), "finding": asdict(finding)}, allow_nan=False) + "\n")
-        sys.stderr.write(f"{words}: {finding.held} of {finding.given}\n")
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.coverage")
-    parser.add_argument("what", choices=("run", "page"))
-    parser.add_argument("--only", default="", help="settings whose words contain this, e.g. '\"d\": 768'")
-    asked = parser.parse_args()
-    if asked.what == "run":
-        run(asked.only)
-    else:
-        coverage_page.write(held())
-
+STUDY = Study(
+    module="benchmarks.coverage",
+    kept=Path(__file__).with_suffix(".jsonl"),
+    setting=Setting,
+    finding=Finding,
+    settings=settings,
+    simulate=simulate,
+    said=lambda finding: f"{finding.held} of {finding.given}",
+    write=coverage_page.write,
+)
 
 if __name__ == "__main__":
-    main()
+    STUDY.main()

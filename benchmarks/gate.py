@@ -11,13 +11,9 @@ distance; the other four never change.
 
 from __future__ import annotations
 
-import argparse
-import json
 import os
-import sys
-import zlib
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Literal
@@ -30,11 +26,11 @@ from numpy.typing import NDArray
 from bench import stats
 from bench.results import Result
 from benchmarks import gate_page
+from benchmarks.study import Study, seeded
 from leaderboards import gate
 from leaderboards.policy import Margin, Policy
 
 Floats = NDArray[np.float64]
-HELD = Path(__file__).with_suffix(".jsonl")
 WIDTH, KINDS, SHIFT = 8, 3, 0.3
 """Columns of the features; numbers of each kind; how far painted features lie from real ones, in standard deviations."""
 ABSOLUTE, RELATIVE = 0.02, 0.15
@@ -88,8 +84,8 @@ def settings() -> Iterator[Setting]:
 
 
 def simulate(setting: Setting, worse: dict[str, float] | None = None) -> Finding:
-    """All trials of a setting; its seed is a checksum of its words, so that settings can be run one by one."""
-    rng = np.random.default_rng(zlib.crc32(json.dumps(asdict(setting)).encode()))
+    """All trials of a setting."""
+    rng = seeded(setting)
     added = changes(setting) if worse is None else worse
     gates = [gate.judged(*pair(setting, added, rng), setting.policy) for _ in range(setting.trials)]
     by_name = [{j.number.measure: j for j in found.judgements} for found in gates]
@@ -199,35 +195,16 @@ def _moments(features: Floats, n: Floats) -> tuple[Floats, Floats]:
     return mean, (flat - n * mean[..., :, None] * mean[..., None, :]) / (n - 1)
 
 
-def held() -> dict[Setting, Finding]:
-    """What was simulated before."""
-    lines = [json.loads(text) for text in HELD.read_text().splitlines()] if HELD.exists() else []
-    return {Setting(**line["setting"]): Finding(**line["finding"]) for line in lines}
-
-
-def run(only: str) -> None:
-    """Simulates what is missing, one line a setting, written as soon as it is known."""
-    known = held()
-    for setting in settings():
-        words = json.dumps(asdict(setting))
-        if setting in known or only not in words:
-            continue
-        finding = simulate(setting)
-        with HELD.open("a") as out:
-            out.write(json.dumps({"setting": asdict(setting), "finding": asdict(finding)}, allow_nan=False) + "\n")
-        sys.stderr.write(f"{words}: {finding.alarms} alarms, {finding.verdicts}\n")
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.gate")
-    parser.add_argument("what", choices=("run", "page"))
-    parser.add_argument("--only", default="", help="settings whose words contain this, e.g. '\"slides\": 40'")
-    asked = parser.parse_args()
-    if asked.what == "run":
-        run(asked.only)
-    else:
-        gate_page.write(held())
-
+STUDY = Study(
+    module="benchmarks.gate",
+    kept=Path(__file__).with_suffix(".jsonl"),
+    setting=Setting,
+    finding=Finding,
+    settings=settings,
+    simulate=simulate,
+    said=lambda finding: f"{finding.alarms} alarms, {finding.verdicts}",
+    write=gate_page.write,
+)
 
 if __name__ == "__main__":
-    main()
+    STUDY.main()

@@ -168,7 +168,7 @@ def test_false_alarms_are_rare_and_large_changes_are_seen() -> None:
 
 
 def test_what_the_page_says_of_the_gate_was_simulated_as_the_code_says() -> None:
-    kept = simulation.held()
+    kept = simulation.STUDY.held()
     assert set(kept) == set(simulation.settings())
     for setting, found in kept.items():
         if setting.change == "none" and setting.seeds > 1:
