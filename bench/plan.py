@@ -221,6 +221,8 @@ def _experiment(plan: Plan, task: Any) -> Experiment | None:
         return None
     from bench import experiments
 
+    if not plan.diets:
+        raise UsageError(f"the experiment {plan.experiment} is made of diets: leave out --no-diets.")
     return experiments.find(plan.experiment, getattr(task, "experiments", None), plan.task)
 
 

@@ -172,7 +172,7 @@ def plans(
                 controls=block.controls,
                 track=track,
                 seeds=block.seeds or given.seeds,
-                diets=block.diets,
+                diets=block.diets or bool(block.experiment),
                 layouts=layouts,
                 experiment=block.experiment,
                 workers=workers,

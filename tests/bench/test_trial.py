@@ -134,3 +134,8 @@ def test_the_leaderboard_prints_the_same_table_from_the_lines(made: tuple[str, l
     assert nothing.returncode == 2 and "has no experiment 'addition'" in nothing.stderr
     homeless = bench("leaderboard", "--results", out, "--experiment", str(file), home=home)
     assert homeless.returncode == 2 and "bench leaderboard TASK" in homeless.stderr
+
+
+def test_an_experiment_without_diets_is_refused(home: Path, file: Path) -> None:
+    done = bench("run", "-g", "paint", "-t", "cam16-seg", "--experiment", str(file), "--no-diets", *SMALL, home=home)
+    assert done.returncode == 2 and "leave out --no-diets" in done.stderr

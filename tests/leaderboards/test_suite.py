@@ -197,6 +197,7 @@ def test_the_shipped_suites_name_what_exists() -> None:
                 registry.expand("metrics", plan.metrics or ())
                 shelf = getattr(task, "experiments", None)
                 assert not plan.experiment or (shelf / f"{plan.experiment}.toml").is_file(), cell.name
+                assert plan.diets or not plan.experiment, cell.name  # an experiment is made of diets
 
 
 @pytest.mark.parametrize("name", sorted({*PAPERS, "embedded"}))
