@@ -5,12 +5,12 @@ An experiment computes nothing: it names. See tasks/experiments for ours.
 
 from __future__ import annotations
 
-import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
-from bench.errors import MissingError, UsageError, did_you_mean
+from bench import typed_toml
+from bench.errors import UsageError, did_you_mean
 from bench.types import Diet, Filling
 from bench.verdicts import Claim
 
@@ -61,18 +61,7 @@ class Experiment:
 
 def read(path: Path) -> Experiment:
     """The experiment of a TOML file; raises MissingError or UsageError, naming the file and the line of the fault."""
-    from pydantic import TypeAdapter, ValidationError
-
-    if not path.is_file():
-        raise MissingError(f"no experiment {path}.")
-    try:
-        held: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
-        found = TypeAdapter(Experiment).validate_python(held)
-    except tomllib.TOMLDecodeError as error:
-        raise UsageError(f"{path} is not TOML: {error}.") from error
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise UsageError(f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}.") from error
+    found = typed_toml.read(path, Experiment, "experiment")
     names = [serving.name for serving in found.diet]
     if len(set(names)) < len(names) or not found.measures:
         raise UsageError(f"{path}: diets have names of their own, and there is at least one measure.")

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import tomllib
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import ClassVar
 
+from bench import typed_toml
 from bench.errors import MissingError, UsageError, did_you_mean
 from leaderboards.numbers import Number
 
@@ -65,16 +65,8 @@ class Policy:
 
 def read(asked: str = DEFAULT) -> Policy:
     """The shipped policy of a name, or that of a file; raises MissingError or UsageError, naming the file and the fault."""
-    from pydantic import TypeAdapter, ValidationError
-
     path = _file(asked)
-    try:
-        policy = TypeAdapter(Policy).validate_python(tomllib.loads(path.read_text(encoding="utf-8")))
-    except tomllib.TOMLDecodeError as error:
-        raise UsageError(f"{path} is not TOML: {error}.") from error
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise UsageError(f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}.") from error
+    policy = typed_toml.read(path, Policy, "policy")
     if not 0 < policy.alpha < 0.5 or policy.seeds < 1:
         raise UsageError(
             f"{path}: alpha lies between 0 and 0.5 and seeds is at least 1, found {policy.alpha} and {policy.seeds}."

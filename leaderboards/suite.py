@@ -15,6 +15,7 @@ from itertools import product
 from pathlib import Path
 from typing import ClassVar
 
+from bench import typed_toml
 from bench.cache import write_text
 from bench.errors import BenchError, MissingError, NotComparableError, UsageError, did_you_mean
 from bench.plan import CONTROLS, ENCODERS, Plan
@@ -128,19 +129,7 @@ def find(asked: str) -> Suite:
 
 def read(path: Path) -> Suite:
     """The suite of a TOML file; raises MissingError or UsageError, naming the file and the place of the fault."""
-    import tomllib
-
-    from pydantic import TypeAdapter, ValidationError
-
-    if not path.is_file():
-        raise MissingError(f"no suite {path}.")
-    try:
-        found = TypeAdapter(Suite).validate_python(tomllib.loads(path.read_text(encoding="utf-8")))
-    except tomllib.TOMLDecodeError as error:
-        raise UsageError(f"{path} is not TOML: {error}.") from error
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise UsageError(f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}.") from error
+    found = typed_toml.read(path, Suite, "suite")
     if Path(found.name).name != found.name or not found.preset or not found.cells:
         raise UsageError(f"{path}: a suite has a name that can be a folder, a preset and cells.")
     return found

@@ -164,17 +164,22 @@ def provenance(origins: Sequence[Origin], manifests: Sequence[tuple[str, str]]) 
         )
         for one in origins
     ]
+    box = _listing(heads, rows, "Keys of data, weights and samples, and what measured them", "provenance")
+    held = [tag("details", tag("summary", name), tag("pre", _indented(text), tabindex="0")) for name, text in manifests]
+    lead = ("Equal keys are equal bytes. Numbers are compared within one protocol only; each stands in “Every number”.",)
+    return titled("provenance", "Provenance", lead, box, *held)
+
+
+def _listing(heads: Sequence[str], rows: Sequence[Html], caption: str, label: str) -> Html:
+    """A plain table that scrolls inside its own box."""
     table = tag(
         "table",
-        tag("caption", "Keys of data, weights and samples, and what measured them", class_="unseen"),
+        tag("caption", caption, class_="unseen"),
         tag("thead", tag("tr", *(tag("th", head, scope="col") for head in heads))),
         tag("tbody", *rows),
         class_="plain",
     )
-    box = tag("div", table, class_="scroll", tabindex="0", role="region", aria_label="Table: provenance")
-    held = [tag("details", tag("summary", name), tag("pre", _indented(text), tabindex="0")) for name, text in manifests]
-    lead = ("Equal keys are equal bytes. Numbers are compared within one protocol only; each stands in “Every number”.",)
-    return titled("provenance", "Provenance", lead, box, *held)
+    return tag("div", table, class_="scroll", tabindex="0", role="region", aria_label=f"Table: {label}")
 
 
 def _more(one: Origin) -> list[str]:
@@ -202,13 +207,6 @@ def licences(used: Sequence[Used]) -> Section:
         )
         for one in used
     ]
-    table = tag(
-        "table",
-        tag("caption", "Licences of what was used", class_="unseen"),
-        tag("thead", tag("tr", *(tag("th", head, scope="col") for head in heads))),
-        tag("tbody", *rows),
-        class_="plain",
-    )
-    box = tag("div", table, class_="scroll", tabindex="0", role="region", aria_label="Table: licences")
+    box = _listing(heads, rows, "Licences of what was used", "licences")
     lead = ("As the cards of generators, data, encoders, metrics and tasks state them.",)
     return titled("licences", "Licences", lead, joined([box]))
