@@ -17,7 +17,7 @@ from bench.cache import key_of
 from bench.diets import DIETS, training_sets
 from bench.errors import BenchError, MissingError
 from bench.judging import FORMS, UNDERPOWERED, Bounds, Desk, Pair, Say, remembered
-from bench.plan import CEILING, Judge, Metric
+from bench.plan import CEILING, Judge, Metric, Plan
 from bench.results import Result
 from bench.scene import MAPS, only
 from bench.stats import Estimate
@@ -31,6 +31,8 @@ def blank(desk: Desk, fitted: Fitted, seed: int) -> Result:
     """A line with everything but the measure."""
     cast = desk.cast
     described = {"generator": registry.describe(fitted.generator), "dataset": registry.describe(cast.dataset)}
+    if fitted.weights and "prompts" in fitted.generator.card.needs and cast.plan.fit_track != Plan.fit_track:
+        described["generator"]["fit_track"] = cast.plan.fit_track
     if fitted.layouts:
         described["layouts"] = {"name": fitted.layouts}
     prompted = "prompts" in fitted.generator.card.needs or getattr(fitted.generator, "follows_track", False)

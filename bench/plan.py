@@ -41,6 +41,9 @@ class Plan:
     controls: tuple[str, ...] = CONTROLS
     """Generators measured beside the one that was asked for, so that every table has its floor and its ceiling."""
     track: str = "slide"
+    """Where the crops come from that generators paint by."""
+    fit_track: str = "slide"
+    """Where those came from that they learned by: one set of weights answers for all tracks."""
     seeds: tuple[int, ...] = (0, 1)
     fit_seed: int = 0
     refit: bool = False
@@ -89,6 +92,9 @@ class Cast:
     ceiling: Generator
     """Paints the bad control of normalised distances."""
     rule: PromptRule
+    """Of the prompts that are painted by."""
+    learned: PromptRule
+    """Of the prompts that generators are fitted on."""
     embedded: bool
 
 
@@ -124,6 +130,7 @@ def cast(plan: Plan) -> Cast:
         return Judge(load("encoders", "encoder", encoder), tuple(load("metrics", "metric", name) for name in read))
 
     controls = tuple(name for name in plan.controls if name != plan.generator) if not plan.experiment else ()
+    rule = _rule(plan.track, given.get(("prompts", ""), {}))
     return Cast(
         plan=plan,
         generators=(
@@ -139,7 +146,8 @@ def cast(plan: Plan) -> Cast:
         layout_metrics=_layout_metrics() if plan.layouts and not plan.experiment else (),
         experiment=_experiment(plan, task_class),
         ceiling=registry.load("generators", CEILING),
-        rule=_rule(plan.track, given.get(("prompts", ""), {})),
+        rule=rule,
+        learned=rule.on(plan.fit_track),
         embedded=embedded,
     )
 

@@ -49,6 +49,11 @@ class PromptRule:
                 f"{self.track!r}: add --track self."
             )
 
+    def on(self, track: str) -> PromptRule:
+        """The rule on another track, without the fallback where that has none."""
+        fallback = self.fallback if track == "self" else "none"
+        return replace(self, track=track, fallback=fallback)  # type: ignore[arg-type]  # checked on construction
+
     def label(self) -> str:
         """The track, and whatever departs from the defaults: numbers of different labels never share a table."""
         changed = [f"{f.name}={getattr(self, f.name)}" for f in fields(self)[1:] if getattr(self, f.name) != f.default]

@@ -128,12 +128,17 @@ def announcement(cast: Cast, cache: Cache) -> str:
         [
             origin,
             f"generator {cast.names[0]} beside {', '.join(cast.names[1:]) or 'no controls'}; task {asked.task}; "
-            f"prompts from {cast.rule.label()}; seeds {', '.join(map(str, asked.seeds))}",
+            f"prompts from {_prompts(cast)}; seeds {', '.join(map(str, asked.seeds))}",
             *([f"maps drawn by {cast.layouts.card.name}"] if cast.layouts else []),
             _measured(cast),
             f"kept in {cache.root}",
         ]
     )
+
+
+def _prompts(cast: Cast) -> str:
+    own, learned = cast.rule.label(), cast.learned.label()
+    return own if own == learned else f"{own}, those of fits from {learned}"
 
 
 def _measured(cast: Cast) -> str:

@@ -26,6 +26,7 @@ class Scene:
 
     plain: dict[str, ImageSet]
     prompted: dict[str, ImageSet]
+    """Patches to learn from on the track that generators are fitted on, those to paint on the track of the run."""
     served: ImageSet
     """The real patches that downstream models are trained on."""
     diet: ImageSet
@@ -46,12 +47,11 @@ def set_up(cast: Cast, cache: Cache, progress: Progress, crops: bool = False) ->
     served = plain["train"] if name == "train" else pooled(cast, name, plain, cache)
     rows = spread(served.conditions.ids, getattr(cast.task, "patches", 0))
 
-    def prompted(patches: ImageSet) -> ImageSet:
-        return prompted_set(patches, cast.rule, cache) if crops or _prompts_shown(cast) else patches
+    def prompted(patches: ImageSet, rule: prompts.PromptRule = cast.rule) -> ImageSet:
+        return prompted_set(patches, rule, cache) if crops or _prompts_shown(cast) else patches
 
-    return Scene(
-        plain, {name: prompted(plain[name]) for name in ("train", "test")}, served[rows], prompted(served)[rows], name
-    )
+    fitted_and_painted = {"train": prompted(plain["train"], cast.learned), "test": prompted(plain["test"])}
+    return Scene(plain, fitted_and_painted, served[rows], prompted(served)[rows], name)
 
 
 def _prompts_shown(cast: Cast) -> bool:

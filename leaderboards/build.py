@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+from bench.plan import Plan
 from bench.results import Result
 from bench.table import ARROWS, Cell, cells, interval, reasons
 from leaderboards import formats, ties
@@ -88,6 +89,7 @@ def _settings(line: Result) -> dict[str, str]:
     held = line.described.get("generator") or {}
     options = held.get("options", {}) if isinstance(held, dict) else {}
     own = {key: str(held[key]) for key in ("version", "digest", "source") if key in held} if isinstance(held, dict) else {}
+    own["fit_track"] = str(held.get("fit_track", Plan.fit_track)) if isinstance(held, dict) else ""
     return {**own, **{key: str(value) for key, value in (options if isinstance(options, dict) else {}).items()}}
 
 

@@ -73,11 +73,11 @@ def _suite(asked: suite.Suite, places: tuple[Path, ...]) -> list[formats.Sheet]:
     if not folders:
         where = ", ".join(str(place / asked.name) for place in places)
         raise MissingError(f"{asked.name} was not run into {where}. Run it: bench suite {asked.name} --out {places[0]}")
-    _, cells = suite.index(folders[0])
+    preset, cells = suite.index(folders[0])
     files = suite.result_files(folders[0], cells)
     lines = reading.lines(files) if files else []
     if asked.table:
-        return paper.sheets(asked, cells, lines, reading.reported())
+        return paper.sheets(asked, cells, lines, reading.reported(), preset)
     return [build.sheet(board) for board in build.boards(headlines(lines))]
 
 

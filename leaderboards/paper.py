@@ -51,12 +51,15 @@ class Entry:
 Grid = list[list[Entry]]
 
 
-def sheets(suite: Suite, cells: Sequence[Cell], measured: Sequence[Result], reported: Sequence[Result]) -> list[Sheet]:
-    """A sheet for each table of the suite; the first one says why cells have no numbers."""
+def sheets(
+    suite: Suite, cells: Sequence[Cell], measured: Sequence[Result], reported: Sequence[Result], preset: str = ""
+) -> list[Sheet]:
+    """A sheet for each table of the suite; the first one says why cells have no numbers, and what the preset says."""
     ours = build.variants(build.newest(measured))
+    noted = [suite.preset[preset].note] if preset in suite.preset and suite.preset[preset].note else []
     unfinished = [f"{cell.name}: {cell.status}: {cell.reason}" for cell in cells if cell.reason]
     made = [_sheet(suite, layout, cells, ours, reported) for layout in suite.table]
-    return [replace(sheet, notes=sheet.notes + (unfinished if i == 0 else [])) for i, sheet in enumerate(made)]
+    return [replace(sheet, notes=sheet.notes + (noted + unfinished if i == 0 else [])) for i, sheet in enumerate(made)]
 
 
 def _sheet(

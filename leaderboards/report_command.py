@@ -30,7 +30,7 @@ def command(places: tuple[Path, ...], out: Path, title: str, patches: int, encod
 
     \b
     bench report results --out report
-    bench report leaderboards/baselines --out report --patches 0
+    bench report leaderboards/measured/phantom --out report --patches 0
     """
     asked = site.Asked(places or (Path("results"),), out, title, patches, encoder)
     made = site.build(asked, Cache(home()), progress_bar(), lambda text: click.echo(text, err=True))

@@ -34,6 +34,12 @@ class Preset:
     __pydantic_config__: ClassVar[dict[str, str]] = STRICT
     seeds: tuple[int, ...]
     options: dict[str, str] = field(default_factory=dict)
+    tasks: dict[str, dict[str, str]] = field(default_factory=dict)
+    """Options of the cells of one task alone, e.g. fewer steps where no weights are shipped."""
+    fit_tracks: dict[str, str] = field(default_factory=dict)
+    """Track that is painted on -> track that generators are fitted on; `slide` where nothing is said."""
+    note: str = ""
+    """What the tables made with it must say."""
 
 
 @dataclass(frozen=True)
@@ -136,19 +142,28 @@ def read(path: Path) -> Suite:
 
 
 def plans(
-    suite: Suite, preset: str, data: Mapping[str, str], weights: Path | None = None, workers: int = 0
+    suite: Suite,
+    preset: str,
+    data: Mapping[str, str],
+    weights: Path | None = None,
+    workers: int = 0,
+    given: Mapping[str, Mapping[str, str]] | None = None,
 ) -> Iterator[tuple[Cell, Plan | None]]:
-    """Each cell with its plan, None where it cannot be run. `data`: task -> folder, "" for all tasks."""
+    """Each cell with its plan, None where it cannot be run. `data`: task -> folder, `given`: task -> options, "" for all tasks.
+
+    What is given overrules the cell's options, those the preset's for the task, and those the preset's for all.
+    """
     if preset not in suite.preset:
         known = ", ".join(suite.preset)
         raise UsageError(f"{suite.name} has no preset {preset!r}.{did_you_mean(preset, suite.preset)} It has: {known}.")
-    given = suite.preset[preset]
+    asked, given = suite.preset[preset], given or {}
     tasks = {task for block in suite.cells for task in block.tasks}
-    if unknown := sorted(set(data) - tasks - {""}):
+    if unknown := sorted({*data, *given, *asked.tasks} - tasks - {""}):
         raise UsageError(f"{suite.name} has no task {unknown[0]!r}.{did_you_mean(unknown[0], tasks)}")
     for block in suite.cells:
-        options = {**given.options, **block.options}
         for generator, task, track, layouts in product(block.generators, block.tasks, block.tracks, block.layouts):
+            of_task = asked.tasks.get(task, {})
+            options = {**asked.options, **of_task, **block.options, **given.get("", {}), **given.get(task, {})}
             words = (generator, layouts, task, "" if track == "slide" else track, block.experiment)
             cell = Cell("--".join(filter(None, words)), " + ".join(filter(None, (generator, layouts))), task, track, options)
             plan = Plan(
@@ -160,7 +175,8 @@ def plans(
                 weights=weights,
                 controls=block.controls,
                 track=track,
-                seeds=block.seeds or given.seeds,
+                fit_track=asked.fit_tracks.get(track, Plan.fit_track),
+                seeds=block.seeds or asked.seeds,
                 diets=block.diets or bool(block.experiment),
                 layouts=layouts,
                 experiment=block.experiment,

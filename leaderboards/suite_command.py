@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 
 import click
 
 from bench.cache import Cache, home
-from bench.cli.options import progress_bar
+from bench.cli.options import assignments, progress_bar
 from bench.errors import UsageError
 from bench.plan import Plan
 from bench.results import Result
@@ -24,15 +25,24 @@ SOME_FAILED = 4
 @click.option("--weights", type=click.Path(path_type=Path, exists=True), help="Folder with weights of encoders.")
 @click.option("--workers", default=0, help="Processes that paint and train.  [default: one a core, at most 4]")
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), default=Path("results"), show_default=True)
+@click.option("-o", "options", multiple=True, callback=assignments, help="name=value for all cells, TASK:name=value for some.")
 @click.option("--plan", "only_plan", is_flag=True, help="Say what would be run, and run nothing.")
 def suite(
-    name: str | None, preset: str, data: tuple[str, ...], weights: Path | None, workers: int, out: Path, only_plan: bool
+    name: str | None,
+    preset: str,
+    data: tuple[str, ...],
+    weights: Path | None,
+    workers: int,
+    out: Path,
+    options: Mapping[str, str],
+    only_plan: bool,
 ) -> None:
     """Run a SUITE, or list those there are.
 
     \b
     bench suite embedded
     bench suite heterotissue-fd --preset paper --data cam16-seg=DIR --weights DIR
+    bench suite heterotissue-seg --data DIR -o task.steps=100 -o cam16-seg:generator.steps=1000
     bench suite mine.toml
     """
     if name is None:
@@ -40,7 +50,7 @@ def suite(
             click.echo(f"{known:20} {suites.find(known).summary}")
         return
     asked = suites.find(name)
-    planned = list(suites.plans(asked, preset, _folders(data), weights, workers))
+    planned = list(suites.plans(asked, preset, _folders(data), weights, workers, _options(options)))
     if only_plan:
         for cell, plan in planned:
             click.echo(f"{cell.name}  {_said(plan) if plan else cell.reason}")
@@ -67,9 +77,19 @@ def _folders(given: tuple[str, ...]) -> dict[str, str]:
     return found
 
 
+def _options(given: Mapping[str, str]) -> dict[str, dict[str, str]]:
+    """task -> option -> value, "" for all tasks."""
+    found: dict[str, dict[str, str]] = {}
+    for word, value in given.items():
+        task, _, option = word.rpartition(":")
+        found.setdefault(task, {})[option] = value
+    return found
+
+
 def _said(plan: Plan) -> str:
     measured = plan.experiment or "diets" * plan.diets or "distances"
-    return f"seeds {','.join(map(str, plan.seeds))}; {measured}; data {plan.data or 'BENCH_DATA or embedded'}"
+    options = "".join(f"; {name}={value}" for name, value in plan.options.items())
+    return f"seeds {','.join(map(str, plan.seeds))}; {measured}; data {plan.data or 'BENCH_DATA or embedded'}{options}"
 
 
 def _run(plan: Plan, out: Path) -> tuple[tuple[Result, ...], Path]:

@@ -51,6 +51,7 @@ def command(
         task=task,
         data=data,
         track=track,
+        fit_track=track,
         controls=(),
         fit_seed=fit_seed,
         refit=True,

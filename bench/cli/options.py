@@ -14,13 +14,14 @@ from bench.types import TRACKS, Progress
 
 
 def assignments(_ctx: click.Context, _parameter: click.Parameter, values: tuple[str, ...]) -> Mapping[str, str]:
-    """`-o name=value`, repeated, as a mapping."""
+    """`-o name=value`, repeated, as a mapping. What stands before a colon is a name of its own and kept as it is."""
     pairs = {}
     for text in values:
         name, equals, value = text.partition("=")
         if not equals:
             raise UsageError(f"-o takes name=value, not {text!r}.")
-        pairs[name.strip().replace("-", "_")] = value
+        scope, colon, option = name.strip().rpartition(":")
+        pairs[scope + colon + option.replace("-", "_")] = value
     return pairs
 
 

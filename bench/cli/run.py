@@ -13,6 +13,7 @@ from bench.cli.options import data_options, merged, numbers, progress_bar, words
 from bench.errors import MissingError
 from bench.plan import CONTROLS, ENCODERS, METRICS, Plan
 from bench.results import Result
+from bench.types import TRACKS
 
 SOME_FAILED = 4
 ABSENT = ("missing", "gated", "damaged")
@@ -33,6 +34,9 @@ ABSENT = ("missing", "gated", "damaged")
 @click.option("--controls", default=",".join(CONTROLS), show_default=True, callback=words, help="none for none.")
 @click.option("--seeds", default="0,1", show_default=True, callback=numbers, help="Seeds of sampling and of the task.")
 @click.option("--fit-seed", default=0, show_default=True)
+@click.option(
+    "--fit-track", type=click.Choice(TRACKS), default="slide", show_default=True, help="Where crops it is fitted on come from."
+)
 @click.option("--fit", "refit", is_flag=True, help="Fit from nothing even where weights ship with the package.")
 @click.option("--diets/--no-diets", default=True, help="Train and score the downstream model.")
 @click.option("--layouts", default="", help="Paint from maps that this plug-in draws, e.g. nasdm-masks.")
@@ -53,6 +57,7 @@ def command(
     controls: tuple[str, ...],
     seeds: tuple[int, ...],
     fit_seed: int,
+    fit_track: str,
     refit: bool,
     diets: bool,
     layouts: str,
@@ -87,6 +92,7 @@ def command(
         track=track,
         seeds=seeds,
         fit_seed=fit_seed,
+        fit_track=fit_track,
         refit=refit,
         diets=diets,
         layouts=layouts,
