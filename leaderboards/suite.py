@@ -149,7 +149,7 @@ def plans(
     workers: int = 0,
     given: Mapping[str, Mapping[str, str]] | None = None,
 ) -> Iterator[tuple[Cell, Plan | None]]:
-    """Each cell with its plan, None where it cannot be run. `data`: task -> folder, `given`: task -> options, "" for all tasks.
+    """Each cell with its plan, None where it cannot be run. `data`: task -> folder, `given`: task -> options, "" for any task.
 
     What is given overrules the cell's options, those the preset's for the task, and those the preset's for all.
     """
