@@ -83,8 +83,8 @@ def _cut(bound: float | None, line: Result) -> float | None:
 
 
 def number(value: float) -> str:
-    """Four significant digits, never in exponents."""
-    if value == 0:
+    """Four significant digits, never in exponents, and no more than six after the point; what is less is 0."""
+    if abs(value) < 5e-7:
         return "0"
     digits = max(0, 3 - int(f"{value:e}".split("e")[1]))
     return f"{value:.{min(digits, 6)}f}"

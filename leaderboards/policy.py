@@ -28,7 +28,8 @@ class Margin:
     """As a share of the baseline's value."""
 
     def of(self, baseline: float) -> float:
-        return self.absolute if self.absolute is not None else (self.relative or 0.0) * abs(baseline)
+        """The larger of the two: a share of next to nothing is less than what another processor rounds differently."""
+        return max(self.absolute or 0.0, (self.relative or 0.0) * abs(baseline))
 
 
 @dataclass(frozen=True)
@@ -73,8 +74,8 @@ def read(asked: str = DEFAULT) -> Policy:
         )
     for rule in policy.margin:
         given = [margin for margin in (rule.absolute, rule.relative) if margin is not None]
-        if len(given) != 1 or not 0 <= given[0] < float("inf"):
-            raise UsageError(f"{path}: {rule.measures!r} needs one margin, absolute or relative, of 0 or more.")
+        if not given or not all(0 <= margin < float("inf") for margin in given):
+            raise UsageError(f"{path}: {rule.measures!r} needs a margin, absolute or relative or both, of 0 or more.")
     return policy
 
 

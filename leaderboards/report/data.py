@@ -12,6 +12,7 @@ from bench.table import Cell
 from leaderboards import build
 
 NORMALISED = "fd-norm"
+ROUNDING = 1e-9
 
 
 @dataclass(frozen=True)
@@ -119,11 +120,14 @@ def size(cell: Cell) -> str:
 
 
 def rounded(cell: Cell) -> tuple[str, str]:
-    """`0.0082` and `0.0056 to 0.0108`: two digits of the interval's width, and no more than four of the value."""
+    """`0.0082` and `0.0056 to 0.0108`: two digits of the interval's width, and no more than four of the value. What is 0 but
+    for rounding errors, a set's distance from itself, is 0."""
     if cell.value is None:
         return cell.status, ""
     if cell.low is None or cell.high is None or cell.high <= cell.low:
         return _signed(table.number(cell.value)), "no interval" if cell.low is None else "no width"
+    if max(abs(cell.value), abs(cell.low), abs(cell.high)) < ROUNDING:
+        return "0", "0 to 0"
     digits = max(0, 1 - math.floor(math.log10(cell.high - cell.low)))
     digits = min(digits, max(0, 3 - math.floor(math.log10(abs(cell.value) or 1.0))))
     value, low, high = (_signed(f"{end:.{digits}f}") for end in (cell.value, cell.low, cell.high))

@@ -111,6 +111,11 @@ def test_numbers_have_four_digits_and_no_exponent(value: float) -> None:
     assert float(shown) == pytest.approx(value, rel=1e-3)
 
 
+@pytest.mark.parametrize(("value", "shown"), [(-1e-15, "0"), (4.9e-7, "0"), (3e-6, "0.000003")])
+def test_what_is_less_than_six_places_is_nothing(value: float, shown: str) -> None:
+    assert table.number(value) == shown
+
+
 def test_what_differs_between_protocols_is_said() -> None:
     described = {"metric": {"options": {"k": 3}}}
     lines = [line("a", 5.0, described=described), line("b", 6.0, described=described)]

@@ -69,6 +69,22 @@ def test_relative_margins_are_of_the_baseline() -> None:
     assert one.baseline is not None and one.margin == pytest.approx(0.04 * one.baseline)
 
 
+def test_of_two_margins_the_larger_holds() -> None:
+    assert [Margin("*", absolute=0.1, relative=0.5).of(value) for value in (0.0, -1.0)] == [0.1, 0.5]
+
+
+def test_what_another_processor_rounds_differently_is_no_regression() -> None:
+    """A distance of 0 has no share that could be its margin, and rounding may be all of one sign."""
+
+    def tiny(lines: list[Result]) -> list[Result]:
+        found = [line for line in lines if line.measure == "fd"]
+        return [replace(r, value=(r.value or 0) * 1e-9, folds=tuple(1e-9 * fold for fold in r.folds)) for r in found]
+
+    before, after = tiny(run()), tiny(run(worse=0.3, noise="again"))
+    assert judged(before, after, Policy((Margin("*", relative=0.15),))).verdict == "regress"
+    assert judged(before, after, policy.read()).verdict == "pass"
+
+
 def test_other_protocols_are_not_comparable_and_print_their_difference() -> None:
     new = [replace(r, protocol="q", described={"dataset": {"options": {"size": 128}}}) for r in run()]
     found = judged(run(), new, LOOSE)
@@ -195,9 +211,9 @@ def test_the_simulated_distance_is_that_of_the_harness() -> None:
     [
         ("alpha = [", "is not TOML"),
         ("", "margin"),
-        ('[[margin]]\nmeasures = "*"', "needs one margin"),
-        ('[[margin]]\nmeasures = "*"\nabsolute = 1\nrelative = 1', "needs one margin"),
-        ('[[margin]]\nmeasures = "*"\nabsolute = -1', "needs one margin"),
+        ('[[margin]]\nmeasures = "*"', "needs a margin"),
+        ('[[margin]]\nmeasures = "*"\nabsolute = 1\nrelative = -1', "needs a margin"),
+        ('[[margin]]\nmeasures = "*"\nabsolute = -1', "needs a margin"),
         ('alfa = 1\n[[margin]]\nmeasures = "*"\nabsolute = 1', "alfa"),
         ('alpha = 0.7\n[[margin]]\nmeasures = "*"\nabsolute = 1', "alpha lies between"),
     ],
