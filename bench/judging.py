@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 from collections.abc import Callable
@@ -119,15 +118,14 @@ class Pair:
         """
         groups = self._groups[0]
         names, counts = np.unique(groups, return_counts=True)
-        order = sorted(
-            zip(names.tolist(), counts.tolist(), strict=True), key=lambda s: (-s[1], hashlib.sha256(s[0].encode()).digest())
-        )
+        size = dict(zip(names.tolist(), counts.tolist(), strict=True))
+        order = sorted(stats.scattered(size), key=lambda name: -size[name])
         dealt: tuple[list[str], list[str]] = ([], [])
         sizes = [0, 0]
-        for name, count in order:
+        for name in order:
             side = int(sizes[1] < sizes[0])
             dealt[side].append(name)
-            sizes[side] += count
+            sizes[side] += size[name]
         first, second = (_first_rows(np.isin(groups, side), min(sizes)) for side in dealt)
         return first, second
 

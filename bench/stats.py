@@ -6,8 +6,9 @@ an undefined value stays NaN, an interval that cannot be had is None, and `reaso
 
 from __future__ import annotations
 
+import hashlib
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
 
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 
 from bench.types import Strings, Tally
 
-VERSION = "1"
+VERSION = "2"
 """Part of the key of every estimate that is kept: raise it when an interval changes."""
 LEVEL = 0.95
 MINIMUM_GROUPS = 5
@@ -85,7 +86,7 @@ def group_jackknife(statistic: Statistic, groups_real: Strings, groups_fake: Str
     """A statistic of real and painted patches, with an interval from leaving out blocks of groups.
 
     Painted patches belong to the group of their condition: a group that is left out goes from every side that has it.
-    Groups are dealt to blocks in the order of their names, those on both sides first, so that every block takes about the
+    Groups are dealt to blocks in the order of `scattered`, those on both sides first, so that every block takes about the
     same share of each side. Standard error: the delete-a-block jackknife for unequal blocks (Busing, Meijer and
     van der Leeden 1999); interval: Student's t with one degree of freedom less than blocks.
     The value is the statistic of all rows, not corrected for bias, and the interval is for what it is on average over
@@ -234,7 +235,7 @@ def _percentiles(value: float, draws: Floats, groups: int, folds: Floats) -> Est
 
 def _tally_folds(tally: Tally, groups: Strings) -> dict[str, Floats]:
     """Of each measure its values without each block of groups, float64 (blocks,)."""
-    parts = [tally.counts[~np.isin(groups, block)].sum(axis=0) for block in dealt(np.unique(groups).tolist())]
+    parts = [tally.counts[~np.isin(groups, block)].sum(axis=0) for block in dealt(scattered(groups.tolist()))]
     sums = [dict(zip(tally.columns, part.tolist(), strict=True)) for part in parts]
     return {name: np.array([measure(row) for row in sums], np.float64) for name, measure in tally.measures.items()}
 
@@ -242,6 +243,15 @@ def _tally_folds(tally: Tally, groups: Strings) -> dict[str, Floats]:
 def dealt(names: list[str], blocks: int = BLOCKS) -> list[list[str]]:
     """Groups dealt to blocks one by one, in the order given: two numbers of the same slides have the same blocks."""
     return [names[block::blocks] for block in range(min(blocks, len(names)))]
+
+
+def scattered(names: Iterable[str]) -> list[str]:
+    """Each name once, in an order that no numbering of theirs can run along with.
+
+    Dealt by name, every 20th slide would be in one block; where laboratories take turns as slides are numbered, each block
+    would be of one laboratory, and leaving it out would show the spread of laboratories in place of that of slides.
+    """
+    return sorted(set(names), key=lambda name: hashlib.sha256(name.encode()).digest())
 
 
 def _known(folds: Floats) -> tuple[float, ...]:
@@ -275,7 +285,7 @@ def jackknife(value: float, without: Floats, shares: Floats) -> tuple[float, flo
 
 def _dealing_order(groups_real: Strings, groups_fake: Strings) -> list[str]:
     real, fake = set(groups_real.tolist()), set(groups_fake.tolist())
-    return sorted(real & fake) + sorted(real - fake) + sorted(fake - real)
+    return scattered(real & fake) + scattered(real - fake) + scattered(fake - real)
 
 
 def _count(groups: Strings) -> int:

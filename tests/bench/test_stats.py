@@ -93,6 +93,23 @@ def test_jackknife_error_of_a_mean_is_the_textbook_one() -> None:
     assert found.high == pytest.approx(values.mean() + 2.04523 * error)
 
 
+@pytest.mark.parametrize("measured", ["statistic", "tally"])
+def test_laboratories_that_take_turns_do_not_run_along_with_the_blocks(measured: str) -> None:
+    """Slides 0, 4, 8, ... of one laboratory, dealt by number to 20 blocks, would make blocks of one laboratory each."""
+    values = (np.arange(160) % 4).astype(np.float64)
+    errors = []
+    for hospital in range(20):
+        names = np.array([f"{hospital}-{number:03d}" for number in range(len(values))])
+        if measured == "statistic":
+            found = group_jackknife(mean_of(values), names, names)
+        else:
+            found = group_bootstrap(tallied(values, np.ones(len(values))), names, 0)["ratio"]
+        without = np.array(found.folds)
+        errors.append(math.sqrt(19 / 20 * float(((without - without.mean()) ** 2).sum())))
+    textbook = float(values.std(ddof=1)) / math.sqrt(len(values))
+    assert float(np.mean(errors)) == pytest.approx(textbook, rel=0.15)
+
+
 def test_a_slide_that_is_left_out_goes_from_both_sides() -> None:
     groups_real, groups_fake = np.repeat(np.arange(8), 3).astype(str), np.repeat(np.arange(8), 2).astype(str)
     seen: list[tuple[set[str], set[str]]] = []
