@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 from bench.results import Result
-from bench.stats import group_bootstrap, group_jackknife
+from bench.stats import group_bootstrap, group_jackknife, scattered
 from bench.types import Tally
 from leaderboards.pairs import Difference, paired
 
@@ -56,7 +56,7 @@ def test_the_error_of_a_mean_is_the_textbook_one() -> None:
     assert isinstance(found, Difference)
     assert found.value == pytest.approx((first - second).mean())
     per_slide = {name: float((first - second)[GROUPS == name][0]) for name in np.unique(GROUPS).tolist()}
-    by_name = np.array(list(per_slide.values()))
+    by_name = np.array([per_slide[name] for name in scattered(per_slide)])
     folds = [np.delete(np.arange(SLIDES), [block, block + 20]) for block in range(20)]
     without = np.array([by_name[rows].mean() for rows in folds])
     assert found.error == pytest.approx(math.sqrt(19 / 20 * ((without - without.mean()) ** 2).sum()))
