@@ -135,7 +135,7 @@ def reasons(unfinished: Sequence[Cell]) -> list[str]:
         if cell.reason and cell.direction != "none":
             whose[cell.measure, cell.status, cell.reason].append(cell.generator)
     return [
-        f"{measure} ({', '.join(generators)}): {'' if status == 'ok' else f'{status}, '}{reason}"
+        f"{measure} ({', '.join(dict.fromkeys(generators))}): {'' if status == 'ok' else f'{status}, '}{reason}"
         for (measure, status, reason), generators in whose.items()
     ]
 

@@ -57,7 +57,7 @@ def sheets(
     """A sheet for each table of the suite; the first one says why cells have no numbers, and what the preset says."""
     ours = build.variants(build.newest(measured))
     noted = [suite.preset[preset].note] if preset in suite.preset and suite.preset[preset].note else []
-    unfinished = [f"{cell.name}: {cell.status}: {cell.reason}" for cell in cells if cell.reason]
+    unfinished = [f"{cell.name}: {cell.status}: {cell.reason}" for cell in cells if cell.status != "ok"]
     made = [_sheet(suite, layout, cells, ours, reported) for layout in suite.table]
     return [replace(sheet, notes=sheet.notes + (noted + unfinished if i == 0 else [])) for i, sheet in enumerate(made)]
 
@@ -118,8 +118,13 @@ def _entry(row: Pick, column: Pick, measured: Sequence[Result], reported: Sequen
 def _asked(line: Result, pick: Pick) -> bool:
     """Variants of one generator carry what tells them apart in brackets."""
     wanted = ("task", "track", "measure", "encoder", "diet")
-    named = pick.generator in ("", line.generator, line.generator.partition(" (")[0])
+    named = pick.generator in ("", line.generator, _plain(line.generator))
     return named and all(getattr(pick, name) in ("", getattr(line, name)) for name in wanted)
+
+
+def _plain(generator: str) -> str:
+    """The name without what tells its variants apart."""
+    return generator.partition(" (")[0]
 
 
 def _comparable(grid: Grid) -> Grid:
@@ -182,7 +187,8 @@ def _notes(suite: Suite, grid: Grid) -> list[str]:
     said += build.marks(found)
     if any("embedded" in cell.flags for cell in found):
         said.append("embedded phantom tissue: these numbers say nothing of real patients.")
-    return said + table.reasons([cell for cell in found if cell.value is None])
+    plain = [replace(cell, generator=_plain(cell.generator)) for cell in found if cell.value is None]
+    return said + table.reasons(plain)
 
 
 def _verdicts(experiment: Experiment, lines: Sequence[Result]) -> list[str]:

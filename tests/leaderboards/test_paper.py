@@ -115,10 +115,12 @@ def test_reported_stands_beside_measured() -> None:
 
 
 def test_runs_without_numbers_say_how_they_ended() -> None:
-    cells = (Cell("c--t", "c", "t", "slide", {}, "skipped", "gated: ask"), Cell("a--t", "a", "t", "slide", {}, "ok", "", "x"))
+    half = "1 of 2 numbers skipped: why"
+    cells = (Cell("c--t", "c", "t", "slide", {}, "skipped", "gated: ask"), Cell("a--t", "a", "t", "slide", {}, "ok", half, "x"))
     sheet = shown(line("a", 1.0), cells=cells)
     assert [row[2] for row in sheet.rows[1:]] == ["1.000", "–", "skipped(gated)"]
     assert "c--t: skipped: gated: ask" in sheet.notes
+    assert half not in "".join(sheet.notes), "which numbers and why is said number by number"
 
 
 def test_rarer_protocols_are_refused_with_the_difference() -> None:
@@ -164,3 +166,11 @@ def test_table_one_of_heterotissue_is_complete() -> None:
     assert first.rows[0].count("reported") == 8 and len(first.rows) == 8
     assert sum(record["state"] == "reported" for record in first.records) == 56
     assert first.rows[1][-1] == "70‡"
+
+
+def test_each_row_that_was_not_run_says_so() -> None:
+    asked = suite.find("heterotissue-fd")
+    cells = [cell for cell, _ in suite.plans(asked, "tiny", {})]
+    for sheet in paper.sheets(asked, cells, (), reading.reported()):
+        measured = [i for i, head in enumerate(sheet.rows[0]) if i > 1 and head != "reported"]
+        assert {row[i].partition("(")[0] for row in sheet.rows[1:] for i in measured} == {"skipped"}
