@@ -116,7 +116,8 @@ def test_reported_stands_beside_measured() -> None:
 
 def test_runs_without_numbers_say_how_they_ended() -> None:
     half = "1 of 2 numbers skipped: why"
-    cells = (Cell("c--t", "c", "t", "slide", {}, "skipped", "gated: ask"), Cell("a--t", "a", "t", "slide", {}, "ok", half, "x"))
+    done = Cell("a--t", "a", "t", "slide", {}, "ok", half, "x")
+    cells = (Cell("c--t", "c", "t", "slide", {}, "skipped", "gated: ask"), done)
     sheet = shown(line("a", 1.0), cells=cells)
     assert [row[2] for row in sheet.rows[1:]] == ["1.000", "–", "skipped(gated)"]
     assert "c--t: skipped: gated: ask" in sheet.notes
