@@ -151,7 +151,8 @@ def plans(
 ) -> Iterator[tuple[Cell, Plan | None]]:
     """Each cell with its plan, None where it cannot be run. `data`: task -> folder, `given`: task -> options, "" for any task.
 
-    What is given overrules the cell's options, those the preset's for the task, and those the preset's for all.
+    What is given overrules the cell's options, those the preset's for the task, and those the preset's for all; options of
+    layouts are for the cells that have any.
     """
     if preset not in suite.preset:
         known = ", ".join(suite.preset)
@@ -164,6 +165,7 @@ def plans(
         for generator, task, track, layouts in product(block.generators, block.tasks, block.tracks, block.layouts):
             of_task = asked.tasks.get(task, {})
             options = {**asked.options, **of_task, **block.options, **given.get("", {}), **given.get(task, {})}
+            options = {word: value for word, value in options.items() if layouts or not word.startswith("layouts.")}
             words = (generator, layouts, task, "" if track == "slide" else track, block.experiment)
             cell = Cell("--".join(filter(None, words)), " + ".join(filter(None, (generator, layouts))), task, track, options)
             plan = Plan(

@@ -240,3 +240,8 @@ def test_command_lists_suites_and_refuses_two_folders_of_one_task() -> None:
     assert all(name in listed for name in PAPERS)
     twice = CliRunner().invoke(command, ["heterotissue-fd", "--data", "cam16-seg=a", "--data", "cam16-seg=b"])
     assert isinstance(twice.exception, UsageError) and "cam16-seg" in str(twice.exception)
+
+
+def test_options_of_layouts_are_for_cells_that_have_any(mine: suite.Suite) -> None:
+    planned = suite.plans(mine, "tiny", {}, given={"": {"layouts.steps": "2"}})
+    assert [cell.name for cell, _ in planned if "layouts.steps" in cell.options] == ["c--drawn--t"]
