@@ -152,7 +152,7 @@ def words(desk: Desk) -> dict[str, Any]:
     """The plan as JSON. The data is named as it was found: what BENCH_DATA was then, it need not be elsewhere."""
     asked = desk.cast.plan
     folder = "embedded" if desk.cast.embedded else str(getattr(desk.cast.dataset, "folder", asked.data))
-    return {name: _plain(value) for name, value in vars(replace(asked, data=folder)).items()}
+    return {name: plain(value) for name, value in vars(replace(asked, data=folder)).items()}
 
 
 def planned(held: Mapping[str, Any]) -> Plan:
@@ -176,7 +176,7 @@ def described(desk: Desk) -> dict[str, Any]:
         "encoders": [_known(judge.encoder) for judge in cast.judges],
         "metrics": list({metric.card.name: _known(metric) for metric in metrics}.values()),
         "layouts": _known(cast.layouts) if cast.layouts else None,
-        "prompts": {name: _plain(value) for name, value in asdict(cast.rule).items()},
+        "prompts": {name: plain(value) for name, value in asdict(cast.rule).items()},
     }
 
 
@@ -298,11 +298,12 @@ def _csv(paintings: Iterable[Painting]) -> str:
     return out.getvalue()
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
+    """The value as JSON takes it: mappings and tuples of the same, paths as text."""
     if isinstance(value, Mapping):
-        return {str(name): _plain(part) for name, part in value.items()}
+        return {str(name): plain(part) for name, part in value.items()}
     if isinstance(value, tuple):
-        return [_plain(part) for part in value]
+        return [plain(part) for part in value]
     return str(value) if isinstance(value, Path) else value
 
 

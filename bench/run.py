@@ -6,7 +6,9 @@ words -> objects -> does it fit -> data -> fitted generators -> painted patches 
 from __future__ import annotations
 
 import re
+import traceback
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -14,7 +16,7 @@ from bench import ahead, faithfulness, layouts, measure, painting, picture, plan
 from bench.cache import Cache, key_of, write_text
 from bench.errors import BenchError
 from bench.judging import Desk, Say
-from bench.manifest import Ledger, write_manifest
+from bench.manifest import LINES, NAME, Ledger, plain, write_manifest
 from bench.painting import Paintings
 from bench.plan import Cast, Plan
 from bench.results import Result
@@ -27,7 +29,10 @@ from bench.types import Generator, ImageSet, Progress
 class Outcome:
     results: tuple[Result, ...]
     table: str
+    """Empty where it could not be made, for one of the `faults`."""
     folder: Path
+    faults: tuple[str, ...] = ()
+    """What could not be written beside the result records, and why."""
 
 
 def run(asked: Plan, cache: Cache, progress: Progress, say: Say, out: Path) -> Outcome:
@@ -43,20 +48,44 @@ def run(asked: Plan, cache: Cache, progress: Progress, say: Say, out: Path) -> O
     desk = Desk(cast, scene, cache, progress, say, results.stamp())
     ledger.lap("data")
 
+    folder = out / folder_name(asked)  # before the work: a name that cannot be made must not cost the records
     ahead.run(desk)
     ledger.lap("work ahead")
     lines: list[Result] = []
     shown: dict[str, ImageSet] = {}
-    for name, generator in zip(cast.names, cast.generators, strict=True):
-        lines += measured(desk, name, generator, shown, ledger)
+    try:
+        for name, generator in zip(cast.names, cast.generators, strict=True):
+            lines += measured(desk, name, generator, shown, ledger)
+    except BaseException:
+        if lines and not (folder / LINES).exists():  # a finished run of the same plan says more than a part of it
+            results.write(lines, folder / LINES)
+            say(f"{len(lines)} result records of the generators that were finished: {folder / LINES}")
+        raise
 
-    folder = out / folder_name(asked)
-    results.write(lines, folder / "results.jsonl")
-    said = trial.text(cast.experiment, lines) if cast.experiment else table.text(lines)
-    write_text(folder / "table.txt", said + "\n")
-    picture.gallery(scene.diet if cast.experiment else scene.prompted["test"], shown, folder / "picture.png")
-    write_manifest(ledger, desk, lines, folder)
-    return Outcome(tuple(lines), said, folder)
+    results.write(lines, folder / LINES)
+    faults: list[str] = []
+    said = ""
+    with written("table.txt", folder, say, faults) as file:
+        said = trial.text(cast.experiment, lines) if cast.experiment else table.text(lines)
+        write_text(file, said + "\n")
+    with written("picture.png", folder, say, faults) as file:
+        picture.gallery(scene.diet if cast.experiment else scene.prompted["test"], shown, file)
+    with written(NAME, folder, say, faults):
+        write_manifest(ledger, desk, lines, folder)
+    return Outcome(tuple(lines), said, folder, tuple(faults))
+
+
+@contextmanager
+def written(name: str, folder: Path, say: Say, faults: list[str]) -> Iterator[Path]:
+    """The path of a file beside the result records. Whatever fails while it is made is said and becomes one of the faults:
+    the records are there already, and the other files are still made."""
+    with suppress(OSError):  # what cannot be removed cannot be written either, which is said below
+        (folder / name).unlink(missing_ok=True)  # that of an earlier run must not stand beside these records
+    try:
+        yield folder / name
+    except Exception as error:
+        say("".join(traceback.format_exception(error)))
+        faults.append(f"{name} was not written: {type(error).__name__}: {error}")
 
 
 def measured(desk: Desk, name: str, generator: Generator, shown: dict[str, ImageSet], ledger: Ledger) -> list[Result]:
@@ -172,7 +201,6 @@ def description(cast: Cast, scene: Scene) -> str:
 
 def folder_name(asked: Plan) -> str:
     """`generator--task--key`: the key tells two plans apart, and the same plan writes to the same place."""
-    said = replace(asked, workers=1).__dict__
-    words = {name: dict(value) if name == "options" else value for name, value in said.items()}
+    words = {name: plain(value) for name, value in vars(replace(asked, workers=1)).items()}
     safe = re.sub(r"[^A-Za-z0-9._-]+", "_", asked.generator).strip("_")
     return f"{safe}--{asked.task}--{key_of(words)[:8]}"

@@ -188,8 +188,8 @@ def plans(
             yield (replace(cell, reason=f"missing: {block.absent}"), None) if block.absent else (cell, plan)
 
 
-Runner = Callable[[Plan, Path], tuple[tuple[Result, ...], Path]]
-"""Does one run under a folder: its lines, and the folder of its results."""
+Runner = Callable[[Plan, Path], tuple[tuple[Result, ...], Path, tuple[str, ...]]]
+"""Does one run under a folder: its result records, the folder that holds them, and what could not be written beside them."""
 
 
 def run(
@@ -213,13 +213,13 @@ def run(
 def _ended(cell: Cell, plan: Plan, runner: Runner, say: Callable[[str], None], folder: Path) -> Cell:
     began = time.monotonic()
     try:
-        lines, made = runner(plan, folder)
+        lines, made, faults = runner(plan, folder)
     except Exception as error:  # whatever breaks in a cell is the fate of that cell alone
         if not isinstance(error, BenchError):
             say("".join(traceback.format_exception(error)))
         status, reason = _fate(error)
         return replace(cell, status=status, reason=reason, seconds=round(time.monotonic() - began, 1))
-    status, reason = _outcome(lines)
+    status, reason = _outcome(lines, faults)
     where = made.relative_to(folder).as_posix()
     return replace(cell, status=status, reason=reason, folder=where, seconds=round(time.monotonic() - began, 1))
 
@@ -232,8 +232,8 @@ def _fate(error: Exception) -> tuple[str, str]:
     return "error", f"{type(error).__name__}: {error}"
 
 
-def _outcome(lines: tuple[Result, ...]) -> tuple[str, str]:
-    """The worst that happened to a number, but `ok` as long as there are numbers and none failed."""
+def _outcome(lines: tuple[Result, ...], faults: tuple[str, ...]) -> tuple[str, str]:
+    """The worst that happened to a number, but `ok` as long as there are numbers, none failed, and all files are there."""
     planned = [line for line in lines if line.direction != "none"]
     without = {
         status: [line for line in planned if line.status == status] for status in ("error", "skipped", "not-comparable")
@@ -241,7 +241,8 @@ def _outcome(lines: tuple[Result, ...]) -> tuple[str, str]:
     said = [
         f"{len(found)} of {len(planned)} numbers {status}: {found[0].reason}" for status, found in without.items() if found
     ]
-    if without["error"]:
+    said += faults
+    if without["error"] or faults:
         return "error", "; ".join(said)
     if any(line.status == "ok" for line in planned):
         return "ok", "; ".join(said)

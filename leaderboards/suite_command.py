@@ -92,8 +92,8 @@ def _said(plan: Plan) -> str:
     return f"seeds {','.join(map(str, plan.seeds))}; {measured}; data {plan.data or 'BENCH_DATA or embedded'}{options}"
 
 
-def _run(plan: Plan, out: Path) -> tuple[tuple[Result, ...], Path]:
+def _run(plan: Plan, out: Path) -> tuple[tuple[Result, ...], Path, tuple[str, ...]]:
     from bench import run
 
     outcome = run.run(plan, Cache(home()), progress_bar(), lambda text: click.echo(text, err=True), out)
-    return outcome.results, outcome.folder
+    return outcome.results, outcome.folder, outcome.faults

@@ -107,7 +107,11 @@ def command(
     else:
         click.echo(outcome.table)
         click.echo(str(outcome.folder))
+    for fault in outcome.faults:
+        click.echo(f"bench: {fault}. The result records are in {outcome.folder}.", err=True)
     _exit(outcome.results, strict)
+    if outcome.faults:
+        raise SystemExit(SOME_FAILED)
 
 
 def _exit(lines: tuple[Result, ...], strict: bool) -> None:

@@ -103,7 +103,7 @@ def test_unknown_suites_are_answered() -> None:
         suite.find("nowhere.toml")
 
 
-def runner(plan: Plan, out: Path) -> tuple[tuple[Result, ...], Path]:
+def runner(plan: Plan, out: Path) -> tuple[tuple[Result, ...], Path, tuple[str, ...]]:
     """Writes one line; generators that are named after a fate meet it."""
     fates = {
         "broken": ValueError("what"),
@@ -120,7 +120,7 @@ def runner(plan: Plan, out: Path) -> tuple[tuple[Result, ...], Path]:
     )
     folder = out / f"{plan.generator}--{plan.task}"
     results.write(lines, folder / "results.jsonl")
-    return lines, folder
+    return lines, folder, ("picture.png was not written: why",) if plan.generator == "blind" else ()
 
 
 def ended(tmp_path: Path, *generators: str) -> list[suite.Cell]:
@@ -137,6 +137,7 @@ def ended(tmp_path: Path, *generators: str) -> list[suite.Cell]:
         ("none", "skipped", "1 of 1 numbers skipped: why"),
         ("apart", "not-comparable", "why"),
         ("bad", "error", "1 of 2 numbers error: why"),
+        ("blind", "error", "picture.png was not written: why"),
         ("broken", "error", "ValueError: what"),
         ("usage", "error", "UsageError: which"),
         ("gated", "skipped", "gated: ask"),
@@ -151,7 +152,7 @@ def test_every_cell_ends_as_something_and_stops_no_other(tmp_path: Path, generat
 
 
 def test_the_index_tells_what_an_interrupted_run_had_done(tmp_path: Path) -> None:
-    def interrupted(plan: Plan, out: Path) -> tuple[tuple[Result, ...], Path]:
+    def interrupted(plan: Plan, out: Path) -> tuple[tuple[Result, ...], Path, tuple[str, ...]]:
         if plan.generator == "second":
             raise KeyboardInterrupt
         return runner(plan, out)

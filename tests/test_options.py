@@ -1,0 +1,230 @@
+"""Every option of every verb is given once, on a tiny set, through the command line. An option in no call is a failure."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import pytest
+
+from bench import results
+from bench.cli import group
+from tests.bench.test_trial import MINE
+from tests.small_run import OPTIONS, SMALL, bench
+from tests.tasks.small_folder import halves, photo, write
+
+DOWN = [*SMALL, "-o", "task.steps=2"]
+NUCLEI = [word for option in (*OPTIONS, "dataset.pool_slides=2") for word in ("-o", option)]
+SUITE = """
+name = "mine"
+summary = "two cells"
+[preset.tiny]
+seeds = [0]
+[preset.other]
+seeds = [1]
+[[cells]]
+generators = ["paint"]
+tasks = ["cam16-seg"]
+encoders = ["stain"]
+metrics = ["fd"]
+controls = []
+"""
+
+CASES: dict[str, list[list[str]]] = {
+    "run": [
+        "-g crop-paste -t cam16-seg -e stain,texture -m fd,precision --weights weights --controls noise --seeds 0 "
+        "--fit-seed 1 --fit-track cohort --track self --fit --no-diets --workers 2 --out out --data embedded".split()
+        + SMALL,
+        "-g paint -t cam16-seg -e stain -m fd --data folder --class-map 0=1,1=0 --controls none --strict --json".split()
+        + ["--no-diets", "-o", "dataset.size=64", "--out", "out"],
+        ["-g", "paint", "-t", "cam16-seg", "--experiment", "mine.toml", "--seeds", "0", "--out", "out", *DOWN],
+        "-g paint -t lizard-nuclei --layouts random-discs -e stain -m fd --controls none --no-diets --seeds 0".split()
+        + ["--out", "out", *NUCLEI],
+    ],
+    "suite": [
+        "suite.toml --preset other --data cam16-seg=embedded --weights weights --workers 1 --out out".split() + SMALL,
+        ["suite.toml", "--plan"],
+    ],
+    "fit": [
+        "-g copy-train -t cam16-seg --fit-seed 1 --out fitted --data folder --class-map 0=1,1=0 --track self".split()
+        + ["-o", "dataset.size=64"],
+        ["--layouts", "copy-masks", "-t", "lizard-nuclei", "--out", "fitted", *NUCLEI],
+    ],
+    "leaderboard": [
+        ["cam16-seg", "--results", "ran", "--measures", "fd", "--format", "markdown"],
+        ["cam16-seg", "--results", "tried", "--experiment", "mine.toml", "--json"],
+    ],
+    "compare": [["paint", "noise", "--results", "ran", "--measures", "fd *", "--json"]],
+    "gate": [
+        "--baseline ran/results.jsonl --candidate ran --policy policy.toml --markdown out/gate.md --junit out/gate.xml".split()
+        + ["--json"]
+    ],
+    "gate accept": [
+        ["--baseline", "out/base.jsonl", "--candidate", "ran", "--reason", "the first", "--policy", "policy.toml"],
+    ],
+    "report": [["ran", "--out", "site", "--title", "Mine", "--patches", "1", "--encoder", "stain"]],
+    "verify": [
+        ["ran", "--sample", "2", "--seed", "1", "--seeds", "0", "--data", "embedded", "--samples", "samples", "--json"],
+        ["ran", "--all", "--mark"],
+    ],
+    "merge": [["ran", "--out", "out/merged.jsonl", "--tolerance", "1e-6"]],
+    "export conditions": [
+        "-t cam16-seg --out out/asked --seed 1 --data folder --class-map 0=1,1=0 --track self".split()
+        + ["-o", "dataset.size=64"],
+    ],
+    "export samples": [["ran", "--out", "out/samples"]],
+    "check": [["paint", "--kind", "generators", "--size", "32", "--json"]],
+    "doctor": [["--json"], ["--encoders", "--weights", "weights", "--json"]],
+    "list": [["encoders", "--json"]],
+    "info": [["fd", "--kind", "metrics", "--json"]],
+    "cache list": [["--json"]],
+    "cache size": [[]],
+    "cache prune": [["--keep", "2G"]],
+    "new": [["generator", "my-own", "--dir", "out"]],
+}
+"""verb -> the words of each call."""
+CODES = {"doctor": (0, 1)}
+"""Exit codes that are well, where these are not 0 alone: a machine may lack something that `bench doctor` looks for."""
+CALLS = [(verb, words) for verb, calls in CASES.items() for words in calls]
+
+
+def commands(asked: click.Command, context: click.Context, name: str = "") -> Iterator[tuple[str, click.Command]]:
+    """Every verb with its command, those that only hold others left out unless they have options of their own."""
+    if not isinstance(asked, click.Group) or (name and asked.params):
+        yield name, asked
+    if isinstance(asked, click.Group):
+        for word in asked.list_commands(context):
+            below = asked.get_command(context, word)
+            assert below is not None
+            yield from commands(below, context, f"{name} {word}".strip())
+
+
+VERBS = dict(commands(group, click.Context(group)))
+
+
+def given(command: click.Command, words: list[str]) -> set[str]:
+    """Names of the parameters that the words give."""
+    context = click.Context(command, allow_extra_args=True, allow_interspersed_args=True)
+    found, _, order = command.make_parser(context).parse_args(list(words))
+    return {parameter.name or "" for parameter in order if found.get(parameter.name or "") not in (None, ())}
+
+
+def test_every_verb_has_a_call() -> None:
+    assert set(CASES) == set(VERBS)
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_option_is_in_a_call(verb: str) -> None:
+    command = VERBS[verb]
+    declared = {parameter.name for parameter in command.params}
+    assert declared - set().union(*(given(command, words) for words in CASES[verb])) == set()
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with what the calls name: two runs, their samples, data, a suite, an experiment, a policy."""
+    root = tmp_path_factory.mktemp("options")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(root)
+        for name in ("weights", "out"):
+            Path(name).mkdir()
+        write(Path("folder"), {f"p{i}": (photo(seed=i), halves()) for i in range(12)})
+        Path("mine.toml").write_text(MINE)
+        Path("suite.toml").write_text(SUITE)
+        Path("policy.toml").write_text('[[margin]]\nmeasures = "*"\nabsolute = 0.1\n')
+        ran = ["-g", "paint", "-t", "cam16-seg", "-e", "stain", "-m", "fd,precision", "--controls", "noise", "--seeds", "0"]
+        made = done("run", *ran, "--no-diets", "--out", "runs", *SMALL)
+        Path(made).rename("ran")
+        tried = done("run", "-g", "paint", "-t", "cam16-seg", "--experiment", "mine.toml", "--out", "runs", *DOWN)
+        Path(tried).rename("tried")
+        done("export", "samples", "ran", "--out", "samples")
+    return root
+
+
+def done(*words: str) -> str:
+    """The last line that a call prints."""
+    found = bench(*words, home=Path("home"))
+    assert found.exit_code == 0, found.stderr
+    return str(found.stdout.splitlines()[-1])
+
+
+@pytest.mark.parametrize(("verb", "words"), CALLS, ids=[f"{verb} {i}" for i, (verb, _) in enumerate(CALLS)])
+def test_every_call_does_its_work(verb: str, words: list[str], place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(place)
+    found = bench(*verb.split(), *words, home=Path("home"))  # an error that is not the user's is raised
+    codes = CODES.get(verb, (0, 4) if "--strict" in words else (0,))  # two slides are too few for some numbers
+    assert found.exit_code in codes, found.stderr
+    if "--json" in words:
+        first = found.stdout if verb in ("gate", "compare", "verify", "info") else found.stdout.splitlines()[0]
+        assert json.loads(first)
+    for file in ("out/gate.md", "out/gate.xml", "out/base.jsonl", "out/merged.jsonl", "out/asked/conditions.csv"):
+        if file in words:
+            assert Path(file).stat().st_size
+
+
+@pytest.mark.parametrize("verb", ["run", "suite"])
+def test_a_folder_of_weights_is_given_and_the_records_are_there(
+    verb: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("weights").mkdir()
+    Path("suite.toml").write_text(SUITE)
+    words = {
+        "run": ["-g", "paint", "-t", "cam16-seg", "-e", "stain", "-m", "fd", "--controls", "none", "--no-diets"],
+        "suite": ["suite.toml"],
+    }[verb]
+    done = bench(verb, *words, *SMALL, "--weights", "weights", "--out", "out", home=Path("home"))
+    assert done.exit_code == 0, done.stderr
+    (file,) = Path("out").rglob("results.jsonl")
+    assert any(line.measure == "fd" and line.value is not None for line in results.read([file]))
+    held = json.loads(file.with_name("manifest.json").read_text())
+    assert held["plan"]["weights"] == "weights"
+
+
+@pytest.mark.parametrize("verb", ["run", "suite"])
+@pytest.mark.parametrize("blocked", ["table.txt", "picture.png", "manifest.json"])
+def test_records_outlive_a_table_picture_or_manifest_that_fails(
+    verb: str, blocked: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A folder where a file should stand is what a full disk or a broken font is to whoever writes it."""
+    monkeypatch.chdir(tmp_path)
+    Path("suite.toml").write_text(SUITE)
+    words = {
+        "run": ["-g", "paint", "-t", "cam16-seg", "-e", "stain", "-m", "fd", "--controls", "none", "--no-diets"],
+        "suite": ["suite.toml"],
+    }[verb]
+    call = [verb, *words, *SMALL, "--out", "out"]
+    assert bench(*call, home=Path("home")).exit_code == 0
+    (file,) = Path("out").rglob("results.jsonl")
+    held = [(line.measure, line.value) for line in results.read([file])]
+    for made in file.parent.iterdir():
+        made.unlink()
+    (file.with_name(blocked) / "inside").mkdir(parents=True)
+    done = bench(*call, home=Path("home"))
+    assert done.exit_code == 4
+    assert f"{blocked} was not written" in done.stdout + done.stderr
+    assert [(line.measure, line.value) for line in results.read([file])] == held
+    there = {path.name for path in file.parent.iterdir() if path.is_file()}
+    assert {"results.jsonl", "table.txt", "picture.png", "manifest.json"} - {blocked} <= there
+    if verb == "suite":
+        (cell,) = json.loads(Path("out/mine/suite.json").read_text())["cells"]
+        assert cell["status"] == "error" and blocked in cell["reason"] and cell["folder"] == file.parent.name
+
+
+def test_a_mistake_of_the_second_generator_leaves_the_records_of_the_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("shape.py").write_text(
+        "import numpy as np\nfrom bench.types import Card\n\n\nclass Shape:\n"
+        '    card = Card("shape", "1", "Images of a wrong size.")\n\n'
+        "    def generate(self, conditions, seeds):\n        return np.zeros((len(conditions), 3, 3, 3), np.uint8)\n"
+    )
+    words = ["-g", "paint", "-t", "cam16-seg", "-e", "stain", "-m", "fd", "--controls", "shape.py:Shape", "--no-diets", *SMALL]
+    done = bench("run", *words, "--out", "out", home=Path("home"))
+    assert done.exit_code == 2 and "bench check" in done.stderr
+    (file,) = Path("out").rglob("results.jsonl")
+    assert {line.generator for line in results.read([file])} == {"paint"}
+    assert str(file) in done.stderr
