@@ -50,7 +50,7 @@ def measured(desk: Desk, fitted: Fitted, painted: Painted) -> Iterator[Result]:
         judged = {"metric": registry.describe(metric), "interval": stats.VERSION}
         mine = replace(
             line,
-            measure=metric.card.name,
+            measure=desk.cast.label(metric),
             direction=metric.direction,
             described={**line.described, "metric": registry.describe(metric)},
             protocol=protocol(desk, judged),

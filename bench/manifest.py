@@ -29,12 +29,12 @@ import numpy as np
 from bench import environment, faithfulness, registry, results, steps
 from bench.cache import digest_of, write_text
 from bench.errors import DamagedError, MissingError
-from bench.guard import ROOMS
 from bench.judging import Desk
 from bench.layouts import Drawer
 from bench.painting import Paintings
-from bench.plan import Plan
+from bench.plan import Cast, Plan
 from bench.results import Result
+from bench.sources import OURS
 from bench.steps import Fitted, Weights
 from bench.types import ImageSet, silent
 
@@ -87,8 +87,7 @@ class Ledger:
         weights = Weights(fitted.weights, fitted.digest, fitted.origin)
         self.weights[fitted.name] = weighed(weights, fitted.generator.card.name)
         if drawer is not None:
-            name = drawer.layouts.card.name
-            self.weights[name] = weighed(drawer.weights, name)
+            self.weights[fitted.layouts] = weighed(drawer.weights, drawer.layouts.card.name)
         self.lap("fit")
 
     def painted(self, name: str, seed: int, paintings: Paintings) -> None:
@@ -170,12 +169,12 @@ def described(desk: Desk) -> dict[str, Any]:
     metrics: list[Any] = [metric for judge in cast.judges for metric in judge.metrics]
     metrics += [*cast.witnessed, *cast.layout_metrics]
     return {
-        "generators": {name: _known(plugin) for name, plugin in zip(cast.names, cast.generators, strict=True)},
-        "dataset": _known(cast.dataset),
-        "task": _known(cast.task),
-        "encoders": [_known(judge.encoder) for judge in cast.judges],
-        "metrics": list({metric.card.name: _known(metric) for metric in metrics}.values()),
-        "layouts": _known(cast.layouts) if cast.layouts else None,
+        "generators": {name: _known(plugin, cast) for name, plugin in zip(cast.names, cast.generators, strict=True)},
+        "dataset": _known(cast.dataset, cast),
+        "task": _known(cast.task, cast),
+        "encoders": [_known(judge.encoder, cast) for judge in cast.judges],
+        "metrics": list({cast.label(metric): _known(metric, cast) for metric in metrics}.values()),
+        "layouts": _known(cast.layouts, cast) if cast.layouts else None,
         "prompts": {name: plain(value) for name, value in asdict(cast.rule).items()},
     }
 
@@ -245,7 +244,7 @@ def _features(desk: Desk, ledger: Ledger, lines: list[Result]) -> Iterator[dict[
     """The features that some number rests on: they are in the cache, so that nothing is encoded here."""
     used = {(line.encoder, line.keys.get("samples")) for line in lines if line.encoder and line.status == "ok"}
     for judge in desk.cast.judges:
-        name = judge.encoder.card.name
+        name = desk.cast.label(judge.encoder)
         shown = [(e, patches) for e, patches in ledger.paintings if e.part == "test" and (name, e.key) in used]
         sets = [(TEST, None, desk.test)] if shown else []
         for of, seed, patches in [*sets, *((entry.generator, entry.seed, patches) for entry, patches in shown)]:
@@ -263,15 +262,17 @@ def _witnesses(desk: Desk, lines: list[Result]) -> Iterator[tuple[str, dict[str,
             yield metric.card.name, weighed(Weights(folder, folder.name, "trained"), metric.card.name)
 
 
-def _known(plugin: Any) -> dict[str, Any]:
+def _known(plugin: Any, cast: Cast) -> dict[str, Any]:
     try:
         said = registry.describe(plugin)
     except MissingError:  # weights that are not there: the cells say so
         said = {"name": plugin.card.name, "version": plugin.card.version, "digest": "no weights"}
+    if (label := cast.label(plugin)) != plugin.card.name:
+        said["label"] = label
     module = sys.modules.get(type(plugin).__module__)
-    if module is None or module.__name__.partition(".")[0] in ROOMS or not (file := inspect.getsourcefile(module)):
+    if module is None or module.__name__.partition(".")[0] in OURS or not (file := inspect.getsourcefile(module)):
         return said
-    return {**said, "source": digest_of(Path(file))}
+    return {**said, "file": digest_of(Path(file))}
 
 
 def _entry(entry: Painting) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from bench.results import Result
 from bench.scene import MAPS, only
 from bench.stats import Estimate
 from bench.steps import Fitted, Painted
-from bench.types import Diet, Encoder, ImageSet, Tally
+from bench.types import Diet, Encoder, Generator, ImageSet, Layouts, Tally
 
 CONFLICT = "judge-conflict"
 
@@ -34,13 +34,13 @@ def blank(desk: Desk, fitted: Fitted, seed: int) -> Result:
     if fitted.weights and "prompts" in fitted.generator.card.needs and cast.plan.fit_track != Plan.fit_track:
         described["generator"]["fit_track"] = cast.plan.fit_track
     if fitted.layouts:
-        described["layouts"] = {"name": fitted.layouts}
+        described["layouts"] = _known(cast.layouts)
     prompted = "prompts" in fitted.generator.card.needs or getattr(fitted.generator, "follows_track", False)
     return Result(
-        generator=" + ".join(filter(None, (fitted.generator.card.name, fitted.layouts))),
-        dataset=cast.dataset.card.name,
+        generator=" + ".join(filter(None, (cast.label(fitted.generator), fitted.layouts))),
+        dataset=cast.label(cast.dataset),
         track=cast.rule.label() if prompted else "none",
-        task=cast.task.card.name,
+        task=cast.label(cast.task),
         measure="",
         direction="",
         protocol="",
@@ -76,7 +76,7 @@ def distances(desk: Desk, fitted: Fitted, painted: Painted) -> Iterator[Result]:
             n_real=len(desk.test),
             groups=slides(desk.test),
         )
-        if judge.encoder.card.name in (*fitted.generator.card.conditioned_by, *desk.cast.dataset.card.conditioned_by):
+        if _shaped(desk, fitted.generator, judge.encoder):
             line = replace(line, flags=(*line.flags, CONFLICT))
         line = replace(line, keys={**line.keys, "samples": painted.patches.key})
         failed: Result | None = None
@@ -94,17 +94,25 @@ def distances(desk: Desk, fitted: Fitted, painted: Painted) -> Iterator[Result]:
                     yield _ended(desk, planned, pair.forms[form])
 
 
+def _shaped(desk: Desk, generator: Generator, encoder: Encoder) -> bool:
+    """Whether a generator or the data was conditioned by an encoder. A card that names a library without a network, `timm`,
+    means each of its networks."""
+    known = (*generator.card.conditioned_by, *desk.cast.dataset.card.conditioned_by)
+    called = [registry.card("encoders", name).name if registry.is_file(name) else name for name in known]
+    return bool({desk.cast.label(encoder), encoder.card.name}.intersection(called))
+
+
 def _planned(desk: Desk, line: Result, judge: Judge, metric: Metric) -> Iterator[tuple[str, Result]]:
     """The form of each number of a metric over an encoder, and its line as far as it is known before it is measured."""
     described = {**line.described, "encoder": _known(judge.encoder), "metric": registry.describe(metric)}
-    line = replace(line, encoder=judge.encoder.card.name, direction=metric.direction, described=described)
+    line = replace(line, encoder=desk.cast.label(judge.encoder), direction=metric.direction, described=described)
     judged = _judged(judge.encoder, metric)
-    yield "value", replace(line, measure=metric.card.name, protocol=protocol(desk, judged))
+    yield "value", replace(line, measure=desk.cast.label(metric), protocol=protocol(desk, judged))
     for form in FORMS if getattr(metric, "normalised", False) else ():
         under = protocol(desk, {**judged, "form": form, "ceiling": CEILING})
         # a floor is of real patches alone, whatever the encoder had to do with the generator
         flags = tuple(flag for flag in line.flags if form != "floor" or flag != CONFLICT)
-        yield form, replace(line, measure=f"{metric.card.name}-{form}", protocol=under, flags=flags)
+        yield form, replace(line, measure=f"{desk.cast.label(metric)}-{form}", protocol=under, flags=flags)
 
 
 def _ended(desk: Desk, line: Result, found: Callable[[], tuple[Estimate, Bounds]]) -> Result:
@@ -133,7 +141,7 @@ def scores(desk: Desk, fitted: Fitted, painted: Painted | None, seed: int, diets
         try:
             tally, key = tallied(desk, diet, painted, seed)
         except Exception as error:
-            yield replace(failure(line, error, desk.say), measure=task.card.name)
+            yield replace(failure(line, error, desk.say), measure=line.task)
             continue
         yield from _reduced(desk, line, tally, key)
 
@@ -187,7 +195,7 @@ def failed_lines(desk: Desk, fitted: Fitted, seed: int, error: Exception, diets:
             yield from (planned for _, planned in _planned(desk, line, judge, metric))
     task = desk.cast.task
     for diet in task.diets if diets else ():
-        scored = replace(line, diet=diet.name, measure=task.card.name, direction=task.direction)
+        scored = replace(line, diet=diet.name, measure=line.task, direction=task.direction)
         yield replace(scored, protocol=protocol(desk, serving(desk, diet)))
 
 
@@ -213,12 +221,13 @@ def serving(desk: Desk, diet: Diet) -> dict[str, Any]:
     return {**described, "diet": [diet.name, *shares], "pool": [desk.scene.pool, content(desk.scene.served)]}
 
 
-def _known(encoder: Encoder) -> dict[str, Any]:
-    """The encoder's description; without the digest where its weights are missing, which its cells say."""
+def _known(plugin: Encoder | Layouts | None) -> dict[str, Any]:
+    """The description; without the digest where weights are missing, which the cells say."""
+    assert plugin is not None
     try:
-        return registry.describe(encoder)
+        return registry.describe(plugin)
     except MissingError:
-        return {"name": encoder.card.name, "version": encoder.card.version, "digest": "no weights"}
+        return {"name": plugin.card.name, "version": plugin.card.version, "digest": "no weights"}
 
 
 def protocol(desk: Desk, what: dict[str, Any]) -> str:

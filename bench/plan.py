@@ -96,6 +96,12 @@ class Cast:
     learned: PromptRule
     """Of the prompts that generators are fitted on."""
     embedded: bool
+    labels: Mapping[int, str]
+    """id of a plug-in -> what result records call it, where that is more than the name of its card."""
+
+    def label(self, plugin: Any) -> str:
+        """What result records call a plug-in of this run, e.g. `timm:resnet18`."""
+        return self.labels.get(id(plugin), str(plugin.card.name))
 
 
 def cast(plan: Plan) -> Cast:
@@ -122,26 +128,39 @@ def cast(plan: Plan) -> Cast:
         if plan.weights is not None and "weights" in owners["encoder"][name]:
             given.setdefault(("encoder", name), {}).setdefault("weights", str(plan.weights))
 
+    labels: dict[int, str] = {}
+    owned: dict[tuple[str, str], str] = {}
+
     def load(kind: str, owner: str, name: str) -> Any:
-        return registry.load(kind, name, **given.get((owner, name), {}))
+        options = given.get((owner, name), {})
+        plugin = registry.load(kind, name, **options)
+        label = registry.label(kind, name, plugin)
+        if (other := owned.setdefault((kind, label), name)) != name:
+            raise UsageError(
+                f"two {kind} of this run would both be called {label!r} in its result records: {other} and {name}. Give their "
+                "cards names of their own, or make a run of each: tables tell them apart by what they are made of."
+            )
+        labels[id(plugin)] = label
+        return plugin
 
     def judge(encoder: str) -> Judge:
         read = [name for name in metrics if bound[name] == encoder or (not bound[name] and encoder in panel)]
         return Judge(load("encoders", "encoder", encoder), tuple(load("metrics", "metric", name) for name in read))
 
+    main = load("generators", "generator", plan.generator)
     controls = tuple(name for name in plan.controls if name != plan.generator) if not plan.experiment else ()
     rule = _rule(plan.track, given.get(("prompts", ""), {}))
     return Cast(
         plan=plan,
         generators=(
-            load("generators", "generator", plan.generator),
-            *(registry.load("generators", c) for c in controls),
+            main,
+            *(load("generators", "control", c) for c in controls),
         ),
         names=(plan.generator, *controls),
         dataset=load("datasets", "dataset", dataset_name),
         task=load("tasks", "task", plan.task),
         judges=tuple(judge(name) for name in encoders) if not plan.experiment else (),
-        witnessed=tuple(load("metrics", "metric", name) for name in witnessed) if not plan.experiment else (),
+        witnessed=_apart(tuple(load("metrics", "metric", name) for name in witnessed)) if not plan.experiment else (),
         layouts=load("layouts", "layouts", plan.layouts) if plan.layouts else None,
         layout_metrics=_layout_metrics() if plan.layouts and not plan.experiment else (),
         experiment=_experiment(plan, task_class),
@@ -149,6 +168,7 @@ def cast(plan: Plan) -> Cast:
         rule=rule,
         learned=rule.on(plan.fit_track),
         embedded=embedded,
+        labels=labels,
     )
 
 
@@ -222,6 +242,18 @@ def _metrics(plan: Plan, task: Any) -> tuple[str, ...]:
 def _layout_metrics() -> tuple[LayoutMetric, ...]:
     known = registry.expand("metrics", ("layout",))
     return tuple(registry.load("metrics", name) for name in known)
+
+
+def _apart(metrics: tuple[ConditionMetric, ...]) -> tuple[ConditionMetric, ...]:
+    """The metrics; raises UsageError where two of them have a measure of one name."""
+    owners: dict[str, ConditionMetric] = {}
+    for metric in metrics:
+        for measure in metric.directions:
+            if (other := owners.setdefault(measure, metric)) is not metric:
+                raise UsageError(
+                    f"{other.card.name} and {metric.card.name} of this run both measure {measure!r}: make a run of each."
+                )
+    return metrics
 
 
 def _experiment(plan: Plan, task: Any) -> Experiment | None:

@@ -8,10 +8,7 @@ load("generators", "mine.py:MyGenerator")  a class in a file, no installation ne
 
 from __future__ import annotations
 
-import hashlib
-import importlib.util
 import inspect
-import sys
 import types
 import typing
 from collections.abc import Iterable
@@ -20,12 +17,11 @@ from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any
 
+from bench import sources
 from bench.errors import MissingError, UsageError, did_you_mean
 from bench.types import Card
 
 KINDS = ("generators", "encoders", "metrics", "tasks", "datasets", "layouts", "commands")
-SOURCE = "__histobench_source__"
-"""Attribute of the module of a plug-in file: the digest of that file."""
 _BOOLEANS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 
 
@@ -62,7 +58,7 @@ def expand(kind: str, asked: Iterable[str]) -> tuple[str, ...]:
 def find(kind: str, name: str) -> tuple[type[Any], tuple[Any, ...]]:
     """The class behind a name, and the arguments that the name itself carries."""
     head, _, rest = name.partition(":")
-    if head.endswith(".py"):
+    if is_file(name):
         return _from_file(Path(head), rest), ()
     entries = _entries(kind)
     if head not in entries:
@@ -78,6 +74,27 @@ def card(kind: str, name: str) -> Card:
     found = find(kind, name)[0].card
     assert isinstance(found, Card)
     return found
+
+
+def is_file(name: str) -> bool:
+    """Whether a name is that of a class in a file: path.py:Class."""
+    return name.partition(":")[0].endswith(".py")
+
+
+def label(kind: str, name: str, plugin: Any) -> str:
+    """What result records call a plug-in that was asked for by a name: that of its card, with the argument that belongs to it.
+
+    `timm:resnet18` for that name and for `timm` with the option name=resnet18. A metric has it in brackets, `precision(k=5)`,
+    since a colon in a measure stands before a class. A path is left out: it is a place on one machine, and what lies there has
+    a digest.
+    """
+    cls, given = find(kind, name)
+    first = next(iter(parameters(cls).values()), None)
+    called = str(plugin.card.name)
+    if first is None or Path in _accepted(first.annotation) or not (given or first.default is first.empty):
+        return called
+    value = getattr(plugin, first.name)
+    return f"{called}({first.name}={value})" if kind == "metrics" else f"{called}:{value}"
 
 
 def load(kind: str, name: str, **options: Any) -> Any:
@@ -106,15 +123,13 @@ def parameters(cls: type[Any]) -> dict[str, inspect.Parameter]:
 
 
 def describe(plugin: Any) -> dict[str, Any]:
-    """Everything about a plug-in that changes what it computes, as JSON: name, version, options, digest of its content, and,
-    of one that was given as a file, the digest of that file: who edits it should not be shown what it did before."""
+    """Everything about a plug-in that changes what it computes, as JSON: name, version, options, digest of its content, and of
+    one from outside what `sources.describe` says: who edits it should not be shown what it did before."""
     options = {name: _plain(getattr(plugin, name)) for name in parameters(type(plugin))}
     spec: dict[str, Any] = {"name": plugin.card.name, "version": plugin.card.version, "options": options}
     if digest := getattr(plugin, "digest", ""):
         spec["digest"] = digest
-    if source := getattr(sys.modules.get(type(plugin).__module__), SOURCE, ""):
-        spec["source"] = source
-    return spec
+    return {**spec, **sources.describe(type(plugin))}
 
 
 def convert(owner: str, parameter: inspect.Parameter, value: Any) -> Any:
@@ -175,13 +190,7 @@ def _plain(value: Any) -> Any:
 def _from_file(path: Path, attribute: str) -> type[Any]:
     if not path.is_file():
         raise MissingError(f"no file {path}: a plug-in from a file is written path.py:Class.")
-    module_name = f"bench_plugin_{path.stem}"
-    spec = importlib.util.spec_from_file_location(module_name, path)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[module_name] = module  # dataclasses and pickles look their module up
-    spec.loader.exec_module(module)
-    setattr(module, SOURCE, hashlib.sha256(path.read_bytes()).hexdigest()[:20])
+    module = sources.load(path)
     plugins = [name for name, value in vars(module).items() if isinstance(value, type) and hasattr(value, "card")]
     if attribute not in plugins:
         raise UsageError(

@@ -99,6 +99,13 @@ def read(paths: Iterable[Path]) -> Iterator[Result]:
                 yield _parsed(text, f"{path}:{number}")
 
 
+def _whole(held: dict[str, Any]) -> str:
+    """The encoder with the network of its library: older records say `timm` for each network that has one."""
+    said = held.get("described", {}).get("encoder") or {}
+    network = said.get("options", {}).get("name") if said.get("name") == held.get("encoder") else None
+    return f"{held['encoder']}:{network}" if network else held.get("encoder", "")
+
+
 def _parsed(text: str, where: str) -> Result:
     try:
         held = json.loads(text)
@@ -120,4 +127,5 @@ def _parsed(text: str, where: str) -> Result:
     lists = {name: held.get(name, []) for name in ("flags", "folds")}
     if wrong := [name for name, found in lists.items() if not isinstance(found, list)]:
         raise MissingError(f"{where}: {wrong[0]} is a list, not {lists[wrong[0]]!r}.")
+    held["encoder"] = _whole(held)
     return Result(**{**held, **{name: tuple(found) for name, found in lists.items()}})

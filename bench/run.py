@@ -106,7 +106,7 @@ def measured(desk: Desk, name: str, generator: Generator, shown: dict[str, Image
             lines += failed(desk, unfitted, seed, error, with_diets)
         return lines
     if drawer is not None:
-        fitted = replace(fitted, layouts=drawer.layouts.card.name)
+        fitted = replace(fitted, layouts=desk.cast.label(drawer.layouts))
     ledger.fitted(fitted, drawer)
     lines += measure.shown_prompts(desk, fitted)
     for seed in asked.seeds:
@@ -158,7 +158,7 @@ def announcement(cast: Cast, cache: Cache) -> str:
             origin,
             f"generator {cast.names[0]} beside {', '.join(cast.names[1:]) or 'no controls'}; task {asked.task}; "
             f"prompts from {_prompts(cast)}; seeds {', '.join(map(str, asked.seeds))}",
-            *([f"maps drawn by {cast.layouts.card.name}"] if cast.layouts else []),
+            *([f"maps drawn by {cast.label(cast.layouts)}"] if cast.layouts else []),
             _measured(cast),
             f"kept in {cache.root}",
         ]
@@ -174,9 +174,9 @@ def _measured(cast: Cast) -> str:
     if cast.experiment:
         served = ", ".join(serving.name for serving in cast.experiment.diet)
         return f"experiment {cast.experiment.name} on the pool {cast.experiment.pool}; diets: {served}"
-    names = dict.fromkeys(metric.card.name for judge in cast.judges for metric in judge.metrics)
-    said = f"measures {', '.join(names)} over {', '.join(judge.encoder.card.name for judge in cast.judges)}"
-    said += "".join(f"; {metric.card.name}" for metric in cast.witnessed)
+    names = dict.fromkeys(cast.label(metric) for judge in cast.judges for metric in judge.metrics)
+    said = f"measures {', '.join(names)} over {', '.join(cast.label(judge.encoder) for judge in cast.judges)}"
+    said += "".join(f"; {cast.label(metric)}" for metric in cast.witnessed)
     return said + ("; diets " + ", ".join(d.name for d in cast.task.diets) if cast.plan.diets else "")
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from bench import prompts, registry
-from bench.cache import Cache
+from bench import prompts, registry, sources
+from bench.cache import Cache, key_of
 from bench.errors import UsageError
 from bench.plan import Cast
 from bench.store import load_set, save_set
@@ -80,9 +81,16 @@ def pooled(cast: Cast, name: str, plain: dict[str, ImageSet], cache: Cache) -> I
 
 
 def split(dataset: Dataset, name: str, cache: Cache) -> ImageSet:
-    """One split, memory-mapped from the cache."""
+    """One split, memory-mapped from the cache. Its key names its content as the dataset says; that of a dataset from outside
+    also holds what the dataset is made of, since an edit may change the content and not the key."""
     spec = {"dataset": registry.describe(dataset), "split": name}
-    return load_set(cache.entry("data", spec, lambda work: save_set(dataset.split(name), work)))
+
+    def make(work: Path) -> None:
+        made = dataset.split(name)
+        foreign = sources.describe(type(dataset))
+        save_set(replace(made, key=key_of({"key": made.key, **foreign})) if foreign else made, work)
+
+    return load_set(cache.entry("data", spec, make))
 
 
 def prompted_set(patches: ImageSet, rule: prompts.PromptRule, cache: Cache) -> ImageSet:

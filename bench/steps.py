@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from bench import engine, registry
+from bench import engine, registry, sources
 from bench.cache import MANIFEST, Cache, digest_of, key_of
 from bench.errors import MissingError, UsageError
 from bench.scene import MAPS, Scene, fitting_set, only
@@ -154,9 +154,9 @@ def weight_files(folder: Path, name: str) -> list[str]:
 
 
 def recipe(plugin: Fittable | Generator) -> dict[str, Any]:
-    """What decides the weights apart from data and seed."""
+    """What decides the weights apart from data and seed; of a plug-in from outside also what it is made of."""
     own: Callable[[], dict[str, Any]] | None = getattr(plugin, "recipe", None)
-    return own() if own else registry.describe(plugin)
+    return {**own(), **sources.describe(type(plugin))} if own else registry.describe(plugin)
 
 
 def sample(fitted: Fitted, patches: ImageSet, seed: int, workers: int, cache: Cache, progress: Progress) -> Painted:
@@ -225,7 +225,7 @@ class _Job:
 
 @remembered
 def _built(name: str, options: tuple[tuple[str, Any], ...], weights: Path | None) -> Generator:
-    head = name.partition(":")[0] if not name.partition(":")[0].endswith(".py") else name
+    head = name if registry.is_file(name) else name.partition(":")[0]
     given = {k: tuple(v) if isinstance(v, list) else v for k, v in options}
     generator: Generator = registry.load("generators", head, **given)
     if weights is not None and isinstance(generator, Trainable):

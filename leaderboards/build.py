@@ -14,11 +14,13 @@ from bench.table import ARROWS, Cell, cells, interval, reasons
 from leaderboards import formats, ties
 from leaderboards.consensus import conflicted, consensus, sentences
 from leaderboards.formats import Sheet
-from leaderboards.numbers import difference
+from leaderboards.numbers import OWN, difference
 from leaderboards.reading import REPORTED
 
 HIDDEN = ("prompt-coverage", "prompt-missing", "prompt-whole")
 USUAL_STATE = "measured"
+BRIEF = 20
+"""Characters of an option's value that tables show where these tell generators apart."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +63,7 @@ def newest(lines: Iterable[Result]) -> list[Result]:
     """One line of each number: where the same number was made twice, the later one."""
     found: dict[tuple[object, ...], Result] = {}
     for line in sorted(lines, key=lambda r: (r.stamp.get("made", ""), r.value or 0.0)):
-        who = (line.generator, line.dataset, line.track, line.task, repr(line.described.get("generator")))
+        who = (line.generator, line.dataset, line.track, line.task, _variant(line))
         found[(*who, line.measure, line.encoder, line.diet, line.seed, line.protocol)] = line
     return list(found.values())
 
@@ -74,23 +76,36 @@ def variants(lines: list[Result]) -> list[Result]:
     named = {}
     for generator, known in made.items():
         differing = sorted({key for one in known.values() for key, value in one.items() if _other(known, key, value)})
-        shown = [key for key in differing if key not in ("digest", "source")] or differing
-        for variant, settings in known.items():
-            said = ", ".join(f"{key}={settings.get(key, 'none')[:20]}" for key in shown)
+        shown = [key for key in differing if key not in ("digest", "source", "layouts.digest", "layouts.source")] or differing
+        for variant, said in _briefest(known, shown, differing).items():
             named[generator, variant] = f"{generator} ({said})" if said else generator
     return [replace(line, generator=named[line.generator, _variant(line)]) for line in lines]
 
 
+def _briefest(known: Mapping[str, Mapping[str, str]], shown: list[str], differing: list[str]) -> dict[str, str]:
+    """Variant -> what tells it apart, in as few words as do: values cut short, whole, or digests too."""
+    said: dict[str, str] = {}
+    for keys, most in ((shown, BRIEF), (shown, None), (differing, None)):
+        said = {v: ", ".join(f"{key}={one.get(key, 'none')[:most]}" for key in keys) for v, one in known.items()}
+        if len(set(said.values())) == len(known):
+            break
+    return said
+
+
 def _variant(line: Result) -> str:
-    return json.dumps(line.described.get("generator"), sort_keys=True)
+    return json.dumps([line.described.get(kind) for kind in OWN], sort_keys=True)
 
 
 def _settings(line: Result) -> dict[str, str]:
-    held = line.described.get("generator") or {}
-    options = held.get("options", {}) if isinstance(held, dict) else {}
-    own = {key: str(held[key]) for key in ("version", "digest", "source") if key in held} if isinstance(held, dict) else {}
-    own["fit_track"] = str(held.get("fit_track", Plan.fit_track)) if isinstance(held, dict) else ""
-    return {**own, **{key: str(value) for key, value in (options if isinstance(options, dict) else {}).items()}}
+    """What may tell two generators of one name apart; words on its generated layouts begin with `layouts.`."""
+    held, layouts = (line.described.get(kind) or {} for kind in OWN)
+    drawn = {f"layouts.{key}": value for key, value in _parts(layouts).items()}
+    return {**_parts(held), "fit_track": str(held.get("fit_track", Plan.fit_track)), **drawn}
+
+
+def _parts(held: Mapping[str, Any]) -> dict[str, str]:
+    own = {key: str(held[key]) for key in ("version", "digest", "class", "distribution", "source") if key in held}
+    return {**own, **{key: str(value) for key, value in held.get("options", {}).items()}}
 
 
 def _other(known: Mapping[str, Mapping[str, str]], key: str, value: str) -> bool:

@@ -79,7 +79,7 @@ def _takes(side: Side, measures: Sequence[str]) -> dict[Number, list[tuple[str, 
     """By number, without generator and track: (track, takes) for each track it was measured in."""
     found: dict[Number, list[tuple[str, Takes]]] = {}
     for name, takes in grouped(side.lines, side.name).items():
-        if any(fnmatchcase(name.measure, p) for p in measures) if measures else ":" not in name.measure:
+        if any(fnmatchcase(name.measure, p) for p in measures) if measures else ":" not in name.measure.partition(" ")[0]:
             found.setdefault(replace(name, generator="", track=""), []).append((name.track, takes))
     return found
 

@@ -10,7 +10,7 @@ pass            equal, or shown to be at most the margin worse
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from statistics import NormalDist
 from typing import Literal
@@ -79,7 +79,11 @@ def judged(baseline: Iterable[Result], candidate: Iterable[Result], policy: Poli
     held, made = grouped(baseline, "baseline"), list(candidate)
     asked = _asked(held, policy)
     found = grouped(made, "candidate")
-    final = [_first(number, takes, found.get(number, {}), made, policy) for number, takes in asked.items()]
+    final = [
+        _first(number, mine, theirs, made, policy)
+        for number, takes in asked.items()
+        for mine, theirs in _by_protocol(takes, found.get(number, {}))
+    ]
     open_ = [i for i, judgement in enumerate(final) if judgement.verdict == "inconclusive"]
     for i, p in zip(open_, holm([_worse(final[i]) for i in open_]), strict=True):
         final[i] = _told(final[i], p, len(open_), policy)
@@ -87,6 +91,14 @@ def judged(baseline: Iterable[Result], candidate: Iterable[Result], policy: Poli
     final.sort(key=lambda judgement: (order.index(judgement.verdict), judgement.number))
     new = tuple(number for number in found if number not in held and policy.judges(number))
     return Gate(tuple(final), len(open_), new, policy.alpha)
+
+
+def _by_protocol(takes: Takes, found: Takes) -> Iterator[tuple[Takes, Takes]]:
+    """Each protocol of the baseline with the candidate's takes of it, or with those that the baseline has no protocol of:
+    where a number was measured in two ways, each is judged."""
+    for protocol, lines in takes.items():
+        theirs = {protocol} if protocol in found else set(found) - set(takes)
+        yield {protocol: lines}, {other: lines for other, lines in found.items() if other in theirs}
 
 
 def _asked(held: dict[Number, Takes], policy: Policy) -> dict[Number, Takes]:

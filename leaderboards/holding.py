@@ -55,7 +55,7 @@ def plugins(then: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[Check]:
         if _spelt(one) != _spelt(other):
             said = f"was {_spelt(one)}, is {_spelt(other)} here"
             yield Check(name, "not-comparable", f"{said}. Install the version that the manifest names.")
-        elif any(one.get(part) != other.get(part) for part in ("digest", "source")):
+        elif any(one.get(part) != other.get(part) for part in ("digest", "class", "source", "file")):
             yield Check(name, "fails", "what it is made of has changed since: its digest is not the recorded one")
 
 
@@ -162,7 +162,8 @@ def _share(one: float, other: float) -> float:
 def _named(said: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     """Every described plug-in but the data set, by a name for people."""
     one = {f"generator {name}": entry for name, entry in said["generators"].items()}
-    many = {f"{kind[:-1]} {entry['name']}": entry for kind in ("encoders", "metrics") for entry in said[kind]}
+    kinds = ("encoders", "metrics")
+    many = {f"{kind[:-1]} {entry.get('label', entry['name'])}": entry for kind in kinds for entry in said[kind]}
     rest = {kind: said[kind] for kind in ("task", "layouts") if said.get(kind)}
     return {**one, **many, **rest, "prompts": {"name": "prompts", "options": said["prompts"]}}
 

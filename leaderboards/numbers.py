@@ -50,7 +50,7 @@ def grouped(lines: Iterable[Result], what: str) -> dict[Number, Takes]:
             continue
         key = (of(line), line.protocol, line.seed)
         before = found.get(key)
-        if before is not None and (other := entries(before.described, line.described, ("generator",))):
+        if before is not None and (other := entries(before.described, line.described, OWN)):
             raise UsageError(
                 f"{what}: {line.generator} was run with more than one set of options ({'; '.join(other)}). "
                 "Name the folder or the file of the one run that is meant."

@@ -98,7 +98,7 @@ def _gallery(asked: Asked, lines: Sequence[Result], cache: Cache, progress: Prog
     progress(len(everyone), len(everyone), "patches")
     if not exhibits:
         return {}, absent
-    return {"encoder": encoder.card.name, "ends": asked.patches, "exhibits": exhibits}, absent
+    return {"encoder": registry.label("encoders", asked.encoder, encoder), "ends": asked.patches, "exhibits": exhibits}, absent
 
 
 def _called(one: patches.Wanted) -> str:

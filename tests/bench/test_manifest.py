@@ -160,8 +160,8 @@ def test_a_plugin_from_a_file_has_the_digest_of_its_file(home: Path, tmp_path: P
     )
     made = run("-g", f"{file}:Flat", *WORDS, "--controls", "none", "--seeds", "0", home=home, out=tmp_path / "results")
     held = manifest.read(made)
-    assert held["described"]["generators"][f"{file}:Flat"]["source"] == sha(file.read_bytes())
-    assert "source" not in held["described"]["task"]
+    assert held["described"]["generators"][f"{file}:Flat"]["file"] == sha(file.read_bytes())
+    assert not {"source", "file"} & set(held["described"]["task"])
 
 
 def test_what_is_no_manifest_is_refused(tmp_path: Path) -> None:
