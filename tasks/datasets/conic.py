@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.errors import DamagedError, MissingError, UsageError
+from bench.sampling import Sampling
 from bench.types import Card, ImageSet
 from tasks.datasets import nuclei_tiles as tiles
 from tasks.datasets.folder import corners
@@ -80,6 +81,12 @@ class Conic:
     def digest(self) -> str:
         """First 16 hex digits of a sha256 over the three files."""
         return files_digest(self.folder / name for name in FILES)
+
+    @property
+    def sampling(self) -> Sampling:
+        """The sampling unit and the origin of the splits."""
+        basis = "images of Lizard by patch_info.csv, which does not tell which of them are of one slide or patient"
+        return Sampling("source images", basis, f"by hash, seed {self.seed}")
 
     @cached_property
     def census(self) -> dict[str, int]:

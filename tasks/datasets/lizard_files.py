@@ -17,6 +17,7 @@ from __future__ import annotations
 import struct
 import zlib
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.errors import DamagedError, MissingError
-from tasks.datasets.index import read_table, some
+from tasks.datasets.index import find_column, read_table, some
 from tasks.datasets.nuclei_tiles import CLASSES
 
 LAYOUT = "Lizard has Lizard_Images1/, Lizard_Images2/ and Lizard_Labels/ with Labels/*.mat and info.csv (column Filename)."
@@ -55,7 +56,9 @@ def label_folder(folder: Path) -> Path | None:
 def read_release(folder: Path) -> list[Entry]:
     """Every image of the release in the order of info.csv, each with image, labels and row.
 
-    A column `Slide` of info.csv, which the release does not have, says which images are of one slide.
+    A column patient, case or slide of info.csv, which the release does not have, says which images are of one slide; an
+    empty cell leaves the image to itself. `Source` and `Split` of the release are no such columns: the first names the
+    laboratory, the second three folds.
     """
     home = label_folder(folder)
     if home is None:
@@ -69,8 +72,14 @@ def read_release(folder: Path) -> list[Entry]:
     images = _by_stem([path for place in IMAGES for path in sorted((folder / place).glob("*.png"))])
     labels = _by_stem(sorted((home / "Labels").glob("*.mat")))
     _complete(set(names), set(images), set(labels), home)
-    slides = [row.get("Slide", "") or name for row, name in zip(rows, names, strict=True)]
+    unit = unit_column(rows, f"{home}/info.csv")
+    slides = [row.get(unit, "") or name for row, name in zip(rows, names, strict=True)]
     return [Entry(name, slide, images[name], labels[name]) for name, slide in zip(names, slides, strict=True)]
+
+
+def unit_column(rows: Sequence[Mapping[str, str]], where: str) -> str:
+    """The column of info.csv that tells which images belong together, empty without one."""
+    return next((column for kind in ("patient", "case", "slide") if (column := find_column(rows, kind, where))), "")
 
 
 def _by_stem(paths: list[Path]) -> dict[str, Path]:
