@@ -12,6 +12,7 @@ from bench import prompts, registry
 from bench.cache import Cache
 from bench.errors import UsageError
 from bench.plan import Cast
+from bench.sampling import CONFIRM_MPP, implausible_mpp, is_plausible_mpp
 from bench.store import load_set, save_set
 from bench.types import Conditions, Dataset, Generator, ImageSet, Progress
 
@@ -81,8 +82,14 @@ def pooled(cast: Cast, name: str, plain: dict[str, ImageSet], cache: Cache) -> I
 
 def split(dataset: Dataset, name: str, cache: Cache) -> ImageSet:
     """One split, memory-mapped from the cache."""
-    spec = {"dataset": registry.describe(dataset), "split": name}
-    return load_set(cache.entry("data", spec, lambda work: save_set(dataset.split(name), work)))
+    described = registry.describe(dataset)
+    found = load_set(
+        cache.entry("data", {"dataset": described, "split": name}, lambda work: save_set(dataset.split(name), work))
+    )
+    mpp = found.conditions.mpp
+    if not is_plausible_mpp(mpp) and described["options"].get(CONFIRM_MPP) is not True:
+        raise UsageError(implausible_mpp(f"patches of {dataset.card.name} have an mpp of {mpp:g}"))
+    return found
 
 
 def prompted_set(patches: ImageSet, rule: prompts.PromptRule, cache: Cache) -> ImageSet:

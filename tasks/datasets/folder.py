@@ -33,6 +33,7 @@ from tasks.datasets.index import (
     MASK_ROOMS,
     Index,
     Row,
+    check_mpp,
     files_digest,
     find_rows,
     index_digest,
@@ -62,6 +63,8 @@ class Folder:
     Every class must occur in some patch. Pixels that are ignored keep the value 255 in `masks`. With a `stride` below
     `size` patches of one image overlap.
 
+    An mpp outside 0.1 to 4, in the index or asked for, is refused unless `confirm_mpp` says that it is meant.
+
     A column `split` of the index is kept to; where it names no validation, a quarter of the training sources validates, at
     least one. Without it sources go to train, validation and test as 60, 20 and 20 in a hundred, in the order of
     sha256("seed/source"); at least one each, so fewer than three sources are refused. Nothing is read before a split, the
@@ -89,10 +92,11 @@ class Folder:
         smallest: float = 0.2,
         largest: float = 0.8,
         seed: int = 0,
+        confirm_mpp: bool = False,
     ) -> None:
         self.folder = Path(folder).expanduser()
         self.size, self.mpp, self.stride, self.seed = size, mpp, stride, seed
-        self.class_map, self.classes = class_map, classes
+        self.class_map, self.classes, self.confirm_mpp = class_map, classes, confirm_mpp
         self.smallest, self.largest = smallest, largest
         self._lookup, self._names = class_lookup(class_map, classes)
         self._check_options()
@@ -157,7 +161,10 @@ class Folder:
 
     @cached_property
     def _index(self) -> Index:
-        return read_records(self.folder, LAYOUT)
+        found = read_records(self.folder, LAYOUT)
+        if not self.confirm_mpp:
+            check_mpp(found.records, self.mpp, f"{self.folder}/index.csv")
+        return found
 
     @cached_property
     def _rows(self) -> list[Row]:

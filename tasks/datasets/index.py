@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
 
-from bench.errors import MissingError
-from bench.sampling import Sampling
+from bench.errors import MissingError, UsageError
+from bench.sampling import Sampling, implausible_mpp, is_plausible_mpp
 
 LAYOUT = "A data folder holds images/, region/ or masks/, and index.csv with a column id."
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff"})
@@ -124,6 +124,14 @@ def read_records(folder: Path, layout: str, names: Mapping[str, str] = SPLIT_NAM
     if split:
         _check_splits(where, made, unit or "id")
     return Index(made, unit, split)
+
+
+def check_mpp(records: Iterable[Record], asked: float | None, where: str) -> None:
+    """Raises UsageError if the resolution of an image, or the one that was asked for, cannot be that of histology."""
+    if asked is not None and not is_plausible_mpp(asked):
+        raise UsageError(implausible_mpp(f"mpp={asked:g} was asked for"))
+    if strange := [f"{record.id} ({record.mpp:g})" for record in records if not is_plausible_mpp(record.mpp)]:
+        raise UsageError(implausible_mpp(f"{where}: mpp of {some(strange)}"))
 
 
 def spelling(column: str) -> str:

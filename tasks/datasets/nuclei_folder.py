@@ -35,6 +35,7 @@ from tasks.datasets.index import (
     SUFFIXES,
     Index,
     Record,
+    check_mpp,
     files_digest,
     find_files,
     index_digest,
@@ -68,6 +69,8 @@ class NucleiFolder:
     `types` names the types 1, 2, ...: "neutrophil,epithelial"; without it they are type-1, type-2, up to the highest that
     occurs. `class_map` renumbers and merges the types of the files, "1=1,2=1,3=2,4=0,5=ignore"; 0 makes a type background.
 
+    An mpp outside 0.1 to 4, in the index or asked for, is refused unless `confirm_mpp` says that it is meant.
+
     A column `split` of the index is kept to. What it does not name of validation, R2 and R1 is made from its training
     sources: see `nuclei_splits.by_column`. Without it sources go to test, validation and the pool R2 as 20, 15 and 25 in a
     hundred, in the order of sha256("seed/source"); the rest trains, and R1 is its beginning, about as many patches as R2.
@@ -95,10 +98,12 @@ class NucleiFolder:
         patches: str = "auto",
         nuclei: int = 0,
         seed: int = 0,
+        confirm_mpp: bool = False,
     ) -> None:
         self.folder = Path(folder).expanduser()
         self.size, self.mpp, self.stride, self.seed = size, mpp, stride, seed
         self.types, self.class_map, self.patches, self.nuclei = types, class_map, patches, nuclei
+        self.confirm_mpp = confirm_mpp
         full_map, named = f"0=0,{class_map}" if class_map else "", f"background,{types}" if types else ""
         self._lookup, self._named = class_lookup(full_map, named)
         if size < 1 or (stride is not None and stride < 1) or nuclei < 0:
@@ -152,7 +157,10 @@ class NucleiFolder:
 
     @cached_property
     def _index(self) -> Index:
-        return read_records(self.folder, LAYOUT, {**SPLIT_NAMES, "r1": "R1", "r2": "R2"})
+        found = read_records(self.folder, LAYOUT, {**SPLIT_NAMES, "r1": "R1", "r2": "R2"})
+        if not self.confirm_mpp:
+            check_mpp(found.records, self.mpp, f"{self.folder}/index.csv")
+        return found
 
     @cached_property
     def _rows(self) -> list[_Row]:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from bench.errors import MissingError
+from bench.errors import MissingError, UsageError
 from bench.sampling import Sampling
 from tasks.datasets.conic import Conic
 from tasks.datasets.folder import Folder
@@ -158,3 +158,22 @@ def test_the_releases_say_that_their_images_are_not_slides(tmp_path: Path) -> No
     named = Lizard(release, size=64)
     assert named.sampling.unit == "cases" and named.sampling.basis == "column Case ID of info.csv"
     assert groups(named) <= {"c0", "c1", "c2", "c3"}
+
+
+@pytest.mark.parametrize("mpp", ["0.027", "5.0", "0.099", "4.01"])
+def test_a_resolution_that_cannot_be_histology_is_refused_unless_confirmed(tmp_path: Path, mpp: str) -> None:
+    pixels = table(tmp_path / "d", "slide,MPP", {name: f"s{name},{mpp}" for name in NAMES})
+    nuclear = table_of_nuclei(tmp_path / "n", "mpp", [mpp] * 5)
+    for reader, size in ((pixels, 8), (nuclear, 32)):
+        with pytest.raises(UsageError, match=rf"index\.csv: mpp of p0 \({float(mpp):g}\).*ten times off.*confirm_mpp=true"):
+            reader.split("train")
+        confirmed = type(reader)(reader.folder, size=size, confirm_mpp=True)
+        assert confirmed.split("train").conditions.mpp == float(mpp)
+
+
+def test_a_resolution_that_is_asked_for_is_held_to_the_same(tmp_path: Path) -> None:
+    readers = table(tmp_path / "d", "mpp", dict.fromkeys(NAMES, "0.1")), table_of_nuclei(tmp_path / "n", "mpp", ["4"] * 5)
+    for reader in readers:
+        reader.split("train")
+        with pytest.raises(UsageError, match="mpp=4.5 was asked for, outside 0.1 to 4 microns"):
+            type(reader)(reader.folder, size=4, mpp=4.5).split("train")
