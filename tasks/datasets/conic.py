@@ -149,6 +149,8 @@ class Conic:
         where = f"{self.folder}/labels.npy, {self._names[row]}"
         if label[..., 1].min() < 0 or label[..., 1].max() >= len(tiles.CLASSES):
             raise DamagedError(f"{where}: holds type {label[..., 1].max()}; known are 1 to {len(tiles.CLASSES) - 1}.")
+        if label[..., 0].min() < 0 or label[..., 0].max() > np.iinfo(np.int32).max:
+            raise DamagedError(f"{where}: nuclei are numbered {label[..., 0].min()} to {label[..., 0].max()}, not as int32.")
         instances, types = label[..., 0].astype(np.int32), label[..., 1].astype(np.uint8)
         tiles.check(instances, types, where)
         return instances, types

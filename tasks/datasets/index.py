@@ -181,10 +181,13 @@ def read_table(path: Path, needed: Sequence[str], layout: str) -> list[dict[str,
     """Records of a CSV file, at least one, cells stripped and absent ones empty; the needed columns have no gaps."""
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
-            lines = [[cell.strip() for cell in line] for line in csv.reader(file) if any(line)]
+            lines = [[cell.strip() for cell in line] for line in csv.reader(file, strict=True) if any(line)]
     except (UnicodeDecodeError, csv.Error) as error:
-        raise MissingError(f"cannot read {path}: {error}. Save it as CSV with commas, in UTF-8.") from error
+        raise MissingError(
+            f"cannot read {path}: {error}. Save it as CSV with commas, in UTF-8, and close each quote in its row."
+        ) from error
     columns = lines[0] if lines else []
+    _check_table(path, columns, lines)
     if absent := [column for column in needed if column not in columns]:
         found = ", ".join(columns) or "none"
         raise MissingError(f"{path} has no column {', '.join(absent)}; its columns are: {found}. {layout}")
@@ -195,6 +198,23 @@ def read_table(path: Path, needed: Sequence[str], layout: str) -> list[dict[str,
         if gaps := [str(i) for i, record in enumerate(records, start=1) if not record[column]]:
             raise MissingError(f"{path} has no {column} in row {some(gaps)}.")
     return records
+
+
+def _check_table(path: Path, columns: Sequence[str], lines: Sequence[Sequence[str]]) -> None:
+    """Raises MissingError where a quote swallows rows, a row has more cells than columns, or two columns have one name."""
+    for number, line in enumerate(lines):
+        if swallowed := [cell for cell in line if "\n" in cell or "\r" in cell]:
+            start = " ".join(swallowed[0].split())[:40]
+            raise MissingError(
+                f"{path}: a quote that is opened in row {number} swallows what follows it ({start!r}). Close it in its row."
+            )
+        if any(line[len(columns) :]):
+            raise MissingError(
+                f"{path}: row {number} has {len(line)} cells for {len(columns)} columns ({', '.join(line)[:60]}). Quote cells "
+                "that hold a comma."
+            )
+    if twice := [name for name, count in Counter(filter(None, columns)).items() if count > 1]:
+        raise MissingError(f"{path} has the column {some(twice)} more than once. Keep one.")
 
 
 def files_digest(paths: Iterable[Path]) -> str:

@@ -32,6 +32,8 @@ from tasks.datasets.nuclei_tiles import CLASSES
 LAYOUT = "Lizard has Lizard_Images1/, Lizard_Images2/ and Lizard_Labels/ with Labels/*.mat and info.csv (column Filename)."
 LABELS = ("lizard_labels/Lizard_Labels", "Lizard_Labels")
 IMAGES = tuple(name for i in (1, 2) for name in (f"lizard_images{i}/Lizard_Images{i}", f"Lizard_Images{i}"))
+LARGEST = 2**31 - 1
+"""Largest number of a nucleus: maps are int32."""
 SLACK = 2
 """Pixels by which the border of a stated box may be off: conventions differ in whether the last row is inside."""
 WRONG_BOXES = 0.1
@@ -112,11 +114,11 @@ def read_labels(path: Path) -> tuple[NDArray[np.int32], NDArray[np.uint8]]:
         raise DamagedError(f"{path}: inst_map shows nuclei that id does not list: {some([str(i) for i in unlisted])}.")
     if strange := sorted(set(types.tolist()) - set(range(1, len(CLASSES)))):
         raise DamagedError(f"{path}: class holds {some([str(t) for t in strange])}; known are 1 to {len(CLASSES) - 1}.")
-    type_of = np.zeros(int(max(instances.max(initial=0), ids.max(initial=0))) + 1, np.uint8)
-    type_of[ids] = types
-    instances = instances.astype(np.int32)
-    _check_boxes(path, instances, ids, boxes)
-    return instances, type_of[instances]
+    order = np.argsort(ids)
+    ids, types, boxes = ids[order], types[order], boxes[order] if len(ids) else boxes
+    places = np.where(instances > 0, np.searchsorted(ids, instances) + 1, 0)  # ids may be large: nothing is as long as they
+    _check_boxes(path, places, boxes)
+    return instances.astype(np.int32), np.concatenate([[0], types]).astype(np.uint8)[places]
 
 
 def count_types(path: Path) -> Counter[int]:
@@ -146,6 +148,8 @@ def _load(path: Path, keys: tuple[str, ...]) -> dict[str, NDArray[Any]]:
 def _whole(path: Path, key: str, values: Any) -> NDArray[Any]:
     """MATLAB keeps whole numbers as doubles where it likes to."""
     values = np.asarray(values)
+    if values.dtype.kind in "iuf" and values.size and max(abs(float(values.max())), abs(float(values.min()))) > LARGEST:
+        raise DamagedError(f"{path}: {key} holds {values.max():g}; numbers up to {LARGEST} are read. Number the nuclei anew.")
     if values.dtype.kind not in "iuf" or (values.dtype.kind == "f" and not np.array_equal(values, np.rint(values))):
         raise DamagedError(f"{path}: {key} is of type {values.dtype}, not of whole numbers.")
     return values.astype(np.int64)
@@ -164,12 +168,15 @@ def _check_table(path: Path, instances: Any, ids: Any, types: Any, boxes: Any) -
         raise DamagedError(f"{path}: inst_map holds {instances.min()}; nuclei are numbered from 1.")
 
 
-def _check_boxes(path: Path, instances: NDArray[np.int32], ids: NDArray[np.int64], boxes: NDArray[np.int64]) -> None:
-    """Refuses boxes that are not where the nuclei are: the order y1, y2, x1, x2 and the numbering would be in doubt."""
+def _check_boxes(path: Path, places: NDArray[np.int64], boxes: NDArray[np.int64]) -> None:
+    """Refuses boxes that are not where the nuclei are: the order y1, y2, x1, x2 and the numbering would be in doubt.
+
+    `places` holds for each pixel the row of its nucleus in `boxes`, counted from 1.
+    """
     from scipy.ndimage import find_objects
 
-    found = find_objects(instances)
-    pairs = [(found[number - 1], box) for number, box in zip(ids.tolist(), boxes, strict=True) if number <= len(found)]
+    found = find_objects(places)
+    pairs = list(zip(found, boxes, strict=False))  # the last nuclei of the list may not be drawn
     drawn = [((y.start, y.stop, x.start, x.stop), box) for (y, x), box in ((p, b) for p, b in pairs if p is not None)]
     wrong = sum(bool(np.abs(np.subtract(place, box)).max() > SLACK) for place, box in drawn)
     if wrong > WRONG_BOXES * len(drawn):

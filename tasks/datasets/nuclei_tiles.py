@@ -57,9 +57,10 @@ def check(instances: NDArray[np.int32], types: NDArray[np.uint8], where: str) ->
             "Write both maps anew from one source."
         )
     inside = known & (instances > 0)
-    type_of = np.zeros(int(instances.max(initial=0)) + 1, np.uint8)
-    type_of[instances[inside]] = types[inside]
-    if torn := np.unique(instances[inside][type_of[instances[inside]] != types[inside]]).tolist():
+    numbers, places = np.unique(instances[inside], return_inverse=True)  # numbers may be large: nothing is as long as they
+    type_of = np.zeros(len(numbers), np.uint8)
+    type_of[places] = types[inside]
+    if torn := numbers[np.unique(places[type_of[places] != types[inside]])].tolist():
         raise DamagedError(f"{where}: nucleus {torn[0]} has several types, as have {len(torn) - 1} more. Number them apart.")
 
 

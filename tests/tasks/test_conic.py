@@ -102,6 +102,13 @@ def with_type(number: int) -> Callable[[Any], Any]:
     return change
 
 
+def beyond(labels: Any) -> Any:
+    """Numbers that lose 2^32 in int32, and so stay as they were without a word."""
+    labels = labels.astype(np.int64)
+    labels[-1, ..., 0][labels[-1, ..., 0] > 0] += 2**32
+    return labels
+
+
 def without_types(labels: Any) -> Any:
     labels[-1, ..., 1] = 0
     return labels
@@ -135,6 +142,7 @@ def rename(old: str, new: str) -> Callable[[Path], None]:
         (changed("labels.npy", lambda a: a[..., :1]), r"labels\.npy is uint16 \(10, 64, 64, 1\), not int"),
         (changed("labels.npy", lambda a: a[:, 1:]), r"images\.npy is 64 x 64 px, .*labels\.npy is 64 x 63"),
         (changed("labels.npy", with_type(7)), r"labels\.npy, consep_5-0009: holds type 7; known are 1 to 6"),
+        (changed("labels.npy", beyond), r"consep_5-0009: nuclei are numbered 0 to \d+, not as int32"),
         (changed("labels.npy", without_types), r"consep_5-0009: \d+ pixels have a nucleus without a type"),
         (changed("labels.npy", torn), r"consep_5-0009: nucleus 9 has several types"),
         (cut, r"cannot read .*labels\.npy"),

@@ -367,3 +367,27 @@ def test_the_registered_name_carries_the_folder(whole: Path) -> None:
     assert data.size == 64 and data.folder == whole and json.dumps(registry.describe(data))
     with pytest.raises(UsageError, match="splits takes slides | paper"):
         registry.load("datasets", f"lizard:{whole}", splits="papers")
+
+
+@pytest.mark.parametrize("more", [2**31, 2**32, 2**63])
+def test_numbers_of_nuclei_beyond_32_bits_are_refused(broken: Path, more: int) -> None:
+    from scipy.io import loadmat
+
+    path = one(broken)
+    held = loadmat(path)
+    ids, instances = held["id"].astype(np.uint64), held["inst_map"].astype(np.uint64)
+    relabel(path, id=ids + np.uint64(more), inst_map=np.where(instances > 0, instances + np.uint64(more), 0))
+    with pytest.raises(DamagedError, match=r"crag_3\.mat: inst_map holds .*numbers up to 2147483647 are read"):
+        read_labels(path)
+
+
+def test_large_numbers_of_nuclei_are_read_as_they_are(broken: Path) -> None:
+    from scipy.io import loadmat
+
+    path = one(broken)
+    held, (before, types) = loadmat(path), read_labels(path)
+    more = 2**31 - 10_000
+    relabel(path, id=held["id"].astype(np.int64) + more, inst_map=np.where(before > 0, before.astype(np.int64) + more, 0))
+    after, same = read_labels(path)
+    np.testing.assert_array_equal(after, np.where(before > 0, before.astype(np.int64) + more, 0))
+    np.testing.assert_array_equal(same, types)
