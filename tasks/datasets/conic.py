@@ -25,6 +25,7 @@ from bench.types import Card, ImageSet
 from tasks.datasets import nuclei_tiles as tiles
 from tasks.datasets.folder import corners
 from tasks.datasets.index import files_digest, read_table, some
+from tasks.datasets.instance_maps import STRAY, check_depth
 from tasks.datasets.nuclei_splits import SPLITS, Division, by_source
 
 FILES = ("images.npy", "labels.npy", "patch_info.csv")
@@ -152,7 +153,8 @@ class Conic:
         if label[..., 0].min() < 0 or label[..., 0].max() > np.iinfo(np.int32).max:
             raise DamagedError(f"{where}: nuclei are numbered {label[..., 0].min()} to {label[..., 0].max()}, not as int32.")
         instances, types = label[..., 0].astype(np.int32), label[..., 1].astype(np.uint8)
-        tiles.check(instances, types, where)
+        check_depth(instances, 8 * self._labels.dtype.itemsize, where)
+        tiles.check(instances, types, where, STRAY)
         return instances, types
 
     def _piece(self, row: int) -> tiles.Piece:

@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 
 from bench.errors import DamagedError, MissingError
 from tasks.datasets.index import find_column, read_table, some
+from tasks.datasets.instance_maps import STRAY, check_depth, check_parts
 from tasks.datasets.nuclei_tiles import CLASSES
 
 LAYOUT = "Lizard has Lizard_Images1/, Lizard_Images2/ and Lizard_Labels/ with Labels/*.mat and info.csv (column Filename)."
@@ -118,6 +119,7 @@ def read_labels(path: Path) -> tuple[NDArray[np.int32], NDArray[np.uint8]]:
     ids, types, boxes = ids[order], types[order], boxes[order] if len(ids) else boxes
     places = np.where(instances > 0, np.searchsorted(ids, instances) + 1, 0)  # ids may be large: nothing is as long as they
     _check_boxes(path, places, boxes)
+    check_parts(instances, str(path), STRAY)
     return instances.astype(np.int32), np.concatenate([[0], types]).astype(np.uint8)[places]
 
 
@@ -152,6 +154,8 @@ def _whole(path: Path, key: str, values: Any) -> NDArray[Any]:
         raise DamagedError(f"{path}: {key} holds {values.max():g}; numbers up to {LARGEST} are read. Number the nuclei anew.")
     if values.dtype.kind not in "iuf" or (values.dtype.kind == "f" and not np.array_equal(values, np.rint(values))):
         raise DamagedError(f"{path}: {key} is of type {values.dtype}, not of whole numbers.")
+    if key == "inst_map":
+        check_depth(values, 8 * values.dtype.itemsize, f"{path}: inst_map")
     return values.astype(np.int64)
 
 

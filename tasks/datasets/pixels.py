@@ -16,6 +16,7 @@ from PIL import Image
 
 from bench.errors import MissingError
 from bench.image_files import check_opaque, check_upright, find_png_fault, open_image
+from tasks.datasets.instance_maps import check_depth
 
 IGNORE = 255
 """Class of a pixel that nobody annotated."""
@@ -63,7 +64,10 @@ def read_classes(path: Path) -> NDArray[np.uint8]:
 
 
 def read_instances(path: Path) -> NDArray[np.int32]:
-    """int32 (h, w): the object of each pixel, 0 = none, of an 8- or 16-bit greyscale file, or of a palette's index."""
+    """int32 (h, w): the object of each pixel, 0 = none, of an 8- or 16-bit greyscale file, or of a palette's index.
+
+    Refused besides what `read_classes` refuses: 8 bits that hold 255, see `instance_maps.check_depth`.
+    """
     picture, bits = _decode(path)
     if picture.mode not in ("L", "P", "1", "I", "I;16", "I;16B"):
         raise MissingError(
@@ -71,7 +75,9 @@ def read_instances(path: Path) -> NDArray[np.int32]:
         )
     if picture.mode == "L" and bits < 8:
         raise MissingError(f"{path} is a {bits}-bit greyscale file. Save instance numbers as a 16-bit PNG.")
-    return np.asarray(picture).astype(np.int32)
+    instances = np.asarray(picture).astype(np.int32)
+    check_depth(instances, bits, str(path))
+    return instances
 
 
 def picture_size(path: Path) -> tuple[int, int]:

@@ -261,6 +261,14 @@ def damage(path: Path, kind: str) -> None:
     elif kind == "below 0":
         instances[0, 0] = -1
         relabel(path, inst_map=instances)
+    elif kind == "8 bits":
+        relabel(path, inst_map=np.minimum(instances, 255).astype(np.uint8))
+    elif kind == "given twice":
+        corners, first = np.zeros_like(instances), ids.ravel()[:2]
+        corners[:4, :4] = corners[-4:, -4:] = first[0]
+        corners[:4, -4:] = corners[-4:, :4] = first[1]
+        box = np.tile([0, *instances.shape[:1], 0, instances.shape[1]], (2, 1))
+        relabel(path, inst_map=corners, id=first[:, None], bbox=box, **{"class": types[:2]})
     elif kind == "truncated":
         path.write_bytes(path.read_bytes()[:400])
     else:
@@ -280,6 +288,8 @@ def damage(path: Path, kind: str) -> None:
         ("text", r"crag_3\.mat: id is of type <U1, not of whole numbers"),
         ("size", r"crag_3\.png is 200 x 150 px, .*crag_3\.mat is 200 x 151"),
         ("below 0", r"crag_3\.mat: inst_map holds -1"),
+        ("8 bits", r"crag_3\.mat: inst_map numbers nuclei in 8 bits and holds 255"),
+        ("given twice", r"crag_3\.mat: parts of nucleus \d+ lie \d+ px apart"),
         ("truncated", r"crag_3\.mat has no .*cut short"),
         ("empty", r"cannot read .*crag_3\.mat"),
     ],
