@@ -230,9 +230,9 @@ def read_paintings(folder: Path, held: Mapping[str, Any]) -> list[Painting]:
     rows: dict[tuple[str, int, str], dict[str, str]] = {}
     try:
         with (folder / PATCHES).open(newline="", encoding="utf-8") as stream:
-            for row in csv.DictReader(stream):
+            for row in csv.DictReader(stream, strict=True):
                 rows.setdefault((row["generator"], int(row["seed"]), row["part"]), {})[row["id"]] = row["sha256"]
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, csv.Error) as error:
         raise DamagedError(f"cannot read {folder / PATCHES}: {error!r}.") from error
     return [
         Painting(e["generator"], e["seed"], e["part"], e["key"], rows.get((e["generator"], e["seed"], e["part"]), {}))

@@ -18,7 +18,8 @@ from bench.diets import DIETS, training_sets
 from bench.errors import BenchError, MissingError
 from bench.judging import FORMS, UNDERPOWERED, Bounds, Desk, Pair, Say, remembered
 from bench.plan import CEILING, Judge, Metric, Plan
-from bench.results import Result
+from bench.results import NO_SOURCES, SOURCES_UNKNOWN, Result
+from bench.sampling import StatesSampling
 from bench.scene import MAPS, only
 from bench.stats import Estimate
 from bench.steps import Fitted, Painted
@@ -31,6 +32,12 @@ def blank(desk: Desk, fitted: Fitted, seed: int) -> Result:
     """A line with everything but the measure."""
     cast = desk.cast
     described = {"generator": registry.describe(fitted.generator), "dataset": registry.describe(cast.dataset)}
+    sampling = desk.cast.dataset.sampling if isinstance(desk.cast.dataset, StatesSampling) else None
+    if sampling is not None:
+        described["dataset"]["unit"] = sampling.unit
+    flags = ("embedded",) if cast.embedded else ()
+    if sampling is not None and not sampling.is_known:
+        flags = (*flags, SOURCES_UNKNOWN)
     if fitted.weights and "prompts" in fitted.generator.card.needs and cast.plan.fit_track != Plan.fit_track:
         described["generator"]["fit_track"] = cast.plan.fit_track
     if fitted.layouts:
@@ -45,7 +52,7 @@ def blank(desk: Desk, fitted: Fitted, seed: int) -> Result:
         direction="",
         protocol="",
         seed=seed,
-        flags=("embedded",) if cast.embedded else (),
+        flags=flags,
         described=described,
         keys={"test": desk.test.key, "train": desk.scene.plain["train"].key, "weights": fitted.digest},
         stamp=desk.stamp,
@@ -177,7 +184,13 @@ def _reduced(desk: Desk, line: Result, tally: Tally, key: str) -> Iterator[Resul
 
 
 def told(line: Result, estimate: Estimate, bounds: Bounds) -> Result:
-    """The line with an estimate, or skipped where there is nothing to measure."""
+    """The line with an estimate, or skipped where there is nothing to measure.
+
+    Every estimate of a run becomes a record here. Where sources are unknown, it loses its interval and its values without
+    each block: groups would be images, and images of one slide resemble each other.
+    """
+    if SOURCES_UNKNOWN in line.flags and not math.isnan(estimate.value):
+        estimate = Estimate(estimate.value, None, None, reason=NO_SOURCES)
     flags = (*line.flags, UNDERPOWERED) if estimate.reason.startswith(UNDERPOWERED) else line.flags
     line = replace(line, reason=estimate.reason, flags=flags)
     if math.isnan(estimate.value):

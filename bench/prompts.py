@@ -8,6 +8,7 @@ slide, `cohort` a patch of another slide; there the crop is put at a random vali
 from __future__ import annotations
 
 import hashlib
+import math
 from dataclasses import dataclass, fields, replace
 from typing import Literal
 
@@ -43,6 +44,8 @@ class PromptRule:
             raise UsageError(f"the tracks are {', '.join(TRACKS)}; asked for {self.track!r}.")
         if not 0 < self.smallest <= self.largest <= 1:
             raise UsageError(f"crop sides need 0 < smallest <= largest <= 1, not {self.smallest} and {self.largest}.")
+        if not 0 <= self.stain_jitter < math.inf:
+            raise UsageError(f"stain_jitter is a standard deviation, 0 or more and finite, not {self.stain_jitter}.")
         if self.fallback == "paper" and self.track != "self":
             raise UsageError(
                 f"fallback=paper pastes the target's own region, so it exists on the track 'self' only, not on "

@@ -9,6 +9,7 @@ load("generators", "mine.py:MyGenerator")  a class in a file, no installation ne
 from __future__ import annotations
 
 import inspect
+import math
 import types
 import typing
 from collections.abc import Iterable
@@ -135,6 +136,8 @@ def describe(plugin: Any) -> dict[str, Any]:
 def convert(owner: str, parameter: inspect.Parameter, value: Any) -> Any:
     """One option value, turned from a string into what the annotation says, or a usage error that says what it takes."""
     if not isinstance(value, str):
+        if not _is_finite(value):
+            raise UsageError(f"{owner!r}: option {parameter.name} takes finite numbers, not {value!r}.")
         return value
     accepted = _accepted(parameter.annotation)
     for kind in accepted:
@@ -170,7 +173,17 @@ def _parse(kind: Any, value: str) -> Any:
         raise ValueError(value)
     if typing.get_origin(kind) is tuple:
         return tuple(_parse(typing.get_args(kind)[0], part) for part in value.split(","))
-    return kind(value) if callable(kind) else value
+    parsed = kind(value) if callable(kind) else value
+    if not _is_finite(parsed):
+        raise ValueError(value)
+    return parsed
+
+
+def _is_finite(value: Any) -> bool:
+    """False for NaN and infinity, and for what holds one: comparisons with them are false whatever they should guard."""
+    if isinstance(value, tuple | list):
+        return all(map(_is_finite, value))
+    return not isinstance(value, float) or math.isfinite(value)
 
 
 def _spell(kind: Any) -> str:

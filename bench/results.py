@@ -17,6 +17,12 @@ from bench.errors import MissingError
 SCHEMA = 1
 STATES = ("reported", "measured", "reproduced", "verified")
 STATUSES = ("ok", "error", "skipped", "not-comparable")
+SOURCES_UNKNOWN = "sources-unknown"
+"""Flag of records of a dataset that does not tell which images are of one slide: they have no interval."""
+NO_SOURCES = (
+    f"{SOURCES_UNKNOWN}: the data do not tell which images are of one slide or patient, so there is no interval and no "
+    "test. Add a column patient, case or slide to index.csv"
+)
 
 
 @dataclass(frozen=True)
@@ -60,13 +66,20 @@ class Result:
     suspect: str = ""
     """Why a reported number is not to be trusted; empty where nothing speaks against it."""
     flags: tuple[str, ...] = ()
-    """`judge-conflict`: the generator was conditioned or shaped by this encoder. `embedded`: procedural data."""
+    """`judge-conflict`: the generator was conditioned or shaped by this encoder. `embedded`: procedural data.
+    `sources-unknown`: nothing tells which images are of one slide, so that there is no interval."""
     described: dict[str, Any] = field(default_factory=dict)
     """Name, version, options and digest of generator, encoder, metric and task."""
     keys: dict[str, str] = field(default_factory=dict)
     """Cache keys of the data, weights and samples behind the number."""
     stamp: dict[str, str] = field(default_factory=dict)
     schema: int = SCHEMA
+
+
+def unit_of(result: Result) -> str:
+    """Plural noun for what `groups` counts: patients, slides, images; slides where the record does not say."""
+    dataset = result.described.get("dataset")
+    return str(dataset.get("unit", "slides")) if isinstance(dataset, dict) else "slides"
 
 
 def stamp() -> dict[str, str]:

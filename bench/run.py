@@ -19,7 +19,8 @@ from bench.judging import Desk, Say
 from bench.manifest import LINES, NAME, Ledger, plain, write_manifest
 from bench.painting import Paintings
 from bench.plan import Cast, Plan
-from bench.results import Result
+from bench.results import SOURCES_UNKNOWN, Result
+from bench.sampling import StatesSampling
 from bench.scene import Scene, set_up
 from bench.steps import Fitted
 from bench.types import Generator, ImageSet, Progress
@@ -156,6 +157,7 @@ def announcement(cast: Cast, cache: Cache) -> str:
     return "\n".join(
         [
             origin,
+            *_sampling(cast),
             f"generator {cast.names[0]} beside {', '.join(cast.names[1:]) or 'no controls'}; task {asked.task}; "
             f"prompts from {_prompts(cast)}; seeds {', '.join(map(str, asked.seeds))}",
             *([f"maps drawn by {cast.label(cast.layouts)}"] if cast.layouts else []),
@@ -163,6 +165,15 @@ def announcement(cast: Cast, cache: Cache) -> str:
             f"kept in {cache.root}",
         ]
     )
+
+
+def _sampling(cast: Cast) -> list[str]:
+    """What the groups of the data are and where its splits come from, where the dataset says so."""
+    if not isinstance(cast.dataset, StatesSampling):
+        return []
+    found = cast.dataset.sampling
+    lacking = "" if found.is_known else f"; {SOURCES_UNKNOWN}: records get no interval"
+    return [f"sampling unit: {found.unit} ({found.basis}){lacking}", f"splits: {found.splits}"]
 
 
 def _prompts(cast: Cast) -> str:
@@ -182,8 +193,9 @@ def _measured(cast: Cast) -> str:
 
 def description(cast: Cast, scene: Scene) -> str:
     """How many patches and slides each split has, and what the prompts show."""
+    unit = cast.dataset.sampling.unit if isinstance(cast.dataset, StatesSampling) else "slides"
     rows = [
-        f"{name} {len(part)} patches / {len(set(part.conditions.groups.tolist()))} slides"
+        f"{name} {len(part)} patches / {len(set(part.conditions.groups.tolist()))} {unit}"
         for name, part in scene.plain.items()
     ]
     size = scene.plain["test"].conditions.size

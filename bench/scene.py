@@ -13,6 +13,7 @@ from bench import prompts, registry, sources
 from bench.cache import Cache, key_of
 from bench.errors import UsageError
 from bench.plan import Cast
+from bench.sampling import CONFIRM_MPP, implausible_mpp, is_plausible_mpp
 from bench.store import load_set, save_set
 from bench.types import Conditions, Dataset, Generator, ImageSet, Progress
 
@@ -83,14 +84,18 @@ def pooled(cast: Cast, name: str, plain: dict[str, ImageSet], cache: Cache) -> I
 def split(dataset: Dataset, name: str, cache: Cache) -> ImageSet:
     """One split, memory-mapped from the cache. Its key names its content as the dataset says; that of a dataset from outside
     also holds what the dataset is made of, since an edit may change the content and not the key."""
-    spec = {"dataset": registry.describe(dataset), "split": name}
+    described = registry.describe(dataset)
 
     def make(work: Path) -> None:
         made = dataset.split(name)
         foreign = sources.describe(type(dataset))
         save_set(replace(made, key=key_of({"key": made.key, **foreign})) if foreign else made, work)
 
-    return load_set(cache.entry("data", spec, make))
+    found = load_set(cache.entry("data", {"dataset": described, "split": name}, make))
+    mpp = found.conditions.mpp
+    if not is_plausible_mpp(mpp) and described["options"].get(CONFIRM_MPP) is not True:
+        raise UsageError(implausible_mpp(f"patches of {dataset.card.name} have an mpp of {mpp:g}"))
+    return found
 
 
 def prompted_set(patches: ImageSet, rule: prompts.PromptRule, cache: Cache) -> ImageSet:

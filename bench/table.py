@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from bench import stats
-from bench.results import Result
+from bench.results import NO_SOURCES, SOURCES_UNKNOWN, Result, unit_of
 
 ARROWS = {"lower": "↓", "higher": "↑", "none": ""}
 REPORT_ONLY = "none"
@@ -32,6 +32,8 @@ class Cell:
     status: str
     reason: str
     flags: tuple[str, ...]
+    unit: str = "slides"
+    """What `groups` counts."""
 
 
 def cells(lines: Iterable[Result]) -> list[Cell]:
@@ -71,6 +73,7 @@ def _cell(measure: str, rows: list[Result]) -> Cell:
         status="ok" if good else first.status,
         reason=failed.reason if failed else first.reason,
         flags=tuple(sorted({flag for row in rows for flag in row.flags})),
+        unit=unit_of(first),
     )
 
 
@@ -128,6 +131,11 @@ def aligned(rows: list[list[str]]) -> list[str]:
     return ["  ".join(entry.ljust(width) for entry, width in zip(row, widths, strict=True)).rstrip() for row in rows]
 
 
+def lacks_explanation(cell: Cell) -> bool:
+    """Whether the number or its interval is missing for a reason that `interval_note` does not give."""
+    return cell.value is None or (cell.low is None and SOURCES_UNKNOWN not in cell.flags)
+
+
 def reasons(unfinished: Sequence[Cell]) -> list[str]:
     """Why numbers or intervals are missing, each reason once with the generators that it holds for."""
     whose: dict[tuple[str, str, str], list[str]] = defaultdict(list)
@@ -140,21 +148,34 @@ def reasons(unfinished: Sequence[Cell]) -> list[str]:
     ]
 
 
+def sizes(found: Iterable[Cell]) -> list[str]:
+    """`640 patches of 40 slides, 3 seeds`, once for each size that occurs."""
+    counted = sorted({(cell.n, cell.groups, cell.unit, cell.seeds) for cell in found})
+    return [f"{n} patches of {groups} {unit}, {seeds} seeds" for n, groups, unit, seeds in counted]
+
+
+def interval_note(found: Iterable[Cell]) -> str:
+    """What intervals range over, or why there are none."""
+    cells = list(found)
+    units = sorted({cell.unit for cell in cells if SOURCES_UNKNOWN not in cell.flags})
+    said = [f"intervals: 95 % over {' or '.join(units)} and seeds"] if units else []
+    if any(SOURCES_UNKNOWN in cell.flags for cell in cells):
+        said.append(f"no intervals, {NO_SOURCES}")
+    return "; ".join(said)
+
+
 def _tracks(made: list[Cell]) -> str:
     return ", ".join(sorted({cell.track for cell in made} - {"none"})) or "none"
 
 
 def _notes(made: list[Cell]) -> list[str]:
-    counted = sorted(
-        {(cell.n, cell.groups, cell.seeds) for cell in made if cell.value is not None and cell.direction != "none"}
-    )
-    said = [f"n = {n} patches of {groups} slides, {seeds} seeds" for n, groups, seeds in counted]
-    notes = ["; ".join(said) + "; intervals: 95 % over slides and seeds"] if said else []
+    measured = [cell for cell in made if cell.value is not None and cell.direction != "none"]
+    notes = [f"n = {'; n = '.join(sizes(measured))}; {interval_note(measured)}"] if measured else []
     if any("judge-conflict" in cell.flags for cell in made):
         notes.append("* the generator was conditioned by this encoder: not an independent judge")
     if any("underpowered" in cell.flags for cell in made):
         notes.append("† too few slides or patches for an interval")
     if any("embedded" in cell.flags for cell in made):
         notes.append("embedded phantom tissue: these numbers say nothing of real patients")
-    notes += reasons([cell for cell in made if cell.value is None or cell.low is None])
+    notes += reasons([cell for cell in made if lacks_explanation(cell)])
     return notes

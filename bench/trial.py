@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from bench import measure, registry, stats, table
 from bench.experiments import Comparison, Experiment
 from bench.judging import Desk
-from bench.results import Result
+from bench.results import Result, unit_of
 from bench.stats import Estimate
 from bench.steps import Fitted, Painted
 from bench.types import Diet, Tally
@@ -112,11 +112,11 @@ def shown(experiment: Experiment, made: Sequence[Result]) -> Shown:
     first = made[0]
     seeds = len({line.seed for line in made})
     notes = [
-        f"{first.n} test patches of {first.groups} slides, {seeds} seeds; intervals: 95 % over slides and seeds",
+        f"{first.n} test patches of {first.groups} {unit_of(first)}, {seeds} seeds; {table.interval_note(cells.values())}",
         *([f"reported: {experiment.source}; other data, another network size: never ranked with ours"] if reported else []),
         *(["embedded phantom tissue: these numbers say nothing of real patients"] if "embedded" in first.flags else []),
         *sentences(experiment, cells),
-        *table.reasons([cell for cell in cells.values() if cell.value is None or cell.low is None]),
+        *table.reasons([cell for cell in cells.values() if table.lacks_explanation(cell)]),
     ]
     heading = f"{experiment.name} ({first.generator}, {first.task} on {first.dataset}): {experiment.summary}"
     return Shown(heading, body, notes, tuple(cells.values()))

@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+import math
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from bench.errors import MissingError, UsageError
 
 T = TypeVar("T")
+
+
+def _not_finite(held: Any, place: str = "") -> Iterator[str]:
+    """Places of NaN and infinity, which TOML allows and no setting means."""
+    if isinstance(held, float) and not math.isfinite(held):
+        yield place
+    inner = held.items() if isinstance(held, dict) else enumerate(held) if isinstance(held, list) else ()
+    for name, value in inner:
+        yield from _not_finite(value, f"{place}.{name}".lstrip("."))
 
 
 def read(path: Path, kind: type[T], what: str) -> T:
@@ -18,7 +29,10 @@ def read(path: Path, kind: type[T], what: str) -> T:
     if not path.is_file():
         raise MissingError(f"no {what} {path}.")
     try:
-        return TypeAdapter(kind).validate_python(tomllib.loads(path.read_text(encoding="utf-8")))
+        held = tomllib.loads(path.read_text(encoding="utf-8"))
+        if strange := list(_not_finite(held)):
+            raise UsageError(f"{path}: {strange[0]} is not a finite number.")
+        return TypeAdapter(kind).validate_python(held)
     except tomllib.TOMLDecodeError as error:
         raise UsageError(f"{path} is not TOML: {error}.") from error
     except ValidationError as error:

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from bench.errors import MissingError
 from bench.exporting import file_stem
+from bench.image_files import check_opaque, check_upright, find_png_fault
 from bench.refusals import listed
 from bench.types import Card, Conditions, Images
 
@@ -93,7 +94,7 @@ class Folder:
 def _from_table(table: Path) -> dict[str, Path]:
     try:
         with table.open(newline="", encoding="utf-8-sig") as stream:
-            reader = csv.DictReader(stream)
+            reader = csv.DictReader(stream, strict=True)
             columns, rows = list(reader.fieldnames or ()), list(reader)
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise MissingError(f"cannot read {table}: {error}.") from error
@@ -128,7 +129,11 @@ def _image(file: Path, size: int) -> Images:
     if (width, height) != (size, size):
         raise MissingError(f"{file} is {width} x {height} px, its condition {size} x {size}.")
     try:
-        with Image.open(file) as picture:
+        if fault := find_png_fault(file):
+            raise OSError(fault)
+        with Image.open(file, formats=["PNG"]) as picture:
+            check_upright(file, picture)
+            check_opaque(file, picture)
             return np.asarray(picture)
     except (OSError, SyntaxError, ValueError) as error:
         raise MissingError(f"{file} is damaged: {error}.") from error

@@ -10,7 +10,7 @@ from typing import Any
 
 from bench.plan import Plan
 from bench.results import Result
-from bench.table import ARROWS, Cell, cells, interval, reasons
+from bench.table import ARROWS, Cell, cells, interval, interval_note, reasons, sizes
 from leaderboards import formats, ties
 from leaderboards.consensus import conflicted, consensus, sentences
 from leaderboards.formats import Sheet
@@ -220,9 +220,9 @@ def notes(board: Board) -> list[str]:
 
 def marks(found: list[Cell]) -> list[str]:
     """On how many patches, slides and seeds the numbers rest, and what their marks mean."""
-    sizes = sorted({(cell.n, cell.groups, cell.seeds) for cell in found if cell.value is not None})
-    said = [f"{n} patches of {groups} slides, {seeds} seeds" for n, groups, seeds in sizes]
-    notes = [f"n: {'; '.join(said)}. Intervals: 95 % over slides and seeds."] if said else []
+    measured = [cell for cell in found if cell.value is not None]
+    note = interval_note(measured)
+    notes = [f"n: {'; '.join(sizes(measured))}. {note[:1].upper()}{note[1:]}."] if measured else []
     if any("judge-conflict" in cell.flags for cell in found):
         notes.append("* the generator was conditioned by this encoder: not an independent judge.")
     if any("underpowered" in cell.flags for cell in found):

@@ -130,7 +130,7 @@ def two_sided(found: Difference) -> float:
 def sentence(found: Comparisons, one: Comparison) -> str:
     """One comparison as a reader may quote it."""
     gap, measure = one.difference, one.where.measure
-    sizes = f"n = {one.n} patches of {gap.groups} slides, {gap.seeds} seed{'s' if gap.seeds > 1 else ''}"
+    sizes = f"n = {one.n} patches of {gap.groups} {gap.unit}, {gap.seeds} seed{'s' if gap.seeds > 1 else ''}"
     if one.equal:
         return f"{found.first} and {found.second} have the same {measure}, bit by bit ({sizes})."
     notes = [sizes, f"{_p(one.adjusted)} after Holm over {found.tested} measure{'s' if found.tested > 1 else ''}"]

@@ -16,7 +16,7 @@ from statistics import NormalDist
 from typing import Literal
 
 from bench.errors import MissingError, UsageError
-from bench.results import Result
+from bench.results import NO_SOURCES, SOURCES_UNKNOWN, Result
 from leaderboards.numbers import Number, Takes, difference, equal, grouped, holm
 from leaderboards.pairs import Difference, paired
 from leaderboards.policy import Policy
@@ -112,7 +112,10 @@ def _asked(held: dict[Number, Takes], policy: Policy) -> dict[Number, Takes]:
         raise MissingError(
             "the baseline holds no measured number. Make one: bench gate accept --baseline FILE --candidate RUN"
         )
-    if not any(line.folds for takes in valued.values() for lines in takes.values() for line in lines):
+    lines_held = [line for takes in valued.values() for lines in takes.values() for line in lines]
+    if all(SOURCES_UNKNOWN in line.flags for line in lines_held):
+        raise MissingError(f"no number of the baseline can be judged. {NO_SOURCES}, and run it again.")
+    if not any(line.folds for line in lines_held):
         raise MissingError(
             "no line of the baseline keeps its values without each block of slides, which pairs are made of: it is older "
             "than they are, or has too few slides. Run it again, and accept that: bench gate accept --reason TEXT"

@@ -105,9 +105,11 @@ def headline(gate: Gate) -> str:
 def notes(gate: Gate) -> list[str]:
     """What the numbers rest on, and every reason once with the measures it holds for."""
     known = [one for one in gate.judgements if one.worsening is not None]
-    sizes = sorted({(one.n, one.worsening.groups, one.worsening.seeds) for one in known if one.worsening})
-    said = [f"n = {n} patches of {slides} slides, {seeds} seed{'s' if seeds > 1 else ''}" for n, slides, seeds in sizes]
-    said = [f"{'; '.join(said)}; paired by slide and seed"] if said else []
+    gaps = [(one.n, one.worsening) for one in known if one.worsening]
+    sizes = sorted({(n, gap.groups, gap.unit, gap.seeds) for n, gap in gaps})
+    said = [f"n = {n} patches of {count} {unit}, {seeds} seed{'s' if seeds > 1 else ''}" for n, count, unit, seeds in sizes]
+    units = " or ".join(sorted({unit.removesuffix("s") for _, _, unit, _ in sizes}))
+    said = [f"{'; '.join(said)}; paired by {units} and seed"] if said else []
     if gate.tested:
         measures = f"{gate.tested} number{'s' if gate.tested > 1 else ''} that changed"
         said.append(f"p: one-sided, after Holm over the {measures}; alpha {gate.alpha:g}")

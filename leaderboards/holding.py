@@ -107,7 +107,7 @@ def exported(folder: Path, label: str, recorded: Painting) -> dict[str, Images]:
     for name, digest in recorded.patches.items():
         file = folder / f"{label}-seed{recorded.seed}" / "samples" / f"{file_stem(name)}.png"
         if file.is_file():
-            image = np.asarray(Image.open(file).convert("RGB"))
+            image = np.asarray(Image.open(file, formats=["PNG"]).convert("RGB"))
             if digest_of_patch(image) == digest:
                 found[name] = image
     return found

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench import stats
-from bench.results import Result
+from bench.results import NO_SOURCES, SOURCES_UNKNOWN, Result, unit_of
 
 
 @dataclass(frozen=True)
@@ -26,6 +26,8 @@ class Difference:
     groups: int
     reason: str = ""
     """What the error leaves out."""
+    unit: str = "slides"
+    """What `groups` counts."""
 
     @property
     def interval(self) -> tuple[float, float]:
@@ -58,6 +60,8 @@ def paired(first: Iterable[Result], second: Iterable[Result]) -> Difference | st
     lines = [*(ours[seed] for seed in seeds), *(theirs[seed] for seed in seeds)]
     if len(protocols := {line.protocol for line in lines}) > 1:
         return f"protocols differ: {', '.join(sorted(protocols))}"
+    if any(SOURCES_UNKNOWN in line.flags for line in lines):
+        return NO_SOURCES
     blocks = {len(line.folds) for line in lines}
     if len(blocks) > 1 or min(blocks) < 2:
         return "not every line keeps its values without each block of slides"
@@ -68,9 +72,8 @@ def paired(first: Iterable[Result], second: Iterable[Result]) -> Difference | st
     between = float(values.var(ddof=1)) / len(seeds) if len(seeds) > 1 else 0.0
     error = math.sqrt(slides**2 + between)
     reason = "" if len(seeds) > 1 else "one seed: the noise of training and sampling is left out"
-    return Difference(
-        float(values.mean()), error, _freedom(slides**2, len(folds), between, len(seeds)), len(seeds), groups, reason
-    )
+    freedom = _freedom(slides**2, len(folds), between, len(seeds))
+    return Difference(float(values.mean()), error, freedom, len(seeds), groups, reason, unit_of(lines[0]))
 
 
 def _by_seed(lines: Iterable[Result]) -> dict[int, Result]:

@@ -53,5 +53,5 @@ def _bytes(text: str) -> int:
         number, unit = number[:-1], number[-1]
     try:
         return int(float(number) * UNITS[unit])
-    except ValueError:
+    except (ValueError, OverflowError):
         raise UsageError(f"--keep takes a size like 500M or 2G, not {text!r}.") from None

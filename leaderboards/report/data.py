@@ -115,7 +115,11 @@ def _scale(cells: list[Cell]) -> tuple[float, float]:
 
 def size(cell: Cell) -> str:
     """`640 patches, 40 slides, 3 seeds`."""
-    counts = ((cell.n, "patch", "patches"), (cell.groups, "slide", "slides"), (cell.seeds, "seed", "seeds"))
+    counts = (
+        (cell.n, "patch", "patches"),
+        (cell.groups, cell.unit.removesuffix("s"), cell.unit),
+        (cell.seeds, "seed", "seeds"),
+    )
     return ", ".join(f"{count} {one if count == 1 else many}" for count, one, many in counts if count)
 
 

@@ -9,10 +9,11 @@ from leaderboards.report import svg
 from leaderboards.report.data import Column, Table, rounded, size
 from leaderboards.report.html import Html, Section, joined, tag, titled
 
-MARKS = {"judge-conflict": "*", "underpowered": "†", "suspect": "?", "not-comparable": "≠"}
+MARKS = {"judge-conflict": "*", "underpowered": "†", "sources-unknown": "‡", "suspect": "?", "not-comparable": "≠"}
 MEANING = {
     "judge-conflict": "* the generator was conditioned by this encoder, or the encoder shaped the data: no independent judge",
     "underpowered": "† too few slides or patches for an interval",
+    "sources-unknown": "‡ nothing tells which images are of one slide: no interval",
     "suspect": "? reported, and not to be trusted: the notes say why",
     "not-comparable": "≠ reported of other data: to be compared with nothing here",
 }
@@ -36,7 +37,8 @@ LONG = (
 def section(tables: Sequence[Table]) -> Section:
     """The filters, every table, and every number as a row of its own."""
     lead = (
-        "A row for each generator. Dot: the value; line: its 95 % interval over slides and seeds, on its column's scale; ",
+        "A row for each generator. Dot: the value; line: its 95 % interval over slides (or what the table counts in their "
+        "place) and seeds, on its column's scale; ",
         "arrow: beyond that scale. ",
         "↓ lower is better, ↑ higher is better. Choose a heading to sort.",
     )
@@ -190,6 +192,8 @@ def _row(table: Table, column: Column, who: str, cell: Cell, identifier: str) ->
     bound = [None if end is None else end for end in (cell.value, cell.low, cell.high)]
     said = [tag("td", "" if end is None else number(end), data_value=end) for end in bound]
     counts = [tag("td", str(count) if count else "", data_value=count) for count in (cell.n, cell.groups, cell.seeds)]
+    if cell.groups and cell.unit != "slides":
+        counts[1] = tag("td", f"{cell.groups} {cell.unit}", data_value=cell.groups)
     status = cell.status if not cell.reason else f"{cell.status}: {cell.reason}"
     texts = [
         tag("td", text)

@@ -120,7 +120,7 @@ def diets(meals: Sequence[Meal]) -> Section | None:
         return None
     lead = (
         "What a downstream model reached on real test patches, over what it was trained on. Upright lines: 95 % intervals "
-        "over slides and seeds. Pictures of one task and data set share their axis.",
+        "over slides (or what the table counts in their place) and seeds. Pictures of one task and data set share their axis.",
     )
     figures = [_meal(meal, svg.ends(other for other in meals if other.where == meal.where)) for meal in meals]
     return titled("diets", "Diets", lead, tag("div", *figures, class_="figures"))

@@ -20,10 +20,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.errors import DamagedError, MissingError, UsageError
+from bench.sampling import Sampling
 from bench.types import Card, ImageSet
 from tasks.datasets import nuclei_tiles as tiles
 from tasks.datasets.folder import corners
 from tasks.datasets.index import files_digest, read_table, some
+from tasks.datasets.instance_maps import STRAY, check_depth
 from tasks.datasets.nuclei_splits import SPLITS, Division, by_source
 
 FILES = ("images.npy", "labels.npy", "patch_info.csv")
@@ -80,6 +82,12 @@ class Conic:
     def digest(self) -> str:
         """First 16 hex digits of a sha256 over the three files."""
         return files_digest(self.folder / name for name in FILES)
+
+    @property
+    def sampling(self) -> Sampling:
+        """The sampling unit and the origin of the splits."""
+        basis = "images of Lizard by patch_info.csv, which does not tell which of them are of one slide or patient"
+        return Sampling("source images", basis, f"by hash, seed {self.seed}")
 
     @cached_property
     def census(self) -> dict[str, int]:
@@ -142,8 +150,11 @@ class Conic:
         where = f"{self.folder}/labels.npy, {self._names[row]}"
         if label[..., 1].min() < 0 or label[..., 1].max() >= len(tiles.CLASSES):
             raise DamagedError(f"{where}: holds type {label[..., 1].max()}; known are 1 to {len(tiles.CLASSES) - 1}.")
+        if label[..., 0].min() < 0 or label[..., 0].max() > np.iinfo(np.int32).max:
+            raise DamagedError(f"{where}: nuclei are numbered {label[..., 0].min()} to {label[..., 0].max()}, not as int32.")
         instances, types = label[..., 0].astype(np.int32), label[..., 1].astype(np.uint8)
-        tiles.check(instances, types, where)
+        check_depth(instances, 8 * self._labels.dtype.itemsize, where)
+        tiles.check(instances, types, where, STRAY)
         return instances, types
 
     def _piece(self, row: int) -> tiles.Piece:

@@ -2,9 +2,12 @@
 
     images/<id>.png   or .jpg, .jpeg, .webp, .tif, .tiff: 8-bit colour, any size
     region/<id>.png   or masks/<id>.png: the class of each pixel, of the same size; 255 = not annotated
-    index.csv         id; source, slide or source_image (without it each image is its own source); mpp (may be empty)
+    index.csv         id; patient, case, source, slide or source_image: the sampling unit, the first of them that is there;
+                      split: train, validation, test; mpp (may be empty)
 
-The index says what belongs to the set: other files and columns are not read.
+Names of columns are read in any case, with or without blanks, underscores, hyphens and a last "id". Without a column of the
+sampling unit each image is its own source, and no number gets an interval. The index says what belongs to the set: other
+files and columns are not read.
 """
 
 from __future__ import annotations
@@ -22,11 +25,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.errors import MissingError, UsageError
+from bench.sampling import Sampling
 from bench.types import Card, Conditions, ImageSet, Strings
-from tasks.datasets.index import LAYOUT, MASK_ROOMS, SOURCE_COLUMNS, Row, files_digest, read_index, some
+from tasks.datasets.folder_splits import SPLITS, assign, follow
+from tasks.datasets.index import (
+    LAYOUT,
+    MASK_ROOMS,
+    Index,
+    Row,
+    check_mpp,
+    files_digest,
+    find_rows,
+    index_digest,
+    read_records,
+    some,
+)
 from tasks.datasets.pixels import IGNORE, read_classes, read_image, resample
 
-SPLITS = ("train", "validation", "test", "holdout")
 ENLARGE = 1.1  # beyond this an enlarged image claims a resolution that it does not have
 _UNKNOWN = -1  # in a lookup of classes: the file class has no meaning
 
@@ -48,8 +63,12 @@ class Folder:
     Every class must occur in some patch. Pixels that are ignored keep the value 255 in `masks`. With a `stride` below
     `size` patches of one image overlap.
 
-    Sources go to train, validation and test as 60, 20 and 20 in a hundred, in the order of sha256("seed/source"); at
-    least one each, so fewer than three sources are refused. Nothing is read before a split or the digest is asked for.
+    An mpp outside 0.1 to 4, in the index or asked for, is refused unless `confirm_mpp` says that it is meant.
+
+    A column `split` of the index is kept to; where it names no validation, a quarter of the training sources validates, at
+    least one. Without it sources go to train, validation and test as 60, 20 and 20 in a hundred, in the order of
+    sha256("seed/source"); at least one each, so fewer than three sources are refused. Nothing is read before a split, the
+    sampling or the digest is asked for.
     """
 
     card = Card(
@@ -73,10 +92,11 @@ class Folder:
         smallest: float = 0.2,
         largest: float = 0.8,
         seed: int = 0,
+        confirm_mpp: bool = False,
     ) -> None:
         self.folder = Path(folder).expanduser()
         self.size, self.mpp, self.stride, self.seed = size, mpp, stride, seed
-        self.class_map, self.classes = class_map, classes
+        self.class_map, self.classes, self.confirm_mpp = class_map, classes, confirm_mpp
         self.smallest, self.largest = smallest, largest
         self._lookup, self._names = class_lookup(class_map, classes)
         self._check_options()
@@ -107,7 +127,14 @@ class Folder:
     @cached_property
     def digest(self) -> str:
         """First 16 hex digits of a sha256 over index.csv and every image and class map that it names."""
-        return files_digest((self.folder / "index.csv", *(path for row in self._rows for path in (row.image, row.mask))))
+        files = files_digest((self.folder / "index.csv", *(path for row in self._rows for path in (row.image, row.mask))))
+        return index_digest(files, self._index)
+
+    @cached_property
+    def sampling(self) -> Sampling:
+        """The sampling unit and the origin of the splits, from index.csv."""
+        made = [name for name in ("validation",) if name not in self._index.splits.values()]
+        return self._index.sampling(f"60, 20 and 20 in a hundred by hash, seed {self.seed}", made)
 
     @property
     def census(self) -> dict[str, int]:
@@ -133,8 +160,15 @@ class Folder:
         return self.size if self.stride is None else self.stride
 
     @cached_property
+    def _index(self) -> Index:
+        found = read_records(self.folder, LAYOUT)
+        if not self.confirm_mpp:
+            check_mpp(found.records, self.mpp, f"{self.folder}/index.csv")
+        return found
+
+    @cached_property
     def _rows(self) -> list[Row]:
-        return read_index(self.folder)
+        return find_rows(self.folder, self._index)
 
     @cached_property
     def _loaded(self) -> _Loaded:
@@ -160,7 +194,8 @@ class Folder:
         maps = np.stack(masks)
         names = self._class_names(maps, occurring)
         conditions = Conditions(np.array(ids), np.array(groups), names, self.size, mpp, maps)
-        homes = assign(groups, self.seed, self.folder)
+        given = self._index.splits
+        homes = follow(groups, given, self.seed, self.folder) if given else assign(groups, self.seed, self.folder)
         return _Loaded(ImageSet("", np.stack(images), conditions), homes, census)
 
     def _resolution(self) -> float:
@@ -272,17 +307,3 @@ def judge(mask: NDArray[np.uint8], smallest: float, largest: float) -> str:
         return "ignored"
     second, first = np.sort(counts[:IGNORE])[-2:] / annotated
     return "kept" if first <= largest and second >= smallest and second > 0 else "share"
-
-
-def assign(groups: list[str], seed: int, folder: Path) -> Strings:
-    """str (n,): the split of each patch, whole sources at a time."""
-    sources = sorted(set(groups), key=lambda source: hashlib.sha256(f"{seed}/{source}".encode()).digest())
-    if len(sources) < 3:
-        raise MissingError(
-            f"{folder} has patches of {len(sources)} source{'s' * (len(sources) > 1)} ({', '.join(sources)}): train, "
-            "validation and test need one of their own each, or a slide would be on both sides. Add images of other "
-            f"slides, or a column {', '.join(SOURCE_COLUMNS)} to index.csv if these are several."
-        )
-    fifth = round(len(sources) / 5)
-    homes = {source: "validation" if i < fifth else "test" for i, source in enumerate(sources[: 2 * fifth])}
-    return np.array([homes.get(group, "train") for group in groups])

@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Literal
 
 from bench.errors import MissingError, UsageError
+from bench.sampling import Sampling
 from bench.types import Card, ImageSet
 from tasks.datasets import nuclei_tiles as tiles
-from tasks.datasets.index import files_digest
-from tasks.datasets.lizard_files import LAYOUT, Entry, count_types, label_folder, read_labels, read_release
+from tasks.datasets.index import UNITS, files_digest, read_table, spelling
+from tasks.datasets.lizard_files import LAYOUT, Entry, count_types, label_folder, read_labels, read_release, unit_column
 from tasks.datasets.nuclei_splits import SPLITS, Division, as_published, by_source
 from tasks.datasets.pixels import picture_size, read_image
 from tasks.datasets.stain_norm import REFERENCE, Stains, brightened, normalised, stains
@@ -30,10 +31,10 @@ class Lizard:
     `border="published"` leaves out what the published notebook leaves out: the last row, but for its first patch.
 
     `splits="slides"` draws 20 in a hundred slides for test, 15 for validation and 25 for R2 by a hash with `seed`; names of
-    images do not tell slides, so an image stands for its slide unless info.csv has a column `Slide`. `splits="paper"` is the
-    split of NASDM++: R1 as published; test and R2 of the published size, drawn here; the rest trains, less a validation
-    part that the paper does not have. The paper reports 48,337 patches of 190 training images, 8,201 of 36 in R1, 8,639 of
-    36 in R2 and 2,750 of 12 in test.
+    images do not tell slides, so an image stands for its slide unless info.csv has a column patient, case or slide.
+    `splits="paper"` is the split of NASDM++: R1 as published; test and R2 of the published size, drawn here; the rest trains,
+    less a validation part that the paper does not have. The paper reports 48,337 patches of 190 training images, 8,201 of 36
+    in R1, 8,639 of 36 in R2 and 2,750 of 12 in test.
 
     `stain="vahadane"` gives all images the stains of the image `target`, or those of a fixed matrix with
     `target="reference"`; the paper's target is dpath_11.
@@ -99,6 +100,16 @@ class Lizard:
         """First 16 hex digits of a sha256 over info.csv and every image and label file."""
         table = self._entries[0].labels.parent.parent / "info.csv"
         return files_digest((table, *(path for entry in self._entries for path in (entry.image, entry.labels))))
+
+    @cached_property
+    def sampling(self) -> Sampling:
+        """The sampling unit and the origin of the splits, from info.csv."""
+        table = self._entries[0].labels.parent.parent / "info.csv"
+        unit = "" if self.splits == "paper" else unit_column(read_table(table, ("Filename",), LAYOUT), str(table))
+        splits = "R1 as published, the rest drawn by hash" if self.splits == "paper" else f"by hash, seed {self.seed}"
+        if unit:
+            return Sampling(UNITS[spelling(unit)], f"column {unit} of info.csv", splits)
+        return Sampling("source images", "the release does not tell which of its images are of one slide or patient", splits)
 
     @cached_property
     def census(self) -> dict[str, int]:

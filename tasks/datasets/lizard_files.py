@@ -17,6 +17,7 @@ from __future__ import annotations
 import struct
 import zlib
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,12 +26,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.errors import DamagedError, MissingError
-from tasks.datasets.index import read_table, some
+from tasks.datasets.index import find_column, read_table, some
+from tasks.datasets.instance_maps import STRAY, check_depth, check_parts
 from tasks.datasets.nuclei_tiles import CLASSES
 
 LAYOUT = "Lizard has Lizard_Images1/, Lizard_Images2/ and Lizard_Labels/ with Labels/*.mat and info.csv (column Filename)."
 LABELS = ("lizard_labels/Lizard_Labels", "Lizard_Labels")
 IMAGES = tuple(name for i in (1, 2) for name in (f"lizard_images{i}/Lizard_Images{i}", f"Lizard_Images{i}"))
+LARGEST = 2**31 - 1
+"""Largest number of a nucleus: maps are int32."""
 SLACK = 2
 """Pixels by which the border of a stated box may be off: conventions differ in whether the last row is inside."""
 WRONG_BOXES = 0.1
@@ -55,7 +59,9 @@ def label_folder(folder: Path) -> Path | None:
 def read_release(folder: Path) -> list[Entry]:
     """Every image of the release in the order of info.csv, each with image, labels and row.
 
-    A column `Slide` of info.csv, which the release does not have, says which images are of one slide.
+    A column patient, case or slide of info.csv, which the release does not have, says which images are of one slide; an
+    empty cell leaves the image to itself. `Source` and `Split` of the release are no such columns: the first names the
+    laboratory, the second three folds.
     """
     home = label_folder(folder)
     if home is None:
@@ -69,8 +75,14 @@ def read_release(folder: Path) -> list[Entry]:
     images = _by_stem([path for place in IMAGES for path in sorted((folder / place).glob("*.png"))])
     labels = _by_stem(sorted((home / "Labels").glob("*.mat")))
     _complete(set(names), set(images), set(labels), home)
-    slides = [row.get("Slide", "") or name for row, name in zip(rows, names, strict=True)]
+    unit = unit_column(rows, f"{home}/info.csv")
+    slides = [row.get(unit, "") or name for row, name in zip(rows, names, strict=True)]
     return [Entry(name, slide, images[name], labels[name]) for name, slide in zip(names, slides, strict=True)]
+
+
+def unit_column(rows: Sequence[Mapping[str, str]], where: str) -> str:
+    """The column of info.csv that tells which images belong together, empty without one."""
+    return next((column for kind in ("patient", "case", "slide") if (column := find_column(rows, kind, where))), "")
 
 
 def _by_stem(paths: list[Path]) -> dict[str, Path]:
@@ -103,11 +115,12 @@ def read_labels(path: Path) -> tuple[NDArray[np.int32], NDArray[np.uint8]]:
         raise DamagedError(f"{path}: inst_map shows nuclei that id does not list: {some([str(i) for i in unlisted])}.")
     if strange := sorted(set(types.tolist()) - set(range(1, len(CLASSES)))):
         raise DamagedError(f"{path}: class holds {some([str(t) for t in strange])}; known are 1 to {len(CLASSES) - 1}.")
-    type_of = np.zeros(int(max(instances.max(initial=0), ids.max(initial=0))) + 1, np.uint8)
-    type_of[ids] = types
-    instances = instances.astype(np.int32)
-    _check_boxes(path, instances, ids, boxes)
-    return instances, type_of[instances]
+    order = np.argsort(ids)
+    ids, types, boxes = ids[order], types[order], boxes[order] if len(ids) else boxes
+    places = np.where(instances > 0, np.searchsorted(ids, instances) + 1, 0)  # ids may be large: nothing is as long as they
+    _check_boxes(path, places, boxes)
+    check_parts(instances, str(path), STRAY)
+    return instances.astype(np.int32), np.concatenate([[0], types]).astype(np.uint8)[places]
 
 
 def count_types(path: Path) -> Counter[int]:
@@ -137,8 +150,12 @@ def _load(path: Path, keys: tuple[str, ...]) -> dict[str, NDArray[Any]]:
 def _whole(path: Path, key: str, values: Any) -> NDArray[Any]:
     """MATLAB keeps whole numbers as doubles where it likes to."""
     values = np.asarray(values)
+    if values.dtype.kind in "iuf" and values.size and max(abs(float(values.max())), abs(float(values.min()))) > LARGEST:
+        raise DamagedError(f"{path}: {key} holds {values.max():g}; numbers up to {LARGEST} are read. Number the nuclei anew.")
     if values.dtype.kind not in "iuf" or (values.dtype.kind == "f" and not np.array_equal(values, np.rint(values))):
         raise DamagedError(f"{path}: {key} is of type {values.dtype}, not of whole numbers.")
+    if key == "inst_map":
+        check_depth(values, 8 * values.dtype.itemsize, f"{path}: inst_map")
     return values.astype(np.int64)
 
 
@@ -155,12 +172,15 @@ def _check_table(path: Path, instances: Any, ids: Any, types: Any, boxes: Any) -
         raise DamagedError(f"{path}: inst_map holds {instances.min()}; nuclei are numbered from 1.")
 
 
-def _check_boxes(path: Path, instances: NDArray[np.int32], ids: NDArray[np.int64], boxes: NDArray[np.int64]) -> None:
-    """Refuses boxes that are not where the nuclei are: the order y1, y2, x1, x2 and the numbering would be in doubt."""
+def _check_boxes(path: Path, places: NDArray[np.int64], boxes: NDArray[np.int64]) -> None:
+    """Refuses boxes that are not where the nuclei are: the order y1, y2, x1, x2 and the numbering would be in doubt.
+
+    `places` holds for each pixel the row of its nucleus in `boxes`, counted from 1.
+    """
     from scipy.ndimage import find_objects
 
-    found = find_objects(instances)
-    pairs = [(found[number - 1], box) for number, box in zip(ids.tolist(), boxes, strict=True) if number <= len(found)]
+    found = find_objects(places)
+    pairs = list(zip(found, boxes, strict=False))  # the last nuclei of the list may not be drawn
     drawn = [((y.start, y.stop, x.start, x.stop), box) for (y, x), box in ((p, b) for p, b in pairs if p is not None)]
     wrong = sum(bool(np.abs(np.subtract(place, box)).max() > SLACK) for place, box in drawn)
     if wrong > WRONG_BOXES * len(drawn):

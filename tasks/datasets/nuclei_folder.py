@@ -3,9 +3,12 @@
     images/<id>.png   or .jpg, .jpeg, .webp, .tif, .tiff: 8-bit colour, any size
     inst/<id>.png     16-bit: the nucleus of each pixel, 0 = none
     type/<id>.png     8-bit: the type of the nucleus at each pixel, 0 = none; 255 = not annotated
-    index.csv         id; source, slide or source_image (without it each image is its own source); mpp (may be empty)
+    index.csv         id; patient, case, source, slide or source_image: the sampling unit, the first of them that is there;
+                      split: train, validation, test, R1, R2; mpp (may be empty)
 
-The index says what belongs to the set: other files and columns are not read.
+Names of columns are read in any case, with or without blanks, underscores, hyphens and a last "id". Without a column of the
+sampling unit each image is its own source, and no number gets an interval. The index says what belongs to the set: other
+files and columns are not read.
 """
 
 from __future__ import annotations
@@ -23,11 +26,24 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from bench.errors import DamagedError, MissingError, UsageError
+from bench.sampling import Sampling
 from bench.types import Card, ImageSet
 from tasks.datasets import nuclei_tiles as tiles
 from tasks.datasets.folder import ENLARGE, class_lookup, corners
-from tasks.datasets.index import SUFFIXES, Record, files_digest, find_files, read_records, read_table, some
-from tasks.datasets.nuclei_splits import SPLITS, Division, by_source
+from tasks.datasets.index import (
+    SPLIT_NAMES,
+    SUFFIXES,
+    Index,
+    Record,
+    check_mpp,
+    files_digest,
+    find_files,
+    index_digest,
+    read_records,
+    read_table,
+    some,
+)
+from tasks.datasets.nuclei_splits import SPLITS, Division, by_column, by_source
 from tasks.datasets.pixels import IGNORE, picture_size, read_classes, read_image, read_instances, resample
 
 LAYOUT = "A nuclei folder holds images/, inst/, type/ and index.csv with a column id."
@@ -53,8 +69,11 @@ class NucleiFolder:
     `types` names the types 1, 2, ...: "neutrophil,epithelial"; without it they are type-1, type-2, up to the highest that
     occurs. `class_map` renumbers and merges the types of the files, "1=1,2=1,3=2,4=0,5=ignore"; 0 makes a type background.
 
-    Sources go to test, validation and the pool R2 as 20, 15 and 25 in a hundred, in the order of sha256("seed/source"); the
-    rest trains, and R1 is its beginning, about as many patches as R2.
+    An mpp outside 0.1 to 4, in the index or asked for, is refused unless `confirm_mpp` says that it is meant.
+
+    A column `split` of the index is kept to. What it does not name of validation, R2 and R1 is made from its training
+    sources: see `nuclei_splits.by_column`. Without it sources go to test, validation and the pool R2 as 20, 15 and 25 in a
+    hundred, in the order of sha256("seed/source"); the rest trains, and R1 is its beginning, about as many patches as R2.
     """
 
     card = Card(
@@ -79,10 +98,12 @@ class NucleiFolder:
         patches: str = "auto",
         nuclei: int = 0,
         seed: int = 0,
+        confirm_mpp: bool = False,
     ) -> None:
         self.folder = Path(folder).expanduser()
         self.size, self.mpp, self.stride, self.seed = size, mpp, stride, seed
         self.types, self.class_map, self.patches, self.nuclei = types, class_map, patches, nuclei
+        self.confirm_mpp = confirm_mpp
         full_map, named = f"0=0,{class_map}" if class_map else "", f"background,{types}" if types else ""
         self._lookup, self._named = class_lookup(full_map, named)
         if size < 1 or (stride is not None and stride < 1) or nuclei < 0:
@@ -117,7 +138,15 @@ class NucleiFolder:
     def digest(self) -> str:
         """First 16 hex digits of a sha256 over index.csv, the list of patches if any, and every file that they name."""
         tables = [self.folder / "index.csv", *([self._list] if self._list else [])]
-        return files_digest((*tables, *(path for row in self._rows for path in (row.image, row.inst, row.type))))
+        files = files_digest((*tables, *(path for row in self._rows for path in (row.image, row.inst, row.type))))
+        return index_digest(files, self._index)
+
+    @cached_property
+    def sampling(self) -> Sampling:
+        """The sampling unit and the origin of the splits, from index.csv."""
+        made = [name for name in ("validation", "R2") if name not in self._index.splits.values()]
+        dealt = "test 20, validation 15, R2 25 and train 40 in a hundred by hash"
+        return self._index.sampling(f"{dealt}, seed {self.seed}", made)
 
     @cached_property
     def census(self) -> dict[str, int]:
@@ -127,12 +156,19 @@ class NucleiFolder:
         return {"images": len(self._rows), **images, **tiles.census(self._counts, self._classes, str(self.folder))}
 
     @cached_property
+    def _index(self) -> Index:
+        found = read_records(self.folder, LAYOUT, {**SPLIT_NAMES, "r1": "R1", "r2": "R2"})
+        if not self.confirm_mpp:
+            check_mpp(found.records, self.mpp, f"{self.folder}/index.csv")
+        return found
+
+    @cached_property
     def _rows(self) -> list[_Row]:
-        records = read_records(self.folder, LAYOUT)
+        records = self._index.records
         ids = [record.id for record in records]
         images = find_files(self.folder / "images", SUFFIXES, ids)
         inst, types = (find_files(self.folder / room, frozenset({".png"}), ids) for room in ROOMS[1:])
-        return [_Row(r.id, r.source, r.mpp, images[r.id], inst[r.id], types[r.id]) for r in records]
+        return [_Row(r.id, r.source, r.mpp, r.split, images[r.id], inst[r.id], types[r.id]) for r in records]
 
     @cached_property
     def _mpp(self) -> float:
@@ -181,7 +217,10 @@ class NucleiFolder:
         counts: Counter[str] = Counter()
         for row in self._rows:
             counts[row.source] += len(self._corners[row.id])
-        return by_source({name: count for name, count in counts.items() if count}, self.seed, str(self.folder))
+        shown = {name: count for name, count in counts.items() if count}
+        if given := self._index.splits:
+            return by_column(shown, given, self.seed, str(self.folder))
+        return by_source(shown, self.seed, str(self.folder))
 
     @cached_property
     def _counts(self) -> Counter[int]:

@@ -73,6 +73,36 @@ def by_source(tiles: Mapping[str, int], seed: int, where: str) -> Division:
     return Division(homes)
 
 
+def by_column(tiles: Mapping[str, int], given: Mapping[str, str], seed: int, where: str) -> Division:
+    """Whole sources, given with their numbers of tiles, in the splits that the index names for them.
+
+    `R1` trains too. Where validation or R2 is not named, it takes its part of the sources of train, at least one, in the
+    order of sha256("seed/source"): 15 of 55 in a hundred of `SHARES` for validation, 25 of 65 for R2, and 15 and 25 of 80
+    where both lack. R1, where it is not named, is the beginning of train as in `by_source`.
+    """
+    homes = {
+        name: tuple(s for s in _order(tiles, str(seed)) if given[s] == name) for name in ("test", "validation", "R2", "R1")
+    }
+    rest = [source for source in _order(tiles, str(seed)) if given[source] == "train"]
+    absent = [name for name in ("validation", "R2") if name not in given.values()]
+    kept = 1 - sum(SHARES.values())
+    parts = kept + sum(SHARES[name] for name in absent)
+    counts = {name: max(1, round(SHARES[name] / parts * len(rest))) for name in absent}
+    needed = sum(counts.values()) + (not homes["R1"])  # train keeps a source of its own
+    if absent and needed > len(rest):
+        raise MissingError(
+            f"{where}: index.csv names no {' and no '.join(absent)}, and {len(rest)} source"
+            f"{'s' * (len(rest) != 1)} of train with tiles cannot give what lacks. Add images to train, or name the splits."
+        )
+    for name, count in counts.items():
+        homes[name], rest = tuple(rest[:count]), rest[count:]
+    homes["train"] = (*homes["R1"], *rest)
+    homes["R1"] = homes["R1"] or _about(homes["train"], tiles, sum(tiles[source] for source in homes["R2"]))
+    if empty := [name for name, sources in homes.items() if not sources]:
+        raise MissingError(f"{where}: no tile is left in {' and '.join(empty)}, by the column of splits in index.csv.")
+    return Division(homes)
+
+
 def as_published(images: Mapping[str, int], where: str) -> Division:
     """The split of NASDM++ over the 238 images of Lizard, as far as it is known.
 

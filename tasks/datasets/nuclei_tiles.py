@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from bench.errors import DamagedError, MissingError
 from bench.types import Conditions, ImageSet
+from tasks.datasets.instance_maps import check_parts, compacted
 from tasks.datasets.pixels import IGNORE
 from tasks.datasets.tissue import TYPES
 
@@ -47,8 +48,9 @@ class Piece:
     read: Callable[[], Annotated]
 
 
-def check(instances: NDArray[np.int32], types: NDArray[np.uint8], where: str) -> None:
-    """Raises DamagedError unless each nucleus has one type and each annotated pixel both or neither."""
+def check(instances: NDArray[np.int32], types: NDArray[np.uint8], where: str, stray: float = 0.0) -> None:
+    """Raises DamagedError unless each nucleus has one type, each annotated pixel both or neither, and the parts of a nucleus
+    lie together (`instance_maps.check_parts`, which says what `stray` lets pass)."""
     known = types != IGNORE
     lonely = int(((instances > 0) != (types > 0))[known].sum())
     if lonely or (instances < 0).any():
@@ -57,10 +59,12 @@ def check(instances: NDArray[np.int32], types: NDArray[np.uint8], where: str) ->
             "Write both maps anew from one source."
         )
     inside = known & (instances > 0)
-    type_of = np.zeros(int(instances.max(initial=0)) + 1, np.uint8)
-    type_of[instances[inside]] = types[inside]
-    if torn := np.unique(instances[inside][type_of[instances[inside]] != types[inside]]).tolist():
+    numbers, places = compacted(instances[inside])
+    type_of = np.zeros(len(numbers), np.uint8)
+    type_of[places] = types[inside]
+    if torn := numbers[np.unique(places[type_of[places] != types[inside]])].tolist():
         raise DamagedError(f"{where}: nucleus {torn[0]} has several types, as have {len(torn) - 1} more. Number them apart.")
+    check_parts(instances, where, stray)
 
 
 def same_size(shapes: dict[str, tuple[int, ...]]) -> None:

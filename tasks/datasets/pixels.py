@@ -1,6 +1,8 @@
 """Reads patches and class maps from files, and refuses whatever Pillow would misread without a word.
 
-A 16-bit RGB file loses its lower byte, a 4-bit grey one has its classes multiplied by 17: both open as if nothing were.
+A 16-bit RGB file loses its lower byte, a 4-bit grey one has its classes multiplied by 17: both open as if nothing were. A
+file is opened in the format of its extension alone: PNG, JPEG, WebP or TIFF. Refused besides: a wrong checksum inside a PNG,
+an orientation other than upright, and transparency by palette or colour.
 """
 
 from __future__ import annotations
@@ -13,6 +15,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from bench.errors import MissingError
+from bench.image_files import check_opaque, check_upright, find_png_fault, open_image
+from tasks.datasets.instance_maps import check_depth
 
 IGNORE = 255
 """Class of a pixel that nobody annotated."""
@@ -60,7 +64,10 @@ def read_classes(path: Path) -> NDArray[np.uint8]:
 
 
 def read_instances(path: Path) -> NDArray[np.int32]:
-    """int32 (h, w): the object of each pixel, 0 = none, of an 8- or 16-bit greyscale file, or of a palette's index."""
+    """int32 (h, w): the object of each pixel, 0 = none, of an 8- or 16-bit greyscale file, or of a palette's index.
+
+    Refused besides what `read_classes` refuses: 8 bits that hold 255, see `instance_maps.check_depth`.
+    """
     picture, bits = _decode(path)
     if picture.mode not in ("L", "P", "1", "I", "I;16", "I;16B"):
         raise MissingError(
@@ -68,13 +75,15 @@ def read_instances(path: Path) -> NDArray[np.int32]:
         )
     if picture.mode == "L" and bits < 8:
         raise MissingError(f"{path} is a {bits}-bit greyscale file. Save instance numbers as a 16-bit PNG.")
-    return np.asarray(picture).astype(np.int32)
+    instances = np.asarray(picture).astype(np.int32)
+    check_depth(instances, bits, str(path))
+    return instances
 
 
 def picture_size(path: Path) -> tuple[int, int]:
     """Height and width, from the file's header alone."""
     try:
-        with Image.open(path) as picture:
+        with open_image(path) as picture:
             return picture.height, picture.width
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise MissingError(f"cannot read {path}: {error}. Copy it again or take it out of the table.") from error
@@ -91,8 +100,12 @@ def resample(image: NDArray[np.uint8], mask: NDArray[np.uint8], scale: float) ->
 def _decode(path: Path) -> tuple[Image.Image, int]:
     """The decoded picture and the bits a channel has in the file, which Pillow's mode does not tell."""
     try:
-        with Image.open(path) as picture:
+        if fault := find_png_fault(path):
+            raise OSError(fault)
+        with open_image(path) as picture:
+            check_upright(path, picture)
             picture.load()
+            check_opaque(path, picture)
             pages = getattr(picture, "n_frames", 1)
             bits = _bits(path, picture)
     except (OSError, SyntaxError, ValueError, struct.error, Image.DecompressionBombError) as error:

@@ -67,6 +67,8 @@ def test_a_file_of_ones_own_is_read(tmp_path: Path) -> None:
         ("real = 1.0", "reel = 1.0", "reel"),
         ('against = "real"', 'against = "reel"', "Did you mean 'real'"),
         ("margin = 0.01", "", "state a margin"),
+        ("margin = 0.01", "margin = nan", r"comparison\.0\.margin is not a finite number"),
+        ("real = 1.0", "real = inf", r"diet\.0\.real is not a finite number"),
         ('name = "painted"\nsyn', 'name = "real"\nsyn', "names of their own"),
         ('claim = "non-inferior"', 'claim = "good"', "claim"),
         ("measures = [", "measures = ", "not TOML"),

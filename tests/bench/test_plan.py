@@ -94,3 +94,12 @@ def test_a_folder_of_weights_reaches_the_encoders_that_have_some(tmp_path: Path)
     assert [getattr(judge.encoder, "weights", None) for judge in found.judges] == [None, tmp_path, tmp_path]
     named = cast(Plan("paint", "cam16-seg", encoders=("uni",), weights=tmp_path, options={"encoder.weights": "mine.pth"}))
     assert str(getattr(named.judges[0].encoder, "weights", None)) == "mine.pth"
+
+
+@pytest.mark.parametrize(
+    "option", ["stain_jitter", "prompts.stain_jitter", "dataset.per_slide", "task.learning_rate", "smallest"]
+)
+@pytest.mark.parametrize("value", ["nan", "inf", "-inf", "1e999"])
+def test_no_option_takes_what_is_no_number(option: str, value: str) -> None:
+    with pytest.raises(UsageError, match=f"takes a (whole )?number( or none)?, not {value!r}"):
+        cast(plan(data="embedded", options={option: value}))

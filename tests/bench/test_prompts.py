@@ -142,3 +142,9 @@ def test_one_patch_a_slide_has_no_donor_on_slide(patches: ImageSet) -> None:
 def test_impossible_bounds_are_refused(bounds: tuple[float, float]) -> None:
     with pytest.raises(UsageError, match="smallest <= largest"):
         PromptRule(smallest=bounds[0], largest=bounds[1])
+
+
+@pytest.mark.parametrize("jitter", [float("nan"), float("inf"), -0.1])
+def test_a_stain_jitter_that_is_no_standard_deviation_is_refused(jitter: float) -> None:
+    with pytest.raises(UsageError, match="stain_jitter is a standard deviation, 0 or more and finite"):
+        PromptRule(stain_jitter=jitter)

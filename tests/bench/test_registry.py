@@ -80,6 +80,10 @@ def test_description_holds_every_option(plugin: str) -> None:
         ({"mode": "c"}, "mode takes a | b, not 'c'"),
         ({"on": "maybe"}, "on takes true or false, not 'maybe'"),
         ({"share": "half"}, "share takes a number or none, not 'half'"),
+        ({"share": "nan"}, "share takes a number or none, not 'nan'"),
+        ({"share": "-inf"}, "share takes a number or none, not '-inf'"),
+        ({"share": float("nan")}, "share takes finite numbers, not nan"),
+        ({"share": 1e999}, "share takes finite numbers, not inf"),
     ],
 )
 def test_wrong_options_are_named(plugin: str, options: dict[str, object], said: str) -> None:

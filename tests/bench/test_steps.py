@@ -45,6 +45,28 @@ def test_held_out_patches_are_no_test_patches(splits: dict[str, ImageSet]) -> No
         scene_.check_groups({**splits, "holdout": splits["test"]})
 
 
+class Coarse:
+    """A dataset of a plug-in whose images are ten times coarser than its maker thinks."""
+
+    card = Card("coarse", "1", "A test.")
+    provides = frozenset({"masks"})
+
+    def __init__(self, confirm_mpp: bool = False) -> None:
+        self.confirm_mpp = confirm_mpp
+
+    def split(self, name: str) -> ImageSet:
+        found = PhantomCam16(train_slides=2, validation_slides=2, test_slides=2, per_slide=2, size=32).split(name)
+        return replace(found, conditions=replace(found.conditions, mpp=5.0))
+
+
+def test_a_resolution_that_cannot_be_histology_is_refused_of_any_dataset(tmp_path: Path) -> None:
+    cache = Cache(tmp_path / "home")
+    for _ in range(2):  # the second time from the cache
+        with pytest.raises(UsageError, match="patches of coarse have an mpp of 5, outside 0.1 to 4.*confirm_mpp=true"):
+            scene_.split(Coarse(), "train", cache)
+    assert scene_.split(Coarse(confirm_mpp=True), "train", cache).conditions.mpp == 5.0
+
+
 def test_dataset_without_maps_is_refused_before_anything_is_computed() -> None:
     class Bare:
         card = Card("bare", "1", "No maps.")

@@ -129,6 +129,22 @@ def _save(mode: str, size: tuple[int, int] = (32, 32), format: str = "PNG"):  # 
     return lambda file: Image.new(mode, size).save(file, format=format)
 
 
+def _wrong_checksum(file: Path) -> None:
+    content = bytearray(file.read_bytes())
+    content[-13] ^= 1  # the last byte before the 12 of IEND
+    file.write_bytes(content)
+
+
+def _turned(file: Path) -> None:
+    exif = Image.Exif()
+    exif[274] = 3
+    Image.new("RGB", (32, 32)).save(file, exif=exif)
+
+
+def _transparent_black(file: Path) -> None:
+    Image.new("RGB", (32, 32)).save(file, transparency=(0, 0, 0))
+
+
 def _cut(file: Path) -> None:
     file.write_bytes(file.read_bytes()[:400])
 
@@ -144,6 +160,9 @@ def _cut(file: Path) -> None:
         (_sixteen_bit_rgb, "is RGB of 16 bits"),
         (_save("RGB", format="JPEG"), "is no PNG"),
         (_cut, "is damaged"),
+        (_wrong_checksum, "is damaged: the checksum of its chunk IDAT is wrong"),
+        (_turned, "carries the EXIF orientation 3"),
+        (_transparent_black, "makes some of its values transparent"),
         (lambda file: file.write_bytes(b""), "is no PNG"),
     ],
 )

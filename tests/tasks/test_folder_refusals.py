@@ -37,6 +37,13 @@ def test_a_folder_that_is_missing_empty_or_without_an_index_is_refused_at_once(t
         ("id,source\np0,a\n,b\n", "no id in row 2"),
         ("id\np0\np1\np0\n", "has p0 more than once.*Keep one row"),
         ("id,source\np0,a\np1,\n", "no source for p1.*Fill in"),
+        ('id,source\np0,a\np1,"b\np2,c\np3,d\n', "unexpected end of data.*close each quote in its row"),
+        ('id,source\np0,"a\np1,b"\np2,c\n', "a quote that is opened in row 1 swallows"),
+        ('id,source\np0,"a"b\np1,b\n', "cannot read .*close each quote"),
+        ("id,source\np0,a, b\np1,b\n", r"row 1 has 3 cells for 2 columns \(p0, a, b\)"),
+        ("id,source,source\np0,a,b\n", "has the column source more than once"),
+        ("id,mpp\np0,nan\n", "mpp of p0 is 'nan'"),
+        ("id,mpp\np0,inf\n", "mpp of p0 is 'inf'"),
         ("id\np0\nq1\nq2\nq3\nq4\nq5\nq6\n", "lacks 6 of 7 files.*q1, q2, q3, q4, q5 and 1 more"),
     ],
 )

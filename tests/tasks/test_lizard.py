@@ -261,6 +261,14 @@ def damage(path: Path, kind: str) -> None:
     elif kind == "below 0":
         instances[0, 0] = -1
         relabel(path, inst_map=instances)
+    elif kind == "8 bits":
+        relabel(path, inst_map=np.minimum(instances, 255).astype(np.uint8))
+    elif kind == "given twice":
+        corners, first = np.zeros_like(instances), ids.ravel()[:2]
+        corners[:4, :4] = corners[-4:, -4:] = first[0]
+        corners[:4, -4:] = corners[-4:, :4] = first[1]
+        box = np.tile([0, *instances.shape[:1], 0, instances.shape[1]], (2, 1))
+        relabel(path, inst_map=corners, id=first[:, None], bbox=box, **{"class": types[:2]})
     elif kind == "truncated":
         path.write_bytes(path.read_bytes()[:400])
     else:
@@ -280,6 +288,8 @@ def damage(path: Path, kind: str) -> None:
         ("text", r"crag_3\.mat: id is of type <U1, not of whole numbers"),
         ("size", r"crag_3\.png is 200 x 150 px, .*crag_3\.mat is 200 x 151"),
         ("below 0", r"crag_3\.mat: inst_map holds -1"),
+        ("8 bits", r"crag_3\.mat: inst_map numbers nuclei in 8 bits and holds 255"),
+        ("given twice", r"crag_3\.mat: parts of nucleus \d+ lie \d+ px apart"),
         ("truncated", r"crag_3\.mat has no .*cut short"),
         ("empty", r"cannot read .*crag_3\.mat"),
     ],
@@ -367,3 +377,27 @@ def test_the_registered_name_carries_the_folder(whole: Path) -> None:
     assert data.size == 64 and data.folder == whole and json.dumps(registry.describe(data))
     with pytest.raises(UsageError, match="splits takes slides | paper"):
         registry.load("datasets", f"lizard:{whole}", splits="papers")
+
+
+@pytest.mark.parametrize("more", [2**31, 2**32, 2**63])
+def test_numbers_of_nuclei_beyond_32_bits_are_refused(broken: Path, more: int) -> None:
+    from scipy.io import loadmat
+
+    path = one(broken)
+    held = loadmat(path)
+    ids, instances = held["id"].astype(np.uint64), held["inst_map"].astype(np.uint64)
+    relabel(path, id=ids + np.uint64(more), inst_map=np.where(instances > 0, instances + np.uint64(more), 0))
+    with pytest.raises(DamagedError, match=r"crag_3\.mat: inst_map holds .*numbers up to 2147483647 are read"):
+        read_labels(path)
+
+
+def test_large_numbers_of_nuclei_are_read_as_they_are(broken: Path) -> None:
+    from scipy.io import loadmat
+
+    path = one(broken)
+    held, (before, types) = loadmat(path), read_labels(path)
+    more = 2**31 - 10_000
+    relabel(path, id=held["id"].astype(np.int64) + more, inst_map=np.where(before > 0, before.astype(np.int64) + more, 0))
+    after, same = read_labels(path)
+    np.testing.assert_array_equal(after, np.where(before > 0, before.astype(np.int64) + more, 0))
+    np.testing.assert_array_equal(same, types)

@@ -277,3 +277,54 @@ def test_real_instances_of_consep_touch_and_stay_apart() -> None:
     assert len(conditions) == 48 and len(set(conditions.groups.tolist())) == 3
     left, right = conditions.instances[:, :, :-1], conditions.instances[:, :, 1:]
     assert ((left != right) & (left > 0) & (right > 0)).any()
+
+
+def crowded(folder: Path, renumber: Callable[[np.ndarray[Any, Any]], np.ndarray[Any, Any]], dtype: type) -> NucleiFolder:
+    """Five images of 289 nuclei, whose instance maps are written as `renumber` makes them from 1, 2, ..."""
+    nuclei(folder, shape=(288, 288), types=1)
+    for path in sorted((folder / "inst").iterdir()):
+        numbers = np.unique(np.array(Image.open(path)), return_inverse=True)[1].reshape(288, 288)
+        Image.fromarray(renumber(numbers).astype(dtype)).save(path)
+    return NucleiFolder(folder, size=96)
+
+
+def wrapped(numbers: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    return np.where(numbers > 0, (numbers - 1) % 255 + 1, 0)
+
+
+def test_numbers_beyond_8_bits_are_read_from_16(tmp_path: Path) -> None:
+    everything(crowded(tmp_path / "d", lambda numbers: numbers, np.uint16))
+
+
+@pytest.mark.parametrize("renumber", [lambda numbers: np.minimum(numbers, 255), wrapped], ids=["clipped", "wrapped"])
+def test_8_bit_maps_that_lost_numbers_are_refused(tmp_path: Path, renumber: Any) -> None:
+    with pytest.raises(BenchError, match=r"inst/p\d\.png numbers nuclei in 8 bits and holds 255"):
+        everything(crowded(tmp_path / "d", renumber, np.uint8))
+
+
+def test_numbers_that_began_again_are_refused_in_any_depth(tmp_path: Path) -> None:
+    with pytest.raises(BenchError, match=r"inst/p\d\.png .*: parts of nucleus \d+ lie \d+ px apart"):
+        everything(crowded(tmp_path / "d", wrapped, np.uint16))
+
+
+@pytest.mark.parametrize(("apart", "is_refused"), [(15, False), (32, False), (33, True)])
+def test_parts_of_a_nucleus_that_a_border_cut_stay_one(data: Path, apart: int, is_refused: bool) -> None:
+    instances, types = np.zeros((70, 100), np.uint16), np.zeros((70, 100), np.uint8)
+    instances[:2, 10:12] = instances[:2, 12 + apart : 14 + apart] = 7
+    instances[40:44, 40:44] = 8
+    types[instances > 0] = 1
+    Image.fromarray(instances).save(data / "inst/p2.png")
+    Image.fromarray(types).save(data / "type/p2.png")
+    if is_refused:
+        with pytest.raises(BenchError, match=rf"parts of nucleus 7 lie {apart} px apart"):
+            everything(NucleiFolder(data, size=32))
+    else:
+        everything(NucleiFolder(data, size=32))
+
+
+@pytest.mark.parametrize(("name", "size"), [("consep", 256), ("lizard6", 128)])
+def test_real_maps_have_all_their_numbers(name: str, size: int) -> None:
+    if not (SHARED / name).is_dir():
+        pytest.skip(f"{SHARED / name} is not here")
+    folder = NucleiFolder(SHARED / name, size=size)
+    assert folder.census["images"] in (272, 29) and folder.sampling.unit == "source images"

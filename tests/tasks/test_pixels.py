@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from bench.errors import MissingError
-from tasks.datasets.pixels import read_classes, read_image
+from tasks.datasets.pixels import picture_size, read_classes, read_image, read_instances
 from tests.tasks.small_folder import halves, photo
 
 
@@ -126,3 +126,65 @@ def test_a_map_of_colours_is_refused(tmp_path: Path, mode: str) -> None:
     Image.fromarray(halves()).convert(mode).save(tmp_path / "a.png")
     with pytest.raises(MissingError, match=rf"a\.png is stored as {mode}\. A class map has one channel"):
         read_classes(tmp_path / "a.png")
+
+
+def test_a_jpeg_under_the_name_of_a_png_is_refused_as_map_and_as_image(tmp_path: Path) -> None:
+    Image.fromarray(halves()).save(tmp_path / "map.png", format="JPEG")
+    Image.fromarray(photo()).save(tmp_path / "image.png", format="JPEG")
+    Image.fromarray(photo()).save(tmp_path / "image.jpg", format="PNG")
+    for path, read in (("map.png", read_classes), ("map.png", read_instances), ("image.png", read_image)):
+        with pytest.raises(MissingError, match=rf"{path} is a JPEG file under the name of a PNG file"):
+            read(tmp_path / path)
+    for read_ in (read_image, picture_size):
+        with pytest.raises(MissingError, match=r"image\.jpg is a PNG file under the name of a JPEG file"):
+            read_(tmp_path / "image.jpg")
+
+
+@pytest.mark.parametrize("kind", ["gif", "bmp", "ppm", "jp2"])
+def test_other_formats_are_not_opened_under_any_name(tmp_path: Path, kind: str) -> None:
+    Image.fromarray(photo()).save(tmp_path / f"a.{kind}")
+    (tmp_path / f"a.{kind}").rename(tmp_path / "a.tif")
+    with pytest.raises(MissingError, match=r"cannot read .*a\.tif"):
+        read_image(tmp_path / "a.tif")
+
+
+@pytest.mark.parametrize("kind", ["png", "jpg", "webp", "tif"])
+def test_an_orientation_other_than_upright_is_refused_with_the_cure(tmp_path: Path, kind: str) -> None:
+    exif = Image.Exif()
+    exif[274] = 1
+    Image.fromarray(photo()).save(tmp_path / f"a.{kind}", exif=exif)
+    assert read_image(tmp_path / f"a.{kind}").shape == (64, 64, 3)
+    exif[274] = 6
+    Image.fromarray(photo()).save(tmp_path / f"a.{kind}", exif=exif)
+    with pytest.raises(MissingError, match=rf"a\.{kind} carries the EXIF orientation 6: .*exif_transpose"):
+        read_image(tmp_path / f"a.{kind}")
+
+
+@pytest.mark.parametrize("chunk", [b"IDAT", b"IHDR"])
+def test_a_wrong_checksum_inside_a_png_is_refused(tmp_path: Path, chunk: bytes) -> None:
+    path = tmp_path / "a.png"
+    Image.fromarray(photo()).save(path)
+    content = bytearray(path.read_bytes())
+    at = content.index(chunk) - 4
+    length = int.from_bytes(content[at : at + 4], "big")
+    content[at + 8 + length] ^= 1  # the first byte of the checksum
+    path.write_bytes(content)
+    with pytest.raises(MissingError, match=rf"cannot read .*a\.png: .*checksum of its chunk {chunk.decode()} is wrong"):
+        read_image(path)
+
+
+def test_transparency_by_palette_or_colour_is_refused(tmp_path: Path) -> None:
+    labels = Image.fromarray(halves()).convert("P")
+    labels.putdata(halves().ravel().tolist())
+    labels.putpalette([200, 0, 0, 0, 200, 0])
+    labels.save(tmp_path / "map.png", transparency=1)
+    labels.save(tmp_path / "half.png", transparency=bytes([255, 128]))
+    for name in ("map.png", "half.png"):
+        for read in (read_classes, read_instances):
+            with pytest.raises(MissingError, match=rf"{name} makes some of its palette transparent"):
+                read(tmp_path / name)
+    labels.save(tmp_path / "opaque.png", transparency=bytes([255, 255]))
+    np.testing.assert_array_equal(read_classes(tmp_path / "opaque.png"), halves())
+    Image.fromarray(photo()).save(tmp_path / "image.png", transparency=(1, 2, 3))
+    with pytest.raises(MissingError, match=r"image\.png makes some of its values transparent"):
+        read_image(tmp_path / "image.png")

@@ -1,0 +1,116 @@
+"""Runs on folders: what they were sampled by is announced, and no number has an interval where sources are unknown."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import Result as Done
+from PIL import Image
+
+from bench import results
+from bench.results import Result
+from tests import small_run
+from tests.bench.test_trial import MINE
+from tests.tasks.small_folder import halves, photo, write
+from tests.tasks.small_nuclei import nuclei
+
+SEGMENTATION = ["-g", "paint", "-t", "cam16-seg", "-e", "stain", "-m", "fd,precision", "--controls", "noise"]
+SEGMENTATION += ["--seeds", "0,1", "-o", "task.steps=2", "-o", "dataset.size=32"]
+NUCLEI = ["-g", "paint", "-t", "lizard-nuclei", "-e", "stain", "-m", "fd,nuclei-faithfulness", "--controls", "none"]
+NUCLEI += ["--layouts", "random-discs", "--no-diets", "--seeds", "0", "-o", "metric.steps=2", "-o", "dataset.size=32"]
+
+
+def segmentation(folder: Path, column: str) -> Path:
+    """Thirty images, each of a patient of its own, under a column of this name."""
+    names = [f"p{i}" for i in range(30)]
+    pictures = {name: (photo(32, 192, seed=i), halves(32, 192, share=0.3 + i / 100)) for i, name in enumerate(names)}
+    write(folder, pictures, f"id,{column}", "\n".join(f"{name},q{name}" for name in names))
+    for i, name in enumerate(names):  # stripes, so that every tile shows both classes
+        Image.fromarray(np.tile(halves(32, 32, share=0.3 + i / 100), 6)).save(folder / f"region/{name}.png")
+    return folder
+
+
+def of_nuclei(folder: Path, column: str) -> Path:
+    nuclei(folder, count=40, types=2)
+    rows = "".join(f"p{i},0.5,q{i}\n" for i in range(40))
+    (folder / "index.csv").write_text(f"id,mpp,{column}\n{rows}")
+    return folder
+
+
+def run(words: list[str], data: Path, home: Path, out: Path) -> tuple[Done, list[Result], str]:
+    done = small_run.bench("run", *words, "--data", data, "--out", out, home=home)
+    assert done.exit_code in (0, 4), done.stderr
+    folder = Path(done.stdout.splitlines()[-1])
+    return done, list(results.read([folder / "results.jsonl"])), (folder / "table.txt").read_text()
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("sampling")
+
+
+@pytest.fixture(scope="module")
+def known(home: Path) -> tuple[Done, list[Result], str]:
+    return run(SEGMENTATION, segmentation(home / "known", "Patient ID"), home / "home", home / "out-known")
+
+
+@pytest.fixture(scope="module")
+def unknown(home: Path) -> tuple[Done, list[Result], str]:
+    return run(SEGMENTATION, segmentation(home / "unknown", "scanner"), home / "home", home / "out-unknown")
+
+
+def bounded(made: list[Result]) -> list[Result]:
+    return [line for line in made if line.low is not None or line.high is not None or line.folds]
+
+
+def test_a_run_says_its_sampling_unit_and_its_tables_count_it(known: tuple[Done, list[Result], str]) -> None:
+    done, made, table = known
+    assert "sampling unit: patients (column Patient ID of index.csv)" in done.stderr
+    assert "splits: 60, 20 and 20 in a hundred by hash" in done.stderr and "/ 6 patients" in done.stderr
+    assert "patches of 6 patients" in table and "over patients and seeds" in table
+    assert bounded(made) and not any("sources-unknown" in line.flags for line in made)
+
+
+def test_without_a_column_no_distance_or_score_has_an_interval(unknown: tuple[Done, list[Result], str]) -> None:
+    done, made, table = unknown
+    assert "sampling unit: images (index.csv has no column patient" in done.stderr
+    assert "sources-unknown: records get no interval" in done.stderr
+    assert {"fd", "fd-floor", "precision", "iou"} <= {line.measure for line in made if line.value is not None}
+    assert all("sources-unknown" in line.flags for line in made) and not bounded(made)
+    assert "patches of 6 images" in table and "slides, " not in table and "no intervals, sources-unknown" in table
+    assert "[" not in table
+
+
+def test_a_difference_of_diets_has_no_interval_and_no_verdict(home: Path, unknown: object) -> None:
+    file = home / "mine.toml"
+    file.write_text(MINE)
+    words = ["-g", "paint", "-t", "cam16-seg", "--experiment", str(file), "--seeds", "0", *SEGMENTATION[-4:]]
+    _, made, table = run(words, home / "unknown", home / "home", home / "out-experiment")
+    differences = [line for line in made if line.measure == "iou-difference" and line.value is not None]
+    assert differences and not bounded(made)
+    assert table.count("no interval: inconclusive") == 2 and "test patches of 6 images" in table
+
+
+def test_condition_metrics_and_layouts_have_no_interval_either(home: Path) -> None:
+    for column, kinds in (("case", {"nuclei", "layout", "fd"}), ("scanner", set())):
+        data = of_nuclei(home / f"nuclei-{column}", column)
+        _, made, _ = run(NUCLEI, data, home / "home", home / f"out-{column}")
+        assert {"nuclei", "layout", "fd"} <= {line.measure.partition("-")[0] for line in made if line.value is not None}
+        assert {line.measure.partition("-")[0] for line in bounded(made)} == kinds
+
+
+def test_tables_comparisons_and_gates_say_why_nothing_can_be_tested(home: Path, unknown: object) -> None:
+    folder = next((home / "out-unknown").glob("*/results.jsonl"))
+    board = small_run.bench("leaderboard", "--results", home / "out-unknown", home=home / "home")
+    assert board.exit_code == 0 and "patches of 6 images" in board.stdout and "sources-unknown" in board.stdout
+    sides = ["--results", folder.parent]
+    compared = small_run.bench("compare", "paint", "noise", *sides, home=home / "home")
+    assert "sources-unknown: the data do not tell" in compared.stdout + compared.stderr
+    assert "has a lower" not in compared.stdout
+    worse = [replace(line, value=line.value and line.value * 1.5) for line in results.read([folder])]
+    results.write(worse, home / "worse.jsonl")
+    gated = small_run.bench("gate", "--baseline", folder, "--candidate", home / "worse.jsonl", home=home / "home")
+    assert gated.exit_code == 3 and "sources-unknown" in gated.stderr
