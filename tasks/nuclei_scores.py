@@ -1,8 +1,10 @@
 """Scores of called nuclei against true ones: counts for each test patch, and the measures that are functions of their sums.
 
-Pixels whose true class is 255 are taken out of both sides before anything else. A nucleus is of the type that most of its
-pixels have. In the definitions, sums run over patches; "mean over patches" is over those with a labelled pixel, "over patches
-with nuclei" over those with a true nucleus. Values are in [0, 1] (R2: up to 1), higher is better.
+Pixels whose true class is 255 are taken out of both sides before anything else, and with them the called nuclei with less
+than half of their area in annotated pixels, unless the rest is the partner (IoU > 0.5) of a true nucleus: see
+`bench.nuclei.without_ignored`. A nucleus is of the type that most of its pixels have. In the definitions, sums run over
+patches; "mean over patches" is over those with a labelled pixel, "over patches with nuclei" over those with a true nucleus.
+Values are in [0, 1] (R2: up to 1), higher is better.
 
     dice, miou         the paper's averaging, by channel and then by batch (NASDM++, S3): in each patch the mean over the
                        classes of 2 I / (T + C) or of I / (T + C - I), with T true, C called and I common pixels; then the
@@ -130,7 +132,8 @@ def _patch(
     within: float,
 ) -> NDArray[np.float64]:
     labelled = masks != UNLABELLED
-    true, called = (nuclei.numbered(np.where(labelled, found, 0)) for found in (true_instances, instances))
+    true = nuclei.numbered(np.where(labelled, true_instances, 0))
+    called = nuclei.without_ignored(instances, true, labelled)
     pixels = _pixels(masks, np.where(called > 0, types, 0), classes)
     table = nuclei.overlaps(true, called)
     iou = nuclei.ious(table)

@@ -131,18 +131,48 @@ def test_a_type_that_no_patch_shows_has_no_value() -> None:
     assert nowhere["dice"] == 1 and all(math.isnan(nowhere[name]) for name in ("pq", "pq-pooled", "aji", "f1-detection"))
 
 
-def test_unlabelled_pixels_are_on_neither_side() -> None:
-    true = truth(TRUE)
-    assert true.masks is not None and true.instances is not None
-    masks, instances = true.masks.copy(), true.instances.copy()
+def half_annotated(maps: Maps) -> Conditions:
+    """The maps as truth whose right half nobody annotated."""
+    masks, instances = maps[1].copy(), maps[0].copy()
     masks[:, :, 12:], instances[:, :, 12:] = 255, 0
-    cut = replace(true, masks=masks, instances=instances)
-    called, beyond = scattered(2), scattered(3)
-    other = [np.where(np.arange(SIZE) < 12, called[column], beyond[column]) for column in (0, 1)]
-    assert (nuclei_counts(*called, cut) == nuclei_counts(other[0], other[1], cut)).all()
-    assert set(values(tally(TRUE, cut)).values()) == {1.0}
-    nobody = replace(true, masks=np.full_like(masks, 255), instances=np.zeros_like(instances))
+    return truth((instances, masks))
+
+
+def test_unlabelled_pixels_are_on_neither_side() -> None:
+    cut = half_annotated(TRUE)
+    assert cut.masks is not None and cut.instances is not None
+    within: list[Box] = [(0, 5, 3, 9, 1), (8, 14, 2, 11, 2)]  # apart from nuclei on the border, what lies beyond is not seen
+    called, beyond = patches(*[within] * 4), scattered(3)
+    far = [np.where(np.arange(SIZE) < 12, called[column], beyond[column] + 100 * (column == 0)) for column in (0, 1)]
+    assert (nuclei_counts(*called, cut) == nuclei_counts(far[0], far[1], cut)).all()
+    assert set(values(tally(TRUE, cut)).values()) == {1.0}, "the visible parts of nuclei on the border are partners"
+    nobody = replace(cut, masks=np.full_like(cut.masks, 255), instances=np.zeros_like(cut.instances))
     assert not nuclei_counts(*called, nobody).any()
+
+
+SIX: list[Box] = [(y, y + 4, x, x + 4, 1 + (y > 8)) for y, x in itertools.product((1, 9, 17), (1, 6))]
+
+
+@pytest.mark.parametrize("sliver", [1, 2])
+def test_called_nuclei_that_lie_mostly_in_unannotated_pixels_are_ignored(sliver: int) -> None:
+    """Six perfect nuclei, and three centred in the half that nobody annotated, of which one or two columns are left."""
+    beyond: list[Box] = [(y, y + 5, 12 - sliver, 18, 1) for y in (0, 8, 16)]
+    perfect = values(tally(patches(SIX + beyond, SIX[1:4]), half_annotated(patches(SIX, SIX[1:4]))))
+    assert set(perfect.values()) == {1.0}, perfect
+
+
+def test_called_nuclei_half_of_which_is_annotated_count() -> None:
+    for right, quality in ((15, 6 / 6.5), (16, 6 / 6.5), (17, 1.0)):  # 4 of 7, 4 of 8 and 4 of 9 columns are annotated
+        found = values(tally(patches([*SIX, (21, 24, 8, right, 2)]), half_annotated(patches(SIX))))
+        assert found["pq-pooled"] == pytest.approx(quality), right
+
+
+def test_a_called_nucleus_mostly_unannotated_is_found_where_the_rest_of_it_is_a_true_one() -> None:
+    whole: Box = (1, 6, 10, 20, 1)
+    found = values(tally(patches([whole]), half_annotated(patches([whole]))))
+    assert found["pq-pooled"] == found["f1:round"] == found["dice:round"] == 1
+    missed = values(tally(patches([(1, 6, 11, 21, 1)]), half_annotated(patches([(0, 10, 8, 20, 1)]))))
+    assert missed["pq-pooled"] == missed["dice:round"] == 0, "no partner: neither right nor wrong"
 
 
 def test_numbers_and_order_of_nuclei_mean_nothing() -> None:
