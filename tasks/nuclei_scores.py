@@ -3,8 +3,8 @@
 Pixels whose true class is 255 are taken out of both sides before anything else, and with them the called nuclei with less
 than half of their area in annotated pixels, unless the rest is the partner (IoU > 0.5) of a true nucleus: see
 `bench.nuclei.without_ignored`. A nucleus is of the type that most of its pixels have. In the definitions, sums run over
-patches; "mean over patches" is over those with a labelled pixel, "over patches with nuclei" over those with a true nucleus.
-Values are in [0, 1] (R2: up to 1), higher is better.
+patches; "mean over patches" is over those with a labelled pixel, "over patches with nuclei" over those with a true or a called
+one. Values are in [0, 1] (R2: up to 1), higher is better.
 
     dice, miou         the paper's averaging, by channel and then by batch (NASDM++, S3): in each patch the mean over the
                        classes of 2 I / (T + C) or of I / (T + C - I), with T true, C called and I common pixels; then the
@@ -13,13 +13,19 @@ Values are in [0, 1] (R2: up to 1), higher is better.
     dice:c, iou:c      the same of one class, of pixels pooled over all patches
     dice-pooled        mean of dice:c over all classes; iou-pooled likewise
     dice-binary        of nucleus against background, pooled; iou-binary likewise
-    aji                aggregated Jaccard index (Kumar and others 2017): each true nucleus takes the called one of largest IoU,
-                       and common pixels are divided by joint pixels plus those of nuclei that found no partner;
-                       mean over patches with nuclei
-    aji+               the same with one-to-one partners (Graham and others 2019, code)
-    dq, sq, pq         panoptic quality (Kirillov and others 2019; Graham and others 2019, eq. 6): P pairs of IoU > 0.5,
+    aji-pooled         aggregated Jaccard index (Kumar and others 2017): each true nucleus takes the called one of largest IoU,
+                       and common pixels are divided by joint pixels plus those of nuclei that found no partner; common and
+                       joint pixels are summed over all patches
+    aji+-pooled        the same with one-to-one partners (Graham and others 2019, code)
+    dq-, sq-, pq-pooled
+                       panoptic quality (Kirillov and others 2019; Graham and others 2019, eq. 6): P pairs of IoU > 0.5,
                        dq = 2 P / (nuclei true + called), sq = mean IoU of the pairs (0 without one), pq = dq sq;
-                       mean over patches with nuclei. With -pooled: of the sums over all patches
+                       P, nuclei and IoU are summed over all patches
+    aji, aji+, dq, sq, pq
+                       the same of each patch, and the mean over patches with nuclei; a patch with called nuclei alone
+                       counts 0, as in CoNIC's script
+    pq-conic           mean of pq over all patches as CoNIC's script has it: 0 for every patch without true nuclei, even one
+                       where none was called, so that a perfect prediction stays below 1 by the share of such patches
     pq+:t, mpq+        pq of the nuclei of one type, true and called, pooled over all patches, and its mean over types
                        (CoNIC: Graham and others 2024)
     f1-detection       2 N / (true + called), N nuclei whose centres were matched within 3 microns (`bench.nuclei.near`)
@@ -52,17 +58,9 @@ Sums = Mapping[str, float]
 Measure = Callable[[Sums], float]
 
 _PATCH = (
-    *(
-        "patches",
-        "patch-dice",
-        "patch-iou",
-        "patches-with-nuclei",
-        "patch-aji",
-        "patch-aji+",
-        "patch-dq",
-        "patch-sq",
-        "patch-pq",
-    ),
+    *("patches", "patch-dice", "patch-iou", "patches-with-nuclei"),
+    *("patch-aji", "patch-aji+", "patch-dq", "patch-sq", "patch-pq"),
+    *("common:aji", "joint:aji", "common:aji+", "joint:aji+"),
     *("common-pixels", "true-pixels", "called-pixels", "true-nuclei", "called-nuclei", "pairs", "overlap", "near"),
 )
 _CLASS = ("common-pixels", "true-pixels", "called-pixels")
@@ -99,10 +97,7 @@ def nuclei_tally(counts: NDArray[np.float64], classes: tuple[str, ...]) -> Tally
         "iou-pooled": partial(_mean, [partial(_iou, f":{name}") for name in classes]),
         "dice-binary": partial(_dice, ""),
         "iou-binary": partial(_iou, ""),
-        **{
-            name: partial(_ratio, f"patch-{name}", "patches-with-nuclei", "patches-with-nuclei")
-            for name in ("aji", "aji+", "pq", "dq", "sq")
-        },
+        **{f"{name}-pooled": partial(_ratio, f"common:{name}", f"joint:{name}", "true-nuclei") for name in ("aji", "aji+")},
         "pq-pooled": partial(_pq, ""),
         "dq-pooled": partial(_dq, ""),
         "sq-pooled": partial(_sq, ""),
@@ -110,6 +105,11 @@ def nuclei_tally(counts: NDArray[np.float64], classes: tuple[str, ...]) -> Tally
         "f1-detection": _detection,
         "f1": partial(_mean, [partial(_typed, f":{name}") for name in types]),
         "r2": partial(_mean, [partial(_determination, f":{name}") for name in types]),
+        **{
+            name: partial(_ratio, f"patch-{name}", "patches-with-nuclei", "true-nuclei")
+            for name in ("aji", "aji+", "pq", "dq", "sq")
+        },
+        "pq-conic": partial(_ratio, "patch-pq", "patches", "true-nuclei"),
     }
     for name in classes:
         measures |= {f"dice:{name}": partial(_dice, f":{name}"), f"iou:{name}": partial(_iou, f":{name}")}
@@ -168,21 +168,23 @@ def _shown(pixels: NDArray[np.float64]) -> tuple[float, float]:
 
 
 def _image(table: NDArray[np.int64], iou: NDArray[np.float64]) -> NDArray[np.float64]:
-    """1, AJI, AJI+, DQ, SQ and PQ of a patch that has nuclei, else zeros."""
-    if not len(iou):
-        return np.zeros(6)
+    """float64 (10,): 1, AJI, AJI+, DQ, SQ and PQ of a patch that has true or called nuclei, then common and joint pixels of
+    AJI and of AJI+; zeros for a patch without any."""
+    if not sum(iou.shape):
+        return np.zeros(10)
     best = np.stack([np.arange(len(iou)), iou.argmax(axis=1)], axis=1) if iou.size else np.zeros((0, 2), np.int64)
     chosen = best[iou[best[:, 0], best[:, 1]] > 0]
+    areas = [_jaccard(table, partners) for partners in (chosen, nuclei.assigned(iou))]
     pairs, overlap = _overlap(iou)
     dq, sq = 2 * pairs / sum(iou.shape), overlap / max(pairs, 1)
-    return np.array([1.0, _jaccard(table, chosen), _jaccard(table, nuclei.assigned(iou)), dq, sq, dq * sq])
+    return np.array([1.0, *(common / joint for common, joint in areas), dq, sq, dq * sq, *np.ravel(areas)])
 
 
-def _jaccard(table: NDArray[np.int64], pairs: nuclei.Pairs) -> float:
-    """Common pixels of the pairs over their joint pixels and those of the nuclei in no pair."""
+def _jaccard(table: NDArray[np.int64], pairs: nuclei.Pairs) -> tuple[float, float]:
+    """Common pixels of the pairs, and their joint pixels with those of the nuclei in no pair."""
     i, j = pairs.T
     alone = np.delete(table.sum(axis=1)[1:], i).sum() + np.delete(table.sum(axis=0)[1:], j).sum()
-    return float(table[1:, 1:][i, j].sum() / (nuclei.unions(table)[i, j].sum() + alone))
+    return float(table[1:, 1:][i, j].sum()), float(nuclei.unions(table)[i, j].sum() + alone)
 
 
 def _overlap(iou: NDArray[np.float64]) -> tuple[int, float]:

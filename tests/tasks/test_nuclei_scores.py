@@ -67,7 +67,7 @@ def test_perfect_is_one_everywhere() -> None:
 def test_nothing_found_is_nought() -> None:
     nothing = patches([], [], [], [])
     found = values(tally(nothing, truth(TRUE)))
-    for name in ("dice-binary", "aji", "aji+", "pq", "dq", "sq", "pq-pooled", "mpq+", "f1-detection", "f1", "dice:round"):
+    for name in ("dice-binary", *INSTANCES, "pq-conic", "mpq+", "f1-detection", "f1", "dice:round"):
         assert found[name] == 0, name
     assert 0 < found["dice"] < 1 / 3 and found["r2"] < 0, "background alone is right; no count is"
 
@@ -113,11 +113,33 @@ def test_channels_of_a_patch_are_those_shown_or_called() -> None:
     assert values(tally(called, truth(true)))["dice"] == pytest.approx((1 + (background + 0) / 2) / 2)
 
 
-def test_patches_without_nuclei_are_no_part_of_means_over_patches_with_nuclei() -> None:
+BY_PATCH = ("aji", "aji+", "pq", "dq", "sq")
+INSTANCES = (*BY_PATCH, *(f"{name}-pooled" for name in BY_PATCH))
+
+
+def test_false_nuclei_in_empty_patches_lower_every_measure_of_instances() -> None:
+    """One right nucleus, and 180 false ones of as many pixels in five empty patches."""
+    grid: list[Box] = [(y, y + 2, x, x + 2, 1) for y, x in itertools.product(range(0, 24, 4), range(0, 24, 4))]
+    true, called = patches([(0, 2, 0, 2, 1)], *[[]] * 5), patches([(0, 2, 0, 2, 1)], *[grid] * 5)
+    found = values(tally(called, truth(true)))
+    assert {name: found[name] for name in BY_PATCH} == pytest.approx(dict.fromkeys(BY_PATCH, 1 / 6))
+    assert found["pq-conic"] == pytest.approx(1 / 6)
+    assert found["pq-pooled"] == pytest.approx(2 / 182) and found["sq-pooled"] == 1
+    assert found["aji-pooled"] == found["aji+-pooled"] == pytest.approx(4 / (181 * 4))
+
+
+def test_patches_that_are_rightly_empty_are_no_part_of_means_over_patches_with_nuclei() -> None:
     both = values(tally(patches([SMALL], []), truth(patches([SMALL], []))))
-    assert both["pq"] == both["aji"] == both["dice"] == 1
-    excess = values(tally(patches([SMALL], [SMALL]), truth(patches([SMALL], []))))
-    assert excess["pq"] == 1 and excess["pq-pooled"] == 2 / 3, "nuclei in empty patches count where all is pooled"
+    assert {both[name] for name in (*INSTANCES, "dice")} == {1.0}
+    assert both["pq-conic"] == 0.5, "CoNIC's script counts 0 for every patch without true nuclei"
+
+
+def test_jaccard_pools_pixels_where_patches_are_of_unequal_weight() -> None:
+    """A patch with one nucleus of 16 px found and one with four of 9 px missed."""
+    four: list[Box] = [(y, y + 3, x, x + 3, 1) for y, x in itertools.product((0, 12), (0, 12))]
+    found = values(tally(patches([SMALL], []), truth(patches([SMALL], four))))
+    assert found["aji"] == found["aji+"] == 0.5
+    assert found["aji-pooled"] == found["aji+-pooled"] == pytest.approx(16 / (16 + 36))
 
 
 def test_a_type_that_no_patch_shows_has_no_value() -> None:
@@ -128,7 +150,9 @@ def test_a_type_that_no_patch_shows_has_no_value() -> None:
         means = {"dice-pooled", "iou-pooled", "mpq+", "f1", "r2"}
         assert {name for name, value in found.items() if math.isnan(value)} == absent | means
     nowhere = values(tally(patches([]), truth(patches([]))))
-    assert nowhere["dice"] == 1 and all(math.isnan(nowhere[name]) for name in ("pq", "pq-pooled", "aji", "f1-detection"))
+    assert nowhere["dice"] == 1 and all(math.isnan(nowhere[name]) for name in (*INSTANCES, "pq-conic", "f1-detection"))
+    false = values(tally(patches([SMALL]), truth(patches([]))))
+    assert all(math.isnan(false[name]) for name in (*INSTANCES, "pq-conic")), "no true nucleus anywhere"
 
 
 def half_annotated(maps: Maps) -> Conditions:
