@@ -162,7 +162,8 @@ def tallied(desk: Desk, diet: Diet, painted: Painted | None, seed: int) -> tuple
 
 def _reduced(desk: Desk, line: Result, tally: Tally, key: str) -> Iterator[Result]:
     groups = desk.test.conditions.groups
-    found = remembered(desk.cache, "measures", {"counts": key}, lambda: stats.group_bootstrap(tally, groups, seed=0))
+    spec = {"counts": key, "measures": sorted(tally.measures)}
+    found = remembered(desk.cache, "measures", spec, lambda: stats.group_bootstrap(tally, groups, seed=0))
     for measure, estimate in found.items():
         named = replace(line, measure=measure)
         yield told(named, estimate, tally.bounds.get(measure, (0.0, 1.0)))

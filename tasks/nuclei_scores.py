@@ -36,13 +36,13 @@ one. Values are in [0, 1] (R2: up to 1), higher is better.
                        in each patch, and its mean over types (CoNIC)
 
 A class that no patch shows has no value, whatever was called so: its measures are NaN, and so are the means over classes or
-types, which never leave one out silently. So is r2 where all patches hold the same number.
+types, which never leave one out silently. So is r2 where all patches hold the same number. The reasons name the class or type,
+and beside such a mean stands, as NAME-present (mpq+-present), the mean over those that have a value.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
@@ -53,9 +53,7 @@ from bench import nuclei
 from bench.nuclei import UNLABELLED
 from bench.refusals import needed
 from bench.types import Conditions, Tally
-
-Sums = Mapping[str, float]
-Measure = Callable[[Sums], float]
+from tasks.scores import NOT_SHOWN, Measure, Sums, means_over_classes, totals
 
 _PATCH = (
     *("patches", "patch-dice", "patch-iou", "patches-with-nuclei"),
@@ -89,38 +87,47 @@ def nuclei_counts(instances: NDArray[np.int32], types: NDArray[np.uint8], truth:
 
 def nuclei_tally(counts: NDArray[np.float64], classes: tuple[str, ...]) -> Tally:
     """The counts with their measures, as the head of this file defines them."""
-    types = classes[1:]
-    measures: dict[str, Measure] = {
+    types, columns = classes[1:], nuclei_columns(classes)
+    sums = totals(columns, counts)
+    by_class = {
+        "dice-pooled": {f"dice:{name}": partial(_dice, f":{name}") for name in classes},
+        "iou-pooled": {f"iou:{name}": partial(_iou, f":{name}") for name in classes},
+    }
+    by_type = {
+        "mpq+": {f"pq+:{name}": partial(_pq, f":{name}") for name in types},
+        "f1": {f"f1:{name}": partial(_typed, f":{name}") for name in types},
+    }
+    counted = {"r2": {f"r2:{name}": partial(_determination, f":{name}") for name in types}}
+    means, undefined = means_over_classes({**by_class, **by_type}, sums, NOT_SHOWN)
+    r2, r2_undefined = means_over_classes(counted, sums, "all patches hold equally many {}")
+    pixels: dict[str, Measure] = {
         "dice": partial(_ratio, "patch-dice", "patches", "patches"),
         "miou": partial(_ratio, "patch-iou", "patches", "patches"),
-        "dice-pooled": partial(_mean, [partial(_dice, f":{name}") for name in classes]),
-        "iou-pooled": partial(_mean, [partial(_iou, f":{name}") for name in classes]),
+    }
+    instances: dict[str, Measure] = {
         "dice-binary": partial(_dice, ""),
         "iou-binary": partial(_iou, ""),
         **{f"{name}-pooled": partial(_ratio, f"common:{name}", f"joint:{name}", "true-nuclei") for name in ("aji", "aji+")},
         "pq-pooled": partial(_pq, ""),
         "dq-pooled": partial(_dq, ""),
         "sq-pooled": partial(_sq, ""),
-        "mpq+": partial(_mean, [partial(_pq, f":{name}") for name in types]),
         "f1-detection": _detection,
-        "f1": partial(_mean, [partial(_typed, f":{name}") for name in types]),
-        "r2": partial(_mean, [partial(_determination, f":{name}") for name in types]),
         **{
             name: partial(_ratio, f"patch-{name}", "patches-with-nuclei", "true-nuclei")
             for name in ("aji", "aji+", "pq", "dq", "sq")
         },
         "pq-conic": partial(_ratio, "patch-pq", "patches", "true-nuclei"),
     }
-    for name in classes:
-        measures |= {f"dice:{name}": partial(_dice, f":{name}"), f"iou:{name}": partial(_iou, f":{name}")}
-    for name in types:
-        measures |= {
-            f"pq+:{name}": partial(_pq, f":{name}"),
-            f"f1:{name}": partial(_typed, f":{name}"),
-            f"r2:{name}": partial(_determination, f":{name}"),
-        }
-    bounds = {name: (None, 1.0) for name in ("r2", *(f"r2:{name}" for name in types))}
-    return Tally(nuclei_columns(classes), counts, measures, bounds)
+    parts = [part for mean in (by_class, by_type, counted) for part in mean.values()]
+    singles = {name: measure for part in parts for name, measure in part.items()}
+    measures = {**pixels, **means, **r2, **instances, **singles}
+    undefined |= r2_undefined
+    undefined |= {
+        name: NOT_SHOWN.format("an annotated pixel") for name, measure in pixels.items() if math.isnan(measure(sums))
+    }
+    undefined |= {name: NOT_SHOWN.format("a nucleus") for name, measure in instances.items() if math.isnan(measure(sums))}
+    bounds = {name: (None, 1.0) for name in measures if name.startswith("r2")}
+    return Tally(columns, counts, measures, bounds, undefined)
 
 
 def _patch(
@@ -246,7 +253,3 @@ def _determination(of: str, sums: Sums) -> float:
     n, total = sums["patches"], sums[f"true-nuclei{of}"]
     spread = n * sums[f"true-squared{of}"] - total**2
     return 1 - n * sums[f"error-squared{of}"] / spread if spread > 0 else math.nan
-
-
-def _mean(parts: list[Measure], sums: Sums) -> float:
-    return math.fsum(part(sums) for part in parts) / len(parts)

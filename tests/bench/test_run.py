@@ -13,9 +13,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench import results
+from bench import registry, results
 from bench.results import Result
 from bench.types import image_seeds
+from tests.tasks import small_folder
 
 SMALL = [
     word
@@ -349,3 +350,32 @@ def test_a_fit_on_the_spot_ends_in_lines(home: Path, task: str) -> None:
     assert {line["track"] for line in lines} == {"slide"}
     assert {line["diet"] for line in lines} == {"", "real", "synthetic", "both"}
     assert all(line["status"] in ("ok", "skipped") for line in lines)
+
+
+def test_a_class_that_the_test_patches_lack_is_named_and_the_others_are_scored(tmp_path: Path) -> None:
+    """A third class that only slides outside the test split show."""
+
+    def written(folder: Path, without: set[str]) -> Path:
+        pictures = {}
+        for i in range(16):
+            mask = small_folder.halves()
+            if f"p{i}" not in without:
+                mask[:16] = 2
+            pictures[f"p{i}"] = (small_folder.photo(seed=i), mask)
+        return small_folder.write(folder, pictures)
+
+    def test_ids(folder: Path) -> set[str]:
+        return set(registry.load("datasets", "folder", folder=folder).split("test").conditions.groups.tolist())
+
+    home = tmp_path / "home"
+    data = written(tmp_path / "slides", test_ids(written(tmp_path / "all", set())))
+    words = ["-g", "blur", "--data", str(data), "--controls", "none", "-e", "stain", "-m", "precision", "--seeds", "0"]
+    lines = run(*words, "-o", "task.steps=2", "-o", "classes=normal,tumour,stroma", home=home)
+    found = {r.measure: r for r in lines if r.diet == "real"}
+    for name in ("iou", "iou-patch"):
+        assert found[name].status == "skipped" and found[name].reason.startswith("no patch shows stroma: ")
+        values = [found[f"{name}:normal"].value, found[f"{name}:tumour"].value, found[f"{name}-present"].value]
+        assert None not in values and values[2] == pytest.approx((values[0] + values[1]) / 2)
+    assert found["iou:stroma"].reason == "no patch shows stroma"
+    shown = bench("run", "-t", "cam16-seg", *words, "-o", "task.steps=2", "-o", "classes=normal,tumour,stroma", home=home)
+    assert "skipped(no patch shows stroma)" in shown.stdout and "iou-present real" in shown.stdout

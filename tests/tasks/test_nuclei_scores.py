@@ -149,6 +149,9 @@ def test_a_type_that_no_patch_shows_has_no_value() -> None:
         absent = {"dice:long", "iou:long", "pq+:long", "f1:long", "r2:long"}
         means = {"dice-pooled", "iou-pooled", "mpq+", "f1", "r2"}
         assert {name for name, value in found.items() if math.isnan(value)} == absent | means
+        present = {f"{name}-present": 1.0 for name in means}
+        assert {name for name in found if name.endswith("-present")} == set(present)
+        assert present == {name: found[name] for name in present} or called is not true
     nowhere = values(tally(patches([]), truth(patches([]))))
     assert nowhere["dice"] == 1 and all(math.isnan(nowhere[name]) for name in (*INSTANCES, "pq-conic", "f1-detection"))
     false = values(tally(patches([SMALL]), truth(patches([]))))
@@ -160,6 +163,24 @@ def half_annotated(maps: Maps) -> Conditions:
     masks, instances = maps[1].copy(), maps[0].copy()
     masks[:, :, 12:], instances[:, :, 12:] = 255, 0
     return truth((instances, masks))
+
+
+def test_means_that_lack_a_type_name_it_and_have_a_partner_over_the_others() -> None:
+    true = [[SMALL], [], [SMALL, (12, 16, 12, 16, 1)], [], [], []]
+    called = [[SMALL], [FAR], [SMALL], [], [], []]
+    made = tally(patches(*called), truth(patches(*true)))
+    found = group_bootstrap(made, np.array(list("abcdef")), seed=0, resamples=50)
+    for name, part in (("dice-pooled", "dice"), ("iou-pooled", "iou"), ("mpq+", "pq+"), ("f1", "f1")):
+        assert found[name].reason == f"no patch shows long: the mean over the other classes is {name}-present"
+        assert found[f"{part}:long"].reason == "no patch shows long"
+        parts = [found[f"{part}:{c}"].value for c in CLASSES if f"{part}:{c}" in found and c != "long"]
+        assert found[f"{name}-present"].value == pytest.approx(np.mean(parts))
+    assert found["r2"].reason == "all patches hold equally many long: the mean over the other classes is r2-present"
+    assert found["r2-present"].value == found["r2:round"].value and made.bounds["r2-present"] == (None, 1.0)
+    nothing = tally(patches([], []), truth(patches([], [])))
+    empty = group_bootstrap(nothing, np.array(["a", "b"]), seed=0, resamples=5)
+    assert empty["pq-pooled"].reason == empty["f1-detection"].reason == "no patch shows a nucleus"
+    assert empty["mpq+"].reason == "no patch shows round, long" and "mpq+-present" not in empty
 
 
 def test_unlabelled_pixels_are_on_neither_side() -> None:
