@@ -42,6 +42,13 @@ class DamagedError(MissingError):
     code = "damaged"
 
 
+class CorruptError(DamagedError):
+    """A file that came with the package and is not what was shipped: the installation is at fault, so that what needs the file
+    ends as an error, and not as skipped for want of weights."""
+
+    code = "corrupt"
+
+
 class NotComparableError(BenchError):
     """Numbers of different protocols that were asked to stand in one ranking."""
 

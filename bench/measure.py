@@ -15,7 +15,7 @@ import numpy as np
 from bench import prompts, registry, stats, steps
 from bench.cache import key_of
 from bench.diets import DIETS, training_sets
-from bench.errors import BenchError, MissingError
+from bench.errors import BenchError, CorruptError, MissingError
 from bench.judging import FORMS, UNDERPOWERED, Bounds, Desk, Pair, Say, remembered
 from bench.plan import CEILING, Judge, Metric, Plan
 from bench.results import NO_SOURCES, SOURCES_UNKNOWN, Result
@@ -177,7 +177,8 @@ def tallied(desk: Desk, diet: Diet, painted: Painted | None, seed: int) -> tuple
 
 def _reduced(desk: Desk, line: Result, tally: Tally, key: str) -> Iterator[Result]:
     groups = desk.test.conditions.groups
-    found = remembered(desk.cache, "measures", {"counts": key}, lambda: stats.group_bootstrap(tally, groups, seed=0))
+    spec = {"counts": key, "measures": sorted(tally.measures)}
+    found = remembered(desk.cache, "measures", spec, lambda: stats.group_bootstrap(tally, groups, seed=0))
     for measure, estimate in found.items():
         named = replace(line, measure=measure)
         yield told(named, estimate, tally.bounds.get(measure, (0.0, 1.0)))
@@ -213,8 +214,9 @@ def failed_lines(desk: Desk, fitted: Fitted, seed: int, error: Exception, diets:
 
 
 def failure(line: Result, error: Exception, say: Say) -> Result:
-    """A skip where something outside is missing, an error where a plug-in broke; the latter with its traceback on stderr."""
-    if isinstance(error, MissingError):
+    """A skip where something outside is missing, an error where a plug-in or the installation broke, with its traceback on
+    stderr where nobody foresaw it."""
+    if isinstance(error, MissingError) and not isinstance(error, CorruptError):
         return replace(line, status="skipped", reason=f"{error.code}: {error}")
     if not isinstance(error, BenchError):
         say("".join(traceback.format_exception(error)))

@@ -38,6 +38,24 @@ def numbered(instances: Map) -> NDArray[np.int32]:
     return np.asarray(order.astype(np.int32)[place].reshape(instances.shape))
 
 
+def without_ignored(found: Map, true: Map, annotated: NDArray[np.bool_]) -> NDArray[np.int32]:
+    """int32 (h, w): the found nuclei cut to the annotated pixels, bool (h, w), and numbered 1..m, ignored ones left out.
+
+    A found nucleus is ignored where less than half of its area is annotated: nobody can say whether it is right. It still
+    counts where the rest of it is the partner of a true nucleus, IoU above `OVERLAP`. So panoptic quality treats segments on
+    void pixels (Kirillov and others 2019, section 4.2). `true` holds the true nuclei within the annotated pixels, 1..k.
+    """
+    whole = numbered(found)
+    if annotated.all():
+        return whole
+    cut = np.where(annotated, whole, 0)
+    size = np.bincount(whole.ravel())
+    counts = 2 * np.bincount(cut.ravel(), minlength=len(size)) >= size
+    partners = (ious(overlaps(true, cut)) > OVERLAP).any(axis=0)
+    counts[1 : 1 + len(partners)] |= partners
+    return numbered(np.where(counts[cut], cut, 0))
+
+
 def areas(instances: Map) -> NDArray[np.int64]:
     """int64 (m,): pixels of each of the nuclei 1..m."""
     return np.bincount(instances.ravel())[1:]

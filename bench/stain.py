@@ -12,8 +12,9 @@ def optical_density(images: NDArray[np.uint8]) -> NDArray[np.float32]:
 
 
 def exposed(density: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """The inverse of `optical_density`, rounded to uint8."""
-    return np.asarray(np.clip(np.rint(np.exp(-density) * 255), 0, 255), dtype=np.uint8)
+    """The inverse of `optical_density`, rounded to uint8; raises FloatingPointError on NaN, which would turn black."""
+    with np.errstate(invalid="raise"):
+        return np.asarray(np.clip(np.rint(np.exp(-density) * 255), 0, 255), dtype=np.uint8)
 
 
 def restained(images: NDArray[np.uint8], factors: NDArray[np.float64]) -> NDArray[np.uint8]:

@@ -30,6 +30,8 @@ TRUSTED = 0.7
 """Standard errors that the second correction of an extrapolation may amount to."""
 TOLERATED = 0.05
 """Share of resamples in which a measure may be undefined before its interval is given up."""
+NOTHING = "nothing to measure in these patches"
+"""Why a measure has no value, where its tally does not say more."""
 
 Floats = NDArray[np.float64]
 Rows = NDArray[np.bool_]
@@ -63,7 +65,10 @@ def group_bootstrap(tally: Tally, groups: Strings, seed: int, resamples: int = 1
     """
     drawn = _resampled(tally, groups, seed, resamples)
     folds = _tally_folds(tally, groups)
-    return {name: _percentiles(value, draws, _count(groups), folds[name]) for name, (value, draws) in drawn.items()}
+    return {
+        name: _percentiles(value, draws, _count(groups), folds[name], tally.undefined.get(name, NOTHING))
+        for name, (value, draws) in drawn.items()
+    }
 
 
 def paired_difference(first: Tally, second: Tally, groups: Strings, seed: int, resamples: int = 1000) -> dict[str, Estimate]:
@@ -76,8 +81,15 @@ def paired_difference(first: Tally, second: Tally, groups: Strings, seed: int, r
     ours = _resampled(first, groups, seed, resamples)
     theirs = _resampled(second, groups, seed, resamples)
     folds, other = _tally_folds(first, groups), _tally_folds(second, groups)
+    why = {**second.undefined, **first.undefined}
     return {
-        name: _percentiles(value - theirs[name][0], draws - theirs[name][1], _count(groups), folds[name] - other[name])
+        name: _percentiles(
+            value - theirs[name][0],
+            draws - theirs[name][1],
+            _count(groups),
+            folds[name] - other[name],
+            why.get(name, NOTHING),
+        )
         for name, (value, draws) in ours.items()
     }
 
@@ -219,9 +231,9 @@ def _resampled(tally: Tally, groups: Strings, seed: int, resamples: int) -> dict
     }
 
 
-def _percentiles(value: float, draws: Floats, groups: int, folds: Floats) -> Estimate:
+def _percentiles(value: float, draws: Floats, groups: int, folds: Floats, undefined: str) -> Estimate:
     if math.isnan(value):
-        return _undefined()
+        return _undefined(undefined)
     if groups < MINIMUM_GROUPS:
         return _too_few(value, groups)
     defined = draws[~np.isnan(draws)]
@@ -292,7 +304,7 @@ def _count(groups: Strings) -> int:
     return len(np.unique(groups))
 
 
-def _undefined(reason: str = "nothing to measure in these patches") -> Estimate:
+def _undefined(reason: str) -> Estimate:
     return Estimate(math.nan, None, None, reason=reason)
 
 

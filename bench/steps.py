@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import json
 import shutil
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cache as remembered
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 from bench import engine, registry, sources
 from bench.cache import MANIFEST, Cache, digest_of, key_of
-from bench.errors import MissingError, UsageError
+from bench.errors import UsageError
 from bench.scene import MAPS, Scene, fitting_set, only
 from bench.store import load_set, save_set
 from bench.types import (
@@ -34,6 +35,7 @@ from bench.types import (
 )
 
 SHARD = 64
+Made = TypeVar("Made")
 
 
 @dataclass(frozen=True)
@@ -134,7 +136,7 @@ def drawn(layouts: Layouts, weights: Weights, patches: ImageSet, seed: int, cach
 
     def make(work: Path) -> None:
         progress(0, 1, f"draw {layouts.card.name}")
-        made = layouts.draw(asked, image_seeds(seed, asked.ids))
+        made = _finite_images(layouts.card.name, lambda: layouts.draw(asked, image_seeds(seed, asked.ids)))
         if not np.array_equal(made.ids, asked.ids) or not np.array_equal(made.groups, asked.groups):
             raise UsageError(f"{layouts.card.name} draws other ids or groups than it was asked for. See: bench check.")
         nothing = np.zeros((len(made), 1, 1, 3), np.uint8)
@@ -179,7 +181,10 @@ def sample(fitted: Fitted, patches: ImageSet, seed: int, workers: int, cache: Ca
         for done, _ in enumerate(engine.run(paint, todo, workers), start=1):
             progress(len(pieces) - len(todo) + done, len(pieces), f"paint {generator.card.name}")
         np.save(work / "ids.npy", patches.conditions.ids)
-        np.save(work / "images.npy", np.concatenate([np.load(_shard(work, piece)) for piece in pieces]))
+        images = np.concatenate([np.load(_shard(work, piece)) for piece in pieces])
+        if not images.any():  # libraries other than numpy cast NaN to 0 without a warning
+            raise FloatingPointError(f"{fitted.name}: all {len(images)} images are black, as NaN becomes. See: bench check.")
+        np.save(work / "images.npy", images)
         for piece in pieces:
             _shard(work, piece).unlink()
 
@@ -211,7 +216,7 @@ class _Job:
 
     def _paint(self, generate: Callable[..., Images], rows: engine.Shard) -> None:
         asked = self.conditions[slice(*rows)]
-        painted = generate(asked, image_seeds(self.seed, asked.ids))
+        painted = _finite_images(self.fitted.name, lambda: generate(asked, image_seeds(self.seed, asked.ids)))
         wanted = (len(asked), asked.size, asked.size, 3)
         if painted.shape != wanted or painted.dtype != np.uint8:
             raise UsageError(
@@ -221,6 +226,19 @@ class _Job:
         temporary = self.work / f"writing-{rows[0]}.npy"
         np.save(temporary, painted)
         temporary.replace(_shard(self.work, rows))
+
+
+def _finite_images(name: str, make: Callable[[], Made]) -> Made:
+    """What `make` returns; raises FloatingPointError where values that are not finite became integers on the way."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", "invalid value encountered in cast", RuntimeWarning)
+        try:
+            return make()
+        except RuntimeWarning as error:
+            raise FloatingPointError(
+                f"{name} casts NaN or infinite values to whole numbers ({error}): the images would be black there. "
+                "See: bench check."
+            ) from error
 
 
 @remembered
@@ -234,17 +252,29 @@ def _built(name: str, options: tuple[tuple[str, Any], ...], weights: Path | None
 
 
 def features(encoder: Encoder, patches: ImageSet, cache: Cache, progress: Progress) -> Features:
-    """float32 (n, dim), from the cache or encoded."""
+    """float32 (n, dim), from the cache or encoded; raises UsageError, and keeps nothing, where the encoder returns another
+    number of rows or values that are not finite."""
     spec = {"encoder": registry.describe(encoder), "images": patches.key}
 
     def make(work: Path) -> None:
         progress(0, 1, f"encode {encoder.card.name}")
-        np.save(work / "features.npy", encoder.encode(np.asarray(patches.images)))
+        np.save(work / "features.npy", _checked(encoder, encoder.encode(np.asarray(patches.images)), len(patches)))
         progress(1, 1, f"encode {encoder.card.name}")
 
     found: Features = np.load(cache.entry("features", spec, make) / "features.npy", mmap_mode="r")
-    if found.shape[0] != len(patches):
-        raise MissingError(f"{encoder.card.name} gave {len(found)} rows for {len(patches)} images. See: bench check.")
+    return found
+
+
+def _checked(encoder: Encoder, found: Features, n: int) -> Features:
+    """The features, or a usage error that says what an encoder returns."""
+    name, found = encoder.card.name, np.asarray(found)
+    if found.ndim != 2 or len(found) != n or found.dtype.kind != "f":
+        raise UsageError(
+            f"{name} returned {found.dtype} {found.shape} for {n} images; an encoder returns float32 ({n}, dim). "
+            f"See: bench check {name}."
+        )
+    if wrong := int((~np.isfinite(found).all(axis=1)).sum()):
+        raise UsageError(f"{name} returned NaN or infinite features for {wrong} of {n} images. See: bench check {name}.")
     return found
 
 

@@ -269,6 +269,8 @@ class Tally:
     """Name -> function from column sums to a value; NaN where there is nothing to measure."""
     bounds: Mapping[str, tuple[float | None, float | None]] = field(default_factory=dict)
     """Name -> the least and the most that it can be, None for none; what is not named lies in [0, 1]."""
+    undefined: Mapping[str, str] = field(default_factory=dict)
+    """Name -> why the measure has no value on all patches of the tally, of those that have none: it names what is absent."""
 
 
 @runtime_checkable

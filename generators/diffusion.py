@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from bench import torchvision_shim
-from bench.errors import BenchError
 from bench.precision import full_float32
 from bench.types import Progress
 
@@ -231,7 +230,10 @@ class Sampler:
 
     def _finite(self, state: Tensor) -> Tensor:
         if not torch.isfinite(state).all():
-            raise BenchError(f"sampling left the finite numbers: {self}. Fit again, or choose another sampler or more steps.")
+            # no BenchError, which would end the run: this generator's own numbers are errors, the others are measured
+            raise FloatingPointError(
+                f"sampling gave NaN or infinite values: {self}. Fit again, or choose another sampler or more steps."
+            )
         return state
 
 

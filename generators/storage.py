@@ -23,10 +23,21 @@ def to_tensor(images: NDArray[np.uint8]) -> Tensor:
 
 
 def to_images(tensor: Tensor) -> Images:
-    """float (n, 3, h, w) in [-1, 1], cut to it -> uint8 (n, h, w, 3)."""
+    """float (n, 3, h, w) in [-1, 1], cut to it -> uint8 (n, h, w, 3); raises FloatingPointError as `check_finite` does."""
     # clip before the conversion: uint8 wraps around
-    pixels = ((tensor.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
+    pixels = ((check_finite(tensor).clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
     return pixels.permute(0, 2, 3, 1).cpu().numpy()
+
+
+def check_finite(tensor: Tensor) -> Tensor:
+    """The samples, float (n, ...); raises FloatingPointError on NaN and infinity, which a cast to integers would hide."""
+    wrong = int((~tensor.isfinite()).flatten(1).any(dim=1).sum())
+    if wrong:
+        raise FloatingPointError(
+            f"the network gave NaN or infinite values for {wrong} of {len(tensor)} samples: its weights are damaged, its "
+            "training diverged, or the precision is too low. Fit again, with precision=fp32 or another number of steps."
+        )
+    return tensor
 
 
 def halved(network: Network) -> Network:
@@ -38,12 +49,18 @@ def halved(network: Network) -> Network:
 
 
 def save_network(network: nn.Module, path: Path, exact: bool = False) -> None:
-    """Writes the weights, in half precision unless they are to be kept `exact`."""
+    """Writes the weights, in half precision unless they are to be kept `exact`; raises FloatingPointError, and writes nothing,
+    where they are not finite: a fit that diverged is not kept."""
     path.parent.mkdir(parents=True, exist_ok=True)
     state = {
         name: (values.half() if values.is_floating_point() and not exact else values).contiguous()
         for name, values in network.state_dict().items()
     }
+    if wrong := [name for name, values in state.items() if values.is_floating_point() and not values.isfinite().all()]:
+        raise FloatingPointError(
+            f"{path.name}: {len(wrong)} of {len(state)} tensors hold NaN or infinite values, {wrong[0]} among them: training "
+            "diverged, or they are too large for half precision. Fit again, with precision=fp32 or another number of steps."
+        )
     save_file(state, path)
 
 

@@ -181,7 +181,13 @@ def _alone(found: list[Result]) -> Iterator[tuple[int, str]]:
 
 
 def _impossible(line: Result, value: float) -> str:
-    name = line.measure.partition(":")[0].removesuffix("-pooled").removesuffix("-binary").removesuffix("-patch")
+    name = (
+        line.measure.partition(":")[0]
+        .removesuffix("-present")
+        .removesuffix("-pooled")
+        .removesuffix("-binary")
+        .removesuffix("-patch")
+    )
     least = max((b for b in (line.least, LEAST.get(name)) if b is not None), default=-math.inf)
     most = min((b for b in (line.most, MOST.get(name)) if b is not None), default=math.inf)
     if not all(map(math.isfinite, filter(None, (value, line.low, line.high)))):

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from tasks.hovernet import HoVerNet
     from tasks.nuclei_training import Annotated
 
-VERSION = "1"
+VERSION = "2"
 STRIDE = 8
 """Pixels under one cell of the coarsest map, in each direction; patch sides are multiples of it."""
 WEIGHTS, NOTES = "hovernet.safetensors", "hovernet.json"

@@ -1,8 +1,10 @@
 """Scores of called nuclei against true ones: counts for each test patch, and the measures that are functions of their sums.
 
-Pixels whose true class is 255 are taken out of both sides before anything else. A nucleus is of the type that most of its
-pixels have. In the definitions, sums run over patches; "mean over patches" is over those with a labelled pixel, "over patches
-with nuclei" over those with a true nucleus. Values are in [0, 1] (R2: up to 1), higher is better.
+Pixels whose true class is 255 are taken out of both sides before anything else, and with them the called nuclei with less
+than half of their area in annotated pixels, unless the rest is the partner (IoU > 0.5) of a true nucleus: see
+`bench.nuclei.without_ignored`. A nucleus is of the type that most of its pixels have. In the definitions, sums run over
+patches; "mean over patches" is over those with a labelled pixel, "over patches with nuclei" over those with a true or a called
+one. Values are in [0, 1] (R2: up to 1), higher is better.
 
     dice, miou         the paper's averaging, by channel and then by batch (NASDM++, S3): in each patch the mean over the
                        classes of 2 I / (T + C) or of I / (T + C - I), with T true, C called and I common pixels; then the
@@ -11,13 +13,19 @@ with nuclei" over those with a true nucleus. Values are in [0, 1] (R2: up to 1),
     dice:c, iou:c      the same of one class, of pixels pooled over all patches
     dice-pooled        mean of dice:c over all classes; iou-pooled likewise
     dice-binary        of nucleus against background, pooled; iou-binary likewise
-    aji                aggregated Jaccard index (Kumar and others 2017): each true nucleus takes the called one of largest IoU,
-                       and common pixels are divided by joint pixels plus those of nuclei that found no partner;
-                       mean over patches with nuclei
-    aji+               the same with one-to-one partners (Graham and others 2019, code)
-    dq, sq, pq         panoptic quality (Kirillov and others 2019; Graham and others 2019, eq. 6): P pairs of IoU > 0.5,
+    aji-pooled         aggregated Jaccard index (Kumar and others 2017): each true nucleus takes the called one of largest IoU,
+                       and common pixels are divided by joint pixels plus those of nuclei that found no partner; common and
+                       joint pixels are summed over all patches
+    aji+-pooled        the same with one-to-one partners (Graham and others 2019, code)
+    dq-, sq-, pq-pooled
+                       panoptic quality (Kirillov and others 2019; Graham and others 2019, eq. 6): P pairs of IoU > 0.5,
                        dq = 2 P / (nuclei true + called), sq = mean IoU of the pairs (0 without one), pq = dq sq;
-                       mean over patches with nuclei. With -pooled: of the sums over all patches
+                       P, nuclei and IoU are summed over all patches
+    aji, aji+, dq, sq, pq
+                       the same of each patch, and the mean over patches with nuclei; a patch with called nuclei alone
+                       counts 0, as in CoNIC's script
+    pq-conic           mean of pq over all patches as CoNIC's script has it: 0 for every patch without true nuclei, even one
+                       where none was called, so that a perfect prediction stays below 1 by the share of such patches
     pq+:t, mpq+        pq of the nuclei of one type, true and called, pooled over all patches, and its mean over types
                        (CoNIC: Graham and others 2024)
     f1-detection       2 N / (true + called), N nuclei whose centres were matched within 3 microns (`bench.nuclei.near`)
@@ -28,13 +36,13 @@ with nuclei" over those with a true nucleus. Values are in [0, 1] (R2: up to 1),
                        in each patch, and its mean over types (CoNIC)
 
 A class that no patch shows has no value, whatever was called so: its measures are NaN, and so are the means over classes or
-types, which never leave one out silently. So is r2 where all patches hold the same number.
+types, which never leave one out silently. So is r2 where all patches hold the same number. The reasons name the class or type,
+and beside such a mean stands, as NAME-present (mpq+-present), the mean over those that have a value.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
@@ -45,22 +53,12 @@ from bench import nuclei
 from bench.nuclei import UNLABELLED
 from bench.refusals import needed
 from bench.types import Conditions, Tally
-
-Sums = Mapping[str, float]
-Measure = Callable[[Sums], float]
+from tasks.scores import NOT_SHOWN, Measure, Sums, means_over_classes, totals
 
 _PATCH = (
-    *(
-        "patches",
-        "patch-dice",
-        "patch-iou",
-        "patches-with-nuclei",
-        "patch-aji",
-        "patch-aji+",
-        "patch-dq",
-        "patch-sq",
-        "patch-pq",
-    ),
+    *("patches", "patch-dice", "patch-iou", "patches-with-nuclei"),
+    *("patch-aji", "patch-aji+", "patch-dq", "patch-sq", "patch-pq"),
+    *("common:aji", "joint:aji", "common:aji+", "joint:aji+"),
     *("common-pixels", "true-pixels", "called-pixels", "true-nuclei", "called-nuclei", "pairs", "overlap", "near"),
 )
 _CLASS = ("common-pixels", "true-pixels", "called-pixels")
@@ -89,36 +87,47 @@ def nuclei_counts(instances: NDArray[np.int32], types: NDArray[np.uint8], truth:
 
 def nuclei_tally(counts: NDArray[np.float64], classes: tuple[str, ...]) -> Tally:
     """The counts with their measures, as the head of this file defines them."""
-    types = classes[1:]
-    measures: dict[str, Measure] = {
+    types, columns = classes[1:], nuclei_columns(classes)
+    sums = totals(columns, counts)
+    by_class = {
+        "dice-pooled": {f"dice:{name}": partial(_dice, f":{name}") for name in classes},
+        "iou-pooled": {f"iou:{name}": partial(_iou, f":{name}") for name in classes},
+    }
+    by_type = {
+        "mpq+": {f"pq+:{name}": partial(_pq, f":{name}") for name in types},
+        "f1": {f"f1:{name}": partial(_typed, f":{name}") for name in types},
+    }
+    counted = {"r2": {f"r2:{name}": partial(_determination, f":{name}") for name in types}}
+    means, undefined = means_over_classes({**by_class, **by_type}, sums, NOT_SHOWN)
+    r2, r2_undefined = means_over_classes(counted, sums, "all patches hold equally many {}")
+    pixels: dict[str, Measure] = {
         "dice": partial(_ratio, "patch-dice", "patches", "patches"),
         "miou": partial(_ratio, "patch-iou", "patches", "patches"),
-        "dice-pooled": partial(_mean, [partial(_dice, f":{name}") for name in classes]),
-        "iou-pooled": partial(_mean, [partial(_iou, f":{name}") for name in classes]),
+    }
+    instances: dict[str, Measure] = {
         "dice-binary": partial(_dice, ""),
         "iou-binary": partial(_iou, ""),
-        **{
-            name: partial(_ratio, f"patch-{name}", "patches-with-nuclei", "patches-with-nuclei")
-            for name in ("aji", "aji+", "pq", "dq", "sq")
-        },
+        **{f"{name}-pooled": partial(_ratio, f"common:{name}", f"joint:{name}", "true-nuclei") for name in ("aji", "aji+")},
         "pq-pooled": partial(_pq, ""),
         "dq-pooled": partial(_dq, ""),
         "sq-pooled": partial(_sq, ""),
-        "mpq+": partial(_mean, [partial(_pq, f":{name}") for name in types]),
         "f1-detection": _detection,
-        "f1": partial(_mean, [partial(_typed, f":{name}") for name in types]),
-        "r2": partial(_mean, [partial(_determination, f":{name}") for name in types]),
+        **{
+            name: partial(_ratio, f"patch-{name}", "patches-with-nuclei", "true-nuclei")
+            for name in ("aji", "aji+", "pq", "dq", "sq")
+        },
+        "pq-conic": partial(_ratio, "patch-pq", "patches", "true-nuclei"),
     }
-    for name in classes:
-        measures |= {f"dice:{name}": partial(_dice, f":{name}"), f"iou:{name}": partial(_iou, f":{name}")}
-    for name in types:
-        measures |= {
-            f"pq+:{name}": partial(_pq, f":{name}"),
-            f"f1:{name}": partial(_typed, f":{name}"),
-            f"r2:{name}": partial(_determination, f":{name}"),
-        }
-    bounds = {name: (None, 1.0) for name in ("r2", *(f"r2:{name}" for name in types))}
-    return Tally(nuclei_columns(classes), counts, measures, bounds)
+    parts = [part for mean in (by_class, by_type, counted) for part in mean.values()]
+    singles = {name: measure for part in parts for name, measure in part.items()}
+    measures = {**pixels, **means, **r2, **instances, **singles}
+    undefined |= r2_undefined
+    undefined |= {
+        name: NOT_SHOWN.format("an annotated pixel") for name, measure in pixels.items() if math.isnan(measure(sums))
+    }
+    undefined |= {name: NOT_SHOWN.format("a nucleus") for name, measure in instances.items() if math.isnan(measure(sums))}
+    bounds = {name: (None, 1.0) for name in measures if name.startswith("r2")}
+    return Tally(columns, counts, measures, bounds, undefined)
 
 
 def _patch(
@@ -130,7 +139,8 @@ def _patch(
     within: float,
 ) -> NDArray[np.float64]:
     labelled = masks != UNLABELLED
-    true, called = (nuclei.numbered(np.where(labelled, found, 0)) for found in (true_instances, instances))
+    true = nuclei.numbered(np.where(labelled, true_instances, 0))
+    called = nuclei.without_ignored(instances, true, labelled)
     pixels = _pixels(masks, np.where(called > 0, types, 0), classes)
     table = nuclei.overlaps(true, called)
     iou = nuclei.ious(table)
@@ -165,21 +175,23 @@ def _shown(pixels: NDArray[np.float64]) -> tuple[float, float]:
 
 
 def _image(table: NDArray[np.int64], iou: NDArray[np.float64]) -> NDArray[np.float64]:
-    """1, AJI, AJI+, DQ, SQ and PQ of a patch that has nuclei, else zeros."""
-    if not len(iou):
-        return np.zeros(6)
+    """float64 (10,): 1, AJI, AJI+, DQ, SQ and PQ of a patch that has true or called nuclei, then common and joint pixels of
+    AJI and of AJI+; zeros for a patch without any."""
+    if not sum(iou.shape):
+        return np.zeros(10)
     best = np.stack([np.arange(len(iou)), iou.argmax(axis=1)], axis=1) if iou.size else np.zeros((0, 2), np.int64)
     chosen = best[iou[best[:, 0], best[:, 1]] > 0]
+    areas = [_jaccard(table, partners) for partners in (chosen, nuclei.assigned(iou))]
     pairs, overlap = _overlap(iou)
     dq, sq = 2 * pairs / sum(iou.shape), overlap / max(pairs, 1)
-    return np.array([1.0, _jaccard(table, chosen), _jaccard(table, nuclei.assigned(iou)), dq, sq, dq * sq])
+    return np.array([1.0, *(common / joint for common, joint in areas), dq, sq, dq * sq, *np.ravel(areas)])
 
 
-def _jaccard(table: NDArray[np.int64], pairs: nuclei.Pairs) -> float:
-    """Common pixels of the pairs over their joint pixels and those of the nuclei in no pair."""
+def _jaccard(table: NDArray[np.int64], pairs: nuclei.Pairs) -> tuple[float, float]:
+    """Common pixels of the pairs, and their joint pixels with those of the nuclei in no pair."""
     i, j = pairs.T
     alone = np.delete(table.sum(axis=1)[1:], i).sum() + np.delete(table.sum(axis=0)[1:], j).sum()
-    return float(table[1:, 1:][i, j].sum() / (nuclei.unions(table)[i, j].sum() + alone))
+    return float(table[1:, 1:][i, j].sum()), float(nuclei.unions(table)[i, j].sum() + alone)
 
 
 def _overlap(iou: NDArray[np.float64]) -> tuple[int, float]:
@@ -241,7 +253,3 @@ def _determination(of: str, sums: Sums) -> float:
     n, total = sums["patches"], sums[f"true-nuclei{of}"]
     spread = n * sums[f"true-squared{of}"] - total**2
     return 1 - n * sums[f"error-squared{of}"] / spread if spread > 0 else math.nan
-
-
-def _mean(parts: list[Measure], sums: Sums) -> float:
-    return math.fsum(part(sums) for part in parts) / len(parts)

@@ -8,7 +8,8 @@ Of every class c a patch gives four numbers, over its labelled pixels (those who
     patch-iou:c      intersection over union where the patch shows c, else 0
 
 Summed over patches they give two kinds of IoU. A class that no patch shows has no IoU, whatever was called so: its
-measures are NaN, and so are the means over classes, which never leave a class out silently.
+measures are NaN, and so are the means over classes, which never leave a class out silently. The reasons name the class, and
+beside such a mean stands, as NAME-present, the mean over the classes that the patches show.
 
     iou:c            sum of intersections over sum of unions: large regions weigh more
     iou              mean of iou:c over all classes
@@ -32,7 +33,12 @@ from bench.types import Tally
 IGNORED = 255
 """True class of pixels that nobody labelled: neither trained on nor counted."""
 
+PRESENT = "-present"
+"""Ending of a mean over the classes that the test patches show, where they do not show all."""
+NOT_SHOWN = "no patch shows {}"
+
 Sums = Mapping[str, float]
+Measure = Callable[[Sums], float]
 _COUNTS = ("intersection", "union", "patches", "patch-iou")
 
 
@@ -58,13 +64,38 @@ def segmentation_tally(counts: NDArray[np.float64], classes: tuple[str, ...]) ->
     """The counts with their measures, as the head of this file defines them. All in [0, 1], higher is better."""
     pooled = {f"iou:{name}": partial(_ratio, name, "intersection", "union") for name in classes}
     by_patch = {f"iou-patch:{name}": partial(_ratio, name, "patch-iou", "patches") for name in classes}
-    measures: dict[str, Callable[[Sums], float]] = {
-        "iou": partial(_mean, tuple(pooled.values())),
-        "iou-patch": partial(_mean, tuple(by_patch.values())),
-        **pooled,
-        **by_patch,
-    }
-    return Tally(segmentation_columns(classes), counts, measures)
+    columns = segmentation_columns(classes)
+    means, undefined = means_over_classes({"iou": pooled, "iou-patch": by_patch}, totals(columns, counts), NOT_SHOWN)
+    return Tally(columns, counts, {**means, **pooled, **by_patch}, undefined=undefined)
+
+
+def totals(columns: tuple[str, ...], counts: NDArray[np.float64]) -> Sums:
+    """The sum of each column over all patches."""
+    return dict(zip(columns, counts.sum(axis=0).tolist(), strict=True))
+
+
+def means_over_classes(
+    means: Mapping[str, Mapping[str, Measure]], sums: Sums, absent: str
+) -> tuple[dict[str, Measure], dict[str, str]]:
+    """The means over classes of a test set whose columns have these sums, and why measures are undefined on it.
+
+    `means` gives the parts of each mean, named MEASURE:CLASS. Where some parts have no value, and with them the mean has none,
+    NAME-present is the mean over the others: over the same classes in every resample of the test set. `absent` says what is
+    the matter with the classes that {} stands for.
+    """
+    made: dict[str, Measure] = {}
+    undefined: dict[str, str] = {}
+    for name, parts in means.items():
+        made[name] = partial(_mean, tuple(parts.values()))
+        present = {part: measure for part, measure in parts.items() if not math.isnan(measure(sums))}
+        lacking = [part for part in parts if part not in present]
+        undefined |= {part: absent.format(part.partition(":")[2]) for part in lacking}
+        if lacking:
+            undefined[name] = absent.format(listed(part.partition(":")[2] for part in lacking))
+        if lacking and present:
+            made[f"{name}{PRESENT}"] = partial(_mean, tuple(present.values()))
+            undefined[name] += f": the mean over the other classes is {name}{PRESENT}"
+    return made, undefined
 
 
 def shown_iou(counts: NDArray[np.float64]) -> float:
@@ -92,5 +123,5 @@ def _ratio(name: str, above: str, below: str, sums: Sums) -> float:
     return sums[f"{above}:{name}"] / sums[f"{below}:{name}"] if sums[f"patches:{name}"] else math.nan
 
 
-def _mean(parts: tuple[Callable[[Sums], float], ...], sums: Sums) -> float:
+def _mean(parts: tuple[Measure, ...], sums: Sums) -> float:
     return math.fsum(part(sums) for part in parts) / len(parts)

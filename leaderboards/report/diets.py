@@ -52,7 +52,9 @@ def meals(lines: Sequence[Result]) -> list[Meal]:
 def _meal(key: tuple[str, ...], lines: list[Result]) -> Meal | None:
     task, dataset, generator, track, experiment = key
     shares, reported, source = _served(task, experiment)
-    measure = next((name for name in ("dice", "iou", "pq") if any(line.measure == name for line in lines)), lines[0].measure)
+    measure = next(
+        (name for name in ("dice", "iou", "pq-pooled") if any(line.measure == name for line in lines)), lines[0].measure
+    )
     dishes = []
     for diet in dict.fromkeys(line.diet for line in lines):
         made = [line for line in lines if line.diet == diet and line.measure == measure]

@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench import registry
-from bench.errors import MissingError
+from bench.errors import CorruptError, MissingError
 from bench.types import Card, Features, Images, ImageSet
 from metrics.encoders.batches import checked, settled, through
 
@@ -64,7 +64,7 @@ class PhantomCnn:
 
     @cached_property
     def digest(self) -> str:
-        """sha256 of the shipped weights."""
+        """sha256 of the shipped weights; raises CorruptError where they are not those of the manifest."""
         return _sha256(_weights())
 
     def encode(self, images: Images) -> Features:
@@ -213,6 +213,17 @@ def _weights() -> Path:
         raise MissingError(
             f"phantom-cnn ships its weights, but {found} is missing: install histobench again, or make them with "
             f"python -m metrics.encoders.phantom_cnn --out {SHIPPED}"
+        )
+    try:
+        stated = json.loads((SHIPPED / "manifest.json").read_text())["sha256"]
+    except (OSError, ValueError, KeyError) as error:
+        raise CorruptError(
+            f"phantom-cnn: {SHIPPED / 'manifest.json'} does not state the sha256 of the weights: install histobench again."
+        ) from error
+    if (digest := _sha256(found)) != stated:
+        raise CorruptError(
+            f"phantom-cnn: {found} is damaged: its sha256 begins with {digest[:12]}, that of the shipped file with "
+            f"{stated[:12]}. Install histobench again."
         )
     return found
 

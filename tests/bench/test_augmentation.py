@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 from bench.augmentation import IGNORED, augmented
+from bench.stain import restained
 from bench.types import Conditions, ImageSet
 
 
@@ -46,3 +48,8 @@ def test_the_id_decides_the_view_and_every_view_differs() -> None:
     assert np.array_equal(made.images, again.images[::-1])
     assert len({image.tobytes() for image in made.images}) == len(made)
     assert not any(np.array_equal(a, b) for a, b in zip(made.images, source.images, strict=True))
+
+
+def test_a_stain_that_is_no_number_is_refused_and_makes_no_black_pixels() -> None:
+    with pytest.raises(FloatingPointError):
+        restained(patches().images, np.array([1.0, np.nan, 1.0]))

@@ -47,7 +47,9 @@ def painted(home: Path) -> list[Result]:
 def test_scores_faithfulness_and_distances_are_all_there(painted: list[Result]) -> None:
     found = {(r.generator, r.measure, r.encoder, r.diet) for r in painted}
     for diet in ("real", "synthetic", "both"):
-        assert {("nasdm", m, "", diet) for m in ("dice", "miou", "pq", "aji")} <= found
+        assert {
+            ("nasdm", m, "", diet) for m in ("dice", "miou", "pq-pooled", "aji-pooled", "aji+-pooled", "pq", "aji")
+        } <= found
     for generator in ("nasdm", "shuffle"):
         assert {
             (generator, m, "", "") for m in ("nuclei-kept", "nuclei-kept-of-real", "nuclei-missed", "nuclei-shift")

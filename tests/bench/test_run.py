@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,9 +14,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench import results
+from bench import registry, results
+from bench.cache import digest_of
 from bench.results import Result
 from bench.types import image_seeds
+from tests.tasks import small_folder
 
 SMALL = [
     word
@@ -349,3 +352,141 @@ def test_a_fit_on_the_spot_ends_in_lines(home: Path, task: str) -> None:
     assert {line["track"] for line in lines} == {"slide"}
     assert {line["diet"] for line in lines} == {"", "real", "synthetic", "both"}
     assert all(line["status"] in ("ok", "skipped") for line in lines)
+
+
+def test_a_class_that_the_test_patches_lack_is_named_and_the_others_are_scored(tmp_path: Path) -> None:
+    """A third class that only slides outside the test split show."""
+
+    def written(folder: Path, without: set[str]) -> Path:
+        pictures = {}
+        for i in range(16):
+            mask = small_folder.halves()
+            if f"p{i}" not in without:
+                mask[:16] = 2
+            pictures[f"p{i}"] = (small_folder.photo(seed=i), mask)
+        return small_folder.write(folder, pictures)
+
+    def test_ids(folder: Path) -> set[str]:
+        return set(registry.load("datasets", "folder", folder=folder).split("test").conditions.groups.tolist())
+
+    home = tmp_path / "home"
+    data = written(tmp_path / "slides", test_ids(written(tmp_path / "all", set())))
+    words = ["-g", "blur", "--data", str(data), "--controls", "none", "-e", "stain", "-m", "precision", "--seeds", "0"]
+    lines = run(*words, "-o", "task.steps=2", "-o", "classes=normal,tumour,stroma", home=home)
+    found = {r.measure: r for r in lines if r.diet == "real"}
+    for name in ("iou", "iou-patch"):
+        assert found[name].status == "skipped" and found[name].reason.startswith("no patch shows stroma: ")
+        values = [found[f"{name}:normal"].value, found[f"{name}:tumour"].value, found[f"{name}-present"].value]
+        assert None not in values and values[2] == pytest.approx((values[0] + values[1]) / 2)
+    assert found["iou:stroma"].reason == "no patch shows stroma"
+    shown = bench("run", "-t", "cam16-seg", *words, "-o", "task.steps=2", "-o", "classes=normal,tumour,stroma", home=home)
+    assert "skipped(no patch shows stroma)" in shown.stdout and "iou-present real" in shown.stdout
+
+
+NOT_FINITE = """
+import numpy as np
+from bench.types import Card
+class Nan:
+    card = Card("nan", "1", "A test.")
+    def __init__(self, value: str = "nan", way: str = "numpy", only: int = 0) -> None:
+        self.value, self.way, self.only = value, way, only
+    def generate(self, conditions, seeds):
+        images = np.full((len(conditions), conditions.size, conditions.size, 3), 180.0)
+        images[self.only:] = float(self.value)
+        if self.way == "torch":
+            import torch
+            return torch.from_numpy(images).clamp(0, 255).to(torch.uint8).numpy()
+        return np.clip(images, 0, None if self.value == "inf" else 255).astype(np.uint8)
+class NanFeatures:
+    card = Card("nan-features", "1", "A test.")
+    dim = 4
+    def encode(self, images):
+        found = images.reshape(len(images), -1)[:, :4].astype(np.float32)
+        found[3, 1] = np.nan
+        return found
+class FewRows(NanFeatures):
+    card = Card("few-rows", "1", "A test.")
+    def encode(self, images):
+        return images.reshape(len(images), -1)[:-1, :4].astype(np.float32)
+class OneRow(NanFeatures):
+    card = Card("one-row", "1", "A test.")
+    def encode(self, images):
+        return np.zeros(4, np.float32)
+"""
+ALONE = ["--no-diets", "--controls", "none", *SMALL, "--metrics", "kid", "--seeds", "0"]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [["value=nan"], ["value=inf"], ["value=nan", "only=40"], ["value=nan", "way=torch"]],
+    ids=["nan", "infinite", "some images", "cast by torch"],
+)
+def test_images_that_were_not_finite_are_errors_and_no_black_images(home: Path, options: list[str]) -> None:
+    (home.parent / "nan.py").write_text(NOT_FINITE)
+    words = [word for option in options for word in ("-o", f"generator.{option}")]
+    generator = f"{home.parent / 'nan.py'}:Nan"
+    done = bench("run", "-t", "cam16-seg", "-g", generator, "--json", "-e", "texture", *ALONE, *words, home=home)
+    assert done.returncode == 4, done.stderr
+    (line,) = [json.loads(text) for text in done.stdout.splitlines()]
+    assert line["status"] == "error" and line["value"] is None and "NaN" in line["reason"], line
+
+
+@pytest.mark.parametrize("file", ["first_stage.safetensors", "ldm-semantic.safetensors"])
+def test_a_diffusion_model_that_gives_nan_is_an_error_and_the_others_are_measured(tmp_path: Path, file: str) -> None:
+    """A fit whose weights were spoilt, of the autoencoder or of the denoiser."""
+    import torch
+    from safetensors.torch import load_file, save_file
+
+    home, words = tmp_path / "home", ["-g", "ldm-semantic", "-e", "texture", *ALONE, "--controls", "noise"]
+    words += [w for o in ("steps=1", "stage_steps=1", "sample_steps=2") for w in ("-o", f"generator.{o}")]
+    assert [line.status for line in run(*words, home=home)] == ["ok", "ok"]
+    for weights in (home / "weights").glob(f"*/{file}"):
+        save_file({name: torch.full_like(values, torch.nan) for name, values in load_file(weights).items()}, weights)
+        entry = json.loads(weights.with_name("entry.json").read_text())
+        entry["files"][file] = digest_of(weights)
+        weights.with_name("entry.json").write_text(json.dumps(entry))
+    done = bench("run", "-t", "cam16-seg", "--json", *words, home=home)
+    assert done.returncode == 4, done.stderr
+    spoilt, noise = [json.loads(text) for text in done.stdout.splitlines()]
+    assert spoilt["status"] == "error" and "NaN or infinite values" in spoilt["reason"], spoilt
+    assert noise["generator"] == "noise" and noise["status"] == "ok"
+
+
+@pytest.mark.parametrize(
+    ("encoder", "said"),
+    [
+        ("NanFeatures", "nan-features returned NaN or infinite features for 1 of 84 images"),
+        ("FewRows", "few-rows returned float32 (83, 4) for 84 images"),
+        ("OneRow", "one-row returned float32 (4,) for 84 images"),
+    ],
+)
+def test_features_that_are_not_finite_or_too_few_are_errors_and_are_not_kept(home: Path, encoder: str, said: str) -> None:
+    (home.parent / "nan.py").write_text(NOT_FINITE)
+    panel = f"texture,{home.parent / 'nan.py'}:{encoder}"
+    done = bench("run", "-t", "cam16-seg", "-g", "blur", "--json", "-e", panel, *ALONE, home=home)
+    assert done.returncode == 4, done.stderr
+    lines = {line["encoder"]: line for line in map(json.loads, done.stdout.splitlines())}
+    assert lines.pop("texture")["status"] == "ok"
+    (line,) = lines.values()
+    assert line["status"] == "error" and said in line["reason"] and "bench check" in line["reason"]
+    kept = [np.load(file) for file in (home / "features").glob("*/features.npy")]
+    assert kept and all(np.isfinite(values).all() and len(values) == 84 for values in kept)
+
+
+def test_a_shipped_encoder_with_a_flipped_byte_is_an_error(home: Path, tmp_path: Path) -> None:
+    """A copy of the package whose weights of phantom-cnn have one wrong byte."""
+    root = Path(registry.__file__).parents[1]
+    for package in ("bench", "generators", "metrics", "tasks", "leaderboards"):
+        shutil.copytree(root / package, tmp_path / package, ignore=shutil.ignore_patterns("__pycache__", "measured"))
+    weights = tmp_path / "metrics" / "encoders" / "weights" / "phantom-cnn" / "weights.safetensors"
+    whole = weights.read_bytes()
+    words = ["-t", "cam16-seg", "-g", "blur", "--json", "-e", "texture,phantom-cnn", *ALONE]
+    found = []
+    for spoilt in (whole, whole[:-9] + bytes([whole[-9] ^ 1]) + whole[-8:]):
+        weights.write_bytes(spoilt)
+        done = bench("run", *words, home=home, cwd=tmp_path, PYTHONPATH=str(tmp_path))
+        found.append((done.returncode, {line["encoder"]: line for line in map(json.loads, done.stdout.splitlines())}))
+    (sound, before), (broken, after) = found
+    assert sound == 0 and before["phantom-cnn"]["status"] == after["texture"]["status"] == "ok"
+    assert broken == 4 and after["phantom-cnn"]["status"] == "error"
+    assert str(weights) in after["phantom-cnn"]["reason"] and "Install histobench again" in after["phantom-cnn"]["reason"]

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from bench import prompts, registry
 from bench.errors import MissingError, UsageError
@@ -17,6 +18,7 @@ from bench.types import GREY, ImageSet, image_seeds, silent
 from generators.ldm import LdmEmbed, LdmPrompt, LdmSemantic, _Ldm
 from generators.presets import PAPER, TINY
 from generators.shipping import SHIPPED
+from generators.storage import save_network, to_images
 from tasks.datasets.phantom import PhantomCam16
 
 VARIANTS = [LdmSemantic, LdmPrompt, LdmEmbed]
@@ -214,3 +216,22 @@ def test_killed_fit_goes_on_and_ends_with_the_same_weights(tmp_path: Path) -> No
     assert run("killed", -1)[0] == "4", "it goes on after the checkpoint at step 3"
     one, other = (tmp_path / f"{name}-saved" / "ldm-prompt.safetensors" for name in ("plain", "killed"))
     assert one.read_bytes() == other.read_bytes()
+
+
+@pytest.mark.parametrize("value", [torch.nan, torch.inf, 1e6])
+def test_weights_that_are_not_finite_are_not_written(value: float, tmp_path: Path) -> None:
+    """1e6 is infinite in half precision."""
+    network = torch.nn.Linear(2, 1)
+    torch.nn.init.constant_(network.bias, value)
+    with pytest.raises(FloatingPointError, match=r"w\.safetensors: 1 of 2 tensors hold NaN or infinite values, bias"):
+        save_network(network, tmp_path / "w.safetensors")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("value", [torch.nan, torch.inf, -torch.inf])
+def test_images_that_are_not_finite_are_refused(value: float) -> None:
+    images = torch.zeros(3, 3, 4, 4)
+    images[1, 2, 3, 3] = value
+    with pytest.raises(FloatingPointError, match="for 1 of 3 samples"):
+        to_images(images)
+    assert (to_images(images[[0, 2]]) == 128).all()

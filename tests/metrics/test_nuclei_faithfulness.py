@@ -126,6 +126,31 @@ def test_what_lies_where_nobody_annotated_counts_for_nothing(metric: NucleiFaith
     assert found["nuclei-excess"] == 0 and found["nuclei-missed"] == 0 and found["nuclei-kept"] == 1
 
 
+@pytest.mark.parametrize(("start", "excess"), [(28, 1), (27, 1), (25, 0), (23, 0)])
+def test_found_nuclei_with_less_than_half_of_their_area_annotated_are_ignored(
+    metric: NucleiFaithfulness, start: int, excess: int
+) -> None:
+    conditions = scene().conditions
+    assert conditions.masks is not None and conditions.instances is not None
+    masks, instances = conditions.masks.copy(), conditions.instances.copy()
+    masks[:, :, :32], instances[:, :, :32] = 255, 0
+    half = replace(conditions, masks=masks, types=masks, instances=instances)
+    images = scene().images.copy()
+    images[0, 22:34, start : start + 10] = (9, 1, 1)  # annotated from column 32 on
+    found = asked(metric, replace(scene(), images=images, conditions=half))
+    assert found["nuclei-missed"] == 0 and found["nuclei-excess"] == pytest.approx(excess / (4 + excess))
+
+
+def test_outlines_are_compared_where_both_are_annotated(metric: NucleiFaithfulness) -> None:
+    conditions = scene().conditions
+    assert conditions.masks is not None and conditions.instances is not None
+    masks, instances = conditions.masks.copy(), conditions.instances.copy()
+    masks[:, :, :48], instances[:, :, :48] = 255, 0  # of the nuclei on the right, columns 40 to 49, two are left
+    edge = replace(conditions, masks=masks, types=masks, instances=instances)
+    found = asked(metric, replace(scene(), conditions=edge))
+    assert found["nuclei-kept"] == 1 and found["nuclei-missed"] == found["nuclei-excess"] == found["nuclei-shift"] == 0
+
+
 def test_ratios_to_real_patches_are_of_pooled_measures() -> None:
     metric = NucleiFaithfulness()
     fake = metric.tally(np.array([[10, 10, 8, 6, 8.0]]))

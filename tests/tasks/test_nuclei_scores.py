@@ -67,7 +67,7 @@ def test_perfect_is_one_everywhere() -> None:
 def test_nothing_found_is_nought() -> None:
     nothing = patches([], [], [], [])
     found = values(tally(nothing, truth(TRUE)))
-    for name in ("dice-binary", "aji", "aji+", "pq", "dq", "sq", "pq-pooled", "mpq+", "f1-detection", "f1", "dice:round"):
+    for name in ("dice-binary", *INSTANCES, "pq-conic", "mpq+", "f1-detection", "f1", "dice:round"):
         assert found[name] == 0, name
     assert 0 < found["dice"] < 1 / 3 and found["r2"] < 0, "background alone is right; no count is"
 
@@ -113,11 +113,33 @@ def test_channels_of_a_patch_are_those_shown_or_called() -> None:
     assert values(tally(called, truth(true)))["dice"] == pytest.approx((1 + (background + 0) / 2) / 2)
 
 
-def test_patches_without_nuclei_are_no_part_of_means_over_patches_with_nuclei() -> None:
+BY_PATCH = ("aji", "aji+", "pq", "dq", "sq")
+INSTANCES = (*BY_PATCH, *(f"{name}-pooled" for name in BY_PATCH))
+
+
+def test_false_nuclei_in_empty_patches_lower_every_measure_of_instances() -> None:
+    """One right nucleus, and 180 false ones of as many pixels in five empty patches."""
+    grid: list[Box] = [(y, y + 2, x, x + 2, 1) for y, x in itertools.product(range(0, 24, 4), range(0, 24, 4))]
+    true, called = patches([(0, 2, 0, 2, 1)], *[[]] * 5), patches([(0, 2, 0, 2, 1)], *[grid] * 5)
+    found = values(tally(called, truth(true)))
+    assert {name: found[name] for name in BY_PATCH} == pytest.approx(dict.fromkeys(BY_PATCH, 1 / 6))
+    assert found["pq-conic"] == pytest.approx(1 / 6)
+    assert found["pq-pooled"] == pytest.approx(2 / 182) and found["sq-pooled"] == 1
+    assert found["aji-pooled"] == found["aji+-pooled"] == pytest.approx(4 / (181 * 4))
+
+
+def test_patches_that_are_rightly_empty_are_no_part_of_means_over_patches_with_nuclei() -> None:
     both = values(tally(patches([SMALL], []), truth(patches([SMALL], []))))
-    assert both["pq"] == both["aji"] == both["dice"] == 1
-    excess = values(tally(patches([SMALL], [SMALL]), truth(patches([SMALL], []))))
-    assert excess["pq"] == 1 and excess["pq-pooled"] == 2 / 3, "nuclei in empty patches count where all is pooled"
+    assert {both[name] for name in (*INSTANCES, "dice")} == {1.0}
+    assert both["pq-conic"] == 0.5, "CoNIC's script counts 0 for every patch without true nuclei"
+
+
+def test_jaccard_pools_pixels_where_patches_are_of_unequal_weight() -> None:
+    """A patch with one nucleus of 16 px found and one with four of 9 px missed."""
+    four: list[Box] = [(y, y + 3, x, x + 3, 1) for y, x in itertools.product((0, 12), (0, 12))]
+    found = values(tally(patches([SMALL], []), truth(patches([SMALL], four))))
+    assert found["aji"] == found["aji+"] == 0.5
+    assert found["aji-pooled"] == found["aji+-pooled"] == pytest.approx(16 / (16 + 36))
 
 
 def test_a_type_that_no_patch_shows_has_no_value() -> None:
@@ -127,22 +149,75 @@ def test_a_type_that_no_patch_shows_has_no_value() -> None:
         absent = {"dice:long", "iou:long", "pq+:long", "f1:long", "r2:long"}
         means = {"dice-pooled", "iou-pooled", "mpq+", "f1", "r2"}
         assert {name for name, value in found.items() if math.isnan(value)} == absent | means
+        present = {f"{name}-present": 1.0 for name in means}
+        assert {name for name in found if name.endswith("-present")} == set(present)
+        assert present == {name: found[name] for name in present} or called is not true
     nowhere = values(tally(patches([]), truth(patches([]))))
-    assert nowhere["dice"] == 1 and all(math.isnan(nowhere[name]) for name in ("pq", "pq-pooled", "aji", "f1-detection"))
+    assert nowhere["dice"] == 1 and all(math.isnan(nowhere[name]) for name in (*INSTANCES, "pq-conic", "f1-detection"))
+    false = values(tally(patches([SMALL]), truth(patches([]))))
+    assert all(math.isnan(false[name]) for name in (*INSTANCES, "pq-conic")), "no true nucleus anywhere"
+
+
+def half_annotated(maps: Maps) -> Conditions:
+    """The maps as truth whose right half nobody annotated."""
+    masks, instances = maps[1].copy(), maps[0].copy()
+    masks[:, :, 12:], instances[:, :, 12:] = 255, 0
+    return truth((instances, masks))
+
+
+def test_means_that_lack_a_type_name_it_and_have_a_partner_over_the_others() -> None:
+    true = [[SMALL], [], [SMALL, (12, 16, 12, 16, 1)], [], [], []]
+    called = [[SMALL], [FAR], [SMALL], [], [], []]
+    made = tally(patches(*called), truth(patches(*true)))
+    found = group_bootstrap(made, np.array(list("abcdef")), seed=0, resamples=50)
+    for name, part in (("dice-pooled", "dice"), ("iou-pooled", "iou"), ("mpq+", "pq+"), ("f1", "f1")):
+        assert found[name].reason == f"no patch shows long: the mean over the other classes is {name}-present"
+        assert found[f"{part}:long"].reason == "no patch shows long"
+        parts = [found[f"{part}:{c}"].value for c in CLASSES if f"{part}:{c}" in found and c != "long"]
+        assert found[f"{name}-present"].value == pytest.approx(np.mean(parts))
+    assert found["r2"].reason == "all patches hold equally many long: the mean over the other classes is r2-present"
+    assert found["r2-present"].value == found["r2:round"].value and made.bounds["r2-present"] == (None, 1.0)
+    nothing = tally(patches([], []), truth(patches([], [])))
+    empty = group_bootstrap(nothing, np.array(["a", "b"]), seed=0, resamples=5)
+    assert empty["pq-pooled"].reason == empty["f1-detection"].reason == "no patch shows a nucleus"
+    assert empty["mpq+"].reason == "no patch shows round, long" and "mpq+-present" not in empty
 
 
 def test_unlabelled_pixels_are_on_neither_side() -> None:
-    true = truth(TRUE)
-    assert true.masks is not None and true.instances is not None
-    masks, instances = true.masks.copy(), true.instances.copy()
-    masks[:, :, 12:], instances[:, :, 12:] = 255, 0
-    cut = replace(true, masks=masks, instances=instances)
-    called, beyond = scattered(2), scattered(3)
-    other = [np.where(np.arange(SIZE) < 12, called[column], beyond[column]) for column in (0, 1)]
-    assert (nuclei_counts(*called, cut) == nuclei_counts(other[0], other[1], cut)).all()
-    assert set(values(tally(TRUE, cut)).values()) == {1.0}
-    nobody = replace(true, masks=np.full_like(masks, 255), instances=np.zeros_like(instances))
+    cut = half_annotated(TRUE)
+    assert cut.masks is not None and cut.instances is not None
+    within: list[Box] = [(0, 5, 3, 9, 1), (8, 14, 2, 11, 2)]  # apart from nuclei on the border, what lies beyond is not seen
+    called, beyond = patches(*[within] * 4), scattered(3)
+    far = [np.where(np.arange(SIZE) < 12, called[column], beyond[column] + 100 * (column == 0)) for column in (0, 1)]
+    assert (nuclei_counts(*called, cut) == nuclei_counts(far[0], far[1], cut)).all()
+    assert set(values(tally(TRUE, cut)).values()) == {1.0}, "the visible parts of nuclei on the border are partners"
+    nobody = replace(cut, masks=np.full_like(cut.masks, 255), instances=np.zeros_like(cut.instances))
     assert not nuclei_counts(*called, nobody).any()
+
+
+SIX: list[Box] = [(y, y + 4, x, x + 4, 1 + (y > 8)) for y, x in itertools.product((1, 9, 17), (1, 6))]
+
+
+@pytest.mark.parametrize("sliver", [1, 2])
+def test_called_nuclei_that_lie_mostly_in_unannotated_pixels_are_ignored(sliver: int) -> None:
+    """Six perfect nuclei, and three centred in the half that nobody annotated, of which one or two columns are left."""
+    beyond: list[Box] = [(y, y + 5, 12 - sliver, 18, 1) for y in (0, 8, 16)]
+    perfect = values(tally(patches(SIX + beyond, SIX[1:4]), half_annotated(patches(SIX, SIX[1:4]))))
+    assert set(perfect.values()) == {1.0}, perfect
+
+
+def test_called_nuclei_half_of_which_is_annotated_count() -> None:
+    for right, quality in ((15, 6 / 6.5), (16, 6 / 6.5), (17, 1.0)):  # 4 of 7, 4 of 8 and 4 of 9 columns are annotated
+        found = values(tally(patches([*SIX, (21, 24, 8, right, 2)]), half_annotated(patches(SIX))))
+        assert found["pq-pooled"] == pytest.approx(quality), right
+
+
+def test_a_called_nucleus_mostly_unannotated_is_found_where_the_rest_of_it_is_a_true_one() -> None:
+    whole: Box = (1, 6, 10, 20, 1)
+    found = values(tally(patches([whole]), half_annotated(patches([whole]))))
+    assert found["pq-pooled"] == found["f1:round"] == found["dice:round"] == 1
+    missed = values(tally(patches([(1, 6, 11, 21, 1)]), half_annotated(patches([(0, 10, 8, 20, 1)]))))
+    assert missed["pq-pooled"] == missed["dice:round"] == 0, "no partner: neither right nor wrong"
 
 
 def test_numbers_and_order_of_nuclei_mean_nothing() -> None:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from bench import torchvision_shim
 from bench.errors import UsageError
+from bench.stats import group_bootstrap
 from bench.types import Tally
 from tasks.scores import IGNORED, class_pixels, segmentation_counts, segmentation_tally, shown_iou
 
@@ -87,6 +88,32 @@ def test_a_class_that_no_patch_shows_is_undefined_and_so_is_the_mean() -> None:
         assert math.isnan(found["iou:tumour"]) and math.isnan(found["iou-patch:tumour"])
         assert math.isnan(found["iou"]) and math.isnan(found["iou-patch"])
         assert not math.isnan(found["iou:normal"])
+
+
+def test_the_mean_over_the_classes_present_stands_beside_the_refused_mean() -> None:
+    classes = ("normal", "tumour", "stroma", "fat")
+    truth, called = maps([[0, 0], [2, 2]], [[0, 0], [0, 0]]), maps([[0, 2], [2, 2]], [[0, 0], [0, 3]])
+    tally = segmentation_tally(segmentation_counts(called, truth, 4), classes)
+    found = group_bootstrap(tally, np.array(["a", "b"]), seed=0, resamples=10)
+    assert found["iou-present"].value == pytest.approx((4 / 6 + 2 / 3) / 2)
+    assert found["iou-patch-present"].value == pytest.approx(((1 / 2 + 3 / 4) / 2 + 2 / 3) / 2)
+    for name in ("iou", "iou-patch"):
+        assert math.isnan(found[name].value)
+        assert found[name].reason == f"no patch shows tumour, fat: the mean over the other classes is {name}-present"
+    assert found["iou:tumour"].reason == "no patch shows tumour" and not math.isnan(found["iou:stroma"].value)
+
+
+def test_the_mean_over_the_classes_present_is_of_the_same_classes_in_every_resample() -> None:
+    """Six slides show normal, one of them tumour: a resample without that slide has no mean, rather than one of one class."""
+    truth, called = np.zeros((6, 2, 2), np.uint8), np.zeros((6, 2, 2), np.uint8)
+    truth[0, 0], called[0, 0, 0] = 1, 1
+    tally = segmentation_tally(segmentation_counts(called, truth, 3), ("normal", "tumour", "fat"))
+    found = group_bootstrap(tally, np.array(list("abcdef")), seed=0, resamples=200)["iou-present"]
+    assert found.value == pytest.approx((22 / 23 + 1 / 2) / 2) and found.low is None and "of resamples" in found.reason
+
+
+def test_where_all_classes_are_shown_no_second_mean_stands_beside_the_first() -> None:
+    assert not [name for name in scored(maps([[0, 1]]), maps([[0, 1]])) if "present" in name]
 
 
 def test_false_alarms_lower_the_pooled_score_of_a_class_that_other_patches_show() -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 from numpy.typing import NDArray
 
 from bench import registry
-from bench.errors import MissingError
+from bench.errors import CorruptError, MissingError
 from bench.types import Features, ImageSet
 from metrics.encoders import phantom_cnn
 from metrics.encoders.phantom_cnn import SHIPPED, PhantomCnn
@@ -27,6 +28,26 @@ def test_shipped_weights_manifest_and_encoder_agree_on_the_digest(manifest: dict
     digest = hashlib.sha256(WEIGHTS.read_bytes()).hexdigest()
     assert digest == manifest["sha256"] == PhantomCnn().digest
     assert registry.describe(PhantomCnn())["digest"] == digest
+
+
+@pytest.mark.parametrize("damage", ["weights", "no manifest", "no digest"])
+def test_weights_that_are_not_those_of_the_manifest_are_refused(
+    damage: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, tissue: ImageSet
+) -> None:
+    shutil.copytree(SHIPPED, tmp_path / "cnn")
+    monkeypatch.setattr(phantom_cnn, "SHIPPED", tmp_path / "cnn")
+    assert PhantomCnn().digest == hashlib.sha256(WEIGHTS.read_bytes()).hexdigest(), "an undamaged copy serves"
+    if damage == "weights":
+        held = bytearray(WEIGHTS.read_bytes())
+        held[-9] ^= 1
+        (tmp_path / "cnn" / "weights.safetensors").write_bytes(held)
+    elif damage == "no manifest":
+        (tmp_path / "cnn" / "manifest.json").unlink()
+    else:
+        (tmp_path / "cnn" / "manifest.json").write_text("{}")
+    for ask in (lambda: PhantomCnn().digest, lambda: PhantomCnn().encode(tissue.images[:1])):
+        with pytest.raises(CorruptError, match=r"(?i)install histobench again"):
+            ask()
 
 
 def test_the_manifest_is_of_this_version_and_this_recipe(manifest: dict[str, Any]) -> None:
