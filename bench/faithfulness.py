@@ -57,9 +57,9 @@ def kept_conditions(desk: Desk, fitted: Fitted, painted: Painted) -> Iterator[Re
             yield told(_named(desk, mine, metric, measure, direction), found[measure], both.bounds.get(measure, (0.0, 1.0)))
 
 
-def failed(desk: Desk, fitted: Fitted, seed: int, error: Exception) -> Iterator[Result]:
-    """The lines of a generator that could not paint; the traceback goes out elsewhere."""
-    line = failure(blank(desk, fitted, seed), error, lambda text: None)
+def planned(desk: Desk, fitted: Fitted, seed: int) -> Iterator[Result]:
+    """The record of each measure as far as it is known before anything is generated."""
+    line = blank(desk, fitted, seed)
     for metric in desk.cast.witnessed:
         mine = replace(line, described={**line.described, "metric": registry.describe(metric)})
         yield from (_named(desk, mine, metric, measure, direction) for measure, direction in _directions(metric).items())

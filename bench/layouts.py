@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -45,22 +46,33 @@ def fitted(desk: Desk, layouts: Layouts) -> Drawer:
 def measured(desk: Desk, fitted: Fitted, painted: Painted) -> Iterator[Result]:
     """Every layout metric between the real layouts of the test patches and those that were drawn in their place."""
     real, drawn = desk.test.conditions, painted.patches.conditions
-    line = replace(blank(desk, fitted, painted.seed), n=len(drawn), n_real=len(real), groups=slides(desk.test))
-    for metric in desk.cast.layout_metrics:
-        judged = {"metric": registry.describe(metric), "interval": stats.VERSION}
-        mine = replace(
-            line,
-            measure=desk.cast.label(metric),
-            direction=metric.direction,
-            described={**line.described, "metric": registry.describe(metric)},
-            protocol=protocol(desk, judged),
-        )
-        spec = {**judged, "test": desk.test.key, "drawn": painted.patches.key}
+    for metric, mine in zip(desk.cast.layout_metrics, planned(desk, fitted, painted.seed), strict=True):
+        spec = {**_described(metric), "test": desk.test.key, "drawn": painted.patches.key}
         try:
             found = remembered(desk.cache, "distances", spec, lambda m=metric: {"value": _estimate(m, real, drawn)})  # type: ignore[misc]
             yield told(mine, found["value"], getattr(metric, "bounds", (0.0, None)))
         except Exception as error:  # a metric is a plug-in: its failure is the fate of its own cell only
             yield failure(mine, error, desk.say)
+
+
+def planned(desk: Desk, fitted: Fitted, seed: int) -> Iterator[Result]:
+    """The record of each layout metric, in their order, as far as it is known before any layout is sampled."""
+    line = blank(desk, fitted, seed)
+    for metric in desk.cast.layout_metrics:
+        yield replace(
+            line,
+            measure=desk.cast.label(metric),
+            direction=metric.direction,
+            n=len(desk.test),
+            n_real=len(desk.test),
+            groups=slides(desk.test),
+            described={**line.described, "metric": registry.describe(metric)},
+            protocol=protocol(desk, _described(metric)),
+        )
+
+
+def _described(metric: LayoutMetric) -> dict[str, Any]:
+    return {"metric": registry.describe(metric), "interval": stats.VERSION}
 
 
 def _estimate(metric: LayoutMetric, real: Conditions, drawn: Conditions) -> stats.Estimate:

@@ -132,25 +132,45 @@ def _ended(desk: Desk, line: Result, found: Callable[[], tuple[Estimate, Bounds]
 
 def scores(desk: Desk, fitted: Fitted, painted: Painted | None, seed: int, diets: Iterable[Diet]) -> Iterator[Result]:
     """The downstream model on every diet, scored on real test patches, with an interval over slides."""
-    task = desk.cast.task
     for diet in diets:
-        line = replace(
-            blank(desk, fitted, seed),
-            diet=diet.name,
-            direction=task.direction,
-            n=len(desk.test),
-            n_real=len(desk.test),
-            groups=slides(desk.test),
-            protocol=protocol(desk, serving(desk, diet)),
-        )
-        keys = {**line.keys, **({"samples": painted.patches.key} if painted is not None else {})}
-        line = replace(line, keys=keys, described={**line.described, "task": registry.describe(task)})
+        line = _score(desk, fitted, seed, diet)
+        if painted is not None:
+            line = replace(line, keys={**line.keys, "samples": painted.patches.key})
         try:
             tally, key = tallied(desk, diet, painted, seed)
         except Exception as error:
-            yield replace(failure(line, error, desk.say), measure=line.task)
+            line = failure(line, error, desk.say)
+            yield from (replace(line, measure=name) for name in _score_names(desk))
             continue
         yield from _reduced(desk, line, tally, key)
+
+
+def planned_scores(desk: Desk, fitted: Fitted, seed: int, diets: Iterable[Diet]) -> Iterator[Result]:
+    """The record of each score as far as it is known before any model is trained."""
+    for diet in diets:
+        line = _score(desk, fitted, seed, diet)
+        yield from (replace(line, measure=name) for name in _score_names(desk))
+
+
+def _score(desk: Desk, fitted: Fitted, seed: int, diet: Diet) -> Result:
+    """What all scores of one training mix share."""
+    line = blank(desk, fitted, seed)
+    return replace(
+        line,
+        diet=diet.name,
+        direction=desk.cast.task.direction,
+        n=len(desk.test),
+        n_real=len(desk.test),
+        groups=slides(desk.test),
+        protocol=protocol(desk, serving(desk, diet)),
+        described={**line.described, "task": registry.describe(desk.cast.task)},
+    )
+
+
+def _score_names(desk: Desk) -> tuple[str, ...]:
+    """The scores that are planned of a training mix: those that an experiment names. Without one the task's name stands for
+    all of them, because only a trained model's tally says which there are."""
+    return desk.cast.experiment.measures if desk.cast.experiment else (desk.cast.label(desk.cast.task),)
 
 
 def tallied(desk: Desk, diet: Diet, painted: Painted | None, seed: int) -> tuple[Tally, str]:
@@ -201,16 +221,11 @@ def told(line: Result, estimate: Estimate, bounds: Bounds) -> Result:
     return replace(line, least=least, most=most)
 
 
-def failed_lines(desk: Desk, fitted: Fitted, seed: int, error: Exception, diets: bool) -> Iterator[Result]:
-    """The lines of a generator that could not paint: every planned number, with the reason; the traceback goes out once."""
-    line = failure(blank(desk, fitted, seed), error, desk.say)
+def planned_distances(desk: Desk, fitted: Fitted, seed: int) -> Iterator[Result]:
+    """The record of each distance as far as it is known before anything is generated."""
     for judge in desk.cast.judges:
         for metric in judge.metrics:
-            yield from (planned for _, planned in _planned(desk, line, judge, metric))
-    task = desk.cast.task
-    for diet in task.diets if diets else ():
-        scored = replace(line, diet=diet.name, measure=line.task, direction=task.direction)
-        yield replace(scored, protocol=protocol(desk, serving(desk, diet)))
+            yield from (line for _, line in _planned(desk, blank(desk, fitted, seed), judge, metric))
 
 
 def failure(line: Result, error: Exception, say: Say) -> Result:

@@ -95,6 +95,7 @@ def measured(desk: Desk, name: str, generator: Generator, shown: dict[str, Image
     asked = desk.cast.plan
     with_diets = painting.with_diets(desk, name)
     artist = desk.cast.layouts if name == asked.generator else None
+    name_of_layouts = desk.cast.label(artist) if artist else ""
     lines: list[Result] = []
     try:
         fitted = painting.fit(desk, name, generator)
@@ -102,14 +103,14 @@ def measured(desk: Desk, name: str, generator: Generator, shown: dict[str, Image
     except BenchError:
         raise
     except Exception as error:
-        unfitted = Fitted(generator, name, (), None, "", "none")
+        unfitted = Fitted(generator, name, (), None, "", "none", name_of_layouts)
+        lines += shown_prompts(desk, unfitted)
         for seed in asked.seeds:
             lines += failed(desk, unfitted, seed, error, with_diets)
         return lines
-    if drawer is not None:
-        fitted = replace(fitted, layouts=desk.cast.label(drawer.layouts))
+    fitted = replace(fitted, layouts=name_of_layouts)
     ledger.fitted(fitted, drawer)
-    lines += measure.shown_prompts(desk, fitted)
+    lines += shown_prompts(desk, fitted)
     for seed in asked.seeds:
         try:
             painted = painting.paint(desk, fitted, seed, with_diets, drawer)
@@ -127,9 +128,31 @@ def measured(desk: Desk, name: str, generator: Generator, shown: dict[str, Image
 
 
 def failed(desk: Desk, fitted: Fitted, seed: int, error: Exception, with_diets: bool) -> Iterator[Result]:
-    """Every number that was planned of a generator that could not paint, with the reason why there is none."""
-    yield from measure.failed_lines(desk, fitted, seed, error, with_diets)
-    yield from faithfulness.failed(desk, fitted, seed, error)
+    """The record of every number that was planned of a generator that failed, with the reason why there is none. The
+    traceback goes out once."""
+    desk.say("".join(traceback.format_exception(error)))
+    for line in planned(desk, fitted, seed, with_diets):
+        yield measure.failure(line, error, lambda text: None)
+
+
+def planned(desk: Desk, fitted: Fitted, seed: int, with_diets: bool) -> Iterator[Result]:
+    """The record of every number that `numbers` would measure, as far as it is known before anything is generated."""
+    if desk.cast.experiment:
+        yield from trial.planned(desk, fitted, seed)
+        return
+    yield from measure.planned_distances(desk, fitted, seed)
+    yield from faithfulness.planned(desk, fitted, seed)
+    if fitted.layouts:
+        yield from layouts.planned(desk, fitted, seed)
+    if with_diets:
+        yield from measure.planned_scores(desk, fitted, seed, desk.cast.task.diets)
+
+
+def shown_prompts(desk: Desk, fitted: Fitted) -> Iterator[Result]:
+    """What the prompts of the test patches show; in an experiment with its mark."""
+    experiment = desk.cast.experiment
+    for line in measure.shown_prompts(desk, fitted):
+        yield trial.marked(line, experiment) if experiment else line
 
 
 def numbers(desk: Desk, fitted: Fitted, painted: Paintings, seed: int) -> Iterator[Result]:

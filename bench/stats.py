@@ -33,6 +33,9 @@ TOLERATED = 0.05
 NOTHING = "nothing to measure in these patches"
 """Why a measure has no value, where its tally does not say more."""
 
+_ROUNDING = 1e-9
+"""Share of a value that its corrections may amount to by rounding alone."""
+
 Floats = NDArray[np.float64]
 Rows = NDArray[np.bool_]
 Statistic = Callable[[Rows, Rows], float]
@@ -140,12 +143,19 @@ def group_extrapolation(
     share = fold.half_share
     correction = share / (1 - share) * ((fold.value - share * float(halves.mean())) / (1 - share) - first)
     value = first - correction
-    if abs(correction) > TRUSTED * error:
-        reason = f"underpowered: what depends on the number of slides is off by {abs(correction) / error:.1f} standard errors"
-        return Estimate(value, None, None, error, reason)
+    rounding = _ROUNDING * float(np.abs([fold.value, *without, *halves]).max())
+    if abs(correction) > TRUSTED * error + rounding:
+        return Estimate(value, None, None, error, _untrusted(abs(correction), error, rounding))
     reach = student(len(without) - 1) * error
     folds = without + (value - fold.value)  # their spread, and so the error, is that of the value before correction
     return Estimate(value, value - reach, value + reach, error, folds=_known(folds))
+
+
+def _untrusted(correction: float, error: float, rounding: float) -> str:
+    """Why an extrapolation has no interval; where no slide changes the value there is no error to divide by."""
+    if error <= rounding:
+        return "underpowered: half of the slides give another value, and no block of them changes it: no standard error"
+    return f"underpowered: what depends on the number of slides is off by {correction / error:.1f} standard errors"
 
 
 class Fold:

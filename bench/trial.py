@@ -23,15 +23,30 @@ def lines(desk: Desk, fitted: Fitted, painted: Painted, seed: int) -> Iterator[R
     """One line for each measure of each diet, and one for each comparison, of one seed."""
     experiment = desk.cast.experiment
     assert experiment is not None
-    diets = {serving.name: serving.diet for serving in experiment.diet}
+    diets = _diets(experiment)
     for line in measure.scores(desk, fitted, painted, seed, diets.values()):
-        yield _marked(line, experiment)
+        yield marked(line, experiment)
     for comparison in experiment.comparison:
-        yield _marked(_compared(desk, fitted, painted, seed, comparison, diets), experiment)
+        yield marked(_compared(desk, fitted, painted, seed, comparison), experiment)
 
 
-def _marked(line: Result, experiment: Experiment) -> Result:
+def planned(desk: Desk, fitted: Fitted, seed: int) -> Iterator[Result]:
+    """The record of each measure of each arm, and of each comparison, as far as it is known before anything is generated."""
+    experiment = desk.cast.experiment
+    assert experiment is not None
+    for line in measure.planned_scores(desk, fitted, seed, _diets(experiment).values()):
+        yield marked(line, experiment)
+    for comparison in experiment.comparison:
+        yield marked(_planned_comparison(desk, fitted, seed, comparison), experiment)
+
+
+def marked(line: Result, experiment: Experiment) -> Result:
+    """The record with the experiment's mark, which keeps it out of ordinary tables."""
     return replace(line, described={**line.described, "experiment": {"name": experiment.name}})
+
+
+def _diets(experiment: Experiment) -> dict[str, Diet]:
+    return {serving.name: serving.diet for serving in experiment.diet}
 
 
 def of(name: str, made: Iterable[Result]) -> list[Result]:
@@ -39,13 +54,11 @@ def of(name: str, made: Iterable[Result]) -> list[Result]:
     return [line for line in made if line.described.get("experiment", {}).get("name") == name]
 
 
-def _compared(
-    desk: Desk, fitted: Fitted, painted: Painted, seed: int, comparison: Comparison, diets: dict[str, Diet]
-) -> Result:
-    """The difference of the first measure, paired by slide: both models were scored on the same patches."""
+def _planned_comparison(desk: Desk, fitted: Fitted, seed: int, comparison: Comparison) -> Result:
+    """The record of a comparison without its number."""
     experiment = desk.cast.experiment
     assert experiment is not None
-    name = experiment.measures[0]
+    name, diets = experiment.measures[0], _diets(experiment)
     stated = {"claim": comparison.claim, "margin": comparison.margin, "measure": name}
     line = replace(
         measure.blank(desk, fitted, seed),
@@ -58,7 +71,15 @@ def _compared(
     )
     described = {**line.described, "task": registry.describe(desk.cast.task), "comparison": stated}
     compared = [measure.serving(desk, diets[diet]) for diet in (comparison.diet, comparison.against)]
-    line = replace(line, described=described, protocol=measure.protocol(desk, {"compared": compared, **stated}))
+    return replace(line, described=described, protocol=measure.protocol(desk, {"compared": compared, **stated}))
+
+
+def _compared(desk: Desk, fitted: Fitted, painted: Painted, seed: int, comparison: Comparison) -> Result:
+    """The difference of the first measure, paired by slide: both models were scored on the same patches."""
+    experiment = desk.cast.experiment
+    assert experiment is not None
+    name, diets = experiment.measures[0], _diets(experiment)
+    line = _planned_comparison(desk, fitted, seed, comparison)
     try:
         first, second = (
             measure.tallied(desk, diets[diet], painted, seed)[0] for diet in (comparison.diet, comparison.against)
@@ -110,7 +131,7 @@ def shown(experiment: Experiment, made: Sequence[Result]) -> Shown:
                 row.append(f"{serving.reported[name]:.4f}" if name in serving.reported else "–")
         body.append(row)
     first = made[0]
-    seeds = len({line.seed for line in made})
+    seeds = len({line.seed for line in made if line.diet})
     notes = [
         f"{first.n} test patches of {first.groups} {unit_of(first)}, {seeds} seeds; {table.interval_note(cells.values())}",
         *([f"reported: {experiment.source}; other data, another network size: never ranked with ours"] if reported else []),

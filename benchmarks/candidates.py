@@ -1,4 +1,4 @@
-"""Ways to an interval for the Fréchet distance, to be compared by simulation. The harness uses `CHOSEN`."""
+"""Ways to an interval for the Fréchet distance, to be compared by simulation. A run uses `CHOSEN`: the same functions."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 
 from bench import stats
 from bench.stats import Estimate
-from metrics.extrapolation import ROWS_PER_FEATURE, extrapolated
-from metrics.frechet import frechet_distance
+from bench.types import Features, Strings
+from metrics.frechet import FrechetDistance, frechet_distance
+from metrics.frechet_infinity import FrechetInfinity
 
 Floats = NDArray[np.float64]
 Rows = NDArray[np.bool_]
-BLOCKS = 20
 
 
 @dataclass(frozen=True)
@@ -29,26 +29,21 @@ class Sides:
     slide: NDArray[np.int64]
 
     @property
-    def names(self) -> NDArray[np.str_]:
+    def names(self) -> Strings:
         return np.char.zfill(self.slide.astype(str), 4)
+
+    @cached_property
+    def encoded(self) -> tuple[Features, Features]:
+        """Both sides as encoders give them to a metric."""
+        return self.real.astype(np.float32), self.fake.astype(np.float32)
 
     @cached_property
     def of_slides(self) -> tuple[Moments, Moments]:
         return Moments(self.real, self.slide), Moments(self.fake, self.slide)
 
-    @cached_property
-    def of_blocks(self) -> tuple[Moments, Moments]:
-        """By the 20 blocks to which the harness deals slides whose names are in order."""
-        return Moments(self.real, self.slide % BLOCKS), Moments(self.fake, self.slide % BLOCKS)
-
     def distance(self, real_rows: Rows, fake_rows: Rows) -> float:
         """Fréchet distance of the rows, which must be whole slides."""
         real, fake = self.of_slides
-        return frechet_distance(*real.of(real_rows), *fake.of(fake_rows))
-
-    def block_distance(self, real_rows: Rows, fake_rows: Rows) -> float:
-        """The same, sooner, of rows that are whole blocks."""
-        real, fake = self.of_blocks
         return frechet_distance(*real.of(real_rows), *fake.of(fake_rows))
 
     def loose_distance(self, real_rows: Rows, fake_rows: Rows) -> float:
@@ -62,7 +57,7 @@ class Sides:
 
 
 class Moments:
-    """Sums by slide (or block), from which mean and covariance of any of them follow without their patches."""
+    """Sums by slide, from which mean and covariance of any of them follow without their patches."""
 
     def __init__(self, features: Floats, slide: NDArray[np.int64]) -> None:
         self._first = np.array([features[slide == s].sum(axis=0) for s in range(slide.max() + 1)])
@@ -82,11 +77,13 @@ class Moments:
 
 
 def second_order(sides: Sides, rng: np.random.Generator) -> Estimate:
-    """Extrapolated over slides on both sides to second order; error from the delete-a-block jackknife; may refuse."""
+    """`fd-inf` as a run estimates it, which may refuse: extrapolated over slides on both sides to second order, error from the
+    delete-a-block jackknife."""
+    metric = FrechetInfinity()
     n, d = sides.real.shape
-    if n < ROWS_PER_FEATURE * d:
-        return Estimate(math.nan, None, None, reason="underpowered, whatever the distance: not worth its time here")
-    return extrapolated(sides.block_distance, sides.names, sides.names, d)
+    if n < metric.minimum_n(d):
+        return Estimate(math.nan, None, None, reason="underpowered: a run does not ask the metric either")
+    return metric.estimate(*sides.encoded, sides.names, sides.names, rng)
 
 
 def first_order(sides: Sides, rng: np.random.Generator) -> Estimate:
@@ -110,8 +107,9 @@ def nested_slides(sides: Sides, rng: np.random.Generator) -> Estimate:
 
 
 def raw_by_slide(sides: Sides, rng: np.random.Generator) -> Estimate:
-    """The distance as it is, jackknife over slides."""
-    return stats.group_jackknife(sides.distance, sides.names, sides.names)
+    """`fd` as a run estimates it: the distance as it is, jackknife over slides."""
+    metric, (real, fake) = FrechetDistance(), sides.encoded
+    return stats.group_jackknife(lambda a, b: metric.compare(real[a], fake[b], rng), sides.names, sides.names)
 
 
 def raw_bootstrap(sides: Sides, rng: np.random.Generator) -> Estimate:

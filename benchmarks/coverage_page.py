@@ -2,36 +2,36 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from benchmarks.candidates import ALL, CHOSEN
+from benchmarks.coverage_simulation import Finding, Setting
 
-if TYPE_CHECKING:
-    from benchmarks.coverage import Finding, Setting
-
-DOCS = Path(__file__).parents[1] / "docs"
 FEW = 10
 """Trials with an interval, below which a share says nothing."""
 
 
-def write(held: Mapping[Setting, Finding]) -> None:
-    """docs/coverage.md and docs/coverage.png."""
-    text = (DOCS / "coverage.md").read_text()
-    tables = {
+def tables(held: Mapping[Setting, Finding]) -> dict[str, str]:
+    """Mark -> table of docs/coverage.md."""
+    return {
+        "trials": trials(held),
         "chosen": table(held, chosen(held, 64, "other")),
         "perfect": table(held, chosen(held, 64, "perfect")),
         "few": table(held, [s for s in held if s.per_slide == 32 and s.d == 64]),
         "wide": table(held, chosen(held, 768, "other")),
         "candidates": candidates(held),
     }
-    for name, made in tables.items():
-        before, _, rest = text.partition(f"<!-- table: {name} -->")
-        after = rest.partition("<!-- end -->")[2]
-        text = f"{before}<!-- table: {name} -->\n{made}\n<!-- end -->{after}"
-    (DOCS / "coverage.md").write_text(text)
-    picture(held)
+
+
+def trials(held: Iterable[Setting]) -> str:
+    """How often each setting was simulated, and what a share of so many is good for."""
+    said = []
+    for count, d in sorted({(s.trials, s.d) for s in held}, reverse=True):
+        error = 100 * math.sqrt(0.95 * 0.05 / count)
+        said.append(f"{count} with {d} features (a share of 95 % has a standard error of {error:.1f} points)")
+    return f"Trials of each setting: {'; '.join(said)}."
 
 
 def chosen(held: Iterable[Setting], d: int, generator: str) -> list[Setting]:
@@ -86,8 +86,8 @@ def _same(a: Setting, b: Setting) -> bool:
     return mine == theirs
 
 
-def picture(held: Mapping[Setting, Finding]) -> None:
-    """Left: coverage of each way in the compared settings. Right: its mean value against the truth."""
+def picture(held: Mapping[Setting, Finding], folder: Path) -> None:
+    """`coverage.png`. Left: coverage of each way in the compared settings. Right: its mean value against the truth."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -108,5 +108,6 @@ def picture(held: Mapping[Setting, Finding]) -> None:
     left.set(xlabel="intervals that held the truth (grey: 0.90 to 0.99)", yticks=range(len(names)), yticklabels=names)
     right.axvline(1, color="0.6", zorder=0)
     right.set(xlabel="mean value / truth")
-    left.legend(fontsize=7, loc="lower left")
-    figure.savefig(DOCS / "coverage.png", dpi=110)
+    if compared:
+        left.legend(fontsize=7, loc="lower left")
+    figure.savefig(folder / "coverage.png", dpi=110)

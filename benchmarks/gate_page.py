@@ -3,23 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from benchmarks.gate import Finding, Setting
-
-PAGE = Path(__file__).parents[1] / "docs" / "gate.md"
+from benchmarks.gate_simulation import Finding, Setting
 
 
-def write(held: Mapping[Setting, Finding]) -> None:
-    """The tables between their marks."""
-    text = PAGE.read_text()
-    for name, made in {"alarms": alarms(held), "power": power(held)}.items():
-        before, _, rest = text.partition(f"<!-- table: {name} -->")
-        after = rest.partition("<!-- end -->")[2]
-        text = f"{before}<!-- table: {name} -->\n{made}\n<!-- end -->{after}"
-    PAGE.write_text(text)
+def tables(held: Mapping[Setting, Finding]) -> dict[str, str]:
+    """Mark -> table of docs/gate.md."""
+    return {"alarms": alarms(held), "power": power(held)}
 
 
 def alarms(held: Mapping[Setting, Finding]) -> str:

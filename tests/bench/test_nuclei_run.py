@@ -142,3 +142,81 @@ def test_few_patches_are_not_worth_a_process(monkeypatch: pytest.MonkeyPatch) ->
     assert (ahead.usual(100), ahead.usual(5000)) == (1, 4)
     monkeypatch.setattr("bench.ahead.device", lambda: "cuda")
     assert ahead.usual(5000) == 1
+
+
+FAULTY = """
+import numpy as np
+from bench.types import Card
+from generators.layout_controls import CopyMasks, RandomDiscs
+class Crashes:
+    card = Card("crashes", "1", "A test.")
+    def generate(self, conditions, seeds):
+        raise RuntimeError("no image")
+class CannotFit(Crashes):
+    card = Card("cannot-fit", "1", "A test.", needs=("masks", "prompts"))
+    def fit(self, train, seed, progress, work):
+        raise RuntimeError("no weights")
+    def save(self, folder): ...
+    def load(self, folder): ...
+class NoLayout(RandomDiscs):
+    card = Card("no-layout", "1", "A test.")
+    def draw(self, asked, seeds):
+        raise RuntimeError("no layout")
+class NoLayoutFit(CopyMasks):
+    card = Card("no-layout-fit", "1", "A test.")
+    def fit(self, train, seed, progress, work):
+        raise RuntimeError("no layout weights")
+"""
+UNFITTED = [word for option in OPTIONS if not option.startswith("generator") for word in ("-o", option)]
+ALONE = [*UNFITTED, "-e", "random-conv", "--seeds", "0,1", "--controls", "none"]
+
+
+@pytest.fixture(scope="module")
+def faulty(home: Path) -> Path:
+    path = home.parent / "faulty.py"
+    path.write_text(FAULTY)
+    return path
+
+
+@pytest.fixture(scope="module")
+def sound(home: Path) -> list[Result]:
+    return run("-g", "paint", "--layouts", "random-discs", *ALONE, home=home)
+
+
+@pytest.mark.parametrize(
+    ("generator", "layouts", "shown", "reason"),
+    [
+        ("{}:Crashes", "random-discs", "crashes + random-discs", "no image"),
+        ("{}:CannotFit", "random-discs", "cannot-fit + random-discs", "no weights"),
+        ("paint", "{}:NoLayout", "paint + no-layout", "no layout"),
+        ("paint", "{}:NoLayoutFit", "paint + no-layout-fit", "no layout weights"),
+    ],
+)
+def test_each_planned_number_has_a_record_whichever_part_fails(
+    generator: str, layouts: str, shown: str, reason: str, home: Path, faulty: Path, sound: list[Result]
+) -> None:
+    lines = run("-g", generator.format(faulty), "--layouts", layouts.format(faulty), *ALONE, home=home)
+    prompts = [r for r in lines if r.measure.startswith("prompt-")]
+    assert {r.status for r in prompts} <= {"ok"} and bool(prompts) == ("CannotFit" in generator)
+    failed = [r for r in lines if r not in prompts]
+    assert {(r.generator, r.status, r.reason) for r in failed} == {(shown, "error", f"RuntimeError: {reason}")}
+    assert all(r.described["layouts"] == {"name": shown.partition(" + ")[2]} for r in lines)
+
+    def key(r: Result) -> tuple[object, ...]:
+        return r.measure, r.encoder, r.diet, r.seed, r.protocol, r.direction
+
+    planned = {key(r) for r in sound if not r.diet}
+    assert {"layout-areas", "layout-counts", "layout-mix", "layout-obeyed", "fd", "nuclei-kept"} <= {r.measure for r in sound}
+    assert sorted(key(r) for r in failed if not r.diet) == sorted(planned), "the same numbers as of a run that works"
+    scores = [(r.measure, r.diet, r.seed, r.protocol) for r in failed if r.diet]
+    wanted = {("lizard-nuclei", r.diet, r.seed, r.protocol) for r in sound if r.diet}
+    assert sorted(scores) == sorted(wanted) and len(wanted) == 6
+
+
+@pytest.mark.parametrize(("layouts", "reason"), [("NoLayout", "no layout"), ("NoLayoutFit", "no layout weights")])
+def test_layouts_that_fail_in_an_experiment_leave_its_records(layouts: str, reason: str, home: Path, faulty: Path) -> None:
+    words = ["-g", "paint", "--layouts", f"{faulty}:{layouts}", "--experiment", "annotation", "--seeds", "0,1", *UNFITTED]
+    lines = run(*words, home=home)
+    assert {(r.status, r.reason) for r in lines} == {("error", f"RuntimeError: {reason}")}
+    assert all(r.described["experiment"] == {"name": "annotation"} for r in lines)
+    assert len(lines) == len({(r.measure, r.diet, r.seed) for r in lines}) == 2 * (3 * 2 + 2)

@@ -319,6 +319,25 @@ def test_extrapolation_refuses_an_interval_where_the_second_order_rules() -> Non
     assert found.reason.startswith("underpowered") and "standard errors" in found.reason
 
 
+def test_extrapolation_without_a_standard_error_is_refused_in_words() -> None:
+    """A value that no block of slides changes, and half of them do: there is no error to divide by."""
+    groups = np.repeat(np.char.add("s", np.arange(100, 140).astype(str)), 2)
+
+    def stepped(real: Rows, fake: Rows) -> float:
+        return 2.0 if real.mean() > 0.6 else 3.0
+
+    found = group_extrapolation(stepped, groups, groups, seed=0)
+    assert found.low is None and found.high is None and found.error == pytest.approx(0, abs=1e-9)
+    assert found.reason.startswith("underpowered: half of the slides give another value")
+
+
+@pytest.mark.parametrize("value", [0.0, 0.1, 5.3, -2.7e8])
+def test_extrapolation_of_a_constant_is_that_constant(value: float) -> None:
+    groups = np.repeat(np.char.add("s", np.arange(100, 133).astype(str)), 2)
+    found = group_extrapolation(lambda real, fake: value, groups, groups, seed=0)
+    assert (found.value, found.low, found.high) == (pytest.approx(value),) * 3 and not found.reason
+
+
 def test_extrapolation_needs_ten_slides() -> None:
     for count, given in ((9, False), (10, True)):
         groups = np.repeat(np.char.add("s", np.arange(100, 100 + count).astype(str)), 2)

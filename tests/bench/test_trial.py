@@ -8,7 +8,7 @@ import pytest
 
 from bench import results
 from bench.results import Result
-from tests.bench.test_run import SMALL, bench
+from tests.bench.test_run import CRASHES, SMALL, bench
 
 MINE = """
 name = "mine"
@@ -139,3 +139,45 @@ def test_the_leaderboard_prints_the_same_table_from_the_lines(made: tuple[str, l
 def test_an_experiment_without_diets_is_refused(home: Path, file: Path) -> None:
     done = bench("run", "-g", "paint", "-t", "cam16-seg", "--experiment", str(file), "--no-diets", *SMALL, home=home)
     assert done.returncode == 2 and "leave out --no-diets" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("plugin", "reason"),
+    [("Crashes", "RuntimeError: out of paint"), ("CannotFit", "RuntimeError: out of memory")],
+)
+def test_a_generator_that_fails_leaves_a_record_of_each_number_of_the_experiment_and_no_other(
+    plugin: str, reason: str, made: tuple[str, list[Result]], home: Path, file: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "plugin.py").write_text(CRASHES)
+    words = ["-g", f"{tmp_path / 'plugin.py'}:{plugin}", "-t", "cam16-seg", "--experiment", str(file), "--seeds", "0,1"]
+    done = bench("run", *words, *SMALL, "--out", str(tmp_path / "out"), home=home)
+    assert done.returncode == 4 and reason in done.stderr
+    lines = list(results.read([Path(done.stdout.strip().splitlines()[-1]) / "results.jsonl"]))
+    assert {(r.status, r.reason) for r in lines} == {("error", reason)}
+    assert all(r.described["experiment"] == {"name": "mine"} for r in lines)
+
+    def key(r: Result) -> tuple[object, ...]:
+        what = {name: r.described.get(name) for name in ("task", "comparison", "experiment")}
+        return r.measure, r.diet, r.seed, r.protocol, r.direction, r.n, r.n_real, r.groups, str(what)
+
+    sound = {key(r) for r in made[1] if r.measure in ("iou", "iou-patch", "iou-difference")}
+    assert len(sound) == 2 * (3 * 2 + 2)
+    assert sorted(map(key, lines)) == sorted(sound), "the same numbers as of a generator that works, each once"
+
+    assert "half real, half painted  error(RuntimeError)" in done.stdout and reason in done.stdout
+    out = str(tmp_path / "out")
+    shown = bench("leaderboard", "cam16-seg", "--results", out, "--experiment", str(file), home=home)
+    assert shown.stdout.strip() == "\n".join(done.stdout.strip().splitlines()[:-1])
+    plain = bench("leaderboard", "--results", out, home=home)
+    assert plain.returncode == 3 and "--experiment NAME" in plain.stderr, "nothing of it is in ordinary tables"
+
+
+def test_what_prompts_show_is_marked_and_its_seed_is_not_one_of_the_experiments(
+    home: Path, file: Path, tmp_path: Path
+) -> None:
+    words = ["-g", "crop-paste", "-t", "cam16-seg", "--experiment", str(file), "--seeds", "1"]
+    done = bench("run", *words, *SMALL, "--out", str(tmp_path), home=home)
+    lines = list(results.read([Path(done.stdout.strip().splitlines()[-1]) / "results.jsonl"]))
+    assert "prompt-coverage" in {r.measure for r in lines}
+    assert all(r.described["experiment"] == {"name": "mine"} for r in lines)
+    assert "6 slides, 1 seeds" in done.stdout

@@ -1,0 +1,137 @@
+"""Names the code that a number depends on: kept results of older code are told from those of today's."""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import importlib.util
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[1]
+PACKAGES = ("bench", "benchmarks", "generators", "leaderboards", "metrics", "tasks")
+DECLARING = ("bench.types", "bench.errors")
+"""Modules that declare and refuse, and calculate nothing: not looked into."""
+UNREAD = ("ctx", "kind", "type_comment")
+"""Fields of a syntax tree that say nothing of what is calculated."""
+
+
+def source_digest(*roots: Callable[..., Any]) -> str:
+    """Twelve hexadecimal digits of the source of functions and classes, and of every definition of the project that they
+    reach by name.
+
+    Comments, docstrings, cards, layout, the order of definitions and the module they stand in play no part, nor do
+    definitions that are not reached: only what can change a number changes its digest. Values that are looked up in other
+    ways than by name (entry points, `getattr` with a variable) are not seen.
+    """
+    todo = [(root.__module__, root.__qualname__) for root in roots]
+    found: dict[tuple[str, str], str] = {}
+    while todo:
+        place = todo.pop()
+        if place in found:
+            continue
+        read = _read(place[0])
+        found[place] = "\n".join(_spelled(node) for node in read.definitions[place[1]])
+        todo += [other for node in read.definitions[place[1]] for other in _reached(node, place[0])]
+    return hashlib.sha256("\n".join(sorted(found.values())).encode()).hexdigest()[:12]
+
+
+@dataclass(frozen=True)
+class _Module:
+    definitions: dict[str, list[ast.stmt]]
+    """Name -> the statements at the top of the module that define it."""
+    imports: dict[str, tuple[str, str]]
+    """Name -> module of the project and name there; an empty name stands for the module itself."""
+
+
+@cache
+def _read(name: str) -> _Module:
+    spec = importlib.util.find_spec(name)
+    assert spec is not None and spec.origin is not None
+    tree = ast.parse(Path(spec.origin).read_text())
+    definitions: dict[str, list[ast.stmt]] = {}
+    for node in tree.body:
+        for defined in _defined(node):
+            definitions.setdefault(defined, []).append(node)
+    imports: dict[str, tuple[str, str]] = {}
+    for part in ast.walk(tree):
+        if isinstance(part, ast.ImportFrom) and part.module and _is_ours(part.module):
+            for alias in part.names:
+                whole = f"{part.module}.{alias.name}"
+                is_module = (ROOT / f"{whole.replace('.', '/')}.py").is_file()
+                imports[alias.asname or alias.name] = (whole, "") if is_module else (part.module, alias.name)
+        elif isinstance(part, ast.Import):
+            imports.update({alias.asname: (alias.name, "") for alias in part.names if alias.asname and _is_ours(alias.name)})
+    return _Module(definitions, imports)
+
+
+def _is_ours(module: str) -> bool:
+    return module.partition(".")[0] in PACKAGES
+
+
+def _defined(node: ast.stmt) -> Iterator[str]:
+    if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+        yield node.name
+    elif isinstance(node, ast.Assign | ast.AnnAssign):
+        targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+        yield from (part.id for target in targets for part in ast.walk(target) if isinstance(part, ast.Name))
+
+
+def _reached(node: ast.stmt, module: str) -> Iterator[tuple[str, str]]:
+    """Module and name of each definition that the statement names."""
+    read = _read(module)
+    for part in _parts(node):
+        if isinstance(part, ast.Name) and part.id in read.definitions:
+            yield module, part.id
+        elif isinstance(part, ast.Name) and part.id in read.imports:
+            yield from _resolved(*read.imports[part.id])
+        elif isinstance(part, ast.Attribute) and isinstance(part.value, ast.Name) and part.value.id in read.imports:
+            other, inside = read.imports[part.value.id]
+            yield from _resolved(other, inside or part.attr)
+
+
+def _resolved(module: str, name: str) -> Iterator[tuple[str, str]]:
+    """Where a name of a module is defined, through modules that only hand it on."""
+    if not name or module in DECLARING:
+        return
+    read = _read(module)
+    if name in read.definitions:
+        yield module, name
+    elif name in read.imports:
+        yield from _resolved(*read.imports[name])
+
+
+def _parts(node: ast.AST) -> Iterator[ast.AST]:
+    yield node
+    for _, value in _fields(node):
+        for child in value if isinstance(value, list) else [value]:
+            if isinstance(child, ast.AST):
+                yield from _parts(child)
+
+
+def _spelled(node: Any) -> str:
+    """The syntax tree in words that are the same in every version of Python, unlike those of `ast.dump`."""
+    if isinstance(node, list):
+        return f"[{' '.join(map(_spelled, node))}]"
+    if not isinstance(node, ast.AST):
+        return repr(node)
+    return f"({type(node).__name__} {' '.join(f'{name}={_spelled(value)}' for name, value in _fields(node))})"
+
+
+def _fields(node: ast.AST) -> Iterator[tuple[str, Any]]:
+    """The fields that decide what is calculated, those left out that are empty."""
+    for name, value in ast.iter_fields(node):
+        if name == "body" and isinstance(value, list):
+            value = [part for part in value if not _is_text(part)]
+        if name not in UNREAD and value not in (None, []):
+            yield name, value
+
+
+def _is_text(node: ast.AST) -> bool:
+    """Whether a statement is a docstring, a string beside a value, or the card of a plug-in."""
+    if isinstance(node, ast.Expr):
+        return isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
+    return isinstance(node, ast.Assign) and [ast.unparse(target) for target in node.targets] == ["card"]
