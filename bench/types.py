@@ -28,6 +28,8 @@ Direction = Literal["lower", "higher"]
 """Which way is better."""
 
 TRACKS: tuple[Track, ...] = ("self", "slide", "cohort")
+NOT_ANNOTATED = 255
+"""Value of a pixel of a class map whose class nobody annotated."""
 GREY = 128  # of a prompt canvas outside its crop: 0 in the [-1, 1] scale that networks see
 
 
