@@ -51,8 +51,8 @@ class Paint:
         "1",
         "Each class in its mean training colour: obeys the map, shows no tissue.",
         needs=("masks",),
-        notes="Ignores seeds. A class without a training pixel has no colour and is refused. Pixels that are not annotated are "
-        "grey.",
+        notes="Ignores seeds. A class without a training pixel has no colour and is refused. Pixels that are not annotated "
+        "are grey.",
     )
     deterministic = True
 
@@ -100,8 +100,8 @@ class CropPaste:
         "1",
         "Tiles each class's prompt crop over its region: what a prompt gives away without a generator.",
         needs=("masks", "prompts"),
-        notes="Ignores seeds. A class without a crop stays grey, and so does what is not annotated. On the track `self` part of "
-        "the target shows.",
+        notes="Ignores seeds. A class without a crop stays grey, and so does what is not annotated. On the track `self` part "
+        "of the target shows.",
     )
     deterministic = True
 
