@@ -2,7 +2,8 @@
 
 The donor decides the track. `self` is the protocol of HeteroTissue-Diffuse's public code: the crop is cut from the very
 image to be painted and left in place, which makes painting a partial in-painting. `slide` takes another patch of the same
-slide, `cohort` a patch of another slide; there the crop is put at a random valid place in the target's region.
+slide, `cohort` a patch of another slide; there the crop is put at a random valid place in the target's region. A patch that
+has a pixel in common with the target is never its donor.
 """
 
 from __future__ import annotations
@@ -97,12 +98,20 @@ def attach(patches: ImageSet, rule: PromptRule) -> ImageSet:
             boxes[i, c] = _bounds(region)
             sources[i, c] = conditions.ids[i]
     prompts = Prompts(rule.track, canvases, boxes, sources)
-    return ImageSet(attached_key(patches.key, rule), patches.images, replace(conditions, prompts=prompts))
+    key = attached_key(patches.key, rule, overlapping(conditions))
+    return ImageSet(key, patches.images, replace(conditions, prompts=prompts))
 
 
-def attached_key(key: str, rule: PromptRule) -> str:
-    """The key of a set after `attach`, from the key it had before."""
-    return hashlib.sha256(f"{key}/{rule}".encode()).hexdigest()[:16]
+def attached_key(key: str, rule: PromptRule, overlapping: bool = False) -> str:
+    """The key of a set after `attach`, from the key it had before. `overlapping`: see the function of that name; where
+    patches overlap, prompts are others than those that were once cut with no regard to it."""
+    words = f"{key}/{rule}" + ("/donors apart" if overlapping else "")
+    return hashlib.sha256(words.encode()).hexdigest()[:16]
+
+
+def overlapping(conditions: Conditions) -> bool:
+    """Whether some patches have, or may have, a pixel in common."""
+    return any(int(conditions.overlaps(i, conditions).sum()) > 1 for i in range(len(conditions)))
 
 
 def report(conditions: Conditions) -> PromptReport:
@@ -154,8 +163,8 @@ def _donor(track: Track, i: int, sides: NDArray[np.int64], conditions: Condition
     if track == "self":
         return i
     same = conditions.groups == conditions.groups[i]
-    candidates = np.flatnonzero((sides > 0) & (same if track == "slide" else ~same))
-    candidates = candidates[candidates != i]
+    wanted = same if track == "slide" else ~same
+    candidates = np.flatnonzero((sides > 0) & wanted & ~conditions.overlaps(i, conditions))
     return int(rng.choice(candidates)) if len(candidates) else None
 
 

@@ -18,6 +18,8 @@ from bench.types import Conditions, Dataset, Generator, ImageSet, Progress
 MAPS = {"masks", "instances", "types"}
 """Condition columns that say what is where; all that layouts and downstream models are shown."""
 SPLITS = ("train", "validation", "test", "holdout")
+COLUMNS = 2
+"""Raised when datasets give more columns of the same patches: cached splits that lack them are made again."""
 
 
 @dataclass(frozen=True)
@@ -81,13 +83,13 @@ def pooled(cast: Cast, name: str, plain: dict[str, ImageSet], cache: Cache) -> I
 
 def split(dataset: Dataset, name: str, cache: Cache) -> ImageSet:
     """One split, memory-mapped from the cache."""
-    spec = {"dataset": registry.describe(dataset), "split": name}
+    spec = {"dataset": registry.describe(dataset), "split": name, "columns": COLUMNS}
     return load_set(cache.entry("data", spec, lambda work: save_set(dataset.split(name), work)))
 
 
 def prompted_set(patches: ImageSet, rule: prompts.PromptRule, cache: Cache) -> ImageSet:
     """The patches with prompts cut by the rule."""
-    spec = {"patches": patches.key, "rule": repr(rule)}
+    spec = {"patches": patches.key, "rule": repr(rule), "overlapping": prompts.overlapping(patches.conditions)}
     return load_set(cache.entry("prompts", spec, lambda work: save_set(prompts.attach(patches, rule), work)))
 
 

@@ -98,6 +98,12 @@ class Conditions:
     texts: Strings | None = None
     vectors: NDArray[np.float32] | None = None
     """float32 (n, d): an embedding of each patch."""
+    origins: Strings | None = None
+    """str (n,): the image that each patch was cut from, None where no two patches of the dataset have a pixel in common.
+    Patches of two images have none in common."""
+    corners: NDArray[np.int64] | None = None
+    """int64 (n, 2): y and x of each patch's upper left pixel in its image, in pixels of the patch's resolution; -1 where
+    nobody knows: such a patch may have pixels in common with every patch of its image. Present where `origins` is."""
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -108,6 +114,16 @@ class Conditions:
             index = np.asarray(index, dtype=np.int64)
         cut = {column: getattr(self, column)[index] for column in ("ids", "groups", *sorted(self.columns()))}
         return replace(self, **cut)
+
+    def overlaps(self, row: int, others: Conditions) -> NDArray[np.bool_]:
+        """bool (len(others),): which patches of a set of the same dataset have, or may have, a pixel in common with patch
+        `row` of this one. A patch overlaps itself."""
+        same = others.ids == self.ids[row]
+        if self.origins is None or self.corners is None or others.origins is None or others.corners is None:
+            return same
+        apart = (np.abs(others.corners - self.corners[row]) >= self.size).any(axis=1)
+        unknown = (others.corners < 0).any(axis=1) | (self.corners[row] < 0).any()
+        return np.asarray(same | ((others.origins == self.origins[row]) & (unknown | ~apart)))
 
     def columns(self) -> frozenset[str]:
         """Names of the optional columns that are present."""

@@ -46,7 +46,8 @@ class Folder:
     nothing) of the annotated pixels, as in HeteroTissue-Diffuse; where more than half is not annotated it is dropped.
     `class_map` renumbers and merges file classes, "0=1,1=0,2=0,3=ignore"; `classes` names the results, "normal,tumour".
     Every class must occur in some patch. Pixels that are ignored keep the value 255 in `masks`. With a `stride` below
-    `size` patches of one image overlap.
+    `size` patches of one image overlap; `origins` and `corners` say where each lies. Images that show the same tissue, say
+    files that were cut from one slide with an overlap, are not recognised as such.
 
     Sources go to train, validation and test as 60, 20 and 20 in a hundred, in the order of sha256("seed/source"); at
     least one each, so fewer than three sources are refused. Nothing is read before a split or the digest is asked for.
@@ -141,7 +142,7 @@ class Folder:
         mpp = self._resolution()
         census = Counter(images=len(self._rows), small=0, seen=0, share=0, ignored=0, kept=0)
         occurring: set[int] = set()
-        ids, groups, images, masks = [], [], [], []
+        ids, groups, images, masks, origins, places = [], [], [], [], [], []
         for row in self._rows:
             image, mask = self._read(row)
             occurring.update(np.unique(mask[mask != IGNORE]).tolist())
@@ -153,13 +154,24 @@ class Folder:
                 if fate == "kept":
                     ids.append(f"{row.id}/{x}_{y}")
                     groups.append(row.source)
+                    origins.append(row.id)
+                    places.append((y, x))
                     images.append(image[tile].copy())  # a view would keep the whole image in memory
                     masks.append(mask[tile].copy())
         if not ids:
             raise MissingError(self._nothing_kept(census))
         maps = np.stack(masks)
         names = self._class_names(maps, occurring)
-        conditions = Conditions(np.array(ids), np.array(groups), names, self.size, mpp, maps)
+        conditions = Conditions(
+            np.array(ids),
+            np.array(groups),
+            names,
+            self.size,
+            mpp,
+            maps,
+            origins=np.array(origins),
+            corners=np.array(places, dtype=np.int64),
+        )
         homes = assign(groups, self.seed, self.folder)
         return _Loaded(ImageSet("", np.stack(images), conditions), homes, census)
 
