@@ -299,7 +299,7 @@ class Dataset(Protocol):
 
     card: Card
     provides: frozenset[str]
-    """Condition columns that its splits carry, prompts aside: the harness cuts those."""
+    """Condition columns that its splits carry, but for prompts, which the harness cuts, and places in images."""
 
     def split(self, name: str) -> ImageSet:
         """`train`, `validation` or `test`: no slide in two of them. `holdout`: real patches that are neither fitted on nor
