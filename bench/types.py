@@ -118,12 +118,13 @@ class Conditions:
     def overlaps(self, row: int, others: Conditions) -> NDArray[np.bool_]:
         """bool (len(others),): which patches of a set of the same dataset have, or may have, a pixel in common with patch
         `row` of this one. A patch overlaps itself."""
-        same = others.ids == self.ids[row]
+        same: NDArray[np.bool_] = np.asarray(others.ids == self.ids[row])
         if self.origins is None or self.corners is None or others.origins is None or others.corners is None:
             return same
         apart = (np.abs(others.corners - self.corners[row]) >= self.size).any(axis=1)
         unknown = (others.corners < 0).any(axis=1) | (self.corners[row] < 0).any()
-        return np.asarray(same | ((others.origins == self.origins[row]) & (unknown | ~apart)))
+        found: NDArray[np.bool_] = same | ((others.origins == self.origins[row]) & (unknown | ~apart))
+        return found
 
     def columns(self) -> frozenset[str]:
         """Names of the optional columns that are present."""
@@ -304,6 +305,22 @@ class Dataset(Protocol):
     def split(self, name: str) -> ImageSet:
         """`train`, `validation` or `test`: no slide in two of them. `holdout`: real patches that are neither fitted on nor
         a reference, the source of the `real` control; a dataset says in its card where they come from."""
+        ...
+
+
+@runtime_checkable
+class ProvidesPromptDonors(Protocol):
+    """A dataset that may have patches of its test slides that are in no reference set: visual prompts of test patches are
+    cut from them, so that no pixel of a reference patch is shown to a generator beside its own target's."""
+
+    @property
+    def has_prompt_donors(self) -> bool:
+        """Whether there are any, known without reading images."""
+        ...
+
+    def prompt_donors(self) -> ImageSet:
+        """Real patches of slides of the split `test`, with maps, that are in no split and share no pixel with a patch of
+        `test`. Of no use but to cut prompts from."""
         ...
 
 

@@ -17,7 +17,7 @@ from leaderboards.formats import Sheet
 from leaderboards.numbers import difference
 from leaderboards.reading import REPORTED
 
-HIDDEN = ("prompt-coverage", "prompt-missing", "prompt-whole")
+HIDDEN = ("prompt-coverage", "prompt-missing", "prompt-whole", "prompt-reference")
 USUAL_STATE = "measured"
 
 
@@ -90,6 +90,7 @@ def _settings(line: Result) -> dict[str, str]:
     options = held.get("options", {}) if isinstance(held, dict) else {}
     own = {key: str(held[key]) for key in ("version", "digest", "source") if key in held} if isinstance(held, dict) else {}
     own["fit_track"] = str(held.get("fit_track", Plan.fit_track)) if isinstance(held, dict) else ""
+    own["prompt_donors"] = str(held.get("prompt_donors", "none")) if isinstance(held, dict) else ""
     return {**own, **{key: str(value) for key, value in (options if isinstance(options, dict) else {}).items()}}
 
 

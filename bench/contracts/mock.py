@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,7 +51,7 @@ def partly_annotated(patches: ImageSet) -> ImageSet:
     hidden = np.zeros((len(conditions), conditions.size, conditions.size), dtype=bool)
     hidden[::2, -conditions.size // BLOCKS :] = True
     hidden[-1] = True
-    maps = {
+    maps: dict[str, Any] = {
         name: np.where(hidden, fill, values).astype(values.dtype)
         for name, fill in (("masks", NOT_ANNOTATED), ("types", NOT_ANNOTATED), ("instances", 0))
         if (values := getattr(conditions, name)) is not None

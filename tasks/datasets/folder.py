@@ -27,6 +27,8 @@ from tasks.datasets.index import LAYOUT, MASK_ROOMS, SOURCE_COLUMNS, Row, files_
 from tasks.datasets.pixels import IGNORE, read_classes, read_image, resample
 
 SPLITS = ("train", "validation", "test", "holdout")
+DONORS, LEFT_OUT = "donors", "overlaps a donor"
+"""Homes of patches beside the splits: reserved to cut prompts from, and in no split because they overlap a reserved one."""
 ENLARGE = 1.1  # beyond this an enlarged image claims a resolution that it does not have
 _UNKNOWN = -1  # in a lookup of classes: the file class has no meaning
 
@@ -35,7 +37,7 @@ _UNKNOWN = -1  # in a lookup of classes: the file class has no meaning
 class _Loaded:
     patches: ImageSet
     homes: Strings
-    """str (n,): the split that each patch belongs to."""
+    """str (n,): the split that each patch belongs to, `DONORS` or `LEFT_OUT`."""
     census: Counter[str]
 
 
@@ -51,6 +53,9 @@ class Folder:
 
     Sources go to train, validation and test as 60, 20 and 20 in a hundred, in the order of sha256("seed/source"); at
     least one each, so fewer than three sources are refused. Nothing is read before a split or the digest is asked for.
+
+    `donors`, a share below 1, reserves the last patches of each test source, in the order of the index, to cut the prompts
+    of its other patches from; patches that overlap a reserved one are in no split. Of one patch none is reserved.
     """
 
     card = Card(
@@ -74,9 +79,11 @@ class Folder:
         smallest: float = 0.2,
         largest: float = 0.8,
         seed: int = 0,
+        donors: float = 0.0,
     ) -> None:
         self.folder = Path(folder).expanduser()
         self.size, self.mpp, self.stride, self.seed = size, mpp, stride, seed
+        self.donors = donors
         self.class_map, self.classes = class_map, classes
         self.smallest, self.largest = smallest, largest
         self._lookup, self._names = class_lookup(class_map, classes)
@@ -100,10 +107,28 @@ class Folder:
         home = "validation" if name == "holdout" else name
         patches = self._loaded.patches
         rows = np.flatnonzero(self._loaded.homes == home)
+        return ImageSet(self._key(home), patches.images[rows], patches.conditions[rows])
+
+    @property
+    def has_prompt_donors(self) -> bool:
+        """Whether patches were asked to be reserved."""
+        return self.donors > 0
+
+    def prompt_donors(self) -> ImageSet:
+        """The reserved patches of the test sources."""
+        patches = self._loaded.patches
+        rows = np.flatnonzero(self._loaded.homes == DONORS)
+        if not len(rows):
+            raise UsageError(
+                f"donors={self.donors} reserves no patch of any test source of {self.folder}. Give a larger share, or 0."
+            )
+        return ImageSet(self._key(DONORS), patches.images[rows], patches.conditions[rows])
+
+    def _key(self, home: str) -> str:
         recipe = [self.digest, type(self).card.version, home, self.size, self.mpp, self.class_map, self.classes]
         recipe += [self.stride, self.smallest, self.largest, self.seed]
-        key = hashlib.sha256(json.dumps(recipe).encode()).hexdigest()[:16]
-        return ImageSet(key, patches.images[rows], patches.conditions[rows])
+        recipe += [self.donors] if self.donors and home in ("test", DONORS) else []  # other splits stay what they were
+        return hashlib.sha256(json.dumps(recipe).encode()).hexdigest()[:16]
 
     @cached_property
     def digest(self) -> str:
@@ -113,7 +138,8 @@ class Folder:
     @property
     def census(self) -> dict[str, int]:
         """Numbers of `images`, of `small` ones that hold no patch, of tiles `seen`, of those dropped for the `share` of
-        their classes or as `ignored`, and of those `kept`."""
+        their classes or as `ignored`, and of those `kept`; with `donors` of those `reserved`, and of those `left out` because
+        they overlap a reserved one."""
         return dict(self._loaded.census)
 
     def _check_options(self) -> None:
@@ -125,6 +151,10 @@ class Folder:
             raise UsageError(
                 f"smallest={self.smallest} and largest={self.largest} bound the shares of the second and the first "
                 "class of a patch: smallest lies in [0, 0.5], largest in [smallest, 1]."
+            )
+        if not 0 <= self.donors < 1:
+            raise UsageError(
+                f"donors is the share of each test source's patches to cut prompts from, in [0, 1), not {self.donors}."
             )
         if len(self._names) == 1:
             raise UsageError(f"a patch shows at least two classes, and {self._names[0]!r} is the only one.")
@@ -172,7 +202,9 @@ class Folder:
             origins=np.array(origins),
             corners=np.array(places, dtype=np.int64),
         )
-        homes = assign(groups, self.seed, self.folder)
+        homes = reserve(conditions, assign(groups, self.seed, self.folder), self.donors)
+        if self.donors:
+            census.update({"reserved": int((homes == DONORS).sum()), "left out": int((homes == LEFT_OUT).sum())})
         return _Loaded(ImageSet("", np.stack(images), conditions), homes, census)
 
     def _resolution(self) -> float:
@@ -298,3 +330,26 @@ def assign(groups: list[str], seed: int, folder: Path) -> Strings:
     fifth = round(len(sources) / 5)
     homes = {source: "validation" if i < fifth else "test" for i, source in enumerate(sources[: 2 * fifth])}
     return np.array([homes.get(group, "train") for group in groups])
+
+
+def reserve(conditions: Conditions, homes: Strings, share: float) -> Strings:
+    """str (n,): the homes, with the last patches of each source of `test`, as many as `share` says but not all, at `DONORS`,
+    and those patches of `test` that overlap one of them at `LEFT_OUT`. Raises UsageError where a source would have no patch
+    left in `test`."""
+    made = homes.astype(np.result_type(homes, np.array([DONORS, LEFT_OUT])))
+    for source in np.unique(conditions.groups[homes == "test"]) if share else ():
+        rows = np.flatnonzero(conditions.groups == source)
+        count = min(round(share * len(rows)), len(rows) - 1)
+        reserved, rest = rows[len(rows) - count :], rows[: len(rows) - count]
+        made[reserved] = DONORS
+        tested = conditions[rest]
+        hit = np.zeros(len(rest), dtype=bool)
+        for row in reserved.tolist():
+            hit |= conditions.overlaps(row, tested)
+        if hit.all():
+            raise UsageError(
+                f"donors={share} reserves {count} of {len(rows)} patches of {source}, and each of the others overlaps one of "
+                "them. Give a smaller share, or a larger stride."
+            )
+        made[rest[hit]] = LEFT_OUT
+    return made
