@@ -2,7 +2,7 @@
 
 DIR/conditions.csv             one row a condition: id, split, group, seed, size, mpp, label, text, files, crops
 DIR/classes.csv                value in the masks, name
-DIR/masks/<id>.png             8-bit class map (instances: 16 bits, types: 8 bits, where the dataset has them)
+DIR/masks/<id>.png             8-bit class map, 255 = not annotated (instances: 16 bits, types: 8 bits, where they exist)
 DIR/prompts/<class>/<id>.png   8-bit RGB canvas, grey outside the crop
 DIR/samples/<id>.png           8-bit RGB: what was painted, for `folder:DIR`
 

@@ -40,6 +40,8 @@ def blank(desk: Desk, fitted: Fitted, seed: int) -> Result:
         flags = (*flags, SOURCES_UNKNOWN)
     if fitted.weights and "prompts" in fitted.generator.card.needs and cast.plan.fit_track != Plan.fit_track:
         described["generator"]["fit_track"] = cast.plan.fit_track
+    if desk.scene.donors is not None and "prompts" in fitted.generator.card.needs and not cast.plan.experiment:
+        described["generator"]["prompt_donors"] = desk.scene.donors.key
     if fitted.layouts:
         described["layouts"] = _known(cast.layouts)
     prompted = "prompts" in fitted.generator.card.needs or getattr(fitted.generator, "follows_track", False)
@@ -60,7 +62,8 @@ def blank(desk: Desk, fitted: Fitted, seed: int) -> Result:
 
 
 def shown_prompts(desk: Desk, fitted: Fitted) -> Iterator[Result]:
-    """How much of each test patch its crops cover, and the share of classes that found none."""
+    """How much of each test patch its crops cover, and the shares of classes that found none, whose whole region is shown,
+    and whose crop was cut from a patch of the reference."""
     if "prompts" not in fitted.generator.card.needs:
         return
     report = prompts.report(desk.scene.prompted["test"].conditions)
@@ -69,6 +72,7 @@ def shown_prompts(desk: Desk, fitted: Fitted) -> Iterator[Result]:
         "prompt-coverage": report.coverage,
         "prompt-missing": report.missing / max(report.wanted, 1),
         "prompt-whole": report.whole / max(report.wanted, 1),
+        "prompt-reference": report.reference / max(report.wanted, 1),
     }
     for measure, value in found.items():
         yield replace(line, measure=measure, value=value, protocol=protocol(desk, {"measure": measure}))

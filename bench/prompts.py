@@ -2,7 +2,11 @@
 
 The donor decides the track. `self` is the protocol of HeteroTissue-Diffuse's public code: the crop is cut from the very
 image to be painted and left in place, which makes painting a partial in-painting. `slide` takes another patch of the same
-slide, `cohort` a patch of another slide; there the crop is put at a random valid place in the target's region.
+slide, `cohort` a patch of another slide; there the crop is put at a random valid place in the target's region. A patch that
+has a pixel in common with the target is never its donor.
+
+Test patches are the reference that generated ones are compared with. Their crops are cut from patches outside the reference
+set where the dataset has some with a fitting window, and from other test patches where not; how many is reported.
 """
 
 from __future__ import annotations
@@ -75,37 +79,75 @@ class PromptReport:
     """Those of them that have no crop because no window fits."""
     whole: int
     """Those whose crop shows the whole region of the class, as the paper's fallback does."""
+    reference: int
+    """Those whose crop was cut from a patch of the set itself: of a test set, from the reference."""
 
 
-def attach(patches: ImageSet, rule: PromptRule) -> ImageSet:
-    """The same patches with prompts cut from among themselves, so that a split never shows pixels of another."""
+def attach(patches: ImageSet, rule: PromptRule, others: ImageSet | None = None) -> ImageSet:
+    """The same patches with prompts cut from `others`, further patches of the same dataset in none of its splits, where
+    these have a donor, and from among themselves where not: a split never shows pixels of another."""
     conditions = patches.conditions
     if conditions.masks is None:
         raise UsageError("visual prompts need class maps: this dataset provides no masks.")
+    others = _donors(patches, rule, others)
     n, k, side = len(patches), len(conditions.classes), conditions.size
     canvases = np.full((n, k, side, side, 3), GREY, dtype=np.uint8)
     boxes = np.zeros((n, k, 4), dtype=np.int32)
-    sources = np.full((n, k), "", dtype=conditions.ids.dtype)
-    limits = max(1, round(rule.smallest * side)), round(rule.largest * side)
-    sides = np.array([[_largest(mask == c, *limits) for c in range(k)] for mask in conditions.masks])
+    known = conditions.ids.dtype if others is None else np.result_type(conditions.ids, others.conditions.ids)
+    sources = np.full((n, k), "", dtype=known)
+    sides = _sides(patches, rule)
+    pools = [(patches, sides)] if others is None else [(others, _sides(others, rule)), (patches, sides)]
     for i, c in np.argwhere(np.stack([(conditions.masks == c).any(axis=(1, 2)) for c in range(k)], axis=1)).tolist():
         rng = _rng(rule.prompt_seed, conditions.ids[i], c)
-        donor = _donor(rule.track, i, sides[:, c], conditions, rng)
-        if donor is not None:
-            boxes[i, c] = _paste(canvases[i, c], patches, rule, i, donor, c, int(min(sides[i, c], sides[donor, c])), rng)
-            sources[i, c] = conditions.ids[donor]
+        found = _donor(rule.track, patches, i, int(sides[i, c]), [(pool, fit[:, c]) for pool, fit in pools], rng)
+        if found is not None:
+            boxes[i, c] = _paste(canvases[i, c], patches, rule, i, found, c, rng)
+            sources[i, c] = found.id
         elif rule.fallback == "paper":
             region = conditions.masks[i] == c
             canvases[i, c][region] = patches.images[i][region]
             boxes[i, c] = _bounds(region)
             sources[i, c] = conditions.ids[i]
     prompts = Prompts(rule.track, canvases, boxes, sources)
-    return ImageSet(attached_key(patches.key, rule), patches.images, replace(conditions, prompts=prompts))
+    key = attached_key(patches.key, rule, overlapping(conditions), others.key if others is not None else "")
+    return ImageSet(key, patches.images, replace(conditions, prompts=prompts))
 
 
-def attached_key(key: str, rule: PromptRule) -> str:
-    """The key of a set after `attach`, from the key it had before."""
-    return hashlib.sha256(f"{key}/{rule}".encode()).hexdigest()[:16]
+def attached_key(key: str, rule: PromptRule, overlapping: bool = False, others: str = "") -> str:
+    """The key of a set after `attach`, from the key it had before. `overlapping`: see the function of that name; where
+    patches overlap, prompts are others than those that were once cut with no regard to it. `others`: key of the patches
+    that donors were looked for in first."""
+    words = f"{key}/{rule}" + ("/donors apart" if overlapping else "") + (f"/donors {others}" if others else "")
+    return hashlib.sha256(words.encode()).hexdigest()[:16]
+
+
+def _donors(patches: ImageSet, rule: PromptRule, others: ImageSet | None) -> ImageSet | None:
+    """The further donors that this rule has a use for; refuses those that are patches of the set or of another kind."""
+    if others is None or rule.track == "self":
+        return None
+    ours, theirs = patches.conditions, others.conditions
+    if theirs.masks is None or (ours.classes, ours.size) != (theirs.classes, theirs.size):
+        raise UsageError(
+            f"patches to cut prompts from need masks, and the classes and size of the others: {', '.join(theirs.classes)} at "
+            f"{theirs.size} px, not {', '.join(ours.classes)} at {ours.size} px."
+        )
+    if len(again := np.intersect1d(ours.ids, theirs.ids)):
+        raise UsageError(f"{len(again)} patches to cut prompts from are in the set itself ({', '.join(again[:5].tolist())}).")
+    return others
+
+
+def _sides(patches: ImageSet, rule: PromptRule) -> NDArray[np.int64]:
+    """int64 (n, k): side of the largest window of each class in each patch, 0 where none fits."""
+    conditions = patches.conditions
+    assert conditions.masks is not None
+    limits = max(1, round(rule.smallest * conditions.size)), round(rule.largest * conditions.size)
+    classes = range(len(conditions.classes))
+    return np.array([[_largest(mask == c, *limits) for c in classes] for mask in conditions.masks], dtype=np.int64)
+
+
+def overlapping(conditions: Conditions) -> bool:
+    """Whether some patches have, or may have, a pixel in common."""
+    return any(int(conditions.overlaps(i, conditions).sum()) > 1 for i in range(len(conditions)))
 
 
 def report(conditions: Conditions) -> PromptReport:
@@ -122,6 +164,7 @@ def report(conditions: Conditions) -> PromptReport:
         wanted=int(occurs.sum()),
         missing=int((occurs & ~has).sum()),
         whole=int((has & np.stack(whole, axis=1)).sum()),
+        reference=int((has & np.isin(prompts.sources, conditions.ids)).sum()),
     )
 
 
@@ -151,15 +194,43 @@ def _rng(seed: int, patch: str, value: int) -> np.random.Generator:
     return np.random.default_rng(int.from_bytes(digest[:16], "little"))
 
 
-def _donor(track: Track, i: int, sides: NDArray[np.int64], conditions: Conditions, rng: np.random.Generator) -> int | None:
-    if not sides[i]:
+@dataclass(frozen=True)
+class _Donor:
+    """A patch that a crop is cut from."""
+
+    id: str
+    image: NDArray[np.uint8]
+    mask: NDArray[np.uint8]
+    side: int
+    """Of the crop, in pixels: the largest that fits in donor and target."""
+
+
+def _donor(
+    track: Track,
+    patches: ImageSet,
+    i: int,
+    side: int,
+    pools: list[tuple[ImageSet, NDArray[np.int64]]],
+    rng: np.random.Generator,
+) -> _Donor | None:
+    """A donor for patch i, whose largest window of the class has `side`: from the first of the pools, sets with the largest
+    windows of their patches int64 (n,), that has one."""
+    if not side:
         return None
-    if track == "self":
-        return i
-    same = conditions.groups == conditions.groups[i]
-    candidates = np.flatnonzero((sides > 0) & (same if track == "slide" else ~same))
-    candidates = candidates[candidates != i]
-    return int(rng.choice(candidates)) if len(candidates) else None
+    conditions = patches.conditions
+    for pool, sides in pools:
+        theirs = pool.conditions
+        if track == "self":
+            candidates = np.array([i])
+        else:
+            same = theirs.groups == conditions.groups[i]
+            wanted = same if track == "slide" else ~same
+            candidates = np.flatnonzero((sides > 0) & wanted & ~conditions.overlaps(i, theirs))
+        if len(candidates):
+            row = i if track == "self" else int(rng.choice(candidates))
+            assert theirs.masks is not None
+            return _Donor(str(theirs.ids[row]), pool.images[row], theirs.masks[row], int(min(side, sides[row])))
+    return None
 
 
 def _paste(
@@ -167,17 +238,16 @@ def _paste(
     patches: ImageSet,
     rule: PromptRule,
     i: int,
-    donor: int,
+    donor: _Donor,
     value: int,
-    side: int,
     rng: np.random.Generator,
 ) -> Box:
     """Cuts a window of the donor, changes it as the rule says, pastes it on the canvas; returns where."""
-    masks = patches.conditions.masks
+    masks, side = patches.conditions.masks, donor.side
     assert masks is not None
-    y, x = rng.choice(windows(masks[donor] == value, side)).tolist()
-    crop = _changed(patches.images[donor, y : y + side, x : x + side], rule, rng)
-    if donor != i:
+    y, x = rng.choice(windows(donor.mask == value, side)).tolist()
+    crop = _changed(donor.image[y : y + side, x : x + side], rule, rng)
+    if donor.id != patches.conditions.ids[i]:
         y, x = rng.choice(windows(masks[i] == value, side)).tolist()
     canvas[y : y + side, x : x + side] = crop
     return y, x, y + side, x + side

@@ -228,10 +228,22 @@ def description(cast: Cast, scene: Scene) -> str:
         said.append(
             f"prompts cover {shown.coverage:.1%} of a test patch; {shown.missing} of {shown.wanted} classes found no crop"
             + (f"; {shown.whole} show the whole region" if shown.whole else "")
+            + f"; {_cut_from(scene, shown)}"
         )
     if census := getattr(cast.dataset, "census", None):
         said.append(f"tiles: {census}")
     return "\n".join(said)
+
+
+def _cut_from(scene: Scene, shown: prompts.PromptReport) -> str:
+    """Where the crops of test patches come from, reference or not."""
+    crops = shown.wanted - shown.missing
+    if scene.donors is None:
+        return f"all {crops} crops are cut from reference patches"
+    return (
+        f"{shown.reference} of {crops} crops are cut from reference patches, the others from {len(scene.donors)} patches of "
+        "the test slides in no reference set"
+    )
 
 
 def folder_name(asked: Plan) -> str:

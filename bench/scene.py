@@ -15,11 +15,13 @@ from bench.errors import UsageError
 from bench.plan import Cast
 from bench.sampling import CONFIRM_MPP, implausible_mpp, is_plausible_mpp
 from bench.store import load_set, save_set
-from bench.types import Conditions, Dataset, Generator, ImageSet, Progress
+from bench.types import Conditions, Dataset, Generator, ImageSet, Progress, ProvidesPromptDonors
 
 MAPS = {"masks", "instances", "types"}
 """Condition columns that say what is where; all that layouts and downstream models are shown."""
 SPLITS = ("train", "validation", "test", "holdout")
+COLUMNS = 2
+"""Raised when datasets give more columns of the same patches: cached splits that lack them are made again."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,9 @@ class Scene:
     """The same with prompts: the conditions that generators paint for downstream models."""
     pool: str = "train"
     """The split that they come from."""
+    donors: ImageSet | None = None
+    """Patches of the test slides outside every reference set, that prompts of test patches are cut from; None where there are
+    none, or where nothing is cut from them."""
 
 
 def set_up(cast: Cast, cache: Cache, progress: Progress, crops: bool = False) -> Scene:
@@ -49,11 +54,14 @@ def set_up(cast: Cast, cache: Cache, progress: Progress, crops: bool = False) ->
     served = plain["train"] if name == "train" else pooled(cast, name, plain, cache)
     rows = spread(served.conditions.ids, getattr(cast.task, "patches", 0))
 
-    def prompted(patches: ImageSet, rule: prompts.PromptRule = cast.rule) -> ImageSet:
-        return prompted_set(patches, rule, cache) if crops or _prompts_shown(cast) else patches
+    cut = crops or _prompts_shown(cast)
+    donors = prompt_donors(cast, plain, cache) if cut else None
 
-    fitted_and_painted = {"train": prompted(plain["train"], cast.learned), "test": prompted(plain["test"])}
-    return Scene(plain, fitted_and_painted, served[rows], prompted(served)[rows], name)
+    def prompted(patches: ImageSet, rule: prompts.PromptRule = cast.rule, others: ImageSet | None = None) -> ImageSet:
+        return prompted_set(patches, rule, cache, others) if cut else patches
+
+    fitted_and_painted = {"train": prompted(plain["train"], cast.learned), "test": prompted(plain["test"], others=donors)}
+    return Scene(plain, fitted_and_painted, served[rows], prompted(served)[rows], name, donors)
 
 
 def _prompts_shown(cast: Cast) -> bool:
@@ -91,17 +99,36 @@ def split(dataset: Dataset, name: str, cache: Cache) -> ImageSet:
         foreign = sources.describe(type(dataset))
         save_set(replace(made, key=key_of({"key": made.key, **foreign})) if foreign else made, work)
 
-    found = load_set(cache.entry("data", {"dataset": described, "split": name}, make))
+    found = load_set(cache.entry("data", {"dataset": described, "split": name, "columns": COLUMNS}, make))
     mpp = found.conditions.mpp
     if not is_plausible_mpp(mpp) and described["options"].get(CONFIRM_MPP) is not True:
         raise UsageError(implausible_mpp(f"patches of {dataset.card.name} have an mpp of {mpp:g}"))
     return found
 
 
-def prompted_set(patches: ImageSet, rule: prompts.PromptRule, cache: Cache) -> ImageSet:
-    """The patches with prompts cut by the rule."""
-    spec = {"patches": patches.key, "rule": repr(rule)}
-    return load_set(cache.entry("prompts", spec, lambda work: save_set(prompts.attach(patches, rule), work)))
+def prompt_donors(cast: Cast, plain: dict[str, ImageSet], cache: Cache) -> ImageSet | None:
+    """Patches of the test slides outside every reference set, memory-mapped from the cache; None where the dataset has none
+    or the prompt source has no use for them. Raises UsageError where they are of a slide that is fitted on, or in a split."""
+    dataset = cast.dataset
+    if not isinstance(dataset, ProvidesPromptDonors) or not dataset.has_prompt_donors or cast.rule.track == "self":
+        return None
+    spec = {"dataset": registry.describe(dataset), "split": "prompt donors", "columns": COLUMNS}
+    donors = load_set(cache.entry("data", spec, lambda work: save_set(dataset.prompt_donors(), work)))
+    for name in ("train", "validation"):
+        _apart({"prompt donors": donors, name: plain[name]}, "prompt donors", name)
+    for name in ("test", "holdout"):
+        shared = [i for i in range(len(donors)) if donors.conditions.overlaps(i, plain[name].conditions).any()]
+        if shared:
+            listed = ", ".join(donors.conditions.ids[shared[:5]].tolist())
+            raise UsageError(f"{len(shared)} patches to cut prompts from show pixels of {name} patches ({listed}).")
+    return donors
+
+
+def prompted_set(patches: ImageSet, rule: prompts.PromptRule, cache: Cache, others: ImageSet | None = None) -> ImageSet:
+    """The patches with prompts cut by the rule, from `others` first."""
+    spec = {"patches": patches.key, "rule": repr(rule), "overlapping": prompts.overlapping(patches.conditions)}
+    spec |= {"donors": others.key} if others is not None else {}
+    return load_set(cache.entry("prompts", spec, lambda work: save_set(prompts.attach(patches, rule, others), work)))
 
 
 def spread(ids: np.ndarray[Any, Any], count: int) -> np.ndarray[Any, Any]:

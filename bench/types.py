@@ -28,6 +28,8 @@ Direction = Literal["lower", "higher"]
 """Which way is better."""
 
 TRACKS: tuple[Track, ...] = ("self", "slide", "cohort")
+NOT_ANNOTATED = 255
+"""Value of a pixel of a class map whose class nobody annotated."""
 GREY = 128  # of a prompt canvas outside its crop: 0 in the [-1, 1] scale that networks see
 
 
@@ -96,6 +98,12 @@ class Conditions:
     texts: Strings | None = None
     vectors: NDArray[np.float32] | None = None
     """float32 (n, d): an embedding of each patch."""
+    origins: Strings | None = None
+    """str (n,): the image that each patch was cut from, None where no two patches of the dataset have a pixel in common.
+    Patches of two images have none in common."""
+    corners: NDArray[np.int64] | None = None
+    """int64 (n, 2): y and x of each patch's upper left pixel in its image, in pixels of the patch's resolution; -1 where
+    nobody knows: such a patch may have pixels in common with every patch of its image. Present where `origins` is."""
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -106,6 +114,17 @@ class Conditions:
             index = np.asarray(index, dtype=np.int64)
         cut = {column: getattr(self, column)[index] for column in ("ids", "groups", *sorted(self.columns()))}
         return replace(self, **cut)
+
+    def overlaps(self, row: int, others: Conditions) -> NDArray[np.bool_]:
+        """bool (len(others),): which patches of a set of the same dataset have, or may have, a pixel in common with patch
+        `row` of this one. A patch overlaps itself."""
+        same: NDArray[np.bool_] = np.asarray(others.ids == self.ids[row])
+        if self.origins is None or self.corners is None or others.origins is None or others.corners is None:
+            return same
+        apart = (np.abs(others.corners - self.corners[row]) >= self.size).any(axis=1)
+        unknown = (others.corners < 0).any(axis=1) | (self.corners[row] < 0).any()
+        found: NDArray[np.bool_] = same | ((others.origins == self.origins[row]) & (unknown | ~apart))
+        return found
 
     def columns(self) -> frozenset[str]:
         """Names of the optional columns that are present."""
@@ -283,11 +302,27 @@ class Dataset(Protocol):
 
     card: Card
     provides: frozenset[str]
-    """Condition columns that its splits carry, prompts aside: the harness cuts those."""
+    """Condition columns that its splits carry, but for prompts, which the harness cuts, and places in images."""
 
     def split(self, name: str) -> ImageSet:
         """`train`, `validation` or `test`: no slide in two of them. `holdout`: real patches that are neither fitted on nor
         a reference, the source of the `real` control; a dataset says in its card where they come from."""
+        ...
+
+
+@runtime_checkable
+class ProvidesPromptDonors(Protocol):
+    """A dataset that may have patches of its test slides that are in no reference set: visual prompts of test patches are
+    cut from them, so that no pixel of a reference patch is shown to a generator beside its own target's."""
+
+    @property
+    def has_prompt_donors(self) -> bool:
+        """Whether there are any, known without reading images."""
+        ...
+
+    def prompt_donors(self) -> ImageSet:
+        """Real patches of slides of the split `test`, with maps, that are in no split and share no pixel with a patch of
+        `test`. Of no use but to cut prompts from."""
         ...
 
 

@@ -5,7 +5,7 @@ shuffle     real patches under each other's conditions: perfect images that obey
 copy-train  training patches: memorization, a good distance and nothing new
 crop-paste  each class's prompt crop, tiled: what a prompt gives away without a generator
 blur        the very target out of focus: the price of lost detail where all else is right
-paint       each class in its mean colour: obedience without tissue
+paint       each class in its mean colour, what is not annotated in grey: obedience without tissue
 noise       uniform noise: neither
 
 `shown` names the real patches that the harness hands to `fit`: "train" where a class has no such attribute, "holdout"
@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from bench.errors import MissingError, UsageError
 from bench.refusals import listed, needed
-from bench.types import GREY, Card, Conditions, Images, ImageSet, Progress, Strings
+from bench.types import GREY, NOT_ANNOTATED, Card, Conditions, Images, ImageSet, Progress, Strings
 
 Seeds = NDArray[np.uint64]
 Rows = NDArray[np.int64]
@@ -51,7 +51,8 @@ class Paint:
         "1",
         "Each class in its mean training colour: obeys the map, shows no tissue.",
         needs=("masks",),
-        notes="Ignores seeds. A class without a training pixel has no colour and is refused.",
+        notes="Ignores seeds. A class without a training pixel has no colour and is refused. Pixels that are not annotated "
+        "are grey.",
     )
     deterministic = True
 
@@ -63,10 +64,11 @@ class Paint:
         classes = len(train.conditions.classes)
         sums, counts = np.zeros((classes, 3)), np.zeros(classes)
         for i in range(len(train)):
-            shown = masks[i].ravel()
-            counts += np.bincount(shown, minlength=classes)
+            annotated = masks[i] != NOT_ANNOTATED
+            values, pixels = masks[i][annotated], train.images[i][annotated]
+            counts += np.bincount(values, minlength=classes)
             for channel in range(3):
-                sums[:, channel] += np.bincount(shown, train.images[i, ..., channel].ravel(), classes)
+                sums[:, channel] += np.bincount(values, pixels[:, channel], classes)
             progress(i + 1, len(train), "patches averaged")
         self._colours = np.divide(sums, counts[:, None], out=np.full_like(sums, np.nan), where=counts[:, None] > 0)
 
@@ -85,7 +87,8 @@ class Paint:
         unseen = np.flatnonzero(np.isnan(colours[:, 0]))
         if unknown := [conditions.classes[c] for c in unseen if (masks == c).any()]:
             raise UsageError(f"paint has no colour for {', '.join(unknown)}: no training patch shows it.")
-        palette = np.rint(np.nan_to_num(colours)).astype(np.uint8)
+        palette = np.full((NOT_ANNOTATED + 1, 3), GREY, dtype=np.uint8)
+        palette[: len(colours)] = np.rint(np.nan_to_num(colours))
         return _each(conditions, lambda i: palette[masks[i]])
 
 
@@ -97,7 +100,8 @@ class CropPaste:
         "1",
         "Tiles each class's prompt crop over its region: what a prompt gives away without a generator.",
         needs=("masks", "prompts"),
-        notes="Ignores seeds. A class without a crop stays grey. On the track `self` part of the target shows.",
+        notes="Ignores seeds. A class without a crop stays grey, and so does what is not annotated. On the track `self` part "
+        "of the target shows.",
     )
     deterministic = True
 

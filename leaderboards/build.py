@@ -17,7 +17,7 @@ from leaderboards.formats import Sheet
 from leaderboards.numbers import OWN, difference
 from leaderboards.reading import REPORTED
 
-HIDDEN = ("prompt-coverage", "prompt-missing", "prompt-whole")
+HIDDEN = ("prompt-coverage", "prompt-missing", "prompt-whole", "prompt-reference")
 USUAL_STATE = "measured"
 BRIEF = 20
 """Characters of an option's value that tables show where these tell generators apart."""
@@ -100,7 +100,8 @@ def _settings(line: Result) -> dict[str, str]:
     """What may tell two generators of one name apart; words on its generated layouts begin with `layouts.`."""
     held, layouts = (line.described.get(kind) or {} for kind in OWN)
     drawn = {f"layouts.{key}": value for key, value in _parts(layouts).items()}
-    return {**_parts(held), "fit_track": str(held.get("fit_track", Plan.fit_track)), **drawn}
+    shown = {"fit_track": str(held.get("fit_track", Plan.fit_track)), "prompt_donors": str(held.get("prompt_donors", "none"))}
+    return {**_parts(held), **shown, **drawn}
 
 
 def _parts(held: Mapping[str, Any]) -> dict[str, str]:

@@ -20,7 +20,7 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.contracts.mock import mock
+from bench.contracts.mock import mock, partly_annotated
 from bench.contracts.subject import COMMON, Broken, Check, Outcome, Skip, Subject, batches, builds, judge
 from bench.errors import BenchError
 from bench.types import Conditions, Generator, Images, Trainable, image_seeds, silent
@@ -136,6 +136,20 @@ def missing_column_refused(easel: _Easel) -> None:
             raise Broken(f"it paints without {column}, which its card needs")
 
 
+def accepts_not_annotated(easel: _Easel) -> None:
+    """Class maps with 255, not annotated, in training patches and in conditions are accepted, and every image is whole."""
+    if "masks" not in easel.generator.card.needs:
+        raise Skip("the card needs no masks")
+    patches, generator = partly_annotated(easel.real), easel.fresh()
+    if isinstance(generator, Trainable):
+        generator.fit(patches, 0, silent, _new(easel.work / "partly-annotated"))
+    images: Any = generator.generate(patches.conditions, image_seeds(0, patches.conditions.ids))
+    if images.dtype != np.uint8 or images.shape != easel.images.shape:
+        raise Broken(f"of maps with 255 generate gives {images.dtype} {images.shape}, not uint8 {easel.images.shape}")
+    if black := int((images == 0).all(axis=(1, 2, 3)).sum()):
+        raise Broken(f"of maps with 255 {black} of {len(images)} images are all black, as NaN becomes in uint8")
+
+
 def inputs_untouched(easel: _Easel) -> None:
     """Read-only arrays are enough for it, and neither fitting nor painting changes what it is given."""
     given, pristine = mock(easel.size).conditions, mock(easel.size)
@@ -159,6 +173,7 @@ CHECKS: tuple[Check[_Easel], ...] = (
     other_seed_other_bytes,
     save_load_round_trip,
     missing_column_refused,
+    accepts_not_annotated,
     inputs_untouched,
 )
 

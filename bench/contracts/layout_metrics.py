@@ -11,8 +11,9 @@ import numpy as np
 
 from bench.conditional import LayoutMetric
 from bench.contracts.layouts import layouts
+from bench.contracts.mock import partly_annotated
 from bench.contracts.subject import COMMON, Broken, Check, Outcome, Subject, builds, judge
-from bench.types import Conditions, Direction
+from bench.types import NOT_ANNOTATED, Conditions, Direction
 
 TOLERANCE = 1e-9
 """Largest change of a value where nothing but the order of rows changes."""
@@ -83,4 +84,25 @@ def rows_sliceable(gauge: _Gauge) -> None:
         raise Broken("rows of what was measured give another value than the measure of those rows")
 
 
-CHECKS: tuple[Check[_Gauge], ...] = (*COMMON, measures, direction_valid, identity, order_independent, rows_sliceable)
+def accepts_not_annotated(gauge: _Gauge) -> None:
+    """Real layouts with 255, not annotated, are accepted, and 255 is no type: without those pixels the value is the same."""
+    patches = partly_annotated(layouts(gauge.size)).conditions
+    assert patches.masks is not None
+    emptied = np.where(patches.masks == NOT_ANNOTATED, 0, patches.masks).astype(np.uint8)
+    empty = replace(patches, masks=emptied, types=emptied)
+    value = gauge.value(patches, gauge.worse)
+    if not np.isfinite(value):
+        raise Broken(f"of real layouts with 255 compare_layouts gives {value!r}")
+    if abs(value - gauge.value(empty, gauge.worse)) > TOLERANCE:
+        raise Broken("pixels of 255, not annotated, count as nuclei")
+
+
+CHECKS: tuple[Check[_Gauge], ...] = (
+    *COMMON,
+    measures,
+    direction_valid,
+    identity,
+    order_independent,
+    rows_sliceable,
+    accepts_not_annotated,
+)

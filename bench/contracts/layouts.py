@@ -16,10 +16,10 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.contracts.mock import CLASSES, mock
+from bench.contracts.mock import CLASSES, mock, partly_annotated
 from bench.contracts.subject import COMMON, Broken, Check, Outcome, Skip, Subject, batches, builds, judge
 from bench.errors import BenchError
-from bench.types import Conditions, Fittable, ImageSet, Layouts, image_seeds, silent
+from bench.types import NOT_ANNOTATED, Conditions, Fittable, ImageSet, Layouts, image_seeds, silent
 
 COLUMNS = ("masks", "instances", "types")
 KEPT = ("ids", "groups", "classes", "size", "mpp")
@@ -166,6 +166,16 @@ def save_load_round_trip(desk: _Desk) -> None:
         raise Broken("saved and loaded again, it draws other layouts")
 
 
+def accepts_not_annotated(desk: _Desk) -> None:
+    """Class maps with 255, not annotated, in training layouts and in what is asked for are accepted; none is drawn."""
+    patches, drawer = partly_annotated(desk.real), desk.fresh()
+    if isinstance(drawer, Fittable):
+        drawer.fit(patches, 0, silent, _new(desk.work / "partly-annotated"))
+    drawn = desk.draw_for(patches.conditions, by=drawer)
+    if any((getattr(drawn, column) == NOT_ANNOTATED).any() for column in ("masks", "types")):
+        raise Broken("it draws 255, not annotated: a drawn layout says what every pixel is")
+
+
 def missing_masks_refused(desk: _Desk) -> None:
     """Without masks nothing is asked for: refused, with an error that names them."""
     try:
@@ -200,6 +210,7 @@ CHECKS: tuple[Check[_Desk], ...] = (
     wanted_types_matter,
     save_load_round_trip,
     missing_masks_refused,
+    accepts_not_annotated,
     inputs_untouched,
 )
 

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from bench import registry
 from bench.conditional import ConditionMetric
+from bench.contracts.mock import partly_annotated
 from bench.contracts.subject import COMMON, Broken, Check, Outcome, Skip, Subject, batches, builds, judge
 from bench.types import Direction, FeatureMetric, Features, ImageSet, TrainedMetric, silent
 
@@ -129,4 +130,16 @@ def order_independent(gauge: _Gauge) -> None:
         raise Broken(f"another order of rows changes the value by {change:.2g}")
 
 
-CHECKS: tuple[Check[_Gauge], ...] = (*COMMON, measures, direction_valid, identity, order_independent)
+def accepts_not_annotated(gauge: _Gauge) -> None:
+    """A condition metric learns from and counts on class maps with 255, not annotated."""
+    if gauge.compares:
+        raise Skip("it compares features and sees no maps")
+    metric, patches = cast(ConditionMetric, gauge.plugin), partly_annotated(gauge.typed)
+    with tempfile.TemporaryDirectory(prefix="bench-check-") as learned:
+        metric.learn(patches, patches, 0, silent, Path(learned))
+        counts: Any = metric.agree(patches, Path(learned)).counts
+    if len(counts) != len(patches) or not np.isfinite(counts).all():
+        raise Broken("of maps with 255 agree does not count a finite row for each patch")
+
+
+CHECKS: tuple[Check[_Gauge], ...] = (*COMMON, measures, direction_valid, identity, order_independent, accepts_not_annotated)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
 from bench.errors import UsageError
-from bench.types import GREY, Conditions, Images, ImageSet, Prompts, Strings
+from bench.types import GREY, NOT_ANNOTATED, Conditions, Images, ImageSet, Prompts, Strings
 
 SLIDES, PER_SLIDE, CLASSES = 3, 4, ("light", "dark")
 BLOCKS = 4
@@ -39,6 +42,21 @@ def mock(size: int = 64) -> ImageSet:
         texts=np.array([f"{CLASSES[grid[0, 0]]} tissue in the first corner" for grid in grids]),
     )
     return ImageSet(f"mock-{size}", images, conditions)
+
+
+def partly_annotated(patches: ImageSet) -> ImageSet:
+    """The mock patches as if nobody had annotated the lowest blocks of every second patch, and nothing at all of the last
+    one: there `masks` and `types` hold 255 and `instances` 0. The other patches are annotated completely."""
+    conditions = patches.conditions
+    hidden = np.zeros((len(conditions), conditions.size, conditions.size), dtype=bool)
+    hidden[::2, -conditions.size // BLOCKS :] = True
+    hidden[-1] = True
+    maps: dict[str, Any] = {
+        name: np.where(hidden, fill, values).astype(values.dtype)
+        for name, fill in (("masks", NOT_ANNOTATED), ("types", NOT_ANNOTATED), ("instances", 0))
+        if (values := getattr(conditions, name)) is not None
+    }
+    return ImageSet(f"{patches.key}-partly-annotated", patches.images, replace(conditions, **maps))
 
 
 def _grids(n: int, rng: np.random.Generator) -> NDArray[np.uint8]:

@@ -47,7 +47,8 @@ class Conic:
         licence="CC BY-NC-SA 4.0",
         source="Graham et al. 2024, CoNIC Challenge",
         notes="The same tissue as Lizard: never a test for what was fitted on it. The holdout split is the validation split. "
-        "Images of one slide or patient may be on both sides.",
+        "Images of one slide or patient may be on both sides. Patches of one image overlap, and nobody says where: none gives "
+        "another a visual prompt, so that prompts come from other images (cohort) or from the target (self).",
     )
     provides = frozenset({"masks", "instances", "types"})
     pools: tuple[str, ...] = ("R1", "R2")
@@ -162,7 +163,7 @@ class Conic:
             instances, types = self._maps(row)
             return tiles.Annotated(self._images[row], instances, types, np.ones(types.shape, np.bool_))
 
-        return tiles.Piece(self._names[row], self._sources[row], self._corners, read)
+        return tiles.Piece(self._names[row], self._sources[row], self._corners, read, self._sources[row])
 
 
 def _mapped(path: Path) -> NDArray[Any]:

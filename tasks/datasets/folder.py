@@ -42,6 +42,8 @@ from tasks.datasets.index import (
 )
 from tasks.datasets.pixels import IGNORE, read_classes, read_image, resample
 
+DONORS, LEFT_OUT = "donors", "overlaps a donor"
+"""Homes of patches beside the splits: reserved to cut prompts from, and in no split because they overlap a reserved one."""
 ENLARGE = 1.1  # beyond this an enlarged image claims a resolution that it does not have
 _UNKNOWN = -1  # in a lookup of classes: the file class has no meaning
 
@@ -50,7 +52,7 @@ _UNKNOWN = -1  # in a lookup of classes: the file class has no meaning
 class _Loaded:
     patches: ImageSet
     homes: Strings
-    """str (n,): the split that each patch belongs to."""
+    """str (n,): the split that each patch belongs to, `DONORS` or `LEFT_OUT`."""
     census: Counter[str]
 
 
@@ -61,7 +63,8 @@ class Folder:
     nothing) of the annotated pixels, as in HeteroTissue-Diffuse; where more than half is not annotated it is dropped.
     `class_map` renumbers and merges file classes, "0=1,1=0,2=0,3=ignore"; `classes` names the results, "normal,tumour".
     Every class must occur in some patch. Pixels that are ignored keep the value 255 in `masks`. With a `stride` below
-    `size` patches of one image overlap.
+    `size` patches of one image overlap; `origins` and `corners` say where each lies. Images that show the same tissue, say
+    files that were cut from one slide with an overlap, are not recognised as such.
 
     An mpp outside 0.1 to 4, in the index or asked for, is refused unless `confirm_mpp` says that it is meant.
 
@@ -69,6 +72,9 @@ class Folder:
     least one. Without it sources go to train, validation and test as 60, 20 and 20 in a hundred, in the order of
     sha256("seed/source"); at least one each, so fewer than three sources are refused. Nothing is read before a split, the
     sampling or the digest is asked for.
+
+    `donors`, a share below 1, reserves the last patches of each test source, in the order of the index, to cut the prompts
+    of its other patches from; patches that overlap a reserved one are in no split. Of one patch none is reserved.
     """
 
     card = Card(
@@ -93,10 +99,12 @@ class Folder:
         largest: float = 0.8,
         seed: int = 0,
         confirm_mpp: bool = False,
+        donors: float = 0.0,
     ) -> None:
         self.folder = Path(folder).expanduser()
         self.size, self.mpp, self.stride, self.seed = size, mpp, stride, seed
         self.class_map, self.classes, self.confirm_mpp = class_map, classes, confirm_mpp
+        self.donors = donors
         self.smallest, self.largest = smallest, largest
         self._lookup, self._names = class_lookup(class_map, classes)
         self._check_options()
@@ -119,10 +127,28 @@ class Folder:
         home = "validation" if name == "holdout" else name
         patches = self._loaded.patches
         rows = np.flatnonzero(self._loaded.homes == home)
+        return ImageSet(self._key(home), patches.images[rows], patches.conditions[rows])
+
+    @property
+    def has_prompt_donors(self) -> bool:
+        """Whether patches were asked to be reserved."""
+        return self.donors > 0
+
+    def prompt_donors(self) -> ImageSet:
+        """The reserved patches of the test sources."""
+        patches = self._loaded.patches
+        rows = np.flatnonzero(self._loaded.homes == DONORS)
+        if not len(rows):
+            raise UsageError(
+                f"donors={self.donors} reserves no patch of any test source of {self.folder}. Give a larger share, or 0."
+            )
+        return ImageSet(self._key(DONORS), patches.images[rows], patches.conditions[rows])
+
+    def _key(self, home: str) -> str:
         recipe = [self.digest, type(self).card.version, home, self.size, self.mpp, self.class_map, self.classes]
         recipe += [self.stride, self.smallest, self.largest, self.seed]
-        key = hashlib.sha256(json.dumps(recipe).encode()).hexdigest()[:16]
-        return ImageSet(key, patches.images[rows], patches.conditions[rows])
+        recipe += [self.donors] if self.donors and home in ("test", DONORS) else []  # other splits stay what they were
+        return hashlib.sha256(json.dumps(recipe).encode()).hexdigest()[:16]
 
     @cached_property
     def digest(self) -> str:
@@ -139,7 +165,8 @@ class Folder:
     @property
     def census(self) -> dict[str, int]:
         """Numbers of `images`, of `small` ones that hold no patch, of tiles `seen`, of those dropped for the `share` of
-        their classes or as `ignored`, and of those `kept`."""
+        their classes or as `ignored`, and of those `kept`; with `donors` of those `reserved`, and of those `left out` because
+        they overlap a reserved one."""
         return dict(self._loaded.census)
 
     def _check_options(self) -> None:
@@ -151,6 +178,10 @@ class Folder:
             raise UsageError(
                 f"smallest={self.smallest} and largest={self.largest} bound the shares of the second and the first "
                 "class of a patch: smallest lies in [0, 0.5], largest in [smallest, 1]."
+            )
+        if not 0 <= self.donors < 1:
+            raise UsageError(
+                f"donors is the share of each test source's patches to cut prompts from, in [0, 1), not {self.donors}."
             )
         if len(self._names) == 1:
             raise UsageError(f"a patch shows at least two classes, and {self._names[0]!r} is the only one.")
@@ -175,7 +206,7 @@ class Folder:
         mpp = self._resolution()
         census = Counter(images=len(self._rows), small=0, seen=0, share=0, ignored=0, kept=0)
         occurring: set[int] = set()
-        ids, groups, images, masks = [], [], [], []
+        ids, groups, images, masks, origins, places = [], [], [], [], [], []
         for row in self._rows:
             image, mask = self._read(row)
             occurring.update(np.unique(mask[mask != IGNORE]).tolist())
@@ -187,15 +218,29 @@ class Folder:
                 if fate == "kept":
                     ids.append(f"{row.id}/{x}_{y}")
                     groups.append(row.source)
+                    origins.append(row.id)
+                    places.append((y, x))
                     images.append(image[tile].copy())  # a view would keep the whole image in memory
                     masks.append(mask[tile].copy())
         if not ids:
             raise MissingError(self._nothing_kept(census))
         maps = np.stack(masks)
         names = self._class_names(maps, occurring)
-        conditions = Conditions(np.array(ids), np.array(groups), names, self.size, mpp, maps)
+        conditions = Conditions(
+            np.array(ids),
+            np.array(groups),
+            names,
+            self.size,
+            mpp,
+            maps,
+            origins=np.array(origins),
+            corners=np.array(places, dtype=np.int64),
+        )
         given = self._index.splits
         homes = follow(groups, given, self.seed, self.folder) if given else assign(groups, self.seed, self.folder)
+        homes = reserve(conditions, homes, self.donors)
+        if self.donors:
+            census.update({"reserved": int((homes == DONORS).sum()), "left out": int((homes == LEFT_OUT).sum())})
         return _Loaded(ImageSet("", np.stack(images), conditions), homes, census)
 
     def _resolution(self) -> float:
@@ -307,3 +352,26 @@ def judge(mask: NDArray[np.uint8], smallest: float, largest: float) -> str:
         return "ignored"
     second, first = np.sort(counts[:IGNORE])[-2:] / annotated
     return "kept" if first <= largest and second >= smallest and second > 0 else "share"
+
+
+def reserve(conditions: Conditions, homes: Strings, share: float) -> Strings:
+    """str (n,): the homes, with the last patches of each source of `test`, as many as `share` says but not all, at `DONORS`,
+    and those patches of `test` that overlap one of them at `LEFT_OUT`. Raises UsageError where a source would have no patch
+    left in `test`."""
+    made = homes.astype(np.result_type(homes, np.array([DONORS, LEFT_OUT])))
+    for source in np.unique(conditions.groups[homes == "test"]) if share else ():
+        rows = np.flatnonzero(conditions.groups == source)
+        count = min(round(share * len(rows)), len(rows) - 1)
+        reserved, rest = rows[len(rows) - count :], rows[: len(rows) - count]
+        made[reserved] = DONORS
+        tested = conditions[rest]
+        hit = np.zeros(len(rest), dtype=bool)
+        for row in reserved.tolist():
+            hit |= conditions.overlaps(row, tested)
+        if hit.all():
+            raise UsageError(
+                f"donors={share} reserves {count} of {len(rows)} patches of {source}, and each of the others overlaps one of "
+                "them. Give a smaller share, or a larger stride."
+            )
+        made[rest[hit]] = LEFT_OUT
+    return made

@@ -46,6 +46,9 @@ class Piece:
     group: str
     corners: tuple[tuple[int, int], ...]
     read: Callable[[], Annotated]
+    origin: str = ""
+    """Image in which `corners` count, `name` where empty. Given where several pieces were cut from one image, at places in it
+    that nobody knows: any two tiles of these may overlap."""
 
 
 def check(instances: NDArray[np.int32], types: NDArray[np.uint8], where: str, stray: float = 0.0) -> None:
@@ -116,6 +119,8 @@ def gather(
     masks, instances = np.empty((room, size, size), np.uint8), np.empty((room, size, size), np.int32)
     ids: list[str] = []
     groups: list[str] = []
+    origins: list[str] = []
+    places: list[tuple[int, int]] = []
     fates: Counter[str] = Counter()
     for piece in pieces:
         whole = piece.read()
@@ -128,11 +133,24 @@ def gather(
                 images[row], masks[row], instances[row] = whole.image[tile], whole.types[tile], numbers[tile]
                 ids.append(f"{piece.name}/{x}_{y}")
                 groups.append(piece.group)
+                origins.append(piece.origin or piece.name)
+                places.append((-1, -1) if piece.origin else (y, x))
     if not ids:
         raise MissingError(_nothing(pieces, room, fates, share, nuclei))
     n = len(ids)
     kinds = masks[:n]
-    conditions = Conditions(np.array(ids), np.array(groups), classes, size, mpp, kinds, instances[:n], kinds)
+    conditions = Conditions(
+        np.array(ids),
+        np.array(groups),
+        classes,
+        size,
+        mpp,
+        kinds,
+        instances[:n],
+        kinds,
+        origins=np.array(origins),
+        corners=np.array(places, dtype=np.int64),
+    )
     return ImageSet(key, images[:n], conditions)
 
 

@@ -30,7 +30,9 @@ from tasks.datasets.tissue import (
 )
 
 VERSION = "1"
-_HOMES = {"holdout": "test", "R1": "train"}  # splits that show slides of another one
+_DONORS = "donors"
+"""In place of the name of a split: patches that prompts are cut from, of the test slides."""
+_HOMES = {"holdout": "test", _DONORS: "test", "R1": "train"}  # splits that show slides of another one
 SMALLEST, LARGEST = 0.2, 0.8  # share of a patch that one class covers, as in HeteroTissue-Diffuse
 
 LYMPH_NODE = (
@@ -87,9 +89,23 @@ class _Phantom:
 
     def split(self, name: str) -> ImageSet:
         """Patches of one split. `holdout` holds further patches of the test slides, with maps of their own."""
+        if name == _DONORS:
+            raise self._no_split(name)
+        return self._set(name, self.per_slide if name == "holdout" else 0)
+
+    @property
+    def has_prompt_donors(self) -> bool:
+        """Always: there is no end to the patches of a slide."""
+        return True
+
+    def prompt_donors(self) -> ImageSet:
+        """As many further patches of each test slide as it has in the split `test`, beyond those of the holdout."""
+        return self._set(_DONORS, 2 * self.per_slide)
+
+    def _set(self, name: str, first: int) -> ImageSet:
+        """`per_slide` patches of each slide of a split, numbered from `first`."""
         slides = self._slides(name)
         home = _HOMES.get(name, name)
-        first = self.per_slide if name == "holdout" else 0
         patches: list[Patch] = []
         ids: list[str] = []
         for s in range(slides):
@@ -111,7 +127,7 @@ class _Phantom:
             self.per_slide,
             self._slides(name),
         ]
-        if name in ("test", "holdout"):
+        if name in ("test", "holdout", _DONORS):
             recipe.append(self.test_laboratories)
         return hashlib.sha256(json.dumps(recipe).encode()).hexdigest()[:16]
 
@@ -132,10 +148,13 @@ class _Phantom:
         }
 
     def _slides(self, name: str) -> int:
-        slides = self._counts()
+        slides = {**self._counts(), _DONORS: self.test_slides}
         if name not in slides:
-            raise UsageError(f"a dataset has the splits {', '.join(slides)}; asked for {name!r}.")
+            raise self._no_split(name)
         return slides[name]
+
+    def _no_split(self, name: str) -> UsageError:
+        return UsageError(f"a dataset has the splits {', '.join(self._counts())}; asked for {name!r}.")
 
     def _rng(self, name: str) -> np.random.Generator:
         digest = hashlib.sha256(f"{self.card.name}/{self.card.version}/{self.seed}/{name}".encode()).digest()
@@ -167,7 +186,7 @@ class _Phantom:
 _SOURCE = "this package, tasks/datasets/tissue.py and render.py"
 _NOTES = (
     "Procedural, not tissue: it shows that the machinery works, never how good a generator is on patients. "
-    "The holdout split shows further patches of the test slides."
+    "The holdout split shows further patches of the test slides, and prompts of test patches are cut from still others."
 )
 
 

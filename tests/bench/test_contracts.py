@@ -225,7 +225,7 @@ def test_what_keeps_the_rules_passes(cls: Any) -> None:
     statuses = {name: outcome.status for name, outcome in outcomes_of(cls).items()}
     expected_skips = {"save_load_round_trip"} if cls is Good else set()
     assert {name for name, status in statuses.items() if status != "passed"} == expected_skips
-    assert len(statuses) == 12
+    assert len(statuses) == 13
 
 
 @pytest.mark.parametrize(

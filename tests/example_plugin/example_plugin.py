@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from bench.errors import UsageError
 from bench.refusals import needed
-from bench.types import Card, Conditions, Images
+from bench.types import GREY, NOT_ANNOTATED, Card, Conditions, Images
 
 
 class ExamplePlugin:
@@ -29,7 +29,8 @@ class ExamplePlugin:
     def generate(self, conditions: Conditions, seeds: NDArray[np.uint64]) -> Images:
         """uint8 (n, size, size, 3). Image i depends on condition i and seed i alone."""
         masks = needed(self.card.name, "masks", conditions.masks)
-        colours = np.linspace((230, 180, 210), (120, 60, 140), len(conditions.classes))
+        colours = np.full((NOT_ANNOTATED + 1, 3), float(GREY))  # maps hold 0..k-1, and NOT_ANNOTATED where nobody knows
+        colours[: len(conditions.classes)] = np.linspace((230, 180, 210), (120, 60, 140), len(conditions.classes))
         images = np.empty((len(conditions), conditions.size, conditions.size, 3), dtype=np.uint8)
         for i, seed in enumerate(seeds.tolist()):
             grain = np.random.default_rng(seed).normal(0, self.grain, images[i].shape)

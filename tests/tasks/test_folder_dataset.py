@@ -63,7 +63,7 @@ def test_patches_are_the_pixels_of_the_files(data: Path) -> None:
 
 def test_conditions_say_what_is_known(data: Path) -> None:
     conditions = Folder(data).split("train").conditions
-    assert conditions.columns() == {"masks"}
+    assert conditions.columns() == {"masks", "origins", "corners"}
     assert (conditions.classes, conditions.size) == (("class-0", "class-1"), 64)
     assert math.isnan(conditions.mpp)
     assert Folder(data, classes="normal, tumour").split("test").conditions.classes == ("normal", "tumour")

@@ -48,7 +48,10 @@ def test_patches_show_what_the_files_say(whole: Path) -> None:
         patches = folder.split(split)
         conditions = patches.conditions
         assert aligned(patches) and conditions.classes == ("background", *SIX.split(",")) and conditions.mpp == 0.5
-        assert conditions.instances.dtype == np.int32 and conditions.columns() == NucleiFolder.provides
+        assert conditions.instances.dtype == np.int32 and conditions.columns() == NucleiFolder.provides | {
+            "origins",
+            "corners",
+        }
         for name, instances in zip(conditions.ids, conditions.instances, strict=True):
             image, _, corner = name.partition("/")
             x, y = map(int, corner.split("_"))
