@@ -16,8 +16,9 @@ from statistics import NormalDist
 from typing import Literal
 
 from bench.errors import MissingError, UsageError
+from bench.protocols import difference
 from bench.results import Result
-from leaderboards.numbers import Number, Takes, difference, equal, grouped, holm
+from leaderboards.numbers import Number, Takes, equal, grouped, holm
 from leaderboards.pairs import Difference, paired
 from leaderboards.policy import Policy
 
