@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from bench import stats
+from bench.protocols import difference_between, split_by_protocol
 from bench.results import NO_SOURCES, SOURCES_UNKNOWN, Result, unit_of
 
 ARROWS = {"lower": "↓", "higher": "↑", "none": ""}
@@ -110,19 +111,28 @@ def headlines(lines: Iterable[Result]) -> list[Result]:
 
 
 def text(lines: Sequence[Result]) -> str:
-    """A table with a row for each measure and a column for each generator of one run, and what the marks mean. Measures of
-    single classes are left to `bench leaderboard --measures`."""
-    made = cells(headlines(lines))
-    generators = list(dict.fromkeys(cell.generator for cell in made))
-    by_measure: dict[str, dict[str, Cell]] = defaultdict(dict)
-    for cell in made:
-        by_measure[cell.measure][cell.generator] = cell
-    rows = [["", *generators]]
-    for measure, found in by_measure.items():
-        arrow = ARROWS.get(next(iter(found.values())).direction, "")
-        rows.append([f"{measure} {arrow}".strip(), *(interval(found[g]) if g in found else "–" for g in generators)])
-    heading = f"{lines[0].task} on {lines[0].dataset}, prompts: {_tracks(made)}" if lines else "no lines"
-    return "\n".join([heading, *aligned(rows), *_notes(made)])
+    """A table with a row for each measure and a column for each generator of one run, and what the marks mean; one for each
+    protocol set where there are several. Measures of single classes are left to `bench leaderboard --measures`."""
+    parts = split_by_protocol(headlines(lines))
+    if not parts:
+        return "no lines"
+    said = []
+    for number, part in enumerate(parts, start=1):
+        made = cells(part)
+        generators = list(dict.fromkeys(cell.generator for cell in made))
+        by_measure: dict[str, dict[str, Cell]] = defaultdict(dict)
+        for cell in sorted(made, key=lambda c: c.value is not None):  # a number is shown before a missing one
+            by_measure[cell.measure][cell.generator] = cell
+        rows = [["", *generators]]
+        for measure in dict.fromkeys(cell.measure for cell in made):
+            found = by_measure[measure]
+            arrow = ARROWS.get(next(iter(found.values())).direction, "")
+            rows.append([f"{measure} {arrow}".strip(), *(interval(found[g]) if g in found else "–" for g in generators)])
+        heading = f"{part[0].task} on {part[0].dataset}, prompts: {_tracks(made)}"
+        if number > 1:
+            heading += f", protocol set {number}, not comparable with the first: {difference_between(part, parts[0])}"
+        said += [heading, *aligned(rows), *_notes(made)]
+    return "\n".join(said)
 
 
 def aligned(rows: list[list[str]]) -> list[str]:

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from bench.plan import Plan
+from bench.protocols import OWN, difference_between, split_by_protocol
+from bench.protocols import column as column_of
 from bench.results import Result
 from bench.table import ARROWS, Cell, cells, interval, interval_note, reasons, sizes
 from leaderboards import formats, ties
 from leaderboards.consensus import conflicted, consensus, sentences
 from leaderboards.formats import Sheet
-from leaderboards.numbers import OWN, difference
 from leaderboards.reading import REPORTED
 
 HIDDEN = ("prompt-coverage", "prompt-missing", "prompt-whole", "prompt-reference")
@@ -25,7 +26,7 @@ BRIEF = 20
 
 @dataclass(frozen=True)
 class Board:
-    """One table: one task, one dataset, one prompt track."""
+    """One table: one task, one dataset, one prompt track, one protocol set."""
 
     task: str
     dataset: str
@@ -37,38 +38,41 @@ class Board:
     """column -> generators best first, with their ties."""
     states: Mapping[str, str]
     """generator -> state, of those whose lines were reproduced or verified."""
+    protocol_set: int = 1
+    """1 for the set of most numbers; its rows are never ranked with those of the other sets."""
+    difference: str = ""
+    """In what the protocol set differs from the first one of the same task, dataset and track; empty for the first."""
+    others: int = 0
+    """Other protocol sets of the same task, dataset and track, which have tables of their own."""
 
 
 def boards(lines: Iterable[Result]) -> list[Board]:
     """Every table that the lines support, sorted by task, dataset and track. Reported lines are left out.
 
-    Generators that are shown no crop stand in the table of every track; two tracks never share a table. Where lines of one
-    measure differ in protocol, those of the rarer protocol are shown as not-comparable, with what differs. Experiments have
-    tables of their own.
+    Generators that are shown no crop stand in the table of every track; two tracks never share a table. All records of a
+    table are of one protocol set: those of other sets have tables of their own, which say in what they differ. Experiments
+    have tables of their own. Each number is given once: see `identity.each_once`.
     """
+    in_order = sorted(lines, key=lambda line: (line.stamp.get("made", ""), line.value or 0.0, line.protocol))
     kept = [
         line
-        for line in newest(lines)
+        for line in in_order
         if line.measure not in HIDDEN and line.state != REPORTED and "experiment" not in line.described
     ]
     made = []
     for task, dataset in sorted({(line.task, line.dataset) for line in kept}):
         here = variants([line for line in kept if (line.task, line.dataset) == (task, dataset)])
         tracks = sorted({line.track for line in here} - {"none"}) or ["none"]
-        made += [_board(task, dataset, track, [r for r in here if r.track in (track, "none")]) for track in tracks]
+        for track in tracks:
+            parts = split_by_protocol(line for line in here if line.track in (track, "none"))
+            for number, part in enumerate(parts, start=1):
+                apart = difference_between(part, parts[0]) if number > 1 else ""
+                board = _board(task, dataset, track, part)
+                made.append(replace(board, protocol_set=number, difference=apart, others=len(parts) - 1))
     return made
 
 
-def newest(lines: Iterable[Result]) -> list[Result]:
-    """One line of each number: where the same number was made twice, the later one."""
-    found: dict[tuple[object, ...], Result] = {}
-    for line in sorted(lines, key=lambda r: (r.stamp.get("made", ""), r.value or 0.0)):
-        who = (line.generator, line.dataset, line.track, line.task, _variant(line))
-        found[(*who, line.measure, line.encoder, line.diet, line.seed, line.protocol)] = line
-    return list(found.values())
-
-
-def variants(lines: list[Result]) -> list[Result]:
+def variants(lines: Sequence[Result]) -> list[Result]:
     """The lines, with generators that were measured in several versions, options or weights named apart by them."""
     made: dict[str, dict[str, dict[str, str]]] = defaultdict(dict)
     for line in lines:
@@ -76,7 +80,8 @@ def variants(lines: list[Result]) -> list[Result]:
     named = {}
     for generator, known in made.items():
         differing = sorted({key for one in known.values() for key, value in one.items() if _other(known, key, value)})
-        shown = [key for key in differing if key not in ("digest", "source", "layouts.digest", "layouts.source")] or differing
+        apart = ("digest", "source", "weights", "layouts.digest", "layouts.source")
+        shown = [key for key in differing if key not in apart] or differing
         for variant, said in _briefest(known, shown, differing).items():
             named[generator, variant] = f"{generator} ({said})" if said else generator
     return [replace(line, generator=named[line.generator, _variant(line)]) for line in lines]
@@ -93,7 +98,7 @@ def _briefest(known: Mapping[str, Mapping[str, str]], shown: list[str], differin
 
 
 def _variant(line: Result) -> str:
-    return json.dumps([line.described.get(kind) for kind in OWN], sort_keys=True)
+    return json.dumps([*(line.described.get(kind) for kind in OWN), line.keys.get("weights", "")], sort_keys=True)
 
 
 def _settings(line: Result) -> dict[str, str]:
@@ -101,6 +106,7 @@ def _settings(line: Result) -> dict[str, str]:
     held, layouts = (line.described.get(kind) or {} for kind in OWN)
     drawn = {f"layouts.{key}": value for key, value in _parts(layouts).items()}
     shown = {"fit_track": str(held.get("fit_track", Plan.fit_track)), "prompt_donors": str(held.get("prompt_donors", "none"))}
+    shown["weights"] = line.keys.get("weights", "")
     return {**_parts(held), **shown, **drawn}
 
 
@@ -117,30 +123,20 @@ def _board(task: str, dataset: str, track: str, lines: list[Result]) -> Board:
     made = cells(lines)
     behind: dict[tuple[str, str, str], list[Result]] = defaultdict(list)
     for line in lines:
-        behind[line.generator, f"{line.measure} {line.encoder or line.diet}".strip(), line.protocol].append(line)
+        behind[line.generator, column_of(line), line.protocol].append(line)
     columns = tuple(dict.fromkeys(cell.measure for cell in sorted(made, key=_column_order)))
-    usual = {column: _usual(column, made) for column in columns}
     rows: dict[str, dict[str, Cell]] = {}
-    for cell in sorted(made, key=lambda c: c.protocol != usual[c.measure], reverse=True):
-        if cell.protocol != (normal := usual[cell.measure]):
-            own = behind[cell.generator, cell.measure, cell.protocol][0]
-            other = next(held[0] for (_, measure, key), held in behind.items() if (measure, key) == (cell.measure, normal))
-            reason = f"protocol {cell.protocol}, the column's is {normal}: {difference(own, other)}"
-            cell = replace(cell, value=None, low=None, high=None, status="not-comparable", reason=reason)
-        rows.setdefault(cell.generator, {})[cell.measure] = cell
+    for cell in made:
+        row = rows.setdefault(cell.generator, {})
+        if cell.value is not None or cell.measure not in row:  # one with a number goes before one without
+            row[cell.measure] = cell
     ordered = sorted(rows.items(), key=lambda row: (_mean_rank(row[0], rows, columns), row[0]))
     order = {}
     for column in columns:
         mine = {name: found[column] for name, found in rows.items() if column in found}
-        order[column] = ties.chain(mine, {name: behind[name, column, usual[column]] for name in mine})
+        order[column] = ties.chain(mine, {name: behind[name, column, cell.protocol] for name, cell in mine.items()})
     states = {line.generator: line.state for line in lines if line.state != USUAL_STATE}
     return Board(task, dataset, track, columns, tuple(ordered), order, states)
-
-
-def _usual(column: str, made: list[Cell]) -> str:
-    """The protocol of most numbers of a column; of equally many, always the same one."""
-    counted = Counter(cell.protocol for cell in made if cell.measure == column)
-    return max(counted, key=lambda protocol: (counted[protocol], protocol))
 
 
 def _column_order(cell: Cell) -> tuple[int, str]:
@@ -164,10 +160,11 @@ def _mean_rank(generator: str, rows: dict[str, dict[str, Cell]], columns: tuple[
 def sheet(board: Board) -> Sheet:
     """The table with all that is shown of it in any format."""
     where = {"task": board.task, "dataset": board.dataset, "board": board.track}
+    which = {"protocol_set": board.protocol_set}
     records: list[dict[str, Any]] = []
     for name, found in board.rows:
-        state = board.states.get(name, USUAL_STATE)
-        records += [{**where, **asdict(cell), "flags": " ".join(cell.flags), "state": state} for cell in found.values()]
+        own = {"state": board.states.get(name, USUAL_STATE), **which}
+        records += [{**where, **asdict(cell), "flags": " ".join(cell.flags), **own} for cell in found.values()]
     if agreed := consensus(dict(board.rows), board.columns):
         records += [
             {
@@ -178,6 +175,7 @@ def sheet(board: Board) -> Sheet:
                 "value": place.rank,
                 "low": place.low,
                 "high": place.high,
+                **which,
             }
             for place in agreed.places
         ]
@@ -197,7 +195,9 @@ def _direction(board: Board, column: str) -> str:
 
 def title(board: Board) -> str:
     embedded = any("embedded" in c.flags for _, found in board.rows for c in found.values())
-    return f"{board.task} on {board.dataset}, prompts: {board.track}" + (" (embedded phantom tissue)" if embedded else "")
+    which = f", protocol set {board.protocol_set}" if board.others else ""
+    said = f"{board.task} on {board.dataset}, prompts: {board.track}{which}"
+    return said + (" (embedded phantom tissue)" if embedded else "")
 
 
 def as_text(board: Board) -> str:
@@ -211,12 +211,20 @@ def as_markdown(board: Board) -> str:
 def notes(board: Board) -> list[str]:
     """What the numbers rest on, who is tied with whom, and the reason of every cell without a number."""
     found = [cell for _, row in board.rows for cell in row.values()]
-    notes = [*marks(found), *ties.notes(board.order)]
+    notes = [*apart(board), *marks(found), *ties.notes(board.order)]
     if agreed := consensus(dict(board.rows), board.columns):
         notes += sentences(agreed)
     if board.states:
         notes.append("; ".join(f"{name}: {state}" for name, state in sorted(board.states.items())) + ".")
     return notes + reasons([cell for cell in found if cell.value is None])
+
+
+def apart(board: Board) -> list[str]:
+    """Where other protocol sets exist: that they stand apart, and in what."""
+    if board.difference:
+        return [f"Not comparable with protocol set 1: {board.difference}."]
+    sets = f"{board.others} other protocol set{'s' if board.others > 1 else ''}"
+    return [f"Numbers of {sets} stand in tables of their own and are not ranked with these."] if board.others else []
 
 
 def marks(found: list[Cell]) -> list[str]:

@@ -9,6 +9,7 @@ import click
 
 from bench import experiments, registry, trial
 from bench.errors import MissingError, UsageError, did_you_mean
+from bench.protocols import difference_between, split_by_protocol
 from bench.results import Result
 from bench.table import headlines
 from leaderboards import build, formats, paper, reading, suite
@@ -82,13 +83,24 @@ def _suite(asked: suite.Suite, places: tuple[Path, ...]) -> list[formats.Sheet]:
 
 
 def _trials(task: str | None, name: str, lines: list[Result]) -> list[formats.Sheet]:
-    """A table of the experiment for each generator and dataset."""
+    """A table of the experiment for each dataset, protocol set, generator and prompt source."""
     if task is None:
         raise UsageError(f"--experiment {name} is of a task: bench leaderboard TASK --experiment {name}.")
     asked = experiments.find(name, getattr(registry.find("tasks", task)[0], "experiments", None), task)
     made = [line for line in trial.of(asked.name, lines) if line.task == task]
     if not made:
         raise MissingError(f"no results of {asked.name}. Make some: bench run -t {task} --experiment {name} -g NAME")
-    rows = sorted({(line.generator, line.dataset) for line in made})
-    found = (trial.shown(asked, [line for line in made if (line.generator, line.dataset) == row]) for row in rows)
-    return [formats.Sheet(one.heading, one.rows, one.notes, [asdict(cell) for cell in one.cells]) for one in found]
+    sheets = []
+    for dataset in sorted({line.dataset for line in made}):
+        parts = split_by_protocol(build.variants([line for line in made if line.dataset == dataset]))
+        for number, part in enumerate(parts, start=1):
+            for row in sorted({(line.generator, line.track) for line in part}):
+                one = trial.shown(asked, [line for line in part if (line.generator, line.track) == row])
+                which = {"track": row[1], "protocol_set": number}
+                heading, notes = one.heading, one.notes
+                if number > 1:
+                    heading = f"{heading}, protocol set {number}"
+                    notes = [f"Not comparable with protocol set 1: {difference_between(part, parts[0])}.", *notes]
+                records = [{**asdict(cell), **which} for cell in one.cells]
+                sheets.append(formats.Sheet(heading, one.rows, notes, records))
+    return sheets

@@ -7,9 +7,10 @@ from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from itertools import product
 
+from bench.protocols import difference
 from bench.results import Result
 from bench.table import number
-from leaderboards.numbers import Number, Takes, difference, equal, grouped, holm
+from leaderboards.numbers import Number, Takes, equal, grouped, holm
 from leaderboards.pairs import Difference, paired
 
 ALPHA = 0.05

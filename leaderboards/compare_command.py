@@ -10,9 +10,9 @@ import click
 
 from bench.cli.options import words
 from bench.errors import MissingError, NotComparableError, UsageError, did_you_mean
+from bench.protocols import entries
 from leaderboards import compare
 from leaderboards.compare import Comparisons, Side
-from leaderboards.numbers import entries
 from leaderboards.reading import lines as read
 
 

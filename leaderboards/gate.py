@@ -16,10 +16,11 @@ from statistics import NormalDist
 from typing import Literal
 
 from bench.errors import MissingError, UsageError
+from bench.protocols import difference
 from bench.results import NO_SOURCES, SOURCES_UNKNOWN, Result
-from leaderboards.numbers import Number, Takes, difference, equal, grouped, holm
+from leaderboards.numbers import Number, Takes, equal, grouped, holm
 from leaderboards.pairs import Difference, paired
-from leaderboards.policy import Policy
+from leaderboards.policy import Policy, unused
 
 Verdict = Literal["regress", "broken", "not-comparable", "inconclusive", "pass"]
 EXIT_CODES: dict[Verdict, int] = {"regress": 5, "broken": 4, "not-comparable": 7, "inconclusive": 6, "pass": 0}
@@ -61,6 +62,8 @@ class Gate:
     new: tuple[Number, ...]
     """Numbers of the candidate that the baseline does not have: judged once they are accepted."""
     alpha: float
+    unused: tuple[str, ...] = ()
+    """Rules of the policy that hold for no number, a sentence each: a typing mistake may leave a number unguarded."""
 
     @property
     def verdict(self) -> Verdict:
@@ -69,6 +72,11 @@ class Gate:
     @property
     def exit_code(self) -> int:
         return EXIT_CODES[self.verdict]
+
+    def strict_exit_code(self) -> int:
+        """The exit code where each rule of the policy must hold for a number: that of a wrong policy, unless something is
+        surely worse, broken or not comparable."""
+        return UsageError.exit_code if self.unused and self.verdict in ("pass", "inconclusive") else self.exit_code
 
     def count(self, verdict: Verdict) -> int:
         return sum(judgement.verdict == verdict for judgement in self.judgements)
@@ -90,7 +98,7 @@ def judged(baseline: Iterable[Result], candidate: Iterable[Result], policy: Poli
     order = list(EXIT_CODES)
     final.sort(key=lambda judgement: (order.index(judgement.verdict), judgement.number))
     new = tuple(number for number in found if number not in held and policy.judges(number))
-    return Gate(tuple(final), len(open_), new, policy.alpha)
+    return Gate(tuple(final), len(open_), new, policy.alpha, tuple(unused(policy, {*held, *found})))
 
 
 def _by_protocol(takes: Takes, found: Takes) -> Iterator[tuple[Takes, Takes]]:

@@ -20,6 +20,7 @@ place = click.Path(path_type=Path)
 @click.option("--policy", "asked", default=policy.DEFAULT, show_default=True, help="A shipped policy, or a file.toml.")
 @click.option("--markdown", type=place, help="Write the report for a pull request here.")
 @click.option("--junit", type=place, help="Write JUnit XML here.")
+@click.option("--strict", is_flag=True, help="Exit code 2 where a rule of the policy holds for no number.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout instead of the text.")
 @click.pass_context
 def command(
@@ -29,6 +30,7 @@ def command(
     asked: str,
     markdown: Path | None,
     junit: Path | None,
+    strict: bool,
     as_json: bool,
 ) -> None:
     """Every number of a baseline against its candidate, in pairs of test slides and seeds.
@@ -37,7 +39,8 @@ def command(
     bench gate --baseline main.jsonl --candidate results
     bench gate accept --baseline main.jsonl --candidate results --reason "sampler of 12 steps"
 
-    Exit codes: 0 pass, 4 broken, 5 regression, 6 inconclusive, 7 not comparable.
+    Exit codes: 0 pass, 2 a policy with idle rules (--strict), 4 broken, 5 regression, 6 inconclusive,
+    7 not comparable.
     """
     if context.invoked_subcommand:
         if baseline or candidate:
@@ -53,7 +56,9 @@ def command(
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_text(text(found), encoding="utf-8")
     click.echo(gate_reports.as_json(found) if as_json else gate_reports.as_text(found))
-    raise SystemExit(found.exit_code)
+    for rule in found.unused:
+        click.echo(f"policy {asked}: {rule}", err=True)
+    raise SystemExit(found.strict_exit_code() if strict else found.exit_code)
 
 
 @command.command("accept")

@@ -93,7 +93,8 @@ def as_json(gate: Gate) -> str:
     counts = {verdict: gate.count(verdict) for verdict in EXIT_CODES}
     stated = {"verdict": gate.verdict, "exit_code": gate.exit_code, "alpha": gate.alpha, "tested": gate.tested}
     new = [asdict(number) for number in gate.new]
-    return json.dumps({**stated, "counts": counts, "numbers": rows, "new": new}, allow_nan=False)
+    held = {**stated, "counts": counts, "numbers": rows, "new": new, "unused_rules": gate.unused}
+    return json.dumps(held, allow_nan=False)
 
 
 def headline(gate: Gate) -> str:
@@ -122,7 +123,7 @@ def notes(gate: Gate) -> list[str]:
     if gate.new:
         named = [f"{number.generator} {number.measure}" for number in gate.new]
         said.append(f"new, not judged before they are accepted: {', '.join(_few(named))}")
-    return said
+    return [*said, *(f"policy: {rule}" for rule in gate.unused)]
 
 
 def sentence(one: Judgement) -> str:

@@ -7,14 +7,17 @@ from pathlib import Path
 import click
 
 from bench.errors import UsageError
-from leaderboards import merge
+from leaderboards import identity, merge
 
 
 @click.command("merge")
 @click.argument("places", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--out", required=True, type=click.Path(path_type=Path, dir_okay=False), help="The .jsonl file to write.")
 @click.option(
-    "--tolerance", default=0.0, show_default=True, help="Largest relative difference of numbers that count as equal."
+    "--tolerance",
+    default=identity.TOLERATED,
+    show_default=True,
+    help="Largest relative difference of numbers that count as equal; 0 asks for the same bits.",
 )
 def command(places: tuple[Path, ...], out: Path, tolerance: float) -> None:
     """Join the result lines of PLACES, run folders, folders of them, or .jsonl files, in the file OUT.

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
 
 from bench.errors import UsageError
+from bench.protocols import OWN, column, entries
 from bench.results import Result
 
 Takes = dict[str, list[Result]]
 """protocol -> lines of one number, one a seed."""
-OWN = ("generator", "layouts")
-"""Entries of `described` in which two lines of one protocol may differ."""
 
 
 @dataclass(frozen=True, order=True)
@@ -34,12 +32,11 @@ class Number:
 
 def of(line: Result) -> Number:
     experiment = line.described.get("experiment", {}).get("name", "")
-    measure = f"{line.measure} {line.encoder or line.diet}".strip()
-    return Number(line.task, line.dataset, line.track, line.generator, measure, experiment)
+    return Number(line.task, line.dataset, line.track, line.generator, column(line), experiment)
 
 
 def grouped(lines: Iterable[Result], what: str) -> dict[Number, Takes]:
-    """Lines by number and protocol, in the order of the numbers: of a line that was made twice the later one.
+    """Lines by number and protocol, in the order of the numbers. Each number is given once: see `identity.each_once`.
 
     Reported numbers are no takes of ours, and measures without a direction are no better or worse: both are left out.
     `what` names the lines in the UsageError that is raised where one name stands for generators of several options.
@@ -50,7 +47,7 @@ def grouped(lines: Iterable[Result], what: str) -> dict[Number, Takes]:
             continue
         key = (of(line), line.protocol, line.seed)
         before = found.get(key)
-        if before is not None and (other := entries(before.described, line.described, OWN)):
+        if before is not None and (other := _otherwise(before, line)):
             raise UsageError(
                 f"{what}: {line.generator} was run with more than one set of options ({'; '.join(other)}). "
                 "Name the folder or the file of the one run that is meant."
@@ -62,35 +59,11 @@ def grouped(lines: Iterable[Result], what: str) -> dict[Number, Takes]:
     return takes
 
 
-def difference(first: Result, second: Result) -> str:
-    """Why two lines of one measure differ in protocol, as far as they tell."""
-    kinds = sorted({*first.described, *second.described} - set(OWN))
-    if found := entries(first.described, second.described, kinds):
-        return "; ".join(found)
-    sizes = {"n": (first.n, second.n), "n_real": (first.n_real, second.n_real), "slides": (first.groups, second.groups)}
-    sizes = {name: pair for name, pair in sizes.items() if pair[0] != pair[1]}
-    if found := [f"{name}: {ours} and {theirs}" for name, (ours, theirs) in sizes.items()]:
-        return "; ".join(found)
-    for name, ours, theirs in (
-        ("test patches", first.keys.get("test"), second.keys.get("test")),
-        ("histobench", first.stamp.get("histobench"), second.stamp.get("histobench")),
-    ):
-        if ours != theirs:
-            return f"{name}: {ours} and {theirs}"
-    return f"protocol {first.protocol} and {second.protocol}, with nothing else in the lines that tells them apart"
-
-
-def entries(first: Mapping[str, Any], second: Mapping[str, Any], kinds: Iterable[str]) -> list[str]:
-    """Entries of two descriptions that differ, e.g. `dataset.options.size: 64 and 128`."""
-    ours, theirs = ({k: v for kind in kinds for k, v in _flat(kind, side.get(kind, {}))} for side in (first, second))
-    names = [name for name in sorted({*ours, *theirs}) if ours.get(name) != theirs.get(name)]
-    return [f"{name}: {ours.get(name, 'none')} and {theirs.get(name, 'none')}" for name in names]
-
-
-def _flat(name: str, held: Any) -> list[tuple[str, Any]]:
-    if not isinstance(held, Mapping):
-        return [(name, held)]
-    return [pair for key, value in held.items() for pair in _flat(f"{name}.{key}", value)]
+def _otherwise(one: Result, other: Result) -> list[str]:
+    """In what two generators of one name differ: options, version, content, layouts or weights."""
+    weights = [result.keys.get("weights", "none") for result in (one, other)]
+    differing = [f"weights: {weights[0]} and {weights[1]}"] if weights[0] != weights[1] else []
+    return entries(one.described, other.described, OWN) or differing
 
 
 def equal(first: list[Result], second: list[Result]) -> bool:

@@ -1,24 +1,24 @@
 """Each paper's table in its own layout: what was reported beside what was measured here, in columns of their own.
 
 Reported numbers are shown and never ranked: `‡` marks those that are doubtful, `not-comparable(…)` those of rows that are of
-other tissues or data sets. Measured numbers stand where the suite's lines have them; of one column and one data set, those
-of the rarer protocol are refused with the difference.
+other tissues or data sets. Measured numbers stand where the suite's lines have them; of one task and data set, all numbers of
+a table are of one protocol set, and those of other sets stand in a table of their own with the difference.
 """
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from bench import experiments, registry, table, trial
 from bench.experiments import Experiment
+from bench.protocols import difference_between, split_by_protocol
 from bench.results import Result
 from bench.table import ARROWS
 from leaderboards import build
 from leaderboards.formats import Sheet
-from leaderboards.numbers import difference
 from leaderboards.suite import Cell, Pick, Suite, Table
 
 ABSENT = "–"
@@ -42,11 +42,6 @@ class Entry:
         shown = self.measured or self.reported
         return shown.direction if shown else "none"
 
-    @property
-    def kind(self) -> tuple[str, ...]:
-        """What numbers must share to be of one protocol."""
-        return (self.line.task, self.line.dataset, self.line.measure, self.line.encoder, self.line.diet) if self.line else ()
-
 
 Grid = list[list[Entry]]
 
@@ -54,12 +49,48 @@ Grid = list[list[Entry]]
 def sheets(
     suite: Suite, cells: Sequence[Cell], measured: Sequence[Result], reported: Sequence[Result], preset: str = ""
 ) -> list[Sheet]:
-    """A sheet for each table of the suite; the first one says why cells have no numbers, and what the preset says."""
-    ours = build.variants(build.newest(measured))
+    """A sheet for each table of the suite; the first one says why cells have no numbers, and what the preset says. Numbers of
+    rarer protocol sets follow in sheets of their own, without the reported ones."""
+    sets = _protocol_sets(build.variants(measured))
+    ours = sets[0].records if sets else []
     noted = [suite.preset[preset].note] if preset in suite.preset and suite.preset[preset].note else []
     unfinished = [f"{cell.name}: {cell.status}: {cell.reason}" for cell in cells if cell.status != "ok"]
     made = [_sheet(suite, layout, cells, ours, reported) for layout in suite.table]
-    return [replace(sheet, notes=sheet.notes + (noted + unfinished if i == 0 else [])) for i, sheet in enumerate(made)]
+    made = [replace(sheet, notes=sheet.notes + (noted + unfinished if i == 0 else [])) for i, sheet in enumerate(made)]
+    for number, found in enumerate(sets[1:], start=2):
+        for layout in suite.table:
+            sheet = _sheet(suite, layout, (), found.records, ())
+            if sheet.records:
+                head = f"{sheet.title}, protocol set {number}"
+                records = [{**record, "protocol_set": number} for record in sheet.records]
+                made.append(replace(sheet, title=head, notes=[*found.differences, *sheet.notes], records=records))
+    return made
+
+
+@dataclass(frozen=True)
+class _ProtocolSet:
+    """The records of one protocol set of each task, data set and experiment."""
+
+    records: list[Result]
+    differences: list[str]
+    """In what they differ from the first set, a sentence for each task and data set."""
+
+
+def _protocol_sets(measured: Sequence[Result]) -> list[_ProtocolSet]:
+    places: dict[tuple[str, str, str], list[Result]] = defaultdict(list)
+    for line in measured:
+        places[line.task, line.dataset, str(line.described.get("experiment", {}).get("name", ""))].append(line)
+    made: list[_ProtocolSet] = []
+    for (task, dataset, _), lines in sorted(places.items()):
+        parts = split_by_protocol(lines)
+        for number, part in enumerate(parts):
+            if number == len(made):
+                made.append(_ProtocolSet([], []))
+            made[number].records.extend(part)
+            if number:
+                why = difference_between(part, parts[0])
+                made[number].differences.append(f"{task} on {dataset}, not comparable with protocol set 1: {why}.")
+    return made
 
 
 def _sheet(
@@ -68,7 +99,7 @@ def _sheet(
     experiment = _experiment(layout)
     rows, columns = (layout.rows, layout.columns) if experiment is None else _diets(layout, experiment)
     ours, theirs = (_of(experiment, lines) for lines in (measured, reported))
-    grid = _comparable([[_entry(row, column, ours, theirs) for column in columns] for row in rows])
+    grid = [[_entry(row, column, ours, theirs) for column in columns] for row in rows]
     shown = [i for i in range(len(columns)) if not all(row[i].empty for row in grid)]
     beside = [i for i in shown if any(row[i].reported for row in grid)]
     head = ["", "data"]
@@ -125,26 +156,6 @@ def _asked(line: Result, pick: Pick) -> bool:
 def _plain(generator: str) -> str:
     """The name without what tells its variants apart."""
     return generator.partition(" (")[0]
-
-
-def _comparable(grid: Grid) -> Grid:
-    kinds: dict[tuple[str, ...], list[Result]] = {}
-    for entry in (entry for row in grid for entry in row if entry.line):
-        assert entry.line is not None
-        kinds.setdefault(entry.kind, []).append(entry.line)
-    return [[_refused(entry, kinds[entry.kind]) if entry.line else entry for entry in row] for row in grid]
-
-
-def _refused(entry: Entry, others: list[Result]) -> Entry:
-    assert entry.line is not None and entry.measured is not None
-    counted = Counter(line.protocol for line in others)
-    usual = max(counted, key=lambda protocol: (counted[protocol], protocol))
-    if entry.line.protocol == usual:
-        return entry
-    other = next(line for line in others if line.protocol == usual)
-    why = f"protocol {entry.line.protocol}, the others' is {usual}: {difference(entry.line, other)}"
-    refused = replace(entry.measured, value=None, low=None, high=None, status="not-comparable", reason=why)
-    return replace(entry, measured=refused)
 
 
 def _data(found: Sequence[Entry]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -26,6 +27,8 @@ class Margin:
     """In units of the measure."""
     relative: float | None = None
     """As a share of the baseline's value."""
+    optional: bool = False
+    """Whether the rule may match nothing: one that serves many baselines."""
 
     def of(self, baseline: float) -> float:
         """The larger of the two: a share of next to nothing is less than what another processor rounds differently."""
@@ -39,6 +42,8 @@ class Ignore:
     __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
     generators: tuple[str, ...] = ()
     measures: tuple[str, ...] = ()
+    optional: bool = False
+    """Whether patterns may match nothing."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +67,29 @@ class Policy:
             if fnmatchcase(number.measure, rule.measures):
                 return rule.of(baseline)
         raise UsageError(f'the policy has no margin for {number.measure!r}. Add a last rule: [[margin]] measures = "*".')
+
+
+def unused(policy: Policy, numbers: Iterable[Number]) -> list[str]:
+    """What is wrong with each rule that decides no number and is not optional, a sentence each."""
+    known = list(numbers)
+    said = []
+    for kind, patterns in (("generators", policy.ignore.generators), ("measures", policy.ignore.measures)):
+        names = [number.generator if kind == "generators" else number.measure for number in known]
+        for pattern in patterns if not policy.ignore.optional else ():
+            if not any(fnmatchcase(name, pattern) for name in names):
+                said.append(f"[ignore] {kind} {pattern!r} matches nothing.{did_you_mean(pattern, set(names))}")
+    judged = {number.measure for number in known if policy.judges(number)}
+    left = set(judged)
+    for place, rule in enumerate(policy.margin, start=1):
+        if rule.measures == "*" and place == len(policy.margin):
+            break  # it takes what is left, and nothing need be
+        matched = {measure for measure in judged if fnmatchcase(measure, rule.measures)}
+        if not matched & left and not rule.optional:
+            near = did_you_mean(rule.measures, judged)
+            why = "every measure that it matches has an earlier rule" if matched else f"it matches no measure.{near}"
+            said.append(f"[[margin]] {rule.measures!r} holds for nothing: {why}")
+        left -= matched
+    return said
 
 
 def read(asked: str = DEFAULT) -> Policy:

@@ -11,6 +11,8 @@ and version of histobench, for the reason given there (`invalidated`).
     Dice        dice:c = 2 iou:c / (1 + iou:c), and likewise dice-binary: both of the same pooled pixels
     quality     pq-pooled = dq-pooled sq-pooled
 
+Each number comes once, and contradictions stop the reading: see `leaderboards.identity`.
+
 Numbers that were reported in papers never come with the others: see `reported`.
 """
 
@@ -28,6 +30,7 @@ from typing import Any, ClassVar
 from bench import results
 from bench.errors import MissingError, UsageError
 from bench.results import Result
+from leaderboards.identity import Found, each_once
 
 REPORTED = "reported"
 RUN, VERIFIED = "results.jsonl", "verified.jsonl"
@@ -41,19 +44,23 @@ MOST = {name: 1.0 for name in SHARES}
 """By measure, of one class or of all."""
 TOLERANCE = 1e-6
 
-Found = tuple[str, Result]
-"""Where a line stands, as file:line, and the line."""
-
 
 def lines(places: Iterable[Path], ledger: Path = LEDGER) -> list[Result]:
-    """Every line of the .jsonl files and of those below the folders but reported ones, wrong ones withdrawn."""
+    """Every number of the .jsonl files and of those below the folders but reported ones, once; wrong ones withdrawn. Raises
+    NotComparableError where two records of one number contradict each other."""
     found = [(where, line) for where, line in _found(places) if line.state != REPORTED]
-    return [line for _, line in _withdrawn(_known_wrong(found, invalidations(ledger)))]
+    return [line for _, line in each_once(checked(found, ledger)).records]
 
 
 def reported(places: Iterable[Path] = (PUBLISHED,)) -> list[Result]:
     """The lines of papers: they stand beside ours, and never enter ranks, consensus, comparisons or gates."""
-    return [line for _, line in _withdrawn([entry for entry in _found(places) if entry[1].state == REPORTED])]
+    found = [entry for entry in _found(places) if entry[1].state == REPORTED]
+    return [line for _, line in each_once(_withdrawn(found)).records]
+
+
+def checked(found: list[Found], ledger: Path = LEDGER) -> list[Found]:
+    """The records in the same order, those that cannot be true or are known to be wrong without their numbers."""
+    return _withdrawn(_known_wrong(found, invalidations(ledger)))
 
 
 @dataclass(frozen=True)
@@ -87,9 +94,14 @@ def invalidations(ledger: Path = LEDGER) -> list[Invalidation]:
 
 def _found(places: Iterable[Path]) -> Iterator[Found]:
     for file in files(places):
-        numbers = [n for n, text in enumerate(file.read_text(encoding="utf-8").splitlines(), start=1) if text.strip()]
-        for number, line in zip(numbers, results.read([file]), strict=True):
-            yield f"{file}:{number}", _typed(line, f"{file}:{number}")
+        yield from of_file(file)
+
+
+def of_file(file: Path) -> Iterator[Found]:
+    """Every record of a file, typed, with where it stands."""
+    numbers = [n for n, text in enumerate(file.read_text(encoding="utf-8").splitlines(), start=1) if text.strip()]
+    for number, line in zip(numbers, results.read([file]), strict=True):
+        yield f"{file}:{number}", _typed(line, f"{file}:{number}")
 
 
 def files(places: Iterable[Path]) -> list[Path]:

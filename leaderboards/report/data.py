@@ -44,15 +44,24 @@ class Table:
     notes: tuple[str, ...]
     printed: tuple[str, ...] = ()
     """Where reported numbers come from, and why some are not to be trusted."""
+    protocol_set: int = 0
+    """Number of the protocol set where the task, dataset and track have several; 0 where there is one."""
+    apart: tuple[str, ...] = ()
+    """In what the protocol set differs from the first, or that there are others."""
 
     @property
     def title(self) -> str:
-        return f"{self.task} on {self.dataset}" + ("" if self.track == "none" else f", prompts from: {self.track}")
+        prompts = "" if self.track == "none" else f", prompts from: {self.track}"
+        return f"{self.task} on {self.dataset}{prompts}" + (f", protocol set {self.protocol_set}" if self.protocol_set else "")
 
 
 def tables(lines: Sequence[Result], reported: Sequence[Result]) -> list[Table]:
-    """Every table that the lines support; reported numbers of a task stand beside it, in columns of their own."""
-    return [_table(board, [line for line in reported if line.task == board.task]) for board in build.boards(lines)]
+    """Every table that the lines support; reported numbers of a task stand beside its first protocol set, in columns of
+    their own."""
+    return [
+        _table(board, [line for line in reported if line.task == board.task and board.protocol_set == 1])
+        for board in build.boards(lines)
+    ]
 
 
 def _table(board: build.Board, reported: list[Result]) -> Table:
@@ -70,9 +79,19 @@ def _table(board: build.Board, reported: list[Result]) -> Table:
     doubts = sorted(
         {f"? {line.generator}, {line.measure} {line.encoder}: {line.suspect}" for line in reported if line.suspect}
     )
-    said = tuple(build.notes(board))
+    separate = tuple(build.apart(board))
+    said = tuple(note for note in build.notes(board) if note not in separate)
     return Table(
-        board.task, board.dataset, board.track, embedded, tuple(columns), tuple(rows.items()), said, (*sources, *doubts)
+        board.task,
+        board.dataset,
+        board.track,
+        embedded,
+        tuple(columns),
+        tuple(rows.items()),
+        said,
+        (*sources, *doubts),
+        board.protocol_set if board.others else 0,
+        separate,
     )
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from bench import experiments, registry, table
 from bench.errors import BenchError
+from bench.protocols import split_by_protocol
 from bench.results import Result
 from bench.table import Cell
 from leaderboards import build
@@ -41,15 +42,24 @@ class Meal:
 
 def meals(lines: Sequence[Result]) -> list[Meal]:
     """One for each generator, task, dataset and first measure of several diets."""
-    grouped: dict[tuple[str, ...], list[Result]] = defaultdict(list)
-    for line in build.newest(lines):
+    places: dict[tuple[str, str, str], list[Result]] = defaultdict(list)
+    for line in lines:
         if line.diet and line.status == "ok" and " - " not in line.diet and ":" not in line.measure:
-            experiment = str(line.described.get("experiment", {}).get("name", ""))
-            grouped[line.task, line.dataset, line.generator, line.track, experiment].append(line)
-    return [meal for key, found in sorted(grouped.items()) if (meal := _meal(key, found)) is not None]
+            places[line.task, line.dataset, str(line.described.get("experiment", {}).get("name", ""))].append(line)
+    found = []
+    for (task, dataset, experiment), here in sorted(places.items()):
+        parts = split_by_protocol(build.variants(here))
+        for number, part in enumerate(parts, start=1):
+            grouped: dict[tuple[str, ...], list[Result]] = defaultdict(list)
+            for line in part:
+                grouped[task, dataset, line.generator, line.track, experiment].append(line)
+            which = f", protocol set {number}" if len(parts) > 1 else ""
+            found += [meal for key, own in sorted(grouped.items()) if (meal := _meal(key, own, which)) is not None]
+    return found
 
 
-def _meal(key: tuple[str, ...], lines: list[Result]) -> Meal | None:
+def _meal(key: tuple[str, ...], lines: list[Result], which: str) -> Meal | None:
+    """`which` names the protocol set where a task and dataset have several: they share no axis."""
     task, dataset, generator, track, experiment = key
     shares, reported, source = _served(task, experiment)
     measure = next(
@@ -63,10 +73,10 @@ def _meal(key: tuple[str, ...], lines: list[Result]) -> Meal | None:
             dishes.append(Dish(diet, real, synthetic, filling, table.cells(made)[0], reported.get(diet, {}).get(measure)))
     if len(dishes) < 2:
         return None
-    title = f"{experiment or task}: {generator} on {dataset}" + ("" if track == "none" else f", prompts from: {track}")
+    title = f"{experiment or task}: {generator} on {dataset}" + ("" if track == "none" else f", prompts from: {track}") + which
     return Meal(
         title,
-        f"{experiment or task} {dataset} {measure}",
+        f"{experiment or task} {dataset} {measure}{which}",
         measure,
         generator,
         tuple(dishes),

@@ -104,7 +104,7 @@ def _table(table: Table, identifier: str) -> Html:
         class_="board",
     )
     flags = {flag for _, found in table.rows for cell in found.values() for flag in cell.flags}
-    meant = [MEANING[flag] for flag in MEANING if flag in flags]
+    meant = [*table.apart, *(MEANING[flag] for flag in MEANING if flag in flags)]
     notes = [*(note for note in table.notes if not note.startswith(("*", "†"))), *table.printed]
     return tag(
         "div",

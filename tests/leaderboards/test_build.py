@@ -67,12 +67,81 @@ def test_datasets_never_share_a_table() -> None:
     assert len(build.boards([line("a", 1.0), line("a", 1.0, dataset="other")])) == 2
 
 
-def test_rarer_protocol_is_not_comparable_and_unranked() -> None:
-    board = only([line("a", 5.0), line("b", 6.0), line("cheat", 0.1, protocol="p2")])
-    assert [name for name, _ in board.rows] == ["a", "b", "cheat"]
-    cell = board.rows[-1][1]["fd e"]
-    assert cell.value is None and cell.status == "not-comparable"
-    assert "p2" in cell.reason and "p1" in cell.reason
+def test_rarer_protocol_stands_in_a_table_of_its_own() -> None:
+    usual, rare = build.boards([line("a", 5.0), line("b", 6.0), line("cheat", 0.1, protocol="p2")])
+    assert [name for name, _ in usual.rows] == ["a", "b"] and [name for name, _ in rare.rows] == ["cheat"]
+    assert rare.rows[0][1]["fd e"].value == 0.1 and "cheat" not in build.as_text(usual)
+    assert "p2" in rare.difference and "p1" in rare.difference
+    assert "1 other protocol set stand in tables of their own" in build.as_text(usual)
+
+
+MIXES = ("real", "synthetic", "both")
+
+
+def scored(classes: int, generator: str = "g", offset: float = 0.0) -> list[Result]:
+    """Distances and downstream scores of one run on one folder, read with so many classes."""
+    described = {"dataset": {"name": "d", "options": {"class_map": f"{classes}.toml"}}, "task": {"name": "t"}}
+    more = {"described": described, "keys": {"test": f"test-{classes}"}, "stamp": {"made": f"2026-01-0{classes}"}}
+    made = [line(generator, classes + offset, encoder=e, protocol=f"{e}-{classes}", **more) for e in "ef"]
+    for place, mix in enumerate(MIXES):
+        # the order of the keys differs from column to column, so that no choice by column alone finds one run
+        protocol = f"{(classes * (place + 1)) % 5}-{mix}-{classes}"
+        score = {"measure": "iou", "encoder": "", "diet": mix, "direction": "higher", "low": 0.0, "high": 1.0}
+        made.append(line(generator, (classes + offset) / 10, protocol=protocol, **{**more, **score}))
+    return made
+
+
+def test_one_folder_scored_with_two_class_maps_gives_two_tables(tmp_path: Path) -> None:
+    """The row of `bench compare` refuses this pair; the table gave `both` of one run beside `real` of the other."""
+    folder = written(tmp_path, [*scored(4), *scored(2), *scored(4, "h", 0.5), *scored(2, "h", 0.5)])
+    done = CliRunner().invoke(leaderboard, ["--results", str(folder), "--json"])
+    found = [json.loads(text) for text in done.output.splitlines()]
+    for number in (1, 2):
+        own = [one for one in found if one["protocol_set"] == number and one["generator"] == "g"]
+        values = {one["measure"]: one["value"] for one in own if one["measure"] != "mean rank fd"}
+        assert len(values) == 5 and len({round(v * (10 if "iou" in m else 1)) for m, v in values.items()}) == 1, values
+        assert sum(one["measure"] == "mean rank fd" for one in found if one["protocol_set"] == number) == 2
+    said = CliRunner().invoke(leaderboard, ["--results", str(folder)]).output
+    assert "dataset.options.class_map: 2.toml and 4.toml" in said or "dataset.options.class_map: 4.toml and 2.toml" in said
+    assert "protocol set 1" in said and "protocol set 2" in said
+
+
+def test_options_of_a_task_never_mix_within_a_row() -> None:
+    """The test patches are the same, and only some training mixes were measured with both options."""
+
+    def made(steps: int, mixes: tuple[str, ...], value: float, hour: int) -> list[Result]:
+        held = {"described": {"task": {"name": "t", "options": {"steps": steps}}}, "stamp": {"made": f"2026-01-01T{hour}"}}
+        score = {"measure": "iou", "encoder": "", "direction": "higher", "keys": {"test": "k"}}
+        return [line("g", value, diet=mix, protocol=f"{mix}-{steps}", **{**held, **score}) for mix in mixes]
+
+    boards = build.boards([*made(100, MIXES[:2], 1.0, 10), *made(200, MIXES[1:], 2.0, 11)])
+    rows = [{column: cell.value for column, cell in board.rows[0][1].items()} for board in boards]
+    assert {"iou real": 1.0, "iou synthetic": 1.0} in rows and {"iou synthetic": 2.0, "iou both": 2.0} in rows
+    assert len(rows) == 2
+    assert "task.options.steps" in boards[1].difference
+
+
+def test_what_two_sets_share_stands_in_the_first_table_alone() -> None:
+    """A metric with other options opens a table for its own numbers; the distance that both runs share is ranked once."""
+    made = [line(g, v, stamp={"made": g}) for g, v in (("a", 1.0), ("b", 2.0), ("c", 3.0))]
+    made += [
+        line(g, 0.1, measure="kid", protocol=f"k{size}", stamp={"made": g}) for g, size in (("a", 50), ("b", 50), ("c", 9))
+    ]
+    usual, rare = build.boards(made)
+    assert [name for name, _ in usual.rows] == ["a", "b", "c"] and [name for name, _ in rare.rows] == ["c"]
+    assert list(rare.rows[0][1]) == ["kid e"] and "kid e" not in dict(usual.rows)["c"]
+
+
+def test_a_number_that_is_missing_stays_in_its_row() -> None:
+    """Where weights are missing the protocol of the encoder is not known: the reason is shown, and no table made for it."""
+    skipped = line("a", None, encoder="f", status="skipped", reason="no weights", protocol="unknown")
+    board = only([line("a", 1.0), line("b", 2.0), line("b", 3.0, encoder="f", protocol="f"), skipped])
+    assert dict(board.rows)["a"]["fd f"].reason == "no weights"
+
+
+def test_weights_of_one_recipe_are_told_apart() -> None:
+    made = [line("a", v, keys={"weights": w}) for v, w in ((1.0, "first"), (3.0, "second"))]
+    assert [name for name, _ in only(made).rows] == ["a (weights=first)", "a (weights=second)"]
 
 
 def test_seeds_are_combined_and_widen_the_interval() -> None:
@@ -84,11 +153,6 @@ def test_seeds_are_combined_and_widen_the_interval() -> None:
 def test_interval_is_cut_to_what_the_measure_can_be() -> None:
     cell = only([line("a", 0.5, least=0.0, most=1.0)]).rows[0][1]["fd e"]
     assert (cell.low, cell.high) == (0.0, 1.0)
-
-
-def test_later_line_of_the_same_number_wins() -> None:
-    lines = [line("a", 1.0, stamp={"made": "2026-02-01"}), line("a", 9.0, stamp={"made": "2026-01-01"})]
-    assert only(lines).rows[0][1]["fd e"].value == 1.0
 
 
 def test_reasons_and_conflicts_are_said() -> None:
@@ -120,8 +184,7 @@ def test_what_differs_between_protocols_is_said() -> None:
     described = {"metric": {"options": {"k": 3}}}
     lines = [line("a", 5.0, described=described), line("b", 6.0, described=described)]
     other = line("cheat", 0.1, protocol="p2", described={"metric": {"options": {"k": 5}}})
-    reason = only([*lines, other]).rows[-1][1]["fd e"].reason
-    assert "metric.options.k: 5 and 3" in reason
+    assert "metric.options.k: 5 and 3" in build.boards([*lines, other])[1].difference
 
 
 def test_reported_lines_are_never_ranked() -> None:

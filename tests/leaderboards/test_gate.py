@@ -19,6 +19,7 @@ from bench.results import Result
 from bench.run import run as run_plan
 from bench.types import silent
 from benchmarks import gate_simulation as simulation
+from benchmarks import planted
 from leaderboards import policy
 from leaderboards.gate import EXIT_CODES, Gate, Judgement, judged
 from leaderboards.gate_command import command
@@ -254,6 +255,50 @@ def test_the_verb_prints_its_verdict_writes_reports_and_exits_by_it(held: Path) 
     assert "<failure" in (held / "out" / "gate.xml").read_text()
     same = bench("--baseline", held / "base.jsonl", "--candidate", held / "base.jsonl", "--json")
     assert same.exit_code == 0 and json.loads(same.output)["verdict"] == "pass"
+
+
+POLICY = """
+[ignore]
+measures = ["precison *"]
+[[margin]]
+measures = "fdd *"
+absolute = 0.5
+[[margin]]
+measures = "*"
+absolute = 0.02
+[[margin]]
+measures = "iou*"
+absolute = 0.3
+"""
+
+
+def test_a_rule_that_holds_for_no_number_is_said_and_fails_when_strict(held: Path) -> None:
+    (held / "p.toml").write_text(POLICY)
+    files = "--baseline", held / "base.jsonl", "--policy", held / "p.toml", "--candidate"
+    lax, strict = (bench(*files, held / "base.jsonl", *words) for words in ((), ("--strict",)))
+    assert (lax.exit_code, strict.exit_code) == (0, 2)
+    for done in (lax, strict):
+        assert "[ignore] measures 'precison *' matches nothing" in done.output
+        assert "[[margin]] 'fdd *' holds for nothing: it matches no measure" in done.output
+        assert "[[margin]] 'iou*' holds for nothing: every measure that it matches has an earlier rule" in done.output
+    assert bench(*files, held / "worse.jsonl", "--strict").exit_code == 5, "a regression keeps its code"
+    told = json.loads(bench(*files, held / "base.jsonl", "--json").stdout)
+    assert len(told["unused_rules"]) == 3
+
+
+def test_the_shipped_policy_and_one_whose_rules_all_hold_pass_when_strict(held: Path) -> None:
+    (held / "p.toml").write_text('[[margin]]\nmeasures = "fd *"\nabsolute = 1\n[[margin]]\nmeasures = "*"\nabsolute = 1\n')
+    for asked in ("default", held / "p.toml"):
+        files = "--baseline", held / "base.jsonl", "--candidate", held / "base.jsonl", "--policy", asked
+        done = bench(*files, "--strict")
+        assert done.exit_code == 0 and "holds for nothing" not in done.output
+
+
+def test_a_regression_planted_into_the_shipped_baseline_is_found(tmp_path: Path) -> None:
+    baseline = ROOT / "leaderboards" / "baselines" / "quick.jsonl"
+    results.write(planted.plant(list(results.read([baseline]))), tmp_path / "planted.jsonl")
+    same, worse = (bench("--baseline", baseline, "--candidate", file) for file in (baseline, tmp_path / "planted.jsonl"))
+    assert (same.exit_code, worse.exit_code) == (0, 5) and "1 regress" in worse.output
 
 
 def test_bad_words_and_files_are_user_errors(held: Path) -> None:

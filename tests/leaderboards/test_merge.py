@@ -47,7 +47,8 @@ def test_the_furthest_state_of_an_equal_number_stays(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "change", [{"value": 2.0000001}, {"low": 0.9}, {"high": None}, {"folds": (1.5, 2.4)}, {"folds": ()}, {"n": 11}]
+    "change",
+    [{"value": 2.01}, {"low": 0.9}, {"high": None}, {"folds": (1.5, 2.4)}, {"folds": ()}, {"n": 11, "n_real": 11}],
 )
 def test_equal_keys_with_different_numbers_are_an_error(tmp_path: Path, change: dict[str, object]) -> None:
     other = replace(LINE, **change)  # type: ignore[arg-type]
@@ -85,6 +86,8 @@ def test_tolerance_lets_small_differences_pass_and_keeps_the_largest(tmp_path: P
     held = json.loads((tmp_path / "out" / "merged.json").read_text())
     assert held["tolerance"] == 1e-6 and held["farthest"] == pytest.approx(1e-7, rel=1e-3)
     assert merged(tmp_path, [LINE], [other], words=("--tolerance", "1e-8"))[0] == 7
+    assert merged(tmp_path, [LINE], [other])[:2] == (0, [LINE]), "what another machine rounds differently is the same number"
+    assert merged(tmp_path, [LINE], [other], words=("--tolerance", "0"))[0] == 7
     assert merged(tmp_path, [LINE], [other], words=("--tolerance", "2"))[0] == 2
 
 
@@ -96,6 +99,13 @@ def test_a_line_without_a_number_gives_way_and_that_is_said(tmp_path: Path) -> N
         assert code == 0 and lines == [LINE] and "one has no number" in said
     assert len(json.loads((tmp_path / "out" / "merged.json").read_text())["filled"]) == 1
     assert merged(tmp_path, [skipped], [skipped])[:2] == (0, [skipped])
+
+
+def test_a_line_that_cannot_be_true_gives_way_too(tmp_path: Path) -> None:
+    impossible = replace(LINE, value=-2.0, low=-3.0, high=-1.0)
+    code, lines, said = merged(tmp_path, [impossible], [LINE])
+    assert code == 0 and lines == [LINE] and "one has no number" in said
+    assert merged(tmp_path, [impossible], [])[:2] == (0, [impossible]), "alone it stays as it was written"
 
 
 def test_what_is_not_there_and_what_is_no_line_are_refused(tmp_path: Path) -> None:

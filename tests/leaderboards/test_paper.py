@@ -124,10 +124,24 @@ def test_runs_without_numbers_say_how_they_ended() -> None:
     assert half not in "".join(sheet.notes), "which numbers and why is said number by number"
 
 
-def test_rarer_protocols_are_refused_with_the_difference() -> None:
-    sheet = shown(line("a", 1.0), line("b", 2.0), line("c", 0.1, protocol="q", described={"metric": {"k": 5}}))
-    assert sheet.rows[3][2].startswith("not-comparable")
-    assert any("metric.k: 5 and 3" in note for note in sheet.notes)
+def test_rarer_protocols_stand_in_a_table_of_their_own_with_the_difference() -> None:
+    rare = line("c", 0.1, protocol="q", described={"metric": {"k": 5}})
+    usual, other = paper.sheets(SUITE, (), [line("a", 1.0), line("b", 2.0), rare], PAPER[:1])
+    assert [row[2] for row in usual.rows[1:]] == ["1.000", "2.000", "–"]
+    assert [row[2] for row in other.rows[1:]] == ["–", "–", "0.1000"] and "reported" not in other.rows[0]
+    assert other.title.endswith("protocol set 2") and any("metric.k: 5 and 3" in note for note in other.notes)
+
+
+def test_one_row_never_holds_numbers_of_two_protocol_sets() -> None:
+    """Each column has as many numbers of either set: no column alone can say which protocol is the usual one."""
+    layout = Table("T", (Pick("A", generator="a"),), tuple(Pick(mix, measure="iou", diet=mix) for mix in ("x", "y", "z")))
+    made = [
+        line("a", 0.1 * number, measure="iou", encoder="", diet=mix, protocol=protocol, keys={"test": f"test-{number}"})
+        for number, protocols in ((1, "paq"), (2, "qzb"))
+        for mix, protocol in zip("xyz", protocols, strict=True)
+    ]
+    sheets = paper.sheets(replace(SUITE, table=(layout,)), (), made, ())
+    assert sorted(sheet.rows[1][2:] for sheet in sheets) == [["0.1000"] * 3, ["0.2000"] * 3]
 
 
 def test_other_data_is_no_other_protocol() -> None:

@@ -12,6 +12,7 @@ from bench import results
 from bench.errors import MissingError, UsageError
 from bench.results import Result
 from leaderboards import reading
+from tests.small_run import bench
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -111,7 +112,7 @@ def test_rules_hold_within_one_model_only(tmp_path: Path) -> None:
 
 def test_lines_of_one_test_set_have_as_many_patches_and_slides(tmp_path: Path) -> None:
     short = line("iou", 0.5, seed=2, n=9, n_real=9)
-    other = line("iou", 0.5, n=7, n_real=7, keys={"test": "another"})
+    other = line("iou", 0.5, n=7, n_real=7, keys={"test": "another"}, protocol="of the other set")
     found = read(tmp_path, line("iou", 0.5), line("iou", 0.6, seed=1), short, other)
     assert [entry.status for entry in found] == ["ok", "ok", "not-comparable", "ok"]
     assert "9 patches of 5 slides, the same test set elsewhere has 10 of 5" in found[2].reason
@@ -186,6 +187,57 @@ def test_verified_lines_stand_in_for_those_of_their_run(tmp_path: Path) -> None:
     assert [found.state for found in read(tmp_path, measured)] == ["measured"]
     results.write([replace(measured, state="verified")], tmp_path / "run" / "verified.jsonl")
     assert [found.state for found in read(tmp_path, measured)] == ["verified"]
+
+
+AGAIN = {"stamp": {"made": "2026-02-01", "histobench": "0.1.0", "machine": "another"}}
+
+
+@pytest.mark.parametrize("value", [0.5, 0.5 + 1e-9, 0.5004])
+def test_the_same_number_made_again_stands_once_and_the_first_stays(tmp_path: Path, value: float) -> None:
+    first, again = line("iou", 0.5, low=0.4, high=0.6), line("iou", value, low=0.4, high=0.6, **AGAIN)
+    assert read(tmp_path, again, first) == [first]
+
+
+def test_distances_of_a_set_from_itself_differ_by_rounding_alone(tmp_path: Path) -> None:
+    first, again = line("fd", 3e-15), line("fd", 9e-14, **AGAIN)
+    assert read(tmp_path, first, again) == [first]
+
+
+def test_a_number_takes_the_place_of_a_skip(tmp_path: Path) -> None:
+    skipped = line("iou", None, status="skipped", reason="missing: weights")
+    made = line("iou", 0.5, **AGAIN)
+    assert read(tmp_path, skipped, made) == read(tmp_path, made, skipped) == [made]
+
+
+CONTRADICTIONS: list[dict[str, object]] = [
+    {"value": 4.0, "low": 3.5, "high": 4.5},
+    {"low": 1.0},
+    {"folds": (1.5, 2.9)},
+    {"n": 11, "n_real": 11, "keys": {"weights": "w"}},
+]
+
+
+@pytest.mark.parametrize("change", CONTRADICTIONS)
+@pytest.mark.parametrize("verb", ["leaderboard", "report", "compare", "gate", "merge"])
+def test_two_records_of_one_number_that_contradict_each_other_stop_every_verb(
+    tmp_path: Path, verb: str, change: dict[str, object]
+) -> None:
+    """A distance that another file doubles was shown doubled by every table, and refused by `merge` alone."""
+    first = line("fd", 2.0, low=1.5, high=2.5, folds=(1.5, 2.5), direction="lower", keys={"weights": "w"})
+    for name, made in (("a", first), ("b", replace(first, **{**change, **AGAIN})), ("c", first)):  # type: ignore[arg-type]
+        results.write([replace(first, measure="kid", direction="lower"), made], tmp_path / "runs" / f"{name}.jsonl")
+    runs, one = tmp_path / "runs", tmp_path / "runs" / "a.jsonl"
+    words: dict[str, tuple[object, ...]] = {
+        "leaderboard": ("--results", runs),
+        "report": (runs, "--out", tmp_path / "page", "--patches", "0"),
+        "compare": (runs, one),
+        "gate": ("--baseline", one, "--candidate", runs),
+        "merge": (runs, "--out", tmp_path / "all.jsonl"),
+    }
+    done = bench(verb, *words[verb], home=tmp_path)
+    assert done.exit_code == 7, done.output
+    assert f"{runs / 'a.jsonl'}:2" in done.stderr and f"{runs / 'b.jsonl'}:2" in done.stderr
+    assert "g fd real seed 0" in done.stderr and "bench verify" in done.stderr and not (tmp_path / "all.jsonl").exists()
 
 
 def test_nothing_to_read_is_said(tmp_path: Path) -> None:

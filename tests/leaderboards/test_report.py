@@ -17,6 +17,7 @@ from click.testing import CliRunner
 from bench import results
 from bench.cache import Cache
 from bench.errors import UsageError
+from bench.results import Result
 from bench.table import cells
 from leaderboards.report import data, diets, html, patches, provenance, site, svg
 from leaderboards.report_command import command
@@ -204,6 +205,30 @@ def test_diets_stand_at_the_shares_that_were_served() -> None:
     ]
     assert [svg.mixture(dish) for dish in meal.dishes] == ["real alone", "painted alone", "real + painted"]
     assert diets.meals([replace(one, task="nowhere") for one in lines]) == []
+
+
+def two_class_maps() -> list[Result]:
+    """One generator on one folder, read with four classes and with two: each column has one number of either run."""
+    lines = []
+    for classes in (4, 2):
+        about = {"generator": {"name": "a"}, "dataset": {"options": {"class_map": f"{classes}.toml"}}}
+        held = {"described": about, "keys": {"test": f"t{classes}", "train": f"r{classes}"}, "low": None, "high": None}
+        for i, name in enumerate(("real", "synthetic", "both")):
+            protocol = f"{(classes * (i + 1)) % 5}-{classes}"
+            lines.append(line("a", classes / 10, measure="iou", diet=name, encoder="", protocol=protocol, **held))
+    return lines
+
+
+def test_figures_of_training_mixes_hold_one_protocol_set() -> None:
+    found = diets.meals(two_class_maps())
+    assert sorted([dish.cell.value for dish in meal.dishes] for meal in found) == [[0.2] * 3, [0.4] * 3]
+    assert len({meal.where for meal in found}) == 2 and len({meal.title for meal in found}) == 2
+
+
+def test_the_page_says_in_what_its_protocol_sets_differ(tmp_path: Path) -> None:
+    results.write(two_class_maps(), tmp_path / "run" / "results.jsonl")
+    page, _ = built(Material(tmp_path / "run", Cache(tmp_path), *[None] * 2), tmp_path / "out", patches=0)  # type: ignore[list-item]
+    assert "protocol set 1" in page and "Not comparable with protocol set 1: dataset.options.class_map" in page
 
 
 def test_an_experiment_shows_what_the_paper_reported() -> None:
