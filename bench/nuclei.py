@@ -51,7 +51,7 @@ def without_ignored(found: Map, true: Map, annotated: NDArray[np.bool_]) -> NDAr
     cut = np.where(annotated, whole, 0)
     size = np.bincount(whole.ravel())
     counts = 2 * np.bincount(cut.ravel(), minlength=len(size)) >= size
-    partners = (ious(overlaps(true, cut)) > OVERLAP).any(axis=0)
+    partners = np.asarray((ious(overlaps(true, cut)) > OVERLAP).any(axis=0))
     counts[1 : 1 + len(partners)] |= partners
     return numbered(np.where(counts[cut], cut, 0))
 

@@ -276,10 +276,8 @@ class TrainedMetric(Protocol):
 
 @dataclass(frozen=True)
 class Tally:
-    """Additive counts per test patch, and the measures that are functions of their sums.
-
-    Keeping counts instead of scores lets intervals resample whole slides and pool exactly.
-    """
+    """Additive counts per test patch, and the measures that are functions of their sums. Counts in place of scores let
+    intervals resample whole slides and pool exactly."""
 
     columns: tuple[str, ...]
     counts: NDArray[np.float64]

@@ -119,8 +119,8 @@ def nuclei_tally(counts: NDArray[np.float64], classes: tuple[str, ...]) -> Tally
         "pq-conic": partial(_ratio, "patch-pq", "patches", "true-nuclei"),
     }
     parts = [part for mean in (by_class, by_type, counted) for part in mean.values()]
-    singles = {name: measure for part in parts for name, measure in part.items()}
-    measures = {**pixels, **means, **r2, **instances, **singles}
+    singles: dict[str, Measure] = {name: measure for part in parts for name, measure in part.items()}
+    measures: dict[str, Measure] = {**pixels, **means, **r2, **instances, **singles}
     undefined |= r2_undefined
     undefined |= {
         name: NOT_SHOWN.format("an annotated pixel") for name, measure in pixels.items() if math.isnan(measure(sums))
