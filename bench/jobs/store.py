@@ -246,6 +246,8 @@ def _is_alive(pid: int) -> bool:
         return False
     except PermissionError:
         return True
+    with suppress(OSError):  # a container without an init process keeps ended processes as zombies, where there is a /proc
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     return True
 
 
