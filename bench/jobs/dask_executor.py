@@ -18,6 +18,7 @@ import signal
 import tempfile
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
@@ -83,6 +84,7 @@ class _DaskSession:
         self._suffix = key_of(str(store.root.resolve()))[:8]  # two stores may share a scheduler
         self._topic = f"histobench-{self._suffix}"
         self._futures: dict[EntryRef, tuple[Any, str]] = {}
+        self._submitted: Counter[EntryRef] = Counter()
         self._arrived: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._threads, self._offered, self._counted_at = 0, {"cpu": 0, "gpu": 0}, float("-inf")
         self._required: set[str] = set()  # what some worker offers, or offered before it died
@@ -114,25 +116,27 @@ class _DaskSession:
                 job.ref,
                 pickled,
                 self._topic,
-                key=f"{job.ref.kind}-{job.ref.key}-{self._suffix}",
+                # the count, because dask may still know how an earlier try of this job ended
+                key=f"{job.ref.kind}-{job.ref.key}-{self._suffix}-{self._submitted[job.ref]}",
                 resources={job.resource: 1} if job.resource in self._required else None,
                 retries=2,
                 pure=False,
             )
         self._futures[job.ref] = (future, job.resource)
-        future.add_done_callback(lambda _: self._arrived.put(job.ref))
+        self._submitted[job.ref] += 1
+        future.add_done_callback(lambda ended: self._arrived.put((job.ref, ended)))
 
     def wait(self) -> list[Outcome]:
-        outcomes = []
+        outcomes: list[Outcome] = []
         with suppress(queue.Empty):
             item = self._arrived.get(timeout=0.5)
             while True:
-                if isinstance(item, EntryRef):
-                    outcomes.extend(self._outcome(item))
-                elif isinstance(item, Failed):
+                if isinstance(item, Failed):
                     outcomes.append(item)
+                elif isinstance(item, tuple):
+                    outcomes.extend(self._ended(*item))
                 else:
-                    self._pass_on(item)
+                    outcomes.extend(self._told(item))
                 item = self._arrived.get_nowait()
         return outcomes
 
@@ -143,10 +147,13 @@ class _DaskSession:
             self._client.cancel([future for future, _ in self._futures.values()])
         self._futures.clear()
 
-    def _outcome(self, ref: EntryRef) -> list[Outcome]:
+    def _ended(self, ref: EntryRef, future: Any) -> list[Outcome]:
+        """How a job ended of which dask says that it has. Empty where its worker said so itself, which is quicker."""
         from distributed import KilledWorker
 
-        future, _ = self._futures.pop(ref)
+        if ref not in self._futures or self._futures[ref][0] is not future:
+            return []
+        del self._futures[ref]
         with self._connection():
             if future.status == "cancelled":
                 raise OSError("it has dropped a job")
@@ -159,11 +166,19 @@ class _DaskSession:
             return [Failed(ref, JobError("killed", "KilledWorker", f"{message}. {hint}", ""), ref)]
         return [failure_of(ref, error)]
 
-    def _pass_on(self, message: Mapping[str, Any]) -> None:
+    def _told(self, message: Mapping[str, Any]) -> list[Outcome]:
+        """Passes on what a worker says; returns the outcome where that is what it says."""
+        ref = EntryRef(*message["ref"])
+        if ref not in self._futures:  # of another driver with this store
+            return []
         for line in message["lines"]:
             self._listener.log(line)
         if message["progress"] is not None:
-            self._listener.progress(EntryRef(*message["ref"]), *message["progress"])
+            self._listener.progress(ref, *message["progress"])
+        if message["outcome"] is None:
+            return []
+        del self._futures[ref]
+        return [cast(Outcome, pickle.loads(message["outcome"]))]
 
     def _count_workers(self) -> None:
         if time.monotonic() - self._counted_at < _COUNT_EVERY:
@@ -201,11 +216,11 @@ def run_pickled(ref: EntryRef, pickled: bytes, topic: str) -> Outcome:
     try:
         task: Task = pickle.loads(pickled)
     except BaseException as error:
-        return failure_of(ref, error)
-    try:
-        return run_task(task, relay.log, relay.progress)
-    finally:
-        relay.flush()
+        outcome: Outcome = failure_of(ref, error)
+    else:
+        outcome = run_task(task, relay.log, relay.progress)
+    relay.end(outcome)  # the driver then knows it sooner than by fetching the result
+    return outcome
 
 
 class _Relay:
@@ -229,13 +244,17 @@ class _Relay:
             self._progress = (int(done), int(total), what)
         self._send_soon()
 
-    def flush(self) -> None:
+    def end(self, outcome: Outcome) -> None:
+        """Sends the outcome, with what is still waiting."""
+        self._flush(pickle.dumps(outcome))
+
+    def _flush(self, outcome: bytes | None = None) -> None:
         with self._lock:
             if self._timer is not None:
                 self._timer.cancel()
             self._timer = None
-            if self._lines or self._progress:
-                self._send({"ref": self._ref, "lines": self._lines, "progress": self._progress})
+            if self._lines or self._progress or outcome:
+                self._send({"ref": self._ref, "lines": self._lines, "progress": self._progress, "outcome": outcome})
             self._lines, self._progress, self._sent_at = [], None, time.monotonic()
 
     def _send_soon(self) -> None:
@@ -243,11 +262,11 @@ class _Relay:
             wait = self._sent_at + _MESSAGES_EVERY - time.monotonic()
             if wait > 0:
                 if self._timer is None:  # what was said last arrives too, though the job then says nothing for an hour
-                    self._timer = threading.Timer(wait, self.flush)
+                    self._timer = threading.Timer(wait, self._flush)
                     self._timer.daemon = True
                     self._timer.start()
                 return
-        self.flush()
+        self._flush()
 
 
 @contextmanager

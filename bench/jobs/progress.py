@@ -138,9 +138,9 @@ class RichReporter:
         self._bars.stop()
 
 
-def reporter_for(stream: TextIO | None = None) -> Reporter:
+def default_reporter() -> Reporter:
     """Bars where stderr is a terminal, lines elsewhere."""
-    return RichReporter() if (stream or sys.stderr).isatty() else LineReporter(stream)
+    return RichReporter() if sys.stderr.isatty() else LineReporter()
 
 
 def duration(seconds: float) -> str:

@@ -145,7 +145,7 @@ class Store:
             for folder in self._children(path) if path.is_dir() and not path.is_symlink() else []:
                 if named := _PRIVATE.fullmatch(folder.name):
                     with suppress(FileNotFoundError):
-                        is_here = named["host"] == socket.gethostname()
+                        is_here = named["host"] == _host()
                         is_old = time.time() - folder.lstat().st_mtime > _ABANDONED_AFTER
                         if not _is_alive(int(named["pid"])) if is_here else is_old:
                             _delete(folder)
@@ -181,7 +181,7 @@ class Store:
         raise MissingError(f"cannot put {ref} in place: something keeps writing to {self.path(ref)}. Stop it and run again.")
 
     def _private_path(self, ref: EntryRef) -> Path:
-        name = f".{ref.key}.{socket.gethostname()}.{os.getpid()}.{secrets.token_hex(4)}"
+        name = f".{ref.key}.{_host()}.{os.getpid()}.{secrets.token_hex(4)}"
         return self.root / ref.kind / name
 
     @contextmanager
@@ -239,7 +239,16 @@ def _is_work(name: str) -> bool:
     return name.startswith(".") or name.endswith(".part")
 
 
+def _host() -> str:
+    """This machine and, in a container with process numbers of its own, that container."""
+    with suppress(OSError):
+        return f"{socket.gethostname()}-{Path('/proc/self/ns/pid').stat().st_ino}"
+    return socket.gethostname()
+
+
 def _is_alive(pid: int) -> bool:
+    if os.name == "nt":  # there a signal of number 0 is no question
+        return True
     try:
         os.kill(pid, 0)
     except ProcessLookupError:

@@ -160,37 +160,45 @@ def marked(mark: str) -> list[int]:
 
 
 @pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="no /proc, where processes are looked for")
-@pytest.mark.parametrize("how", ["kill", "ctrl-c", "term"])
-def test_a_driver_that_ends_leaves_no_worker_and_what_is_finished(store: Store, tmp_path: Path, how: str) -> None:
-    log, mark, script = tmp_path / "log", uuid.uuid4().hex, tmp_path / "driver.py"
+def test_a_driver_that_ends_leaves_no_worker_and_what_is_finished(tmp_path: Path) -> None:
+    mark, script = uuid.uuid4().hex, tmp_path / "driver.py"
     script.write_text(DRIVER)
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "MARK": mark}
-    process = subprocess.Popen(
-        [sys.executable, str(script), str(store.root), str(log)],
-        stderr=subprocess.PIPE,
-        text=True,
-        env=environment,
-        start_new_session=True,
-    )
-    assert process.stderr is not None
-    for line in process.stderr:
-        if "drawing waiting" in line:  # which takes the place of the quick one
-            break
-    assert runs(log) == {"quick": 1} and len(marked(mark)) >= 3
-    start = time.monotonic()
-    if how == "ctrl-c":
-        os.killpg(process.pid, signal.SIGINT)  # as a terminal does
-    else:
-        process.send_signal(signal.SIGKILL if how == "kill" else signal.SIGTERM)
-    assert process.wait(20) == (-signal.SIGKILL if how == "kill" else 130)
-    while marked(mark) and time.monotonic() - start < 10:
+    folders = {how: tmp_path / how for how in ("killed", "ctrl-c", "terminated")}
+    drivers = {
+        how: subprocess.Popen(
+            [sys.executable, str(script), str(folder / "store"), str(folder / "log")],
+            stderr=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "PYTHONPATH": str(ROOT), "MARK": f"{mark}-{how}"},
+            start_new_session=True,
+        )
+        for how, folder in folders.items()
+        if not folder.mkdir()
+    }
+    for how, driver in drivers.items():
+        assert driver.stderr is not None
+        for line in driver.stderr:
+            if "drawing waiting" in line:  # which takes the place of the quick one
+                break
+        assert runs(folders[how] / "log") == {"quick": 1} and len(marked(f"{mark}-{how}")) >= 3
+    drivers["killed"].kill()
+    os.killpg(drivers["ctrl-c"].pid, signal.SIGINT)  # as a terminal does
+    drivers["terminated"].terminate()
+    ends = {how: driver.wait(20) for how, driver in drivers.items()}
+    assert ends == {"killed": -signal.SIGKILL, "ctrl-c": 130, "terminated": 130}
+    stop = time.monotonic() + 10
+    while marked(mark) and time.monotonic() < stop:
         time.sleep(0.1)
     assert marked(mark) == []
-    process.stderr.close()
-    jobs = [draw("quick", 1, log), draw("slow", 2, log), draw("waiting", 3, log)]
-    assert all(isinstance(end, Finished) for end in execute(jobs, store, Serial(), SilentReporter()).values())
-    assert runs(log) == {"quick": 1, "slow": 1, "waiting": 1}
-    assert len(list((store.root / "draw").iterdir())) == 3  # the work folders of the killed are gone
+    for how, folder in folders.items():
+        store, log = Store(folder / "store"), folder / "log"
+        jobs = [draw("quick", 1, log), draw("slow", 2, log), draw("waiting", 3, log)]
+        assert all(isinstance(end, Finished) for end in execute(jobs, store, Serial(), SilentReporter()).values())
+        assert runs(log) == {"quick": 1, "slow": 1, "waiting": 1}
+        assert len(list((store.root / "draw").iterdir())) == 3  # the work folders of the killed are gone
+        stderr = drivers[how].stderr
+        assert stderr is not None
+        stderr.close()
 
 
 @pytest.fixture

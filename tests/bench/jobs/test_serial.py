@@ -8,7 +8,8 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,12 +17,12 @@ import numpy as np
 import pytest
 
 from bench.jobs.arrays import open_array
-from bench.jobs.executors import Serial, execute
+from bench.jobs.executors import Listener, Serial, Session, execute
 from bench.jobs.graph import Job, JobContext
 from bench.jobs.outcomes import Failed, Finished
 from bench.jobs.progress import KindProgress, LineReporter, SilentReporter
 from bench.jobs.store import EntryRef, Store
-from tests.bench.jobs.actions import contents, diamond, draw, failing, rows_of, runs, total
+from tests.bench.jobs.actions import contents, diamond, draw, failing, rows_of, runs
 
 
 @pytest.fixture
@@ -195,6 +196,29 @@ def test_an_interrupted_run_keeps_what_is_finished_and_goes_on(store: Store, log
     assert runs(log) == {"quick": 1, "slow": 1} and open_array(store, slow.ref, "rows").shape == (20, 3)
 
 
-def test_total_needs_what_it_sums(log: Path) -> None:
-    source = draw("source", 1, log)
-    assert total("sum", (source,), log).needs == (source,)
+class Elsewhere:
+    """An executor whose workers write to a store that this process does not see."""
+
+    def __init__(self) -> None:
+        self._submitted: list[Job] = []
+
+    @contextmanager
+    def open(self, store: Store, listener: Listener) -> Iterator[Session]:
+        yield self
+
+    def has_room(self, job: Job) -> bool:
+        return True
+
+    def submit(self, job: Job) -> None:
+        self._submitted.append(job)
+
+    def wait(self) -> list[Finished | Failed]:
+        submitted, self._submitted = self._submitted, []
+        return [Finished(job.ref) for job in submitted]
+
+
+def test_what_is_finished_but_not_in_the_store_is_a_failure(store: Store, log: Path) -> None:
+    target = diamond(log)
+    failed = execute([target], store, Elsewhere(), SilentReporter())[target.ref]
+    assert isinstance(failed, Failed) and failed.error.code == "missing" and failed.cause.kind == "draw"
+    assert "one and the same store folder" in failed.error.message
