@@ -12,7 +12,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 ROOMS = ("bench", "generators", "metrics", "tasks", "leaderboards")
 HEAVY = {"torch", "torchvision", "timm", "diffusers", "accelerate", "segmentation_models_pytorch", "open_clip", "monai"}
-RARE = {*HEAVY, "pandas", "scipy", "PIL", "matplotlib", "pydantic", "safetensors"}
+RARE = {*HEAVY, "pandas", "scipy", "PIL", "matplotlib", "pydantic", "safetensors", "zarr", "dask", "distributed"}
 
 
 def imports(file: Path, top_only: bool) -> set[str]:

@@ -1,0 +1,241 @@
+"""`execute` runs a graph of jobs. An executor only says where one job runs: here (`Serial`) or elsewhere (dask_executor.py).
+
+The driver keeps the graph. It hands over a job when everything that the job needs has finished, and hands over as many
+jobs as can run at the same time. A worker thus never waits for another job, the death of a worker concerns the jobs that ran
+on it and no other, and no job travels with the jobs that it needs.
+"""
+
+from __future__ import annotations
+
+import heapq
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from types import FrameType
+from typing import Protocol
+
+from bench.jobs.graph import Job, pending
+from bench.jobs.outcomes import Failed, Finished, JobError, Outcome, run_task, task_of
+from bench.jobs.progress import Reporter, Tally
+from bench.jobs.store import EntryRef, Store
+
+PASSES = 3
+"""How often a graph is run because an entry turned out to be damaged."""
+
+
+@dataclass(frozen=True)
+class Listener:
+    """Where an executor passes on what jobs say; called from the thread of the driver only."""
+
+    log: Callable[[str], None]
+    progress: Callable[[EntryRef, int, int, str], None]
+
+
+class Session(Protocol):
+    """An executor at work."""
+
+    def has_room(self, job: Job) -> bool:
+        """Whether the job would start at once if it were submitted now."""
+        ...
+
+    def submit(self, job: Job) -> None:
+        """Hands a job over. Everything that it needs is finished in the store."""
+        ...
+
+    def wait(self) -> list[Outcome]:
+        """What ended since the last call; waits up to about a second for something to end, and may return nothing."""
+        ...
+
+
+class Executor(Protocol):
+    def open(self, store: Store, listener: Listener) -> AbstractContextManager[Session]:
+        """Starts or reaches the workers. On leaving, with an exception too, nothing that it started is left."""
+        ...
+
+
+@dataclass(frozen=True)
+class Serial:
+    """Every job in this process and thread, one after the other."""
+
+    @contextmanager
+    def open(self, store: Store, listener: Listener) -> Iterator[Session]:
+        yield _SerialSession(store, listener)
+
+
+class _SerialSession:
+    def __init__(self, store: Store, listener: Listener) -> None:
+        self._store, self._listener = store, listener
+        self._job: Job | None = None
+
+    def has_room(self, job: Job) -> bool:
+        return self._job is None
+
+    def submit(self, job: Job) -> None:
+        self._job = job
+
+    def wait(self) -> list[Outcome]:
+        job, self._job = self._job, None
+        if job is None:
+            return []
+
+        def progress(done: int, total: int, what: str) -> None:
+            self._listener.progress(job.ref, done, total, what)
+
+        return [run_task(task_of(job, self._store), self._listener.log, progress)]
+
+
+def execute(targets: Sequence[Job], store: Store, executor: Executor, progress: Reporter) -> dict[EntryRef, Outcome]:
+    """Runs what is not finished, and returns how each target ended.
+
+    A job that fails takes down those that need it, and no other. An entry that turns out to be damaged is removed and made
+    again, once everything else has run. Raises KeyboardInterrupt after SIGINT and SIGTERM: finished entries stay, and the same
+    call continues. MissingError where the executor's workers cannot be reached or do not see the store.
+    """
+    failures: dict[EntryRef, Failed] = {}
+    passes: list[_Pass] = []
+
+    def report(ref: EntryRef, done: int, total: int, what: str) -> None:
+        passes[-1].report_progress(ref, done, total, what)
+
+    with ExitStack() as stack:
+        stack.callback(progress.close)
+        stack.enter_context(_termination_as_interrupt())
+        session: Session | None = None
+        for number in range(1, PASSES + 1):
+            jobs = pending(targets, store)
+            if not jobs:
+                break
+            passes.append(_Pass(jobs, store, progress, failures))
+            if session is None:
+                store.remove_abandoned()
+                session = stack.enter_context(executor.open(store, Listener(progress.log, report)))
+            damaged = passes[-1].run(session)
+            if not damaged:
+                break
+            for entry in {failed.damaged for failed in damaged.values() if failed.damaged}:
+                progress.log(f"the entry {entry} is damaged; it is removed and made again")
+                store.remove(entry)
+            if number == PASSES:
+                failures.update({ref: _given_up(failed) for ref, failed in damaged.items()})
+    return {job.ref: failures.get(job.ref) or Finished(job.ref) for job in targets}
+
+
+class _Pass:
+    """One run over the pending jobs."""
+
+    def __init__(self, jobs: Sequence[Job], store: Store, reporter: Reporter, failures: dict[EntryRef, Failed]) -> None:
+        """`failures`: of earlier passes, which stand; those of this pass are added."""
+        self._store, self._reporter, self._failures = store, reporter, failures
+        self._damaged: dict[EntryRef, Failed] = {}
+        self._jobs = {job.ref: job for job in jobs}
+        self._missing = {job.ref: {need.ref for need in job.needs if need.ref in self._jobs} for job in jobs}
+        self._dependants: dict[EntryRef, list[EntryRef]] = {job.ref: [] for job in jobs}
+        for ref, needs in self._missing.items():
+            for need in needs:
+                self._dependants[need].append(ref)
+        self._place = {job.ref: place for place, job in enumerate(jobs)}
+        self._ready: dict[str, list[tuple[int, int, EntryRef]]] = {"gpu": [], "cpu": []}
+        self._running: set[EntryRef] = set()
+        self._ended: set[EntryRef] = set()
+        self._tally = Tally([job.kind for job in jobs])
+        self._is_shared = True
+
+    def run(self, session: Session) -> dict[EntryRef, Failed]:
+        """Runs everything; returns the failures for which a damaged entry is to blame."""
+        for ref in [*self._jobs]:
+            if ref in self._failures:
+                self._end(self._failures[ref])
+            elif not self._missing[ref]:
+                self._queue(ref)
+        while len(self._ended) < len(self._jobs):
+            for ready in self._ready.values():
+                while ready and session.has_room(self._jobs[ready[0][2]]):
+                    self._start(session, heapq.heappop(ready)[2])
+            self._reporter.update(self._tally.state())
+            for outcome in session.wait():
+                self._end(self._seen(outcome))
+        self._reporter.update(self._tally.state())
+        return self._damaged
+
+    def report_progress(self, ref: EntryRef, done: int, total: int, what: str) -> None:
+        if ref in self._running and total > 0:
+            job = self._jobs[ref]
+            self._tally.part(job.kind, ref.key, done / total)
+            self._reporter.job_progress(job.label or str(ref), done, total, what)
+
+    def _queue(self, ref: EntryRef) -> None:
+        # what many others wait for goes first; otherwise the order of the graph
+        place = (-len(self._dependants[ref]), self._place[ref], ref)
+        heapq.heappush(self._ready[self._jobs[ref].resource], place)
+
+    def _start(self, session: Session, ref: EntryRef) -> None:
+        if ref in self._ended:
+            return
+        self._running.add(ref)
+        self._tally.start(ref.kind)
+        session.submit(self._jobs[ref])
+
+    def _seen(self, outcome: Outcome) -> Outcome:
+        """The outcome, once its entry can be seen from here, which may take a moment on a network file system."""
+        if isinstance(outcome, Failed):
+            return outcome
+        for pause in (0.0, 0.1, 0.4, 1.5) if self._is_shared else (0.0,):
+            time.sleep(pause)
+            if self._store.has(outcome.ref):
+                return outcome
+        self._is_shared = False
+        message = f"a worker finished {outcome.ref}, but {self._store.path(outcome.ref)} does not show it here: workers and"
+        error = JobError("missing", "MissingError", f"{message} this process must see one and the same store folder.", "")
+        return Failed(outcome.ref, error, outcome.ref)
+
+    def _end(self, outcome: Outcome) -> None:
+        """Notes how a job ended, and what follows for those that need it."""
+        stack = [outcome]
+        while stack:
+            ended = stack.pop()
+            if ended.ref in self._ended or ended.ref not in self._jobs:
+                continue
+            self._ended.add(ended.ref)
+            was_started = ended.ref in self._running
+            self._running.discard(ended.ref)
+            self._tally.end(ended.ref.kind, ended.ref.key, isinstance(ended, Failed), was_started)
+            if isinstance(ended, Failed):
+                is_new = ended.ref not in self._failures
+                (self._damaged if ended.damaged else self._failures)[ended.ref] = ended
+                if is_new and ended.cause == ended.ref and not ended.damaged:
+                    label = self._jobs[ended.ref].label
+                    self._reporter.log(f"{ended.ref}{f' ({label})' if label else ''} failed: {ended.error.message}")
+            for dependant in self._dependants[ended.ref]:
+                if isinstance(ended, Failed):
+                    stack.append(replace(ended, ref=dependant))
+                else:
+                    self._missing[dependant].discard(ended.ref)
+                    if not self._missing[dependant] and dependant not in self._ended:
+                        self._queue(dependant)
+
+
+def _given_up(failed: Failed) -> Failed:
+    message = (
+        f"the entry {failed.damaged} of the store was made {PASSES} times and found damaged each time: {failed.error.message}"
+    )
+    return replace(failed, error=replace(failed.error, message=message), damaged=None)
+
+
+@contextmanager
+def _termination_as_interrupt() -> Iterator[None]:
+    """SIGTERM, by which job managers end a process, becomes a KeyboardInterrupt."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -1,0 +1,110 @@
+"""How a job ended, as plain data that travels between processes, and the one function that runs a job.
+
+No exception of an action passes through here: it becomes a `Failed`, so that it takes down the dependants of its job and
+nothing else.
+"""
+
+from __future__ import annotations
+
+import threading
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from bench.errors import MissingError, UsageError
+from bench.jobs.graph import Action, Job, JobContext
+from bench.jobs.store import DamagedEntry, EntryRef, Store
+
+_TRACEBACK_CHARACTERS = 20_000
+
+
+@dataclass(frozen=True)
+class JobError:
+    code: str
+    """"missing" for data or weights ("gated" and "damaged" where bench.errors says so), "usage", "interrupted", "killed" for a
+    job whose worker died repeatedly, otherwise "internal"."""
+    type: str
+    """Name of the exception's class."""
+    message: str
+    traceback: str
+    """Empty where there is none, as for a killed worker."""
+
+
+@dataclass(frozen=True)
+class Finished:
+    ref: EntryRef
+
+
+@dataclass(frozen=True)
+class Failed:
+    ref: EntryRef
+    error: JobError
+    cause: EntryRef
+    """The job that went wrong: this one, or one that it needs."""
+    damaged: EntryRef | None = None
+    """The entry that the job could not read, where that is why it failed."""
+
+
+Outcome = Finished | Failed
+
+
+@dataclass(frozen=True)
+class Task:
+    """A job as it travels to a worker: without the jobs that it needs."""
+
+    ref: EntryRef
+    spec: dict[str, Any]
+    action: Action
+    resumable: bool
+    label: str
+    store: Store
+
+
+def task_of(job: Job, store: Store) -> Task:
+    return Task(job.ref, dict(job.spec), job.action, job.resumable, job.label, store)
+
+
+def run_task(task: Task, log: Callable[[str], None], progress: Callable[[int, int, str], None]) -> Outcome:
+    """Runs a job here, unless its entry is finished. Raises KeyboardInterrupt in the main thread, and nothing else."""
+    try:
+        if not task.store.has(task.ref):
+            context = JobContext(task.store, log, progress)
+            task.store.write(task.ref, task.spec, lambda work: task.action(work, context), task.resumable)
+    except BaseException as error:
+        if isinstance(error, KeyboardInterrupt) and threading.current_thread() is threading.main_thread():
+            raise
+        return failure_of(task.ref, error)
+    return Finished(task.ref)
+
+
+def failure_of(ref: EntryRef, error: BaseException) -> Failed:
+    """The failure of the job `ref` by this exception."""
+    damaged = _damaged_entry(error)
+    text = "".join(traceback.format_exception(error))[-_TRACEBACK_CHARACTERS:]
+    # a message that cannot be made must not hide the failure
+    try:
+        message = str(error) or type(error).__name__
+    except Exception as second:
+        message = f"{type(error).__name__} ({type(second).__name__} in its message)"
+    return Failed(ref, JobError(_code_of(error), type(error).__name__, message, text), ref, damaged)
+
+
+def _code_of(error: BaseException) -> str:
+    if isinstance(error, MissingError):
+        return error.code
+    if isinstance(error, UsageError):
+        return "usage"
+    return "interrupted" if isinstance(error, KeyboardInterrupt) else "internal"
+
+
+def _damaged_entry(error: BaseException) -> EntryRef | None:
+    """The entry of a DamagedEntry, also of one that another exception followed."""
+    seen: set[int] = set()
+    found: BaseException | None = error
+    while found is not None and id(found) not in seen:
+        if isinstance(found, DamagedEntry):
+            return found.ref
+        seen.add(id(found))
+        found = found.__cause__ or found.__context__
+    return None

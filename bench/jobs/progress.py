@@ -1,0 +1,203 @@
+"""What `execute` reports while it runs, and who shows it: bars on a terminal, lines elsewhere, or nobody."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, TextIO
+
+
+@dataclass(frozen=True)
+class KindProgress:
+    """How far the jobs of one kind are."""
+
+    kind: str
+    done: int
+    """Ended in any way, failed ones and those that could not start for them among them."""
+    failed: int
+    running: int
+    total: int
+    since: float | None
+    """Seconds since 1970 at which the first of them started; None before."""
+    remaining: float | None
+    """Estimated seconds to the end; None where nothing is known yet."""
+
+
+class Reporter(Protocol):
+    """Who shows the progress. All calls come from the thread that called `execute`."""
+
+    def update(self, kinds: Sequence[KindProgress]) -> None:
+        """How far each kind is, in the order of the graph; called on each change."""
+        ...
+
+    def log(self, text: str) -> None:
+        """One line of a job or of the executor."""
+        ...
+
+    def job_progress(self, label: str, done: int, total: int, what: str) -> None:
+        """How far one running job is."""
+        ...
+
+    def close(self) -> None:
+        """The run has ended."""
+        ...
+
+
+class SilentReporter:
+    def update(self, kinds: Sequence[KindProgress]) -> None:
+        pass
+
+    def log(self, text: str) -> None:
+        pass
+
+    def job_progress(self, label: str, done: int, total: int, what: str) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+
+class LineReporter:
+    """A line with the time, at most every `interval` seconds; log lines at once. For files and job managers."""
+
+    def __init__(self, stream: TextIO | None = None, interval: float = 5.0) -> None:
+        self._stream, self._interval = stream or sys.stderr, interval
+        self._shown_at = float("-inf")
+        self._waiting: str | None = None
+
+    def update(self, kinds: Sequence[KindProgress]) -> None:
+        parts = []
+        for kind in kinds:
+            failed = f", {kind.failed} failed" if kind.failed else ""
+            left = f", {duration(kind.remaining)} left" if kind.remaining is not None and kind.done < kind.total else ""
+            parts.append(f"{kind.kind} {kind.done}/{kind.total}{failed}{left}")
+        self._waiting = "; ".join(parts)
+        self._show()
+
+    def log(self, text: str) -> None:
+        self._write(text)
+
+    def job_progress(self, label: str, done: int, total: int, what: str) -> None:
+        if time.monotonic() - self._shown_at >= self._interval:
+            self._shown_at = time.monotonic()
+            self._write(f"{label}: {what} {done}/{total}")
+
+    def close(self) -> None:
+        """Shows the last state, which the interval may have held back."""
+        self._shown_at = float("-inf")
+        self._show()
+
+    def _show(self) -> None:
+        if self._waiting is not None and time.monotonic() - self._shown_at >= self._interval:
+            self._shown_at = time.monotonic()
+            self._write(self._waiting)
+            self._waiting = None
+
+    def _write(self, text: str) -> None:
+        print(time.strftime("%H:%M:%S"), text, file=self._stream, flush=True)
+
+
+class RichReporter:
+    """One bar for each kind of job, with the remaining time, on stderr. Only for a terminal."""
+
+    def __init__(self) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[left]}"),
+            TextColumn("{task.fields[what]}"),
+        )
+        self._bars = Progress(*columns, console=Console(stderr=True))
+        self._rows: dict[str, Any] = {}
+        self._labels = self._bars.add_task("", total=None, visible=False, left="", what="")
+        self._bars.start()
+
+    def update(self, kinds: Sequence[KindProgress]) -> None:
+        for kind in kinds:
+            if kind.kind not in self._rows:
+                self._rows[kind.kind] = self._bars.add_task(kind.kind, total=kind.total, left="", what="")
+            left = f"{duration(kind.remaining)} left" if kind.remaining is not None and kind.done < kind.total else ""
+            what = f"{kind.running} running" if kind.running else ""
+            what += f" {kind.failed} failed" if kind.failed else ""
+            self._bars.update(self._rows[kind.kind], completed=kind.done, total=kind.total, left=left, what=what.strip())
+
+    def log(self, text: str) -> None:
+        self._bars.console.print(text, markup=False, highlight=False)
+
+    def job_progress(self, label: str, done: int, total: int, what: str) -> None:
+        self._bars.update(self._labels, description=label, completed=done, total=total, what=what, visible=True)
+
+    def close(self) -> None:
+        self._bars.update(self._labels, visible=False)
+        self._bars.stop()
+
+
+def default_reporter() -> Reporter:
+    """Bars where stderr is a terminal, lines elsewhere."""
+    return RichReporter() if sys.stderr.isatty() else LineReporter()
+
+
+def duration(seconds: float) -> str:
+    """'45 s', '12 min', '3 h 05 min'."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 120 else f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+class Tally:
+    """Counts what happens to jobs, and estimates the remaining time of each kind from the rate so far."""
+
+    def __init__(self, kinds: Sequence[str]) -> None:
+        """`kinds`: the kind of each job."""
+        self._order = list(dict.fromkeys(kinds))
+        self._total = {kind: 0 for kind in self._order}
+        for kind in kinds:
+            self._total[kind] += 1
+        self._done, self._failed, self._run = (
+            dict.fromkeys(self._order, 0),
+            dict.fromkeys(self._order, 0),
+            dict.fromkeys(self._order, 0),
+        )
+        self._since: dict[str, float] = {}
+        self._parts: dict[str, dict[str, float]] = {kind: {} for kind in self._order}
+
+    def start(self, kind: str) -> None:
+        self._since.setdefault(kind, time.time())
+        self._run[kind] += 1
+
+    def part(self, kind: str, key: str, fraction: float) -> None:
+        """A running job is done to this fraction, 0 to 1."""
+        self._parts[kind][key] = min(max(fraction, 0.0), 1.0)
+
+    def end(self, kind: str, key: str, is_failed: bool, was_started: bool) -> None:
+        self._parts[kind].pop(key, None)
+        self._done[kind] += 1
+        self._failed[kind] += is_failed
+        self._run[kind] -= was_started
+
+    def state(self) -> list[KindProgress]:
+        return [
+            KindProgress(
+                kind,
+                self._done[kind],
+                self._failed[kind],
+                self._run[kind],
+                self._total[kind],
+                self._since.get(kind),
+                self._remaining(kind),
+            )
+            for kind in self._order
+        ]
+
+    def _remaining(self, kind: str) -> float | None:
+        ended = self._done[kind] + sum(self._parts[kind].values())
+        if kind not in self._since or ended <= 0:
+            return None
+        return (time.time() - self._since[kind]) * (self._total[kind] - ended) / ended

@@ -1,0 +1,99 @@
+"""What is shown while jobs run: bars on a terminal, lines elsewhere."""
+
+from __future__ import annotations
+
+import io
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from bench.jobs.progress import KindProgress, LineReporter, Tally, duration
+
+CODE = """
+import sys
+from pathlib import Path
+from bench.jobs.executors import Serial, execute
+from bench.jobs.progress import default_reporter
+from bench.jobs.store import Store
+from tests.bench.jobs.actions import diamond, failing
+folder = Path(sys.argv[1])
+execute([diamond(folder / "log"), failing("usage")], Store(folder / "store"), Serial(), default_reporter())
+"""
+
+
+def test_bars_on_a_terminal(tmp_path: Path) -> None:
+    pty = pytest.importorskip("pty")
+    ours, theirs = pty.openpty()
+    environment = {**os.environ, "TERM": "xterm", "COLUMNS": "100"}
+    process = subprocess.Popen(
+        [sys.executable, "-c", CODE, str(tmp_path)], stdout=subprocess.PIPE, stderr=theirs, env=environment
+    )
+    os.close(theirs)
+    shown = b""
+    while True:
+        try:
+            read = os.read(ours, 65536)
+        except OSError:  # how Linux says that the other end is closed
+            break
+        if not read:
+            break
+        shown += read
+    os.close(ours)
+    assert process.stdout is not None and process.stdout.read() == b"" and process.wait() == 0
+    process.stdout.close()
+    for text in ("draw", "7/7", "total", "3/3", "1 failed", "drawing root", "no such name"):
+        assert text in shown.decode(), text
+    assert "━" in shown.decode()
+
+
+def test_lines_elsewhere(tmp_path: Path) -> None:
+    done = subprocess.run([sys.executable, "-c", CODE, str(tmp_path)], capture_output=True, text=True, check=True)
+    assert done.stdout == "" and "━" not in done.stderr
+    assert done.stderr.splitlines()[-1].endswith("draw 7/7; total 3/3; fail 1/1, 1 failed")
+
+
+def test_lines_are_rare_but_log_lines_are_not() -> None:
+    stream = io.StringIO()
+    reporter = LineReporter(stream, interval=1000)
+    for done in range(10):
+        reporter.update([KindProgress("train", done, 0, 1, 10, time.time(), 7300.0)])
+        reporter.job_progress("a model", done, 10, "steps")
+        reporter.log(f"line {done}")
+    reporter.close()
+    lines = [line[9:] for line in stream.getvalue().splitlines()]
+    expected = ["train 0/10, 2 h 02 min left", *(f"line {done}" for done in range(10)), "train 9/10, 2 h 02 min left"]
+    assert lines == expected
+
+
+def test_the_remaining_time_follows_from_what_is_done_jobs_and_parts_of_jobs(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [1000.0]
+    monkeypatch.setattr(time, "time", lambda: now[0])
+    tally = Tally(["train", "encode", "encode", "encode", "encode"])
+    assert [(kind.kind, kind.total, kind.since, kind.remaining) for kind in tally.state()] == [
+        ("train", 1, None, None),
+        ("encode", 4, None, None),
+    ]
+    tally.start("train")
+    assert tally.state()[0].remaining is None
+    now[0] += 30
+    tally.part("train", "key", 0.25)
+    assert tally.state()[0].remaining == pytest.approx(90)
+    tally.end("train", "key", is_failed=False, was_started=True)
+    tally.start("encode")
+    tally.start("encode")
+    now[0] += 10
+    tally.end("encode", "a", is_failed=True, was_started=True)
+    tally.end("encode", "b", is_failed=True, was_started=False)
+    train, encode = tally.state()
+    assert (train.done, train.running, train.remaining) == (1, 0, 0)
+    assert (encode.done, encode.failed, encode.running, encode.since) == (2, 2, 1, 1030)
+    assert encode.remaining == pytest.approx(10)
+
+
+@pytest.mark.parametrize("seconds, text", [(0.2, "0 s"), (89, "89 s"), (600, "10 min"), (11_100, "3 h 05 min")])
+def test_durations(seconds: float, text: str) -> None:
+    assert duration(seconds) == text
