@@ -13,14 +13,14 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-from bench import engine, faithfulness, layouts, measure, painting, plan, steps
+from bench import config, engine, faithfulness, layouts, measure, painting, steps
 from bench.cache import Cache
+from bench.config import Plan
 from bench.judging import Desk
 from bench.layouts import Drawer
 from bench.painting import Paintings
-from bench.plan import Plan
-from bench.precision import device
-from bench.scene import set_up
+from bench.pipeline.data import set_up
+from bench.runtime.precision import device
 from bench.steps import Fitted
 from bench.types import Diet, silent
 
@@ -137,6 +137,6 @@ def _desk(asked: Plan, root: Path) -> Desk:
     """The desk of this process, set up once for each plan."""
     key = repr((asked, root))
     if key not in _DESKS:
-        cast, cache = plan.cast(asked), Cache(root)
+        cast, cache = config.cast(asked), Cache(root)
         _DESKS[key] = Desk(cast, set_up(cast, cache, silent), cache, silent, lambda text: None, {})
     return _DESKS[key]

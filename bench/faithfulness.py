@@ -14,7 +14,7 @@ from bench import registry, stats
 from bench.conditional import ConditionMetric
 from bench.judging import Desk, remembered
 from bench.measure import blank, failure, protocol, slides, told
-from bench.results import Result
+from bench.results.schema import Result
 from bench.steps import Fitted, Painted
 from bench.types import Direction, ImageSet, Tally
 

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from bench import registry, stats, steps
 from bench.cache import Cache
-from bench.plan import CEILING, Cast, Metric
-from bench.scene import Scene
+from bench.config import CEILING, Cast, Metric
+from bench.pipeline.data import Scene
 from bench.stats import Estimate
 from bench.steps import Painted
 from bench.types import Encoder, FeatureMetric, Features, ImageSet, Progress, Strings, TrainedMetric

@@ -12,8 +12,8 @@ from bench import registry, stats, steps
 from bench.conditional import LayoutMetric
 from bench.judging import Desk, remembered
 from bench.measure import blank, failure, protocol, slides, told
-from bench.results import Result
-from bench.scene import MAPS, only
+from bench.pipeline.data import MAPS, only
+from bench.results.schema import Result
 from bench.steps import Fitted, Painted, Weights
 from bench.types import Conditions, Fittable, ImageSet, Layouts
 

@@ -12,15 +12,16 @@ from typing import Any
 
 import numpy as np
 
-from bench import prompts, registry, stats, steps
+from bench import registry, stats, steps
 from bench.cache import key_of
-from bench.diets import DIETS, training_sets
+from bench.config import CEILING, Judge, Metric, Plan
 from bench.errors import BenchError, CorruptError, MissingError
+from bench.histology.sampling import StatesSampling
+from bench.histology.training_mixes import DIETS, training_sets
 from bench.judging import FORMS, UNDERPOWERED, Bounds, Desk, Pair, Say, remembered
-from bench.plan import CEILING, Judge, Metric, Plan
-from bench.results import NO_SOURCES, SOURCES_UNKNOWN, Result
-from bench.sampling import StatesSampling
-from bench.scene import MAPS, only
+from bench.pipeline import prompts
+from bench.pipeline.data import MAPS, only
+from bench.results.schema import NO_SOURCES, SOURCES_UNKNOWN, Result
 from bench.stats import Estimate
 from bench.steps import Fitted, Painted
 from bench.types import Diet, Encoder, Generator, ImageSet, Layouts, Tally

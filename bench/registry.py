@@ -18,8 +18,8 @@ from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any
 
-from bench import sources
 from bench.errors import MissingError, UsageError, did_you_mean
+from bench.provenance import sources
 from bench.types import Card
 
 KINDS = ("generators", "encoders", "metrics", "tasks", "datasets", "layouts", "commands")

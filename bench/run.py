@@ -12,16 +12,18 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from bench import ahead, faithfulness, layouts, measure, painting, picture, plan, prompts, results, steps, table, trial
+from bench import ahead, config, faithfulness, layouts, measure, painting, steps, trial
 from bench.cache import Cache, key_of, write_text
+from bench.config import Cast, Plan
 from bench.errors import BenchError
+from bench.histology.sampling import StatesSampling
 from bench.judging import Desk, Say
-from bench.manifest import LINES, NAME, Ledger, plain, write_manifest
 from bench.painting import Paintings
-from bench.plan import Cast, Plan
-from bench.results import SOURCES_UNKNOWN, Result
-from bench.sampling import StatesSampling
-from bench.scene import Scene, set_up
+from bench.pipeline import prompts
+from bench.pipeline.data import Scene, set_up
+from bench.provenance.manifest import LINES, NAME, Ledger, plain, write_manifest
+from bench.results import pictures, schema, tables
+from bench.results.schema import SOURCES_UNKNOWN, Result
 from bench.steps import Fitted
 from bench.types import Generator, ImageSet, Progress
 
@@ -39,14 +41,14 @@ class Outcome:
 def run(asked: Plan, cache: Cache, progress: Progress, say: Say, out: Path) -> Outcome:
     """Does everything that was asked, writes it under `out`, and returns it. What was computed before is not again."""
     ledger = Ledger()
-    cast = plan.cast(asked)
+    cast = config.cast(asked)
     for generator in cast.generators:
         steps.check_fit(generator, cast.dataset)
     say(announcement(cast, cache))
 
     scene = set_up(cast, cache, progress)
     say(description(cast, scene))
-    desk = Desk(cast, scene, cache, progress, say, results.stamp())
+    desk = Desk(cast, scene, cache, progress, say, schema.stamp())
     ledger.lap("data")
 
     folder = out / folder_name(asked)  # before the work: a name that cannot be made must not cost the records
@@ -59,18 +61,18 @@ def run(asked: Plan, cache: Cache, progress: Progress, say: Say, out: Path) -> O
             lines += measured(desk, name, generator, shown, ledger)
     except BaseException:
         if lines and not (folder / LINES).exists():  # a finished run of the same plan says more than a part of it
-            results.write(lines, folder / LINES)
+            schema.write(lines, folder / LINES)
             say(f"{len(lines)} result records of the generators that were finished: {folder / LINES}")
         raise
 
-    results.write(lines, folder / LINES)
+    schema.write(lines, folder / LINES)
     faults: list[str] = []
     said = ""
     with written("table.txt", folder, say, faults) as file:
-        said = trial.text(cast.experiment, lines) if cast.experiment else table.text(lines)
+        said = trial.text(cast.experiment, lines) if cast.experiment else tables.text(lines)
         write_text(file, said + "\n")
     with written("picture.png", folder, say, faults) as file:
-        picture.gallery(scene.diet if cast.experiment else scene.prompted["test"], shown, file)
+        pictures.gallery(scene.diet if cast.experiment else scene.prompted["test"], shown, file)
     with written(NAME, folder, say, faults):
         write_manifest(ledger, desk, lines, folder)
     return Outcome(tuple(lines), said, folder, tuple(faults))

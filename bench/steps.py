@@ -13,10 +13,11 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from bench import engine, registry, sources
+from bench import engine, registry
 from bench.cache import MANIFEST, Cache, digest_of, key_of
 from bench.errors import UsageError
-from bench.scene import MAPS, Scene, fitting_set, only
+from bench.pipeline.data import MAPS, Scene, fitting_set, only
+from bench.provenance import sources
 from bench.store import load_set, save_set
 from bench.types import (
     Conditions,

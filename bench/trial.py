@@ -6,14 +6,15 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from bench import measure, registry, stats, table
-from bench.experiments import Comparison, Experiment
+from bench import measure, registry, stats
 from bench.judging import Desk
-from bench.results import Result, unit_of
+from bench.measurements.experiment_files import Comparison, Experiment
+from bench.results import tables
+from bench.results.schema import Result, unit_of
+from bench.statistics.equivalence import verdict
 from bench.stats import Estimate
 from bench.steps import Fitted, Painted
 from bench.types import Diet, Tally
-from bench.verdicts import verdict
 
 BETWEEN = " - "
 """Stands between the two diets of a difference."""
@@ -102,24 +103,24 @@ class Shown:
     rows: list[list[str]]
     """The first is the head."""
     notes: list[str]
-    cells: tuple[table.Cell, ...]
+    cells: tuple[tables.Cell, ...]
     """All numbers, differences among them."""
 
 
 def text(experiment: Experiment, made: Sequence[Result]) -> str:
     """What is shown of an experiment, in columns."""
     found = shown(experiment, made)
-    return "\n".join([found.heading, *table.aligned(found.rows), *found.notes])
+    return "\n".join([found.heading, *tables.aligned(found.rows), *found.notes])
 
 
 def shown(experiment: Experiment, made: Sequence[Result]) -> Shown:
     """A row a diet, each measure beside what was reported; a sentence for each comparison."""
-    cells: dict[tuple[str, str], table.Cell] = {}
+    cells: dict[tuple[str, str], tables.Cell] = {}
     grouped: dict[tuple[str, str], list[Result]] = defaultdict(list)
     for line in made:
         grouped[line.measure, line.diet].append(line)
     for key, rows in grouped.items():
-        cells[key] = table.cells(rows)[0]
+        cells[key] = tables.cells(rows)[0]
     reported = any(serving.reported for serving in experiment.diet)
     heads = [head for name in experiment.measures for head in ((name, f"{name} reported") if reported else (name,))]
     body = [["diet", *heads]]
@@ -137,13 +138,13 @@ def shown(experiment: Experiment, made: Sequence[Result]) -> Shown:
         *([f"reported: {experiment.source}; other data, another network size: never ranked with ours"] if reported else []),
         *(["embedded phantom tissue: these numbers say nothing of real patients"] if "embedded" in first.flags else []),
         *sentences(experiment, cells),
-        *table.reasons([cell for cell in cells.values() if table.lacks_explanation(cell)]),
+        *tables.reasons([cell for cell in cells.values() if tables.lacks_explanation(cell)]),
     ]
     heading = f"{experiment.name} ({first.generator}, {first.task} on {first.dataset}): {experiment.summary}"
     return Shown(heading, body, notes, tuple(cells.values()))
 
 
-def sentences(experiment: Experiment, cells: dict[tuple[str, str], table.Cell]) -> list[str]:
+def sentences(experiment: Experiment, cells: dict[tuple[str, str], tables.Cell]) -> list[str]:
     """One sentence for each comparison: the difference, its interval, and the verdict by the stated rule."""
     said = []
     for comparison in experiment.comparison:
@@ -161,9 +162,9 @@ def sentences(experiment: Experiment, cells: dict[tuple[str, str], table.Cell]) 
     return said
 
 
-def _entry(cells: dict[tuple[str, str], table.Cell], measure_name: str, diet: str) -> str:
+def _entry(cells: dict[tuple[str, str], tables.Cell], measure_name: str, diet: str) -> str:
     cell = cells.get((measure_name, diet))
     if cell is None:  # the diet failed as a whole
         failed = next((c for (_, name), c in cells.items() if name == diet and c.value is None), None)
-        return table.interval(failed) if failed else "–"
-    return table.interval(cell)
+        return tables.interval(failed) if failed else "–"
+    return tables.interval(cell)

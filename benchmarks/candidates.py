@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from bench import stats
 from bench.stats import Estimate
 from bench.types import Features, Strings
-from metrics.frechet import FrechetDistance, frechet_distance
-from metrics.frechet_infinity import FrechetInfinity
+from metrics.frechet.frechet_distance import FrechetDistance, frechet_distance
+from metrics.frechet.frechet_infinity import FrechetInfinity
 
 Floats = NDArray[np.float64]
 Rows = NDArray[np.bool_]

@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from bench import registry, torchvision_shim
+from bench import registry
+from bench.runtime import torchvision_shim
 from metrics.encoders.batches import BATCH
 
 SIDE, SEEN = 64, 224
@@ -36,7 +37,7 @@ def end_to_end(network: str, patches: int) -> tuple[float, float]:
     """
     import torch
 
-    from bench.precision import inference
+    from bench.runtime.precision import inference
 
     with tempfile.TemporaryDirectory() as folder:
         images = stored(Path(folder), patches)

@@ -2,7 +2,7 @@
 
 A run is slides x patches x seeds, measured six times: three means over patches and three Fréchet distances of features, each
 with its slides' own difficulty, common to both sides of a pair, and what each generator has of its own by slide, by seed and
-by patch. Judged by `leaderboards.gate`. A change is put into the first mean and the first
+by patch. Judged by `leaderboards.gate.gate`. A change is put into the first mean and the first
 distance; the other four never change.
 """
 
@@ -20,10 +20,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench import stats
-from bench.results import Result
+from bench.results.schema import Result
 from benchmarks.study import seeded
-from leaderboards import gate
-from leaderboards.policy import Margin, Policy
+from leaderboards.gate import gate
+from leaderboards.gate.policy import Margin, Policy
 
 Floats = NDArray[np.float64]
 WIDTH, KINDS, SHIFT = 8, 3, 0.3

@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from bench import results
-from bench.protocols import column
-from bench.results import Result
+from bench.results import schema
+from bench.results.protocols import column
+from bench.results.schema import Result
 
 SIZE = 1.0
 """By how much the number becomes worse, as a share of its value: far beyond every margin of the shipped policy."""
@@ -44,4 +44,4 @@ def _worse(record: Result) -> Result:
 
 if __name__ == "__main__":
     given, out = map(Path, sys.argv[1:])
-    results.write(plant(list(results.read([given]))), out)
+    schema.write(plant(list(schema.read([given]))), out)

@@ -23,7 +23,7 @@ from PIL import Image
 
 from bench import registry
 from bench.errors import MissingError
-from bench.exporting import file_stem
+from bench.pipeline.exporting import file_stem
 from bench.types import Dataset
 
 SIDE, MPP = 128, 0.5

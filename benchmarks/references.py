@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bench import torchvision_shim
+from bench.runtime import torchvision_shim
 
 Table = NDArray[np.float64]
 Reference = Callable[[Table, Table], float]

@@ -28,8 +28,8 @@ from numpy.typing import NDArray
 
 from bench import registry
 from benchmarks import encoding
-from metrics import manifold
-from metrics.frechet import gaussian, gaussian_distance
+from metrics.frechet.frechet_distance import gaussian, gaussian_distance
+from metrics.prdc import manifold
 
 Table = NDArray[np.float64]
 WIDTHS = (384, 1024, 1536, 2560)
@@ -98,7 +98,7 @@ def frechet_rows(rows: int, width: int) -> list[Row]:
 
 
 def _fidelity(a: Any, b: Any) -> Callable[[], Any]:
-    from bench import torchvision_shim
+    from bench.runtime import torchvision_shim
 
     torchvision_shim.ready()
     from torch_fidelity.metric_fid import fid_statistics_to_metric

@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.errors import MissingError, UsageError
-from bench.refusals import listed, needed
+from bench.messages import listed, needed
 from bench.types import GREY, NOT_ANNOTATED, Card, Conditions, Images, ImageSet, Progress, Strings
 
 Seeds = NDArray[np.uint64]

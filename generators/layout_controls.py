@@ -13,11 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.errors import MissingError, UsageError
-from bench.nuclei import UNLABELLED
-from bench.refusals import needed
+from bench.histology.nuclei import UNLABELLED
+from bench.messages import needed
 from bench.types import Card, Conditions, ImageSet, Progress
-from generators.layouts import drawn_for
-from generators.planes import types_present
+from generators.mask_diffusion.adapter import drawn_for
+from generators.mask_diffusion.instance_encoding import types_present
 
 Layout = tuple[NDArray[np.uint8], NDArray[np.int32]]
 """Type map and instance map of one patch, (size, size) each."""

@@ -15,9 +15,9 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from bench import results
 from bench.errors import NotComparableError
-from bench.results import STATES, Result
+from bench.results import schema
+from bench.results.schema import STATES, Result
 
 TOLERATED = 1e-3
 """Share of the larger one by which two records of one number may differ: what `bench verify` allows another machine."""
@@ -100,7 +100,7 @@ def _share(one: float | None, other: float | None) -> float:
 
 def _rank(line: Result) -> tuple[bool, int, str, str]:
     """The record to keep comes first: with a number, of the furthest state, of the earliest stamp."""
-    return (line.value is None, -STATES.index(line.state), line.stamp.get("made", ""), results.line(line))
+    return (line.value is None, -STATES.index(line.state), line.stamp.get("made", ""), schema.line(line))
 
 
 def _clash(one: Found, other: Found) -> str:

@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.errors import UsageError
-from bench.nuclei import UNLABELLED
-from bench.refusals import listed, needed
+from bench.histology.nuclei import UNLABELLED
+from bench.messages import listed, needed
 from bench.types import Card, Conditions, Direction, Index, Strings
 from metrics.stain import wasserstein
 

@@ -16,11 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.errors import MissingError, UsageError
-from bench.precision import device, full_float32
-from bench.refusals import needed
-from bench.stain import restained
+from bench.histology.stain import restained
+from bench.messages import needed
+from bench.runtime.precision import device, full_float32
 from bench.types import Images, ImageSet, Progress
-from tasks.scores import IGNORED, class_pixels, segmentation_counts, shown_iou
+from tasks.segmentation.scores import IGNORED, class_pixels, segmentation_counts, shown_iou
 
 if TYPE_CHECKING:
     import torch

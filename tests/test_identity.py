@@ -10,10 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from bench import registry, results
+from bench import registry
 from bench.errors import UsageError
-from bench.results import Result
-from leaderboards import reading
+from bench.results import schema
+from bench.results.schema import Result
+from leaderboards.tables import reading
 from tests.small_run import SMALL, bench, run
 
 GREY = """
@@ -35,7 +36,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def records(folder: Path) -> list[Result]:
-    return list(results.read([folder / "results.jsonl"]))
+    return list(schema.read([folder / "results.jsonl"]))
 
 
 def fd(name: str, home: Path, out: Path) -> float:
@@ -146,7 +147,7 @@ def test_two_plugins_that_records_would_call_the_same_are_refused(kind: str, hom
 @pytest.fixture(scope="module")
 def networks(home: Path) -> Path:
     """A run with two networks of timm, of random weights, whose files fit one of them each."""
-    from bench import torchvision_shim
+    from bench.runtime import torchvision_shim
 
     torchvision_shim.ready()
     import timm
@@ -190,7 +191,7 @@ def gated(baseline: list[Result], candidate: list[Result], home: Path, place: Pa
     """The gate's exit code, with a policy that judges everything, and one seed."""
     (place / "policy.toml").write_text('seeds = 1\n[[margin]]\nmeasures = "*"\nabsolute = 0.1\n')
     for name, held in (("base", baseline), ("new", candidate)):
-        results.write(held, place / f"{name}.jsonl")
+        schema.write(held, place / f"{name}.jsonl")
     words = ["--baseline", place / "base.jsonl", "--candidate", place / "new.jsonl", "--policy", place / "policy.toml"]
     return bench("gate", *words, home=home).exit_code
 

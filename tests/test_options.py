@@ -9,8 +9,8 @@ from pathlib import Path
 import click
 import pytest
 
-from bench import results
 from bench.cli import group
+from bench.results import schema
 from tests.bench.test_trial import MINE
 from tests.small_run import OPTIONS, SMALL, bench
 from tests.tasks.small_folder import halves, photo, write
@@ -178,7 +178,7 @@ def test_a_folder_of_weights_is_given_and_the_records_are_there(
     done = bench(verb, *words, *SMALL, "--weights", "weights", "--out", "out", home=Path("home"))
     assert done.exit_code == 0, done.stderr
     (file,) = Path("out").rglob("results.jsonl")
-    assert any(line.measure == "fd" and line.value is not None for line in results.read([file]))
+    assert any(line.measure == "fd" and line.value is not None for line in schema.read([file]))
     held = json.loads(file.with_name("manifest.json").read_text())
     assert held["plan"]["weights"] == "weights"
 
@@ -198,14 +198,14 @@ def test_records_outlive_a_table_picture_or_manifest_that_fails(
     call = [verb, *words, *SMALL, "--out", "out"]
     assert bench(*call, home=Path("home")).exit_code == 0
     (file,) = Path("out").rglob("results.jsonl")
-    held = [(line.measure, line.value) for line in results.read([file])]
+    held = [(line.measure, line.value) for line in schema.read([file])]
     for made in file.parent.iterdir():
         made.unlink()
     (file.with_name(blocked) / "inside").mkdir(parents=True)
     done = bench(*call, home=Path("home"))
     assert done.exit_code == 4
     assert f"{blocked} was not written" in done.stdout + done.stderr
-    assert [(line.measure, line.value) for line in results.read([file])] == held
+    assert [(line.measure, line.value) for line in schema.read([file])] == held
     there = {path.name for path in file.parent.iterdir() if path.is_file()}
     assert {"results.jsonl", "table.txt", "picture.png", "manifest.json"} - {blocked} <= there
     if verb == "suite":
@@ -226,5 +226,5 @@ def test_a_mistake_of_the_second_generator_leaves_the_records_of_the_first(
     done = bench("run", *words, "--out", "out", home=Path("home"))
     assert done.exit_code == 2 and "bench check" in done.stderr
     (file,) = Path("out").rglob("results.jsonl")
-    assert {line.generator for line in results.read([file])} == {"paint"}
+    assert {line.generator for line in schema.read([file])} == {"paint"}
     assert str(file) in done.stderr

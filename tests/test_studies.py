@@ -111,13 +111,13 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     [
         ("bench/stats.py", "TRUSTED = 0.7", "TRUSTED = 0.8", True),
         ("bench/stats.py", "names[block::blocks]", "names[block :: blocks + 0]", True),
-        ("metrics/extrapolation.py", "seed=0", "seed=1", True),
-        ("metrics/frechet.py", "min(len(real), len(fake)) > real", "min(len(real), len(fake)) >= real", True),
+        ("metrics/frechet/extrapolation.py", "seed=0", "seed=1", True),
+        ("metrics/frechet/frechet_distance.py", "min(len(real), len(fake)) > real", "min(len(real), len(fake)) >= real", True),
         ("metrics/features.py", "astype(np.float64), fake", "astype(np.float32), fake", True),
         ("benchmarks/coverage_simulation.py", "SHARED = 0.5", "SHARED = 0.4", True),
         ("bench/stats.py", "TOLERATED = 0.05", "TOLERATED = 0.06", False),
         ("bench/stats.py", '"""A value with its 95 % interval."""', '"""A value."""  # and more', False),
-        ("metrics/frechet_infinity.py", "Noisier than fd", "More noise than in fd", False),
+        ("metrics/frechet/frechet_infinity.py", "Noisier than fd", "More noise than in fd", False),
     ],
 )
 def test_only_code_that_a_number_depends_on_makes_it_stale(file: str, old: str, new: str, refused: bool, copy: Path) -> None:

@@ -71,10 +71,10 @@ def group() -> None:
 
 def main() -> None:
     """Entry point: user errors become one message and their exit code; anything else keeps its traceback."""
-    from bench import guard
+    from bench.runtime import import_guard
 
     try:
-        guard.check()
+        import_guard.check()
         sys.exit(group.main(standalone_mode=False))
     except BenchError as error:
         click.echo(f"bench: {error}", err=True)

@@ -11,9 +11,10 @@ from pathlib import Path
 
 import click
 
-from bench import guard, registry
+from bench import registry
 from bench.cache import home
 from bench.errors import BenchError, MissingError, UsageError
+from bench.runtime import import_guard
 
 Finding = tuple[bool, str]
 """Whether it is well, and one sentence that says what was found and, if it is not, what to do."""
@@ -92,7 +93,7 @@ def _device() -> Iterator[Finding]:
 
 
 def _vision() -> Iterator[Finding]:
-    from bench import torchvision_shim
+    from bench.runtime import torchvision_shim
 
     torchvision_shim.ready()
     try:
@@ -138,7 +139,7 @@ def _plugins() -> Iterator[Finding]:
 
 def _rooms() -> Iterator[Finding]:
     try:
-        guard.check()
+        import_guard.check()
     except BenchError as error:
         yield False, str(error)
     else:

@@ -28,11 +28,12 @@ def conditions(task: str, out: Path, seed: int, data: str, class_map: str, track
 
     Paint them with whatever you have, one PNG an id under DIR/samples, and score them with --generator folder:DIR.
     """
-    from bench import exporting, plan
-    from bench.scene import set_up
+    from bench import config
+    from bench.pipeline import exporting
+    from bench.pipeline.data import set_up
 
-    asked = plan.Plan(generator="noise", task=task, data=data, track=track, controls=(), options=merged(options, class_map))
-    cast = plan.cast(asked)
+    asked = config.Plan(generator="noise", task=task, data=data, track=track, controls=(), options=merged(options, class_map))
+    cast = config.cast(asked)
     scene = set_up(cast, Cache(home()), progress_bar(), crops=True)
     exporting.write_conditions({"train": scene.diet, "test": scene.prompted["test"]}, out, seed)
     click.echo(str(out / "conditions.csv"))
@@ -43,9 +44,10 @@ def conditions(task: str, out: Path, seed: int, data: str, class_map: str, track
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), required=True)
 def samples(run: Path, out: Path) -> None:
     """Everything painted for RUN (a folder of `bench run`): DIR/<generator>-seed<n>/samples/<id>.png."""
-    from bench import exporting, results
+    from bench.pipeline import exporting
+    from bench.results import schema
 
-    lines = results.read([run / "results.jsonl"])
+    lines = schema.read([run / "results.jsonl"])
     held = {(line.generator, line.seed, line.keys["samples"]) for line in lines if "samples" in line.keys}
     for generator, seed, key in sorted(held):
         kept = Cache(home()).root / "samples" / key

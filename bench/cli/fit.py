@@ -40,13 +40,14 @@ def command(
     bench fit --generator ldm-prompt --task cam16-seg --out weights
     bench fit --layouts nasdm-masks --task lizard-nuclei --out weights
     """
-    from bench import plan, shipping, steps
-    from bench.scene import MAPS, fitting_set, only, set_up
+    from bench import config, steps
+    from bench.pipeline.data import MAPS, fitting_set, only, set_up
+    from bench.provenance import weights_manifest
 
     if bool(generator) == bool(layouts):
         raise UsageError("bench fit takes a --generator or --layouts, one of the two.")
-    asked = plan.Plan(
-        generator=generator or plan.CEILING,
+    asked = config.Plan(
+        generator=generator or config.CEILING,
         layouts=layouts,
         task=task,
         data=data,
@@ -57,7 +58,7 @@ def command(
         refit=True,
         options=merged(options, class_map),
     )
-    cast = plan.cast(asked)
+    cast = config.cast(asked)
     plugin: Any = cast.layouts or cast.generators[0]
     steps.check_fit(plugin, cast.dataset)
     if not isinstance(plugin, Fittable):
@@ -67,5 +68,5 @@ def command(
     train = only(scene.plain["train"], MAPS) if layouts else fitting_set(cast.generators[0], scene)
     say = partial(click.echo, err=True)
     weights = steps.weighed(generator or layouts, plugin, train, fit_seed, True, cache, progress, say)
-    manifest = shipping.deliver(plugin, weights, train, fit_seed, " ".join(["bench", *sys.argv[1:]]), out)
+    manifest = weights_manifest.deliver(plugin, weights, train, fit_seed, " ".join(["bench", *sys.argv[1:]]), out)
     click.echo(str(manifest))

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import click
 
-from bench import results
 from bench.cache import Cache, home
 from bench.cli.options import data_options, merged, numbers, progress_bar, words
+from bench.config import CONTROLS, ENCODERS, METRICS, Plan
 from bench.errors import MissingError
-from bench.plan import CONTROLS, ENCODERS, METRICS, Plan
-from bench.results import Result
+from bench.results import schema
+from bench.results.schema import Result
 from bench.types import TRACKS
 
 SOME_FAILED = 4
@@ -103,7 +103,7 @@ def command(
     outcome = run.run(plan, Cache(home()), progress_bar(), lambda text: click.echo(text, err=True), out)
     if as_json:
         for result in outcome.results:
-            click.echo(results.line(result))
+            click.echo(schema.line(result))
     else:
         click.echo(outcome.table)
         click.echo(str(outcome.folder))

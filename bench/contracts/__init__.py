@@ -3,12 +3,12 @@
 A check returns when all is well, raises `Broken` with what is wrong, or `Skip` with why it does not apply.
 """
 
+from bench.contracts.cases import Outcome
 from bench.contracts.encoders import check_encoder
 from bench.contracts.generators import check_generator
 from bench.contracts.layout_metrics import check_layout_metric
 from bench.contracts.layouts import check_layouts
 from bench.contracts.metrics import check_metric
 from bench.contracts.mock import mock
-from bench.contracts.subject import Outcome
 
 __all__ = ["Outcome", "check_encoder", "check_generator", "check_layout_metric", "check_layouts", "check_metric", "mock"]

@@ -9,7 +9,7 @@ from typing import Any, cast
 
 import numpy as np
 
-from bench.contracts.subject import COMMON, Broken, Check, Outcome, Subject, batches, builds, judge
+from bench.contracts.cases import COMMON, Broken, Check, Outcome, Subject, batches, builds, judge
 from bench.types import Encoder, Features, Images
 
 TOLERANCE = 1e-5

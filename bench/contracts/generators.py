@@ -20,8 +20,8 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from bench.contracts.cases import COMMON, Broken, Check, Outcome, Skip, Subject, batches, builds, judge
 from bench.contracts.mock import mock, partly_annotated
-from bench.contracts.subject import COMMON, Broken, Check, Outcome, Skip, Subject, batches, builds, judge
 from bench.errors import BenchError
 from bench.types import Conditions, Generator, Images, Trainable, image_seeds, silent
 

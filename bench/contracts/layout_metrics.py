@@ -10,9 +10,9 @@ from typing import Any, get_args
 import numpy as np
 
 from bench.conditional import LayoutMetric
+from bench.contracts.cases import COMMON, Broken, Check, Outcome, Subject, builds, judge
 from bench.contracts.layouts import layouts
 from bench.contracts.mock import partly_annotated
-from bench.contracts.subject import COMMON, Broken, Check, Outcome, Subject, builds, judge
 from bench.types import NOT_ANNOTATED, Conditions, Direction
 
 TOLERANCE = 1e-9

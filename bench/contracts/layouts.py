@@ -16,8 +16,8 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from bench.contracts.cases import COMMON, Broken, Check, Outcome, Skip, Subject, batches, builds, judge
 from bench.contracts.mock import CLASSES, mock, partly_annotated
-from bench.contracts.subject import COMMON, Broken, Check, Outcome, Skip, Subject, batches, builds, judge
 from bench.errors import BenchError
 from bench.types import NOT_ANNOTATED, Conditions, Fittable, ImageSet, Layouts, image_seeds, silent
 

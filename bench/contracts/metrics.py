@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from bench import registry
 from bench.conditional import ConditionMetric
+from bench.contracts.cases import COMMON, Broken, Check, Outcome, Skip, Subject, batches, builds, judge
 from bench.contracts.mock import partly_annotated
-from bench.contracts.subject import COMMON, Broken, Check, Outcome, Skip, Subject, batches, builds, judge
 from bench.types import Direction, FeatureMetric, Features, ImageSet, TrainedMetric, silent
 
 TOLERANCE = 1e-6

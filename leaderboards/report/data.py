@@ -6,10 +6,10 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from bench import table
-from bench.results import Result
-from bench.table import Cell
-from leaderboards import build
+from bench.results import tables
+from bench.results.schema import Result
+from bench.results.tables import Cell
+from leaderboards.tables import build
 
 NORMALISED = "fd-norm"
 ROUNDING = 1e-9
@@ -100,7 +100,7 @@ def _printed(reported: list[Result]) -> list[tuple[Cell, Result]]:
     of every track, as it does with measured numbers."""
     found = []
     for line in reported:
-        (cell,) = table.cells([line])
+        (cell,) = tables.cells([line])
         marks = ("suspect",) if line.suspect else ()
         tracks = sorted({one.track for one in reported if _alike(one, line)} - {"none"}) or ["none"]
         for track in tracks if line.track == "none" else [line.track]:
@@ -148,7 +148,7 @@ def rounded(cell: Cell) -> tuple[str, str]:
     if cell.value is None:
         return cell.status, ""
     if cell.low is None or cell.high is None or cell.high <= cell.low:
-        return _signed(table.number(cell.value)), "no interval" if cell.low is None else "no width"
+        return _signed(tables.number(cell.value)), "no interval" if cell.low is None else "no width"
     if max(abs(cell.value), abs(cell.low), abs(cell.high)) < ROUNDING:
         return "0", "0 to 0"
     digits = max(0, 1 - math.floor(math.log10(cell.high - cell.low)))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from bench.table import ARROWS, Cell, number
+from bench.results.tables import ARROWS, Cell, number
 from leaderboards.report import svg
 from leaderboards.report.data import Column, Table, rounded, size
 from leaderboards.report.html import Html, Section, joined, tag, titled

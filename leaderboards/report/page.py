@@ -9,9 +9,9 @@ from typing import Any
 
 from leaderboards.report import html, numbers, sections
 from leaderboards.report.data import Table
-from leaderboards.report.diets import Meal
 from leaderboards.report.html import Html, Section, tag
 from leaderboards.report.provenance import Origin, Used
+from leaderboards.report.training_mixes import Meal
 
 
 @dataclass(frozen=True)

@@ -16,9 +16,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bench import picture, steps
+from bench import steps
 from bench.cache import MANIFEST, Cache
-from bench.results import Result
+from bench.results import pictures
+from bench.results.schema import Result
 from bench.store import load_set
 from bench.types import Conditions, Encoder, Features, Images, ImageSet, Progress
 
@@ -151,7 +152,7 @@ def chosen(shown: Exhibit, count: int) -> Rows:
 
 def spread(shown: Exhibit, count: int) -> Rows:
     """Rows of `count` patches as they come, of different slides as far as there are enough: picked by no measure."""
-    return picture.chosen(shown.conditions, count)
+    return pictures.chosen(shown.conditions, count)
 
 
 def entries(shown: Exhibit, count: int, album: Album) -> Iterator[dict[str, Any]]:
@@ -163,8 +164,8 @@ def entries(shown: Exhibit, count: int, album: Album) -> Iterator[dict[str, Any]
         pictures = {
             "painted": shown.painted[row],
             "real": None if shown.real is None else shown.real[row],
-            "map": None if one.masks is None else picture.mapped(one)[0],
-            "prompt": None if one.prompts is None else picture.overlaid(one.prompts.canvases)[0],
+            "map": None if one.masks is None else pictures.mapped(one)[0],
+            "prompt": None if one.prompts is None else pictures.overlaid(one.prompts.canvases)[0],
             "nearest": shown.train.images[near],
         }
         yield {

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from bench import registry
 from bench.errors import BenchError
-from bench.results import Result
+from bench.results.schema import Result
 from bench.types import Card
 
 KINDS = ("generators", "layouts", "datasets", "encoders", "metrics", "tasks")

@@ -7,13 +7,13 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from bench.table import Cell, number
+from bench.results.tables import Cell, number
 from leaderboards.report import svg
 from leaderboards.report.data import HeatMap, Table, heat_map, rounded
-from leaderboards.report.diets import Meal
 from leaderboards.report.html import Html, Section, joined, tag, titled
 from leaderboards.report.numbers import marks
 from leaderboards.report.provenance import Origin, Used
+from leaderboards.report.training_mixes import Meal
 
 EDGES = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
 """Where one colour of the map of distances ends and the next begins."""

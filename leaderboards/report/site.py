@@ -13,10 +13,10 @@ from typing import Any
 from bench import registry
 from bench.cache import Cache, write_text
 from bench.errors import MissingError, UsageError
-from bench.results import Result
+from bench.results.schema import Result
 from bench.types import Progress, silent
-from leaderboards import reading
-from leaderboards.report import data, diets, page, patches, provenance
+from leaderboards.report import data, page, patches, provenance, training_mixes
+from leaderboards.tables import reading
 
 MARKER = "report.json"
 """The page's data, and the sign that a folder holds a report, which another may replace."""
@@ -57,7 +57,7 @@ def build(asked: Asked, cache: Cache, progress: Progress = silent, say: Callable
         made=_period(lines),
         embedded=any("embedded" in line.flags for line in lines),
         tables=tuple(data.tables(lines, reported)),
-        meals=tuple(diets.meals(lines)),
+        meals=tuple(training_mixes.meals(lines)),
         gallery=gallery,
         absent=tuple(absent),
         origins=tuple(provenance.origins(lines)),

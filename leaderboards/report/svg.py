@@ -6,10 +6,10 @@ import math
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 
-from bench.table import Cell
+from bench.results.tables import Cell
 from leaderboards.report.data import rounded
-from leaderboards.report.diets import Dish, Meal
 from leaderboards.report.html import Html, joined, tag
+from leaderboards.report.training_mixes import Dish, Meal
 
 WIDTH, HEIGHT = 104, 12
 PLOT = (620, 300)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bench.errors import UsageError
-from bench.precision import device, inference
+from bench.runtime.precision import device, inference
 from bench.types import Features, Images
 
 if TYPE_CHECKING:

@@ -8,17 +8,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from metrics.encoders.checkpoints import Tensors
+from metrics.encoders.loaders.checkpoints import Tensors
 from metrics.encoders.row import Pooling, Row
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
 MODULES = {
-    "timm": "metrics.encoders.timm",
-    "open_clip": "metrics.encoders.open_clip",
-    "transformers": "metrics.encoders.transformers",
-    "torch-fidelity": "metrics.encoders.inception",
+    "timm": "metrics.encoders.loaders.timm_loader",
+    "open_clip": "metrics.encoders.loaders.open_clip_loader",
+    "transformers": "metrics.encoders.loaders.transformers_loader",
+    "torch-fidelity": "metrics.encoders.loaders.inception_loader",
 }
 """Modules with a `KIND`. A network of our own has its module in metrics/encoders/networks/, under its encoder's name."""
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from metrics.encoders.origins import Hub, Url
 from metrics.encoders.row import CLIP, HALF, HIBOU, LUNIT, OPTIMUS, Row
+from metrics.encoders.weights import Hub, Url
 
 LAZYSLIDE, TRIDENT, FAIRPATH, CARD = "LazySlide", "TRIDENT", "FairPath", "card"
 SOURCES = {

@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from bench.types import Card, Features, Images
-from metrics.encoders import checkpoints as files
 from metrics.encoders.batches import checked, settled, through
 from metrics.encoders.kinds import Kind, kind
-from metrics.encoders.origins import absent
+from metrics.encoders.loaders import checkpoints as files
 from metrics.encoders.panel import ROWS
-from metrics.encoders.resize import resized
+from metrics.encoders.preprocessing import resized
 from metrics.encoders.row import Row
+from metrics.encoders.weights import absent
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from metrics.encoders.origins import Origin
+from metrics.encoders.weights import Origin
 
 Loader = Literal["timm", "open_clip", "transformers", "torch-fidelity", "own"]
 Filter = Literal["bilinear", "bicubic", "tensorflow"]

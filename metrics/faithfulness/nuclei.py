@@ -10,9 +10,9 @@ get, which the harness adds: 1 is as faithful as real tissue.
     nuclei-shift       mean distance between the outlines of matched nuclei, pixels
     nuclei-kept        F1 of asked and found nuclei, a match counting where its type is right
 
-Asked and found nuclei match one to one where their centres lie within 3 microns (`bench.nuclei.near`). All are pooled over
+Asked and found nuclei match one to one where their centres lie within 3 microns (`bench.histology.nuclei.near`). All are pooled over
 patches. Both are cut to annotated pixels; found nuclei with less than half of their area there are left out, unless the rest
-is the partner of an asked one (`bench.nuclei.without_ignored`).
+is the partner of an asked one (`bench.histology.nuclei.without_ignored`).
 """
 
 from __future__ import annotations
@@ -24,9 +24,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from bench import nuclei, registry
+from bench import registry
 from bench.errors import UsageError
-from bench.refusals import needed
+from bench.histology import nuclei
+from bench.messages import needed
 from bench.types import Card, Conditions, Direction, ImageSet, Progress, Tally
 
 COLUMNS = ("asked", "found", "matched", "right", "shift")

@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.errors import MissingError, UsageError
-from bench.sampling import Sampling
+from bench.histology.sampling import Sampling
 from bench.types import Card, Conditions, ImageSet, Strings
 from tasks.datasets.folder_splits import SPLITS, assign, follow
 from tasks.datasets.index import (

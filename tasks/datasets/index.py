@@ -13,7 +13,7 @@ from itertools import zip_longest
 from pathlib import Path
 
 from bench.errors import MissingError, UsageError
-from bench.sampling import Sampling, implausible_mpp, is_plausible_mpp
+from bench.histology.sampling import Sampling, implausible_mpp, is_plausible_mpp
 
 LAYOUT = "A data folder holds images/, region/ or masks/, and index.csv with a column id."
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff"})

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Literal
 
 from bench.errors import MissingError, UsageError
-from bench.sampling import Sampling
+from bench.histology.sampling import Sampling
 from bench.types import Card, ImageSet
 from tasks.datasets import nuclei_tiles as tiles
 from tasks.datasets.index import UNITS, files_digest, read_table, spelling

@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from bench.errors import DamagedError, MissingError, UsageError
-from bench.sampling import Sampling
+from bench.histology.sampling import Sampling
 from bench.types import Card, ImageSet
 from tasks.datasets import nuclei_tiles as tiles
 from tasks.datasets.folder import ENLARGE, class_lookup, corners

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from bench.errors import DamagedError, MissingError
 from bench.types import Conditions, ImageSet
 from tasks.datasets.instance_maps import check_parts, compacted
+from tasks.datasets.phantom.tissue import TYPES
 from tasks.datasets.pixels import IGNORE
-from tasks.datasets.tissue import TYPES
 
 CLASSES = ("background", *TYPES)
 """Types of Lizard and CoNIC in the true order of the releases."""

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from bench.errors import MissingError
-from bench.image_files import check_opaque, check_upright, find_png_fault, open_image
+from bench.files.image_files import check_opaque, check_upright, find_png_fault, open_image
 from tasks.datasets.instance_maps import check_depth
 
 IGNORE = 255

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.stain import exposed, optical_density
+from bench.histology.stain import exposed, optical_density
 from tasks.datasets.nuclei_tiles import tissue
-from tasks.datasets.tissue import EOSIN, HEMATOXYLIN
+from tasks.datasets.phantom.tissue import EOSIN, HEMATOXYLIN
 
 PENALTY = 0.1
 """Weight of the amounts beside half the squared error of the density while colours are sought; the published value."""

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from bench.contracts import Outcome, check_generator
 from bench.errors import UsageError
-from bench.refusals import needed
+from bench.messages import needed
 from bench.types import Card, Conditions, Images, ImageSet, Progress
 
 Seeds = NDArray[np.uint64]

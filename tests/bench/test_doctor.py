@@ -20,7 +20,7 @@ def empty(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
     monkeypatch.setattr("torch.hub._hub_dir", None)
     for asks in ("unreachable", "Hub._download", "Url.fetch"):
-        monkeypatch.setattr(f"metrics.encoders.origins.{asks}", None)
+        monkeypatch.setattr(f"metrics.encoders.weights.{asks}", None)
 
 
 def doctor(*words: str) -> Result:

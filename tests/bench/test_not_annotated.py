@@ -13,10 +13,13 @@ from click.testing import CliRunner
 from numpy.typing import NDArray
 from PIL import Image
 
-from bench import diets, exporting, picture, prompts, registry
+from bench import registry
 from bench.cli.check import command
 from bench.contracts.layouts import layouts
 from bench.contracts.mock import mock, partly_annotated
+from bench.histology import training_mixes
+from bench.pipeline import exporting, prompts
+from bench.results import pictures
 from bench.types import GREY, NOT_ANNOTATED, Diet, ImageSet, image_seeds, silent
 from tests.small_run import bench, run
 from tests.tasks import small_folder
@@ -102,16 +105,16 @@ def test_the_condition_metric_accepts_maps_with_255(nuclei: ImageSet, tmp_path: 
 @pytest.mark.parametrize("task", registry.names("tasks"))
 def test_every_task_learns_from_and_scores_maps_with_255(task: str, filling: Any, patches: ImageSet, nuclei: ImageSet) -> None:
     shown = nuclei if task == "lizard-nuclei" else patches
-    served = diets.training_sets(Diet("both", 1.0, 1.0, filling), shown, replace(shown, key="others"))
+    served = training_mixes.training_sets(Diet("both", 1.0, 1.0, filling), shown, replace(shown, key="others"))
     scored = registry.load("tasks", task, **SMALL, batch="4").score(served, shown, shown, 0, silent)
     assert np.isfinite(scored.counts).all() and len(scored.counts) == len(shown)
     assert (scored.counts[-1] == 0).all(), "a patch that is not annotated at all counts nowhere"
 
 
 def test_pictures_show_255_in_black_and_exports_keep_it(patches: ImageSet, tmp_path: Path) -> None:
-    colours = picture.mapped(patches.conditions)
+    colours = pictures.mapped(patches.conditions)
     assert (colours[patches.conditions.masks == NOT_ANNOTATED] == 0).all()
-    picture.gallery(patches, {"generator": patches}, tmp_path / "picture.png")
+    pictures.gallery(patches, {"generator": patches}, tmp_path / "picture.png")
     assert (tmp_path / "picture.png").is_file()
     exporting.write_conditions({"test": patches}, tmp_path / "out", 0)
     file = tmp_path / "out/masks" / f"{exporting.file_stem(str(patches.conditions.ids[0]))}.png"

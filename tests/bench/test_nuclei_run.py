@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from bench import ahead, results
-from bench.results import Result
+from bench import ahead
+from bench.results import schema
+from bench.results.schema import Result
 from tests.bench.test_run import bench
 
 OPTIONS = (
@@ -31,7 +32,7 @@ def run(*words: str, home: Path) -> list[Result]:
     assert done.returncode in (0, 4), done.stderr
     path = home.parent / "lines.jsonl"
     path.write_text(done.stdout)
-    return list(results.read([path]))
+    return list(schema.read([path]))
 
 
 @pytest.fixture(scope="module")

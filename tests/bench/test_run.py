@@ -14,9 +14,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench import registry, results
+from bench import registry
 from bench.cache import digest_of
-from bench.results import Result
+from bench.results import schema
+from bench.results.schema import Result
 from bench.types import image_seeds
 from tests.tasks import small_folder
 
@@ -40,7 +41,7 @@ def run(*words: str, home: Path, **more: str) -> list[Result]:
     assert done.returncode in (0, 4), done.stderr
     path = home.parent / "lines.jsonl"
     path.write_text(done.stdout)
-    return list(results.read([path]))
+    return list(schema.read([path]))
 
 
 @pytest.fixture(scope="module")
@@ -103,7 +104,7 @@ def test_table_and_picture_and_lines_are_written(painted: list[Result], home: Pa
     assert "EMBEDDED DATA: phantom-cam16" in done.stderr.splitlines()[0]
     folder = Path(done.stdout.strip().splitlines()[-1])
     assert folder.parent == tmp_path
-    assert len(list(results.read([folder / "results.jsonl"]))) == len(painted)
+    assert len(list(schema.read([folder / "results.jsonl"]))) == len(painted)
     assert (folder / "table.txt").read_text() in done.stdout
     assert Image.open(folder / "picture.png").size[0] > 400
     assert "fd texture ↓" in done.stdout and "embedded phantom tissue" in done.stdout

@@ -10,8 +10,8 @@ import pytest
 from click.testing import Result as Done
 from PIL import Image
 
-from bench import results
-from bench.results import Result
+from bench.results import schema
+from bench.results.schema import Result
 from tests import small_run
 from tests.bench.test_trial import MINE
 from tests.tasks.small_folder import halves, photo, write
@@ -44,7 +44,7 @@ def run(words: list[str], data: Path, home: Path, out: Path) -> tuple[Done, list
     done = small_run.bench("run", *words, "--data", data, "--out", out, home=home)
     assert done.exit_code in (0, 4), done.stderr
     folder = Path(done.stdout.splitlines()[-1])
-    return done, list(results.read([folder / "results.jsonl"])), (folder / "table.txt").read_text()
+    return done, list(schema.read([folder / "results.jsonl"])), (folder / "table.txt").read_text()
 
 
 @pytest.fixture(scope="module")
@@ -110,7 +110,7 @@ def test_tables_comparisons_and_gates_say_why_nothing_can_be_tested(home: Path, 
     compared = small_run.bench("compare", "paint", "noise", *sides, home=home / "home")
     assert "sources-unknown: the data do not tell" in compared.stdout + compared.stderr
     assert "has a lower" not in compared.stdout
-    worse = [replace(line, value=line.value and line.value * 1.5) for line in results.read([folder])]
-    results.write(worse, home / "worse.jsonl")
+    worse = [replace(line, value=line.value and line.value * 1.5) for line in schema.read([folder])]
+    schema.write(worse, home / "worse.jsonl")
     gated = small_run.bench("gate", "--baseline", folder, "--candidate", home / "worse.jsonl", home=home / "home")
     assert gated.exit_code == 3 and "sources-unknown" in gated.stderr

@@ -8,15 +8,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench import prompts, registry, steps
-from bench import scene as scene_
+from bench import registry, steps
 from bench.cache import Cache
+from bench.config import Cast, Plan, cast
 from bench.errors import UsageError
-from bench.plan import Cast, Plan, cast
-from bench.scene import Scene
+from bench.pipeline import data as scene_
+from bench.pipeline import prompts
+from bench.pipeline.data import Scene
 from bench.types import Card, Conditions, ImageSet, Progress, silent
 from generators.controls import CropPaste, Paint
-from tasks.datasets.phantom import PhantomCam16
+from tasks.datasets.phantom.dataset import PhantomCam16
 
 
 @pytest.fixture(scope="module")

@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench import engine, prompts
+from bench import engine
+from bench.pipeline import prompts
 from bench.store import load_set, save_set
-from tasks.datasets.phantom import PhantomCam16
+from tasks.datasets.phantom.dataset import PhantomCam16
 
 
 @pytest.mark.parametrize("prompted", [False, True])

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from bench import scene
 from bench.cache import Cache
-from bench.plan import Plan, cast
-from bench.scene import Scene, fitting_set
-from leaderboards import build
+from bench.config import Plan, cast
+from bench.pipeline import data
+from bench.pipeline.data import Scene, fitting_set
+from leaderboards.tables import build
 from tests.bench.test_run import FAST, run
 
 OPTIONS = {f"dataset.{name}": "6" for name in ("train_slides", "validation_slides", "test_slides", "per_slide")}
@@ -20,7 +20,7 @@ SHORT = ["-o", "stage_steps=2", "-o", "generator.steps=2", "-o", "sample_steps=2
 def set_up(tmp_path: Path, **changes: object) -> tuple[Scene, str]:
     """The scene of a run, and the key of what its generator is fitted on."""
     asked = cast(Plan("ldm-prompt", "cam16-seg", options=OPTIONS, **changes))  # type: ignore[arg-type]
-    made = scene.set_up(asked, Cache(tmp_path), lambda done, total, what: None)
+    made = data.set_up(asked, Cache(tmp_path), lambda done, total, what: None)
     return made, fitting_set(asked.generators[0], made).key
 
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from bench import results
-from bench.results import Result
+from bench.results import schema
+from bench.results.schema import Result
 from tests.bench.test_run import CRASHES, SMALL, bench
 
 MINE = """
@@ -60,7 +60,7 @@ def made(home: Path, file: Path) -> tuple[str, list[Result]]:
     done = bench(*words, "--out", str(home.parent / "out"), home=home)
     assert done.returncode == 0, done.stderr
     folder = Path(done.stdout.strip().splitlines()[-1])
-    return done.stdout, list(results.read([folder / "results.jsonl"]))
+    return done.stdout, list(schema.read([folder / "results.jsonl"]))
 
 
 def test_every_diet_and_comparison_of_every_seed_is_a_line(made: tuple[str, list[Result]]) -> None:
@@ -152,7 +152,7 @@ def test_a_generator_that_fails_leaves_a_record_of_each_number_of_the_experiment
     words = ["-g", f"{tmp_path / 'plugin.py'}:{plugin}", "-t", "cam16-seg", "--experiment", str(file), "--seeds", "0,1"]
     done = bench("run", *words, *SMALL, "--out", str(tmp_path / "out"), home=home)
     assert done.returncode == 4 and reason in done.stderr
-    lines = list(results.read([Path(done.stdout.strip().splitlines()[-1]) / "results.jsonl"]))
+    lines = list(schema.read([Path(done.stdout.strip().splitlines()[-1]) / "results.jsonl"]))
     assert {(r.status, r.reason) for r in lines} == {("error", reason)}
     assert all(r.described["experiment"] == {"name": "mine"} for r in lines)
 
@@ -177,7 +177,7 @@ def test_what_prompts_show_is_marked_and_its_seed_is_not_one_of_the_experiments(
 ) -> None:
     words = ["-g", "crop-paste", "-t", "cam16-seg", "--experiment", str(file), "--seeds", "1"]
     done = bench("run", *words, *SMALL, "--out", str(tmp_path), home=home)
-    lines = list(results.read([Path(done.stdout.strip().splitlines()[-1]) / "results.jsonl"]))
+    lines = list(schema.read([Path(done.stdout.strip().splitlines()[-1]) / "results.jsonl"]))
     assert "prompt-coverage" in {r.measure for r in lines}
     assert all(r.described["experiment"] == {"name": "mine"} for r in lines)
     assert "6 slides, 1 seeds" in done.stdout

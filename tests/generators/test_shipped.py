@@ -11,13 +11,13 @@ import pytest
 
 from bench.cache import digest_of
 from bench.errors import MissingError
-from bench.prompts import PromptRule, attached_key
-from generators import shipping
-from generators.layouts import NasdmMasks
-from generators.ldm import LdmEmbed, LdmPrompt, LdmSemantic
-from generators.nasdm import Nasdm
-from generators.shipping import SHIPPED
-from tasks.datasets.phantom import PhantomCam16, PhantomLizard
+from bench.pipeline.prompts import PromptRule, attached_key
+from generators.diffusion import shipped
+from generators.diffusion.shipped import SHIPPED
+from generators.latent_diffusion.adapter import LdmEmbed, LdmPrompt, LdmSemantic
+from generators.mask_diffusion.adapter import NasdmMasks
+from generators.nasdm.adapter import Nasdm
+from tasks.datasets.phantom.dataset import PhantomCam16, PhantomLizard
 
 FOLDER = SHIPPED / "phantom-cam16"
 NUCLEI = SHIPPED / "phantom-lizard"

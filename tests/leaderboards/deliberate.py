@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from bench.types import Card, Conditions, Direction, Images, ImageSet, Progress, Tally
 from generators.controls import Paint
-from generators.ldm import LdmPrompt
+from generators.latent_diffusion.adapter import LdmPrompt
 
 PIXELS = 8
 BLOCK = 4

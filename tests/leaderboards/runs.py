@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench import stats
-from bench.results import Result
+from bench.results.schema import Result
 
 SLIDES, PATCHES = 40, 8
 MEASURES = {"iou synthetic": "higher", "precision conv": "higher", "fd conv": "lower"}

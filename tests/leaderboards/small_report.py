@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from bench import results
 from bench.cache import Cache, key_of
-from bench.results import Result
+from bench.results import schema
+from bench.results.schema import Result
 from bench.store import save_set
 from bench.types import GREY, Conditions, Images, ImageSet, Prompts
 
@@ -42,7 +42,7 @@ def material(root: Path, generators: Iterable[str], n: int = 12, copies: bool = 
     for i, name in enumerate(generators):
         painted = test.images if copies and not i else rng.integers(0, 256, test.images.shape, dtype=np.uint8)
         lines += measured(name, 1.0 + i, samples(cache, name, painted, test.conditions))
-    results.write(lines, root / "runs" / "one" / "results.jsonl")
+    schema.write(lines, root / "runs" / "one" / "results.jsonl")
     return Material(root / "runs", cache, test, train)
 
 

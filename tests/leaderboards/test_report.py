@@ -14,13 +14,13 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from bench import results
 from bench.cache import Cache
 from bench.errors import UsageError
-from bench.results import Result
-from bench.table import cells
-from leaderboards.report import data, diets, html, patches, provenance, site, svg
-from leaderboards.report_command import command
+from bench.results import schema
+from bench.results.schema import Result
+from bench.results.tables import cells
+from leaderboards.cli.report import command
+from leaderboards.report import data, html, patches, provenance, site, svg, training_mixes
 from tests.leaderboards.small_report import Material, line, material
 
 HOSTILE = "<img src=x onerror=alert(1)>"
@@ -94,7 +94,7 @@ def test_the_nearest_row_is_what_a_loop_finds() -> None:
 def test_both_ends_of_every_measure_are_shown_and_patches_that_no_measure_picked(made: Material) -> None:
     from bench import registry
 
-    (one, *_) = patches.wanted(results.read([made.runs / "one" / "results.jsonl"]))
+    (one, *_) = patches.wanted(schema.read([made.runs / "one" / "results.jsonl"]))
     encoder = registry.load("encoders", "texture")
     found = patches.exhibit(one, patches.shelf(made.cache), encoder, made.cache, lambda *_: None)
     assert isinstance(found, patches.Exhibit)
@@ -154,7 +154,7 @@ def test_reported_numbers_have_their_own_columns_and_no_rank() -> None:
 
 def test_what_is_reported_of_other_data_is_marked_as_not_comparable(made: Material, tmp_path: Path) -> None:
     printed = line("nasdm", 7.0, state="reported", flags=("not-comparable",), dataset="colon", low=None, high=None)
-    results.write([printed], tmp_path / "published" / "paper.jsonl")
+    schema.write([printed], tmp_path / "published" / "paper.jsonl")
     page, _ = built(made, tmp_path / "out", published=tmp_path / "published")
     assert "7.000<sup>≠</sup>" in page and "≠ reported of other data" in page
 
@@ -197,14 +197,14 @@ def test_diets_stand_at_the_shares_that_were_served() -> None:
         line("a", 0.5 + i / 10, measure="iou", diet=name, encoder="", protocol=name)
         for i, name in enumerate(("real", "synthetic", "both"))
     ]
-    (meal,) = diets.meals(lines)
+    (meal,) = training_mixes.meals(lines)
     assert [(dish.diet, dish.real, dish.synthetic) for dish in meal.dishes] == [
         ("real", 1, 0),
         ("synthetic", 0, 1),
         ("both", 1, 1),
     ]
     assert [svg.mixture(dish) for dish in meal.dishes] == ["real alone", "painted alone", "real + painted"]
-    assert diets.meals([replace(one, task="nowhere") for one in lines]) == []
+    assert training_mixes.meals([replace(one, task="nowhere") for one in lines]) == []
 
 
 def two_class_maps() -> list[Result]:
@@ -220,13 +220,13 @@ def two_class_maps() -> list[Result]:
 
 
 def test_figures_of_training_mixes_hold_one_protocol_set() -> None:
-    found = diets.meals(two_class_maps())
+    found = training_mixes.meals(two_class_maps())
     assert sorted([dish.cell.value for dish in meal.dishes] for meal in found) == [[0.2] * 3, [0.4] * 3]
     assert len({meal.where for meal in found}) == 2 and len({meal.title for meal in found}) == 2
 
 
 def test_the_page_says_in_what_its_protocol_sets_differ(tmp_path: Path) -> None:
-    results.write(two_class_maps(), tmp_path / "run" / "results.jsonl")
+    schema.write(two_class_maps(), tmp_path / "run" / "results.jsonl")
     page, _ = built(Material(tmp_path / "run", Cache(tmp_path), *[None] * 2), tmp_path / "out", patches=0)  # type: ignore[list-item]
     assert "protocol set 1" in page and "Not comparable with protocol set 1: dataset.options.class_map" in page
 
@@ -235,7 +235,7 @@ def test_an_experiment_shows_what_the_paper_reported() -> None:
     about = {"generator": {"name": "nasdm"}, "experiment": {"name": "addition"}}
     named = {"task": "lizard-nuclei", "measure": "dice", "encoder": "", "described": about, "direction": "higher"}
     names = ("25 % real", "25 % real + 75 % painted")
-    (meal,) = diets.meals([line("nasdm", 0.6, diet=name, protocol=name, **named) for name in names])
+    (meal,) = training_mixes.meals([line("nasdm", 0.6, diet=name, protocol=name, **named) for name in names])
     assert [dish.reported for dish in meal.dishes] == [0.7713, 0.8092] and "NASDM++" in meal.reported_by
 
 
@@ -256,7 +256,7 @@ def test_licences_are_those_of_the_cards() -> None:
 
 def test_manifests_that_runs_wrote_are_shown(made: Material, tmp_path: Path) -> None:
     (tmp_path / "run").mkdir()
-    results.write([line("a", 1.0)], tmp_path / "run" / "results.jsonl")
+    schema.write([line("a", 1.0)], tmp_path / "run" / "results.jsonl")
     (tmp_path / "run" / "manifest.json").write_text('{"note": "<b>bold</b>"}')
     page, _ = built(replace(made, runs=tmp_path / "run"), tmp_path / "out")
     assert "run/manifest.json" in page and "&lt;b&gt;bold&lt;/b&gt;" in page

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from bench.types import ImageSet
-from tasks.datasets.phantom import PhantomCam16
+from tasks.datasets.phantom.dataset import PhantomCam16
 
 
 @pytest.fixture(scope="session")

@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 from bench import registry
 from bench.errors import UsageError
 from bench.types import FeatureMetric
-from metrics import kernel
-from metrics.cmmd import GaussianDistance
-from metrics.kernel import biased, unbiased
-from metrics.kid import KernelDistance, cubic
+from metrics.mmd import kernel
+from metrics.mmd.cmmd import GaussianDistance
+from metrics.mmd.kernel import biased, unbiased
+from metrics.mmd.kid import KernelDistance, cubic
 
 Table = NDArray[np.float64]
 METRICS: list[FeatureMetric] = [KernelDistance(), GaussianDistance()]

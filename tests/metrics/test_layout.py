@@ -14,7 +14,7 @@ from bench.errors import UsageError
 from bench.types import Conditions, image_seeds, silent
 from generators.layout_controls import CopyMasks, RandomDiscs
 from metrics.layout import LAYOUT, Census, area_distances, census, count_distances, mixes, obedience
-from tasks.datasets.phantom import PhantomLizard
+from tasks.datasets.phantom.dataset import PhantomLizard
 
 TYPES = ("one", "two")
 Nucleus = tuple[int, int]

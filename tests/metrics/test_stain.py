@@ -6,9 +6,9 @@ from numpy.typing import NDArray
 
 from bench import registry
 from bench.errors import UsageError
-from bench.stain import restained
+from bench.histology.stain import restained
 from bench.types import FeatureMetric, ImageSet
-from metrics.encoders.stain import COLUMNS, Stain
+from metrics.encoders.builtin.stain import COLUMNS, Stain
 from metrics.stain import WIDTH, StainDistance, effect_sizes, wasserstein
 
 Table = NDArray[np.float64]

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from bench.errors import MissingError, UsageError
-from bench.sampling import Sampling
+from bench.histology.sampling import Sampling
 from tasks.datasets.conic import Conic
 from tasks.datasets.folder import Folder
 from tasks.datasets.lizard import Lizard

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from bench.stain import exposed, optical_density
+from bench.histology.stain import exposed, optical_density
 from tasks.datasets.pixels import read_image
 from tasks.datasets.stain_norm import REFERENCE, Stains, brightened, normalised, separated, sparse_amounts, stains
 

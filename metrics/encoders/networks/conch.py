@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from bench import torchvision_shim
+from bench.runtime import torchvision_shim
 from metrics.encoders.kinds import Kind
 from metrics.encoders.row import Row
 

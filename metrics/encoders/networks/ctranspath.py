@@ -8,9 +8,9 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from bench import torchvision_shim
-from metrics.encoders.checkpoints import Tensors
+from bench.runtime import torchvision_shim
 from metrics.encoders.kinds import Kind
+from metrics.encoders.loaders.checkpoints import Tensors
 from metrics.encoders.row import Row
 
 

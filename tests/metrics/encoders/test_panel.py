@@ -12,8 +12,8 @@ import pytest
 
 from bench import registry
 from metrics.encoders import panel
-from metrics.encoders.checkpoints import Tensors, differences, mine
 from metrics.encoders.kinds import kind
+from metrics.encoders.loaders.checkpoints import Tensors, differences, mine
 from metrics.encoders.page import page
 from metrics.encoders.panel import ROWS, SOURCES
 from metrics.encoders.pretrained import attribute

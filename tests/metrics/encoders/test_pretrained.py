@@ -15,8 +15,8 @@ from PIL import Image
 from bench import contracts, registry
 from bench.errors import DamagedError, GatedError, MissingError, UsageError
 from bench.types import Encoder, Images
-from metrics.encoders.checkpoints import mine
 from metrics.encoders.kinds import kind
+from metrics.encoders.loaders.checkpoints import mine
 from metrics.encoders.pretrained import encoder, prepared
 from metrics.encoders.row import Row
 

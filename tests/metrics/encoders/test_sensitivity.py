@@ -11,8 +11,8 @@ from scipy.ndimage import gaussian_filter
 
 from bench import registry
 from bench.types import Features, Images, ImageSet
-from metrics.encoders.texture import Texture
-from metrics.frechet import FrechetDistance
+from metrics.encoders.builtin.texture import Texture
+from metrics.frechet.frechet_distance import FrechetDistance
 
 
 def restained(images: Images) -> Images:

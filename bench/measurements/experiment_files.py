@@ -1,0 +1,87 @@
+"""Experiments: a named list of diets, what is compared with what, and what a paper reported. Read from TOML.
+
+An experiment computes nothing: it names. See tasks/experiments for ours.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import ClassVar, Literal
+
+from bench.errors import UsageError, did_you_mean
+from bench.files import typed_toml
+from bench.statistics.equivalence import Claim
+from bench.types import Diet, Filling
+
+
+@dataclass(frozen=True)
+class Serving:
+    """One diet, and what a paper reported for it: measure -> value."""
+
+    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
+    name: str
+    real: float = 0.0
+    synthetic: float = 0.0
+    filling: Filling = "painted"
+    reported: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def diet(self) -> Diet:
+        return Diet(self.name, self.real, self.synthetic, self.filling)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Whether one diet is superior, non-inferior or equivalent to another, at a margin of a measure."""
+
+    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
+    diet: str
+    against: str
+    claim: Claim
+    margin: float = 0.0
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """What is trained on, compared and reported."""
+
+    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
+    name: str
+    summary: str
+    pool: Literal["train", "R1", "R2"]
+    """The real patches whose shares are served, and whose conditions are painted."""
+    measures: tuple[str, ...]
+    """Columns of its table; the first is what comparisons are made by."""
+    diet: tuple[Serving, ...]
+    comparison: tuple[Comparison, ...] = ()
+    source: str = ""
+    """Where the reported numbers come from."""
+
+
+def read(path: Path) -> Experiment:
+    """The experiment of a TOML file; raises MissingError or UsageError, naming the file and the line of the fault."""
+    found = typed_toml.read(path, Experiment, "experiment")
+    names = [serving.name for serving in found.diet]
+    if len(set(names)) < len(names) or not found.measures:
+        raise UsageError(f"{path}: diets have names of their own, and there is at least one measure.")
+    for comparison in found.comparison:
+        for name in (comparison.diet, comparison.against):
+            if name not in names:
+                raise UsageError(f"{path} compares the diet {name!r}, which it does not serve.{did_you_mean(name, names)}")
+        if comparison.claim != "superior" and comparison.margin <= 0:
+            raise UsageError(f"{path}: {comparison.diet!r} is to be {comparison.claim}: state a margin above 0.")
+    return found
+
+
+def find(asked: str, shelf: Path | None, task: str) -> Experiment:
+    """The experiment behind a name on the task's shelf, or in a file of one's own."""
+    if asked.endswith(".toml"):
+        return read(Path(asked))
+    known = sorted(path.stem for path in shelf.glob("*.toml")) if shelf else []
+    if asked not in known or shelf is None:
+        raise UsageError(
+            f"{task} has no experiment {asked!r}.{did_you_mean(asked, known)} It has: {', '.join(known) or 'none'}; "
+            "or give a file.toml."
+        )
+    return read(shelf / f"{asked}.toml")

@@ -1,0 +1,268 @@
+"""Visual prompts: one tissue crop a class, cut from a donor patch and pasted on a grey canvas.
+
+The donor decides the track. `self` is the protocol of HeteroTissue-Diffuse's public code: the crop is cut from the very
+image to be painted and left in place, which makes painting a partial in-painting. `slide` takes another patch of the same
+slide, `cohort` a patch of another slide; there the crop is put at a random valid place in the target's region. A patch that
+has a pixel in common with the target is never its donor.
+
+Test patches are the reference that generated ones are compared with. Their crops are cut from patches outside the reference
+set where the dataset has some with a fitting window, and from other test patches where not; how many is reported.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from dataclasses import dataclass, fields, replace
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.errors import UsageError
+from bench.histology.stain import restained
+from bench.types import GREY, TRACKS, Conditions, ImageSet, Prompts, Track
+
+Box = tuple[int, int, int, int]
+
+
+@dataclass(frozen=True)
+class PromptRule:
+    """How crops are chosen. Sides are shares of the patch's side; the defaults are the paper's 40 and 200 of 256 px."""
+
+    track: Track = "slide"
+    smallest: float = 40 / 256
+    largest: float = 200 / 256
+    rotate: bool = False
+    """Turn each crop by a random multiple of 90 degrees."""
+    flip: bool = False
+    """Mirror each crop with probability one half."""
+    stain_jitter: float = 0.0
+    """Standard deviation of the log factors on a crop's optical density in red, green and blue."""
+    fallback: Literal["none", "paper"] = "none"
+    """What a class without a fitting window gets: nothing, or (`self` only) its whole region, as the paper's code does."""
+    prompt_seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.track not in TRACKS:
+            raise UsageError(f"the tracks are {', '.join(TRACKS)}; asked for {self.track!r}.")
+        if not 0 < self.smallest <= self.largest <= 1:
+            raise UsageError(f"crop sides need 0 < smallest <= largest <= 1, not {self.smallest} and {self.largest}.")
+        if not 0 <= self.stain_jitter < math.inf:
+            raise UsageError(f"stain_jitter is a standard deviation, 0 or more and finite, not {self.stain_jitter}.")
+        if self.fallback == "paper" and self.track != "self":
+            raise UsageError(
+                f"fallback=paper pastes the target's own region, so it exists on the track 'self' only, not on "
+                f"{self.track!r}: add --track self."
+            )
+
+    def on(self, track: str) -> PromptRule:
+        """The rule on another track, without the fallback where that has none."""
+        fallback = self.fallback if track == "self" else "none"
+        return replace(self, track=track, fallback=fallback)  # type: ignore[arg-type]  # checked on construction
+
+    def label(self) -> str:
+        """The track, and whatever departs from the defaults: numbers of different labels never share a table."""
+        changed = [f"{f.name}={getattr(self, f.name)}" for f in fields(self)[1:] if getattr(self, f.name) != f.default]
+        return f"{self.track}({','.join(changed)})" if changed else self.track
+
+
+@dataclass(frozen=True)
+class PromptReport:
+    """What the prompts of a set show, said with every run."""
+
+    coverage: float
+    """Mean share of a patch's pixels under a crop, in [0, 1]."""
+    wanted: int
+    """(patch, class) pairs in which the class occurs."""
+    missing: int
+    """Those of them that have no crop because no window fits."""
+    whole: int
+    """Those whose crop shows the whole region of the class, as the paper's fallback does."""
+    reference: int
+    """Those whose crop was cut from a patch of the set itself: of a test set, from the reference."""
+
+
+def attach(patches: ImageSet, rule: PromptRule, others: ImageSet | None = None) -> ImageSet:
+    """The same patches with prompts cut from `others`, further patches of the same dataset in none of its splits, where
+    these have a donor, and from among themselves where not: a split never shows pixels of another."""
+    conditions = patches.conditions
+    if conditions.masks is None:
+        raise UsageError("visual prompts need class maps: this dataset provides no masks.")
+    others = _donors(patches, rule, others)
+    n, k, side = len(patches), len(conditions.classes), conditions.size
+    canvases = np.full((n, k, side, side, 3), GREY, dtype=np.uint8)
+    boxes = np.zeros((n, k, 4), dtype=np.int32)
+    known = conditions.ids.dtype if others is None else np.result_type(conditions.ids, others.conditions.ids)
+    sources = np.full((n, k), "", dtype=known)
+    sides = _sides(patches, rule)
+    pools = [(patches, sides)] if others is None else [(others, _sides(others, rule)), (patches, sides)]
+    for i, c in np.argwhere(np.stack([(conditions.masks == c).any(axis=(1, 2)) for c in range(k)], axis=1)).tolist():
+        rng = _rng(rule.prompt_seed, conditions.ids[i], c)
+        found = _donor(rule.track, patches, i, int(sides[i, c]), [(pool, fit[:, c]) for pool, fit in pools], rng)
+        if found is not None:
+            boxes[i, c] = _paste(canvases[i, c], patches, rule, i, found, c, rng)
+            sources[i, c] = found.id
+        elif rule.fallback == "paper":
+            region = conditions.masks[i] == c
+            canvases[i, c][region] = patches.images[i][region]
+            boxes[i, c] = _bounds(region)
+            sources[i, c] = conditions.ids[i]
+    prompts = Prompts(rule.track, canvases, boxes, sources)
+    key = attached_key(patches.key, rule, overlapping(conditions), others.key if others is not None else "")
+    return ImageSet(key, patches.images, replace(conditions, prompts=prompts))
+
+
+def attached_key(key: str, rule: PromptRule, overlapping: bool = False, others: str = "") -> str:
+    """The key of a set after `attach`, from the key it had before. `overlapping`: see the function of that name; where
+    patches overlap, prompts are others than those that were once cut with no regard to it. `others`: key of the patches
+    that donors were looked for in first."""
+    words = f"{key}/{rule}" + ("/donors apart" if overlapping else "") + (f"/donors {others}" if others else "")
+    return hashlib.sha256(words.encode()).hexdigest()[:16]
+
+
+def _donors(patches: ImageSet, rule: PromptRule, others: ImageSet | None) -> ImageSet | None:
+    """The further donors that this rule has a use for; refuses those that are patches of the set or of another kind."""
+    if others is None or rule.track == "self":
+        return None
+    ours, theirs = patches.conditions, others.conditions
+    if theirs.masks is None or (ours.classes, ours.size) != (theirs.classes, theirs.size):
+        raise UsageError(
+            f"patches to cut prompts from need masks, and the classes and size of the others: {', '.join(theirs.classes)} at "
+            f"{theirs.size} px, not {', '.join(ours.classes)} at {ours.size} px."
+        )
+    if len(again := np.intersect1d(ours.ids, theirs.ids)):
+        raise UsageError(f"{len(again)} patches to cut prompts from are in the set itself ({', '.join(again[:5].tolist())}).")
+    return others
+
+
+def _sides(patches: ImageSet, rule: PromptRule) -> NDArray[np.int64]:
+    """int64 (n, k): side of the largest window of each class in each patch, 0 where none fits."""
+    conditions = patches.conditions
+    assert conditions.masks is not None
+    limits = max(1, round(rule.smallest * conditions.size)), round(rule.largest * conditions.size)
+    classes = range(len(conditions.classes))
+    return np.array([[_largest(mask == c, *limits) for c in classes] for mask in conditions.masks], dtype=np.int64)
+
+
+def overlapping(conditions: Conditions) -> bool:
+    """Whether some patches have, or may have, a pixel in common."""
+    return any(int(conditions.overlaps(i, conditions).sum()) > 1 for i in range(len(conditions)))
+
+
+def report(conditions: Conditions) -> PromptReport:
+    """Counts over a set whose prompts are attached."""
+    prompts, masks = conditions.prompts, conditions.masks
+    if prompts is None or masks is None:
+        raise UsageError("these conditions carry no prompts.")
+    occurs = np.stack([(masks == c).any(axis=(1, 2)) for c in range(len(conditions.classes))], axis=1)
+    shown = (prompts.canvases != GREY).any(axis=-1)
+    has = prompts.sources != ""
+    whole = [(~(masks == c) | shown[:, c]).all(axis=(1, 2)) for c in range(len(conditions.classes))]
+    return PromptReport(
+        coverage=float(shown.any(axis=1).mean()),
+        wanted=int(occurs.sum()),
+        missing=int((occurs & ~has).sum()),
+        whole=int((has & np.stack(whole, axis=1)).sum()),
+        reference=int((has & np.isin(prompts.sources, conditions.ids)).sum()),
+    )
+
+
+def windows(region: NDArray[np.bool_], side: int) -> NDArray[np.int64]:
+    """int64 (m, 2): top-left corners of every square of `side` pixels that lies wholly in the region."""
+    if side < 1 or side > min(region.shape):
+        return np.zeros((0, 2), dtype=np.int64)
+    total = np.zeros((region.shape[0] + 1, region.shape[1] + 1), dtype=np.int64)
+    total[1:, 1:] = region.cumsum(axis=0).cumsum(axis=1)
+    inside = total[side:, side:] - total[:-side, side:] - total[side:, :-side] + total[:-side, :-side]
+    return np.argwhere(inside == side * side)
+
+
+def _largest(region: NDArray[np.bool_], smallest: int, largest: int) -> int:
+    """Side of the largest square within the bounds that fits in the region, 0 if none does."""
+    if not len(windows(region, smallest)):
+        return 0
+    low, high = smallest, largest  # a fitting side makes every smaller one fit, so halving finds the largest
+    while low < high:
+        middle = (low + high + 1) // 2
+        low, high = (middle, high) if len(windows(region, middle)) else (low, middle - 1)
+    return low
+
+
+def _rng(seed: int, patch: str, value: int) -> np.random.Generator:
+    digest = hashlib.sha256(f"{seed}/{patch}/{value}".encode()).digest()
+    return np.random.default_rng(int.from_bytes(digest[:16], "little"))
+
+
+@dataclass(frozen=True)
+class _Donor:
+    """A patch that a crop is cut from."""
+
+    id: str
+    image: NDArray[np.uint8]
+    mask: NDArray[np.uint8]
+    side: int
+    """Of the crop, in pixels: the largest that fits in donor and target."""
+
+
+def _donor(
+    track: Track,
+    patches: ImageSet,
+    i: int,
+    side: int,
+    pools: list[tuple[ImageSet, NDArray[np.int64]]],
+    rng: np.random.Generator,
+) -> _Donor | None:
+    """A donor for patch i, whose largest window of the class has `side`: from the first of the pools, sets with the largest
+    windows of their patches int64 (n,), that has one."""
+    if not side:
+        return None
+    conditions = patches.conditions
+    for pool, sides in pools:
+        theirs = pool.conditions
+        if track == "self":
+            candidates = np.array([i])
+        else:
+            same = theirs.groups == conditions.groups[i]
+            wanted = same if track == "slide" else ~same
+            candidates = np.flatnonzero((sides > 0) & wanted & ~conditions.overlaps(i, theirs))
+        if len(candidates):
+            row = i if track == "self" else int(rng.choice(candidates))
+            assert theirs.masks is not None
+            return _Donor(str(theirs.ids[row]), pool.images[row], theirs.masks[row], int(min(side, sides[row])))
+    return None
+
+
+def _paste(
+    canvas: NDArray[np.uint8],
+    patches: ImageSet,
+    rule: PromptRule,
+    i: int,
+    donor: _Donor,
+    value: int,
+    rng: np.random.Generator,
+) -> Box:
+    """Cuts a window of the donor, changes it as the rule says, pastes it on the canvas; returns where."""
+    masks, side = patches.conditions.masks, donor.side
+    assert masks is not None
+    y, x = rng.choice(windows(donor.mask == value, side)).tolist()
+    crop = _changed(donor.image[y : y + side, x : x + side], rule, rng)
+    if donor.id != patches.conditions.ids[i]:
+        y, x = rng.choice(windows(masks[i] == value, side)).tolist()
+    canvas[y : y + side, x : x + side] = crop
+    return y, x, y + side, x + side
+
+
+def _changed(crop: NDArray[np.uint8], rule: PromptRule, rng: np.random.Generator) -> NDArray[np.uint8]:
+    if rule.rotate:
+        crop = np.rot90(crop, int(rng.integers(4)))
+    if rule.flip and rng.uniform() < 0.5:
+        crop = crop[:, ::-1]
+    if rule.stain_jitter:
+        crop = restained(crop, np.exp(rng.normal(0, rule.stain_jitter, 3)))
+    return crop
+
+
+def _bounds(region: NDArray[np.bool_]) -> Box:
+    rows, columns = np.flatnonzero(region.any(axis=1)), np.flatnonzero(region.any(axis=0))
+    return int(rows[0]), int(columns[0]), int(rows[-1]) + 1, int(columns[-1]) + 1

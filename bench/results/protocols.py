@@ -1,0 +1,164 @@
+"""Which records may share a table: the protocol sets of records of one task and data set, and what tells two sets apart.
+
+A protocol key belongs to one column (measure with encoder or training mix), so that columns alone cannot say whether two
+numbers of one row were made under one protocol. A set therefore also holds what its records have in common whatever the
+column: test patches, the training patches of downstream models, and each task, encoder and metric with its options.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from bench.results.schema import Result
+
+OWN = ("generator", "layouts")
+"""Entries of `described` in which two records of one protocol may differ."""
+SHOWN = 3
+"""Differences between two sets that are printed."""
+
+Facts = dict[str, str]
+"""What a record rests on: name of the fact -> its value. Records with different values of one fact share no table."""
+
+
+def column(record: Result) -> str:
+    """The measure with its encoder or training mix, e.g. `fd texture`."""
+    return f"{record.measure} {record.encoder or record.diet}".strip()
+
+
+def split_by_protocol(records: Iterable[Result]) -> list[list[Result]]:
+    """The records of one task and data set as protocol sets: each record once, the set of most numbers first.
+
+    Records of one generator that were made at one time belong together. A set grows by such groups as long as no fact
+    differs; of each column the protocol of most generators comes first, and of equally many always the same one. Records
+    without a number go where their facts fit, or else to the first set of the same test patches. The order of the records
+    changes neither the sets nor their order.
+    """
+    asked = list(records)
+    sets = _sets([record for record in asked if record.value is not None])
+    parts: list[list[Result]] = [[] for _ in sets]
+    for record in asked:
+        place = _place(record, sets)
+        if place == len(sets):
+            sets.append(_facts(record) if record.value is not None else _test(record))
+            parts.append([])
+        parts[place].append(record)
+    return [part for part in parts if part]
+
+
+def _sets(valued: list[Result]) -> list[Facts]:
+    groups = _groups(valued)
+    holders: dict[tuple[str, str], set[str]] = defaultdict(set)
+    for record in valued:
+        for fact in _facts(record).items():
+            holders[fact].add(record.generator)
+    most: Counter[str] = Counter()
+    for (name, _), generators in holders.items():
+        most[name] = max(most[name], len(generators))
+
+    def rank(group: Facts) -> tuple[int, int, str]:
+        rarer = sum(most[name] - len(holders[name, value]) for name, value in group.items())
+        return rarer, -len(group), repr(sorted(group.items()))
+
+    sets: list[Facts] = []
+    for group in sorted(groups, key=rank):
+        home = next((known for known in sets if _agree(known, group)), None)
+        if home is None:
+            sets.append(dict(group))
+        else:
+            home.update(group)
+    return sets
+
+
+def _groups(valued: list[Result]) -> list[Facts]:
+    """Facts of records that one generator was given at one time; apart where they contradict each other."""
+    together: dict[tuple[str, str], list[Facts]] = defaultdict(list)
+    for record in sorted(valued, key=lambda one: repr(sorted(_facts(one).items()))):
+        known = together[record.generator, record.stamp.get("made", "")]
+        facts = _facts(record)
+        home = next((group for group in known if _agree(group, facts)), None)
+        if home is None:
+            known.append(facts)
+        else:
+            home.update(facts)
+    return [group for known in together.values() for group in known]
+
+
+def _facts(record: Result) -> Facts:
+    facts = {f"column {column(record)}": record.protocol, **_test(record)}
+    if record.diet and record.keys.get("train"):
+        facts["training patches"] = record.keys["train"]
+    for kind in ("task", "encoder", "metric"):
+        held = record.described.get(kind)
+        if isinstance(held, Mapping):
+            facts[f"{kind} {held.get('name', '')}"] = json.dumps(held, sort_keys=True)
+    return facts
+
+
+def _test(record: Result) -> Facts:
+    return {"test patches": record.keys["test"]} if record.keys.get("test") else {}
+
+
+def _agree(one: Facts, other: Facts) -> bool:
+    return all(one.get(name, value) == value for name, value in other.items())
+
+
+def _place(record: Result, sets: list[Facts]) -> int:
+    """Index of the set that the record belongs to; the number of sets where it fits none."""
+    facts = _facts(record)
+    found = next((i for i, known in enumerate(sets) if all(known.get(n) == v for n, v in facts.items())), None)
+    if found is None and record.value is None:
+        found = next((i for i, known in enumerate(sets) if _agree(known, _test(record))), None)
+    return len(sets) if found is None else found
+
+
+def difference_between(records: Sequence[Result], others: Sequence[Result]) -> str:
+    """In what two protocol sets differ, as far as their records tell; at most `SHOWN` differences."""
+    theirs = {column(record): record for record in others}
+    shared = [(record, theirs[column(record)]) for record in records if column(record) in theirs]
+    said = [difference(one, other) for one, other in shared if one.protocol != other.protocol]
+    if not said:
+        one, other = records[0], others[0]
+        kinds = [kind for kind in ("dataset", "task") if kind in one.described and kind in other.described]
+        keys = {"test patches": "test", "training patches": "train"}
+        said = entries(one.described, other.described, kinds) or [
+            f"{name}: {one.keys.get(key)} and {other.keys.get(key)}"
+            for name, key in keys.items()
+            if one.keys.get(key) != other.keys.get(key)
+        ]
+    found = sorted(dict.fromkeys(said)) or ["records made together that share no other protocol"]
+    more = f"; and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
+    return "; ".join(found[:SHOWN]) + more
+
+
+def difference(first: Result, second: Result) -> str:
+    """Why two records of one measure differ in protocol, as far as they tell."""
+    kinds = sorted({*first.described, *second.described} - set(OWN))
+    if found := entries(first.described, second.described, kinds):
+        return "; ".join(found)
+    sizes = {"n": (first.n, second.n), "n_real": (first.n_real, second.n_real), "slides": (first.groups, second.groups)}
+    sizes = {name: pair for name, pair in sizes.items() if pair[0] != pair[1]}
+    if found := [f"{name}: {ours} and {theirs}" for name, (ours, theirs) in sizes.items()]:
+        return "; ".join(found)
+    for name, ours, theirs in (
+        ("test patches", first.keys.get("test"), second.keys.get("test")),
+        ("histobench", first.stamp.get("histobench"), second.stamp.get("histobench")),
+    ):
+        if ours != theirs:
+            return f"{name}: {ours} and {theirs}"
+    return f"protocol {first.protocol} and {second.protocol}, with nothing else in the lines that tells them apart"
+
+
+def entries(first: Mapping[str, Any], second: Mapping[str, Any], kinds: Iterable[str]) -> list[str]:
+    """Entries of two descriptions that differ, e.g. `dataset.options.size: 64 and 128`."""
+    ours, theirs = ({k: v for kind in kinds for k, v in _flat(kind, side.get(kind, {}))} for side in (first, second))
+    names = [name for name in sorted({*ours, *theirs}) if ours.get(name) != theirs.get(name)]
+    return [f"{name}: {ours.get(name, 'none')} and {theirs.get(name, 'none')}" for name in names]
+
+
+def _flat(name: str, held: Any) -> list[tuple[str, Any]]:
+    if not isinstance(held, Mapping):
+        return [(name, held)]
+    return [pair for key, value in held.items() for pair in _flat(f"{name}.{key}", value)]

@@ -1,0 +1,28 @@
+"""Stops with one sentence when one of our top-level packages resolves to somebody else's.
+
+`metrics`, `tasks` and `generators` are common names: a folder of that name in the current directory or another
+distribution would shadow ours and fail much later, far from the cause.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+
+from bench.errors import UsageError
+
+ROOMS = ("generators", "metrics", "tasks", "leaderboards")
+
+
+def check() -> None:
+    """Raises UsageError naming the foreign folder; imports nothing."""
+    home = Path(__file__).resolve().parents[2]
+    for room in ROOMS:
+        spec = importlib.util.find_spec(room)
+        origin = Path(spec.origin).resolve() if spec and spec.origin else None
+        if origin is None or origin.parent.parent != home:
+            found = origin.parent if origin else "nothing" if spec is None else "a folder without __init__.py"
+            raise UsageError(
+                f"the package {room!r} of histobench is hidden: {found} is found instead of {home / room}. "
+                "Run from another directory, or uninstall the other package."
+            )

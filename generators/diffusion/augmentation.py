@@ -1,0 +1,67 @@
+"""Further views of training patches: turned, mirrored and restained, with map and prompts changed the same way."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.histology.stain import restained
+from bench.types import GREY, Conditions, ImageSet, Prompts
+
+Map = TypeVar("Map", np.uint8, np.int32)
+
+
+ALL = tuple(range(8))
+"""Every symmetry of the square."""
+MIRROR = (0, 4)
+"""As it is, or mirrored left to right."""
+
+
+def view(patches: ImageSet, rng: np.random.Generator, stain: float, symmetries: tuple[int, ...] = ALL) -> ImageSet:
+    """Each patch under a random symmetry and a random stain, `stain` being the deviation of its log factors.
+
+    The crops of a patch get the stain of the patch: what a prompt says of its target stays true.
+    """
+    symmetry = np.array(symmetries)[rng.integers(len(symmetries), size=len(patches))]
+    factors = np.exp(rng.normal(0, stain, (len(patches), 1)) + rng.normal(0, stain / 2, (len(patches), 3)))
+    images = restained(_turned(patches.images, symmetry), factors[:, None, None])
+    return ImageSet(patches.key, images, _conditions(patches.conditions, symmetry, factors))
+
+
+def _conditions(conditions: Conditions, symmetry: NDArray[np.int64], factors: NDArray[np.float64]) -> Conditions:
+    maps = {name: getattr(conditions, name) for name in ("masks", "instances", "types")}
+    turned: dict[str, Any] = {name: _turned(maps[name], symmetry) for name in maps if maps[name] is not None}
+    prompts = None if conditions.prompts is None else _prompts(conditions.prompts, symmetry, factors)
+    return replace(conditions, **turned, prompts=prompts)
+
+
+def _prompts(prompts: Prompts, symmetry: NDArray[np.int64], factors: NDArray[np.float64]) -> Prompts:
+    n, k = prompts.canvases.shape[:2]
+    canvases = np.stack([_turned(prompts.canvases[:, c], symmetry) for c in range(k)], axis=1)
+    grey = (canvases == GREY).all(axis=-1, keepdims=True)
+    canvases = np.where(grey, GREY, restained(canvases, factors[:, None, None, None])).astype(np.uint8)
+    boxes = np.stack([_turned_box(prompts.boxes[i], int(symmetry[i]), canvases.shape[2]) for i in range(n)])
+    return replace(prompts, canvases=canvases, boxes=boxes)
+
+
+def _turned(arrays: NDArray[Map], symmetry: NDArray[np.int64]) -> NDArray[Map]:
+    """Each (h, w, ...) of the stack turned by a multiple of 90 degrees, the upper four symmetries mirrored first."""
+    turned = np.empty_like(arrays)
+    for i, element in enumerate(symmetry.tolist()):
+        whole = arrays[i][:, ::-1] if element >= 4 else arrays[i]
+        turned[i] = np.rot90(whole, element % 4)
+    return turned
+
+
+def _turned_box(boxes: NDArray[np.int32], element: int, side: int) -> NDArray[np.int32]:
+    """Boxes (k, 4) of y0, x0, y1, x1 under the same symmetry; empty ones stay all zero."""
+    y0, x0, y1, x1 = boxes.T
+    if element >= 4:
+        x0, x1 = side - x1, side - x0
+    for _ in range(element % 4):  # a quarter turn counterclockwise takes (y, x) to (side - x, y)
+        y0, x0, y1, x1 = side - x1, y0, side - x0, y1
+    turned = np.stack([y0, x0, y1, x1], axis=1)
+    return np.where(boxes.any(axis=1, keepdims=True), turned, 0).astype(np.int32)

@@ -1,0 +1,247 @@
+"""Training and sampling that diffusion generators share: accelerate and diffusers, checkpointed, the same on every restart.
+
+Nothing here draws from a global random state. Step s of a training run draws from generator (seed, s), and image i of a
+sample from its own seed, so an interrupted run ends with the weights of an undisturbed one, and a batch never matters.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from bench.runtime import torchvision_shim
+from bench.runtime.precision import full_float32
+from bench.types import Progress
+
+torchvision_shim.ready()
+
+from diffusers import DDIMScheduler, DDPMScheduler, DPMSolverMultistepScheduler  # noqa: E402
+from diffusers.training_utils import EMAModel  # noqa: E402
+
+Precision = Literal["fp32", "bf16"]
+Loss = Callable[[nn.Module, np.random.Generator], Tensor]
+"""(network, generator of this step) -> scalar loss on a batch of its own choosing."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a network is optimised."""
+
+    steps: int
+    learning_rate: float
+    warmup: int
+    """Steps of linear warm-up."""
+    decay: bool
+    """Cosine decay to 2 % of the learning rate after the warm-up; constant otherwise."""
+    ema: float
+    """Decay of the exponential moving average of the weights."""
+    precision: Precision = "fp32"
+    checkpoint_every: int = 250
+    weight_decay: float = 0.01
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """The noise schedule of 1000 steps and what the network predicts."""
+
+    beta_start: float
+    beta_end: float
+    prediction: Literal["epsilon", "v_prediction", "sample"]
+    zero_snr: bool = False
+    """Rescale the schedule so that the last step is pure noise (Lin et al. 2024)."""
+    betas: Literal["scaled_linear", "linear"] = "scaled_linear"
+    """What rises in a straight line: the root of beta, as in latent diffusion, or beta."""
+    clip: bool = False
+    """Cut what the network takes for the clean image to [-1, 1] at every step: for pixels, not for latents."""
+
+    def ddpm(self) -> DDPMScheduler:
+        """Scheduler for ancestral sampling whose network learned the variance (Nichol and Dhariwal 2021)."""
+        return DDPMScheduler(**self._common(), clip_sample=self.clip, variance_type="learned_range")
+
+    def ddim(self, steps: int = 0) -> DDIMScheduler:
+        """Scheduler for training and for DDIM sampling in so many steps."""
+        spacing = "trailing" if self.zero_snr else "leading"
+        return DDIMScheduler(
+            **self._common(),
+            clip_sample=self.clip,
+            timestep_spacing=spacing,
+            steps_offset=int(not self.zero_snr and steps < 1000),
+        )
+
+    def dpm(self) -> DPMSolverMultistepScheduler:
+        """Second-order multistep solver (DPM-Solver++): as good as DDIM in fewer steps."""
+        return DPMSolverMultistepScheduler(
+            **self._common(),
+            timestep_spacing="trailing",
+            final_sigmas_type="zero",
+            use_karras_sigmas=False,
+            thresholding=self.clip,  # with a largest value of 1 the threshold is always 1: plain clipping
+            sample_max_value=1.0,
+        )
+
+    def _common(self) -> dict[str, Any]:
+        return {
+            "beta_start": self.beta_start,
+            "beta_end": self.beta_end,
+            "beta_schedule": self.betas,
+            "prediction_type": self.prediction,
+            "rescale_betas_zero_snr": self.zero_snr,
+        }
+
+
+@full_float32()
+def train(network: nn.Module, loss: Loss, recipe: Recipe, seed: int, progress: Progress, work: Path, what: str) -> None:
+    """Optimises `network` in place and leaves it with its averaged weights. Goes on from the last checkpoint in `work`."""
+    accelerator = _accelerator(recipe.precision)
+    network.to(accelerator.device).train()
+    optimiser = torch.optim.AdamW(network.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay)
+    average = EMAModel(network.parameters(), decay=recipe.ema, use_ema_warmup=True, inv_gamma=1.0, power=0.75)
+    average.to(accelerator.device)
+    prepared, optimiser = accelerator.prepare(network, optimiser)
+    accelerator.register_for_checkpointing(average)
+    start = _resume(accelerator, work)
+    for step in range(start, recipe.steps):
+        for group in optimiser.param_groups:
+            group["lr"] = recipe.learning_rate * _pace(step, recipe)
+        with accelerator.autocast():
+            value = loss(prepared, np.random.default_rng([seed, step]))
+        accelerator.backward(value)
+        accelerator.clip_grad_norm_(network.parameters(), 1.0)
+        optimiser.step()
+        optimiser.zero_grad()
+        average.step(network.parameters())
+        progress(step + 1, recipe.steps, what)
+        if (step + 1) % recipe.checkpoint_every == 0 and step + 1 < recipe.steps:
+            _checkpoint(accelerator, work, step + 1)
+    average.copy_to(network.parameters())
+    network.eval()
+
+
+def _accelerator(precision: Precision) -> Any:
+    from accelerate import Accelerator
+    from accelerate.state import AcceleratorState
+
+    AcceleratorState._reset_state(reset_partial_state=True)  # it refuses a second precision in one process
+    return Accelerator(mixed_precision="no" if precision == "fp32" else "bf16")
+
+
+def _pace(step: int, recipe: Recipe) -> float:
+    """Share of the learning rate at a step."""
+    warm = min(1.0, (step + 1) / max(recipe.warmup, 1))
+    if not recipe.decay:
+        return warm
+    done = max(0, step - recipe.warmup) / max(1, recipe.steps - recipe.warmup)
+    return float(warm * (0.02 + 0.98 * 0.5 * (1 + np.cos(np.pi * done))))
+
+
+def _checkpoint(accelerator: Any, work: Path, step: int) -> None:
+    """Writes the whole state beside the last one, then drops the last one: a kill at any moment leaves one of them."""
+    fresh = work / f"writing-{step:08d}"
+    accelerator.save_state(str(fresh))
+    older = sorted(work.glob("step-*"))
+    fresh.replace(work / f"step-{step:08d}")
+    for folder in older:
+        shutil.rmtree(folder)
+
+
+def _resume(accelerator: Any, work: Path) -> int:
+    for half in work.glob("writing-*"):
+        shutil.rmtree(half)
+    states = sorted(work.glob("step-*"))
+    if not states:
+        return 0
+    accelerator.load_state(str(states[-1]))
+    return int(states[-1].name.removeprefix("step-"))
+
+
+def noisy(schedule: DDIMScheduler, clean: Tensor, rng: np.random.Generator) -> tuple[Tensor, Tensor, Tensor]:
+    """A batch at random steps of the forward process: the noisy batch, its steps, and what the network should say."""
+    n = len(clean)
+    steps = torch.from_numpy(rng.integers(0, schedule.config.num_train_timesteps, n)).to(clean.device)
+    noise = torch.from_numpy(rng.standard_normal(tuple(clean.shape), dtype=np.float32)).to(clean.device)
+    said = {"epsilon": noise, "sample": clean, "v_prediction": schedule.get_velocity(clean, noise, steps)}
+    return schedule.add_noise(clean, noise, steps), steps, said[schedule.config.prediction_type]
+
+
+@dataclass(frozen=True)
+class Sampler:
+    """How the reverse process is walked."""
+
+    kind: Literal["ddpm", "ddim", "dpm"]
+    """`ddpm` needs a network that says the variance too: twice the channels of the image."""
+    steps: int
+    eta: float
+    """Share of fresh noise in each DDIM step: 0 is deterministic, 1 is ancestral."""
+
+    @torch.no_grad()
+    def walk(
+        self,
+        schedule: Schedule,
+        predict: Callable[[Tensor, Tensor], Tensor],
+        shape: tuple[int, ...],
+        seeds: NDArray[np.uint64],
+        where: str,
+    ) -> Tensor:
+        """Latents (n, *shape): `predict(noisy, step)` is asked once a step. Row i draws from seed i alone."""
+        if self.kind == "ddpm":
+            return self._ancestral(schedule.ddpm(), predict, shape, seeds, where)
+        sources = [np.random.default_rng(int(seed)) for seed in seeds]
+
+        def draw() -> Tensor:
+            rows = [source.standard_normal(shape, dtype=np.float32) for source in sources]
+            return torch.from_numpy(np.stack(rows)).to(where)
+
+        scheduler = schedule.ddim(self.steps) if self.kind == "ddim" else schedule.dpm()
+        scheduler.set_timesteps(self.steps, device=where)
+        # from pure noise the whole first step is fresh noise, and rounding takes the root of a negative number at eta = 1
+        eta = min(self.eta, 0.999) if schedule.zero_snr else self.eta
+        state = draw()
+        for step in scheduler.timesteps:
+            said = predict(state, step)
+            if self.kind == "dpm":
+                state = scheduler.step(said, step, state).prev_sample
+            else:
+                fresh = draw() if eta > 0 else None
+                state = scheduler.step(said, step, state, eta=eta, variance_noise=fresh).prev_sample
+        return self._finite(state)
+
+    def _ancestral(
+        self,
+        scheduler: DDPMScheduler,
+        predict: Callable[[Tensor, Tensor], Tensor],
+        shape: tuple[int, ...],
+        seeds: NDArray[np.uint64],
+        where: str,
+    ) -> Tensor:
+        sources = [torch.Generator().manual_seed(int(seed >> np.uint64(1))) for seed in seeds]  # torch takes 63 bits
+        state = torch.stack([torch.randn(shape, generator=source) for source in sources]).to(where)
+        scheduler.set_timesteps(self.steps, device=where)
+        for step in scheduler.timesteps:
+            state = scheduler.step(predict(state, step), step, state, generator=sources).prev_sample
+        return self._finite(state)
+
+    def _finite(self, state: Tensor) -> Tensor:
+        if not torch.isfinite(state).all():
+            # no BenchError, which would end the run: this generator's own numbers are errors, the others are measured
+            raise FloatingPointError(
+                f"sampling gave NaN or infinite values: {self}. Fit again, or choose another sampler or more steps."
+            )
+        return state
+
+
+def micro_batches(n: int, size: int) -> Iterator[tuple[NDArray[np.int64], int]]:
+    """Rows of each batch, always `size` of them (the last row repeated), and how many count.
+
+    Kernels may sum in another order for another batch size; a fixed size makes an image the same in any company.
+    """
+    for first in range(0, n, size):
+        rows = np.arange(first, min(first + size, n))
+        yield np.pad(rows, (0, size - len(rows)), mode="edge"), len(rows)

@@ -1,0 +1,139 @@
+"""Images that somebody painted elsewhere for our exported conditions, matched by id: `folder:DIR`.
+
+DIR holds samples/<id>.png ("/" in an id written "__"), or samples.csv with the columns id and file (relative to DIR),
+which goes first where both are there. Images are 8-bit RGB PNG of the size of the conditions: nothing is resized,
+converted or decoded from a lossy format, because a metric would see it.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+from collections import Counter
+from collections.abc import Iterable
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.errors import MissingError
+from bench.files.image_files import check_opaque, check_upright, find_png_fault
+from bench.messages import listed
+from bench.pipeline.exporting import file_stem
+from bench.types import Card, Conditions, Images
+
+_PNG = b"\x89PNG\r\n\x1a\n"
+_COLOURS = {0: "grey", 2: "RGB", 3: "palette", 4: "grey with alpha", 6: "RGBA"}
+
+
+class Folder:
+    """One image for each condition, from a folder. Seeds are ignored: what was painted was painted."""
+
+    card = Card(
+        "folder",
+        "1",
+        "Images painted elsewhere for exported conditions, matched by id.",
+        source="a folder of samples, see `bench export`",
+        notes="One image for each condition: it says nothing of variation between seeds. What it was fitted on is "
+        "not known here.",
+    )
+    deterministic = True
+    follows_track = True  # whoever painted may have been shown the crops of the export
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = Path(folder)
+        if not self.folder.is_dir():
+            raise MissingError(f"no folder {self.folder}: `bench export conditions` writes what is to be painted.")
+
+    @cached_property
+    def digest(self) -> str:
+        """sha256 of file names and content, which belongs to every key."""
+        total = hashlib.sha256()
+        for stem, file in sorted(self._files.items()):
+            total.update(f"{stem}\0{hashlib.sha256(_content(file)).hexdigest()}\n".encode())
+        return total.hexdigest()
+
+    def audit(self, ids: Iterable[str]) -> None:
+        """Refuses a folder whose images are not exactly those of the ids: lists what is missing and what is extra."""
+        expected = {file_stem(name): name for name in ids}
+        missing = [name for stem, name in expected.items() if stem not in self._files]
+        extra = [file.name for stem, file in self._files.items() if stem not in expected]
+        self._refuse(missing, extra)
+
+    def generate(self, conditions: Conditions, seeds: NDArray[np.uint64]) -> Images:
+        """uint8 (n, size, size, 3). Images of other conditions may lie in the folder too."""
+        stems = [file_stem(name) for name in conditions.ids.tolist()]
+        found = zip(conditions.ids.tolist(), stems, strict=True)
+        self._refuse([name for name, stem in found if stem not in self._files], [])
+        images = np.empty((len(stems), conditions.size, conditions.size, 3), dtype=np.uint8)
+        for i, stem in enumerate(stems):
+            images[i] = _image(self._files[stem], conditions.size)
+        return images
+
+    @cached_property
+    def _files(self) -> dict[str, Path]:
+        """File stem of an id -> file, in the order of names."""
+        table, samples = self.folder / "samples.csv", self.folder / "samples"
+        if table.is_file():
+            return _from_table(table)
+        if not samples.is_dir():
+            raise MissingError(f"{self.folder} has neither a folder samples nor samples.csv (columns id, file).")
+        return {file.stem: file for file in sorted(samples.glob("*.png")) if not file.name.startswith(".")}
+
+    def _refuse(self, missing: list[str], extra: list[str]) -> None:
+        wrong = [f"no image for {len(missing)} conditions: {listed(missing)}"] if missing else []
+        wrong += [f"{len(extra)} images of no condition: {listed(extra)}"] if extra else []
+        if wrong:
+            raise MissingError(
+                f"{self.folder} has {'; and '.join(wrong)}. An image is found as samples/<id>.png, with the id as in "
+                "conditions.csv and '/' written '__', or through samples.csv."
+            )
+
+
+def _from_table(table: Path) -> dict[str, Path]:
+    try:
+        with table.open(newline="", encoding="utf-8-sig") as stream:
+            reader = csv.DictReader(stream, strict=True)
+            columns, rows = list(reader.fieldnames or ()), list(reader)
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise MissingError(f"cannot read {table}: {error}.") from error
+    if not {"id", "file"} <= set(columns):
+        raise MissingError(f"{table} has the columns {', '.join(columns) or 'none'}, not id and file.")
+    pairs = [(file_stem(row["id"] or ""), table.parent / (row["file"] or "")) for row in rows]
+    if twice := [stem for stem, count in Counter(stem for stem, _ in pairs).items() if count > 1]:
+        raise MissingError(f"{table} names these ids more than once: {listed(twice)}.")
+    if absent := [file for _, file in pairs if not file.is_file()]:
+        raise MissingError(f"{table} names {len(absent)} files that are not there: {listed(absent)}.")
+    return dict(sorted(pairs))
+
+
+def _content(file: Path) -> bytes:
+    try:
+        return file.read_bytes()
+    except OSError as error:
+        raise MissingError(f"cannot read {file}: {error.strerror}.") from error
+
+
+def _image(file: Path, size: int) -> Images:
+    """uint8 (size, size, 3), or an error that names the file and what is wrong with it."""
+    from PIL import Image
+
+    header = _content(file)[:26]
+    if len(header) < 26 or not header.startswith(_PNG):
+        raise MissingError(f"{file} is no PNG: write samples as 8-bit RGB PNG.")
+    depth, colour = header[24], _COLOURS.get(header[25], "unknown")  # PIL would make 8 bits of 16 and say nothing
+    if (depth, colour) != (8, "RGB"):
+        raise MissingError(f"{file} is {colour} of {depth} bits: write samples as 8-bit RGB PNG.")
+    width, height = int.from_bytes(header[16:20]), int.from_bytes(header[20:24])
+    if (width, height) != (size, size):
+        raise MissingError(f"{file} is {width} x {height} px, its condition {size} x {size}.")
+    try:
+        if fault := find_png_fault(file):
+            raise OSError(fault)
+        with Image.open(file, formats=["PNG"]) as picture:
+            check_upright(file, picture)
+            check_opaque(file, picture)
+            return np.asarray(picture)
+    except (OSError, SyntaxError, ValueError) as error:
+        raise MissingError(f"{file} is damaged: {error}.") from error

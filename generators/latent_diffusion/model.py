@@ -1,0 +1,232 @@
+"""The torch side of the latent diffusion: what the networks are given, how they are fitted, how they paint."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from bench import registry
+from bench.runtime.precision import device, full_float32
+from bench.types import GREY, Conditions, Images, ImageSet, Progress
+from generators.diffusion.augmentation import view
+from generators.diffusion.training import Precision, Recipe, Sampler, Schedule, micro_batches, noisy, train
+from generators.diffusion.weight_files import halved, load_network, save_network, to_images, to_tensor
+from generators.latent_diffusion.config import Preset
+from generators.latent_diffusion.networks import (
+    DenoiserShape,
+    FirstStage,
+    FirstStageShape,
+    RegionVectors,
+    SpatialRescaler,
+    build_denoiser,
+    shrink,
+)
+
+Kind = Literal["semantic", "prompt", "embed"]
+MICRO_BATCH = 16
+VECTOR_CHANNELS = 12
+
+
+class Denoiser(nn.Module):
+    """The U-Net with its condition: `forward(noisy, step, shown)`, `shown` holding maps and, for `embed`, vectors."""
+
+    def __init__(self, preset: Preset, kind: Kind, classes: int, vector_dim: int) -> None:
+        super().__init__()
+        channels = {"semantic": classes, "prompt": classes * 4, "embed": classes + VECTOR_CHANNELS}[kind]
+        self.vectors = RegionVectors(vector_dim, VECTOR_CHANNELS) if kind == "embed" else None
+        self.cond_stage_model = SpatialRescaler(channels, preset.condition_channels)
+        shape = DenoiserShape(
+            preset.channels, preset.layers, preset.head, preset.attention, preset.groups, preset.condition_channels
+        )
+        self.model = build_denoiser(shape, preset.latent_channels)
+
+    def forward(self, noisy_latent: Tensor, step: Tensor, shown: dict[str, Tensor]) -> Tensor:
+        condition = shown["maps"]
+        if self.vectors is not None:
+            laid = self.vectors(shown["maps"], shown["vectors"], shown["present"])
+            condition = torch.cat([condition, laid], dim=1)
+        condition = self.cond_stage_model(condition)
+        return self.model(torch.cat([noisy_latent, condition], dim=1), step).sample
+
+
+class LatentDiffusion:
+    """First stage, denoiser and the latents' scale, with the way from `Conditions` to tensors."""
+
+    def __init__(self, preset: Preset, kind: Kind, classes: int, encoder: str) -> None:
+        self.preset = preset
+        self.kind = kind
+        self.classes = classes
+        self.encoder = registry.load("encoders", encoder) if encoder else None
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            self.stage = FirstStage(_stage_shape(preset))
+            self.denoiser = Denoiser(preset, kind, classes, self.encoder.dim if self.encoder else 0)
+        self.mean = torch.zeros(preset.latent_channels)
+        self.deviation = torch.ones(preset.latent_channels)
+        self.schedule = Schedule(preset.beta_start, preset.beta_end, preset.prediction, preset.zero_snr)
+
+    def fit(self, patches: ImageSet, precision: Precision, seed: int, progress: Progress, work: Path) -> None:
+        """Trains the denoiser on latents of views of the patches; the first stage stays as it is."""
+        preset = self.preset
+        latents, shown = self._training_tensors(patches, seed, progress)
+        if preset.normalise:
+            self.mean, self.deviation = latents.mean(dim=(0, 2, 3)), latents.std(dim=(0, 2, 3))
+        latents = (latents - self.mean[:, None, None]) / self.deviation[:, None, None]
+        if self.denoiser.vectors is not None:
+            has = shown["present"] > 0
+            self.denoiser.vectors.mean.copy_(shown["vectors"][has].mean(dim=0))
+            self.denoiser.vectors.deviation.copy_(shown["vectors"][has].std(dim=0).clamp_min(1e-6))
+        schedule = self.schedule.ddim()
+
+        def loss(network: nn.Module, rng: np.random.Generator) -> Tensor:
+            rows = torch.from_numpy(rng.integers(0, len(latents), preset.batch))
+            where = next(network.parameters()).device
+            state, steps, target = noisy(schedule, latents[rows].to(where), rng)
+            said = network(state, steps, {name: values[rows].to(where) for name, values in shown.items()})
+            error = said.float() - target
+            return error.abs().mean() if preset.loss == "l1" else error.square().mean()
+
+        recipe = Recipe(preset.steps, preset.learning_rate, preset.warmup, preset.decay, preset.ema, precision)
+        train(self.denoiser, loss, recipe, seed, progress, work, f"fit {self.kind}")
+        self.denoiser = halved(self.denoiser.cpu())
+
+    def _training_tensors(self, patches: ImageSet, seed: int, progress: Progress) -> tuple[Tensor, dict[str, Tensor]]:
+        """Latents (views * n, c, h, w) and conditions of the patch itself and of its further views."""
+        latents: list[Tensor] = []
+        shown: list[dict[str, Tensor]] = []
+        self.stage.to(device())
+        for number in range(self.preset.views):
+            rng = np.random.default_rng([seed, number])
+            seen = view(patches, rng, self.preset.stain) if number else patches
+            for first in range(0, len(seen), 64):
+                rows = slice(first, first + 64)
+                with torch.no_grad():
+                    latents.append(self.stage.encode(to_tensor(seen.images[rows]).to(device())).cpu())
+                shown.append(self._shown(seen.conditions[rows]))
+            progress(number + 1, self.preset.views, "encode")
+        return torch.cat(latents), {name: torch.cat([part[name] for part in shown]) for name in shown[0]}
+
+    def _shown(self, conditions: Conditions) -> dict[str, Tensor]:
+        """The condition as the denoiser takes it, at latent size."""
+        assert conditions.masks is not None
+        halvings = len(self.preset.stage_channels) - 1
+        values = torch.arange(self.classes)[None, :, None, None]
+        maps = shrink((torch.from_numpy(np.array(conditions.masks))[:, None] == values).float(), halvings)
+        if self.kind == "semantic":
+            return {"maps": maps}
+        assert conditions.prompts is not None
+        if self.kind == "embed":
+            vectors, present = self._vectors(conditions)
+            return {"maps": maps, "vectors": vectors, "present": present}
+        # the order of the published code: each class's map, then its crop
+        canvases = [shrink(_canvas(conditions.prompts.canvases[:, c]), halvings) for c in range(self.classes)]
+        return {"maps": torch.cat([t for c, canvas in enumerate(canvases) for t in (maps[:, c : c + 1], canvas)], dim=1)}
+
+    def _vectors(self, conditions: Conditions) -> tuple[Tensor, Tensor]:
+        """Embeddings (n, k, d) of the crops, each enlarged to the size of a patch, and which of them exist (n, k)."""
+        assert self.encoder is not None and conditions.prompts is not None
+        boxes = conditions.prompts.boxes
+        vectors = torch.zeros(len(conditions), self.classes, self.encoder.dim)
+        present = torch.from_numpy((boxes[..., 2] > boxes[..., 0]).astype(np.float32))
+        places = present.nonzero().tolist()
+        if places:
+            crops = [_enlarged(conditions.prompts.canvases[i, c], boxes[i, c], conditions.size) for i, c in places]
+            found = torch.from_numpy(self.encoder.encode(np.stack(crops)))
+            for (i, c), vector in zip(places, found, strict=True):
+                vectors[i, c] = vector
+        return vectors, present
+
+    @full_float32()
+    def generate(self, conditions: Conditions, seeds: NDArray[np.uint64], preset: Preset) -> Images:
+        """uint8 (n, size, size, 3)."""
+        where = device()
+        self.stage.to(where).eval()
+        self.denoiser.to(where).eval()
+        side = conditions.size // 2 ** (len(preset.stage_channels) - 1)
+        sampler = Sampler(preset.sampler, preset.sample_steps, preset.eta)
+        painted = np.empty((len(conditions), conditions.size, conditions.size, 3), dtype=np.uint8)
+        for rows, count in micro_batches(len(conditions), MICRO_BATCH):
+            shown = {name: values.to(where) for name, values in self._shown(conditions[rows]).items()}
+
+            def predict(state: Tensor, step: Tensor, shown: dict[str, Tensor] = shown) -> Tensor:
+                return self.denoiser(state, step, shown)
+
+            latents = sampler.walk(self.schedule, predict, (preset.latent_channels, side, side), seeds[rows], where)
+            painted[rows[:count]] = self._decode(latents)[:count]
+        return painted
+
+    @torch.no_grad()
+    def _decode(self, latents: Tensor) -> Images:
+        scale, shift = self.deviation.to(latents.device), self.mean.to(latents.device)
+        images = self.stage.decode(latents * scale[:, None, None] + shift[:, None, None])
+        return to_images(images)
+
+    def load_first_stage(self, path: Path) -> None:
+        load_network(self.stage, path)
+
+    def save(self, folder: Path, name: str) -> None:
+        """Half precision, exactly what is held: fitting ends with rounding to it."""
+        save_network(self.stage, folder / "first_stage.safetensors")
+        save_network(self.denoiser, folder / f"{name}.safetensors")
+        held = {"classes": self.classes, "mean": self.mean.tolist(), "deviation": self.deviation.tolist()}
+        (folder / f"{name}.json").write_text(json.dumps(held, indent=1) + "\n")
+
+    def load(self, folder: Path, name: str) -> None:
+        held = json.loads((folder / f"{name}.json").read_text())
+        self.mean, self.deviation = torch.tensor(held["mean"]), torch.tensor(held["deviation"])
+        load_network(self.stage, folder / "first_stage.safetensors")
+        load_network(self.denoiser, folder / f"{name}.safetensors")
+
+
+def fit_first_stage(preset: Preset, images: Images, precision: Precision, seed: int, progress: Progress, work: Path) -> None:
+    """Trains the autoencoder on restained views of the patches and writes `first_stage.safetensors` into `work`.
+
+    The loss is L1 on pixels and on their horizontal and vertical differences, which keeps the edges of nuclei, plus a
+    small penalty on the latents.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        stage = FirstStage(_stage_shape(preset))
+
+    def loss(network: nn.Module, rng: np.random.Generator) -> Tensor:
+        rows = np.sort(rng.integers(0, len(images), preset.stage_batch))
+        plain = ImageSet("", np.asarray(images[rows]), _no_conditions(len(rows)))
+        seen = view(plain, rng, preset.stain) if preset.views > 1 else plain
+        real = to_tensor(seen.images).to(next(network.parameters()).device)
+        rebuilt, penalty = network(real)
+        across, down = (torch.diff(rebuilt - real, dim=axis).abs().mean() for axis in (2, 3))
+        return (rebuilt - real).abs().mean() + 0.5 * (across + down) + 1e-4 * penalty
+
+    recipe = Recipe(preset.stage_steps, preset.stage_rate, 50, True, 0.995, precision)
+    train(stage, loss, recipe, seed, progress, work, "fit first stage")
+    save_network(halved(stage.cpu()), work / "first_stage.safetensors")
+
+
+def _stage_shape(preset: Preset) -> FirstStageShape:
+    return FirstStageShape(
+        preset.stage_kind, preset.stage_channels, preset.stage_layers, preset.latent_channels, preset.codebook
+    )
+
+
+def _no_conditions(n: int) -> Conditions:
+    return Conditions(np.arange(n).astype(str), np.zeros(n, dtype=str), (), 0, float("nan"))
+
+
+def _canvas(canvases: NDArray[np.uint8]) -> Tensor:
+    """The same for canvases, whose grey becomes exactly 0."""
+    shown = (canvases != GREY).any(axis=-1)
+    return to_tensor(canvases) * torch.from_numpy(shown)[:, None]
+
+
+def _enlarged(canvas: NDArray[np.uint8], box: NDArray[np.int32], side: int) -> NDArray[np.uint8]:
+    from PIL import Image
+
+    y0, x0, y1, x1 = box.tolist()
+    crop = Image.fromarray(canvas[y0:y1, x0:x1])
+    return np.asarray(crop.resize((side, side), Image.Resampling.BICUBIC))

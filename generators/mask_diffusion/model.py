@@ -1,0 +1,145 @@
+"""The torch side of the layout diffusion: how it is fitted on layouts and how it draws them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from bench.runtime.precision import device, full_float32
+from bench.types import Conditions, ImageSet, Progress
+from generators.diffusion.augmentation import view
+from generators.diffusion.training import Precision, Recipe, Sampler, Schedule, micro_batches, noisy, train
+from generators.diffusion.weight_files import halved, load_network, save_network
+from generators.mask_diffusion.config import MaskPreset
+from generators.mask_diffusion.instance_encoding import decoded, encoded, types_present
+from generators.mask_diffusion.networks import MaskUNet
+
+MICRO_BATCH = 16
+HEAVIEST = 5.0
+"""Largest weight of an error of the clean planes; 1 in pure noise."""
+
+
+class MaskDiffusion:
+    """A network for layouts of `classes` classes, of which class 0 is no nucleus, in patches of `size` px."""
+
+    def __init__(self, preset: MaskPreset, classes: int, size: int) -> None:
+        self.preset = preset
+        self.classes = classes
+        self.size = size
+        self.loudness = torch.ones(classes + 2)
+        self.usual = torch.zeros(classes - 1)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            self.network = MaskUNet(
+                classes + 2,
+                classes - 1,
+                preset.fold,
+                preset.channels,
+                preset.layers,
+                preset.attention,
+                preset.head,
+                preset.groups,
+            )
+        self.schedule = Schedule(preset.beta_start, preset.beta_end, preset.prediction, preset.zero_snr, preset.betas)
+
+    def fit(self, layouts: Conditions, precision: Precision, seed: int, progress: Progress, work: Path) -> None:
+        """Trains on the layouts turned and mirrored in all eight ways, each told which types it shows."""
+        assert layouts.masks is not None
+        asked = torch.from_numpy(types_present(layouts.masks, layouts.classes)).float()
+        self.loudness, self.usual = _loudness(layouts.masks, self.classes), asked.mean(dim=0)
+        schedule = self.schedule.ddim()
+        weights = self._weights(schedule.alphas_cumprod)
+
+        def loss(network: nn.Module, rng: np.random.Generator) -> Tensor:
+            rows = rng.integers(0, len(layouts), self.preset.batch)
+            where = next(network.parameters()).device
+            state, steps, target = noisy(schedule, self._turned(layouts[rows], rng).to(where), rng)
+            error = (network(state, steps, asked[rows].to(where)).float() - target).square().mean(dim=(1, 2, 3))
+            return (error * weights.to(where)[steps]).mean()
+
+        chosen = self.preset
+        recipe = Recipe(
+            chosen.steps,
+            chosen.learning_rate,
+            chosen.warmup,
+            chosen.decay,
+            chosen.ema,
+            precision,
+            weight_decay=chosen.weight_decay,
+        )
+        train(self.network, loss, recipe, seed, progress, work, "fit layouts")
+        self.network = halved(self.network.cpu())
+
+    def _weights(self, kept: Tensor) -> Tensor:
+        """What an error counts at each step, `kept` being the share of the clean planes' variance that the step leaves.
+
+        An error of the clean planes divided by the noise's variance is one of the velocity (Salimans and Ho 2022); cut,
+        because the last steps decide nothing: what is read from the planes stands noise.
+        """
+        if self.preset.prediction == "epsilon":
+            return torch.ones_like(kept)
+        return (1 / (1 - kept)).clamp(max=HEAVIEST)
+
+    def _turned(self, layouts: Conditions, rng: np.random.Generator) -> Tensor:
+        """Planes of the layouts, each under a random symmetry of the square."""
+        unseen = np.zeros((len(layouts), 1, 1, 3), dtype=np.uint8)  # a view is one of patches; here no image is asked for
+        turned = view(ImageSet("", unseen, layouts), rng, stain=0.0).conditions
+        assert turned.masks is not None and turned.instances is not None
+        return torch.from_numpy(encoded(turned.masks, turned.instances, self.classes)) * self.loudness[:, None, None]
+
+    @full_float32()
+    def draw(
+        self, asked: NDArray[np.bool_], seeds: NDArray[np.uint64], preset: MaskPreset
+    ) -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
+        """Type maps uint8 and instance maps int32, (n, size, size) each, for the wanted types bool (n, types).
+
+        Guidance sets what the network says of the wanted types against what it says of the training set's mean multi-hot,
+        where classifier-free guidance has a dropped condition: nothing need be dropped in training.
+        """
+        where = device()
+        self.network.to(where).eval()
+        sampler = Sampler(preset.sampler, preset.sample_steps, preset.eta)
+        masks = np.zeros((len(asked), self.size, self.size), dtype=np.uint8)
+        instances = np.zeros(masks.shape, dtype=np.int32)
+        for rows, count in micro_batches(len(asked), MICRO_BATCH):
+            wanted = torch.from_numpy(asked[rows]).float().to(where)
+
+            def predict(state: Tensor, step: Tensor, wanted: Tensor = wanted) -> Tensor:
+                said = self.network(state, step, wanted)
+                if preset.guidance == 1:
+                    return said
+                usual = self.network(state, step, self.usual.to(where).expand_as(wanted))
+                return usual + preset.guidance * (said - usual)
+
+            planes = sampler.walk(self.schedule, predict, (self.classes + 2, self.size, self.size), seeds[rows], where)
+            quiet = planes[:count].cpu() / self.loudness[:, None, None]
+            masks[rows[:count]], instances[rows[:count]] = decoded(quiet.numpy())
+        return masks, instances
+
+    def save(self, folder: Path, name: str) -> None:
+        """Half precision, exactly what is held: fitting ends with rounding to it."""
+        save_network(self.network, folder / f"{name}.safetensors")
+        learned = {"loudness": self.loudness.tolist(), "usual": self.usual.tolist()}
+        held = {"classes": self.classes, "size": self.size, **learned}
+        (folder / f"{name}.json").write_text(json.dumps(held, indent=1) + "\n")
+
+    def load(self, folder: Path, name: str) -> None:
+        held = json.loads((folder / f"{name}.json").read_text())
+        self.loudness, self.usual = torch.tensor(held["loudness"]), torch.tensor(held["usual"])
+        load_network(self.network, folder / f"{name}.safetensors")
+
+
+def _loudness(masks: NDArray[np.uint8], classes: int) -> Tensor:
+    """float (k + 2,): what each plane is multiplied by, 1 for the commonest type and more for rarer ones.
+
+    A rare type is a rare and small error, learned last and settled last when a layout is drawn. The fourth root of how
+    much rarer it is makes it heard without drowning the rest: 3 for a type of a hundredth of the commonest one's pixels.
+    """
+    pixels = np.bincount(masks.ravel(), minlength=256)[1:classes].astype(np.float64)
+    rarity = np.divide(pixels.max(), pixels, out=np.ones_like(pixels), where=pixels > 0)
+    return torch.from_numpy(np.concatenate([[1.0], rarity**0.25, [1.0, 1.0]])).float()

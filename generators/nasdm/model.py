@@ -1,0 +1,220 @@
+"""The torch side of nuclei-aware diffusion: what the network is shown, the hybrid loss, guidance, fitting and painting."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional
+
+from bench.messages import needed
+from bench.runtime.precision import device, full_float32
+from bench.types import Conditions, Images, ImageSet, Progress
+from generators.diffusion.augmentation import ALL, MIRROR, view
+from generators.diffusion.training import Precision, Recipe, Sampler, Schedule, micro_batches, noisy, train
+from generators.diffusion.weight_files import halved, load_network, save_network, to_images, to_tensor
+from generators.nasdm.config import NasdmPreset
+from generators.nasdm.networks import SdmShape, SdmUNet
+
+COLOURS = 3
+MICRO_BATCH = 16
+SCHEDULE = Schedule(1e-4, 0.02, "epsilon", betas="linear", clip=True)
+"""Ho and others 2020, as in guided-diffusion: 1000 steps of 8-bit colours in [-1, 1]."""
+
+
+class Folded(nn.Module):
+    """The network on images whose squares of `fold` x `fold` pixels are stacked into channels; with 1 as it is."""
+
+    def __init__(self, shape: SdmShape, fold: int, prediction: Literal["epsilon", "sample"] = "epsilon") -> None:
+        super().__init__()
+        self.fold = fold
+        self.prediction = prediction
+        self.net = SdmUNet(shape)
+        self.kept = SCHEDULE.ddim().alphas_cumprod  # no buffer: weights are rounded to half precision, this must not be
+
+    def forward(self, images: Tensor, steps: Tensor, maps: Tensor) -> tuple[Tensor, Tensor]:
+        """Predicted noise and share of the largest log variance, both of the shape of the images."""
+        said = self.net(functional.pixel_unshuffle(images, self.fold), steps, functional.pixel_unshuffle(maps, self.fold))
+        first, share = (functional.pixel_shuffle(half, self.fold) for half in said.chunk(2, dim=1))
+        if self.prediction == "epsilon":
+            return first, share
+        kept = self.kept.to(images.device)[steps][:, None, None, None]
+        return (images - kept.sqrt() * first) / (1 - kept).sqrt(), share
+
+
+def shape(preset: NasdmPreset, classes: int) -> SdmShape:
+    """The network of a preset for conditions of this many classes, background among them."""
+    return SdmShape(
+        colours=COLOURS * preset.fold**2,
+        labels=(classes + 1) * preset.fold**2,
+        width=preset.width,
+        multipliers=preset.multipliers,
+        blocks=preset.blocks,
+        attended=preset.attended,
+        head=preset.head,
+        groups=preset.groups,
+        hidden=preset.hidden,
+    )
+
+
+def edges(instances: NDArray[np.int32]) -> NDArray[np.bool_]:
+    """bool (n, h, w): pixels with a neighbour above, below, left or right that belongs to another instance or to none."""
+    edge = np.zeros(instances.shape, dtype=bool)
+    for near, far in ((np.s_[:, 1:], np.s_[:, :-1]), (np.s_[:, :, 1:], np.s_[:, :, :-1])):
+        differs = instances[near] != instances[far]
+        edge[near] |= differs
+        edge[far] |= differs
+    return edge
+
+
+def maps_of(conditions: Conditions) -> Tensor:
+    """float (n, classes + 1, h, w): one-hot classes, then edges of instances. Of pixels that nobody annotated all is 0."""
+    masks = needed("nasdm", "masks", conditions.masks)
+    instances = needed("nasdm", "instances", conditions.instances)
+    classes = np.arange(len(conditions.classes), dtype=np.uint8)[:, None, None]
+    channels = np.concatenate([np.asarray(masks)[:, None] == classes, edges(np.asarray(instances))[:, None]], axis=1)
+    return torch.from_numpy(channels.astype(np.float32))
+
+
+@dataclass(frozen=True)
+class HybridLoss:
+    """Squared error of the noise plus, for the variances alone, the variational bound (Nichol and Dhariwal 2021).
+
+    The bound of a step is in bits a colour value and weighs 1000 / 1000: over the sum of 1000 steps the paper's lambda of
+    0.001. Its mean is held fixed, so that it moves nothing but the variances.
+    """
+
+    kept: Tensor
+    """float32 (1000,): product of 1 - beta up to each step."""
+    betas: Tensor
+    snr_cap: float = 0.0
+    """0 to weigh every error of the noise alike. Otherwise errors of the clean image weigh by the signal-to-noise ratio of
+    their step, cut to [1, cap], and the bound of a step never more than its error does."""
+
+    def __call__(self, clean: Tensor, state: Tensor, steps: Tensor, noise: Tensor, said: tuple[Tensor, Tensor]) -> Tensor:
+        """float (n, 3, h, w): the loss of every colour value."""
+        predicted, share = said[0].float(), said[1].float()
+        error = (predicted - noise).square()
+        bound = self.bound(clean, state, steps, predicted.detach(), share)
+        if not self.snr_cap:
+            return error + bound
+        kept = self.kept.to(clean.device)[steps][:, None, None, None]
+        ratio = kept / (1 - kept)
+        weight = ratio.clamp(1, self.snr_cap) / ratio
+        # the bound of a badly guessed clean image would drown all else while fitting begins
+        return weight * error + weight.clamp_max(1) * bound
+
+    def bound(self, clean: Tensor, state: Tensor, steps: Tensor, predicted: Tensor, share: Tensor) -> Tensor:
+        """Bits of each colour value: the divergence from the true posterior, at step 0 the likelihood of the 8-bit value."""
+        kept, betas = self.kept.to(clean.device), self.betas.to(clean.device)
+        before = functional.pad(kept[:-1], (1, 0), value=1.0)
+        posterior = betas * (1 - before) / (1 - kept)
+        least = torch.cat([posterior[1:2], posterior[1:]]).log()  # at step 0 the posterior has no variance
+        from_clean, from_state = betas * before.sqrt() / (1 - kept), (1 - before) * (1 - betas).sqrt() / (1 - kept)
+
+        def at(values: Tensor) -> Tensor:
+            return values[steps][:, None, None, None]
+
+        guessed = (state - at((1 - kept).sqrt()) * predicted) / at(kept.sqrt())
+        true_mean = at(from_clean) * clean + at(from_state) * state
+        mean = at(from_clean) * guessed + at(from_state) * state
+        part = (share + 1) / 2
+        log_variance = part * at(betas.log()) + (1 - part) * at(least)
+        divergence = 0.5 * (
+            log_variance - at(least) - 1 + (at(least) - log_variance).exp() + (true_mean - mean).square() / log_variance.exp()
+        )
+        first = (steps == 0)[:, None, None, None]
+        return torch.where(first, -_log_likelihood(clean, mean, log_variance), divergence) / math.log(2)
+
+
+def _log_likelihood(values: Tensor, mean: Tensor, log_variance: Tensor) -> Tensor:
+    """Log probability of 8-bit values under a normal density: of the bin of 2 / 255 about each, open at the ends."""
+    slope = torch.exp(-0.5 * log_variance)
+
+    def below(edge: Tensor) -> Tensor:
+        return torch.special.ndtr((edge - mean) * slope)
+
+    upper = torch.where(values > 0.999, torch.ones_like(values), below(values + 1 / 255))
+    lower = torch.where(values < -0.999, torch.zeros_like(values), below(values - 1 / 255))
+    return (upper - lower).clamp_min(1e-12).log()
+
+
+class SemanticDiffusion:
+    """Network, schedule and the way from `Conditions` to images."""
+
+    def __init__(self, preset: NasdmPreset, classes: int) -> None:
+        self.preset = preset
+        self.classes = classes
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            self.network = Folded(shape(preset, classes), preset.fold, preset.prediction)
+
+    def fit(self, patches: ImageSet, precision: Precision, seed: int, progress: Progress, work: Path) -> None:
+        """Stage one on whole conditions, stage two at a smaller rate with some of them dropped, each resumable."""
+        preset = self.preset
+        stages = (
+            ("fit", Recipe(preset.steps, preset.learning_rate, preset.warmup, preset.decay, preset.ema, precision), 0.0),
+            ("tune", Recipe(preset.tuning_steps, preset.tuning_rate, 0, preset.decay, preset.ema, precision), preset.drop),
+        )
+        for number, (what, recipe, drop) in enumerate(stages):
+            done, folder = work / f"{what}.safetensors", work / what
+            if not done.exists():
+                folder.mkdir(exist_ok=True)
+                train(self.network, self._loss(patches, drop), recipe, seed + number, progress, folder, f"{what} nasdm")
+                save_network(self.network, done.with_suffix(".part"), exact=True)
+                done.with_suffix(".part").replace(done)
+            load_network(self.network, done)
+        self.network = halved(self.network.cpu())
+
+    def _loss(self, patches: ImageSet, drop: float) -> Callable[[nn.Module, np.random.Generator], Tensor]:
+        preset, scheduler = self.preset, SCHEDULE.ddim()
+        hybrid = HybridLoss(scheduler.alphas_cumprod, scheduler.betas, preset.snr_cap)
+        symmetries, stain = (MIRROR, 0.0) if preset.views == "mirrored" else (ALL, preset.stain)
+
+        def loss(network: nn.Module, rng: np.random.Generator) -> Tensor:
+            rows = rng.integers(0, len(patches), preset.batch)
+            seen = view(patches[np.sort(rows)], rng, stain, symmetries)
+            where = next(network.parameters()).device
+            clean, maps = to_tensor(seen.images).to(where), maps_of(seen.conditions).to(where)
+            covered = maps[:, :-1].sum(dim=1, keepdim=True)
+            kept = torch.from_numpy(rng.random(len(rows)) >= drop).to(where)
+            state, steps, noise = noisy(scheduler, clean, rng)
+            said = network(state, steps, maps * kept[:, None, None, None])
+            return (hybrid(clean, state, steps, noise, said) * covered).sum() / (covered.sum() * COLOURS).clamp_min(1)
+
+        return loss
+
+    @full_float32()
+    def generate(self, conditions: Conditions, seeds: NDArray[np.uint64], preset: NasdmPreset) -> Images:
+        """uint8 (n, size, size, 3)."""
+        where = device()
+        self.network.to(where).eval()
+        sampler = Sampler(preset.sampler, preset.sample_steps, preset.eta)
+        painted = np.empty((len(conditions), conditions.size, conditions.size, 3), dtype=np.uint8)
+        for rows, count in micro_batches(len(conditions), MICRO_BATCH):
+            maps = maps_of(conditions[rows]).to(where)
+
+            def predict(state: Tensor, step: Tensor, maps: Tensor = maps) -> Tensor:
+                noise, share = self._guided(state, step.expand(len(state)), maps, preset.guidance)
+                return torch.cat([noise, share], dim=1) if preset.sampler == "ddpm" else noise
+
+            side = conditions.size
+            images = sampler.walk(SCHEDULE, predict, (COLOURS, side, side), seeds[rows], where)
+            painted[rows[:count]] = to_images(images)[:count]
+        return painted
+
+    def _guided(self, state: Tensor, steps: Tensor, maps: Tensor, guidance: float) -> tuple[Tensor, Tensor]:
+        """Noise moved away from what the all-zero map says: e(0) + s (e(y) - e(0)), the variance that of the map."""
+        if guidance <= 1:
+            noise, share = self.network(state, steps, maps)
+            return noise, share
+        both = self.network(torch.cat([state, state]), torch.cat([steps, steps]), torch.cat([maps, torch.zeros_like(maps)]))
+        (noise, blind), (share, _) = both[0].chunk(2), both[1].chunk(2)
+        return blind + guidance * (noise - blind), share

@@ -1,0 +1,108 @@
+"""`bench compare`: is one generator better than another, and by how much?"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+
+from bench.cli.options import words
+from bench.errors import MissingError, NotComparableError, UsageError, did_you_mean
+from bench.results.protocols import entries
+from leaderboards.comparison import compare
+from leaderboards.comparison.compare import Comparisons, Side
+from leaderboards.tables.reading import lines as read
+
+
+@click.command("compare")
+@click.argument("first")
+@click.argument("second")
+@click.option(
+    "--results",
+    "places",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    help="Folders or .jsonl files in which names of generators are looked up; default: results.",
+)
+@click.option(
+    "--measures", "-m", default="", callback=words, help="Patterns, e.g. 'fd *,iou*'; default: all but single classes."
+)
+@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+def command(first: str, second: str, places: tuple[Path, ...], measures: tuple[str, ...], as_json: bool) -> None:
+    """FIRST against SECOND: run folders, .jsonl files, or names of generators.
+
+    \b
+    bench compare ldm-prompt ldm-semantic
+    bench compare results/ldm-prompt--cam16-seg--1a2b3c4d results/ldm-prompt--cam16-seg--5e6f7a8b
+
+    Differences are paired by test slide and seed; their p-values are adjusted for the number of measures.
+    """
+    sides = _told_apart(*(_side(word, places or (Path("results"),)) for word in (first, second)))
+    found = compare.compared(*sides, measures)
+    if not found.made and not found.refused:
+        asked = f" that match {', '.join(measures)}" if measures else ""
+        raise MissingError(f"{first} and {second} share no measure{asked}.")
+    click.echo(as_object(found) if as_json else compare.text(found))
+    if not found.made:
+        raise NotComparableError(f"none of the {len(found.refused)} measures that both have can be compared.")
+
+
+def _side(word: str, places: tuple[Path, ...]) -> Side:
+    """The generator that a run was asked for, which stands first in its lines, or every line of a name."""
+    if Path(word).exists():
+        lines = read((Path(word),))
+        kept = next((line.generator for line in lines if line.state != "reported"), "")
+        return Side(kept, tuple(line for line in lines if line.generator == kept))
+    lines = [line for line in read(places) if line.state != "reported"]
+    known = sorted({line.generator for line in lines})
+    if word not in known:
+        raise UsageError(
+            f"{word!r} is neither a file or folder nor a generator with results.{did_you_mean(word, known)} "
+            f"There are: {', '.join(known) or 'none'}."
+        )
+    return Side(word, tuple(line for line in lines if line.generator == word))
+
+
+def _told_apart(first: Side, second: Side) -> tuple[Side, Side]:
+    """Two runs of one generator are called by the options in which they differ."""
+    if first.name != second.name:
+        return first, second
+    described = [next(iter(side.lines)).described for side in (first, second)]
+    pairs = [entry.partition(": ") for entry in entries(described[0], described[1], ("generator",))]
+    pairs = [pair for pair in pairs if not pair[0].endswith(".digest")] or pairs  # a digest follows from the options
+    names = []
+    for end in (0, -1):
+        said = ", ".join(f"{name.rpartition('.')[2]} {values.split(' and ')[end]}" for name, _, values in pairs)
+        names.append(f"{first.name} ({said or ('the first', 'the second')[end]})")
+    return Side(names[0], first.lines), Side(names[1], second.lines)
+
+
+def as_object(found: Comparisons) -> str:
+    """What `--json` prints."""
+    made = [
+        {
+            **asdict(one.where),
+            "direction": one.direction,
+            "difference": one.difference.value,
+            "low": one.difference.interval[0],
+            "high": one.difference.interval[1],
+            "p_holm": one.adjusted,
+            "comparisons": found.tested,
+            "verdict": "equal" if one.equal else "tie" if one.tie else _better(one),
+            "n": one.n,
+            "slides": one.difference.groups,
+            "seeds": one.difference.seeds,
+            "conflict": one.conflict,
+            "sentence": compare.sentence(found, one),
+        }
+        for one in found.made
+    ]
+    refused = [{**asdict(where), "reason": reason} for where, reason in found.refused]
+    alone = [{"generator": name, "measures": measures} for name, measures in found.alone]
+    return json.dumps({"first": found.first, "second": found.second, "compared": made, "refused": refused, "alone": alone})
+
+
+def _better(one: compare.Comparison) -> str:
+    return "first" if (one.difference.value > 0) == (one.direction == "higher") else "second"

@@ -1,0 +1,72 @@
+"""`bench gate`: has a generator become worse than its baseline? `bench gate accept`: it may."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from bench.errors import UsageError
+from leaderboards.gate import baseline_update, policy, reports
+from leaderboards.gate.gate import judged
+from leaderboards.tables.reading import lines as read
+
+place = click.Path(path_type=Path)
+
+
+@click.group("gate", invoke_without_command=True)
+@click.option("--baseline", type=place, help="A file of accepted result lines.")
+@click.option("--candidate", type=place, help="A file or folder of result lines.")
+@click.option("--policy", "asked", default=policy.DEFAULT, show_default=True, help="A shipped policy, or a file.toml.")
+@click.option("--markdown", type=place, help="Write the report for a pull request here.")
+@click.option("--junit", type=place, help="Write JUnit XML here.")
+@click.option("--strict", is_flag=True, help="Exit code 2 where a rule of the policy holds for no number.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout instead of the text.")
+@click.pass_context
+def command(
+    context: click.Context,
+    baseline: Path | None,
+    candidate: Path | None,
+    asked: str,
+    markdown: Path | None,
+    junit: Path | None,
+    strict: bool,
+    as_json: bool,
+) -> None:
+    """Every number of a baseline against its candidate, in pairs of test slides and seeds.
+
+    \b
+    bench gate --baseline main.jsonl --candidate results
+    bench gate accept --baseline main.jsonl --candidate results --reason "sampler of 12 steps"
+
+    Exit codes: 0 pass, 2 a policy with idle rules (--strict), 4 broken, 5 regression, 6 inconclusive,
+    7 not comparable.
+    """
+    if context.invoked_subcommand:
+        if baseline or candidate:
+            raise UsageError(
+                "options of accept stand after it: bench gate accept --baseline FILE --candidate FILE --reason TEXT."
+            )
+        return
+    if baseline is None or candidate is None:
+        raise UsageError("a gate compares two sets of lines: bench gate --baseline FILE --candidate FILE.")
+    found = judged(read((baseline,)), read((candidate,)), policy.read(asked))
+    for file, text in ((markdown, reports.as_markdown), (junit, reports.as_junit)):
+        if file is not None:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(text(found), encoding="utf-8")
+    click.echo(reports.as_json(found) if as_json else reports.as_text(found))
+    for rule in found.unused:
+        click.echo(f"policy {asked}: {rule}", err=True)
+    raise SystemExit(found.strict_exit_code() if strict else found.exit_code)
+
+
+@command.command("accept")
+@click.option("--baseline", type=place, required=True, help="The file to move; made where there is none.")
+@click.option("--candidate", type=place, required=True, help="A file or folder of result lines.")
+@click.option("--reason", default="", help="Why the change is meant, for those who ask later.")
+@click.option("--policy", "asked", default=policy.DEFAULT, show_default=True)
+def accept(baseline: Path, candidate: Path, reason: str, asked: str) -> None:
+    """Make the candidate's lines the baseline, and write down why in BASELINE.log."""
+    entry = baseline_update.accept(baseline, read((candidate,)), reason, policy.read(asked))
+    click.echo(f"{baseline}: {entry['lines']} lines, {entry['verdict']}; {len(entry['moved'])} numbers moved")

@@ -1,0 +1,99 @@
+"""`bench suite`: all runs of a table, one after the other."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+
+import click
+
+from bench.cache import Cache, home
+from bench.cli.options import assignments, progress_bar
+from bench.config import Plan
+from bench.errors import UsageError
+from bench.results.schema import Result
+from leaderboards.suites import suite as suites
+
+SOME_FAILED = 4
+
+
+@click.command("suite")
+@click.argument("name", metavar="SUITE", required=False)
+@click.option("--preset", default="tiny", show_default=True, help="How much of it: tiny, or paper.")
+@click.option("--data", "data", multiple=True, help="TASK=DIR, repeated, or a DIR for all; else BENCH_DATA, else embedded.")
+@click.option("--weights", type=click.Path(path_type=Path, exists=True), help="Folder with weights of encoders.")
+@click.option("--workers", default=0, help="Processes that paint and train.  [default: one a core, at most 4]")
+@click.option("--out", type=click.Path(path_type=Path, file_okay=False), default=Path("results"), show_default=True)
+@click.option("-o", "options", multiple=True, callback=assignments, help="name=value for all cells, TASK:name=value for some.")
+@click.option("--plan", "only_plan", is_flag=True, help="Say what would be run, and run nothing.")
+def suite(
+    name: str | None,
+    preset: str,
+    data: tuple[str, ...],
+    weights: Path | None,
+    workers: int,
+    out: Path,
+    options: Mapping[str, str],
+    only_plan: bool,
+) -> None:
+    """Run a SUITE, or list those there are.
+
+    \b
+    bench suite embedded
+    bench suite heterotissue-fd --preset paper --data cam16-seg=DIR --weights DIR
+    bench suite heterotissue-seg --data DIR -o task.steps=100 -o cam16-seg:generator.steps=1000
+    bench suite mine.toml
+    """
+    if name is None:
+        for known in suites.names():
+            click.echo(f"{known:20} {suites.find(known).summary}")
+        return
+    asked = suites.find(name)
+    planned = list(suites.plans(asked, preset, _folders(data), weights, workers, _options(options)))
+    if only_plan:
+        for cell, plan in planned:
+            click.echo(f"{cell.name}  {_said(plan) if plan else cell.reason}")
+        return
+    done = suites.run(asked, preset, planned, _run, lambda text: click.echo(text, err=True), out)
+    for cell in done:
+        click.echo(f"{cell.status:14} {cell.seconds:7.1f} s  {cell.name}" + (f"  {cell.reason}" if cell.reason else ""))
+    counted = Counter(cell.status for cell in done)
+    click.echo(", ".join(f"{count} {status}" for status, count in counted.items()) + f"; bench leaderboard {asked.name}")
+    click.echo(str(out / asked.name))
+    if counted["error"]:
+        raise SystemExit(SOME_FAILED)
+
+
+def _folders(given: tuple[str, ...]) -> dict[str, str]:
+    """task -> folder, "" for all tasks."""
+    found: dict[str, str] = {}
+    for text in given:
+        task, equals, folder = text.partition("=")
+        task, folder = (task, folder) if equals and not Path(text).is_dir() else ("", text)
+        if task in found:
+            raise UsageError(f"--data {text}: a folder for {task or 'all tasks'} was given before, {found[task]}.")
+        found[task] = folder
+    return found
+
+
+def _options(given: Mapping[str, str]) -> dict[str, dict[str, str]]:
+    """task -> option -> value, "" for all tasks."""
+    found: dict[str, dict[str, str]] = {}
+    for word, value in given.items():
+        task, _, option = word.rpartition(":")
+        found.setdefault(task, {})[option] = value
+    return found
+
+
+def _said(plan: Plan) -> str:
+    measured = plan.experiment or "diets" * plan.diets or "distances"
+    options = "".join(f"; {name}={value}" for name, value in plan.options.items())
+    return f"seeds {','.join(map(str, plan.seeds))}; {measured}; data {plan.data or 'BENCH_DATA or embedded'}{options}"
+
+
+def _run(plan: Plan, out: Path) -> tuple[tuple[Result, ...], Path, tuple[str, ...]]:
+    from bench import run
+
+    outcome = run.run(plan, Cache(home()), progress_bar(), lambda text: click.echo(text, err=True), out)
+    return outcome.results, outcome.folder, outcome.faults

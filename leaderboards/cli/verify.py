@@ -1,0 +1,111 @@
+"""`bench verify`: does a run hold when it is made again?"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import click
+
+from bench.cache import Cache, home
+from bench.cli.options import numbers, progress_bar
+from bench.errors import UsageError
+from bench.provenance.manifest import LINES
+from bench.results import schema
+from leaderboards.reproduce import matching
+from leaderboards.reproduce.matching import EXITS
+from leaderboards.reproduce.verify import Report, Request, verify
+from leaderboards.tables import reading
+
+VERDICTS = {
+    "holds": "HOLDS: all that was made again is bit-equal.",
+    "near": "HOLDS WITHIN TOLERANCE: what was made again is near enough for another machine or other versions.",
+    "not-done": "NOTHING was made again.",
+    "unknown": "INCONCLUSIVE: something differs, and how far cannot be told here.",
+    "fails": "FAILS: something is not what the run recorded.",
+    "not-comparable": "NOT COMPARABLE: the data or the plug-ins are not those of the run.",
+}
+
+
+@click.command("verify")
+@click.argument("run", type=click.Path(path_type=Path, exists=True, file_okay=False))
+@click.option("--sample", default=Request.sample, show_default=True, help="Patches of each painting to paint again.")
+@click.option("--seed", default=0, show_default=True, help="Of the draw of the sample.")
+@click.option("--seeds", callback=lambda c, p, text: numbers(c, p, text) if text else None, help="Of the run; default: all.")
+@click.option("--all", "everything", is_flag=True, help="Paint every patch, train every downstream model, make every number.")
+@click.option("--data", default="", help="Where the data are here; default: where they were.")
+@click.option(
+    "--samples", type=click.Path(path_type=Path, exists=True, file_okay=False), help="What bench export samples wrote there."
+)
+@click.option("--mark", is_flag=True, help=f"Write {reading.VERIFIED}: the lines, those that were made again as `verified`.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+def command(
+    run: Path,
+    sample: int,
+    seed: int,
+    seeds: tuple[int, ...] | None,
+    everything: bool,
+    data: str,
+    samples: Path | None,
+    mark: bool,
+    as_json: bool,
+) -> None:
+    """Make part of RUN again (a folder of `bench run`) and hold it against its manifest.
+
+    \b
+    bench verify results/ldm-prompt--cam16-seg--1a2b3c4d --sample 50
+    bench verify results/ldm-prompt--cam16-seg--1a2b3c4d --all --mark
+
+    Exit 0: holds, 4: fails, 6: inconclusive, 7: not comparable.
+    """
+    if sample < 0:
+        raise UsageError(f"--sample takes a number of patches, not {sample}.")
+    asked = Request(sample, seed, seeds, everything, data, samples)
+    found = verify(run, asked, Cache(home()), progress_bar(), lambda text: click.echo(text, err=True))
+    marked = marking(found) if mark else None
+    click.echo(as_object(found, marked) if as_json else text(found, marked))
+    raise SystemExit(EXITS[found.outcome])
+
+
+def marking(found: Report) -> int:
+    """Writes the lines beside the others, those that were confirmed as `verified`; the number of these. None are where
+    anything failed, and none are by another machine or other versions."""
+    if EXITS[found.outcome] or found.elsewhere:
+        return 0
+    lines = list(schema.read([found.folder / LINES]))
+    marked = [replace(e, state="verified") if matching.identity(e) in found.confirmed else e for e in lines]
+    schema.write(marked, found.folder / reading.VERIFIED)
+    return len(found.confirmed)
+
+
+def text(found: Report, marked: int | None) -> str:
+    """A row for each check, what of the machine is not as it was, and the verdict."""
+    wide = max(len(check.what) for check in found.checks)
+    said = [f"{check.outcome:15s} {check.what.ljust(wide)}  {check.said}" for check in found.checks]
+    here = [f"{name}: {then} then, {now} now" for name, (then, now) in found.elsewhere.items()]
+    where = ["not as it was: " + "; ".join(here)] if here else ["made with the versions, code and machine of the run"]
+    return "\n".join([str(found.folder), *said, *where, VERDICTS[found.outcome], *_marked(marked)])
+
+
+def _marked(marked: int | None) -> list[str]:
+    if marked is None:
+        return []
+    if not marked:
+        return ["no line marked: lines are where they hold bit-equal, with the versions and on a machine like that of the run"]
+    return [f"{marked} lines marked as verified in {reading.VERIFIED}"]
+
+
+def as_object(found: Report, marked: int | None) -> str:
+    """The report as JSON."""
+    return json.dumps(
+        {
+            "run": str(found.folder),
+            "outcome": found.outcome,
+            "checks": [asdict(check) for check in found.checks],
+            "elsewhere": {name: {"then": then, "now": now} for name, (then, now) in found.elsewhere.items()},
+            "confirmed": len(found.confirmed),
+            "marked": marked,
+        },
+        indent=1,
+    )

@@ -1,0 +1,61 @@
+"""Moving a baseline: the one way to do it leaves a reason behind."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from bench.cache import digest_of, write_text
+from bench.errors import BenchError, MissingError, UsageError
+from bench.results import schema
+from bench.results.schema import Result
+from leaderboards.gate.gate import judged
+from leaderboards.gate.policy import Policy
+from leaderboards.tables.reading import lines as read
+
+NEW = "new"
+"""Verdict of a baseline that did not exist."""
+
+
+def accept(baseline: Path, candidate: Sequence[Result], reason: str, policy: Policy) -> dict[str, Any]:
+    """Writes the candidate's measured lines over the baseline and returns the entry that its log, beside it, now ends with.
+
+    The entry holds the date, the reason, digests of both files, the gate's verdict, and each number whose value moved with
+    its own. Raises UsageError without a reason and MissingError where the candidate has no value.
+    """
+    if not reason.strip():
+        raise UsageError("a baseline moves for a reason: bench gate accept … --reason TEXT.")
+    lines = [line for line in candidate if line.state != "reported"]
+    if not any(line.value is not None for line in lines):
+        raise MissingError("the candidate holds no measured number: there is nothing to accept.")
+    before = digest_of(baseline) if baseline.is_file() else ""
+    verdict, moved = _moved(baseline, lines, policy) if before else (NEW, [])
+    schema.write(lines, baseline)
+    entry = {
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "reason": " ".join(reason.split()),
+        "old": before,
+        "new": digest_of(baseline),
+        "lines": len(lines),
+        "verdict": verdict,
+        "moved": moved,
+    }
+    log = baseline.with_suffix(".log")
+    held = log.read_text(encoding="utf-8") if log.is_file() else ""
+    write_text(log, held + json.dumps(entry, ensure_ascii=False) + "\n")
+    return entry
+
+
+def _moved(baseline: Path, lines: list[Result], policy: Policy) -> tuple[str, list[dict[str, Any]]]:
+    """The gate's verdict, and the numbers that are no longer what they were; of a baseline that no gate can read, why."""
+    try:
+        gate = judged(read((baseline,)), lines, policy)
+    except BenchError as error:
+        return f"unreadable: {error}", []
+    moved = [one for one in gate.judgements if one.baseline != one.candidate]
+    return gate.verdict, [
+        {"number": str(one.number), "old": one.baseline, "new": one.candidate, "verdict": one.verdict} for one in moved
+    ]

@@ -1,0 +1,227 @@
+"""Has a generator become worse? Every number of a baseline against its candidate, in pairs of test slides and seeds.
+
+regress         surely worse, and not shown to lie within the margin
+broken          the candidate has no number where the baseline has one
+not-comparable  the two rest on different protocols, or cannot be paired
+inconclusive    neither shown worse nor shown within the margin
+pass            equal, or shown to be at most the margin worse
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from statistics import NormalDist
+from typing import Literal
+
+from bench.errors import MissingError, UsageError
+from bench.results.protocols import difference
+from bench.results.schema import NO_SOURCES, SOURCES_UNKNOWN, Result
+from leaderboards.comparison.pairs import Difference, paired
+from leaderboards.gate.policy import Policy, unused
+from leaderboards.tables.numbers import Number, Takes, equal, grouped, holm
+
+Verdict = Literal["regress", "broken", "not-comparable", "inconclusive", "pass"]
+EXIT_CODES: dict[Verdict, int] = {"regress": 5, "broken": 4, "not-comparable": 7, "inconclusive": 6, "pass": 0}
+"""By precedence: the gate's verdict is the first that any number has."""
+POWER = 0.8
+"""With which a gate is said to see a change."""
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What became of one number of the baseline."""
+
+    number: Number
+    direction: str
+    verdict: Verdict
+    reason: str = ""
+    baseline: float | None = None
+    """Mean over the baseline's seeds."""
+    candidate: float | None = None
+    margin: float = 0.0
+    """How much worse it may be, in units of the measure."""
+    worsening: Difference | None = None
+    """Positive where the candidate is worse."""
+    worst: float | None = None
+    """Upper one-sided bound of the worsening, at the policy's alpha."""
+    p: float | None = None
+    """That it is not worse at all, after Holm."""
+    visible: float | None = None
+    """The least true worsening that would be called a regression in 80 of 100 gates like this one."""
+    n: int = 0
+
+
+@dataclass(frozen=True)
+class Gate:
+    judgements: tuple[Judgement, ...]
+    """The worst verdicts first."""
+    tested: int
+    """Numbers that changed at all, over which p-values are adjusted."""
+    new: tuple[Number, ...]
+    """Numbers of the candidate that the baseline does not have: judged once they are accepted."""
+    alpha: float
+    unused: tuple[str, ...] = ()
+    """Rules of the policy that hold for no number, a sentence each: a typing mistake may leave a number unguarded."""
+
+    @property
+    def verdict(self) -> Verdict:
+        return self.judgements[0].verdict
+
+    @property
+    def exit_code(self) -> int:
+        return EXIT_CODES[self.verdict]
+
+    def strict_exit_code(self) -> int:
+        """The exit code where each rule of the policy must hold for a number: that of a wrong policy, unless something is
+        surely worse, broken or not comparable."""
+        return UsageError.exit_code if self.unused and self.verdict in ("pass", "inconclusive") else self.exit_code
+
+    def count(self, verdict: Verdict) -> int:
+        return sum(judgement.verdict == verdict for judgement in self.judgements)
+
+
+def judged(baseline: Iterable[Result], candidate: Iterable[Result], policy: Policy) -> Gate:
+    """The gate over every number of the baseline that the policy looks at."""
+    held, made = grouped(baseline, "baseline"), list(candidate)
+    asked = _asked(held, policy)
+    found = grouped(made, "candidate")
+    final = [
+        _first(number, mine, theirs, made, policy)
+        for number, takes in asked.items()
+        for mine, theirs in _by_protocol(takes, found.get(number, {}))
+    ]
+    open_ = [i for i, judgement in enumerate(final) if judgement.verdict == "inconclusive"]
+    for i, p in zip(open_, holm([_worse(final[i]) for i in open_]), strict=True):
+        final[i] = _told(final[i], p, len(open_), policy)
+    order = list(EXIT_CODES)
+    final.sort(key=lambda judgement: (order.index(judgement.verdict), judgement.number))
+    new = tuple(number for number in found if number not in held and policy.judges(number))
+    return Gate(tuple(final), len(open_), new, policy.alpha, tuple(unused(policy, {*held, *found})))
+
+
+def _by_protocol(takes: Takes, found: Takes) -> Iterator[tuple[Takes, Takes]]:
+    """Each protocol of the baseline with the candidate's takes of it, or with those that the baseline has no protocol of:
+    where a number was measured in two ways, each is judged."""
+    for protocol, lines in takes.items():
+        theirs = {protocol} if protocol in found else set(found) - set(takes)
+        yield {protocol: lines}, {other: lines for other, lines in found.items() if other in theirs}
+
+
+def _asked(held: dict[Number, Takes], policy: Policy) -> dict[Number, Takes]:
+    """The numbers of a baseline that are judged, with their lines that have values."""
+    valued = {
+        number: kept
+        for number, takes in held.items()
+        if (kept := {p: good for p, lines in takes.items() if (good := [line for line in lines if line.value is not None])})
+    }
+    if not valued:
+        raise MissingError(
+            "the baseline holds no measured number. Make one: bench gate accept --baseline FILE --candidate RUN"
+        )
+    lines_held = [line for takes in valued.values() for lines in takes.values() for line in lines]
+    if all(SOURCES_UNKNOWN in line.flags for line in lines_held):
+        raise MissingError(f"no number of the baseline can be judged. {NO_SOURCES}, and run it again.")
+    if not any(line.folds for line in lines_held):
+        raise MissingError(
+            "no line of the baseline keeps its values without each block of slides, which pairs are made of: it is older "
+            "than they are, or has too few slides. Run it again, and accept that: bench gate accept --reason TEXT"
+        )
+    asked = {number: takes for number, takes in valued.items() if policy.judges(number)}
+    if not asked:
+        raise UsageError(f"the policy ignores each of the {len(valued)} numbers of the baseline.")
+    return asked
+
+
+def _first(number: Number, takes: Takes, found: Takes, made: Sequence[Result], policy: Policy) -> Judgement:
+    """What can be said of a number by itself; `inconclusive` where it is for the test to say."""
+    protocol = next((p for p in takes if p in found), "")
+    lines = takes[protocol or next(iter(takes))]
+    before = sum(_value(line) for line in lines) / len(lines)
+    margin = policy.margin_of(number, before)
+    judgement = Judgement(number, lines[0].direction, "broken", baseline=before, margin=margin, n=lines[0].n)
+    if not found:
+        return replace(judgement, reason=_absence(number, made))
+    if not protocol:
+        reason = f"protocols differ: {difference(lines[0], next(iter(found.values()))[0])}"
+        return replace(judgement, verdict="not-comparable", reason=reason)
+    theirs = {line.seed: line for line in found[protocol]}
+    if missing := [line.seed for line in lines if line.seed not in theirs]:
+        return replace(judgement, reason=f"the candidate lacks seed {', '.join(map(str, missing))}")
+    now = [theirs[line.seed] for line in lines]
+    if failed := [line for line in now if line.value is None]:
+        return replace(judgement, reason=f"{failed[0].status} for seed {failed[0].seed}: {failed[0].reason}")
+    judgement = replace(judgement, candidate=sum(map(_value, now)) / len(now))
+    return _beside(judgement, lines, now, policy)
+
+
+def _beside(judgement: Judgement, before: list[Result], now: list[Result], policy: Policy) -> Judgement:
+    """Two takes of the same seeds and protocol."""
+    worsening = paired(now, before) if judgement.direction == "lower" else paired(before, now)
+    if equal(before, now):
+        known = worsening if isinstance(worsening, Difference) else None
+        return replace(judgement, verdict="pass", reason="equal, bit by bit", worsening=known, worst=0.0)
+    if isinstance(worsening, str):
+        return replace(judgement, verdict="not-comparable", reason=worsening)
+    return replace(judgement, verdict="inconclusive", worsening=worsening, worst=_bound(worsening, policy.alpha))
+
+
+def _told(judgement: Judgement, p: float, tested: int, policy: Policy) -> Judgement:
+    """The verdict of the test."""
+    worsening, worst = judgement.worsening, judgement.worst
+    assert worsening is not None and worst is not None
+    judgement = replace(judgement, p=p)
+    if worsening.seeds < policy.seeds:
+        return replace(judgement, reason=f"{worsening.seeds} of the {policy.seeds} seeds that the policy asks for")
+    judgement = replace(judgement, visible=_visible(worsening, judgement.margin, tested, policy.alpha))
+    if worst < judgement.margin:
+        return replace(judgement, verdict="pass")
+    if p < policy.alpha:
+        return replace(judgement, verdict="regress")
+    return replace(judgement, reason="neither shown to be worse nor shown to lie within the margin")
+
+
+def _absence(number: Number, made: Sequence[Result]) -> str:
+    """Why the candidate lacks a number, if one of its lines says so."""
+    near = [
+        line for line in made if (line.generator, line.task, line.dataset) == (number.generator, number.task, number.dataset)
+    ]
+    beside = number.measure.partition(" ")[2]
+    for line in near:
+        if line.status != "ok" and (line.encoder or line.diet) == beside:
+            return f"{line.status}: {line.reason}"
+    return "the candidate lacks this number" if near else f"the candidate has no {number.generator} here"
+
+
+def _worse(judgement: Judgement) -> float:
+    """p-value of the hypothesis that the candidate is not worse."""
+    assert judgement.worsening is not None
+    return judgement.worsening.above(0.0)
+
+
+def _bound(worsening: Difference, alpha: float) -> float:
+    return worsening.value + _quantile(worsening.freedom, 1 - alpha) * worsening.error
+
+
+def _visible(worsening: Difference, margin: float, tested: int, alpha: float) -> float:
+    """A true worsening that is seen with `POWER`: its estimate passes both thresholds of a regression.
+
+    The first is Holm's strictest, alpha over all numbers tested; the second that the bound reaches the margin. The error is
+    taken as found here.
+    """
+    sure = _quantile(worsening.freedom, 1 - alpha / tested) * worsening.error
+    beyond = margin - _quantile(worsening.freedom, 1 - alpha) * worsening.error
+    return max(sure, beyond) + _quantile(worsening.freedom, POWER) * worsening.error
+
+
+def _quantile(freedom: float, share: float) -> float:
+    """Student's."""
+    from scipy.special import stdtrit  # not at the top: `bench --help` should not wait for it
+
+    return float(stdtrit(freedom, share)) if math.isfinite(freedom) else NormalDist().inv_cdf(share)
+
+
+def _value(line: Result) -> float:
+    assert line.value is not None
+    return line.value

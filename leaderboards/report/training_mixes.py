@@ -1,0 +1,102 @@
+"""Diets as plain data: what a downstream model reached on each, over the shares that were served."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from bench import registry
+from bench.errors import BenchError
+from bench.measurements import experiment_files
+from bench.results import tables
+from bench.results.protocols import split_by_protocol
+from bench.results.schema import Result
+from bench.results.tables import Cell
+from leaderboards.tables import build
+
+
+@dataclass(frozen=True)
+class Dish:
+    """What a downstream model reached on one diet."""
+
+    diet: str
+    real: float
+    synthetic: float
+    filling: str
+    cell: Cell
+    reported: float | None
+    """What a paper printed for a diet of this kind; other data and other networks."""
+
+
+@dataclass(frozen=True)
+class Meal:
+    """The diets of one generator and measure."""
+
+    title: str
+    where: str
+    """Task or experiment, data set and measure: meals of one place share an axis."""
+    measure: str
+    generator: str
+    dishes: tuple[Dish, ...]
+    reported_by: str = ""
+
+
+def meals(lines: Sequence[Result]) -> list[Meal]:
+    """One for each generator, task, dataset and first measure of several diets."""
+    places: dict[tuple[str, str, str], list[Result]] = defaultdict(list)
+    for line in lines:
+        if line.diet and line.status == "ok" and " - " not in line.diet and ":" not in line.measure:
+            places[line.task, line.dataset, str(line.described.get("experiment", {}).get("name", ""))].append(line)
+    found = []
+    for (task, dataset, experiment), here in sorted(places.items()):
+        parts = split_by_protocol(build.variants(here))
+        for number, part in enumerate(parts, start=1):
+            grouped: dict[tuple[str, ...], list[Result]] = defaultdict(list)
+            for line in part:
+                grouped[task, dataset, line.generator, line.track, experiment].append(line)
+            which = f", protocol set {number}" if len(parts) > 1 else ""
+            found += [meal for key, own in sorted(grouped.items()) if (meal := _meal(key, own, which)) is not None]
+    return found
+
+
+def _meal(key: tuple[str, ...], lines: list[Result], which: str) -> Meal | None:
+    """`which` names the protocol set where a task and dataset have several: they share no axis."""
+    task, dataset, generator, track, experiment = key
+    shares, reported, source = _served(task, experiment)
+    measure = next(
+        (name for name in ("dice", "iou", "pq-pooled") if any(line.measure == name for line in lines)), lines[0].measure
+    )
+    dishes = []
+    for diet in dict.fromkeys(line.diet for line in lines):
+        made = [line for line in lines if line.diet == diet and line.measure == measure]
+        if made and diet in shares:
+            real, synthetic, filling = shares[diet]
+            dishes.append(Dish(diet, real, synthetic, filling, tables.cells(made)[0], reported.get(diet, {}).get(measure)))
+    if len(dishes) < 2:
+        return None
+    title = f"{experiment or task}: {generator} on {dataset}" + ("" if track == "none" else f", prompts from: {track}") + which
+    return Meal(
+        title,
+        f"{experiment or task} {dataset} {measure}{which}",
+        measure,
+        generator,
+        tuple(dishes),
+        source if any(dish.reported for dish in dishes) else "",
+    )
+
+
+Shares = dict[str, tuple[float, float, str]]
+
+
+def _served(task: str, experiment: str) -> tuple[Shares, dict[str, dict[str, float]], str]:
+    """Diet -> shares and filling, diet -> what was reported, and by whom; empty for a task that is not installed."""
+    try:
+        cls = registry.find("tasks", task)[0]
+        if not experiment:
+            return {diet.name: (diet.real, diet.synthetic, diet.filling) for diet in cls.diets}, {}, ""
+        found = experiment_files.find(experiment, getattr(cls, "experiments", None), task)
+    except (BenchError, AttributeError):
+        return {}, {}, ""
+    shares: Shares = {one.name: (one.real, one.synthetic, one.filling) for one in found.diet}
+    return shares, {one.name: one.reported for one in found.diet}, found.source

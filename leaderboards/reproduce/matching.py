@@ -1,0 +1,181 @@
+"""Whether what was made again is what was recorded: bit-equal, near enough for another machine, or neither."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from bench.cache import Cache
+from bench.pipeline.exporting import file_stem
+from bench.provenance.manifest import Painting, digest_of_patch
+from bench.results import schema
+from bench.results.schema import Result
+from bench.types import Images, ImageSet
+
+PIXELS = 1.0
+"""Elsewhere a patch holds if its mean absolute difference is at most this, of 255."""
+NUMBERS = 1e-3
+"""Elsewhere a number holds if it and each bound of its interval differ by at most this share of the larger one."""
+
+Outcome = Literal["holds", "near", "unknown", "fails", "not-comparable", "not-done"]
+EXITS: dict[Outcome, int] = {"not-done": 0, "holds": 0, "near": 0, "unknown": 6, "fails": 4, "not-comparable": 7}
+"""The exit code of each outcome; the worst of a report is the last of these that it has."""
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing that was looked at."""
+
+    what: str
+    outcome: Outcome
+    said: str
+
+
+def data(then: Mapping[str, Any], now: Mapping[str, Any]) -> Check:
+    """Keys and digests of the data, as manifests list them; the data set's name goes by its folder and may differ."""
+    then, now = _flat(then), _flat(now)
+    wrong = [name for name in {**then, **now} if then.get(name) != now.get(name) and name != "dataset"]
+    if not wrong:
+        return Check("data", "holds", f"{then.get('splits.test.patches')} test patches, and every split, are those of the run")
+    said = "; ".join(f"{name} was {then.get(name)}, is {now.get(name)}" for name in wrong[:4])
+    more = f"; and {len(wrong) - 4} more" if len(wrong) > 4 else ""
+    return Check("data", "not-comparable", f"not the data of the run: {said}{more}. Give those with --data DIR.")
+
+
+def plugins(then: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[Check]:
+    """Where versions or options differ another thing was measured; where the content does, somebody changed it."""
+    then, now = _named(then), _named(now)
+    for name in {**then, **now}:
+        one, other = then.get(name, {}), now.get(name, {})
+        if _spelt(one) != _spelt(other):
+            said = f"was {_spelt(one)}, is {_spelt(other)} here"
+            yield Check(name, "not-comparable", f"{said}. Install the version that the manifest names.")
+        elif any(one.get(part) != other.get(part) for part in ("digest", "class", "source", "file")):
+            yield Check(name, "fails", "what it is made of has changed since: its digest is not the recorded one")
+
+
+def patches(what: str, recorded: Painting, painted: ImageSet, known: Mapping[str, Images], elsewhere: bool) -> Check:
+    """Patches painted again against their recorded digests. `known` holds recorded patches by id, to say how far apart
+    others are; elsewhere, on another machine or with other versions, they may be apart by `PIXELS`."""
+    made = dict(zip(painted.conditions.ids.tolist(), painted.images, strict=True))
+    wrong = [name for name, image in made.items() if digest_of_patch(image) != recorded.patches.get(name)]
+    counted = f"{len(made)} of {len(recorded.patches)} patches painted again"
+    if not wrong:
+        return Check(what, "holds", f"{counted}, bit-equal")
+    said = f"{counted}, {len(wrong)} differ ({', '.join(wrong[:3])}{', …' if len(wrong) > 3 else ''})"
+    if absent := [name for name in wrong if name not in known]:
+        outcome: Outcome = "unknown" if elsewhere else "fails"
+        return Check(what, outcome, f"{said}; by how much cannot be told without the recorded patches of {len(absent)}")
+    far = max(apart(made[name], known[name]) for name in wrong)
+    said += f" by at most {far:.3g} of 255 on average"
+    if not elsewhere:
+        return Check(what, "fails", f"{said}; on the same machine and versions they are bit-equal")
+    return Check(what, "near" if far <= PIXELS else "fails", f"{said}; {PIXELS:g} is allowed elsewhere")
+
+
+def apart(one: Images, other: Images) -> float:
+    """Mean absolute difference of two patches, of 255; infinite where they are not of one size."""
+    if one.shape != other.shape:
+        return float("inf")
+    return float(np.abs(one.astype(np.int16) - other.astype(np.int16)).mean())
+
+
+def kept(cache: Cache, recorded: Painting) -> tuple[dict[str, Images], list[str]]:
+    """The recorded patches that the cache still holds, and the ids of those it holds changed; nothing where it has none."""
+    folder = cache.root / "samples" / recorded.key
+    if not (folder / "images.npy").is_file():
+        return {}, []
+    try:
+        ids, images = np.load(folder / "ids.npy"), np.load(folder / "images.npy", mmap_mode="r")
+    except (OSError, ValueError):
+        return {}, list(recorded.patches)
+    held = dict(zip(ids.tolist(), images, strict=False))
+    good = {n: image for n, image in held.items() if digest_of_patch(image) == recorded.patches.get(n)}
+    return good, [name for name in recorded.patches if name not in good]
+
+
+def exported(folder: Path, label: str, recorded: Painting) -> dict[str, Images]:
+    """The recorded patches among those that `bench export samples` wrote: others' PNGs are believed by their digests."""
+    from PIL import Image
+
+    found = {}
+    for name, digest in recorded.patches.items():
+        file = folder / f"{label}-seed{recorded.seed}" / "samples" / f"{file_stem(name)}.png"
+        if file.is_file():
+            image = np.asarray(Image.open(file, formats=["PNG"]).convert("RGB"))
+            if digest_of_patch(image) == digest:
+                found[name] = image
+    return found
+
+
+Identity = tuple[Any, ...]
+
+
+def identity(line: Result) -> Identity:
+    """What tells two lines of one run apart."""
+    return (line.generator, line.track, line.measure, line.encoder, line.diet, line.seed)
+
+
+def called(line: Result) -> str:
+    """The line in words, for people."""
+    return " ".join(filter(None, (line.generator, line.measure, line.encoder or line.diet, f"seed {line.seed}")))
+
+
+def number(recorded: Result, made: Result, elsewhere: bool) -> Check:
+    """A line measured again against the recorded one: all fields but its stamp, its state and the words of its reason."""
+    if _told(recorded) == _told(made):
+        return Check(called(recorded), "holds", "bit-equal")
+    if differing := [name for name, value in _told(recorded, True).items() if _told(made, True)[name] != value]:
+        return Check(called(recorded), "fails", f"differs in {', '.join(differing)}")
+    far = max((_share(a, b) for a, b in zip(_numbers(recorded), _numbers(made), strict=True)), default=0.0)
+    said = f"{recorded.value!r} recorded, {made.value!r} now: differs by {far:.2g} of the larger, interval included"
+    if not elsewhere:
+        return Check(called(recorded), "fails", f"{said}; on the same machine and versions they are bit-equal")
+    return Check(called(recorded), "near" if far <= NUMBERS else "fails", f"{said}; {NUMBERS:g} is allowed elsewhere")
+
+
+def _told(line: Result, without_numbers: bool = False) -> dict[str, Any]:
+    """What a line says, as JSON; the data set goes by its keys and digests, since its folder may have moved."""
+    described = {name: value for name, value in line.described.items() if name != "dataset"}
+    line = replace(line, stamp={}, state="measured", reason="", dataset="", described=described)
+    if without_numbers:
+        shape = (line.value is None, line.low is None, line.high is None, len(line.folds))
+        line = replace(line, value=None, low=None, high=None, folds=(), reason=f"has a number, an interval, folds: {shape}")
+    told: dict[str, Any] = json.loads(schema.line(line))
+    return told
+
+
+def _numbers(line: Result) -> list[float]:
+    return [value for value in (line.value, line.low, line.high, *line.folds) if value is not None]
+
+
+def _share(one: float, other: float) -> float:
+    larger = max(abs(one), abs(other))
+    return abs(one - other) / larger if larger else 0.0
+
+
+def _named(said: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Every described plug-in but the data set, by a name for people."""
+    one = {f"generator {name}": entry for name, entry in said["generators"].items()}
+    kinds = ("encoders", "metrics")
+    many = {f"{kind[:-1]} {entry.get('label', entry['name'])}": entry for kind in kinds for entry in said[kind]}
+    rest = {kind: said[kind] for kind in ("task", "layouts") if said.get(kind)}
+    return {**one, **many, **rest, "prompts": {"name": "prompts", "options": said["prompts"]}}
+
+
+def _spelt(said: Mapping[str, Any]) -> str:
+    """Name, version and options but those that name a place: what lies there has a digest."""
+    options = {name: value for name, value in said.get("options", {}).items() if "/" not in str(value)}
+    return " ".join(map(str, filter(None, (said.get("name", "absent"), said.get("version"), options))))
+
+
+def _flat(held: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for name, value in held.items():
+        flat |= _flat(value, f"{prefix}{name}.") if isinstance(value, Mapping) else {f"{prefix}{name}": value}
+    return flat

@@ -1,0 +1,239 @@
+"""Tables as a pure function of result lines: the same lines give the same tables, in any order."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from bench.config import Plan
+from bench.results.protocols import OWN, difference_between, split_by_protocol
+from bench.results.protocols import column as column_of
+from bench.results.schema import Result
+from bench.results.tables import ARROWS, Cell, cells, interval, interval_note, reasons, sizes
+from leaderboards.tables import formats, ties
+from leaderboards.tables.consensus import conflicted, consensus, sentences
+from leaderboards.tables.formats import Sheet
+from leaderboards.tables.reading import REPORTED
+
+HIDDEN = ("prompt-coverage", "prompt-missing", "prompt-whole", "prompt-reference")
+USUAL_STATE = "measured"
+BRIEF = 20
+"""Characters of an option's value that tables show where these tell generators apart."""
+
+
+@dataclass(frozen=True)
+class Board:
+    """One table: one task, one dataset, one prompt track, one protocol set."""
+
+    task: str
+    dataset: str
+    track: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, dict[str, Cell]], ...]
+    """(generator, column -> cell), best mean rank first."""
+    order: Mapping[str, str]
+    """column -> generators best first, with their ties."""
+    states: Mapping[str, str]
+    """generator -> state, of those whose lines were reproduced or verified."""
+    protocol_set: int = 1
+    """1 for the set of most numbers; its rows are never ranked with those of the other sets."""
+    difference: str = ""
+    """In what the protocol set differs from the first one of the same task, dataset and track; empty for the first."""
+    others: int = 0
+    """Other protocol sets of the same task, dataset and track, which have tables of their own."""
+
+
+def boards(lines: Iterable[Result]) -> list[Board]:
+    """Every table that the lines support, sorted by task, dataset and track. Reported lines are left out.
+
+    Generators that are shown no crop stand in the table of every track; two tracks never share a table. All records of a
+    table are of one protocol set: those of other sets have tables of their own, which say in what they differ. Experiments
+    have tables of their own. Each number is given once: see `identity.each_once`.
+    """
+    in_order = sorted(lines, key=lambda line: (line.stamp.get("made", ""), line.value or 0.0, line.protocol))
+    kept = [
+        line
+        for line in in_order
+        if line.measure not in HIDDEN and line.state != REPORTED and "experiment" not in line.described
+    ]
+    made = []
+    for task, dataset in sorted({(line.task, line.dataset) for line in kept}):
+        here = variants([line for line in kept if (line.task, line.dataset) == (task, dataset)])
+        tracks = sorted({line.track for line in here} - {"none"}) or ["none"]
+        for track in tracks:
+            parts = split_by_protocol(line for line in here if line.track in (track, "none"))
+            for number, part in enumerate(parts, start=1):
+                apart = difference_between(part, parts[0]) if number > 1 else ""
+                board = _board(task, dataset, track, part)
+                made.append(replace(board, protocol_set=number, difference=apart, others=len(parts) - 1))
+    return made
+
+
+def variants(lines: Sequence[Result]) -> list[Result]:
+    """The lines, with generators that were measured in several versions, options or weights named apart by them."""
+    made: dict[str, dict[str, dict[str, str]]] = defaultdict(dict)
+    for line in lines:
+        made[line.generator][_variant(line)] = _settings(line)
+    named = {}
+    for generator, known in made.items():
+        differing = sorted({key for one in known.values() for key, value in one.items() if _other(known, key, value)})
+        apart = ("digest", "source", "weights", "layouts.digest", "layouts.source")
+        shown = [key for key in differing if key not in apart] or differing
+        for variant, said in _briefest(known, shown, differing).items():
+            named[generator, variant] = f"{generator} ({said})" if said else generator
+    return [replace(line, generator=named[line.generator, _variant(line)]) for line in lines]
+
+
+def _briefest(known: Mapping[str, Mapping[str, str]], shown: list[str], differing: list[str]) -> dict[str, str]:
+    """Variant -> what tells it apart, in as few words as do: values cut short, whole, or digests too."""
+    said: dict[str, str] = {}
+    for keys, most in ((shown, BRIEF), (shown, None), (differing, None)):
+        said = {v: ", ".join(f"{key}={one.get(key, 'none')[:most]}" for key in keys) for v, one in known.items()}
+        if len(set(said.values())) == len(known):
+            break
+    return said
+
+
+def _variant(line: Result) -> str:
+    return json.dumps([*(line.described.get(kind) for kind in OWN), line.keys.get("weights", "")], sort_keys=True)
+
+
+def _settings(line: Result) -> dict[str, str]:
+    """What may tell two generators of one name apart; words on its generated layouts begin with `layouts.`."""
+    held, layouts = (line.described.get(kind) or {} for kind in OWN)
+    drawn = {f"layouts.{key}": value for key, value in _parts(layouts).items()}
+    shown = {"fit_track": str(held.get("fit_track", Plan.fit_track)), "prompt_donors": str(held.get("prompt_donors", "none"))}
+    shown["weights"] = line.keys.get("weights", "")
+    return {**_parts(held), **shown, **drawn}
+
+
+def _parts(held: Mapping[str, Any]) -> dict[str, str]:
+    own = {key: str(held[key]) for key in ("version", "digest", "class", "distribution", "source") if key in held}
+    return {**own, **{key: str(value) for key, value in held.get("options", {}).items()}}
+
+
+def _other(known: Mapping[str, Mapping[str, str]], key: str, value: str) -> bool:
+    return any(one.get(key) != value for one in known.values())
+
+
+def _board(task: str, dataset: str, track: str, lines: list[Result]) -> Board:
+    made = cells(lines)
+    behind: dict[tuple[str, str, str], list[Result]] = defaultdict(list)
+    for line in lines:
+        behind[line.generator, column_of(line), line.protocol].append(line)
+    columns = tuple(dict.fromkeys(cell.measure for cell in sorted(made, key=_column_order)))
+    rows: dict[str, dict[str, Cell]] = {}
+    for cell in made:
+        row = rows.setdefault(cell.generator, {})
+        if cell.value is not None or cell.measure not in row:  # one with a number goes before one without
+            row[cell.measure] = cell
+    ordered = sorted(rows.items(), key=lambda row: (_mean_rank(row[0], rows, columns), row[0]))
+    order = {}
+    for column in columns:
+        mine = {name: found[column] for name, found in rows.items() if column in found}
+        order[column] = ties.chain(mine, {name: behind[name, column, cell.protocol] for name, cell in mine.items()})
+    states = {line.generator: line.state for line in lines if line.state != USUAL_STATE}
+    return Board(task, dataset, track, columns, tuple(ordered), order, states)
+
+
+def _column_order(cell: Cell) -> tuple[int, str]:
+    kinds = ("fd", "fd-inf", "fd-norm", "fd-floor", "iou", "precision", "recall")
+    kind = cell.measure.split(" ")[0]
+    return (kinds.index(kind) if kind in kinds else len(kinds), cell.measure)
+
+
+def _mean_rank(generator: str, rows: dict[str, dict[str, Cell]], columns: tuple[str, ...]) -> float:
+    """Mean place over the distance columns in which the generator has a number from an independent judge; last without."""
+    places = []
+    for column in columns:
+        mine = rows[generator].get(column)
+        if not column.startswith("fd ") or mine is None or mine.value is None or conflicted(rows, column):
+            continue
+        values = sorted(c[column].value for c in rows.values() if column in c and c[column].value is not None)  # type: ignore[type-var]
+        places.append(values.index(mine.value))
+    return sum(places) / len(places) if places else float("inf")
+
+
+def sheet(board: Board) -> Sheet:
+    """The table with all that is shown of it in any format."""
+    where = {"task": board.task, "dataset": board.dataset, "board": board.track}
+    which = {"protocol_set": board.protocol_set}
+    records: list[dict[str, Any]] = []
+    for name, found in board.rows:
+        own = {"state": board.states.get(name, USUAL_STATE), **which}
+        records += [{**where, **asdict(cell), "flags": " ".join(cell.flags), **own} for cell in found.values()]
+    if agreed := consensus(dict(board.rows), board.columns):
+        records += [
+            {
+                **where,
+                "generator": place.generator,
+                "measure": "mean rank fd",
+                "direction": "lower",
+                "value": place.rank,
+                "low": place.low,
+                "high": place.high,
+                **which,
+            }
+            for place in agreed.places
+        ]
+    return Sheet(title(board), as_rows(board), notes(board), records)
+
+
+def as_rows(board: Board) -> list[list[str]]:
+    """Header and one row a generator, as text."""
+    heads = [f"{column} {ARROWS[_direction(board, column)]}".strip() for column in board.columns]
+    body = [[name, *(interval(found[c]) if c in found else "–" for c in board.columns)] for name, found in board.rows]
+    return [["generator", *heads], *body]
+
+
+def _direction(board: Board, column: str) -> str:
+    return next(found[column].direction for _, found in board.rows if column in found) or "none"
+
+
+def title(board: Board) -> str:
+    embedded = any("embedded" in c.flags for _, found in board.rows for c in found.values())
+    which = f", protocol set {board.protocol_set}" if board.others else ""
+    said = f"{board.task} on {board.dataset}, prompts: {board.track}{which}"
+    return said + (" (embedded phantom tissue)" if embedded else "")
+
+
+def as_text(board: Board) -> str:
+    return formats.as_text(sheet(board))
+
+
+def as_markdown(board: Board) -> str:
+    return formats.as_markdown(sheet(board))
+
+
+def notes(board: Board) -> list[str]:
+    """What the numbers rest on, who is tied with whom, and the reason of every cell without a number."""
+    found = [cell for _, row in board.rows for cell in row.values()]
+    notes = [*apart(board), *marks(found), *ties.notes(board.order)]
+    if agreed := consensus(dict(board.rows), board.columns):
+        notes += sentences(agreed)
+    if board.states:
+        notes.append("; ".join(f"{name}: {state}" for name, state in sorted(board.states.items())) + ".")
+    return notes + reasons([cell for cell in found if cell.value is None])
+
+
+def apart(board: Board) -> list[str]:
+    """Where other protocol sets exist: that they stand apart, and in what."""
+    if board.difference:
+        return [f"Not comparable with protocol set 1: {board.difference}."]
+    sets = f"{board.others} other protocol set{'s' if board.others > 1 else ''}"
+    return [f"Numbers of {sets} stand in tables of their own and are not ranked with these."] if board.others else []
+
+
+def marks(found: list[Cell]) -> list[str]:
+    """On how many patches, slides and seeds the numbers rest, and what their marks mean."""
+    measured = [cell for cell in found if cell.value is not None]
+    note = interval_note(measured)
+    notes = [f"n: {'; '.join(sizes(measured))}. {note[:1].upper()}{note[1:]}."] if measured else []
+    if any("judge-conflict" in cell.flags for cell in found):
+        notes.append("* the generator was conditioned by this encoder: not an independent judge.")
+    if any("underpowered" in cell.flags for cell in found):
+        notes.append("† too few slides or patches for an interval: docs/coverage.md.")
+    return notes

@@ -1,0 +1,135 @@
+"""What independent judges agree on: mean rank over encoders with its interval, and the pairs that they order differently."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import combinations
+from statistics import NormalDist
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.results.tables import Cell
+
+Rows = Mapping[str, Mapping[str, Cell]]
+"""generator -> column -> cell."""
+DRAWS = 2000
+REACH = NormalDist().inv_cdf(0.975)
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where one generator stands."""
+
+    generator: str
+    rank: float
+    """Mean over judges; 1 is best."""
+    low: float | None
+    high: float | None
+    """95 % interval over slides and seeds; None where one of the distances has no interval."""
+
+
+@dataclass(frozen=True)
+class Disagreement:
+    """Two generators that judges order differently."""
+
+    first: str
+    second: str
+    before: tuple[str, ...]
+    """Judges by which `first` is better."""
+    after: tuple[str, ...]
+    """Judges by which `second` is better."""
+
+
+@dataclass(frozen=True)
+class Consensus:
+    places: tuple[Place, ...]
+    """Best first: the generators that every judge has a number for."""
+    judges: tuple[str, ...]
+    left_out: tuple[str, ...]
+    """Columns of encoders that some generator here was conditioned by, or that shaped the data."""
+    disagreements: tuple[Disagreement, ...]
+
+
+def consensus(rows: Rows, columns: tuple[str, ...], measure: str = "fd") -> Consensus | None:
+    """Ranks over the columns of a distance (`fd ENCODER`); None with fewer than two judges or two generators.
+
+    A judge that knew one of the generators is left out for all, or ranks would rest on different panels. Intervals of mean
+    ranks come from drawing each distance from the normal distribution that its interval describes, independently: test
+    slides are common to all generators, so that the true intervals are rather narrower.
+    """
+    asked = tuple(column for column in columns if column.startswith(f"{measure} "))
+    left_out = tuple(column for column in asked if conflicted(rows, column))
+    judges = tuple(column for column in asked if column not in left_out)
+    names = [name for name, found in rows.items() if all(_known(found.get(judge)) for judge in judges)]
+    if len(judges) < 2 or len(names) < 2:
+        return None
+    cells = [[rows[name][judge] for judge in judges] for name in names]
+    values = np.array([[_value(cell) for cell in row] for row in cells])
+    ranks = _ranks(values).mean(axis=1)
+    bounds = _rank_bounds(cells, values)
+    places = [
+        Place(name, float(rank), *(None, None) if bounds is None else (float(bounds[0][i]), float(bounds[1][i])))
+        for i, (name, rank) in enumerate(zip(names, ranks, strict=True))
+    ]
+    ordered = tuple(sorted(places, key=lambda place: (place.rank, place.generator)))
+    shown = tuple(judge.partition(" ")[2] for judge in judges)
+    return Consensus(ordered, shown, tuple(c.partition(" ")[2] for c in left_out), _disagreements(ordered, rows, judges))
+
+
+def conflicted(rows: Rows, column: str) -> bool:
+    """Whether the encoder of this column shaped one of the generators, or their data."""
+    return any("judge-conflict" in found[column].flags for found in rows.values() if column in found)
+
+
+def sentences(found: Consensus) -> list[str]:
+    """The consensus as notes below a table."""
+    places = "; ".join(
+        f"{place.generator} {place.rank:.2g}" + ("" if place.low is None else f" [{place.low:.2g}, {place.high:.2g}]")
+        for place in found.places
+    )
+    without = f", without {', '.join(found.left_out)}, which shaped a generator or the data" if found.left_out else ""
+    said = [f"Mean rank over {', '.join(found.judges)}{without}: {places}."]
+    for pair in found.disagreements:
+        before, after = ", ".join(pair.before), ", ".join(pair.after)
+        said.append(f"Judges disagree: {pair.first} before {pair.second} by {before}; after it by {after}.")
+    return said
+
+
+def _disagreements(places: tuple[Place, ...], rows: Rows, judges: tuple[str, ...]) -> tuple[Disagreement, ...]:
+    found = []
+    for first, second in combinations((place.generator for place in places), 2):
+        gaps = {judge.partition(" ")[2]: _value(rows[first][judge]) - _value(rows[second][judge]) for judge in judges}
+        before = tuple(judge for judge, gap in gaps.items() if gap < 0)
+        after = tuple(judge for judge, gap in gaps.items() if gap > 0)
+        if before and after:
+            found.append(Disagreement(first, second, before, after))
+    return tuple(found)
+
+
+def _ranks(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Ranks down the first axis, 1 for the smallest; equal values share the mean of their places."""
+    smaller = (values[None] < values[:, None]).sum(axis=1)
+    equal = (values[None] == values[:, None]).sum(axis=1)
+    return np.asarray(smaller + (equal + 1) / 2)
+
+
+def _rank_bounds(cells: list[list[Cell]], values: NDArray[np.float64]) -> NDArray[np.float64] | None:
+    if any(cell.low is None or cell.high is None for row in cells for cell in row):
+        return None
+    errors = np.array([[(cell.high - cell.low) / (2 * REACH) for cell in row] for row in cells])  # type: ignore[operator]
+    # seeded by what is shown, so that the same table always says the same
+    rng = np.random.default_rng(zlib.crc32(np.round(values, 9).tobytes()))
+    drawn = [_ranks(values + errors * rng.standard_normal(values.shape)).mean(axis=1) for _ in range(DRAWS)]
+    return np.asarray(np.quantile(drawn, [0.025, 0.975], axis=0))
+
+
+def _known(cell: Cell | None) -> bool:
+    return cell is not None and cell.value is not None
+
+
+def _value(cell: Cell) -> float:
+    assert cell.value is not None
+    return cell.value

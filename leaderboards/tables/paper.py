@@ -1,0 +1,233 @@
+"""Each paper's table in its own layout: what was reported beside what was measured here, in columns of their own.
+
+Reported numbers are shown and never ranked: `‡` marks those that are doubtful, `not-comparable(…)` those of rows that are of
+other tissues or data sets. Measured numbers stand where the suite's lines have them; of one task and data set, all numbers of
+a table are of one protocol set, and those of other sets stand in a table of their own with the difference.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from bench import registry, trial
+from bench.measurements import experiment_files
+from bench.measurements.experiment_files import Experiment
+from bench.results import tables
+from bench.results.protocols import difference_between, split_by_protocol
+from bench.results.schema import Result
+from bench.results.tables import ARROWS
+from leaderboards.suites.suite import Cell, Pick, Suite, Table
+from leaderboards.tables import build
+from leaderboards.tables.formats import Sheet
+
+ABSENT = "–"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """Where a row meets a column."""
+
+    measured: tables.Cell | None
+    line: Result | None
+    """One of those behind the measured number."""
+    reported: Result | None
+
+    @property
+    def empty(self) -> bool:
+        return self.measured is None and self.reported is None
+
+    @property
+    def direction(self) -> str:
+        shown = self.measured or self.reported
+        return shown.direction if shown else "none"
+
+
+Grid = list[list[Entry]]
+
+
+def sheets(
+    suite: Suite, cells: Sequence[Cell], measured: Sequence[Result], reported: Sequence[Result], preset: str = ""
+) -> list[Sheet]:
+    """A sheet for each table of the suite; the first one says why cells have no numbers, and what the preset says. Numbers of
+    rarer protocol sets follow in sheets of their own, without the reported ones."""
+    sets = _protocol_sets(build.variants(measured))
+    ours = sets[0].records if sets else []
+    noted = [suite.preset[preset].note] if preset in suite.preset and suite.preset[preset].note else []
+    unfinished = [f"{cell.name}: {cell.status}: {cell.reason}" for cell in cells if cell.status != "ok"]
+    made = [_sheet(suite, layout, cells, ours, reported) for layout in suite.table]
+    made = [replace(sheet, notes=sheet.notes + (noted + unfinished if i == 0 else [])) for i, sheet in enumerate(made)]
+    for number, found in enumerate(sets[1:], start=2):
+        for layout in suite.table:
+            sheet = _sheet(suite, layout, (), found.records, ())
+            if sheet.records:
+                head = f"{sheet.title}, protocol set {number}"
+                records = [{**record, "protocol_set": number} for record in sheet.records]
+                made.append(replace(sheet, title=head, notes=[*found.differences, *sheet.notes], records=records))
+    return made
+
+
+@dataclass(frozen=True)
+class _ProtocolSet:
+    """The records of one protocol set of each task, data set and experiment."""
+
+    records: list[Result]
+    differences: list[str]
+    """In what they differ from the first set, a sentence for each task and data set."""
+
+
+def _protocol_sets(measured: Sequence[Result]) -> list[_ProtocolSet]:
+    places: dict[tuple[str, str, str], list[Result]] = defaultdict(list)
+    for line in measured:
+        places[line.task, line.dataset, str(line.described.get("experiment", {}).get("name", ""))].append(line)
+    made: list[_ProtocolSet] = []
+    for (task, dataset, _), lines in sorted(places.items()):
+        parts = split_by_protocol(lines)
+        for number, part in enumerate(parts):
+            if number == len(made):
+                made.append(_ProtocolSet([], []))
+            made[number].records.extend(part)
+            if number:
+                why = difference_between(part, parts[0])
+                made[number].differences.append(f"{task} on {dataset}, not comparable with protocol set 1: {why}.")
+    return made
+
+
+def _sheet(
+    suite: Suite, layout: Table, cells: Sequence[Cell], measured: Sequence[Result], reported: Sequence[Result]
+) -> Sheet:
+    experiment = _experiment(layout)
+    rows, columns = (layout.rows, layout.columns) if experiment is None else _diets(layout, experiment)
+    ours, theirs = (_of(experiment, lines) for lines in (measured, reported))
+    grid = [[_entry(row, column, ours, theirs) for column in columns] for row in rows]
+    shown = [i for i in range(len(columns)) if not all(row[i].empty for row in grid)]
+    beside = [i for i in shown if any(row[i].reported for row in grid)]
+    head = ["", "data"]
+    for i in shown:
+        arrow = ARROWS[next(row[i].direction for row in grid if not row[i].empty)]
+        head += [f"{columns[i].label} {arrow}".strip(), *(["reported"] if i in beside else [])]
+    body = []
+    for row, found in zip(rows, grid, strict=True):
+        line = [row.label, _data(found)]
+        for i in shown:
+            line += [_measured(found[i], _end(row, columns[i], cells)), *([_reported(found[i])] if i in beside else [])]
+        body.append(line)
+    notes = [*_notes(suite, grid), *(_verdicts(experiment, ours) if experiment else [])]
+    return Sheet(f"{suite.name}: {layout.title}", [head, *body], notes, _records(suite, layout, rows, columns, grid))
+
+
+def _experiment(layout: Table) -> Experiment | None:
+    if not layout.experiment:
+        return None
+    task = registry.find("tasks", layout.task)[0]
+    return experiment_files.find(layout.experiment, getattr(task, "experiments", None), layout.task)
+
+
+def _diets(layout: Table, experiment: Experiment) -> tuple[tuple[Pick, ...], tuple[Pick, ...]]:
+    """A row a diet, a column a measure."""
+    rows = tuple(Pick(serving.name, diet=serving.name) for serving in experiment.diet)
+    return rows, tuple(Pick(name, task=layout.task, measure=name) for name in experiment.measures)
+
+
+def _of(experiment: Experiment | None, lines: Sequence[Result]) -> list[Result]:
+    """The lines of the experiment; without one, those of none."""
+    return [line for line in lines if line.described.get("experiment", {}).get("name") == (experiment and experiment.name)]
+
+
+def _entry(row: Pick, column: Pick, measured: Sequence[Result], reported: Sequence[Result]) -> Entry:
+    """What a row leaves open, the generator of a diet of real patches, is the same number in all: the first is taken."""
+    mine = [line for line in measured if _asked(line, row) and _asked(line, column)]
+    theirs = next((line for line in reported if _asked(line, row) and _asked(line, column)), None)
+    found = sorted(tables.cells(mine), key=lambda cell: cell.value is None)
+    if not found:
+        return Entry(None, None, theirs)
+    cell = found[0]
+    line = next(line for line in mine if (line.generator, line.protocol) == (cell.generator, cell.protocol))
+    return Entry(cell, line, theirs)
+
+
+def _asked(line: Result, pick: Pick) -> bool:
+    """Variants of one generator carry what tells them apart in brackets."""
+    wanted = ("task", "track", "measure", "encoder", "diet")
+    named = pick.generator in ("", line.generator, _plain(line.generator))
+    return named and all(getattr(pick, name) in ("", getattr(line, name)) for name in wanted)
+
+
+def _plain(generator: str) -> str:
+    """The name without what tells its variants apart."""
+    return generator.partition(" (")[0]
+
+
+def _data(found: Sequence[Entry]) -> str:
+    """What the measured numbers of a row are of: the phantoms are named."""
+    return ", ".join(dict.fromkeys(entry.line.dataset for entry in found if entry.line)) or ABSENT
+
+
+def _end(row: Pick, column: Pick, cells: Sequence[Cell]) -> str:
+    """How the run ended that would have made this number and made none."""
+    task = row.task or column.task
+    for cell in cells:
+        if not cell.folder and (cell.generator, cell.task) == (row.generator, task) and row.track in ("", "none", cell.track):
+            return f"{cell.status}({cell.reason.partition(':')[0][:40]})"
+    return ABSENT
+
+
+def _measured(entry: Entry, end: str) -> str:
+    return end if entry.measured is None else tables.interval(entry.measured)
+
+
+def _reported(entry: Entry) -> str:
+    line = entry.reported
+    if line is None or line.value is None:
+        return ABSENT
+    if "not-comparable" in line.flags:
+        return f"not-comparable({line.value:g})"
+    return f"{line.value:g}" + ("‡" if line.suspect else "")
+
+
+def _notes(suite: Suite, grid: Grid) -> list[str]:
+    entries = [entry for row in grid for entry in row]
+    found = [entry.measured for entry in entries if entry.measured]
+    said = [f"reported: {suite.source}; other data and other samples: never ranked with ours."] if suite.source else []
+    doubtful = [line for entry in entries if (line := entry.reported) and line.suspect]
+    said += [f"‡ {line.dataset}, {line.generator}, {line.encoder or line.diet}: {line.suspect}." for line in doubtful]
+    if any(entry.reported and "not-comparable" in entry.reported.flags for entry in entries):
+        said.append(
+            "not-comparable: the paper's rows are of several tissues and data sets, and their numbers of images unknown."
+        )
+    said += build.marks(found)
+    if any("embedded" in cell.flags for cell in found):
+        said.append("embedded phantom tissue: these numbers say nothing of real patients.")
+    plain = [replace(cell, generator=_plain(cell.generator)) for cell in found if cell.value is None]
+    return said + tables.reasons(plain)
+
+
+def _verdicts(experiment: Experiment, lines: Sequence[Result]) -> list[str]:
+    """The experiment's comparisons, of each generator and data set that has them."""
+    said = []
+    for generator, dataset in sorted({(line.generator, line.dataset) for line in lines}):
+        grouped: dict[tuple[str, str], list[Result]] = {}
+        for line in lines:
+            if (line.generator, line.dataset) == (generator, dataset):
+                grouped.setdefault((line.measure, line.diet), []).append(line)
+        found = {key: tables.cells(rows)[0] for key, rows in grouped.items()}
+        said += [f"{generator} on {dataset}: {sentence}." for sentence in trial.sentences(experiment, found)]
+    return said
+
+
+def _records(suite: Suite, layout: Table, rows: Sequence[Pick], columns: Sequence[Pick], grid: Grid) -> list[dict[str, Any]]:
+    """One record a number, measured or reported."""
+    records = []
+    for row, found in zip(rows, grid, strict=True):
+        for column, entry in zip(columns, found, strict=True):
+            where = {"suite": suite.name, "table": layout.title, "row": row.label, "column": column.label}
+            if entry.measured and entry.line:
+                cell = {**asdict(entry.measured), "flags": " ".join(entry.measured.flags)}
+                records.append({**where, "state": entry.line.state, "dataset": entry.line.dataset, **cell})
+            if line := entry.reported:
+                held = {"generator": line.generator, "track": line.track, "measure": line.measure, "value": line.value}
+                marks = {"flags": " ".join(line.flags), "suspect": line.suspect, "source": line.source}
+                records.append({**where, "state": line.state, "dataset": line.dataset, **held, **marks})
+    return records

@@ -1,0 +1,255 @@
+"""Result lines from files, as every verb reads them: typed, checked, and withdrawn where they are known to be wrong.
+
+What is not a result line stops the reading, by file and line number: nobody can say what it was meant to be. A line that
+cannot be true stays, without its number: it becomes `not-comparable`, its reason begins with `invalid` and names the rule and
+the place, and the other numbers of the file still count. The same becomes of lines that `invalidated.toml` lists by measure
+and version of histobench, for the reason given there (`invalidated`).
+
+    range       least <= value <= most as the line states them, and within `LEAST` and `MOST` in any case
+    interval    low <= value <= high
+    n           one painted patch for each real one; as many patches and slides in all lines of one test set
+    Dice        dice:c = 2 iou:c / (1 + iou:c), and likewise dice-binary: both of the same pooled pixels
+    quality     pq-pooled = dq-pooled sq-pooled
+
+Each number comes once, and contradictions stop the reading: see `leaderboards.identity`.
+
+Numbers that were reported in papers never come with the others: see `reported`.
+"""
+
+from __future__ import annotations
+
+import math
+import tomllib
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+from typing import Any, ClassVar
+
+from bench.errors import MissingError, UsageError
+from bench.results import schema
+from bench.results.schema import Result
+from leaderboards.identity import Found, each_once
+
+REPORTED = "reported"
+RUN, VERIFIED = "results.jsonl", "verified.jsonl"
+PUBLISHED = Path(__file__).parents[1] / "published"
+LEDGER = Path(__file__).parents[1] / "invalidated.toml"
+INVALID, INVALIDATED = "invalid", "invalidated"
+"""First words of the reasons of lines that were withdrawn."""
+SHARES = ("precision", "recall", "coverage", "iou", "dice", "miou", "aji", "pq", "dq", "sq")
+LEAST = {name: 0.0 for name in (*SHARES, "fd", "fd-floor", "density", "vendi", "stain")}
+MOST = {name: 1.0 for name in SHARES}
+"""By measure, of one class or of all."""
+TOLERANCE = 1e-6
+
+
+def lines(places: Iterable[Path], ledger: Path = LEDGER) -> list[Result]:
+    """Every number of the .jsonl files and of those below the folders but reported ones, once; wrong ones withdrawn. Raises
+    NotComparableError where two records of one number contradict each other."""
+    found = [(where, line) for where, line in _found(places) if line.state != REPORTED]
+    return [line for _, line in each_once(checked(found, ledger)).records]
+
+
+def reported(places: Iterable[Path] = (PUBLISHED,)) -> list[Result]:
+    """The lines of papers: they stand beside ours, and never enter ranks, consensus, comparisons or gates."""
+    found = [entry for entry in _found(places) if entry[1].state == REPORTED]
+    return [line for _, line in each_once(_withdrawn(found)).records]
+
+
+def checked(found: list[Found], ledger: Path = LEDGER) -> list[Found]:
+    """The records in the same order, those that cannot be true or are known to be wrong without their numbers."""
+    return _withdrawn(_known_wrong(found, invalidations(ledger)))
+
+
+@dataclass(frozen=True)
+class Invalidation:
+    """Versions of histobench whose numbers of a measure are wrong, and why."""
+
+    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
+    measure: str
+    """As lines call it; those of single classes go with it."""
+    versions: str
+    """A range as in requirements, e.g. `<0.2` or `>=0.1,<0.1.4`."""
+    reason: str
+
+
+def invalidations(ledger: Path = LEDGER) -> list[Invalidation]:
+    """The entries of the ledger; raises UsageError on one that cannot be read."""
+    from packaging.specifiers import InvalidSpecifier, SpecifierSet
+    from pydantic import TypeAdapter, ValidationError
+
+    try:
+        held = tomllib.loads(ledger.read_text(encoding="utf-8"))
+        found = TypeAdapter(list[Invalidation]).validate_python(held.pop("invalidated", []))
+        for entry in found:
+            SpecifierSet(entry.versions)
+    except (tomllib.TOMLDecodeError, ValidationError, InvalidSpecifier) as error:
+        raise UsageError(f"{ledger} is not a list of [[invalidated]] measure, versions and reason: {error}.") from error
+    if held:
+        raise UsageError(f"{ledger} holds [[invalidated]] and nothing else, found {', '.join(held)}.")
+    return found
+
+
+def _found(places: Iterable[Path]) -> Iterator[Found]:
+    for file in files(places):
+        yield from of_file(file)
+
+
+def of_file(file: Path) -> Iterator[Found]:
+    """Every record of a file, typed, with where it stands."""
+    numbers = [n for n, text in enumerate(file.read_text(encoding="utf-8").splitlines(), start=1) if text.strip()]
+    for number, line in zip(numbers, schema.read([file]), strict=True):
+        yield f"{file}:{number}", _typed(line, f"{file}:{number}")
+
+
+def files(places: Iterable[Path]) -> list[Path]:
+    """The .jsonl files among the places and below them, each once; raises MissingError where there is none.
+
+    Where `bench verify --mark` wrote the lines of a run again, with their state, those are read in place of the run's.
+    """
+    asked = list(places)
+    found = [f for place in asked for f in (_below(place) if place.is_dir() else [place])]
+    if not found:
+        raise MissingError(
+            f"no result lines in {', '.join(map(str, asked))}. Make some: bench run --generator ldm-prompt --task cam16-seg"
+        )
+    if absent := [str(file) for file in found if not file.is_file()]:
+        raise MissingError(f"no file or folder {', '.join(absent)}. Give those that a run wrote: bench run … --out DIR")
+    return list({file.resolve(): file for file in found}.values())
+
+
+def _below(folder: Path) -> list[Path]:
+    found = sorted(folder.rglob("*.jsonl"))
+    return [file for file in found if file.name != RUN or file.with_name(VERIFIED) not in found]
+
+
+@cache
+def _schema() -> Any:
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(Result)
+
+
+def _typed(line: Result, where: str) -> Result:
+    from pydantic import ValidationError
+
+    try:
+        typed: Result = _schema().validate_python(vars(line))
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise MissingError(f"{where}: {'.'.join(map(str, first['loc']))}: {first['msg']}.") from error
+    if typed.direction not in ("lower", "higher", "none", ""):
+        raise MissingError(f"{where}: direction {typed.direction!r}; known are lower, higher and none.")
+    return typed
+
+
+def _known_wrong(found: list[Found], entries: list[Invalidation]) -> list[Found]:
+    return [(where, _struck(line, entries)) for where, line in found]
+
+
+def _struck(line: Result, entries: list[Invalidation]) -> Result:
+    """A version that nobody wrote down may be any."""
+    from packaging.specifiers import SpecifierSet
+    from packaging.version import InvalidVersion, Version
+
+    for entry in entries:
+        if line.value is None or line.measure.partition(":")[0] != entry.measure.partition(":")[0]:
+            continue
+        if ":" in entry.measure and line.measure != entry.measure:
+            continue
+        stamped = line.stamp.get("histobench", "unknown")
+        try:
+            within = SpecifierSet(entry.versions).contains(Version(stamped), prereleases=True)
+        except InvalidVersion:
+            within = True
+        if within:
+            return _without(line, f"{INVALIDATED}: histobench {stamped} is within {entry.versions}: {entry.reason}")
+    return line
+
+
+def _withdrawn(found: list[Found]) -> list[Found]:
+    """The lines with those that break a rule withdrawn."""
+    broken: dict[int, str] = {}
+    for rule in (_alone, _counted, _related):
+        for index, what in rule([line for _, line in found]):
+            broken.setdefault(index, what)
+    return [
+        (where, _without(line, f"{INVALID}: {broken[i]} ({where})") if i in broken else line)
+        for i, (where, line) in enumerate(found)
+    ]
+
+
+def _without(line: Result, reason: str) -> Result:
+    return replace(line, status="not-comparable", reason=reason, value=None, low=None, high=None, folds=())
+
+
+def _alone(found: list[Result]) -> Iterator[tuple[int, str]]:
+    """What a line says against itself."""
+    for i, line in enumerate(found):
+        if line.value is not None and (what := _impossible(line, line.value)):
+            yield i, what
+
+
+def _impossible(line: Result, value: float) -> str:
+    name = (
+        line.measure.partition(":")[0]
+        .removesuffix("-present")
+        .removesuffix("-pooled")
+        .removesuffix("-binary")
+        .removesuffix("-patch")
+    )
+    least = max((b for b in (line.least, LEAST.get(name)) if b is not None), default=-math.inf)
+    most = min((b for b in (line.most, MOST.get(name)) if b is not None), default=math.inf)
+    if not all(map(math.isfinite, filter(None, (value, line.low, line.high)))):
+        return f"{line.measure} or its interval is not a finite number"
+    if not least - TOLERANCE <= value <= most + TOLERANCE:
+        return f"{line.measure} = {value:g} lies outside [{least:g}, {most:g}]"
+    low, high = (value if bound is None else bound for bound in (line.low, line.high))
+    slack = TOLERANCE * (1 + abs(value))
+    if not low - slack <= value <= high + slack:
+        return f"{line.measure} = {value:g} lies outside its interval [{low:g}, {high:g}]"
+    if line.n_real and line.n != line.n_real:
+        return f"{line.n} patches where {line.n_real} were planned"
+    return ""
+
+
+def _counted(found: list[Result]) -> Iterator[tuple[int, str]]:
+    """Lines of one test set whose numbers of patches and slides are not those of most others."""
+    sets: dict[tuple[str, str], list[int]] = defaultdict(list)
+    for i, line in enumerate(found):
+        if line.value is not None and line.n and "test" in line.keys:
+            sets[line.dataset, line.keys["test"]].append(i)
+    for rows in sets.values():
+        sizes = Counter((found[i].n, found[i].groups) for i in rows)
+        planned = max(sizes, key=lambda size: (sizes[size], size))
+        for i in rows:
+            if (size := (found[i].n, found[i].groups)) != planned:
+                yield i, "{} patches of {} slides, the same test set elsewhere has {} of {}".format(*size, *planned)
+
+
+def _related(found: list[Result]) -> Iterator[tuple[int, str]]:
+    """Lines of one model on one test set that contradict each other."""
+    together: dict[tuple[Any, ...], dict[str, int]] = defaultdict(dict)
+    for i, line in enumerate(found):
+        if line.value is not None and line.state != REPORTED:  # papers round
+            made = (line.stamp.get("made"), sorted(line.keys.items()), line.described.get("generator"))
+            who = (line.generator, line.dataset, line.track, line.task, line.encoder, line.diet, line.seed, line.protocol)
+            together[(*who, repr(made))][line.measure] = i
+    for rows in together.values():
+        for names, expected in _relations(rows):
+            values = [found[rows[name]].value for name in names]
+            if not math.isclose(values[0] or 0.0, expected(*values[1:]), rel_tol=TOLERANCE, abs_tol=TOLERANCE):
+                said = ", ".join(f"{name} {value:g}" for name, value in zip(names, values, strict=True))
+                for name in names:
+                    yield rows[name], f"{said} contradict each other"
+
+
+def _relations(names: Iterable[str]) -> Iterator[tuple[tuple[str, ...], Callable[..., float]]]:
+    """(measure, what it is a function of), and the function, of those that are all there."""
+    known = set(names)
+    pairs = [(name, name.replace("dice", "iou", 1)) for name in known if name.startswith(("dice:", "dice-binary"))]
+    asked: list[tuple[tuple[str, ...], Callable[..., float]]] = [(pair, lambda iou: 2 * iou / (1 + iou)) for pair in pairs]
+    asked.append((("pq-pooled", "dq-pooled", "sq-pooled"), lambda dq, sq: dq * sq))
+    return (relation for relation in asked if known.issuperset(relation[0]))

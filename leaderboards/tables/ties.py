@@ -1,0 +1,54 @@
+"""Which neighbours in a column can be told apart, and by what."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from bench.results.schema import Result
+from bench.results.tables import Cell
+from leaderboards.comparison.pairs import paired
+
+PAIRED, OVERLAP, APART, UNKNOWN = "=", "≈", ",", "?"
+LEGEND = (
+    f"Best first; {PAIRED} neighbours whose paired difference over slides and seeds may be 0 at 95 %, "
+    f"{OVERLAP} neighbours whose intervals overlap, where lines cannot be paired"
+)
+
+
+def chain(cells: Mapping[str, Cell], lines: Mapping[str, Sequence[Result]]) -> str:
+    """Generators of one column, best first, e.g. `real, ldm-embed = ldm-prompt, noise`; empty without two numbers that differ.
+
+    Neighbours alone are compared, without adjustment for their number.
+    """
+    known = {name: cell for name, cell in cells.items() if cell.value is not None}
+    first = next(iter(known.values()), None)
+    if first is None or first.direction not in ("lower", "higher") or len({cell.value for cell in known.values()}) < 2:
+        return ""
+    worst_last = 1 if first.direction == "lower" else -1
+    names = sorted(known, key=lambda name: (worst_last * (known[name].value or 0.0), name))
+    said = names[0]
+    for before, after in zip(names, names[1:], strict=False):
+        link = between(known[before], known[after], lines[before], lines[after])
+        said += f"{'' if link == APART else ' '}{link} {after}"
+    return said
+
+
+def between(first: Cell, second: Cell, ours: Sequence[Result], theirs: Sequence[Result]) -> str:
+    """`PAIRED` or `OVERLAP` for a tie, by paired differences where lines keep their folds; `APART`, or `UNKNOWN` where there
+    is no interval either."""
+    found = paired(ours, theirs)
+    if not isinstance(found, str) and found.seeds == min(first.seeds, second.seeds):
+        low, high = found.interval
+        return PAIRED if low <= 0 <= high else APART
+    if first.low is None or first.high is None or second.low is None or second.high is None:
+        return UNKNOWN
+    return OVERLAP if first.low <= second.high and second.low <= first.high else APART
+
+
+def notes(chains: Mapping[str, str]) -> list[str]:
+    """One line a column, below what the signs mean."""
+    said = [f"{column}: {chain}." for column, chain in chains.items() if chain]
+    if not said:
+        return []
+    unknown = ", ? neighbours without intervals" if any(f" {UNKNOWN} " in chain for chain in chains.values()) else ""
+    return [f"{LEGEND}{unknown}:", *said]

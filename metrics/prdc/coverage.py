@@ -1,0 +1,38 @@
+"""Coverage of a generator: how many real patches have something painted in their neighbourhood."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from bench.types import Card, Direction, Features
+from metrics.features import accepted, positive
+from metrics.prdc.manifold import neighbourhoods
+
+
+class Coverage:
+    """Share of real patches whose ball holds any painted patch, in [0, 1]."""
+
+    card = Card(
+        "coverage",
+        "1",
+        "Share of real neighbourhoods that hold a painted patch.",
+        source="Naeem et al. 2020, arXiv 2002.09797, section 3",
+        cost="O(n^2 d) time, O(n d) memory; shared with precision, recall and density of the same k",
+        notes="Another real sample of n patches scores 1 - (n - 1)! (2n - k - 1)! / ((n - k - 1)! (2n - 1)!), 0.97 for k = 5, "
+        "and no more. Rises with the number of painted patches: compare equal numbers. Copies of training patches score as "
+        "well as new ones. Balls are closed.",
+    )
+    direction: Direction = "higher"
+    bounds = (0.0, 1.0)
+
+    def __init__(self, k: int = 5) -> None:
+        self.k = positive(self.card.name, "k", k)
+
+    def minimum_n(self, d: int) -> int:
+        """k + 1 rows a side, whatever d: each point needs k neighbours."""
+        return self.k + 1
+
+    def compare(self, real: Features, fake: Features, rng: np.random.Generator) -> float:
+        """The share; exact, so that `rng` is not drawn from."""
+        accepted(self.card.name, real, fake, self.minimum_n(real.shape[-1]))
+        return float((neighbourhoods(real, fake, self.k).found_by_real > 0).mean())

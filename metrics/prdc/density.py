@@ -1,0 +1,37 @@
+"""Density of a generator: in how many real neighbourhoods a painted patch lies."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from bench.types import Card, Direction, Features
+from metrics.features import accepted, positive
+from metrics.prdc.manifold import neighbourhoods
+
+
+class Density:
+    """Mean number of real balls that a painted patch lies in, divided by k: 1 is expected of another real sample."""
+
+    card = Card(
+        "density",
+        "1",
+        "Real neighbourhoods that a painted patch lies in, divided by k.",
+        source="Naeem et al. 2020, arXiv 2002.09797, section 3",
+        cost="O(n^2 d) time, O(n d) memory; shared with precision, recall and coverage of the same k",
+        notes="Above 1 where painted patches crowd at the densest real tissue: a generator that paints the commonest patch "
+        "again and again beats real tissue. Outliers matter less than to precision. Depends on n and k. Balls are closed.",
+    )
+    direction: Direction = "higher"
+    bounds = (0.0, None)
+
+    def __init__(self, k: int = 5) -> None:
+        self.k = positive(self.card.name, "k", k)
+
+    def minimum_n(self, d: int) -> int:
+        """k + 1 rows a side, whatever d: each point needs k neighbours."""
+        return self.k + 1
+
+    def compare(self, real: Features, fake: Features, rng: np.random.Generator) -> float:
+        """The mean; exact, so that `rng` is not drawn from."""
+        accepted(self.card.name, real, fake, self.minimum_n(real.shape[-1]))
+        return float(neighbourhoods(real, fake, self.k).balls_of_fake.mean() / self.k)

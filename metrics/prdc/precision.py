@@ -1,0 +1,38 @@
+"""Precision of a generator: how much of what is painted lies among the neighbourhoods of what is real."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from bench.types import Card, Direction, Features
+from metrics.features import accepted, positive
+from metrics.prdc.manifold import neighbourhoods
+
+
+class Precision:
+    """Share of painted patches in the ball of any real one, in [0, 1]: does what is painted look real?"""
+
+    card = Card(
+        "precision",
+        "1",
+        "Share of painted features inside the real manifold.",
+        source="Kynkäänniemi et al. 2019, arXiv 1904.06991, eq. 1 and 2",
+        cost="O(n^2 d) time, O(n d) memory; shared with recall, density and coverage of the same k",
+        notes="Depends on n and k: compare only equal numbers of patches. One real outlier has a huge ball that much falls "
+        "into. Copies of training patches score perfectly. Balls are closed: constant features score 1 where the constants "
+        "are equal and 0 where they differ.",
+    )
+    direction: Direction = "higher"
+    bounds = (0.0, 1.0)
+
+    def __init__(self, k: int = 3) -> None:
+        self.k = positive(self.card.name, "k", k)
+
+    def minimum_n(self, d: int) -> int:
+        """k + 1 rows a side, whatever d: each point needs k neighbours."""
+        return self.k + 1
+
+    def compare(self, real: Features, fake: Features, rng: np.random.Generator) -> float:
+        """The share; exact, so that `rng` is not drawn from."""
+        accepted(self.card.name, real, fake, self.minimum_n(real.shape[-1]))
+        return float((neighbourhoods(real, fake, self.k).balls_of_fake > 0).mean())

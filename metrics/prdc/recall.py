@@ -1,0 +1,38 @@
+"""Recall of a generator: how much of what is real lies among the neighbourhoods of what is painted."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from bench.types import Card, Direction, Features
+from metrics.features import accepted, positive
+from metrics.prdc.manifold import neighbourhoods
+
+
+class Recall:
+    """Share of real patches in the ball of any painted one, in [0, 1]: is all that is real painted too?"""
+
+    card = Card(
+        "recall",
+        "1",
+        "Share of real features inside the painted manifold.",
+        source="Kynkäänniemi et al. 2019, arXiv 1904.06991, eq. 1 and 2",
+        cost="O(n^2 d) time, O(n d) memory; shared with precision, density and coverage of the same k",
+        notes="Depends on n and k: compare only equal numbers of patches. A few painted outliers have huge balls, so that "
+        "noise is rewarded. Copies of training patches score perfectly. Balls are closed: constant features score 1 where "
+        "the constants are equal and 0 where they differ.",
+    )
+    direction: Direction = "higher"
+    bounds = (0.0, 1.0)
+
+    def __init__(self, k: int = 3) -> None:
+        self.k = positive(self.card.name, "k", k)
+
+    def minimum_n(self, d: int) -> int:
+        """k + 1 rows a side, whatever d: each point needs k neighbours."""
+        return self.k + 1
+
+    def compare(self, real: Features, fake: Features, rng: np.random.Generator) -> float:
+        """The share; exact, so that `rng` is not drawn from."""
+        accepted(self.card.name, real, fake, self.minimum_n(real.shape[-1]))
+        return float((neighbourhoods(real, fake, self.k).balls_of_real > 0).mean())

@@ -1,0 +1,228 @@
+"""Nuclei: a HoVer-Net (Graham and others 2019) trained on a diet of patches, scored on real test patches.
+
+Every diet gets the same number of steps on batches of the same size, whatever its number of patches, and two diets of one
+seed start from the same weights. The checkpoint is chosen on validation patches; test patches are looked at once.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.cache import digest_of
+from bench.errors import MissingError, UsageError
+from bench.histology.nuclei import UNLABELLED, USUAL_MPP, majority
+from bench.histology.training_mixes import DIETS
+from bench.messages import listed, needed
+from bench.runtime.precision import device, inference
+from bench.types import Card, Diet, Direction, Images, ImageSet, Progress, Tally
+from tasks.nuclei.scores import nuclei_counts, nuclei_tally
+from tasks.training import Budget, labelled, reproducible
+
+if TYPE_CHECKING:
+    from tasks.nuclei.hovernet import HoVerNet
+    from tasks.nuclei.training import Annotated
+
+VERSION = "2"
+STRIDE = 8
+"""Pixels under one cell of the coarsest map, in each direction; patch sides are multiples of it."""
+WEIGHTS, NOTES = "hovernet.safetensors", "hovernet.json"
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What a preset stands for."""
+
+    network: tuple[int, tuple[int, ...], tuple[int, ...]]
+    """Features, layers and dense units of `tasks.nuclei.hovernet.HoVerNet`."""
+    budget: Budget
+    looks: int
+    phases: bool
+    """See `tasks.nuclei.training.Course`."""
+    patches: int
+    """Training conditions that the harness paints and serves, 0 for all."""
+
+
+# tiny: measured on phantom-lizard at 64 px, on one core, from scratch, one run each. A tenth of the paper's width and one unit
+# a stage take 0.3 s a step; twice the width takes twice as long. Of the rates 5e-3 and 1e-2 the second was better throughout.
+# paper: 100 epochs of the paper's largest real diet, 8,639 patches, looked at every second epoch; its rates. A diet of fewer
+# patches gets as many steps. Nothing here is tuned.
+RECIPES = {
+    "tiny": Recipe((6, (1, 1, 1, 1), (2, 1)), Budget(steps=160, batch=16, learning_rate=1e-2), 4, False, patches=800),
+    "paper": Recipe((64, (3, 4, 6, 3), (8, 4)), Budget(steps=54_000, batch=16, learning_rate=1e-4), 50, True, patches=0),
+}
+
+
+class LizardNuclei:
+    """Nuclei of the colon, found, outlined and typed. Options left at None take the value of the preset."""
+
+    card = Card(
+        "lizard-nuclei",
+        VERSION,
+        "Colon: HoVer-Net trained on a diet of patches finds, outlines and types nuclei on real test patches.",
+        source="Graham and others 2019 (HoVer-Net), built with MONAI",
+        needs=("masks", "instances"),
+        notes="A type that a diet does not show is not learned, and scores 0 or about that.",
+    )
+    embedded = "phantom-lizard"
+    direction: Direction = "higher"
+    readers: tuple[str, ...] = ("lizard", "conic", "nuclei-folder")
+    diets: tuple[Diet, ...] = DIETS
+    pool = "R2"
+    """The split of the dataset that diets are made of, where it has it."""
+    asks: tuple[str, ...] = ("nuclei-faithfulness",)
+    """Metrics that belong to it beside the usual ones."""
+    experiments = Path(__file__).parents[1] / "experiments" / "lizard-nuclei"
+    """Split whose patches make the diets: a generator must not have been fitted on what it is compared with."""
+
+    def __init__(
+        self,
+        preset: Literal["tiny", "paper"] = "tiny",
+        steps: int | None = None,
+        batch: int | None = None,
+        learning_rate: float | None = None,
+        patches: int | None = None,
+        encoder_weights: Path | None = None,
+    ) -> None:
+        """`encoder_weights`: a ResNet-50 with the names of torchvision's, as a plain state dict, for the preset `paper`.
+        Its first phase then leaves the encoder as it is; without it nothing is worth freezing, and both phases train all."""
+        recipe = RECIPES[preset]
+        self.preset = preset
+        self.steps = recipe.budget.steps if steps is None else steps
+        self.batch = recipe.budget.batch if batch is None else batch
+        self.learning_rate = recipe.budget.learning_rate if learning_rate is None else learning_rate
+        self.patches = recipe.patches if patches is None else patches
+        self.encoder_weights = encoder_weights
+        self.digest = "" if encoder_weights is None else self._digest(encoder_weights)
+        if self.steps < 1 or self.batch < 2 or self.learning_rate <= 0 or self.patches < 0:
+            raise UsageError(  # batch: a patch alone has no batch statistics
+                f"{self.card.name} takes steps >= 1, batch >= 2, learning_rate > 0 and patches >= 0, "
+                f"not {self.steps}, {self.batch}, {self.learning_rate} and {self.patches}."
+            )
+
+    def score(self, diet: list[ImageSet], validation: ImageSet, test: ImageSet, seed: int, progress: Progress) -> Tally:
+        """Learns from the diet and counts on test; counts and measures are those of `tasks.nuclei.scores`.
+
+        The same diet, seed, device and number of threads give the same counts. Torch's own random numbers and settings are
+        left as they were.
+        """
+        self._annotated(test, "test", test)
+        self._annotated(validation, "validation", test)
+        with tempfile.TemporaryDirectory() as folder:
+            self.learn(diet, validation, seed, progress, Path(folder))
+            instances, types = self.segment(Path(folder), test.images)
+        return self.tally(nuclei_counts(instances, types, test.conditions), test.conditions.classes)
+
+    def tally(self, counts: NDArray[np.float64], classes: tuple[str, ...]) -> Tally:
+        """The tally that `score` gave, rebuilt from its stored counts."""
+        return nuclei_tally(counts, classes)
+
+    def learn(self, diet: list[ImageSet], validation: ImageSet, seed: int, progress: Progress, folder: Path) -> None:
+        """Trains on the sets of `diet` and writes the network, and notes on what it is, into `folder`, which must exist.
+
+        Patches have one size, a multiple of 8 px, and one list of classes, background first. The checkpoint with the best
+        mean IoU of the classes on validation is kept.
+        """
+        from safetensors.torch import save_file
+
+        from tasks.nuclei.training import Course, train
+
+        recipe, classes = RECIPES[self.preset], validation.conditions.classes
+        chosen_on = self._annotated(validation, "validation", validation)
+        served = [self._annotated(part, "diet", validation) for part in diet]
+        if not served:
+            raise MissingError(f"{self.card.name}, diet: there are no patches. Give more data, or other splits.")
+        course = Course(Budget(self.steps, self.batch, self.learning_rate), recipe.looks, recipe.phases)
+        with reproducible(seed):
+            net = self._network(self.preset, len(classes)).to(device())
+            if self.encoder_weights is not None:
+                net.load_encoder(self.encoder_weights)
+            frozen = self.encoder_weights is not None
+            train(net, served, chosen_on, course, frozen, np.random.default_rng(seed), progress)
+        save_file({name: values.contiguous().cpu() for name, values in net.state_dict().items()}, folder / WEIGHTS)
+        mpp = validation.conditions.mpp
+        notes = {"preset": self.preset, "classes": classes, "mpp": USUAL_MPP if math.isnan(mpp) else mpp}
+        (folder / NOTES).write_text(json.dumps(notes, indent=1) + "\n")
+
+    def segment(self, folder: Path, images: Images) -> tuple[NDArray[np.int32], NDArray[np.uint8]]:
+        """What the network that `learn` wrote calls: nuclei int32 (n, h, w), numbered 1..m in each patch, and the type at
+        each pixel, uint8 (n, h, w), the same all over a nucleus and 0 outside.
+
+        The type of a nucleus is the one that is the most probable at most of its pixels, background left aside.
+        """
+        from tasks.nuclei.hovernet import separated
+        from tasks.nuclei.training import called, typed
+
+        net, mpp = self._read(folder)
+        if any(side % STRIDE for side in images.shape[1:3]):
+            raise UsageError(
+                f"{self.card.name} takes patches whose sides are multiples of {STRIDE} px; found {images.shape[1:3]}."
+            )
+        instances = np.zeros(images.shape[:3], np.int32)
+        types = np.zeros(images.shape[:3], np.uint8)
+        with inference():
+            batches = called(net, images, self.batch)
+            found = (patch for maps in batches for patch in zip(*(part.cpu() for part in maps), strict=True))
+            for i, (nucleus, offsets, logits) in enumerate(found):
+                instances[i] = separated(nucleus, offsets, mpp)
+                kinds = majority(instances[i], typed(logits[None])[0].numpy().astype(np.uint8))
+                types[i] = np.concatenate([[0], kinds])[instances[i]]
+        return instances, types
+
+    def _annotated(self, patches: ImageSet, part: str, beside: ImageSet) -> Annotated:
+        """The maps of a set, or an error that says why they cannot serve beside the patches of another."""
+        from tasks.nuclei.training import Annotated
+
+        who, given = f"{self.card.name}, {part}", patches.conditions
+        if len(given.classes) < 2:
+            raise UsageError(f"{who}: nuclei need a class beside the background; found {', '.join(given.classes)}.")
+        masks = labelled(patches, who, beside, STRIDE).masks
+        instances = needed(who, "instances", given.instances)
+        if instances.shape != masks.shape:
+            raise UsageError(f"{who}: maps of types and of instances differ in shape, {masks.shape} and {instances.shape}.")
+        nucleus = [(mask > 0) & (mask != UNLABELLED) for mask in masks]
+        unlike = [i for i, inside in enumerate(nucleus) if ((instances[i] != 0) != inside).any()]
+        if unlike:
+            raise UsageError(
+                f"{who}: a pixel has a type where and only where it has an instance; {len(unlike)} of {len(masks)} patches "
+                f"differ: {listed(given.ids[unlike].tolist(), 3)}. Mend their maps, or leave them out."
+            )
+        if not any(inside.any() for inside in nucleus):
+            raise MissingError(f"{who}: no nucleus in {len(masks)} patches. Give more data, or other splits.")
+        return Annotated(patches.images, masks, instances)
+
+    def _network(self, preset: str, classes: int) -> HoVerNet:
+        import torch
+
+        from tasks.nuclei.hovernet import HoVerNet
+
+        # twice as fast on a CPU as the usual order of axes
+        return HoVerNet(classes, *RECIPES[preset].network).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    def _read(self, folder: Path) -> tuple[HoVerNet, float]:
+        """The network of a folder on its device, and the resolution that it learned at."""
+        from safetensors.torch import load_file
+
+        try:
+            notes = json.loads((folder / NOTES).read_text())
+            net = self._network(notes["preset"], len(notes["classes"]))
+            net.load_state_dict(load_file(folder / WEIGHTS))
+        except FileNotFoundError as error:
+            raise MissingError(
+                f"{self.card.name}: no trained network, {error.filename} is missing. Train one: learn."
+            ) from error
+        return net.to(device()).eval(), notes["mpp"]
+
+    def _digest(self, weights: Path) -> str:
+        if self.preset != "paper":
+            raise UsageError(f"{self.card.name}: encoder_weights fit the preset 'paper', not {self.preset!r}.")
+        if not weights.is_file():
+            raise MissingError(f"{self.card.name}: no encoder weights at {weights}. Give a state dict of a ResNet-50.")
+        return digest_of(weights)

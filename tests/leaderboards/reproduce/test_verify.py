@@ -1,0 +1,345 @@
+"""`bench verify` on real small runs: what holds is said to hold, and each way of tampering is found."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from bench.cache import digest_of
+from bench.provenance.manifest import Painting, digest_of_patch, root
+from bench.results import schema
+from bench.results.schema import Result
+from bench.types import Conditions, ImageSet
+from leaderboards.reproduce import matching
+from tests.small_run import SMALL, WORDS, bench, run
+from tests.tasks import small_folder
+
+ASKED = ["-g", "blur", *WORDS, "--controls", "real", "--seeds", "0,1"]
+DOCS = Path(__file__).parents[3] / "docs" / "provenance.md"
+
+
+@dataclass(frozen=True)
+class Place:
+    """A run and the cache that it was made with, free to be tampered with."""
+
+    folder: Path
+    home: Path
+
+    def verify(self, *words: object, home: Path | None = None) -> tuple[int, dict[str, Any]]:
+        done = bench("verify", self.folder, "--json", *words, home=home or self.home)
+        found: dict[str, Any] = json.loads(done.stdout) if done.stdout else {"said": done.stderr}
+        return done.exit_code, found
+
+    def manifest(self, change: Callable[[dict[str, Any]], object]) -> None:
+        """Changes the manifest, and lists the files of the folder as they are now."""
+        file = self.folder / "manifest.json"
+        held = json.loads(file.read_text())
+        change(held)
+        held["files"] = {name: digest_of(self.folder / name) for name in held["files"]}
+        file.write_text(json.dumps(held))
+
+    def entry(self, kind: str, key: str, name: str, change: Callable[[np.ndarray], None]) -> None:  # type: ignore[type-arg]
+        """Changes an array in the cache, and its checksum with it."""
+        folder = self.home / kind / key
+        values = np.load(folder / name)
+        change(values)
+        np.save(folder / name, values)
+        held = json.loads((folder / "entry.json").read_text())
+        held["files"][name] = digest_of(folder / name)
+        (folder / "entry.json").write_text(json.dumps(held))
+
+    def line(self, number: int, **change: object) -> None:
+        lines = list(schema.read([self.folder / "results.jsonl"]))
+        lines[number] = replace(lines[number], **change)  # type: ignore[arg-type]
+        schema.write(lines, self.folder / "results.jsonl")
+
+    def key(self, generator: str = "blur", seed: int = 0) -> str:
+        held = json.loads((self.folder / "manifest.json").read_text())
+        return str(next(e["key"] for e in held["paintings"] if (e["generator"], e["seed"]) == (generator, seed)))
+
+    def recorded_otherwise(self, by: int, row: int = 0) -> str:
+        """As if one patch of blur had been painted otherwise by so many levels: in cache, patches.csv and manifest."""
+
+        def shift(images: np.ndarray) -> None:  # type: ignore[type-arg]
+            images[row] = np.where(images[row] > 127, images[row] - by, images[row] + by)
+
+        self.entry("samples", self.key(), "images.npy", shift)
+        kept = self.home / "samples" / self.key()
+        ids, images = np.load(kept / "ids.npy").tolist(), np.load(kept / "images.npy")
+        listed = {name: digest_of_patch(image) for name, image in zip(ids, images, strict=True)}
+        rows = (self.folder / "patches.csv").read_text().splitlines()
+        rows = [
+            f"blur,0,test,{n},{listed[n]}" if r.startswith(f"blur,0,test,{n},") else r for r in rows for n in [r.split(",")[3]]
+        ]
+        (self.folder / "patches.csv").write_text("\n".join(rows) + "\n")
+        self.manifest(lambda held: held["paintings"][0].update(digest=root(listed)))
+        return str(ids[row])
+
+
+def failing(found: dict[str, Any]) -> list[str]:
+    return [check["what"] for check in found["checks"] if check["outcome"] == "fails"]
+
+
+def said(found: dict[str, Any], what: str) -> list[tuple[str, str]]:
+    return [(check["outcome"], check["said"]) for check in found["checks"] if check["what"] == what]
+
+
+def moved(held: dict[str, Any]) -> None:
+    """As if the run had been made with another numpy."""
+    held["environment"]["versions"]["numpy"] = "0.1"
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Place:
+    home = tmp_path_factory.mktemp("verify") / "home"
+    return Place(run(*ASKED, home=home, out=home.parent / "results"), home)
+
+
+@pytest.fixture
+def place(made: Place, tmp_path: Path) -> Place:
+    shutil.copytree(made.home, tmp_path / "home")
+    shutil.copytree(made.folder, tmp_path / made.folder.name)
+    return Place(tmp_path / made.folder.name, tmp_path / "home")
+
+
+def test_an_untouched_run_holds_and_is_left_alone(made: Place) -> None:
+    before = {f: f.stat().st_mtime_ns for f in (*made.home.rglob("*.json"), *made.folder.iterdir())}
+    code, found = made.verify("--sample", "5")
+    assert (code, found["outcome"], found["elsewhere"]) == (0, "holds", {})
+    for name in ("blur", "real"):
+        for seed in (0, 1):
+            assert said(found, f"patches {name} seed {seed}") == [("holds", "5 of 24 patches painted again, bit-equal")]
+            assert said(found, f"kept patches {name} seed {seed}") == [("holds", "in the cache, all 24 as recorded")]
+    lines = list(schema.read([made.folder / "results.jsonl"]))
+    numbers = [line for line in lines if line.value is not None]
+    assert 0 < len(numbers) < len(lines) and found["confirmed"] == len(numbers)
+    rest = f"{len(lines) - len(numbers)} without a value, as recorded"
+    assert said(found, "numbers") == [("holds", f"{len(numbers)} made again from kept patches, bit-equal, {rest}")]
+    assert {f: f.stat().st_mtime_ns for f in (*made.home.rglob("*.json"), *made.folder.iterdir())} == before
+
+
+def test_a_tampered_number_is_found_by_its_file_and_by_itself(place: Place) -> None:
+    place.line(0, value=0.001, low=0.0, high=0.002)
+    code, found = place.verify()
+    assert code == 4 and failing(found) == ["results.jsonl", "blur fd stain seed 0"]
+    place.manifest(lambda held: None)  # whoever writes numbers can write digests
+    code, found = place.verify()
+    assert code == 4 and failing(found) == ["blur fd stain seed 0"]
+    assert "0.001 recorded" in said(found, "blur fd stain seed 0")[0][1]
+
+
+@pytest.mark.parametrize("change", [{"low": 0.0}, {"folds": ()}, {"n": 25}, {"flags": ()}, {"status": "ok", "measure": "fid"}])
+def test_what_stands_beside_a_number_counts_too(place: Place, change: dict[str, object]) -> None:
+    place.line(0, **change)
+    place.manifest(lambda held: None)
+    code, found = place.verify("--sample", "0")
+    assert code == 4 and failing(found)[0].startswith("blur f")
+
+
+def test_a_tampered_patch_in_the_cache_is_found(place: Place) -> None:
+    place.entry("samples", place.key(), "images.npy", lambda images: images[3].fill(0))
+    code, found = place.verify("--sample", "0")
+    assert code == 4 and failing(found) == ["kept patches blur seed 0"]
+    assert "1 changed: test-000/003" in said(found, "kept patches blur seed 0")[0][1]
+    assert any(check["outcome"] == "not-done" and "not in this cache" in check["said"] for check in found["checks"])
+
+
+def test_a_patch_recorded_otherwise_is_found_by_painting_it_again(place: Place) -> None:
+    row = 7
+    name = place.recorded_otherwise(3, row)
+    drawn = {seed: row in np.random.default_rng(seed).choice(24, 4, replace=False) for seed in range(60)}
+    hit, miss = (next(seed for seed, there in drawn.items() if there is wanted) for wanted in (True, False))
+    code, found = place.verify("--sample", "4", "--seed", hit)
+    assert code == 4 and "patches blur seed 0" in failing(found)
+    assert f"1 differ ({name}) by at most 3 of 255" in said(found, "patches blur seed 0")[0][1]
+    assert "patches blur seed 0" not in failing(place.verify("--sample", "4", "--seed", miss)[1])
+
+
+def test_rows_of_patches_that_the_manifest_does_not_stand_for_are_found(place: Place) -> None:
+    text = (place.folder / "patches.csv").read_text()
+    (place.folder / "patches.csv").write_text(text.replace("blur,0,test,test-000/001,", "blur,0,test,test-000/001,0"))
+    code, found = place.verify("--sample", "0")
+    assert code == 4 and {"patches.csv", "patches blur seed 0"} <= set(failing(found))
+
+
+def test_a_changed_weight_file_is_found(place: Place) -> None:
+    key = next(f.parent.name for f in place.home.glob("weights/*/entry.json") if '"blur"' in f.read_text())
+    place.entry("weights", key, "images.npy", lambda images: images.fill(9))
+    code, found = place.verify()
+    assert code == 4 and {"weights blur", "patches blur seed 0", "patches blur seed 1"} <= set(failing(found))
+    assert said(found, "weights real")[0] == ("holds", "from the cache")
+
+
+def test_weights_that_are_gone_are_fitted_again(place: Place) -> None:
+    shutil.rmtree(place.home / "weights")
+    code, found = place.verify()
+    assert code == 0 and said(found, "weights blur") == [("holds", "fitted again now")]
+
+
+def test_other_data_are_not_comparable(place: Place) -> None:
+    place.manifest(lambda held: held["plan"]["options"].update({"dataset.per_slide": "5"}))
+    code, found = place.verify()
+    assert code == 7 and found["outcome"] == "not-comparable" and found["confirmed"] == 0
+    assert "splits.train.patches was 24, is 30" in said(found, "data")[0][1]
+
+
+def test_patches_of_the_test_set_that_changed_are_not_comparable(place: Place) -> None:
+    key = json.loads((place.folder / "manifest.json").read_text())["data"]["splits"]["test"]["key"]
+    test = next(f.parent.name for f in place.home.glob("data/*/set.json") if key in f.read_text())
+    place.entry("data", test, "images.npy", lambda images: images[0].fill(0))
+    code, found = place.verify()
+    assert code == 7 and "test.images was" in said(found, "data")[0][1]
+
+
+def test_another_version_of_a_plugin_is_not_comparable(place: Place) -> None:
+    place.manifest(lambda held: held["described"]["metrics"][0].update(version="0"))
+    code, found = place.verify()
+    assert code == 7 and said(found, "metric fd")[0][1].startswith("was fd 0, is fd ")
+
+
+def test_a_plugin_whose_content_changed_fails(place: Place) -> None:
+    place.manifest(lambda held: held["described"]["encoders"][0].update(digest="0" * 20))
+    code, found = place.verify("--sample", "0")
+    assert code == 4 and failing(found) == ["encoder stain"]
+
+
+def test_without_kept_patches_all_paints_them(place: Place) -> None:
+    shutil.rmtree(place.home / "samples")
+    code, found = place.verify("--sample", "2")
+    assert code == 0 and found["confirmed"] == 0
+    assert said(found, "numbers")[0][0] == "not-done" and "--all paints them" in said(found, "numbers")[0][1]
+    code, found = place.verify("--all")
+    assert code == 0 and found["confirmed"] > 0
+    assert said(found, "patches real seed 1") == [("holds", "24 of 24 patches painted again, bit-equal")]
+    assert not (place.home / "samples").exists(), "what is made again is thrown away"
+
+
+def test_all_trains_downstream_models_again(tmp_path: Path) -> None:
+    quick = ["-t", "cam16-seg", "-e", "stain", "-m", "precision", *SMALL, "-o", "task.steps=1", "-o", "task.patches=8"]
+    home = tmp_path / "home"
+    scored = Place(run("-g", "blur", *quick, "--controls", "none", "--seeds", "0", home=home, out=tmp_path / "r"), home)
+    code, found = scored.verify("--sample", "2")
+    assert code == 0 and "downstream models: --all" in said(found, "numbers")[1][1]
+    assert said(found, "patches blur seed 0 (diet)") == [("holds", "2 of 8 patches painted again, bit-equal")]
+    code, found = scored.verify("--all")
+    assert code == 0 and said(found, "numbers")[0][1].count("made again from patches painted again, bit-equal")
+    numbers = [line for line in schema.read([scored.folder / "results.jsonl"]) if line.value is not None]
+    assert found["confirmed"] == len(numbers) and any(line.diet for line in numbers)
+
+
+def test_seeds_choose_what_is_looked_at(made: Place) -> None:
+    code, found = made.verify("--seeds", "1", "--sample", "1")
+    assert code == 0 and not said(found, "patches blur seed 0") and said(found, "patches blur seed 1")
+    assert any("numbers of other seeds" in text for _, text in said(found, "numbers"))
+    code, found = made.verify("--seeds", "7")
+    assert code == 2 and "no seed 7" in found["said"]
+    assert made.verify("--sample", "-1")[0] == 2
+
+
+def test_data_that_moved_are_found_where_they_are_said_to_be(tmp_path: Path) -> None:
+    """A folder of real images under another parent: its patches count, not its path."""
+    pictures = {f"p{i}": (small_folder.photo(seed=i), small_folder.halves()) for i in range(12)}
+    data, home = small_folder.write(tmp_path / "then" / "slides", pictures), tmp_path / "home"
+    words = ["-g", "blur", "-t", "cam16-seg", "--no-diets", "-e", "stain", "-m", "precision", "--controls", "none"]
+    painted = Place(run(*words, "--seeds", "0", "--data", data, home=home, out=tmp_path / "r"), home)
+    assert painted.verify()[0] == 0
+    data.parent.rename(tmp_path / "now")
+    code, found = painted.verify()
+    assert code == 3 and "no data folder" in found["said"]
+    code, found = painted.verify("--data", tmp_path / "now" / "slides")
+    assert (code, found["outcome"]) == (0, "holds"), found["checks"]
+    Image.fromarray(small_folder.photo(seed=99)).save(tmp_path / "now" / "slides" / "images" / "p3.png")
+    assert painted.verify("--data", tmp_path / "now" / "slides")[0] == 7
+
+
+def test_mark_writes_what_was_confirmed(place: Place) -> None:
+    code, found = place.verify("--mark", "--sample", "1", "--seeds", "0")
+    assert code == 0
+    before, after = (list(schema.read([place.folder / name])) for name in ("results.jsonl", "verified.jsonl"))
+    assert [replace(line, state="measured") for line in after] == before
+    assert {(line.seed, line.value is not None) for line in after if line.state == "verified"} == {(0, True)}
+    assert found["marked"] == found["confirmed"] == sum(line.state == "verified" for line in after)
+
+
+@pytest.mark.parametrize("why", ["fails", "elsewhere"])
+def test_mark_writes_nothing_where_it_may_not(place: Place, why: str) -> None:
+    place.line(0, value=0.001) if why == "fails" else place.manifest(moved)
+    code, found = place.verify("--mark", "--sample", "1")
+    assert code == (4 if why == "fails" else 0) and found["marked"] == 0
+    assert not (place.folder / "verified.jsonl").exists()
+
+
+def test_elsewhere_near_patches_hold_within_tolerance(place: Place, tmp_path: Path) -> None:
+    exported = bench("export", "samples", place.folder, "--out", tmp_path / "png", home=place.home)
+    assert exported.exit_code == 0
+    place.recorded_otherwise(1)
+    assert place.verify("--sample", "24")[0] == 4, "here they are bit-equal or wrong"
+    place.manifest(moved)
+    code, found = place.verify("--sample", "24")
+    assert found["elsewhere"]["numpy"]["then"] == "0.1"
+    assert (
+        said(found, "patches blur seed 0")[0][0] == "near"
+        and "by at most 1 of 255" in said(found, "patches blur seed 0")[0][1]
+    )
+    assert failing(found) == ["blur fd stain seed 0"] and code == 4, (
+        "one level in one patch is more than 1e-3 of so small an FD"
+    )
+
+
+def test_without_the_recorded_patch_nobody_can_tell_how_far(place: Place, tmp_path: Path) -> None:
+    place.recorded_otherwise(1)
+    place.manifest(moved)
+    assert bench("export", "samples", place.folder, "--out", tmp_path / "png", home=place.home).exit_code == 0
+    shutil.rmtree(place.home / "samples")
+    code, found = place.verify("--sample", "24")
+    assert code == 6 and said(found, "patches blur seed 0")[0][0] == "unknown"
+    code, found = place.verify("--sample", "24", "--samples", tmp_path / "png")
+    assert code == 0 and found["outcome"] == "near"
+
+
+def test_tolerances_are_the_stated_ones() -> None:
+    images = np.full((2, 4, 4, 3), 100, np.uint8)
+    ids = np.array(["a", "b"])
+    recorded = Painting("g", 0, "test", "k", {"a": digest_of_patch(images[0]), "b": digest_of_patch(images[1])})
+    for by, outcome in ((0, "holds"), (1, "near"), (2, "fails")):
+        painted = ImageSet("k", images + np.uint8(by), Conditions(ids, ids, ("c",), 4, 1.0))
+        assert matching.patches("p", recorded, painted, dict(zip("ab", images, strict=True)), True).outcome == outcome
+    line = Result("g", "d", "none", "t", "fd", "lower", "p", value=2.0, low=1.0, high=3.0)
+    for share, outcome in ((0.0, "holds"), (0.9e-3, "near"), (1.1e-3, "fails")):
+        for name in ("value", "low", "high"):
+            other = replace(line, **{name: getattr(line, name) * (1 - share)})  # type: ignore[arg-type]
+            assert matching.number(line, other, True).outcome == outcome
+            assert matching.number(line, other, False).outcome == ("holds" if not share else "fails")
+
+
+def test_text_says_the_verdict_last(made: Place) -> None:
+    done = bench("verify", made.folder, "--sample", "1", home=made.home)
+    assert done.stdout.splitlines()[-1] == "HOLDS: all that was made again is bit-equal."
+    assert "made with the versions, code and machine of the run" in done.stdout
+
+
+@pytest.mark.parametrize("tool", ["ssh-keygen", "minisign"])
+def test_signatures_as_documented(made: Place, tmp_path: Path, tool: str) -> None:
+    """The commands of the documentation sign a manifest and check it, and refuse it once a byte is changed."""
+    if shutil.which(tool) is None:
+        pytest.skip(f"{tool} is not installed")
+    shutil.copyfile(made.folder / "manifest.json", tmp_path / "manifest.json")
+    body = re.search(rf"^```sh {tool.partition('-')[0]}\n(.*?)^```", DOCS.read_text(), re.MULTILINE | re.DOTALL)
+    assert body is not None
+    commands = body[1].splitlines()
+    for command in commands:
+        done = subprocess.run(command, shell=True, cwd=tmp_path, capture_output=True, text=True)
+        assert done.returncode == 0, f"{command}\n{done.stdout}{done.stderr}"
+    with (tmp_path / "manifest.json").open("a") as file:
+        file.write(" ")
+    assert subprocess.run(commands[-1], shell=True, cwd=tmp_path, capture_output=True).returncode != 0

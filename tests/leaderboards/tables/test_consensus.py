@@ -1,0 +1,71 @@
+"""What judges agree on: ranks, intervals of ranks, conflicts, disagreements."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from bench.results.tables import Cell
+from leaderboards.tables.consensus import Consensus, consensus, sentences
+
+
+def cell(encoder: str, value: float | None, half: float | None = 0.1, **more: object) -> Cell:
+    bounds = (None, None) if value is None or half is None else (value - half, value + half)
+    made = Cell("g", "slide", f"fd {encoder}", "lower", "p", value, *bounds, 100, 20, 3, "ok", "", ())
+    return replace(made, **more)  # type: ignore[arg-type]
+
+
+def table(values: dict[str, tuple[float | None, ...]], half: float | None = 0.1) -> dict[str, dict[str, Cell]]:
+    return {name: {f"fd e{i}": cell(f"e{i}", v, half) for i, v in enumerate(row)} for name, row in values.items()}
+
+
+def of(rows: dict[str, dict[str, Cell]]) -> Consensus:
+    columns = tuple(dict.fromkeys(column for found in rows.values() for column in found))
+    found = consensus(rows, columns)
+    assert found is not None
+    return found
+
+
+def test_clear_differences_give_whole_ranks_without_width() -> None:
+    found = of(table({"c": (3.0, 30.0), "a": (1.0, 10.0), "b": (2.0, 20.0)}))
+    assert [(p.generator, p.rank, p.low, p.high) for p in found.places] == [("a", 1, 1, 1), ("b", 2, 2, 2), ("c", 3, 3, 3)]
+    assert not found.disagreements
+
+
+def test_overlapping_distances_widen_ranks() -> None:
+    found = of(table({"a": (1.0, 1.0), "b": (1.05, 1.05)}))
+    assert found.places[0].rank == 1 and found.places[0].low == 1 and found.places[0].high == 2
+    assert of(table({"a": (1.0, 1.0), "b": (1.05, 1.05)})) == found, "the same table says the same"
+
+
+def test_equal_distances_share_a_rank() -> None:
+    assert [p.rank for p in of(table({"a": (1.0, 1.0), "b": (1.0, 1.0)}, half=0.0)).places] == [1.5, 1.5]
+
+
+def test_a_judge_that_knew_one_generator_is_left_out_for_all() -> None:
+    rows = table({"a": (1.0, 1.0, 9.0), "b": (2.0, 2.0, 1.0)})
+    assert of(rows).disagreements[0].after == ("e2",)
+    rows["b"]["fd e2"] = cell("e2", 1.0, flags=("judge-conflict",))
+    found = of(rows)
+    assert found.judges == ("e0", "e1") and found.left_out == ("e2",) and not found.disagreements
+    assert "without e2" in sentences(found)[0]
+
+
+def test_disagreements_name_the_judges_of_either_side() -> None:
+    (pair,) = of(table({"a": (1.0, 1.0, 5.0), "b": (2.0, 2.0, 4.0)})).disagreements
+    assert (pair.first, pair.second, pair.before, pair.after) == ("a", "b", ("e0", "e1"), ("e2",))
+
+
+def test_a_generator_without_a_number_stands_apart() -> None:
+    assert [p.generator for p in of(table({"a": (1.0, 1.0), "b": (2.0, 2.0), "c": (None, 3.0)})).places] == ["a", "b"]
+
+
+def test_without_intervals_ranks_have_none() -> None:
+    assert all(p.low is None for p in of(table({"a": (1.0, 1.0), "b": (2.0, 2.0)}, half=None)).places)
+
+
+@pytest.mark.parametrize("values", [{"a": (1.0,), "b": (2.0,)}, {"a": (1.0, 2.0)}])
+def test_one_judge_or_one_generator_is_no_consensus(values: dict[str, tuple[float | None, ...]]) -> None:
+    rows = table(values)
+    assert consensus(rows, tuple(rows["a"])) is None

@@ -1,0 +1,78 @@
+"""Every format shows what it was given and obeys none of it."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from html.parser import HTMLParser
+
+import pytest
+
+from leaderboards.tables import formats
+from leaderboards.tables.formats import Sheet
+
+EVIL = '<script>alert(1)</script>|`x`\n[a](http://e)![b](http://e)\\input{x}$&%#_^~"\x1b[31m'
+
+
+def sheet(name: str = EVIL) -> Sheet:
+    return Sheet(name, [["", "fd ↓"], [name, "1.000* [0.5, 2]"]], [name], [{"generator": name, "value": 1.0}])
+
+
+@pytest.mark.parametrize("style", formats.STYLES)
+def test_a_plain_sheet_shows_its_entries(style: str) -> None:
+    shown = formats.write([sheet("plain"), sheet("second")], style)
+    assert "plain" in shown and "second" in shown
+
+
+@pytest.mark.parametrize("style", ["text", "markdown", "latex", "html"])
+def test_nothing_steers_a_terminal_or_starts_a_row(style: str) -> None:
+    shown = formats.write([sheet()], style)
+    assert "\x1b" not in shown
+    assert len(shown.splitlines()) == len(formats.write([sheet("plain")], style).splitlines())
+
+
+def test_html_is_text_only() -> None:
+    tags: list[str] = []
+
+    class Reader(HTMLParser):
+        def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+            tags.append(tag)
+            assert not {"href", "src", "onclick"} & {name for name, _ in attrs}
+
+    Reader().feed(formats.write([sheet()], "html"))
+    assert "script" not in tags and "table" in tags and "http" not in formats.write([sheet("plain")], "html")
+
+
+def test_markdown_has_no_markup_from_outside() -> None:
+    shown = formats.write([sheet()], "markdown")
+    assert "<script" not in shown and "](" not in shown and " ![" not in shown and ")![" not in shown and "\\`x\\`" in shown
+    row = next(text for text in shown.splitlines() if text.startswith("| ") and "alert" in text)
+    assert row.replace("\\|", "").count("|") == 3
+
+
+def test_markdown_leaves_intervals_alone() -> None:
+    assert "1.000\\* [0.5, 2]" in formats.write([sheet("a_b")], "markdown")
+
+
+def test_latex_runs_no_command_from_outside() -> None:
+    shown = formats.write([sheet()], "latex")
+    assert r"\input" not in shown and r"\textbackslash{}input\{x\}\$\&\%\#\_" in shown
+    assert r"$\downarrow$" in shown
+    bracket = Sheet("t", [["a"], ["[2cm]"]], [], [])
+    assert "{[2cm]}" in formats.write([bracket], "latex")
+
+
+def test_csv_has_values_and_no_formulas() -> None:
+    rows = list(csv.DictReader(io.StringIO(formats.write([sheet("=1+1")], "csv"))))
+    assert rows == [{"generator": "'=1+1", "value": "1.0"}]
+
+
+def test_csv_joins_sheets_of_different_columns() -> None:
+    other = Sheet("t", [["a"]], [], [{"rank": 2}])
+    rows = list(csv.DictReader(io.StringIO(formats.write([sheet("a"), other], "csv"))))
+    assert rows[1] == {"generator": "", "value": "", "rank": "2"}
+
+
+def test_json_comes_back() -> None:
+    assert json.loads(formats.write([sheet()], "json")) == {"generator": EVIL, "value": 1.0}

@@ -1,0 +1,255 @@
+"""What may stand on a result line: rules that a true number keeps, versions known to be wrong, files that are none."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from bench.errors import MissingError, UsageError
+from bench.results import schema
+from bench.results.schema import Result
+from leaderboards.tables import reading
+from tests.small_run import bench
+
+ROOT = Path(__file__).parents[3]
+
+
+def line(measure: str, value: float | None, **more: object) -> Result:
+    base = Result(
+        generator="g",
+        dataset="d",
+        track="slide",
+        task="t",
+        measure=measure,
+        direction="higher",
+        protocol="p",
+        diet="real",
+        value=value,
+        n=10,
+        n_real=10,
+        groups=5,
+        keys={"test": "k"},
+        stamp={"made": "2026-01-01", "histobench": "0.1.0"},
+    )
+    return replace(base, **more)  # type: ignore[arg-type]
+
+
+def read(tmp_path: Path, *made: Result, ledger: str = "") -> list[Result]:
+    schema.write(made, tmp_path / "run" / "results.jsonl")
+    (tmp_path / "ledger.toml").write_text(ledger)
+    return reading.lines([tmp_path], tmp_path / "ledger.toml")
+
+
+def test_true_lines_come_back_as_they_were(tmp_path: Path) -> None:
+    made = [
+        line("iou", 0.5, low=0.4, high=0.6, least=0.0, most=1.0),
+        line("fd-norm", -0.01),
+        line("density", 1.7),
+        line("dice:a", 2 / 3),
+        line("iou:a", 0.5),
+        line("pq-pooled", 0.35),
+        line("dq-pooled", 0.5),
+        line("sq-pooled", 0.7),
+        line("is", None, status="skipped", reason="missing: weights"),
+    ]
+    assert read(tmp_path, *made) == made
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ([line("fd", -3.0)], "fd = -3 lies outside [0, inf]"),
+        ([line("fd-floor", -0.1)], "outside [0, inf]"),
+        ([line("precision", 1.01)], "outside [0, 1]"),
+        ([line("recall", 1.5)], "outside [0, 1]"),
+        ([line("coverage", 1.5)], "outside [0, 1]"),
+        ([line("iou:tumour", 1.5)], "outside [0, 1]"),
+        ([line("pq-pooled", 1.5)], "outside [0, 1]"),
+        ([line("anything", 1.5, most=1.0)], "outside [-inf, 1]"),
+        ([line("iou", 0.5, low=0.6, high=0.7)], "outside its interval [0.6, 0.7]"),
+        ([line("iou", 0.5, low=0.3, high=0.4)], "outside its interval"),
+        ([line("iou", 0.5, n=9)], "9 patches where 10 were planned"),
+        ([line("dice:a", 0.5), line("iou:a", 0.5)], "dice:a 0.5, iou:a 0.5 contradict"),
+        ([line("dice-binary", 0.5), line("iou-binary", 0.5)], "contradict"),
+        ([line("pq-pooled", 0.4), line("dq-pooled", 0.5), line("sq-pooled", 0.7)], "contradict"),
+    ],
+)
+def test_what_cannot_be_true_is_withdrawn_with_its_place(tmp_path: Path, wrong: list[Result], said: str) -> None:
+    found = read(tmp_path, line("unrelated", 0.1), *wrong)
+    assert found[0].status == "ok"
+    for number, entry in enumerate(found[1:], start=2):
+        assert entry.status == "not-comparable" and entry.value is None and entry.low is None and entry.folds == ()
+        assert entry.reason.startswith("invalid: ") and said in entry.reason
+        assert f"results.jsonl:{number}" in entry.reason
+
+
+def test_no_number_is_infinite(tmp_path: Path) -> None:
+    schema.write([line("fd", 7.0)], tmp_path / "r.jsonl")
+    text = (tmp_path / "r.jsonl").read_text()
+    for word in ("NaN", "Infinity"):
+        (tmp_path / "r.jsonl").write_text(text.replace("7.0", word))
+        (found,) = reading.lines([tmp_path])
+        assert found.value is None and "not a finite number" in found.reason
+
+
+def test_means_of_dice_and_iou_need_not_agree(tmp_path: Path) -> None:
+    made = [line("dice-pooled", 0.5), line("iou-pooled", 0.4), line("pq", 0.4), line("dq", 0.9), line("sq", 0.9)]
+    assert read(tmp_path, *made) == made
+
+
+def test_rules_hold_within_one_model_only(tmp_path: Path) -> None:
+    made = [
+        line("dice:a", 0.5),
+        line("iou:a", 0.9, seed=1),
+        line("iou:a", 0.8, diet="both"),
+        line("iou:a", 0.7, generator="h"),
+    ]
+    assert read(tmp_path, *made) == made
+
+
+def test_lines_of_one_test_set_have_as_many_patches_and_slides(tmp_path: Path) -> None:
+    short = line("iou", 0.5, seed=2, n=9, n_real=9)
+    other = line("iou", 0.5, n=7, n_real=7, keys={"test": "another"}, protocol="of the other set")
+    found = read(tmp_path, line("iou", 0.5), line("iou", 0.6, seed=1), short, other)
+    assert [entry.status for entry in found] == ["ok", "ok", "not-comparable", "ok"]
+    assert "9 patches of 5 slides, the same test set elsewhere has 10 of 5" in found[2].reason
+
+
+LEDGER = '[[invalidated]]\nmeasure = "{}"\nversions = "{}"\nreason = "made of patches"\n'
+
+
+@pytest.mark.parametrize(
+    ("measure", "versions", "stamped", "struck"),
+    [
+        ("iou", "<0.2", "0.1.0", True),
+        ("iou", ">=0.2", "0.1.0", False),
+        ("iou", "<0.2", "0.2.0", False),
+        ("iou", "<0.2", "0.2.0.dev3", False),
+        ("iou:tumour", "<0.2", "0.1.0", False),
+        ("fd", "<0.2", "0.1.0", False),
+        ("iou", "<0.2", "absent", True),
+    ],
+)
+def test_known_wrong_versions_are_withdrawn_visibly(
+    tmp_path: Path, measure: str, versions: str, stamped: str, struck: bool
+) -> None:
+    made = line("iou", 0.5, stamp={"histobench": stamped})
+    (found,) = read(tmp_path, made, ledger=LEDGER.format(measure, versions))
+    if struck:
+        assert found.status == "not-comparable" and found.value is None
+        assert found.reason == f"invalidated: histobench {stamped} is within {versions}: made of patches"
+    else:
+        assert found == made
+
+
+def test_a_measure_takes_its_classes_along(tmp_path: Path) -> None:
+    (found,) = read(tmp_path, line("iou:tumour", 0.5), ledger=LEDGER.format("iou", "<1"))
+    assert found.value is None
+
+
+@pytest.mark.parametrize(
+    "ledger",
+    ["[[invalidated", '[[invalidated]]\nmeasure = "fd"\n', LEDGER.format("fd", "younger"), "invalid = 1\n"],
+)
+def test_a_broken_ledger_is_refused(tmp_path: Path, ledger: str) -> None:
+    with pytest.raises(UsageError, match="ledger.toml"):
+        read(tmp_path, line("iou", 0.5), ledger=ledger)
+
+
+def test_the_shipped_ledger_can_be_read() -> None:
+    assert all(entry.reason for entry in reading.invalidations())
+
+
+@pytest.mark.parametrize(("field", "value"), [("value", "high"), ("seed", "one"), ("direction", "up")])
+def test_wrong_types_stop_the_reading_by_place(tmp_path: Path, field: str, value: object) -> None:
+    held = {**json.loads(schema.line(line("iou", 0.5))), field: value}
+    (tmp_path / "r.jsonl").write_text("\n" + json.dumps(held) + "\n")
+    with pytest.raises(MissingError, match="r.jsonl:2"):
+        reading.lines([tmp_path])
+
+
+def test_reported_lines_stay_apart(tmp_path: Path) -> None:
+    schema.write([line("iou", 0.7, state="reported"), line("iou", 0.5)], tmp_path / "r.jsonl")
+    assert [entry.value for entry in reading.lines([tmp_path])] == [0.5]
+    assert [entry.value for entry in reading.reported([tmp_path])] == [0.7]
+
+
+def test_a_file_given_twice_is_read_once(tmp_path: Path) -> None:
+    schema.write([line("iou", 0.5)], tmp_path / "r.jsonl")
+    assert len(reading.lines([tmp_path, tmp_path / "r.jsonl"])) == 1
+
+
+def test_verified_lines_stand_in_for_those_of_their_run(tmp_path: Path) -> None:
+    measured = line("iou", 0.5)
+    assert [found.state for found in read(tmp_path, measured)] == ["measured"]
+    schema.write([replace(measured, state="verified")], tmp_path / "run" / "verified.jsonl")
+    assert [found.state for found in read(tmp_path, measured)] == ["verified"]
+
+
+AGAIN = {"stamp": {"made": "2026-02-01", "histobench": "0.1.0", "machine": "another"}}
+
+
+@pytest.mark.parametrize("value", [0.5, 0.5 + 1e-9, 0.5004])
+def test_the_same_number_made_again_stands_once_and_the_first_stays(tmp_path: Path, value: float) -> None:
+    first, again = line("iou", 0.5, low=0.4, high=0.6), line("iou", value, low=0.4, high=0.6, **AGAIN)
+    assert read(tmp_path, again, first) == [first]
+
+
+def test_distances_of_a_set_from_itself_differ_by_rounding_alone(tmp_path: Path) -> None:
+    first, again = line("fd", 3e-15), line("fd", 9e-14, **AGAIN)
+    assert read(tmp_path, first, again) == [first]
+
+
+def test_a_number_takes_the_place_of_a_skip(tmp_path: Path) -> None:
+    skipped = line("iou", None, status="skipped", reason="missing: weights")
+    made = line("iou", 0.5, **AGAIN)
+    assert read(tmp_path, skipped, made) == read(tmp_path, made, skipped) == [made]
+
+
+CONTRADICTIONS: list[dict[str, object]] = [
+    {"value": 4.0, "low": 3.5, "high": 4.5},
+    {"low": 1.0},
+    {"folds": (1.5, 2.9)},
+    {"n": 11, "n_real": 11, "keys": {"weights": "w"}},
+]
+
+
+@pytest.mark.parametrize("change", CONTRADICTIONS)
+@pytest.mark.parametrize("verb", ["leaderboard", "report", "compare", "gate", "merge"])
+def test_two_records_of_one_number_that_contradict_each_other_stop_every_verb(
+    tmp_path: Path, verb: str, change: dict[str, object]
+) -> None:
+    """A distance that another file doubles was shown doubled by every table, and refused by `merge` alone."""
+    first = line("fd", 2.0, low=1.5, high=2.5, folds=(1.5, 2.5), direction="lower", keys={"weights": "w"})
+    for name, made in (("a", first), ("b", replace(first, **{**change, **AGAIN})), ("c", first)):  # type: ignore[arg-type]
+        schema.write([replace(first, measure="kid", direction="lower"), made], tmp_path / "runs" / f"{name}.jsonl")
+    runs, one = tmp_path / "runs", tmp_path / "runs" / "a.jsonl"
+    words: dict[str, tuple[object, ...]] = {
+        "leaderboard": ("--results", runs),
+        "report": (runs, "--out", tmp_path / "page", "--patches", "0"),
+        "compare": (runs, one),
+        "gate": ("--baseline", one, "--candidate", runs),
+        "merge": (runs, "--out", tmp_path / "all.jsonl"),
+    }
+    done = bench(verb, *words[verb], home=tmp_path)
+    assert done.exit_code == 7, done.output
+    assert f"{runs / 'a.jsonl'}:2" in done.stderr and f"{runs / 'b.jsonl'}:2" in done.stderr
+    assert "g fd real seed 0" in done.stderr and "bench verify" in done.stderr and not (tmp_path / "all.jsonl").exists()
+
+
+def test_nothing_to_read_is_said(tmp_path: Path) -> None:
+    with pytest.raises(MissingError, match="bench run"):
+        reading.lines([tmp_path])
+    with pytest.raises(MissingError, match="nowhere"):
+        reading.lines([tmp_path / "nowhere"])
+
+
+def test_the_shipped_lines_keep_every_rule() -> None:
+    shelf = ROOT / "leaderboards"
+    for folder in ("measured/phantom", "measured/real", "baselines"):
+        for file in (shelf / folder).glob("*.jsonl"):
+            found = reading.lines([file])
+            assert found and not [entry.reason for entry in found if entry.reason.startswith((reading.INVALID, "error"))], file
