@@ -1,4 +1,4 @@
-"""Metrics that look at conditions: whether painted patches kept theirs, and whether drawn layouts are like real ones."""
+"""Metrics that look at conditions: whether generated patches kept theirs, and whether sampled layouts are like real ones."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from bench.types import Card, Conditions, Direction, ImageSet, Index, Progress, 
 
 @runtime_checkable
 class ConditionMetric(Protocol):
-    """Asks painted patches whether they kept their conditions, by a witness that learned from real slides alone.
+    """Asks generated patches whether they kept their conditions, by a reference segmenter that learned from real slides alone.
 
-    The harness trains the witness once, asks it about painted and about real test patches, and reports every measure and
+    The harness trains the reference segmenter once, asks it about generated and about real test patches, and reports every measure and
     its ratio to what real patches get.
     """
 
@@ -25,10 +25,10 @@ class ConditionMetric(Protocol):
     """Measure -> which way is better, for each measure of the tally."""
 
     def learn(self, train: ImageSet, validation: ImageSet, seed: int, progress: Progress, folder: Path) -> None:
-        """Trains the witness and writes it into the folder."""
+        """Trains the reference segmenter and writes it into the folder."""
         ...
 
-    def agree(self, patches: ImageSet, witness: Path) -> Tally:
+    def agree(self, patches: ImageSet, segmenter: Path) -> Tally:
         """Counts of each patch against its own condition."""
         ...
 
@@ -45,7 +45,7 @@ class Sliceable(Protocol):
 
 @runtime_checkable
 class LayoutMetric(Protocol):
-    """One number from real and drawn layouts, patch by patch in the same order; images play no part."""
+    """One number from real and sampled layouts, patch by patch in the same order; images play no part."""
 
     card: Card
     direction: Direction
@@ -54,6 +54,6 @@ class LayoutMetric(Protocol):
         """What it needs to know of each patch."""
         ...
 
-    def compare_layouts(self, real: Any, drawn: Any) -> float:
+    def compare_layouts(self, real: Any, sampled: Any) -> float:
         """The value of rows of what `measured` gave."""
         ...

@@ -1,4 +1,4 @@
-"""Condition metrics: a witness that saw real slides alone says whether painted patches kept their conditions."""
+"""Condition metrics: a reference segmenter that saw real slides alone says whether generated patches kept their conditions."""
 
 from __future__ import annotations
 
@@ -12,36 +12,36 @@ import numpy as np
 
 from bench import registry, stats
 from bench.conditional import ConditionMetric
-from bench.judging import Desk, remembered
-from bench.measure import blank, failure, protocol, slides, told
-from bench.results.schema import Result
-from bench.steps import Fitted, Painted
+from bench.measure import blank, failure, protocol, slides, with_estimate
+from bench.measuring import Desk, remembered
+from bench.results.schema import ResultRecord
+from bench.steps import Fitted, GeneratedSet
 from bench.types import Direction, ImageSet, Tally
 
 SEED = 0
-"""Of the witness: one judge for all generators and runs."""
+"""Of the reference segmenter: one encoder for all generators and runs."""
 OF_REAL = "-of-real"
 """Ending of a measure that is divided by what real test patches get."""
 
 
-def kept_conditions(desk: Desk, fitted: Fitted, painted: Painted) -> Iterator[Result]:
-    """Every measure of every condition metric on painted patches, and its ratio to that on real test patches."""
+def kept_conditions(desk: Desk, fitted: Fitted, generated: GeneratedSet) -> Iterator[ResultRecord]:
+    """Every measure of every condition metric on generated patches, and its ratio to that on real test patches."""
     line = replace(
-        blank(desk, fitted, painted.seed),
-        n=len(painted.patches),
+        blank(desk, fitted, generated.seed),
+        n=len(generated.patches),
         n_real=len(desk.test),
         groups=slides(desk.test),
     )
-    line = replace(line, keys={**line.keys, "samples": painted.patches.key})
-    for metric in desk.cast.witnessed:
+    line = replace(line, keys={**line.keys, "samples": generated.patches.key})
+    for metric in desk.components.condition_metrics:
         described = {**line.described, "metric": registry.describe(metric)}
         mine = replace(line, described=described)
         directions = _directions(metric)
         try:
-            judge = witness(desk, metric)
-            fake, real = (asked(desk, metric, judge, patches) for patches in (painted.patches, desk.test))
+            evaluation = segmenter(desk, metric)
+            fake, real = (asked(desk, metric, evaluation, patches) for patches in (generated.patches, desk.test))
             both = beside(fake, real)
-            counts = {"fake": painted.patches.key, "real": desk.test.key, "witness": judge.name}
+            counts = {"fake": generated.patches.key, "real": desk.test.key, "segmenter": evaluation.name}
             groups = desk.test.conditions.groups
             found = remembered(
                 desk.cache,
@@ -51,22 +51,24 @@ def kept_conditions(desk: Desk, fitted: Fitted, painted: Painted) -> Iterator[Re
             )
         except Exception as error:  # a metric is a plug-in: its failure is the fate of its own cells only
             for measure, direction in directions.items():
-                yield failure(_named(desk, mine, metric, measure, direction), error, desk.say)
+                yield failure(_named(desk, mine, metric, measure, direction), error, desk.log)
             continue
         for measure, direction in directions.items():
-            yield told(_named(desk, mine, metric, measure, direction), found[measure], both.bounds.get(measure, (0.0, 1.0)))
+            yield with_estimate(
+                _named(desk, mine, metric, measure, direction), found[measure], both.bounds.get(measure, (0.0, 1.0))
+            )
 
 
-def planned(desk: Desk, fitted: Fitted, seed: int) -> Iterator[Result]:
+def planned(desk: Desk, fitted: Fitted, seed: int) -> Iterator[ResultRecord]:
     """The record of each measure as far as it is known before anything is generated."""
     line = blank(desk, fitted, seed)
-    for metric in desk.cast.witnessed:
+    for metric in desk.components.condition_metrics:
         mine = replace(line, described={**line.described, "metric": registry.describe(metric)})
         yield from (_named(desk, mine, metric, measure, direction) for measure, direction in _directions(metric).items())
 
 
 def beside(fake: Tally, real: Tally) -> Tally:
-    """One tally of painted and real patches, row by row: the measures of painted ones, and their ratios to real ones."""
+    """One tally of generated and real patches, row by row: the measures of generated ones, and their ratios to real ones."""
     columns = (*fake.columns, *(f"real {name}" for name in real.columns))
     ratios = {f"{name}{OF_REAL}": partial(_ratio, measure) for name, measure in fake.measures.items()}
     bounds = {**fake.bounds, **{name: (0.0, None) for name in ratios}}
@@ -83,25 +85,25 @@ def _directions(metric: ConditionMetric) -> dict[str, Direction]:
     return {**metric.directions, **{f"{name}{OF_REAL}": direction for name, direction in metric.directions.items()}}
 
 
-def _named(desk: Desk, line: Result, metric: ConditionMetric, measure: str, direction: Direction) -> Result:
-    judged = {"metric": registry.describe(metric), "measure": measure, "train": desk.scene.plain["train"].key}
-    return replace(line, measure=measure, direction=direction, protocol=protocol(desk, judged))
+def _named(desk: Desk, line: ResultRecord, metric: ConditionMetric, measure: str, direction: Direction) -> ResultRecord:
+    measured = {"metric": registry.describe(metric), "measure": measure, "train": desk.splits.plain["train"].key}
+    return replace(line, measure=measure, direction=direction, protocol=protocol(desk, measured))
 
 
-def witness(desk: Desk, metric: ConditionMetric) -> Path:
-    """Where the trained witness of a metric is kept."""
-    train, validation = (desk.scene.plain[name] for name in ("train", "validation"))
+def segmenter(desk: Desk, metric: ConditionMetric) -> Path:
+    """Where the trained reference segmenter of a metric is kept."""
+    train, validation = (desk.splits.plain[name] for name in ("train", "validation"))
     spec = {"metric": registry.describe(metric), "train": train.key, "validation": validation.key, "seed": SEED}
-    return desk.cache.entry("witnesses", spec, lambda work: metric.learn(train, validation, SEED, desk.progress, work))
+    return desk.cache.entry("segmenters", spec, lambda work: metric.learn(train, validation, SEED, desk.progress, work))
 
 
-def asked(desk: Desk, metric: ConditionMetric, judge: Path, patches: ImageSet) -> Tally:
-    """What the witness counts on the patches, from the cache or counted."""
-    spec = {"metric": registry.describe(metric), "witness": judge.name, "patches": patches.key}
+def asked(desk: Desk, metric: ConditionMetric, evaluation: Path, patches: ImageSet) -> Tally:
+    """What the reference segmenter counts on the patches, from the cache or counted."""
+    spec = {"metric": registry.describe(metric), "segmenter": evaluation.name, "patches": patches.key}
 
     def make(work: Path) -> None:
         desk.progress(0, 1, f"ask {metric.card.name}")
-        np.save(work / "counts.npy", metric.agree(patches, judge).counts)
+        np.save(work / "counts.npy", metric.agree(patches, evaluation).counts)
         desk.progress(1, 1, f"ask {metric.card.name}")
 
-    return metric.tally(np.load(desk.cache.entry("witnessed", spec, make) / "counts.npy"))
+    return metric.tally(np.load(desk.cache.entry("condition_metrics", spec, make) / "counts.npy"))

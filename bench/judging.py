@@ -1,4 +1,4 @@
-"""One encoder, one metric, one set of painted patches: the number, its floor and its normalised form, with intervals."""
+"""One encoder, one metric, one set of generated patches: the number, its lower reference and its normalised form, with intervals."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from numpy.typing import NDArray
 
 from bench import registry, stats, steps
 from bench.cache import Cache
-from bench.config import CEILING, Cast, Metric
-from bench.pipeline.data import Scene
+from bench.config import UPPER_REFERENCE, Components, Metric
+from bench.pipeline.data import DataSplits
 from bench.stats import Estimate
-from bench.steps import Painted
+from bench.steps import GeneratedSet
 from bench.types import Encoder, FeatureMetric, Features, ImageSet, Progress, Strings, TrainedMetric
 
-Say = Callable[[str], None]
+Log = Callable[[str], None]
 Bounds = tuple[float | None, float | None]
 """The least and the most that a measure can be, None for none."""
 Rows = NDArray[np.bool_]
-FORMS = ("floor", "norm")
+FORMS = ("lower-reference", "normalised")
 """What a normalised metric is measured as beside its value."""
 UNDERPOWERED = "underpowered"
 """First word of the reason where there are too few slides or patches for a number or its interval."""
@@ -35,30 +35,30 @@ UNDERPOWERED = "underpowered"
 class Desk:
     """What every measurement of a run shares."""
 
-    cast: Cast
-    scene: Scene
+    cast: Components
+    splits: DataSplits
     cache: Cache
     progress: Progress
-    say: Say
+    log: Log
     stamp: dict[str, str]
 
     @property
     def test(self) -> ImageSet:
-        return self.scene.plain["test"]
+        return self.splits.plain["test"]
 
 
 @dataclass(frozen=True)
 class Pair:
-    """Real test patches and painted ones, as one encoder shows them to one metric. Features are made when first asked for."""
+    """Real test patches and generated ones, as one encoder shows them to one metric. Features are made when first asked for."""
 
     desk: Desk
     encoder: Encoder
     metric: Metric
-    painted: Painted
+    generated: GeneratedSet
 
     @property
     def forms(self) -> dict[str, Callable[[], tuple[Estimate, Bounds]]]:
-        return {"value": self.compared, "floor": self.floor, "norm": self.normalised}
+        return {"value": self.compared, "lower-reference": self.lower_reference, "normalised": self.normalised}
 
     def compared(self) -> tuple[Estimate, Bounds]:
         """The metric, with its own interval where it brings one, by the slide jackknife otherwise."""
@@ -75,35 +75,35 @@ class Pair:
 
         return self._kept("value", estimate), getattr(self.metric, "bounds", (None, None))
 
-    def floor(self) -> tuple[Estimate, Bounds]:
+    def lower_reference(self) -> tuple[Estimate, Bounds]:
         """Real against real: one half of the test slides against the other."""
-        return self._halved("floor", self._floor), (0.0, None)
+        return self._between_halves("lower-reference", self._lower_reference), (0.0, None)
 
     def normalised(self) -> tuple[Estimate, Bounds]:
-        """0 where painted patches are as far from real ones as other real slides are, 1 where they are as far as the ceiling.
+        """0 where generated patches are as far from real ones as other real slides are, 1 where they are as far as the upper reference.
 
-        (painted - floor) / (ceiling - floor), each between one half of the test slides and the other, so that all three
+        (generated - lower reference) / (upper reference - lower reference), each between one half of the test slides and the other, so that all three
         have equal n, share no slide, and carry the same bias.
         """
-        return self._halved("norm", self._norm), (None, None)
+        return self._between_halves("normalised", self._normalised), (None, None)
 
-    def _halved(self, form: str, statistic: stats.Statistic) -> Estimate:
+    def _between_halves(self, form: str, statistic: stats.Statistic) -> Estimate:
         half = int(self._halves[0].sum())
         if short := self._short(half, half, self._real.shape[1]):
             return short
         return self._kept(form, lambda: stats.group_jackknife(statistic, *self._groups))
 
-    def _floor(self, real_rows: Rows, fake_rows: Rows) -> float:
+    def _lower_reference(self, real_rows: Rows, fake_rows: Rows) -> float:
         first, second = self._halves
         return self._value(self._real[real_rows & first], self._real[real_rows & second])
 
-    def _norm(self, real_rows: Rows, fake_rows: Rows) -> float:
-        floor = self._floor(real_rows, fake_rows)
-        ceiling = self._across(self._ceiling, real_rows, fake_rows)
-        return (self._across(self._fake, real_rows, fake_rows) - floor) / (ceiling - floor)
+    def _normalised(self, real_rows: Rows, fake_rows: Rows) -> float:
+        lower_reference = self._lower_reference(real_rows, fake_rows)
+        upper_reference = self._across(self._upper_reference, real_rows, fake_rows)
+        return (self._across(self._fake, real_rows, fake_rows) - lower_reference) / (upper_reference - lower_reference)
 
     def _across(self, fake: Features, real_rows: Rows, fake_rows: Rows) -> float:
-        """Mean over both ways of real patches of one half of the slides against painted ones of the other half's masks."""
+        """Mean over both ways of real patches of one half of the slides against generated ones of the other half's masks."""
         first, second = self._halves
         ways = ((first, second), (second, first))
         found = [self._value(self._real[real_rows & a], fake[fake_rows & b]) for a, b in ways]
@@ -142,29 +142,29 @@ class Pair:
         fewest = self.metric.minimum_n(d)
         if min(real, fake) >= fewest:
             return None
-        said = f"{fake} painted and {real} real rows; {self.metric.card.name} needs {fewest} for {d} columns"
-        return Estimate(math.nan, None, None, reason=f"{UNDERPOWERED}: {said}")
+        text = f"{fake} generated and {real} real rows; {self.metric.card.name} needs {fewest} for {d} columns"
+        return Estimate(math.nan, None, None, reason=f"{UNDERPOWERED}: {text}")
 
     def _kept(self, form: str, estimate: Callable[[], Estimate]) -> Estimate:
         spec = {
             "encoder": registry.describe(self.encoder),
             "metric": registry.describe(self.metric),
-            "form": form if form != "norm" else f"norm to {CEILING}",
+            "form": form if form != "normalised" else f"norm to {UPPER_REFERENCE}",
             "test": self.desk.test.key,
-            "train": self.desk.scene.plain["train"].key if isinstance(self.metric, TrainedMetric) else "",
-            "samples": "" if form == "floor" else self.painted.patches.key,
-            "seed": self.painted.seed,
+            "train": self.desk.splits.plain["train"].key if isinstance(self.metric, TrainedMetric) else "",
+            "samples": "" if form == "lower-reference" else self.generated.patches.key,
+            "seed": self.generated.seed,
         }
         return remembered(self.desk.cache, "distances", spec, lambda: {form: estimate()})[form]
 
     @property
     def _rng(self) -> np.random.Generator:
         """The same draws for every subset of slides, so that they differ by their patches alone."""
-        return np.random.default_rng(self.painted.seed)
+        return np.random.default_rng(self.generated.seed)
 
     @property
     def _groups(self) -> tuple[Strings, Strings]:
-        return self.desk.test.conditions.groups, self.painted.patches.conditions.groups
+        return self.desk.test.conditions.groups, self.generated.patches.conditions.groups
 
     @cached_property
     def _real(self) -> Features:
@@ -172,18 +172,20 @@ class Pair:
 
     @cached_property
     def _fake(self) -> Features:
-        return self._features(self.painted.patches)
+        return self._features(self.generated.patches)
 
     @cached_property
     def _train(self) -> Features:
-        return self._features(self.desk.scene.plain["train"])
+        return self._features(self.desk.splits.plain["train"])
 
     @cached_property
-    def _ceiling(self) -> Features:
+    def _upper_reference(self) -> Features:
         desk = self.desk
-        fitted = steps.fit(CEILING, desk.cast.ceiling, desk.scene, 0, False, desk.cache, desk.progress, desk.say)
-        conditions = desk.scene.prompted["test"]
-        return self._features(steps.sample(fitted, conditions, self.painted.seed, 1, desk.cache, desk.progress).patches)
+        fitted = steps.fit(
+            UPPER_REFERENCE, desk.components.upper_reference, desk.splits, 0, False, desk.cache, desk.progress, desk.log
+        )
+        conditions = desk.splits.prompted["test"]
+        return self._features(steps.sample(fitted, conditions, self.generated.seed, 1, desk.cache, desk.progress).patches)
 
     def _features(self, patches: ImageSet) -> Features:
         return steps.features(self.encoder, patches, self.desk.cache, self.desk.progress)
@@ -204,4 +206,4 @@ def remembered(
 
     spec = {**spec, "version": stats.VERSION, "fields": [field.name for field in fields(Estimate)]}
     held = json.loads((cache.entry(kind, spec, make) / "estimates.json").read_text())
-    return {name: Estimate(**{**found, "folds": tuple(found["folds"])}) for name, found in held.items()}
+    return {name: Estimate(**{**found, "replicates": tuple(found["replicates"])}) for name, found in held.items()}

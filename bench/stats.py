@@ -39,7 +39,7 @@ _ROUNDING = 1e-9
 Floats = NDArray[np.float64]
 Rows = NDArray[np.bool_]
 Statistic = Callable[[Rows, Rows], float]
-"""From the real and the painted rows to use, bool (n,) and bool (m,), to a value."""
+"""From the real and the generated rows to use, bool (n,) and bool (m,), to a value."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class Estimate:
     """Standard error."""
     reason: str = ""
     """Why the value is undefined or the interval missing, or what the interval leaves out."""
-    folds: tuple[float, ...] = ()
+    replicates: tuple[float, ...] = ()
     """The value without each block of slides, so that two numbers of the same slides can be compared in pairs later; empty
     where there is no such value. See `blocks`."""
 
@@ -67,9 +67,9 @@ def group_bootstrap(tally: Tally, groups: Strings, seed: int, resamples: int = 1
     groups and seeds mean equal draws; the order of the patches plays no part.
     """
     drawn = _resampled(tally, groups, seed, resamples)
-    folds = _tally_folds(tally, groups)
+    replicates = _tally_replicates(tally, groups)
     return {
-        name: _percentiles(value, draws, _count(groups), folds[name], tally.undefined.get(name, NOTHING))
+        name: _percentiles(value, draws, _count(groups), replicates[name], tally.undefined.get(name, NOTHING))
         for name, (value, draws) in drawn.items()
     }
 
@@ -83,14 +83,14 @@ def paired_difference(first: Tally, second: Tally, groups: Strings, seed: int, r
         raise ValueError("a paired difference needs two tallies of the same columns and patches.")
     ours = _resampled(first, groups, seed, resamples)
     theirs = _resampled(second, groups, seed, resamples)
-    folds, other = _tally_folds(first, groups), _tally_folds(second, groups)
+    replicates, other = _tally_replicates(first, groups), _tally_replicates(second, groups)
     why = {**second.undefined, **first.undefined}
     return {
         name: _percentiles(
             value - theirs[name][0],
             draws - theirs[name][1],
             _count(groups),
-            folds[name] - other[name],
+            replicates[name] - other[name],
             why.get(name, NOTHING),
         )
         for name, (value, draws) in ours.items()
@@ -98,32 +98,34 @@ def paired_difference(first: Tally, second: Tally, groups: Strings, seed: int, r
 
 
 def group_jackknife(statistic: Statistic, groups_real: Strings, groups_fake: Strings, blocks: int = BLOCKS) -> Estimate:
-    """A statistic of real and painted patches, with an interval from leaving out blocks of groups.
+    """A statistic of real and generated patches, with an interval from leaving out blocks of groups.
 
-    Painted patches belong to the group of their condition: a group that is left out goes from every side that has it.
+    Generated patches belong to the group of their condition: a group that is left out goes from every side that has it.
     Groups are dealt to blocks in the order of `scattered`, those on both sides first, so that every block takes about the
     same share of each side. Standard error: the delete-a-block jackknife for unequal blocks (Busing, Meijer and
     van der Leeden 1999); interval: Student's t with one degree of freedom less than blocks.
     The value is the statistic of all rows, not corrected for bias, and the interval is for what it is on average over
     other slides, as many as here.
     """
-    fold = Fold(statistic, groups_real, groups_fake, blocks)
-    if not math.isfinite(fold.value):
+    block_jackknife = BlockJackknife(statistic, groups_real, groups_fake, blocks)
+    if not math.isfinite(block_jackknife.value):
         return _undefined("the statistic has no finite value on these patches")
-    if fold.fewest < MINIMUM_GROUPS:
-        return _too_few(fold.value, fold.fewest)
-    without = fold.without()
+    if block_jackknife.fewest < MINIMUM_GROUPS:
+        return _too_few(block_jackknife.value, block_jackknife.fewest)
+    without = block_jackknife.without()
     if not np.isfinite(without).all():
-        return Estimate(fold.value, None, None, reason="underpowered: undefined without some of the slides")
-    _, error = jackknife(fold.value, without, fold.shares)
+        return Estimate(block_jackknife.value, None, None, reason="underpowered: undefined without some of the slides")
+    _, error = jackknife(block_jackknife.value, without, block_jackknife.shares)
     reach = student(len(without) - 1) * error
-    return Estimate(fold.value, fold.value - reach, fold.value + reach, error, folds=_known(without))
+    return Estimate(
+        block_jackknife.value, block_jackknife.value - reach, block_jackknife.value + reach, error, replicates=_known(without)
+    )
 
 
 def group_extrapolation(
     statistic: Statistic, groups_real: Strings, groups_fake: Strings, seed: int, blocks: int = BLOCKS, halvings: int = 4
 ) -> Estimate:
-    """What a statistic of real and painted patches would be with endlessly many slides on both sides, and its interval.
+    """What a statistic of real and generated patches would be with endlessly many slides on both sides, and its interval.
 
     A statistic whose bias is c / G + c' / G^2 + ... in the number G of groups is measured with all groups, with one block
     of them left out (the jackknife, which removes c), and with half of the blocks, `halvings` random halvings in both
@@ -131,24 +133,31 @@ def group_extrapolation(
     docs/coverage.md for how often that holds the truth. Where the second correction is larger than `TRUSTED` standard
     errors the expansion cannot be relied on: the value comes without an interval, as underpowered.
     """
-    fold = Fold(statistic, groups_real, groups_fake, blocks)
-    if not math.isfinite(fold.value):
+    block_jackknife = BlockJackknife(statistic, groups_real, groups_fake, blocks)
+    if not math.isfinite(block_jackknife.value):
         return _undefined("the statistic has no finite value on these patches")
-    if fold.fewest < EXTRAPOLATED_GROUPS:
-        return Estimate(fold.value, None, None, reason=f"underpowered: {fold.fewest} slides, {EXTRAPOLATED_GROUPS} are needed")
-    without, halves = fold.without(), fold.halves(seed, halvings)
+    if block_jackknife.fewest < EXTRAPOLATED_GROUPS:
+        return Estimate(
+            block_jackknife.value,
+            None,
+            None,
+            reason=f"underpowered: {block_jackknife.fewest} slides, {EXTRAPOLATED_GROUPS} are needed",
+        )
+    without, halves = block_jackknife.without(), block_jackknife.halves(seed, halvings)
     if not (np.isfinite(without).all() and np.isfinite(halves).all()):
-        return Estimate(fold.value, None, None, reason="underpowered: undefined on half of the slides")
-    first, error = jackknife(fold.value, without, fold.shares)
-    share = fold.half_share
-    correction = share / (1 - share) * ((fold.value - share * float(halves.mean())) / (1 - share) - first)
+        return Estimate(block_jackknife.value, None, None, reason="underpowered: undefined on half of the slides")
+    first, error = jackknife(block_jackknife.value, without, block_jackknife.shares)
+    share = block_jackknife.half_share
+    correction = share / (1 - share) * ((block_jackknife.value - share * float(halves.mean())) / (1 - share) - first)
     value = first - correction
-    rounding = _ROUNDING * float(np.abs([fold.value, *without, *halves]).max())
+    rounding = _ROUNDING * float(np.abs([block_jackknife.value, *without, *halves]).max())
     if abs(correction) > TRUSTED * error + rounding:
         return Estimate(value, None, None, error, _untrusted(abs(correction), error, rounding))
     reach = student(len(without) - 1) * error
-    folds = without + (value - fold.value)  # their spread, and so the error, is that of the value before correction
-    return Estimate(value, value - reach, value + reach, error, folds=_known(folds))
+    replicates = without + (
+        value - block_jackknife.value
+    )  # their spread, and so the error, is that of the value before correction
+    return Estimate(value, value - reach, value + reach, error, replicates=_known(replicates))
 
 
 def _untrusted(correction: float, error: float, rounding: float) -> str:
@@ -158,7 +167,7 @@ def _untrusted(correction: float, error: float, rounding: float) -> str:
     return f"underpowered: what depends on the number of slides is off by {correction / error:.1f} standard errors"
 
 
-class Fold:
+class BlockJackknife:
     """A statistic on all groups, and on all but some blocks of them."""
 
     def __init__(self, statistic: Statistic, groups_real: Strings, groups_fake: Strings, blocks: int) -> None:
@@ -241,7 +250,7 @@ def _resampled(tally: Tally, groups: Strings, seed: int, resamples: int) -> dict
     }
 
 
-def _percentiles(value: float, draws: Floats, groups: int, folds: Floats, undefined: str) -> Estimate:
+def _percentiles(value: float, draws: Floats, groups: int, replicates: Floats, undefined: str) -> Estimate:
     if math.isnan(value):
         return _undefined(undefined)
     if groups < MINIMUM_GROUPS:
@@ -252,10 +261,10 @@ def _percentiles(value: float, draws: Floats, groups: int, folds: Floats, undefi
         return Estimate(value, None, None, reason=f"undefined in {lost:.0%} of resamples: too few slides show it")
     low, high = np.quantile(defined, _levels(groups))
     reason = f"undefined in {lost:.1%} of resamples, which are left out" if lost else ""
-    return Estimate(value, float(low), float(high), float(defined.std(ddof=1)), reason, _known(folds))
+    return Estimate(value, float(low), float(high), float(defined.std(ddof=1)), reason, _known(replicates))
 
 
-def _tally_folds(tally: Tally, groups: Strings) -> dict[str, Floats]:
+def _tally_replicates(tally: Tally, groups: Strings) -> dict[str, Floats]:
     """Of each measure its values without each block of groups, float64 (blocks,)."""
     parts = [tally.counts[~np.isin(groups, block)].sum(axis=0) for block in dealt(scattered(groups.tolist()))]
     sums = [dict(zip(tally.columns, part.tolist(), strict=True)) for part in parts]
@@ -276,8 +285,8 @@ def scattered(names: Iterable[str]) -> list[str]:
     return sorted(set(names), key=lambda name: hashlib.sha256(name.encode()).digest())
 
 
-def _known(folds: Floats) -> tuple[float, ...]:
-    return tuple(folds.tolist()) if np.isfinite(folds).all() else ()
+def _known(replicates: Floats) -> tuple[float, ...]:
+    return tuple(replicates.tolist()) if np.isfinite(replicates).all() else ()
 
 
 def _levels(groups: int) -> tuple[float, float]:

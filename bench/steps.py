@@ -16,7 +16,7 @@ import numpy as np
 from bench import engine, registry
 from bench.cache import MANIFEST, Cache, digest_of, key_of
 from bench.errors import UsageError
-from bench.pipeline.data import MAPS, Scene, fitting_set, only
+from bench.pipeline.data import MAPS, DataSplits, fitting_set, only
 from bench.provenance import sources
 from bench.store import load_set, save_set
 from bench.types import (
@@ -28,7 +28,7 @@ from bench.types import (
     Generator,
     Images,
     ImageSet,
-    Layouts,
+    LayoutGenerator,
     Progress,
     Shipped,
     Trainable,
@@ -41,7 +41,7 @@ Made = TypeVar("Made")
 
 @dataclass(frozen=True)
 class Fitted:
-    """A generator ready to paint, and how a worker process builds it again."""
+    """A generator ready to generate, and how a worker process builds it again."""
 
     generator: Generator
     name: str
@@ -55,8 +55,8 @@ class Fitted:
 
 
 @dataclass(frozen=True)
-class Painted:
-    """Painted patches of one seed, with the conditions they were painted for."""
+class GeneratedSet:
+    """Generated patches of one seed, with the conditions they were generated for."""
 
     patches: ImageSet
     seed: int
@@ -76,18 +76,18 @@ def check_fit(generator: Generator, dataset: Dataset) -> None:
 def fit(
     name: str,
     generator: Generator,
-    scene: Scene,
+    splits: DataSplits,
     seed: int,
     refit: bool,
     cache: Cache,
     progress: Progress,
-    say: Callable[[str], None] = lambda text: None,
+    log: Callable[[str], None] = lambda text: None,
 ) -> Fitted:
-    """Weights that ship, weights from the cache, or a fit; then loaded, so that what paints is what was saved."""
+    """Weights that ship, weights from the cache, or a fit; then loaded, so that what generates is what was saved."""
     options = tuple(registry.describe(generator)["options"].items())
     if not isinstance(generator, Trainable):
         return Fitted(generator, name, options, None, getattr(generator, "digest", ""), "none")
-    weights = weighed(name, generator, fitting_set(generator, scene), seed, refit, cache, progress, say)
+    weights = load_or_train(name, generator, fitting_set(generator, splits), seed, refit, cache, progress, log)
     return Fitted(generator, name, options, weights.folder, weights.digest, weights.origin)
 
 
@@ -100,7 +100,7 @@ class Weights:
     origin: str
 
 
-def weighed(
+def load_or_train(
     name: str,
     plugin: Fittable,
     train: ImageSet,
@@ -108,17 +108,17 @@ def weighed(
     refit: bool,
     cache: Cache,
     progress: Progress,
-    say: Callable[[str], None],
+    log: Callable[[str], None],
 ) -> Weights:
     """Loads into the plug-in the weights that ship, those from the cache, or those of a fit."""
     weights = plugin.shipped(train.key) if isinstance(plugin, Shipped) and not refit else None
     origin = "shipped" if weights else "fitted"
     if weights is None:
-        spec = {"generator": recipe(plugin), "train": train.key, "seed": seed}
+        spec = {"generator": training_config(plugin), "train": train.key, "seed": seed}
 
         def make(work: Path) -> None:
             if effort := getattr(plugin, "effort", None):
-                say(f"{name}: no weights for this training set yet, fitting {effort()}")
+                log(f"{name}: no weights for this training set yet, fitting {effort()}")
             plugin.fit(train, seed, progress, work)
             for left in work.iterdir():
                 _remove(left)
@@ -130,14 +130,16 @@ def weighed(
     return Weights(weights, digest, origin)
 
 
-def drawn(layouts: Layouts, weights: Weights, patches: ImageSet, seed: int, cache: Cache, progress: Progress) -> ImageSet:
+def sampled(
+    layouts: LayoutGenerator, weights: Weights, patches: ImageSet, seed: int, cache: Cache, progress: Progress
+) -> ImageSet:
     """The conditions with a synthetic layout in place of each real one, and no images yet: they are black."""
     asked = only(patches, MAPS).conditions
     spec = {"layouts": registry.describe(layouts), "weights": weights.digest, "asked": patches.key, "seed": seed}
 
     def make(work: Path) -> None:
         progress(0, 1, f"draw {layouts.card.name}")
-        made = _finite_images(layouts.card.name, lambda: layouts.draw(asked, image_seeds(seed, asked.ids)))
+        made = _finite_images(layouts.card.name, lambda: layouts.sample(asked, image_seeds(seed, asked.ids)))
         if not np.array_equal(made.ids, asked.ids) or not np.array_equal(made.groups, asked.groups):
             raise UsageError(f"{layouts.card.name} draws other ids or groups than it was asked for. See: bench check.")
         nothing = np.zeros((len(made), 1, 1, 3), np.uint8)
@@ -156,16 +158,16 @@ def weight_files(folder: Path, name: str) -> list[str]:
     return sorted(f.name for f in folder.iterdir() if f.name != MANIFEST)
 
 
-def recipe(plugin: Fittable | Generator) -> dict[str, Any]:
+def training_config(plugin: Fittable | Generator) -> dict[str, Any]:
     """What decides the weights apart from data and seed; of a plug-in from outside also what it is made of."""
-    own: Callable[[], dict[str, Any]] | None = getattr(plugin, "recipe", None)
+    own: Callable[[], dict[str, Any]] | None = getattr(plugin, "training_config", None)
     return {**own(), **sources.describe(type(plugin))} if own else registry.describe(plugin)
 
 
-def sample(fitted: Fitted, patches: ImageSet, seed: int, workers: int, cache: Cache, progress: Progress) -> Painted:
-    """Paints every condition once. Shards that an interrupted run finished are kept."""
+def sample(fitted: Fitted, patches: ImageSet, seed: int, workers: int, cache: Cache, progress: Progress) -> GeneratedSet:
+    """Generates every condition once. Shards that an interrupted run finished are kept."""
     generator = fitted.generator
-    told = only(patches, set(generator.card.needs)).conditions
+    with_estimate = only(patches, set(generator.card.needs)).conditions
     spec = {
         "generator": registry.describe(generator),
         "weights": fitted.digest,
@@ -176,11 +178,11 @@ def sample(fitted: Fitted, patches: ImageSet, seed: int, workers: int, cache: Ca
 
     def make(work: Path) -> None:
         todo = [piece for piece in pieces if not _shard(work, piece).exists()]
-        progress(len(pieces) - len(todo), len(pieces), f"paint {generator.card.name}")
-        job = _Job(fitted, told, seed, work)
-        paint = job.here if workers <= 1 else job
-        for done, _ in enumerate(engine.run(paint, todo, workers), start=1):
-            progress(len(pieces) - len(todo) + done, len(pieces), f"paint {generator.card.name}")
+        progress(len(pieces) - len(todo), len(pieces), f"generate {generator.card.name}")
+        job = _Job(fitted, with_estimate, seed, work)
+        generate = job.here if workers <= 1 else job
+        for done, _ in enumerate(engine.run(generate, todo, workers), start=1):
+            progress(len(pieces) - len(todo) + done, len(pieces), f"generate {generator.card.name}")
         np.save(work / "ids.npy", patches.conditions.ids)
         images = np.concatenate([np.load(_shard(work, piece)) for piece in pieces])
         if not images.any():  # libraries other than numpy cast NaN to 0 without a warning
@@ -190,12 +192,12 @@ def sample(fitted: Fitted, patches: ImageSet, seed: int, workers: int, cache: Ca
             _shard(work, piece).unlink()
 
     images = np.load(cache.entry("samples", spec, make) / "images.npy", mmap_mode="r")
-    return Painted(ImageSet(key_of(spec), images, patches.conditions), seed)
+    return GeneratedSet(ImageSet(key_of(spec), images, patches.conditions), seed)
 
 
 @dataclass(frozen=True)
 class _Job:
-    """Paints one shard into its file."""
+    """Generates one shard into its file."""
 
     fitted: Fitted
     conditions: Conditions
@@ -204,28 +206,28 @@ class _Job:
 
     def here(self, rows: engine.Shard) -> None:
         """With the generator of this process."""
-        self._paint(self.fitted.generator.generate, rows)
+        self._generate(self.fitted.generator.generate, rows)
 
     def __call__(self, rows: engine.Shard) -> None:
         """With a generator built once in each worker."""
         fitted = self.fitted
-        self._paint(_built(fitted.name, fitted.options, fitted.weights).generate, rows)
+        self._generate(_built(fitted.name, fitted.options, fitted.weights).generate, rows)
 
     def __reduce__(self) -> tuple[Any, ...]:
         # the built generator stays behind: a worker makes its own
         return _Job, (replace(self.fitted, generator=None), self.conditions, self.seed, self.work)  # type: ignore[arg-type]
 
-    def _paint(self, generate: Callable[..., Images], rows: engine.Shard) -> None:
+    def _generate(self, generate: Callable[..., Images], rows: engine.Shard) -> None:
         asked = self.conditions[slice(*rows)]
-        painted = _finite_images(self.fitted.name, lambda: generate(asked, image_seeds(self.seed, asked.ids)))
+        generated = _finite_images(self.fitted.name, lambda: generate(asked, image_seeds(self.seed, asked.ids)))
         wanted = (len(asked), asked.size, asked.size, 3)
-        if painted.shape != wanted or painted.dtype != np.uint8:
+        if generated.shape != wanted or generated.dtype != np.uint8:
             raise UsageError(
-                f"{self.fitted.name} returned {painted.dtype} {painted.shape}; a generator returns uint8 {wanted}. "
+                f"{self.fitted.name} returned {generated.dtype} {generated.shape}; a generator returns uint8 {wanted}. "
                 "See: bench check."
             )
         temporary = self.work / f"writing-{rows[0]}.npy"
-        np.save(temporary, painted)
+        np.save(temporary, generated)
         temporary.replace(_shard(self.work, rows))
 
 

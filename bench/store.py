@@ -22,7 +22,7 @@ def save_set(patches: ImageSet, folder: Path) -> None:
         np.save(folder / f"{name}.npy", getattr(conditions, name))
     held: dict[str, Any] = {"key": patches.key, **{name: getattr(conditions, name) for name in _FIXED}}
     if conditions.prompts is not None:
-        held["track"] = conditions.prompts.track
+        held["prompt_source"] = conditions.prompts.prompt_source
         for name in ("canvases", "boxes", "sources"):
             np.save(folder / f"prompts-{name}.npy", getattr(conditions.prompts, name))
     (folder / "set.json").write_text(json.dumps(held))
@@ -38,9 +38,9 @@ def load_set(folder: Path) -> ImageSet:
     skipped = {*_FIXED, "prompts"}
     optional = [f.name for f in fields(Conditions) if f.name not in skipped and (folder / f"{f.name}.npy").exists()]
     prompts = None
-    if "track" in held:
+    if "prompt_source" in held:
         parts = (column(f"prompts-{name}") for name in ("canvases", "boxes", "sources"))
-        prompts = Prompts(held["track"], *parts)
+        prompts = Prompts(held["prompt_source"], *parts)
     conditions = Conditions(
         **{name: column(name) for name in optional},
         classes=tuple(held["classes"]),

@@ -1,4 +1,4 @@
-"""The story of one experiment: its diets, trained and scored over paired seeds, then its comparisons and their verdicts."""
+"""The story of one experiment: its training mixes, trained and scored over paired seeds, then its comparisons and their verdicts."""
 
 from __future__ import annotations
 
@@ -7,86 +7,84 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from bench import measure, registry, stats
-from bench.judging import Desk
 from bench.measurements.experiment_files import Comparison, Experiment
+from bench.measuring import Desk
 from bench.results import tables
-from bench.results.schema import Result, unit_of
+from bench.results.schema import ResultRecord, unit_of
 from bench.statistics.equivalence import verdict
 from bench.stats import Estimate
-from bench.steps import Fitted, Painted
-from bench.types import Diet, Tally
+from bench.steps import Fitted, GeneratedSet
+from bench.types import Tally, TrainingMix
 
 BETWEEN = " - "
-"""Stands between the two diets of a difference."""
+"""Stands between the two training mixes of a difference."""
 
 
-def lines(desk: Desk, fitted: Fitted, painted: Painted, seed: int) -> Iterator[Result]:
-    """One line for each measure of each diet, and one for each comparison, of one seed."""
-    experiment = desk.cast.experiment
+def lines(desk: Desk, fitted: Fitted, generated: GeneratedSet, seed: int) -> Iterator[ResultRecord]:
+    """One line for each measure of each training mix, and one for each comparison, of one seed."""
+    experiment = desk.components.experiment
     assert experiment is not None
-    diets = _diets(experiment)
-    for line in measure.scores(desk, fitted, painted, seed, diets.values()):
+    mixes = _mixes(experiment)
+    for line in measure.scores(desk, fitted, generated, seed, mixes.values()):
         yield marked(line, experiment)
     for comparison in experiment.comparison:
-        yield marked(_compared(desk, fitted, painted, seed, comparison), experiment)
+        yield marked(_compared(desk, fitted, generated, seed, comparison), experiment)
 
 
-def planned(desk: Desk, fitted: Fitted, seed: int) -> Iterator[Result]:
+def planned(desk: Desk, fitted: Fitted, seed: int) -> Iterator[ResultRecord]:
     """The record of each measure of each arm, and of each comparison, as far as it is known before anything is generated."""
-    experiment = desk.cast.experiment
+    experiment = desk.components.experiment
     assert experiment is not None
-    for line in measure.planned_scores(desk, fitted, seed, _diets(experiment).values()):
+    for line in measure.planned_scores(desk, fitted, seed, _mixes(experiment).values()):
         yield marked(line, experiment)
     for comparison in experiment.comparison:
         yield marked(_planned_comparison(desk, fitted, seed, comparison), experiment)
 
 
-def marked(line: Result, experiment: Experiment) -> Result:
+def marked(line: ResultRecord, experiment: Experiment) -> ResultRecord:
     """The record with the experiment's mark, which keeps it out of ordinary tables."""
     return replace(line, described={**line.described, "experiment": {"name": experiment.name}})
 
 
-def _diets(experiment: Experiment) -> dict[str, Diet]:
-    return {serving.name: serving.diet for serving in experiment.diet}
+def _mixes(experiment: Experiment) -> dict[str, TrainingMix]:
+    return {arm.name: arm.mix for arm in experiment.mix}
 
 
-def of(name: str, made: Iterable[Result]) -> list[Result]:
+def of(name: str, made: Iterable[ResultRecord]) -> list[ResultRecord]:
     """The lines that an experiment of this name made."""
     return [line for line in made if line.described.get("experiment", {}).get("name") == name]
 
 
-def _planned_comparison(desk: Desk, fitted: Fitted, seed: int, comparison: Comparison) -> Result:
+def _planned_comparison(desk: Desk, fitted: Fitted, seed: int, comparison: Comparison) -> ResultRecord:
     """The record of a comparison without its number."""
-    experiment = desk.cast.experiment
+    experiment = desk.components.experiment
     assert experiment is not None
-    name, diets = experiment.measures[0], _diets(experiment)
+    name, mixes = experiment.measures[0], _mixes(experiment)
     stated = {"claim": comparison.claim, "margin": comparison.margin, "measure": name}
     line = replace(
         measure.blank(desk, fitted, seed),
         measure=f"{name}-difference",
-        diet=f"{comparison.diet}{BETWEEN}{comparison.against}",
-        direction=desk.cast.task.direction,
+        mix=f"{comparison.mix}{BETWEEN}{comparison.against}",
+        direction=desk.components.task.direction,
         n=len(desk.test),
         n_real=len(desk.test),
         groups=measure.slides(desk.test),
     )
-    described = {**line.described, "task": registry.describe(desk.cast.task), "comparison": stated}
-    compared = [measure.serving(desk, diets[diet]) for diet in (comparison.diet, comparison.against)]
+    described = {**line.described, "task": registry.describe(desk.components.task), "comparison": stated}
+    compared = [measure.arm(desk, mixes[mix]) for mix in (comparison.mix, comparison.against)]
     return replace(line, described=described, protocol=measure.protocol(desk, {"compared": compared, **stated}))
 
 
-def _compared(desk: Desk, fitted: Fitted, painted: Painted, seed: int, comparison: Comparison) -> Result:
+def _compared(desk: Desk, fitted: Fitted, generated: GeneratedSet, seed: int, comparison: Comparison) -> ResultRecord:
     """The difference of the first measure, paired by slide: both models were scored on the same patches."""
-    experiment = desk.cast.experiment
+    experiment = desk.components.experiment
     assert experiment is not None
-    name, diets = experiment.measures[0], _diets(experiment)
+    name, mixes = experiment.measures[0], _mixes(experiment)
     line = _planned_comparison(desk, fitted, seed, comparison)
     try:
-        first, second = (
-            measure.tallied(desk, diets[diet], painted, seed)[0] for diet in (comparison.diet, comparison.against)
-        )
-        return measure.told(line, _difference(first, second, name, desk), (-1.0, 1.0))
-    except Exception as error:  # the task is a plug-in; a diet that failed has said why in its own line
+        first, second = (measure.tallied(desk, mixes[mix], generated, seed)[0] for mix in (comparison.mix, comparison.against))
+        return measure.with_estimate(line, _difference(first, second, name, desk), (-1.0, 1.0))
+    except Exception as error:  # the task is a plug-in; a training mix that failed has said why in its own line
         return measure.failure(line, error, lambda text: None)
 
 
@@ -107,32 +105,32 @@ class Shown:
     """All numbers, differences among them."""
 
 
-def text(experiment: Experiment, made: Sequence[Result]) -> str:
+def text(experiment: Experiment, made: Sequence[ResultRecord]) -> str:
     """What is shown of an experiment, in columns."""
     found = shown(experiment, made)
     return "\n".join([found.heading, *tables.aligned(found.rows), *found.notes])
 
 
-def shown(experiment: Experiment, made: Sequence[Result]) -> Shown:
-    """A row a diet, each measure beside what was reported; a sentence for each comparison."""
+def shown(experiment: Experiment, made: Sequence[ResultRecord]) -> Shown:
+    """A row a training mix, each measure beside what was reported; a sentence for each comparison."""
     cells: dict[tuple[str, str], tables.Cell] = {}
-    grouped: dict[tuple[str, str], list[Result]] = defaultdict(list)
+    grouped: dict[tuple[str, str], list[ResultRecord]] = defaultdict(list)
     for line in made:
-        grouped[line.measure, line.diet].append(line)
+        grouped[line.measure, line.mix].append(line)
     for key, rows in grouped.items():
         cells[key] = tables.cells(rows)[0]
-    reported = any(serving.reported for serving in experiment.diet)
+    reported = any(arm.reported for arm in experiment.mix)
     heads = [head for name in experiment.measures for head in ((name, f"{name} reported") if reported else (name,))]
-    body = [["diet", *heads]]
-    for serving in experiment.diet:
-        row = [serving.name]
+    body = [["mix", *heads]]
+    for arm in experiment.mix:
+        row = [arm.name]
         for name in experiment.measures:
-            row.append(_entry(cells, name, serving.name))
+            row.append(_entry(cells, name, arm.name))
             if reported:
-                row.append(f"{serving.reported[name]:.4f}" if name in serving.reported else "–")
+                row.append(f"{arm.reported[name]:.4f}" if name in arm.reported else "–")
         body.append(row)
     first = made[0]
-    seeds = len({line.seed for line in made if line.diet})
+    seeds = len({line.seed for line in made if line.mix})
     notes = [
         f"{first.n} test patches of {first.groups} {unit_of(first)}, {seeds} seeds; {table.interval_note(cells.values())}",
         *([f"reported: {experiment.source}; other data, another network size: never ranked with ours"] if reported else []),
@@ -146,25 +144,25 @@ def shown(experiment: Experiment, made: Sequence[Result]) -> Shown:
 
 def sentences(experiment: Experiment, cells: dict[tuple[str, str], tables.Cell]) -> list[str]:
     """One sentence for each comparison: the difference, its interval, and the verdict by the stated rule."""
-    said = []
+    message = []
     for comparison in experiment.comparison:
         name = experiment.measures[0]
-        cell = cells.get((f"{name}-difference", f"{comparison.diet}{BETWEEN}{comparison.against}"))
+        cell = cells.get((f"{name}-difference", f"{comparison.mix}{BETWEEN}{comparison.against}"))
         if cell is None or cell.value is None:
             continue
         found = verdict(Estimate(cell.value, cell.low, cell.high), comparison.claim, comparison.margin)
         margin = f", margin {comparison.margin:g}" if comparison.margin else ""
         bounds = "no interval" if cell.low is None or cell.high is None else f"[{cell.low:+.4f}, {cell.high:+.4f}]"
-        said.append(
-            f"{comparison.diet} against {comparison.against}: {name} {cell.value:+.4f} {bounds}: {found} "
+        message.append(
+            f"{comparison.mix} against {comparison.against}: {name} {cell.value:+.4f} {bounds}: {found} "
             f"(asked: {comparison.claim}{margin})"
         )
-    return said
+    return message
 
 
-def _entry(cells: dict[tuple[str, str], tables.Cell], measure_name: str, diet: str) -> str:
-    cell = cells.get((measure_name, diet))
-    if cell is None:  # the diet failed as a whole
-        failed = next((c for (_, name), c in cells.items() if name == diet and c.value is None), None)
+def _entry(cells: dict[tuple[str, str], tables.Cell], measure_name: str, mix: str) -> str:
+    cell = cells.get((measure_name, mix))
+    if cell is None:  # the training mix failed as a whole
+        failed = next((c for (_, name), c in cells.items() if name == mix and c.value is None), None)
         return tables.interval(failed) if failed else "–"
     return tables.interval(cell)

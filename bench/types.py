@@ -22,12 +22,12 @@ Features = NDArray[np.float32]
 Strings = NDArray[np.str_]
 """str (n,)."""
 Index = slice | NDArray[Any] | list[int]
-Track = Literal["self", "slide", "cohort"]
+PromptSource = Literal["self", "slide", "cohort"]
 """Where a visual prompt comes from: the very target, another patch of its slide, or another slide."""
 Direction = Literal["lower", "higher"]
 """Which way is better."""
 
-TRACKS: tuple[Track, ...] = ("self", "slide", "cohort")
+PROMPT_SOURCES: tuple[PromptSource, ...] = ("self", "slide", "cohort")
 NOT_ANNOTATED = 255
 """Value of a pixel of a class map whose class nobody annotated."""
 GREY = 128  # of a prompt canvas outside its crop: 0 in the [-1, 1] scale that networks see
@@ -50,7 +50,7 @@ class Card:
     trained_on: tuple[str, ...] = ()
     """Datasets that shaped its weights."""
     conditioned_by: tuple[str, ...] = ()
-    """Encoders that the generator saw or was shaped by: as judges they are not independent."""
+    """Encoders that the generator saw or was shaped by: as encoders they are not independent."""
     supersedes: str = ""
     notes: str = ""
     """Known limits, and what fools it."""
@@ -60,7 +60,7 @@ class Card:
 class Prompts:
     """One tissue crop for each class of each patch, pasted on a grey canvas (k = number of classes)."""
 
-    track: Track
+    prompt_source: PromptSource
     canvases: NDArray[np.uint8]
     """uint8 (n, k, h, w, 3): the crop at its place, `GREY` elsewhere, all grey where the class has no crop."""
     boxes: NDArray[np.int32]
@@ -69,7 +69,7 @@ class Prompts:
     """str (n, k): id of the patch each crop was cut from, "" where the class has no crop."""
 
     def __getitem__(self, index: Index) -> Prompts:
-        return Prompts(self.track, self.canvases[index], self.boxes[index], self.sources[index])
+        return Prompts(self.prompt_source, self.canvases[index], self.boxes[index], self.sources[index])
 
 
 @dataclass(frozen=True)
@@ -134,7 +134,7 @@ class Conditions:
 
 @dataclass(frozen=True)
 class ImageSet:
-    """Real or painted patches with their conditions, row by row; `key` names the content for caches."""
+    """Real or generated patches with their conditions, row by row; `key` names the content for caches."""
 
     key: str
     images: Images
@@ -168,7 +168,7 @@ def silent(done: int, total: int, what: str) -> None:
 
 @runtime_checkable
 class Generator(Protocol):
-    """Paints one patch for each condition and seed.
+    """Generates one patch for each condition and seed.
 
     Options are constructor arguments with defaults, kept as attributes of the same names. Constructors are cheap: weights
     and heavy libraries are loaded at first use. A generator made of outside content also has `digest: str`, which
@@ -203,7 +203,7 @@ class Trainable(Generator, Fittable, Protocol): ...
 
 @runtime_checkable
 class Shipped(Protocol):
-    """A trainable that brings weights for some training sets. It has `recipe() -> dict`: what decides its weights."""
+    """A trainable that brings weights for some training sets. It has `training_config() -> dict`: what decides its weights."""
 
     def shipped(self, train_key: str) -> Path | None:
         """Folder to `load` for this training set and these options, or None."""
@@ -211,12 +211,12 @@ class Shipped(Protocol):
 
 
 @runtime_checkable
-class Layouts(Protocol):
+class LayoutGenerator(Protocol):
     """Draws synthetic conditions: class maps and instance maps that no slide shows."""
 
     card: Card
 
-    def draw(self, asked: Conditions, seeds: NDArray[np.uint64]) -> Conditions:
+    def sample(self, asked: Conditions, seeds: NDArray[np.uint64]) -> Conditions:
         """A layout in place of each condition: its id, group, classes and size, and new masks, instances and types. Row i
         depends on the types that row i of `asked` shows and on seed i alone."""
         ...
@@ -238,12 +238,12 @@ class Encoder(Protocol):
 
 @runtime_checkable
 class FeatureMetric(Protocol):
-    """One number from the features of real and painted patches.
+    """One number from the features of real and generated patches.
 
     It may bring its own interval over slides, in place of the jackknife that others get:
     `estimate(real, fake, groups_real, groups_fake, rng) -> bench.stats.Estimate`, `groups_*` being str (n,). It may have
     `bounds`, a pair of the least and the most it can be (None for none), to which intervals are cut; `encoder`, the name of
-    the one encoder that it reads whatever panel was asked for; and `normalised = True`: the harness then adds its floor (real
+    the one encoder that it reads whatever panel was asked for; and `normalised = True`: the harness then adds its lower reference (real
     against real) and its normalised form.
     """
 
@@ -259,7 +259,7 @@ class FeatureMetric(Protocol):
 
 @runtime_checkable
 class TrainedMetric(Protocol):
-    """One number from the features of real, painted and training patches: it can tell copies from new patches.
+    """One number from the features of real, generated and training patches: it can tell copies from new patches.
 
     It may bring its own interval as a `FeatureMetric` may: `estimate_trained`, with `train` the third argument.
     """
@@ -294,8 +294,8 @@ class Tally:
 class Dataset(Protocol):
     """Conditions and real patches of one origin, split by slide.
 
-    It may also have `pools: tuple[str, ...]`, further splits for downstream diets: `R1`, of training slides, and `R2`, of
-    slides in no other split; `recognises(folder) -> bool`, static; `digest`, of outside content; `census`, said before a run.
+    It may also have `pools: tuple[str, ...]`, further splits for downstream training mixes: `R1`, of training slides, and `R2`, of
+    slides in no other split; `recognises(folder) -> bool`, static; `digest`, of outside content; `instance_table`, said before a run.
     """
 
     card: Card
@@ -324,26 +324,26 @@ class ProvidesPromptDonors(Protocol):
         ...
 
 
-Filling = Literal["painted", "shuffled", "copied", "augmented"]
+SyntheticSource = Literal["generated", "shuffled", "copied", "augmented"]
 
 
 @dataclass(frozen=True)
-class Diet:
-    """What a downstream model is trained on: shares of the training conditions shown as real and as painted patches."""
+class TrainingMix:
+    """What a downstream model is trained on: shares of the training conditions shown as real and as generated patches."""
 
     name: str
     real: float
     synthetic: float
-    filling: Filling = "painted"
-    """What the synthetic share is made of: `painted` patches; as controls `shuffled` ones, under the maps of others, the real
+    synthetic_source: SyntheticSource = "generated"
+    """What the synthetic share is made of: `generated` patches; as controls `shuffled` ones, under the maps of others, the real
     share over again (`copied`), or turned, bent, blurred and restained (`augmented`)."""
 
 
 @runtime_checkable
 class Task(Protocol):
-    """A downstream model trained on a diet and scored on real test patches.
+    """A downstream model trained on a training mix and scored on real test patches.
 
-    It may also have `pool: str`, the split that diets are made of where the dataset has it; `patches: int`, how many of them
+    It may also have `pool: str`, the split that training mixes are made of where the dataset has it; `patches: int`, how many of them
     (0: all); `asks: tuple[str, ...]`, metrics that belong to it; `experiments: Path`, a folder of TOML files.
     """
 
@@ -353,10 +353,10 @@ class Task(Protocol):
     """Dataset used while no data folder is configured."""
     readers: tuple[str, ...]
     """Datasets that can read a configured data folder for this task, tried in order."""
-    diets: tuple[Diet, ...]
+    mixes: tuple[TrainingMix, ...]
 
-    def score(self, diet: list[ImageSet], validation: ImageSet, test: ImageSet, seed: int, progress: Progress) -> Tally:
-        """Trains on the sets of `diet` (one or two, equal budget whatever their size), selects on `validation`, and
+    def score(self, mix: list[ImageSet], validation: ImageSet, test: ImageSet, seed: int, progress: Progress) -> Tally:
+        """Trains on the sets of `mix` (one or two, equal budget whatever their size), selects on `validation`, and
         counts on `test`."""
         ...
 

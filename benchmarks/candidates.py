@@ -22,7 +22,7 @@ Rows = NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class Sides:
-    """Real and painted features (n, d), and the slide of each patch, the same on both sides."""
+    """Real and generated features (n, d), and the slide of each patch, the same on both sides."""
 
     real: Floats
     fake: Floats
@@ -88,8 +88,10 @@ def second_order(sides: Sides, rng: np.random.Generator) -> Estimate:
 
 def first_order(sides: Sides, rng: np.random.Generator) -> Estimate:
     """The jackknife's own bias correction, two-sided over slides, with the jackknife's error; never refuses."""
-    fold = stats.Fold(sides.distance, sides.names, sides.names, 20)
-    return _around(*stats.jackknife(fold.value, fold.without(), fold.shares), len(fold.shares))
+    block_jackknife = stats.BlockJackknife(sides.distance, sides.names, sides.names, 20)
+    return _around(
+        *stats.jackknife(block_jackknife.value, block_jackknife.without(), block_jackknife.shares), len(block_jackknife.shares)
+    )
 
 
 def nested_slides(sides: Sides, rng: np.random.Generator) -> Estimate:
@@ -123,16 +125,20 @@ def raw_bootstrap(sides: Sides, rng: np.random.Generator) -> Estimate:
 def patches_both(sides: Sides, rng: np.random.Generator) -> Estimate:
     """Patches taken for independent: the jackknife's correction and error over blocks of patches, both sides."""
     names = np.char.zfill(rng.permutation(len(sides.slide)).astype(str), 6)
-    fold = stats.Fold(sides.loose_distance, names, names, 20)
-    return _around(*stats.jackknife(fold.value, fold.without(), fold.shares), 20)
+    block_jackknife = stats.BlockJackknife(sides.loose_distance, names, names, 20)
+    return _around(*stats.jackknife(block_jackknife.value, block_jackknife.without(), block_jackknife.shares), 20)
 
 
-def patches_painted(sides: Sides, rng: np.random.Generator) -> Estimate:
-    """As published for FD-infinity: extrapolated over painted patches alone; error from blocks of those."""
+def patches_generated(sides: Sides, rng: np.random.Generator) -> Estimate:
+    """As published for FD-infinity: extrapolated over generated patches alone; error from blocks of those."""
     names = np.char.zfill(rng.permutation(len(sides.slide)).astype(str), 6)
     everything = np.array(["all"] * len(names))
-    fold = stats.Fold(lambda _, fake: sides.loose_distance(np.ones(len(names), bool), fake), everything, names, 21)
-    return _around(*stats.jackknife(fold.value, fold.without(), fold.shares), len(fold.shares))
+    block_jackknife = stats.BlockJackknife(
+        lambda _, fake: sides.loose_distance(np.ones(len(names), bool), fake), everything, names, 21
+    )
+    return _around(
+        *stats.jackknife(block_jackknife.value, block_jackknife.without(), block_jackknife.shares), len(block_jackknife.shares)
+    )
 
 
 def subsampling(sides: Sides, rng: np.random.Generator) -> Estimate:
@@ -194,5 +200,5 @@ ALL: dict[str, Candidate] = {
     "slides, no extrapolation": raw_by_slide,
     "slides, bootstrap": raw_bootstrap,
     "patches, both sides": patches_both,
-    "patches, painted side only": patches_painted,
+    "patches, generated side only": patches_generated,
 }

@@ -27,11 +27,11 @@ def tables(held: Mapping[Setting, Finding]) -> dict[str, str]:
 
 def trials(held: Iterable[Setting]) -> str:
     """How often each setting was simulated, and what a share of so many is good for."""
-    said = []
+    text = []
     for count, d in sorted({(s.trials, s.d) for s in held}, reverse=True):
         error = 100 * math.sqrt(0.95 * 0.05 / count)
-        said.append(f"{count} with {d} features (a share of 95 % has a standard error of {error:.1f} points)")
-    return f"Trials of each setting: {'; '.join(said)}."
+        text.append(f"{count} with {d} features (a share of 95 % has a standard error of {error:.1f} points)")
+    return f"Trials of each setting: {'; '.join(text)}."
 
 
 def chosen(held: Iterable[Setting], d: int, generator: str) -> list[Setting]:

@@ -1,6 +1,6 @@
 """How often does an interval for the Fréchet distance hold the truth when patches cluster in slides? A simulation.
 
-Both sides are Gaussian with a random intercept for each slide, so that the truth is known in closed form. Painted patches
+Both sides are Gaussian with a random intercept for each slide, so that the truth is known in closed form. Generated patches
 inherit the slides of their masks, and part of their look: half of the slide's deviation is shared by both sides.
 """
 
@@ -25,7 +25,7 @@ Floats = NDArray[np.float64]
 TRIALS, WIDE_TRIALS = 100, 15
 """Of each setting with 64 features, and with 768, where one takes four seconds."""
 SHARED = 0.5
-"""Correlation of the slide's deviation on the real and on the painted side."""
+"""Correlation of the slide's deviation on the real and on the generated side."""
 
 
 @dataclass(frozen=True)
@@ -60,16 +60,16 @@ class Setting:
         return float((shift**2 + (1 - np.sqrt(factor)) ** 2) * self.variances.sum())
 
     def draw(self, rng: np.random.Generator) -> Sides:
-        """One experiment: as many real and painted patches from the same slides."""
+        """One experiment: as many real and generated patches from the same slides."""
         shift, factor = self.change
         deviation = np.sqrt(self.variances)
         slide = rng.normal(size=(self.slides, self.d))
-        painted = SHARED * slide + np.sqrt(1 - SHARED**2) * rng.normal(size=slide.shape)
+        generated = SHARED * slide + np.sqrt(1 - SHARED**2) * rng.normal(size=slide.shape)
         group = np.repeat(np.arange(self.slides), self.per_slide)
         within, between = np.sqrt(1 - self.icc), np.sqrt(self.icc)
         shape = (len(group), self.d)
         real = (between * slide[group] + within * rng.normal(size=shape)) * deviation
-        fake = ((between * painted[group] + within * rng.normal(size=shape)) * np.sqrt(factor) + shift) * deviation
+        fake = ((between * generated[group] + within * rng.normal(size=shape)) * np.sqrt(factor) + shift) * deviation
         return Sides(real, fake, group)
 
 

@@ -20,14 +20,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench import stats
-from bench.results.schema import Result
+from bench.results.schema import ResultRecord
 from benchmarks.study import seeded
 from leaderboards.gate import gate
 from leaderboards.gate.policy import Margin, Policy
 
 Floats = NDArray[np.float64]
 WIDTH, KINDS, SHIFT = 8, 3, 0.3
-"""Columns of the features; numbers of each kind; how far painted features lie from real ones, in standard deviations."""
+"""Columns of the features; numbers of each kind; how far generated features lie from real ones, in standard deviations."""
 ABSOLUTE, RELATIVE = 0.02, 0.15
 """Margins of means and of distances."""
 CHANGED = ("mean-0", "fd-0")
@@ -37,7 +37,7 @@ SLIDE, OWN, SEED, PATCH = 0.1, 0.02, 0.004, 0.2
 
 @dataclass(frozen=True)
 class Setting:
-    """How large a run is, how much worse the candidate is, and how it is judged."""
+    """How large a run is, how much worse the candidate is, and how it is measured."""
 
     slides: int
     per_slide: int
@@ -82,8 +82,8 @@ def simulate(setting: Setting, worse: dict[str, float] | None = None) -> Finding
     """All trials of a setting."""
     rng = seeded(setting)
     added = changes(setting) if worse is None else worse
-    gates = [gate.judged(*pair(setting, added, rng), setting.policy) for _ in range(setting.trials)]
-    by_name = [{j.number.measure: j for j in found.judgements} for found in gates]
+    gates = [gate.measured(*pair(setting, added, rng), setting.policy) for _ in range(setting.trials)]
+    by_name = [{j.number.measure: j for j in found.gate_results} for found in gates]
     kept = {name: [found[name] for found in by_name] for name in CHANGED}
     return Finding(
         alarms=sum(any(j.verdict == "regress" and name not in CHANGED for name, j in found.items()) for found in by_name)
@@ -154,16 +154,18 @@ def draw(setting: Setting, added: dict[str, float], rng: np.random.Generator) ->
     return Runs(values, real, slide[:, None, None] + own + shift)
 
 
-def pair(setting: Setting, added: dict[str, float], rng: np.random.Generator) -> tuple[list[Result], list[Result]]:
+def pair(setting: Setting, added: dict[str, float], rng: np.random.Generator) -> tuple[list[ResultRecord], list[ResultRecord]]:
     """Lines of a baseline and of its candidate."""
     runs = draw(setting, added, rng)
-    sides: tuple[list[Result], list[Result]] = [], []
+    sides: tuple[list[ResultRecord], list[ResultRecord]] = [], []
     for name, direction, found in (("mean", "higher", runs.means()), ("fd", "lower", runs.distances())):
         for kind, side, seed in np.ndindex(found.shape[:3]):
-            value, *folds = found[kind, side, seed].tolist()
-            named = Result("painter", "simulated", "none", "gate", f"{name}-{kind}", direction, "p", seed=seed, value=value)
+            value, *replicates = found[kind, side, seed].tolist()
+            named = ResultRecord(
+                "painter", "simulated", "none", "gate", f"{name}-{kind}", direction, "p", seed=seed, value=value
+            )
             n = setting.slides * setting.per_slide
-            sides[side].append(replace(named, folds=tuple(folds), n=n, groups=setting.slides))
+            sides[side].append(replace(named, replicates=tuple(replicates), n=n, groups=setting.slides))
     return sides
 
 

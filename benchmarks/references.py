@@ -1,6 +1,6 @@
 """What our metrics should agree with: the packages that papers used, and formulas of papers restated as plainly as possible.
 
-Every reference takes real and painted features, float64 (n, d) each, and returns what it says of them.
+Every reference takes real and generated features, float64 (n, d) each, and returns what it says of them.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def pytorch_fid_fd(real: Table, fake: Table) -> float:
 
 
 def one_sided(real: Table, fake: Table) -> float:
-    """Chong and Forsyth: a line of the distance to all real rows over one by the number of painted ones."""
+    """Chong and Forsyth: a line of the distance to all real rows over one by the number of generated ones."""
     from sklearn.linear_model import LinearRegression
 
     rng = np.random.default_rng(SEED)
@@ -142,7 +142,7 @@ def fls_restated(real: Table, fake: Table) -> float:
     halves = train[order[: len(train) // 2]], train[order[len(train) // 2 :]]
     tables = [torch.from_numpy(side) for side in (*halves, real, fake)]
     everything = torch.cat(tables)
-    fit, baseline, test, painted = ((side - everything.mean(0)) / everything.std(0) for side in tables)
+    fit, baseline, test, generated = ((side - everything.mean(0)) / everything.std(0) for side in tables)
 
     def squares(points: Any, centres: Any) -> Any:
         return torch.stack([((centres - point) ** 2).sum(1) for point in points])
@@ -163,7 +163,7 @@ def fls_restated(real: Table, fake: Table) -> float:
             widths.data.clamp_(-100, 20)
         return float(loss(squares(test, centres), widths.detach()))
 
-    return float(100 * np.exp(-2 * (fitted_loss(painted) - fitted_loss(baseline)) / real.shape[1]))
+    return float(100 * np.exp(-2 * (fitted_loss(generated) - fitted_loss(baseline)) / real.shape[1]))
 
 
 @cache

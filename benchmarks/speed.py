@@ -78,14 +78,14 @@ def frechet_rows(rows: int, width: int) -> list[Row]:
     import scipy.linalg
 
     real, fake = clouds(rows, width)
-    here, (kept, painted) = f"fd, d = {width}", (gaussian(real), gaussian(fake))
+    here, (kept, generated) = f"fd, d = {width}", (gaussian(real), gaussian(fake))
 
     def matrix_root() -> float:
-        gap, a, b = kept.mean - painted.mean, kept.covariance, painted.covariance
+        gap, a, b = kept.mean - generated.mean, kept.covariance, generated.covariance
         return float(gap @ gap + np.trace(a + b - 2 * scipy.linalg.sqrtm(a @ b).real))
 
-    ours = timed(lambda: gaussian_distance(kept, painted))
-    theirs, fidelity = timed(matrix_root, 1), timed(_fidelity(kept, painted), 1)
+    ours = timed(lambda: gaussian_distance(kept, generated))
+    theirs, fidelity = timed(matrix_root, 1), timed(_fidelity(kept, generated), 1)
     both = timed(lambda: gaussian_distance(gaussian(real), gaussian(fake)), 1)
     again = timed(lambda: gaussian_distance(kept, gaussian(fake)), 1)
     moments = timed(lambda: (np.cov(real, rowvar=False), np.cov(fake, rowvar=False)), 1)
@@ -93,7 +93,7 @@ def frechet_rows(rows: int, width: int) -> list[Row]:
         Row(f"{here}, from moments", f"scipy.linalg.sqrtm {version('scipy')}", ours, theirs),
         Row(f"{here}, from moments", f"torch-fidelity {version('torch-fidelity')}", ours, fidelity),
         Row(f"{here}, from {rows} features a side", "np.cov and scipy.linalg.sqrtm", both, moments + theirs),
-        Row(f"{here}, a second painted side", "the first", again, both),
+        Row(f"{here}, a second generated side", "the first", again, both),
     ]
 
 
@@ -201,10 +201,10 @@ def main() -> None:
     words = parser.parse_args()
     widths = tuple(int(width) for width in words.widths.split(","))
     tables = table(mathematics_rows(words.rows, widths)), table(encoder_rows(words.patches))
-    said = f"{machine()}\n\n{tables[0]}\n\n{tables[1]}\n"
-    sys.stdout.write(said)
+    message = f"{machine()}\n\n{tables[0]}\n\n{tables[1]}\n"
+    sys.stdout.write(message)
     if words.write:
-        PAGE.write_text(f"{HEAD}{said}")
+        PAGE.write_text(f"{HEAD}{message}")
 
 
 if __name__ == "__main__":

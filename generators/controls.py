@@ -1,15 +1,15 @@
 """Controls: generators whose place in a table is known beforehand, so that they test the measures.
 
-real        held-out real patches: the floor, how near to the reference real tissue comes
+real        held-out real patches: the lower reference, how near to the reference real tissue comes
 shuffle     real patches under each other's conditions: perfect images that obey nothing, for what looks at images alone
 copy-train  training patches: memorization, a good distance and nothing new
 crop-paste  each class's prompt crop, tiled: what a prompt gives away without a generator
 blur        the very target out of focus: the price of lost detail where all else is right
-paint       each class in its mean colour, what is not annotated in grey: obedience without tissue
+generate       each class in its mean colour, what is not annotated in grey: obedience without tissue
 noise       uniform noise: neither
 
 `shown` names the real patches that the harness hands to `fit`: "train" where a class has no such attribute, "holdout"
-(neither fitted on nor a reference), or "target" (those of the very conditions to be painted, training and test alike,
+(neither fitted on nor a reference), or "target" (those of the very conditions to be generated, training and test alike,
 which nothing but a control may see). `deterministic` says that a condition has one image, whatever the seed.
 """
 
@@ -43,11 +43,11 @@ class Noise:
         return _each(conditions, lambda i: np.random.default_rng(int(seeds[i])).integers(0, 256, shape, np.uint8))
 
 
-class Paint:
+class FlatColour:
     """Flat colours: each class in the mean colour of its pixels in the training set."""
 
     card = Card(
-        "paint",
+        "flat-colour",
         "1",
         "Each class in its mean training colour: obeys the map, shows no tissue.",
         needs=("masks",),
@@ -60,7 +60,7 @@ class Paint:
         self._colours: NDArray[np.float64] | None = None  # (k, 3), NaN where the class was never seen
 
     def fit(self, train: ImageSet, seed: int, progress: Progress, work: Path) -> None:
-        masks = needed("paint", "masks", train.conditions.masks)
+        masks = needed("flat-colour", "masks", train.conditions.masks)
         classes = len(train.conditions.classes)
         sums, counts = np.zeros((classes, 3)), np.zeros(classes)
         for i in range(len(train)):
@@ -73,20 +73,20 @@ class Paint:
         self._colours = np.divide(sums, counts[:, None], out=np.full_like(sums, np.nan), where=counts[:, None] > 0)
 
     def save(self, folder: Path) -> None:
-        np.save(folder / "colours.npy", _fitted("paint", self._colours))
+        np.save(folder / "colours.npy", _fitted("flat-colour", self._colours))
 
     def load(self, folder: Path) -> None:
         self._colours = _read(folder / "colours.npy")
 
     def generate(self, conditions: Conditions, seeds: Seeds) -> Images:
         """uint8 (n, size, size, 3)."""
-        masks = needed("paint", "masks", conditions.masks)
-        colours = _fitted("paint", self._colours)
+        masks = needed("flat-colour", "masks", conditions.masks)
+        colours = _fitted("flat-colour", self._colours)
         if len(colours) != len(conditions.classes):
-            raise UsageError(f"paint learned {len(colours)} classes and is asked for {len(conditions.classes)}.")
+            raise UsageError(f"generate learned {len(colours)} classes and is asked for {len(conditions.classes)}.")
         unseen = np.flatnonzero(np.isnan(colours[:, 0]))
         if unknown := [conditions.classes[c] for c in unseen if (masks == c).any()]:
-            raise UsageError(f"paint has no colour for {', '.join(unknown)}: no training patch shows it.")
+            raise UsageError(f"generate has no colour for {', '.join(unknown)}: no training patch shows it.")
         palette = np.full((NOT_ANNOTATED + 1, 3), GREY, dtype=np.uint8)
         palette[: len(colours)] = np.rint(np.nan_to_num(colours))
         return _each(conditions, lambda i: palette[masks[i]])
@@ -100,7 +100,7 @@ class CropPaste:
         "1",
         "Tiles each class's prompt crop over its region: what a prompt gives away without a generator.",
         needs=("masks", "prompts"),
-        notes="Ignores seeds. A class without a crop stays grey, and so does what is not annotated. On the track `self` part "
+        notes="Ignores seeds. A class without a crop stays grey, and so does what is not annotated. On the prompt source `self` part "
         "of the target shows.",
     )
     deterministic = True
@@ -122,7 +122,7 @@ class CropPaste:
 
 
 @dataclass(frozen=True)
-class _Album:
+class _PatchStore:
     """Real patches, row by row, with the ids and slides by which they are found, and the seed of the fit."""
 
     images: Images
@@ -131,48 +131,48 @@ class _Album:
     seed: int
 
 
-class _Keeper:
+class _KeepsPatches:
     """What the controls that show real patches have in common: `fit` keeps the patches that it is handed."""
 
     card: Card
-    _album: _Album | None = None
+    _store: _PatchStore | None = None
 
     def fit(self, train: ImageSet, seed: int, progress: Progress, work: Path) -> None:
         if not len(train):
             raise UsageError(f"{self.card.name} was handed no real patches to show.")
-        self._album = _Album(train.images, train.conditions.ids, train.conditions.groups, seed)
+        self._store = _PatchStore(train.images, train.conditions.ids, train.conditions.groups, seed)
         progress(len(train), len(train), "patches kept")
 
     def save(self, folder: Path) -> None:
-        album = _fitted(self.card.name, self._album)
-        np.save(folder / "images.npy", album.images)
-        np.save(folder / "names.npy", np.stack([album.ids, album.groups]))
-        np.save(folder / "seed.npy", np.array(album.seed))
+        store = _fitted(self.card.name, self._store)
+        np.save(folder / "images.npy", store.images)
+        np.save(folder / "names.npy", np.stack([store.ids, store.groups]))
+        np.save(folder / "seed.npy", np.array(store.seed))
 
     def load(self, folder: Path) -> None:
         ids, groups = _read(folder / "names.npy")
-        self._album = _Album(_read(folder / "images.npy"), ids, groups, int(_read(folder / "seed.npy")))
+        self._store = _PatchStore(_read(folder / "images.npy"), ids, groups, int(_read(folder / "seed.npy")))
 
-    def _shown(self, conditions: Conditions) -> _Album:
+    def _shown(self, conditions: Conditions) -> _PatchStore:
         """The patches, if they fit the size that the conditions ask for."""
-        album = _fitted(self.card.name, self._album)
+        store = _fitted(self.card.name, self._store)
         wanted = (conditions.size, conditions.size)
-        if album.images.shape[1:3] != wanted:
-            raise UsageError(f"{self.card.name} was shown patches of {album.images.shape[1:3]} px, asked for {wanted}.")
-        return album
+        if store.images.shape[1:3] != wanted:
+            raise UsageError(f"{self.card.name} was shown patches of {store.images.shape[1:3]} px, asked for {wanted}.")
+        return store
 
-    def _rows(self, album: _Album, conditions: Conditions) -> list[int]:
+    def _rows(self, store: _PatchStore, conditions: Conditions) -> list[int]:
         """Row of each condition's own real patch."""
-        row = {name: i for i, name in enumerate(album.ids.tolist())}
+        row = {name: i for i, name in enumerate(store.ids.tolist())}
         if unknown := [name for name in conditions.ids.tolist() if name not in row]:
             raise MissingError(
                 f"{self.card.name} shows the real patches of the conditions that it is given, and was handed none for "
-                f"{listed(unknown)}. It has {len(row)} others: fit it on the dataset to be painted."
+                f"{listed(unknown)}. It has {len(row)} others: fit it on the dataset to be generated."
             )
         return [row[name] for name in conditions.ids.tolist()]
 
 
-class CopyTrain(_Keeper):
+class CopyTrain(_KeepsPatches):
     """A training patch, chosen by the seed."""
 
     card = Card(
@@ -184,36 +184,36 @@ class CopyTrain(_Keeper):
 
     def generate(self, conditions: Conditions, seeds: Seeds) -> Images:
         """uint8 (n, size, size, 3)."""
-        album = self._shown(conditions)
-        return _each(conditions, lambda i: album.images[_pick(seeds[i], np.arange(len(album.ids)))])
+        store = self._shown(conditions)
+        return _each(conditions, lambda i: store.images[_pick(seeds[i], np.arange(len(store.ids)))])
 
 
-class Real(_Keeper):
+class Real(_KeepsPatches):
     """A held-out real patch of the condition's slide, chosen by the seed."""
 
     card = Card(
         "real",
         "1",
-        "Held-out real patches: the floor of every distance.",
+        "Held-out real patches: the lower reference of every distance.",
         notes="Of the condition's slide where the holdout has that slide, of any slide where not. Drawn with "
-        "replacement. Ignores the map: a floor for what looks at images alone, not for what asks for obedience.",
+        "replacement. Ignores the map: a lower reference for what looks at images alone, not for what asks for obedience.",
     )
     shown = "holdout"
 
     def generate(self, conditions: Conditions, seeds: Seeds) -> Images:
         """uint8 (n, size, size, 3)."""
-        album = self._shown(conditions)
-        of_slide = {group: np.flatnonzero(album.groups == group) for group in set(conditions.groups.tolist())}
-        anywhere = np.arange(len(album.ids))
+        store = self._shown(conditions)
+        of_slide = {group: np.flatnonzero(store.groups == group) for group in set(conditions.groups.tolist())}
+        anywhere = np.arange(len(store.ids))
 
         def drawn(i: int) -> NDArray[np.uint8]:
             rows = of_slide[str(conditions.groups[i])]
-            return np.asarray(album.images[_pick(seeds[i], rows if len(rows) else anywhere)])
+            return np.asarray(store.images[_pick(seeds[i], rows if len(rows) else anywhere)])
 
         return _each(conditions, drawn)
 
 
-class Shuffle(_Keeper):
+class Shuffle(_KeepsPatches):
     """The real patch of another condition of the same slide: everything is right but the map."""
 
     card = Card(
@@ -233,12 +233,12 @@ class Shuffle(_Keeper):
 
     def generate(self, conditions: Conditions, seeds: Seeds) -> Images:
         """uint8 (n, size, size, 3)."""
-        album = self._shown(conditions)
-        rows, partners = self._rows(album, conditions), _deranged(album)
-        return _each(conditions, lambda i: album.images[partners[rows[i]]])
+        store = self._shown(conditions)
+        rows, partners = self._rows(store, conditions), _deranged(store)
+        return _each(conditions, lambda i: store.images[partners[rows[i]]])
 
 
-class Blur(_Keeper):
+class Blur(_KeepsPatches):
     """The real patch of the very condition, out of focus."""
 
     card = Card(
@@ -259,17 +259,17 @@ class Blur(_Keeper):
         """uint8 (n, size, size, 3)."""
         from scipy.ndimage import gaussian_filter
 
-        album = self._shown(conditions)
-        rows = self._rows(album, conditions)
+        store = self._shown(conditions)
+        rows = self._rows(store, conditions)
         spread = (self.sigma, self.sigma, 0)
-        return _each(conditions, lambda i: np.rint(gaussian_filter(album.images[rows[i]].astype(np.float64), spread)))
+        return _each(conditions, lambda i: np.rint(gaussian_filter(store.images[rows[i]].astype(np.float64), spread)))
 
 
-def _each(conditions: Conditions, paint: Callable[[int], NDArray[np.generic]]) -> Images:
-    """uint8 (n, size, size, 3): image i is paint(i)."""
+def _each(conditions: Conditions, generate: Callable[[int], NDArray[np.generic]]) -> Images:
+    """uint8 (n, size, size, 3): image i is generate(i)."""
     images = np.empty((len(conditions), conditions.size, conditions.size, 3), dtype=np.uint8)
     for i in range(len(conditions)):
-        images[i] = paint(i)
+        images[i] = generate(i)
     return images
 
 
@@ -277,12 +277,12 @@ def _pick(seed: np.uint64, rows: Rows) -> int:
     return int(rows[np.random.default_rng(int(seed)).integers(len(rows))])
 
 
-def _deranged(album: _Album) -> Rows:
+def _deranged(store: _PatchStore) -> Rows:
     """int64 (n,): for each row another one, by the album's seed: of its slide, of any where the slide has only one."""
-    rng = np.random.default_rng(album.seed)
-    partners = np.empty(len(album.ids), dtype=np.int64)
-    order = np.argsort(album.groups, kind="stable")
-    slide_starts = np.flatnonzero(album.groups[order][1:] != album.groups[order][:-1]) + 1
+    rng = np.random.default_rng(store.seed)
+    partners = np.empty(len(store.ids), dtype=np.int64)
+    order = np.argsort(store.groups, kind="stable")
+    slide_starts = np.flatnonzero(store.groups[order][1:] != store.groups[order][:-1]) + 1
     for slide in np.split(order, slide_starts):
         rows = rng.permutation(slide)
         partners[rows] = np.roll(rows, 1) if len(rows) > 1 else (rows + rng.integers(1, len(partners))) % len(partners)

@@ -1,4 +1,4 @@
-"""Images that somebody painted elsewhere for our exported conditions, matched by id: `folder:DIR`.
+"""Images that somebody generated elsewhere for our exported conditions, matched by id: `folder:DIR`.
 
 DIR holds samples/<id>.png ("/" in an id written "__"), or samples.csv with the columns id and file (relative to DIR),
 which goes first where both are there. Images are 8-bit RGB PNG of the size of the conditions: nothing is resized,
@@ -28,23 +28,23 @@ _COLOURS = {0: "grey", 2: "RGB", 3: "palette", 4: "grey with alpha", 6: "RGBA"}
 
 
 class Folder:
-    """One image for each condition, from a folder. Seeds are ignored: what was painted was painted."""
+    """One image for each condition, from a folder. Seeds are ignored: what was generated was generated."""
 
     card = Card(
         "folder",
         "1",
-        "Images painted elsewhere for exported conditions, matched by id.",
+        "Images generated elsewhere for exported conditions, matched by id.",
         source="a folder of samples, see `bench export`",
         notes="One image for each condition: it says nothing of variation between seeds. What it was fitted on is "
         "not known here.",
     )
     deterministic = True
-    follows_track = True  # whoever painted may have been shown the crops of the export
+    follows_prompt_source = True  # whoever generated may have been shown the crops of the export
 
     def __init__(self, folder: Path) -> None:
         self.folder = Path(folder)
         if not self.folder.is_dir():
-            raise MissingError(f"no folder {self.folder}: `bench export conditions` writes what is to be painted.")
+            raise MissingError(f"no folder {self.folder}: `bench export conditions` writes what is to be generated.")
 
     @cached_property
     def digest(self) -> str:

@@ -16,7 +16,7 @@ from bench.errors import MissingError, UsageError
 from bench.histology.nuclei import UNLABELLED
 from bench.messages import needed
 from bench.types import Card, Conditions, ImageSet, Progress
-from generators.mask_diffusion.adapter import drawn_for
+from generators.mask_diffusion.adapter import sampled_for
 from generators.mask_diffusion.instance_encoding import types_present
 
 Layout = tuple[NDArray[np.uint8], NDArray[np.int32]]
@@ -35,11 +35,11 @@ class CopyMasks:
     )
 
     def __init__(self) -> None:
-        self._album: tuple[NDArray[np.uint8], NDArray[np.int32]] | None = None
+        self._store: tuple[NDArray[np.uint8], NDArray[np.int32]] | None = None
 
     def fit(self, train: ImageSet, seed: int, progress: Progress, work: Path) -> None:
         masks = needed(self.card.name, "masks", train.conditions.masks)
-        self._album = masks, needed(self.card.name, "instances", train.conditions.instances)
+        self._store = masks, needed(self.card.name, "instances", train.conditions.instances)
         progress(len(train), len(train), "layouts kept")
 
     def save(self, folder: Path) -> None:
@@ -52,9 +52,9 @@ class CopyMasks:
         if absent := [file for file in files if not file.is_file()]:
             raise MissingError(f"no layouts at {absent[0]}. Fit the control again.")
         masks, instances = (np.load(file, mmap_mode="r", allow_pickle=False) for file in files)
-        self._album = masks, instances
+        self._store = masks, instances
 
-    def draw(self, asked: Conditions, seeds: NDArray[np.uint64]) -> Conditions:
+    def sample(self, asked: Conditions, seeds: NDArray[np.uint64]) -> Conditions:
         """A copied layout for each row of `asked`."""
         wanted = types_present(needed(self.card.name, "masks", asked.masks), asked.classes)
         masks, instances = self._kept()
@@ -72,9 +72,9 @@ class CopyMasks:
         return _each(asked, copied)
 
     def _kept(self) -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
-        if self._album is None:
+        if self._store is None:
             raise UsageError(f"{self.card.name} has been shown no layouts: fit it, or load what was fitted.")
-        return self._album
+        return self._store
 
 
 class RandomDiscs:
@@ -93,7 +93,7 @@ class RandomDiscs:
             raise UsageError(f"random-discs: nuclei is a whole number of at least 1, not {nuclei}.")
         self.nuclei = nuclei
 
-    def draw(self, asked: Conditions, seeds: NDArray[np.uint64]) -> Conditions:
+    def sample(self, asked: Conditions, seeds: NDArray[np.uint64]) -> Conditions:
         """Random ellipses for each row of `asked`; none where it asks for no type."""
         wanted = types_present(needed(self.card.name, "masks", asked.masks), asked.classes)
         y, x = np.mgrid[: asked.size, : asked.size]
@@ -119,4 +119,4 @@ def _each(asked: Conditions, layout: Callable[[int], Layout]) -> Conditions:
     instances = np.zeros(masks.shape, dtype=np.int32)
     for row in range(len(asked)):
         masks[row], instances[row] = layout(row)
-    return drawn_for(asked, masks, instances)
+    return sampled_for(asked, masks, instances)

@@ -1,7 +1,7 @@
-"""When two records are of one number, and when they contradict each other: one rule for every verb that reads records.
+"""When two records are of one number, and when they contradict each other: one rule for every command that reads records.
 
 Two records are of one number when they agree in `key`: generator and layouts (name, version, options, digest), data set,
-track, task, measure, encoder, diet, experiment, seed, protocol and weights. They are the same number made again when value,
+prompt source, task, measure, encoder, training mix, experiment, seed, protocol and weights. They are the same number made again when value,
 interval and values without each block of slides differ by at most `TOLERATED` of the larger one: in another run of the same
 machine, on another machine, by `bench verify`. The record with the furthest state stays, and of those the one made first. A
 record without a number gives way to one with it. Anything else is a contradiction, and stops the reading by the files and
@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 from bench.errors import NotComparableError
 from bench.results import schema
-from bench.results.schema import STATES, Result
+from bench.results.schema import STATES, ResultRecord
 
 TOLERATED = 1e-3
 """Share of the larger one by which two records of one number may differ: what `bench verify` allows another machine."""
@@ -26,7 +26,7 @@ LEAST_SIZE = 1e-3
 SHOWN = 5
 """Contradictions that are listed."""
 
-Found = tuple[str, Result]
+Found = tuple[str, ResultRecord]
 """Where a record stands, as file:line, and the record."""
 
 
@@ -73,22 +73,26 @@ def each_once(found: Sequence[Found], tolerance: float = TOLERATED) -> Once:
 ADVICE = "Nothing was made of them. bench verify says which run holds: name its folder or file alone, or move the other away."
 
 
-def key(line: Result) -> tuple[str, ...]:
+def key(line: ResultRecord) -> tuple[str, ...]:
     """What two lines of one number agree in."""
     who = {name: line.described.get(name) for name in ("generator", "layouts", "experiment")}
-    where = (line.generator, line.dataset, line.track, line.task, line.source)
-    what = (line.measure, line.encoder, line.diet, str(line.seed), line.protocol, line.keys.get("weights", ""))
+    where = (line.generator, line.dataset, line.prompt_source, line.task, line.source)
+    what = (line.measure, line.encoder, line.mix, str(line.seed), line.protocol, line.keys.get("weights", ""))
     return (*where, *what, json.dumps(who, sort_keys=True))
 
 
-def difference(one: Result, other: Result) -> float | None:
+def difference(one: ResultRecord, other: ResultRecord) -> float | None:
     """The largest relative difference of value and interval, infinite where one has what the other has not; None where one
     of them has no number at all."""
     if (one.value is None) != (other.value is None):
         return None
-    if (one.n, one.n_real, one.groups) != (other.n, other.n_real, other.groups) or len(one.folds) != len(other.folds):
+    if (one.n, one.n_real, one.groups) != (other.n, other.n_real, other.groups) or len(one.replicates) != len(
+        other.replicates
+    ):
         return math.inf
-    pairs = zip((one.value, one.low, one.high, *one.folds), (other.value, other.low, other.high, *other.folds), strict=True)
+    pairs = zip(
+        (one.value, one.low, one.high, *one.replicates), (other.value, other.low, other.high, *other.replicates), strict=True
+    )
     return max((_share(a, b) for a, b in pairs), default=0.0)
 
 
@@ -98,13 +102,15 @@ def _share(one: float | None, other: float | None) -> float:
     return abs(one - other) / max(abs(one), abs(other), LEAST_SIZE)
 
 
-def _rank(line: Result) -> tuple[bool, int, str, str]:
+def _rank(line: ResultRecord) -> tuple[bool, int, str, str]:
     """The record to keep comes first: with a number, of the furthest state, of the earliest stamp."""
     return (line.value is None, -STATES.index(line.state), line.stamp.get("made", ""), schema.line(line))
 
 
 def _clash(one: Found, other: Found) -> str:
     line = one[1]
-    named = " ".join(filter(None, (line.generator, line.measure, line.encoder or line.diet, f"seed {line.seed}")))
-    said = " and ".join(f"{record.value!r} in {where}" for where, record in (one, other))
-    return f"  {named}: {said}" + ("" if line.value != other[1].value else " (interval, folds or counts differ)")
+    named = " ".join(filter(None, (line.generator, line.measure, line.encoder or line.mix, f"seed {line.seed}")))
+    text = " and ".join(f"{record.value!r} in {where}" for where, record in (one, other))
+    return f"  {named}: {text}" + (
+        "" if line.value != other[1].value else " (interval, jackknife replicates or counts differ)"
+    )

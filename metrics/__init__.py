@@ -1,1 +1,1 @@
-"""Metrics over features of real and painted patches, one file each."""
+"""Metrics over features of real and generated patches, one file each."""

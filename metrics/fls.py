@@ -1,4 +1,4 @@
-"""Feature likelihood score: how likely real test patches are under painted ones, with memorised patches found out."""
+"""Feature likelihood score: how likely real test patches are under generated ones, with memorised patches found out."""
 
 from __future__ import annotations
 
@@ -29,20 +29,20 @@ _PAIRS = 1024
 
 
 class FeatureLikelihood:
-    """100 exp(-2 (loss - loss of real) / d): 100 where painted patches explain test patches as well as training patches do.
+    """100 exp(-2 (loss - loss of real) / d): 100 where generated patches explain test patches as well as training patches do.
 
-    Each painted patch is the middle of a Gaussian whose variance is fitted to half of the training patches; the other half,
-    used in the place of painted patches, is the baseline. With more than `most` patches a side, so many are drawn.
+    Each generated patch is the middle of a Gaussian whose variance is fitted to half of the training patches; the other half,
+    used in the place of generated patches, is the baseline. With more than `most` patches a side, so many are drawn.
     """
 
     card = Card(
         "fls",
         "1",
-        "Likelihood of real test features under Gaussians at painted ones, against training patches in their place.",
+        "Likelihood of real test features under Gaussians at generated ones, against training patches in their place.",
         source="Jiralerspong et al. 2023, arXiv 2302.04440; marcojira/fls (constants, split, scale)",
         cost="O(n^2 (d + 200)) time, O(n^2) memory up to `most` patches a side",
-        notes="Below 100 where painted patches are poor, few in kind, or copies of training patches. Which training patches "
-        "are the baseline is drawn at random. Likelihoods in many dimensions: only the nearest painted patch of each test "
+        notes="Below 100 where generated patches are poor, few in kind, or copies of training patches. Which training patches "
+        "are the baseline is drawn at random. Likelihoods in many dimensions: only the nearest generated patch of each test "
         "patch counts. Where tissue is one cloud, patches that huddle in its middle score above 100. Columns that never vary "
         "are left out.",
     )
@@ -71,21 +71,21 @@ class FeatureLikelihood:
         groups_fake: Strings,
         rng: np.random.Generator,
     ) -> Estimate:
-        """The score with an interval from leaving out slides of test and painted patches; the variances, which the training
+        """The score with an interval from leaving out slides of test and generated patches; the variances, which the training
         patches decide, are fitted once and held."""
-        fitted, test_rows, painted_rows = self._fitted(real, fake, train, rng)
-        return group_jackknife(fitted.score, groups_real[test_rows], groups_fake[painted_rows])
+        fitted, test_rows, generated_rows = self._fitted(real, fake, train, rng)
+        return group_jackknife(fitted.score, groups_real[test_rows], groups_fake[generated_rows])
 
     def _fitted(self, real: Features, fake: Features, train: Features, rng: np.random.Generator) -> tuple[Fitted, Rows, Rows]:
-        """The mixtures, and which test and painted rows are in them."""
-        test, painted = checked(self.card.name, real, fake, self.minimum_n(real.shape[-1]))
+        """The mixtures, and which test and generated rows are in them."""
+        test, generated = checked(self.card.name, real, fake, self.minimum_n(real.shape[-1]))
         trained = checked(f"{self.card.name} (training patches as real)", train, fake, self.minimum_n(train.shape[-1]))[0]
         order = rng.permutation(len(trained))
         half = len(order) // 2
         chosen = [
-            self._some(rows, rng) for rows in (order[:half], order[half:], np.arange(len(test)), np.arange(len(painted)))
+            self._some(rows, rng) for rows in (order[:half], order[half:], np.arange(len(test)), np.arange(len(generated)))
         ]
-        sides = [side[rows] for side, rows in zip((trained, trained, test, painted), chosen, strict=True)]
+        sides = [side[rows] for side, rows in zip((trained, trained, test, generated), chosen, strict=True)]
         return Fitted.of(*standardised(sides)), chosen[2], chosen[3]
 
     def _some(self, rows: Rows, rng: np.random.Generator) -> Rows:
@@ -97,27 +97,27 @@ class Fitted:
     """The likelihood of each test patch under the two mixtures, with variances fitted to `train`."""
 
     terms: Table
-    """(n, m): log likelihood of each test patch under the Gaussian on each painted patch."""
+    """(n, m): log likelihood of each test patch under the Gaussian on each generated patch."""
     baseline: Vector
     """(n,): log likelihood under the mixture on the other half of the training patches."""
     d: int
 
     @staticmethod
-    def of(train: Table, baseline: Table, test: Table, painted: Table) -> Fitted:
+    def of(train: Table, baseline: Table, test: Table, generated: Table) -> Fitted:
         """From standardised tables."""
         d = train.shape[1]
-        pairs = [(_squares(test, centres), fitted_widths(_squares(train, centres), d)) for centres in (painted, baseline)]
+        pairs = [(_squares(test, centres), fitted_widths(_squares(train, centres), d)) for centres in (generated, baseline)]
         return Fitted(_terms(*pairs[0], d), log_likelihoods(*pairs[1], d), d)
 
-    def score(self, test_rows: Mask | None = None, painted_rows: Mask | None = None) -> float:
+    def score(self, test_rows: Mask | None = None, generated_rows: Mask | None = None) -> float:
         """100 exp(-2 (loss - loss of the baseline) / d) of the chosen rows, of all without a choice."""
-        terms = self.terms if test_rows is None or painted_rows is None else self.terms[np.ix_(test_rows, painted_rows)]
+        terms = self.terms if test_rows is None or generated_rows is None else self.terms[np.ix_(test_rows, generated_rows)]
         baseline = self.baseline if test_rows is None else self.baseline[test_rows]
         with np.errstate(over="ignore"):
             score = float(100 * np.exp(2 * (_mixture(terms).mean() - baseline.mean()) / self.d))
         if not np.isfinite(score):
             raise UsageError(
-                "fls compares with training patches in the place of painted ones, found that most of these occur twice and "
+                "fls compares with training patches in the place of generated ones, found that most of these occur twice and "
                 "explain no other patch: remove duplicates from the training set."
             )
         return score

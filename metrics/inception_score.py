@@ -9,7 +9,7 @@ from metrics.features import Table, checked, positive
 
 
 class InceptionScore:
-    """Exponential of the mean divergence between the classes of one painted patch and of all, from 1 to their number.
+    """Exponential of the mean divergence between the classes of one generated patch and of all, from 1 to their number.
 
     `splits` parts, in an order drawn at random, are scored apart and averaged, as published (`splits=10`): each part is
     smaller, so the score falls.
@@ -18,7 +18,7 @@ class InceptionScore:
     card = Card(
         "is",
         "1",
-        "Inception score of the painted patches alone.",
+        "Inception score of the generated patches alone.",
         source="Salimans et al. 2016, arXiv 1606.03498, section 4; torch-fidelity (1008 logits without bias)",
         cost="O(n c) for c classes",
         notes="Made for ImageNet photographs: the network tells dogs from cars, and it has no class for "

@@ -1,6 +1,6 @@
-"""Are drawn layouts of nuclei like real ones: in size, in number, in mix of types, and do they show what was asked for?
+"""Are sampled layouts of nuclei like real ones: in size, in number, in mix of types, and do they show what was asked for?
 
-A layout metric has `measured(conditions)`, done once for each side, and `compare_layouts(real, drawn)` on what that gave,
+A layout metric has `measured(conditions)`, done once for each side, and `compare_layouts(real, sampled)` on what that gave,
 which is fast enough to be asked again for every block of slides that an interval leaves out.
 """
 
@@ -24,7 +24,7 @@ LAYOUT = ("layout-areas", "layout-counts", "layout-mix", "layout-obeyed")
 
 
 @dataclass(frozen=True)
-class Census:
+class InstanceTable:
     """Every nucleus of n layouts; sliceable by rows as `Conditions` are."""
 
     ids: Strings
@@ -41,13 +41,15 @@ class Census:
     def __len__(self) -> int:
         return len(self.ids)
 
-    def __getitem__(self, index: Index) -> Census:
+    def __getitem__(self, index: Index) -> InstanceTable:
         rows = np.arange(len(self))[np.asarray(index) if isinstance(index, list) else index]
         first, last = (np.searchsorted(self.patch, rows, side) for side in ("left", "right"))
         lengths = last - first
         # positions of each chosen row's nuclei, row after row
         where = np.repeat(first - np.cumsum(lengths) + lengths, lengths) + np.arange(lengths.sum())
-        return Census(self.ids[rows], self.types, np.repeat(np.arange(len(rows)), lengths), self.type[where], self.area[where])
+        return InstanceTable(
+            self.ids[rows], self.types, np.repeat(np.arange(len(rows)), lengths), self.type[where], self.area[where]
+        )
 
     @property
     def counts(self) -> Table:
@@ -62,7 +64,7 @@ class Census:
         return self.counts > 0
 
 
-def census(conditions: Conditions) -> Census:
+def instance_table(conditions: Conditions) -> InstanceTable:
     """Counts the nuclei of the layouts. A nucleus has the type of its pixels, which all say the same; those that nobody
     annotated are left out. Refuses conditions without instances or types, or whose classes do not name the types."""
     instances = needed("a layout metric", "instances", conditions.instances)
@@ -81,23 +83,25 @@ def census(conditions: Conditions) -> Census:
             f"a layout metric reads nuclei whose types the classes name; found type {kind.max() + 1} and the classes "
             f"{', '.join(conditions.classes)}. Choose a dataset of nuclei: bench list datasets."
         )
-    return Census(conditions.ids, names, np.concatenate([np.zeros(0, np.int64), *rows]), kind, np.concatenate([[], *areas]))
+    return InstanceTable(
+        conditions.ids, names, np.concatenate([np.zeros(0, np.int64), *rows]), kind, np.concatenate([[], *areas])
+    )
 
 
-def area_distances(real: Census, drawn: Census) -> Table:
+def area_distances(real: InstanceTable, sampled: InstanceTable) -> Table:
     """float64 (t,): for each type the 1-Wasserstein distance between the areas of real and drawn nuclei, divided by the
     standard deviation of the real ones. A type that is never drawn counts as drawn with an area of 0. NaN for types of
     which real layouts show fewer than two nuclei of different areas."""
-    return _each_type(real, drawn, lambda side, kind: side.area[side.type == kind])
+    return _each_type(real, sampled, lambda side, kind: side.area[side.type == kind])
 
 
-def count_distances(real: Census, drawn: Census) -> Table:
+def count_distances(real: InstanceTable, sampled: InstanceTable) -> Table:
     """float64 (t,): for each type the 1-Wasserstein distance between its numbers in real and in drawn patches, divided by
     the standard deviation of the real ones. NaN for types of which all real patches show equally many."""
-    return _each_type(real, drawn, lambda side, kind: side.counts[:, kind])
+    return _each_type(real, sampled, lambda side, kind: side.counts[:, kind])
 
 
-def mixes(side: Census) -> Table:
+def mixes(side: InstanceTable) -> Table:
     """float64 (t,): share of each type in all nuclei; refuses layouts without a nucleus."""
     numbers = np.bincount(side.type, minlength=len(side.types)).astype(np.float64)
     if not numbers.any():
@@ -105,10 +109,10 @@ def mixes(side: Census) -> Table:
     return numbers / numbers.sum()
 
 
-def obedience(real: Census, drawn: Census) -> Table:
+def obedience(real: InstanceTable, sampled: InstanceTable) -> Table:
     """float64 (t, 2): for each type the share of patches showing it among those asked to, and the share of patches free of
     it among the others; NaN where there are none. What is asked for is what the real layout of the same id shows."""
-    asked, shown = _asked(real, drawn), drawn.shown
+    asked, shown = _asked(real, sampled), sampled.shown
     with np.errstate(invalid="ignore"):
         return np.stack(
             [(shown & asked).sum(axis=0) / asked.sum(axis=0), (~shown & ~asked).sum(axis=0) / (~asked).sum(axis=0)], axis=1
@@ -131,11 +135,11 @@ class LayoutAreas:
     direction: Direction = "lower"
     bounds = (0.0, None)
 
-    def measured(self, conditions: Conditions) -> Census:
-        return census(conditions)
+    def measured(self, conditions: Conditions) -> InstanceTable:
+        return instance_table(conditions)
 
-    def compare_layouts(self, real: Census, drawn: Census) -> float:
-        return _mean(self.card.name, area_distances(real, drawn))
+    def compare_layouts(self, real: InstanceTable, sampled: InstanceTable) -> float:
+        return _mean(self.card.name, area_distances(real, sampled))
 
 
 class LayoutCounts:
@@ -154,11 +158,11 @@ class LayoutCounts:
     direction: Direction = "lower"
     bounds = (0.0, None)
 
-    def measured(self, conditions: Conditions) -> Census:
-        return census(conditions)
+    def measured(self, conditions: Conditions) -> InstanceTable:
+        return instance_table(conditions)
 
-    def compare_layouts(self, real: Census, drawn: Census) -> float:
-        return _mean(self.card.name, count_distances(real, drawn))
+    def compare_layouts(self, real: InstanceTable, sampled: InstanceTable) -> float:
+        return _mean(self.card.name, count_distances(real, sampled))
 
 
 class LayoutMix:
@@ -176,13 +180,13 @@ class LayoutMix:
     direction: Direction = "lower"
     bounds = (0.0, 1.0)
 
-    def measured(self, conditions: Conditions) -> Census:
-        return census(conditions)
+    def measured(self, conditions: Conditions) -> InstanceTable:
+        return instance_table(conditions)
 
-    def compare_layouts(self, real: Census, drawn: Census) -> float:
-        _same_types(real, drawn)
+    def compare_layouts(self, real: InstanceTable, sampled: InstanceTable) -> float:
+        _same_types(real, sampled)
         wanted = mixes(real)
-        return float(np.abs(wanted - mixes(drawn)).sum() / 2) if len(drawn.type) else 1.0
+        return float(np.abs(wanted - mixes(sampled)).sum() / 2) if len(sampled.type) else 1.0
 
 
 class LayoutObeyed:
@@ -201,19 +205,19 @@ class LayoutObeyed:
     direction: Direction = "higher"
     bounds = (0.0, 1.0)
 
-    def measured(self, conditions: Conditions) -> Census:
-        return census(conditions)
+    def measured(self, conditions: Conditions) -> InstanceTable:
+        return instance_table(conditions)
 
-    def compare_layouts(self, real: Census, drawn: Census) -> float:
-        return float((_asked(real, drawn) == drawn.shown).mean())
+    def compare_layouts(self, real: InstanceTable, sampled: InstanceTable) -> float:
+        return float((_asked(real, sampled) == sampled.shown).mean())
 
 
-def _each_type(real: Census, drawn: Census, values: Callable[[Census, int], Table]) -> Table:
+def _each_type(real: InstanceTable, sampled: InstanceTable, values: Callable[[InstanceTable, int], Table]) -> Table:
     """Distance of the values of each type over their real standard deviation; no value counts as 0."""
-    _same_types(real, drawn)
+    _same_types(real, sampled)
     distances = np.full(len(real.types), np.nan)
     for kind in range(len(real.types)):
-        ours, theirs = values(real, kind), values(drawn, kind)
+        ours, theirs = values(real, kind), values(sampled, kind)
         if len(ours) > 1 and ours.any() and (spread := ours.std(ddof=1)) > 0:
             found = theirs if len(theirs) else np.zeros(1)
             distances[kind] = wasserstein(ours[:, None], found[:, None])[0] / spread
@@ -228,19 +232,19 @@ def _mean(metric: str, distances: Table) -> float:
     return float(np.nanmean(distances))
 
 
-def _asked(real: Census, drawn: Census) -> NDArray[np.bool_]:
+def _asked(real: InstanceTable, sampled: InstanceTable) -> NDArray[np.bool_]:
     """bool (n, t): the types that the real layout of each drawn one's id shows."""
-    _same_types(real, drawn)
+    _same_types(real, sampled)
     row = {name: i for i, name in enumerate(real.ids.tolist())}
-    if strangers := [name for name in drawn.ids.tolist() if name not in row]:
+    if strangers := [name for name in sampled.ids.tolist() if name not in row]:
         raise UsageError(f"layouts were drawn for ids of which there is no real layout: {listed(strangers)}.")
-    if not len(drawn):
+    if not len(sampled):
         raise UsageError("no layout was drawn: there is nothing to ask.")
-    return real.shown[[row[name] for name in drawn.ids.tolist()]]
+    return real.shown[[row[name] for name in sampled.ids.tolist()]]
 
 
-def _same_types(real: Census, drawn: Census) -> None:
-    if real.types != drawn.types or not real.types:
-        raise UsageError(f"layouts of the same types are compared, found real {real.types} and drawn {drawn.types}.")
-    if not (len(real) and len(drawn)):
-        raise UsageError(f"layouts are compared with layouts, found {len(real)} real and {len(drawn)} drawn.")
+def _same_types(real: InstanceTable, sampled: InstanceTable) -> None:
+    if real.types != sampled.types or not real.types:
+        raise UsageError(f"layouts of the same types are compared, found real {real.types} and drawn {sampled.types}.")
+    if not (len(real) and len(sampled)):
+        raise UsageError(f"layouts are compared with layouts, found {len(real)} real and {len(sampled)} drawn.")

@@ -1,4 +1,4 @@
-"""Are painted patches stained as strongly, and as unevenly, as real ones?"""
+"""Are generated patches stained as strongly, and as unevenly, as real ones?"""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from bench.types import Card, Direction, Features
 from metrics.features import Table, checked
 
 Measure = Literal["distance", "effect"]
-Stains = Literal["both", "hematoxylin", "eosin"]
+Stains = Literal["real+synthetic", "hematoxylin", "eosin"]
 
 WIDTH = 6
 """Columns of each stain in the encoder `stain`: the mean first, then quantiles; hematoxylin first, then eosin."""
 
 
 class StainDistance:
-    """How far stain amounts of painted patches are from those of real ones, 0 where they are distributed alike.
+    """How far stain amounts of generated patches are from those of real ones, 0 where they are distributed alike.
 
     `measure=distance`: 1-Wasserstein distance in units of optical density, averaged over the columns of the stains.
     `measure=effect`: size of Cohen's d of the mean optical density, averaged over the stains; about 0.2 is small, 0.8 large.
@@ -40,7 +40,7 @@ class StainDistance:
     bounds = (0.0, None)
     encoder = "stain"
 
-    def __init__(self, measure: Measure = "distance", stains: Stains = "both") -> None:
+    def __init__(self, measure: Measure = "distance", stains: Stains = "real+synthetic") -> None:
         self.measure, self.stains = measure, stains
 
     def minimum_n(self, d: int) -> int:
@@ -52,7 +52,7 @@ class StainDistance:
         a, b = checked(self.card.name, real, fake, self.minimum_n(real.shape[-1]))
         if a.shape[1] != 2 * WIDTH:
             raise UsageError(f"stain reads the {2 * WIDTH} columns of the encoder stain, found {a.shape[1]} features.")
-        chosen = {"both": (0, 1), "hematoxylin": (0,), "eosin": (1,)}[self.stains]
+        chosen = {"real+synthetic": (0, 1), "hematoxylin": (0,), "eosin": (1,)}[self.stains]
         if self.measure == "effect":
             return float(np.mean(np.abs(effect_sizes(a, b)[list(chosen)])))
         return float(np.mean([wasserstein(a, b)[i * WIDTH : (i + 1) * WIDTH] for i in chosen]))
@@ -69,7 +69,7 @@ def wasserstein(a: Table, b: Table) -> NDArray[np.float64]:
 
 
 def effect_sizes(real: Table, fake: Table) -> NDArray[np.float64]:
-    """Cohen's d of the mean density of hematoxylin and of eosin, float64 (2,): above 0 where painted patches have more."""
+    """Cohen's d of the mean density of hematoxylin and of eosin, float64 (2,): above 0 where generated patches have more."""
     a, b = real[:, [0, WIDTH]], fake[:, [0, WIDTH]]
     gap = b.mean(axis=0) - a.mean(axis=0)
     freedom = len(a) + len(b) - 2

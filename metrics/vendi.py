@@ -10,16 +10,16 @@ from metrics.features import Table, checked, directions
 
 
 class VendiScore:
-    """Effective number of different painted patches, from 1 (all alike) to n (nothing in common).
+    """Effective number of different generated patches, from 1 (all alike) to n (nothing in common).
 
     `q` is the order of the entropy: below 1 rare patches weigh more, above 1 less, `inf` sees the commonest alone. With
-    `relative` the score of the painted side is divided by that of as many real patches: 1 is as varied as real tissue.
+    `relative` the score of the generated side is divided by that of as many real patches: 1 is as varied as real tissue.
     """
 
     card = Card(
         "vendi",
         "1",
-        "Effective number of different painted patches: diversity, of any kind.",
+        "Effective number of different generated patches: diversity, of any kind.",
         source="Friedman and Dieng 2023, arXiv 2210.02410 (cosine kernel); Pasarkar and Dieng 2023, arXiv 2310.12952 (q)",
         cost="O(n d min(n, d)) time, O(min(n, d)^2) memory beside the features",
         notes="Never looks at real patches unless relative: noise is diverse. Grows with n: compare equal numbers. "

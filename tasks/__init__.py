@@ -1,1 +1,1 @@
-"""Downstream tasks: a model is trained on a diet of real and painted patches and scored on real test patches."""
+"""Downstream tasks: a model is trained on a training mix of real and generated patches and scored on real test patches."""

@@ -36,7 +36,7 @@ WARM_UP = 0.2
 
 @dataclass(frozen=True)
 class Budget:
-    """What every diet may spend."""
+    """What every training mix may spend."""
 
     steps: int
     batch: int
@@ -76,7 +76,7 @@ def labelled(patches: ImageSet, who: str, test: ImageSet, multiple: int) -> Labe
 
 def train(
     net: torch.nn.Module,
-    served: list[Labelled],
+    training: list[Labelled],
     validation: Labelled,
     budget: Budget,
     rng: np.random.Generator,
@@ -88,8 +88,8 @@ def train(
     optimizer, schedule = one_cycle(net, budget)
     evaluations = {math.ceil(budget.steps * part / EVALUATIONS) for part in range(1, EVALUATIONS + 1)}
     best, kept = -1.0, {}
-    columns = [(part.images, part.masks) for part in served]
-    for step, rows in enumerate(batches(sum(len(part.images) for part in served), budget, rng), 1):
+    columns = [(part.images, part.masks) for part in training]
+    for step, rows in enumerate(batches(sum(len(part.images) for part in training), budget, rng), 1):
         images, masks = augmented(picked(columns, rows), rng)
         loss = _loss(net, images, masks)
         optimizer.zero_grad()
@@ -155,12 +155,12 @@ def batches(n: int, budget: Budget, rng: np.random.Generator) -> NDArray[np.int6
     return stream[:wanted].reshape(budget.steps, budget.batch)
 
 
-def picked(served: Sequence[tuple[NDArray[Any], ...]], rows: NDArray[np.int64]) -> list[NDArray[Any]]:
+def picked(training: Sequence[tuple[NDArray[Any], ...]], rows: NDArray[np.int64]) -> list[NDArray[Any]]:
     """The rows of sets of several columns, each column as if the sets stood in one."""
-    starts = np.cumsum([0, *(len(columns[0]) for columns in served)])
+    starts = np.cumsum([0, *(len(columns[0]) for columns in training)])
     owners = np.searchsorted(starts, rows, side="right") - 1
-    places = list(zip([served[owner] for owner in owners], (rows - starts[owners]).tolist(), strict=True))
-    return [np.stack([columns[i][row] for columns, row in places]) for i in range(len(served[0]))]
+    places = list(zip([training[owner] for owner in owners], (rows - starts[owners]).tolist(), strict=True))
+    return [np.stack([columns[i][row] for columns, row in places]) for i in range(len(training[0]))]
 
 
 def augmented(columns: list[NDArray[Any]], rng: np.random.Generator) -> list[NDArray[Any]]:

@@ -12,7 +12,7 @@ from bench.errors import BenchError
 
 OPTIONS = ("dataset.train_slides=6", "dataset.validation_slides=2", "dataset.test_slides=6", "dataset.per_slide=4")
 SMALL = [word for option in OPTIONS for word in ("-o", option)]
-WORDS = ["-t", "cam16-seg", "--no-diets", "-e", "stain", "-m", "fd,precision", *SMALL]
+WORDS = ["-t", "cam16-seg", "--no-downstream", "-e", "stain", "-m", "fd,precision", *SMALL]
 """All but the generator, its controls and the seeds."""
 
 

@@ -80,10 +80,10 @@ def test_a_published_models_output_is_laid_out_for_the_folder_generator(tmp_path
         writer = csv.DictWriter(stream, ("source", "x", "y", "size"))
         writer.writeheader()
         writer.writerows(patches)
-    np.savez(tmp_path / "painted.npz", images=rng.integers(0, 256, (3, 128, 128, 3), dtype=np.uint8))
-    published_nasdm.lay_out(lizard, tmp_path / "painted.npz", tmp_path / "out")
+    np.savez(tmp_path / "generated.npz", images=rng.integers(0, 256, (3, 128, 128, 3), dtype=np.uint8))
+    published_nasdm.lay_out(lizard, tmp_path / "generated.npz", tmp_path / "out")
     test = published_nasdm.dataset(tmp_path / "out" / "real").split("test")
-    painted = registry.load("generators", f"folder:{tmp_path / 'out' / 'painted'}")
-    painted.audit(test.conditions.ids)
-    assert painted.generate(test.conditions, np.zeros(3, np.uint64)).shape == (3, 128, 128, 3)
-    assert json.dumps(sorted(p.name for p in (tmp_path / "out" / "painted" / "samples").iterdir())).count(".png") == 3
+    generated = registry.load("generators", f"folder:{tmp_path / 'out' / 'generated'}")
+    generated.audit(test.conditions.ids)
+    assert generated.generate(test.conditions, np.zeros(3, np.uint64)).shape == (3, 128, 128, 3)
+    assert json.dumps(sorted(p.name for p in (tmp_path / "out" / "generated" / "samples").iterdir())).count(".png") == 3

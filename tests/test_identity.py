@@ -13,7 +13,7 @@ import pytest
 from bench import registry
 from bench.errors import UsageError
 from bench.results import schema
-from bench.results.schema import Result
+from bench.results.schema import ResultRecord
 from leaderboards.tables import reading
 from tests.small_run import SMALL, bench, run
 
@@ -27,7 +27,7 @@ class {name}:
     def generate(self, conditions, seeds):
         return np.full((len(conditions), conditions.size, conditions.size, 3), {grey}, np.uint8)
 """
-WORDS = ["-t", "cam16-seg", "--no-diets", "-e", "stain", "-m", "fd", "--controls", "none", "--seeds", "0", *SMALL]
+WORDS = ["-t", "cam16-seg", "--no-downstream", "-e", "stain", "-m", "fd", "--controls", "none", "--seeds", "0", *SMALL]
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +35,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("identity") / "home"
 
 
-def records(folder: Path) -> list[Result]:
+def records(folder: Path) -> list[ResultRecord]:
     return list(schema.read([folder / "results.jsonl"]))
 
 
@@ -113,10 +113,10 @@ def test_a_name_that_two_folders_have_is_refused_not_mixed_up(tmp_path: Path) ->
         registry.load("generators", f"{tmp_path}/second/mine.py:Mine")
 
 
-def test_weights_of_a_plugin_with_a_recipe_are_those_of_its_present_code(home: Path, tmp_path: Path) -> None:
+def test_weights_of_a_plugin_with_a_training_config_are_those_of_its_present_code(home: Path, tmp_path: Path) -> None:
     source = GREY.format(name="Fits", grey="self.grey") + (
         "\n    grey = 0\n"
-        "    def recipe(self):\n        return {{'name': 'flat'}}\n"
+        "    def training config(self):\n        return {{'name': 'flat'}}\n"
         "    def fit(self, train, seed, progress, work):\n        self.grey = {grey}\n"
         "    def save(self, folder):\n        (folder / 'grey.txt').write_text(str(self.grey))\n"
         "    def load(self, folder):\n        self.grey = int((folder / 'grey.txt').read_text())\n"
@@ -137,10 +137,10 @@ def test_two_plugins_that_records_would_call_the_same_are_refused(kind: str, hom
     one, other = (f"{tmp_path}/two.py:{name}" for name in "AB")
     words = {
         "generators": ["-g", one, "--controls", other],
-        "encoders": ["-g", "paint", "-e", f"{one},{other}"],
-        "metrics": ["-g", "paint", "-m", f"{one},{other}"],
+        "encoders": ["-g", "flat-colour", "-e", f"{one},{other}"],
+        "metrics": ["-g", "flat-colour", "-m", f"{one},{other}"],
     }[kind]
-    done = bench("run", "-t", "cam16-seg", *words, "--no-diets", *SMALL, home=home)
+    done = bench("run", "-t", "cam16-seg", *words, "--no-downstream", *SMALL, home=home)
     assert done.exit_code == 2 and "would both be called" in done.stderr
 
 
@@ -158,16 +158,35 @@ def networks(home: Path) -> Path:
     torch.manual_seed(0)
     weights = timm.create_model("test_resnet", pretrained=False).state_dict()
     save_file({name: tensor.contiguous() for name, tensor in weights.items()}, folder / "test_resnet.safetensors")
-    words = ["-g", "paint", "-e", "timm:test_resnet,timm:test_vit", "-o", f"encoder.weights={folder}/test_resnet.safetensors"]
+    words = [
+        "-g",
+        "flat-colour",
+        "-e",
+        "timm:test_resnet,timm:test_vit",
+        "-o",
+        f"encoder.weights={folder}/test_resnet.safetensors",
+    ]
     done = bench(
-        "run", "-t", "cam16-seg", *words, "--no-diets", "-m", "kid", "--seeds", "0", *SMALL, "--out", folder / "two", home=home
+        "run",
+        "-t",
+        "cam16-seg",
+        *words,
+        "--no-downstream",
+        "-m",
+        "kid",
+        "--seeds",
+        "0",
+        *SMALL,
+        "--out",
+        folder / "two",
+        home=home,
     )
     assert done.exit_code in (0, 4), done.stderr
     return Path(done.stdout.splitlines()[-1])
 
 
 def test_networks_of_one_library_have_columns_of_their_own(networks: Path, home: Path) -> None:
-    found = {line.encoder: line for line in records(networks) if line.measure == "kid" and line.generator == "paint"}
+    found = {line.encoder: line for line in records(networks) if line.measure == "kid" and line.generator == "flat-colour"}
     assert set(found) == {"timm:test_resnet", "timm:test_vit"}
     assert found["timm:test_resnet"].value is not None
     assert found["timm:test_vit"].reason.startswith(("damaged", "DamagedError"))
@@ -179,7 +198,7 @@ def test_networks_of_one_library_have_columns_of_their_own(networks: Path, home:
 
 
 @pytest.mark.parametrize("worse", ["timm:test_resnet", "timm:test_vit"])
-def test_the_gate_judges_each_network(worse: str, networks: Path, home: Path, tmp_path: Path) -> None:
+def test_the_gate_encoders_each_network(worse: str, networks: Path, home: Path, tmp_path: Path) -> None:
     known = [line for line in records(networks) if line.value is not None and line.encoder]
     both = [*known, *(replace(line, encoder="timm:test_vit", protocol=f"of-{line.protocol}") for line in known)]
     assert gated(both, both, home, tmp_path) == 0
@@ -187,8 +206,8 @@ def test_the_gate_judges_each_network(worse: str, networks: Path, home: Path, tm
     assert gated(both, [line for line in both if line.encoder != worse], home, tmp_path) == 4
 
 
-def gated(baseline: list[Result], candidate: list[Result], home: Path, place: Path) -> int:
-    """The gate's exit code, with a policy that judges everything, and one seed."""
+def gated(baseline: list[ResultRecord], candidate: list[ResultRecord], home: Path, place: Path) -> int:
+    """The gate's exit code, with a policy that encoders everything, and one seed."""
     (place / "policy.toml").write_text('seeds = 1\n[[margin]]\nmeasures = "*"\nabsolute = 0.1\n')
     for name, held in (("base", baseline), ("new", candidate)):
         schema.write(held, place / f"{name}.jsonl")
@@ -196,11 +215,11 @@ def gated(baseline: list[Result], candidate: list[Result], home: Path, place: Pa
     return bench("gate", *words, home=home).exit_code
 
 
-def _shifted(line: Result) -> Result:
+def _shifted(line: ResultRecord) -> ResultRecord:
     if line.value is None:
         return line
     high = None if line.high is None else line.high + 9
-    return replace(line, value=line.value + 9, high=high, folds=tuple(fold + 9 for fold in line.folds))
+    return replace(line, value=line.value + 9, high=high, replicates=tuple(unshuffle + 9 for unshuffle in line.replicates))
 
 
 def test_records_of_before_are_read_with_the_network(networks: Path, tmp_path: Path) -> None:
@@ -209,7 +228,7 @@ def test_records_of_before_are_read_with_the_network(networks: Path, tmp_path: P
     assert {line.encoder for line in reading.lines([tmp_path / "old.jsonl"])} == {"timm:test_resnet", "timm:test_vit"}
 
 
-def test_a_number_of_two_protocols_is_judged_in_both(networks: Path, home: Path, tmp_path: Path) -> None:
+def test_a_number_of_two_protocols_is_measured_in_both(networks: Path, home: Path, tmp_path: Path) -> None:
     kept = [line for line in records(networks) if line.value is not None and line.encoder]
     other = [replace(line, protocol=f"other{line.protocol}") for line in kept]
     both = [*kept, *other]
@@ -224,14 +243,14 @@ def test_a_conflict_is_with_the_network_and_not_with_its_library(home: Path, tmp
     (tmp_path / "shaped.py").write_text(source)
     words = ["-g", f"{tmp_path}/shaped.py:Shaped", "-t", "cam16-seg", "-e", "timm:test_resnet,timm:test_vit", "-m", "kid"]
     weights = f"encoder.weights={home.parent}/absent.safetensors"
-    more = ["--controls", "none", "--seeds", "0", "--no-diets", "-o", weights, *SMALL]
+    more = ["--controls", "none", "--seeds", "0", "--no-downstream", "-o", weights, *SMALL]
     folder = run(*words, *more, home=home, out=tmp_path / "out")
     flags = {line.encoder: line.flags for line in records(folder) if line.encoder}
-    assert "judge-conflict" in flags["timm:test_resnet"] and "judge-conflict" not in flags["timm:test_vit"]
+    assert "encoder-conflict" in flags["timm:test_resnet"] and "encoder-conflict" not in flags["timm:test_vit"]
 
 
 def test_one_metric_with_two_arguments_has_two_rows(home: Path, tmp_path: Path) -> None:
-    words = ["-g", "paint", *WORDS[: -len(SMALL)], "-m", "precision:2,precision:4,precision", *SMALL]
+    words = ["-g", "flat-colour", *WORDS[: -len(SMALL)], "-m", "precision:2,precision:4,precision", *SMALL]
     folder = run(*words, home=home, out=tmp_path)
     found = {line.measure for line in records(folder) if line.encoder}
     assert found == {"precision(k=2)", "precision(k=4)", "precision"}
@@ -239,16 +258,16 @@ def test_one_metric_with_two_arguments_has_two_rows(home: Path, tmp_path: Path) 
 
 
 def test_folders_have_no_place_of_this_machine_in_their_names(home: Path, tmp_path: Path) -> None:
-    painted = run("-g", "paint", *WORDS, home=home, out=tmp_path)
-    bench("export", "samples", painted, "--out", tmp_path / "images", home=home)
+    generated = run("-g", "flat-colour", *WORDS, home=home, out=tmp_path)
+    bench("export", "samples", generated, "--out", tmp_path / "images", home=home)
     (folder,) = (tmp_path / "images").iterdir()
     lines = records(run("-g", f"folder:{folder}", *WORDS, home=home, out=tmp_path / "again"))
     assert {line.generator for line in lines} == {"folder"}
 
 
 def test_two_folders_whose_long_paths_begin_alike_stay_two_rows(home: Path, tmp_path: Path) -> None:
-    painted = run("-g", "paint", *WORDS, home=home, out=tmp_path)
-    bench("export", "samples", painted, "--out", tmp_path / "images", home=home)
+    generated = run("-g", "flat-colour", *WORDS, home=home, out=tmp_path)
+    bench("export", "samples", generated, "--out", tmp_path / "images", home=home)
     (made,) = (tmp_path / "images").iterdir()
     for name in ("one", "other"):
         (tmp_path / name).symlink_to(made)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-ROOMS = ("bench", "generators", "metrics", "tasks", "leaderboards")
+OUR_PACKAGES = ("bench", "generators", "metrics", "tasks", "leaderboards")
 HEAVY = {"torch", "torchvision", "timm", "diffusers", "accelerate", "segmentation_models_pytorch", "open_clip", "monai"}
 RARE = {*HEAVY, "pandas", "scipy", "PIL", "matplotlib", "pydantic", "safetensors", "zarr", "dask", "distributed"}
 
@@ -28,16 +28,16 @@ def imports(file: Path, top_only: bool) -> set[str]:
     return found
 
 
-@pytest.mark.parametrize("room", ROOMS)
-def test_rooms_import_bench_and_themselves_only(room: str) -> None:
-    for file in sorted((ROOT / room).rglob("*.py")):
-        foreign = imports(file, top_only=False) & set(ROOMS) - {room, "bench"}
+@pytest.mark.parametrize("package", OUR_PACKAGES)
+def test_packages_import_bench_and_themselves_only(package: str) -> None:
+    for file in sorted((ROOT / package).rglob("*.py")):
+        foreign = imports(file, top_only=False) & set(OUR_PACKAGES) - {package, "bench"}
         assert not foreign, f"{file.relative_to(ROOT)} imports {foreign}"
 
 
 def test_types_and_errors_import_nothing_of_ours() -> None:
     for name in ("types", "errors"):
-        assert not imports(ROOT / "bench" / f"{name}.py", top_only=False) & set(ROOMS)
+        assert not imports(ROOT / "bench" / f"{name}.py", top_only=False) & set(OUR_PACKAGES)
 
 
 def test_bench_imports_numpy_and_nothing_heavier() -> None:
@@ -68,11 +68,11 @@ def test_reading_cards_loads_no_torch(kind: str) -> None:
     subprocess.run([sys.executable, "-c", code, *sorted(HEAVY)], check=True)
 
 
-def test_files_are_rooms_not_halls() -> None:
+def test_files_are_packages_not_halls() -> None:
     long = {
         str(file.relative_to(ROOT)): lines
-        for room in ROOMS
-        for file in (ROOT / room).rglob("*.py")
+        for package in OUR_PACKAGES
+        for file in (ROOT / package).rglob("*.py")
         if (lines := len(file.read_text().splitlines())) > 330
     }
     assert not long

@@ -1,4 +1,4 @@
-"""Every option of every verb is given once, on a tiny set, through the command line. An option in no call is a failure."""
+"""Every option of every command is given once, on a tiny set, through the command line. An option in no call is a failure."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ seeds = [0]
 [preset.other]
 seeds = [1]
 [[cells]]
-generators = ["paint"]
+generators = ["generate"]
 tasks = ["cam16-seg"]
 encoders = ["stain"]
 metrics = ["fd"]
@@ -35,20 +35,20 @@ controls = []
 CASES: dict[str, list[list[str]]] = {
     "run": [
         "-g crop-paste -t cam16-seg -e stain,texture -m fd,precision --weights weights --controls noise --seeds 0 "
-        "--fit-seed 1 --fit-track cohort --track self --fit --no-diets --workers 2 --out out --data embedded".split()
+        "--fit-seed 1 --fit-prompt-source cohort --prompt-source self --fit --no-downstream --workers 2 --out out --data embedded".split()
         + SMALL,
-        "-g paint -t cam16-seg -e stain -m fd --data folder --class-map 0=1,1=0 --controls none --strict --json".split()
-        + ["--no-diets", "-o", "dataset.size=64", "--out", "out"],
-        ["-g", "paint", "-t", "cam16-seg", "--experiment", "mine.toml", "--seeds", "0", "--out", "out", *DOWN],
-        "-g paint -t lizard-nuclei --layouts random-discs -e stain -m fd --controls none --no-diets --seeds 0".split()
+        "-g generate -t cam16-seg -e stain -m fd --data folder --class-map 0=1,1=0 --controls none --strict --json".split()
+        + ["--no-downstream", "-o", "dataset.size=64", "--out", "out"],
+        ["-g", "flat-colour", "-t", "cam16-seg", "--experiment", "mine.toml", "--seeds", "0", "--out", "out", *DOWN],
+        "-g generate -t lizard-nuclei --layouts random-discs -e stain -m fd --controls none --no-downstream --seeds 0".split()
         + ["--out", "out", *NUCLEI],
     ],
     "suite": [
         "suite.toml --preset other --data cam16-seg=embedded --weights weights --workers 1 --out out".split() + SMALL,
-        ["suite.toml", "--plan"],
+        ["suite.toml", "--config"],
     ],
     "fit": [
-        "-g copy-train -t cam16-seg --fit-seed 1 --out fitted --data folder --class-map 0=1,1=0 --track self".split()
+        "-g copy-train -t cam16-seg --fit-seed 1 --out fitted --data folder --class-map 0=1,1=0 --prompt-source self".split()
         + ["-o", "dataset.size=64"],
         ["--layouts", "copy-masks", "-t", "lizard-nuclei", "--out", "fitted", *NUCLEI],
     ],
@@ -56,7 +56,7 @@ CASES: dict[str, list[list[str]]] = {
         ["cam16-seg", "--results", "ran", "--measures", "fd", "--format", "markdown"],
         ["cam16-seg", "--results", "tried", "--experiment", "mine.toml", "--json"],
     ],
-    "compare": [["paint", "noise", "--results", "ran", "--measures", "fd *", "--json"]],
+    "compare": [["flat-colour", "noise", "--results", "ran", "--measures", "fd *", "--json"]],
     "gate": [
         "--baseline ran/results.jsonl --candidate ran --policy policy.toml --markdown out/gate.md --junit out/gate.xml".split()
         + ["--json"]
@@ -71,11 +71,11 @@ CASES: dict[str, list[list[str]]] = {
     ],
     "merge": [["ran", "--out", "out/merged.jsonl", "--tolerance", "1e-6"]],
     "export conditions": [
-        "-t cam16-seg --out out/asked --seed 1 --data folder --class-map 0=1,1=0 --track self".split()
+        "-t cam16-seg --out out/asked --seed 1 --data folder --class-map 0=1,1=0 --prompt-source self".split()
         + ["-o", "dataset.size=64"],
     ],
     "export samples": [["ran", "--out", "out/samples"]],
-    "check": [["paint", "--kind", "generators", "--size", "32", "--json"]],
+    "check": [["flat-colour", "--kind", "generators", "--size", "32", "--json"]],
     "doctor": [["--json"], ["--encoders", "--weights", "weights", "--json"]],
     "list": [["encoders", "--json"]],
     "info": [["fd", "--kind", "metrics", "--json"]],
@@ -84,14 +84,14 @@ CASES: dict[str, list[list[str]]] = {
     "cache prune": [["--keep", "2G"]],
     "new": [["generator", "my-own", "--dir", "out"]],
 }
-"""verb -> the words of each call."""
+"""command -> the words of each call."""
 CODES = {"doctor": (0, 1)}
 """Exit codes that are well, where these are not 0 alone: a machine may lack something that `bench doctor` looks for."""
 CALLS = [(verb, words) for verb, calls in CASES.items() for words in calls]
 
 
 def commands(asked: click.Command, context: click.Context, name: str = "") -> Iterator[tuple[str, click.Command]]:
-    """Every verb with its command, those that only hold others left out unless they have options of their own."""
+    """Every command with its command, those that only hold others left out unless they have options of their own."""
     if not isinstance(asked, click.Group) or (name and asked.params):
         yield name, asked
     if isinstance(asked, click.Group):
@@ -134,10 +134,23 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
         Path("mine.toml").write_text(MINE)
         Path("suite.toml").write_text(SUITE)
         Path("policy.toml").write_text('[[margin]]\nmeasures = "*"\nabsolute = 0.1\n')
-        ran = ["-g", "paint", "-t", "cam16-seg", "-e", "stain", "-m", "fd,precision", "--controls", "noise", "--seeds", "0"]
-        made = done("run", *ran, "--no-diets", "--out", "runs", *SMALL)
+        ran = [
+            "-g",
+            "flat-colour",
+            "-t",
+            "cam16-seg",
+            "-e",
+            "stain",
+            "-m",
+            "fd,precision",
+            "--controls",
+            "noise",
+            "--seeds",
+            "0",
+        ]
+        made = done("run", *ran, "--no-downstream", "--out", "runs", *SMALL)
         Path(made).rename("ran")
-        tried = done("run", "-g", "paint", "-t", "cam16-seg", "--experiment", "mine.toml", "--out", "runs", *DOWN)
+        tried = done("run", "-g", "flat-colour", "-t", "cam16-seg", "--experiment", "mine.toml", "--out", "runs", *DOWN)
         Path(tried).rename("tried")
         done("export", "samples", "ran", "--out", "samples")
     return root
@@ -172,7 +185,7 @@ def test_a_folder_of_weights_is_given_and_the_records_are_there(
     Path("weights").mkdir()
     Path("suite.toml").write_text(SUITE)
     words = {
-        "run": ["-g", "paint", "-t", "cam16-seg", "-e", "stain", "-m", "fd", "--controls", "none", "--no-diets"],
+        "run": ["-g", "flat-colour", "-t", "cam16-seg", "-e", "stain", "-m", "fd", "--controls", "none", "--no-downstream"],
         "suite": ["suite.toml"],
     }[verb]
     done = bench(verb, *words, *SMALL, "--weights", "weights", "--out", "out", home=Path("home"))
@@ -180,7 +193,7 @@ def test_a_folder_of_weights_is_given_and_the_records_are_there(
     (file,) = Path("out").rglob("results.jsonl")
     assert any(line.measure == "fd" and line.value is not None for line in schema.read([file]))
     held = json.loads(file.with_name("manifest.json").read_text())
-    assert held["plan"]["weights"] == "weights"
+    assert held["config"]["weights"] == "weights"
 
 
 @pytest.mark.parametrize("verb", ["run", "suite"])
@@ -192,7 +205,7 @@ def test_records_outlive_a_table_picture_or_manifest_that_fails(
     monkeypatch.chdir(tmp_path)
     Path("suite.toml").write_text(SUITE)
     words = {
-        "run": ["-g", "paint", "-t", "cam16-seg", "-e", "stain", "-m", "fd", "--controls", "none", "--no-diets"],
+        "run": ["-g", "flat-colour", "-t", "cam16-seg", "-e", "stain", "-m", "fd", "--controls", "none", "--no-downstream"],
         "suite": ["suite.toml"],
     }[verb]
     call = [verb, *words, *SMALL, "--out", "out"]
@@ -222,9 +235,22 @@ def test_a_mistake_of_the_second_generator_leaves_the_records_of_the_first(
         '    card = Card("shape", "1", "Images of a wrong size.")\n\n'
         "    def generate(self, conditions, seeds):\n        return np.zeros((len(conditions), 3, 3, 3), np.uint8)\n"
     )
-    words = ["-g", "paint", "-t", "cam16-seg", "-e", "stain", "-m", "fd", "--controls", "shape.py:Shape", "--no-diets", *SMALL]
+    words = [
+        "-g",
+        "flat-colour",
+        "-t",
+        "cam16-seg",
+        "-e",
+        "stain",
+        "-m",
+        "fd",
+        "--controls",
+        "shape.py:Shape",
+        "--no-downstream",
+        *SMALL,
+    ]
     done = bench("run", *words, "--out", "out", home=Path("home"))
     assert done.exit_code == 2 and "bench check" in done.stderr
     (file,) = Path("out").rglob("results.jsonl")
-    assert {line.generator for line in schema.read([file])} == {"paint"}
+    assert {line.generator for line in schema.read([file])} == {"flat-colour"}
     assert str(file) in done.stderr

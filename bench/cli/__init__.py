@@ -1,6 +1,6 @@
-"""The command `bench`: one small file a verb, imported only when the verb runs.
+"""The command `bench`: one small file a command, imported only when the command runs.
 
-Our own verbs are named in `_OURS`; verbs of other rooms and of strangers enter through the entry-point group
+Our own commands are named in `_OURS`; commands of other packages and of strangers enter through the entry-point group
 `bench.commands`. Data goes to stdout, progress and messages to stderr.
 """
 
@@ -23,13 +23,13 @@ _OURS = {
     "info": "everything a plug-in says of itself",
     "list": "names of generators, encoders, metrics, tasks and datasets",
     "new": "write a new plug-in that passes `bench check`",
-    "run": "fit, paint, measure and score one generator",
+    "run": "fit, generate, measure and score one generator",
 }
 INTERRUPTED = 130
 
 
 class _Lazy(click.Group):
-    """A group that imports a verb when it is called, not to list it."""
+    """A group that imports a command when it is called, not to list it."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         from bench import registry
@@ -47,7 +47,7 @@ class _Lazy(click.Group):
     def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
         if args and self.get_command(ctx, args[0]) is None:
             known = self.list_commands(ctx)
-            raise UsageError(f"no verb {args[0]!r}.{did_you_mean(args[0], known)} The verbs are: {', '.join(known)}.")
+            raise UsageError(f"no command {args[0]!r}.{did_you_mean(args[0], known)} The commands are: {', '.join(known)}.")
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

@@ -1,4 +1,4 @@
-"""`bench cache`: what is kept, how large it is, and making room."""
+"""`bench cache`: what is kept, how large it is, and making package."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
 
 @click.group("cache")
 def command() -> None:
-    """What is kept in $BENCH_HOME (default ~/.cache/histobench), and making room."""
+    """What is kept in $BENCH_HOME (default ~/.cache/histobench), and making package."""
 
 
 @command.command("list")

@@ -42,24 +42,24 @@ def command(encoders: bool, weights: Path | None, as_json: bool) -> None:
 def _machine(as_json: bool) -> bool:
     well = True
     for name, check in _CHECKS.items():
-        for good, said in check():
+        for good, text in check():
             well &= good
             if as_json:
-                click.echo(json.dumps({"check": name, "ok": good, "found": said}))
+                click.echo(json.dumps({"check": name, "ok": good, "found": text}))
             else:
-                click.echo(f"{'✓' if good else '✗'} {name:11s}{said}")
+                click.echo(f"{'✓' if good else '✗'} {name:11s}{text}")
     return well
 
 
 def _encoders(weights: Path | None, as_json: bool) -> bool:
     well = True
     for name in registry.names("encoders"):
-        state, said = _state(name, weights)
+        state, text = _state(name, weights)
         well &= state != "damaged"
         if as_json:
-            click.echo(json.dumps({"encoder": name, "state": state, "found": said}))
+            click.echo(json.dumps({"encoder": name, "state": state, "found": text}))
         else:
-            click.echo(f"{MARKS[state]} {name:18s}{state:9s}{said}")
+            click.echo(f"{MARKS[state]} {name:18s}{state:9s}{text}")
     return well
 
 
@@ -112,7 +112,7 @@ def _cache() -> Iterator[Finding]:
     if not os.access(there, os.W_OK):
         yield False, f"{root} cannot be written: point BENCH_HOME to another folder."
     else:
-        yield free > 1, f"{root}, {free:.1f} GB free" + ("" if free > 1 else ": make room, or move BENCH_HOME")
+        yield free > 1, f"{root}, {free:.1f} GB free" + ("" if free > 1 else ": make package, or move BENCH_HOME")
 
 
 def _data() -> Iterator[Finding]:
@@ -134,23 +134,23 @@ def _plugins() -> Iterator[Finding]:
                 broken.append(f"{name}: {error}")
             except Exception as error:  # a stranger's plug-in may fail in any way while it is imported
                 broken.append(f"{name}: {type(error).__name__}: {error}")
-        yield not broken, f"{kind}: {len(registry.names(kind))} found" + "".join(f"; {said}" for said in broken)
+        yield not broken, f"{kind}: {len(registry.names(kind))} found" + "".join(f"; {text}" for text in broken)
 
 
-def _rooms() -> Iterator[Finding]:
+def _our_packages() -> Iterator[Finding]:
     try:
         import_guard.check()
     except BenchError as error:
         yield False, str(error)
     else:
-        yield True, f"packages {', '.join(guard.ROOMS)} are ours"
+        yield True, f"packages {', '.join(import_guard.OUR_PACKAGES)} are ours"
 
 
 _CHECKS: dict[str, Callable[[], Iterator[Finding]]] = {
     "packages": _packages,
     "device": _device,
     "vision": _vision,
-    "rooms": _rooms,
+    "our packages": _our_packages,
     "plug-ins": _plugins,
     "cache": _cache,
     "data": _data,

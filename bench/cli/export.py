@@ -1,4 +1,4 @@
-"""`bench export`: conditions for people who paint elsewhere, and painted patches as PNG."""
+"""`bench export`: conditions for people who generate elsewhere, and generated patches as PNG."""
 
 from __future__ import annotations
 
@@ -23,19 +23,23 @@ def command() -> None:
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), required=True)
 @click.option("--seed", default=0, show_default=True, help="The run seed that the seed of each row is derived from.")
 @data_options
-def conditions(task: str, out: Path, seed: int, data: str, class_map: str, track: str, options: Mapping[str, str]) -> None:
-    """Maps, crops and seeds of the conditions that a run paints: the test patches and those of the downstream diet.
+def conditions(
+    task: str, out: Path, seed: int, data: str, class_map: str, prompt_source: str, options: Mapping[str, str]
+) -> None:
+    """Maps, crops and seeds of the conditions that a run generates: the test patches and those of the downstream training mix.
 
-    Paint them with whatever you have, one PNG an id under DIR/samples, and score them with --generator folder:DIR.
+    Generate them with whatever you have, one PNG an id under DIR/samples, and score them with --generator folder:DIR.
     """
     from bench import config
     from bench.pipeline import exporting
     from bench.pipeline.data import set_up
 
-    asked = config.Plan(generator="noise", task=task, data=data, track=track, controls=(), options=merged(options, class_map))
-    cast = config.cast(asked)
-    scene = set_up(cast, Cache(home()), progress_bar(), crops=True)
-    exporting.write_conditions({"train": scene.diet, "test": scene.prompted["test"]}, out, seed)
+    asked = config.RunConfig(
+        generator="noise", task=task, data=data, prompt_source=prompt_source, controls=(), options=merged(options, class_map)
+    )
+    components = config.components(asked)
+    splits = set_up(components, Cache(home()), progress_bar(), crops=True)
+    exporting.write_conditions({"train": splits.mix, "test": splits.prompted["test"]}, out, seed)
     click.echo(str(out / "conditions.csv"))
 
 
@@ -43,7 +47,7 @@ def conditions(task: str, out: Path, seed: int, data: str, class_map: str, track
 @click.argument("run", type=click.Path(path_type=Path, exists=True, file_okay=False))
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), required=True)
 def samples(run: Path, out: Path) -> None:
-    """Everything painted for RUN (a folder of `bench run`): DIR/<generator>-seed<n>/samples/<id>.png."""
+    """Everything generated for RUN (a folder of `bench run`): DIR/<generator>-seed<n>/samples/<id>.png."""
     from bench.pipeline import exporting
     from bench.results import schema
 

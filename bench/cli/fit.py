@@ -31,10 +31,10 @@ def command(
     out: Path,
     data: str,
     class_map: str,
-    track: str,
+    prompt_source: str,
     options: Mapping[str, str],
 ) -> None:
-    """Fit a generator and save its weights with a manifest (recipe, data key, digests, versions).
+    """Fit a generator and save its weights with a manifest (training config, data key, digests, versions).
 
     \b
     bench fit --generator ldm-prompt --task cam16-seg --out weights
@@ -46,27 +46,27 @@ def command(
 
     if bool(generator) == bool(layouts):
         raise UsageError("bench fit takes a --generator or --layouts, one of the two.")
-    asked = config.Plan(
-        generator=generator or config.CEILING,
+    asked = config.RunConfig(
+        generator=generator or config.UPPER_REFERENCE,
         layouts=layouts,
         task=task,
         data=data,
-        track=track,
-        fit_track=track,
+        prompt_source=prompt_source,
+        fit_prompt_source=prompt_source,
         controls=(),
         fit_seed=fit_seed,
         refit=True,
         options=merged(options, class_map),
     )
-    cast = config.cast(asked)
-    plugin: Any = cast.layouts or cast.generators[0]
-    steps.check_fit(plugin, cast.dataset)
+    components = config.components(asked)
+    plugin: Any = components.layouts or components.generators[0]
+    steps.check_fit(plugin, components.dataset)
     if not isinstance(plugin, Fittable):
         raise UsageError(f"{plugin.card.name} has nothing to fit: it works as it is.")
     cache, progress = Cache(home()), progress_bar()
-    scene = set_up(cast, cache, progress)
-    train = only(scene.plain["train"], MAPS) if layouts else fitting_set(cast.generators[0], scene)
-    say = partial(click.echo, err=True)
-    weights = steps.weighed(generator or layouts, plugin, train, fit_seed, True, cache, progress, say)
+    splits = set_up(components, cache, progress)
+    train = only(splits.plain["train"], MAPS) if layouts else fitting_set(components.generators[0], splits)
+    log = partial(click.echo, err=True)
+    weights = steps.load_or_train(generator or layouts, plugin, train, fit_seed, True, cache, progress, log)
     manifest = weights_manifest.deliver(plugin, weights, train, fit_seed, " ".join(["bench", *sys.argv[1:]]), out)
     click.echo(str(manifest))

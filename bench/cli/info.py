@@ -53,15 +53,15 @@ def _measuring(kind: str, cls: type[Any]) -> dict[str, Any]:
         return {}
     if directions := getattr(cls, "directions", None):
         return {"direction": "; ".join(f"{measure}: {better} is better" for measure, better in directions.items())}
-    said: dict[str, Any] = {"direction": f"{cls.direction} is better"}
+    text: dict[str, Any] = {"direction": f"{cls.direction} is better"}
     if bounds := getattr(cls, "bounds", None):
-        said["range"] = " to ".join("any number" if bound is None else f"{bound:g}" for bound in bounds)
+        text["range"] = " to ".join("any number" if bound is None else f"{bound:g}" for bound in bounds)
     if encoder := getattr(cls, "encoder", ""):
-        said["encoder"] = f"{encoder}, always"
+        text["encoder"] = f"{encoder}, always"
     if hasattr(cls, "minimum_n") and not any(p.default is p.empty for p in registry.parameters(cls).values()):
         metric = cls()
-        said["least_n"] = ", ".join(f"{metric.minimum_n(d)} for {d} features" for d in WIDTHS)
-    return said
+        text["least_n"] = ", ".join(f"{metric.minimum_n(d)} for {d} features" for d in WIDTHS)
+    return text
 
 
 def _print(shown: dict[str, Any], about: str) -> None:

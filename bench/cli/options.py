@@ -1,4 +1,4 @@
-"""Options and output that several verbs share."""
+"""Options and output that several commands share."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from bench.errors import UsageError
-from bench.types import TRACKS, Progress
+from bench.types import PROMPT_SOURCES, Progress
 
 
 def assignments(_ctx: click.Context, _parameter: click.Parameter, values: tuple[str, ...]) -> Mapping[str, str]:
@@ -50,8 +50,8 @@ def data_options(function: Callable[..., Any]) -> Callable[..., Any]:
         click.option("--data", default="", help="embedded, real (the folder in BENCH_DATA), or a folder."),
         click.option("--class-map", default="", help="Merge classes of a folder, e.g. 0=1,1=0,2=0,3=0."),
         click.option(
-            "--track",
-            type=click.Choice(TRACKS),
+            "--prompt-source",
+            type=click.Choice(PROMPT_SOURCES),
             default="slide",
             show_default=True,
             help="Where prompt crops come from: the target itself, another patch of its slide, another slide.",

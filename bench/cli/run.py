@@ -9,11 +9,11 @@ import click
 
 from bench.cache import Cache, home
 from bench.cli.options import data_options, merged, numbers, progress_bar, words
-from bench.config import CONTROLS, ENCODERS, METRICS, Plan
+from bench.config import CONTROLS, ENCODERS, METRICS, RunConfig
 from bench.errors import MissingError
 from bench.results import schema
-from bench.results.schema import Result
-from bench.types import TRACKS
+from bench.results.schema import ResultRecord
+from bench.types import PROMPT_SOURCES
 
 SOME_FAILED = 4
 ABSENT = ("missing", "gated", "damaged")
@@ -35,15 +35,19 @@ ABSENT = ("missing", "gated", "damaged")
 @click.option("--seeds", default="0,1", show_default=True, callback=numbers, help="Seeds of sampling and of the task.")
 @click.option("--fit-seed", default=0, show_default=True)
 @click.option(
-    "--fit-track", type=click.Choice(TRACKS), default="slide", show_default=True, help="Where crops it is fitted on come from."
+    "--fit-prompt-source",
+    type=click.Choice(PROMPT_SOURCES),
+    default="slide",
+    show_default=True,
+    help="Where crops it is fitted on come from.",
 )
 @click.option("--fit", "refit", is_flag=True, help="Fit from nothing even where weights ship with the package.")
-@click.option("--diets/--no-diets", default=True, help="Train and score the downstream model.")
-@click.option("--layouts", default="", help="Paint from maps that this plug-in draws, e.g. nasdm-masks.")
+@click.option("--downstream/--no-downstream", default=True, help="Train and score the downstream model.")
+@click.option("--layouts", default="", help="Generate from maps that this plug-in draws, e.g. nasdm-masks.")
 @click.option(
-    "--experiment", default="", help="Serve the diets of an experiment of the task, e.g. addition, or of a file.toml."
+    "--experiment", default="", help="Serve the training mixes of an experiment of the task, e.g. addition, or of a file.toml."
 )
-@click.option("--workers", default=0, help="Processes that paint and train.  [default: one a core, at most 4]")
+@click.option("--workers", default=0, help="Processes that generate and train.  [default: one a core, at most 4]")
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), default=Path("results"), show_default=True)
 @click.option("--strict", is_flag=True, help="Exit 3 where weights or data were missing, 4 where a number was skipped.")
 @click.option("--json", "as_json", is_flag=True, help="Result lines on stdout instead of the table.")
@@ -57,9 +61,9 @@ def command(
     controls: tuple[str, ...],
     seeds: tuple[int, ...],
     fit_seed: int,
-    fit_track: str,
+    fit_prompt_source: str,
     refit: bool,
-    diets: bool,
+    mixes: bool,
     layouts: str,
     experiment: str,
     workers: int,
@@ -68,20 +72,20 @@ def command(
     as_json: bool,
     data: str,
     class_map: str,
-    track: str,
+    prompt_source: str,
     options: Mapping[str, str],
 ) -> None:
-    """Fit, paint, measure and score one generator.
+    """Fit, generate, measure and score one generator.
 
     \b
     bench run --generator ldm-prompt --task cam16-seg
-    bench run --generator folder:painted --task cam16-seg --data DIR
+    bench run --generator folder:generated --task cam16-seg --data DIR
     bench run --generator nasdm --task lizard-nuclei --experiment addition --seeds 0,1,2
     bench run --generator mine.py:Mine --task cam16-seg -o steps=50 --seeds 0,1,2
     """
     from bench import run
 
-    plan = Plan(
+    config = RunConfig(
         generator=generator,
         task=task,
         data=data,
@@ -89,18 +93,18 @@ def command(
         metrics=metrics,
         weights=weights,
         controls=controls,
-        track=track,
+        prompt_source=prompt_source,
         seeds=seeds,
         fit_seed=fit_seed,
-        fit_track=fit_track,
+        fit_prompt_source=fit_prompt_source,
         refit=refit,
-        diets=diets,
+        mixes=mixes,
         layouts=layouts,
         experiment=experiment,
         workers=workers,
         options=merged(options, class_map),
     )
-    outcome = run.run(plan, Cache(home()), progress_bar(), lambda text: click.echo(text, err=True), out)
+    outcome = run.run(config, Cache(home()), progress_bar(), lambda text: click.echo(text, err=True), out)
     if as_json:
         for result in outcome.results:
             click.echo(schema.line(result))
@@ -114,7 +118,7 @@ def command(
         raise SystemExit(SOME_FAILED)
 
 
-def _exit(lines: tuple[Result, ...], strict: bool) -> None:
+def _exit(lines: tuple[ResultRecord, ...], strict: bool) -> None:
     if strict and any(result.status == "skipped" and result.reason.startswith(ABSENT) for result in lines):
         raise SystemExit(MissingError.exit_code)
     bad = {"error", "skipped", "not-comparable"} if strict else {"error"}

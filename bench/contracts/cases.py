@@ -1,4 +1,4 @@
-"""A plug-in under test, the checks that every kind shares, and the judge that runs checks and keeps their outcomes."""
+"""A plug-in under test, the checks that every kind shares, and the encoder that runs checks and keeps their outcomes."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Skip(Exception):
 
 
 @dataclass
-class Subject:
+class PluginCase:
     """A plug-in under test. What is costly is made once, and belongs to the check that makes it first."""
 
     make: Callable[..., Any]
@@ -52,25 +52,25 @@ class Subject:
         return mock(self.size)
 
 
-_Kind = TypeVar("_Kind", bound=Subject)
+_Kind = TypeVar("_Kind", bound=PluginCase)
 Check = Callable[[_Kind], None]
 
 
-def judge(subject: _Kind, checks: Sequence[Check[_Kind]], essential: Sequence[Check[_Kind]]) -> list[Outcome]:
+def evaluation(case: _Kind, checks: Sequence[Check[_Kind]], essential: Sequence[Check[_Kind]]) -> list[Outcome]:
     """Outcomes of all checks, in order. Once an essential one fails the rest is skipped: it would fail as well."""
     outcomes: list[Outcome] = []
     broken = ""
     for check in checks:
-        outcome = Outcome(check.__name__, "skipped", broken) if broken else _outcome(check, subject)
+        outcome = Outcome(check.__name__, "skipped", broken) if broken else _outcome(check, case)
         if check in essential and outcome.status == "failed":
             broken = f"{check.__name__} failed"
         outcomes.append(outcome)
     return outcomes
 
 
-def _outcome(check: Check[_Kind], subject: _Kind) -> Outcome:
+def _outcome(check: Check[_Kind], case: _Kind) -> Outcome:
     try:
-        check(subject)
+        check(case)
     except Skip as reason:
         return Outcome(check.__name__, "skipped", str(reason))
     except (Broken, BenchError) as reason:
@@ -82,14 +82,14 @@ def _outcome(check: Check[_Kind], subject: _Kind) -> Outcome:
     return Outcome(check.__name__, "passed")
 
 
-def builds(subject: Subject) -> None:
+def builds(case: PluginCase) -> None:
     """It can be built with its defaults."""
-    _ = subject.plugin
+    _ = case.plugin
 
 
-def card_complete(subject: Subject) -> None:
+def card_complete(case: PluginCase) -> None:
     """Its class carries a card with a name (the registered one), version, summary, licence and true columns."""
-    card = getattr(type(subject.plugin), "card", None)
+    card = getattr(type(case.plugin), "card", None)
     if not isinstance(card, Card):
         raise Broken("the class has no attribute card = Card(...)")
     if empty := [field for field in ("name", "version", "summary", "licence") if not getattr(card, field)]:
@@ -97,23 +97,23 @@ def card_complete(subject: Subject) -> None:
     columns = {field.name for field in fields(Conditions)}
     if unknown := [column for column in card.needs if column not in columns]:
         raise Broken(f"the card needs {', '.join(unknown)}, which is no column of Conditions")
-    if subject.name and not _from_file(subject.name) and subject.name.partition(":")[0] != card.name:
-        raise Broken(f"it is registered as {subject.name!r} and its card says {card.name!r}")
+    if case.name and not _from_file(case.name) and case.name.partition(":")[0] != card.name:
+        raise Broken(f"it is registered as {case.name!r} and its card says {card.name!r}")
 
 
-def options_kept(subject: Subject) -> None:
+def options_kept(case: PluginCase) -> None:
     """Options are named, annotated, kept as attributes and fit for a key; defaults can be given explicitly."""
-    known = registry.parameters(type(subject.plugin))
+    known = registry.parameters(type(case.plugin))
     for option, parameter in known.items():
         if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
             raise Broken(f"its constructor takes {parameter}: name every option")
         if parameter.annotation is parameter.empty:
             raise Broken(f"option {option} has no annotation")
-        if not hasattr(subject.plugin, option):
+        if not hasattr(case.plugin, option):
             raise Broken(f"option {option} is not kept as an attribute")
-    carried = list(known)[:1] if ":" in subject.name and not _from_file(subject.name) else []
+    carried = list(known)[:1] if ":" in case.name and not _from_file(case.name) else []
     defaults = {o: p.default for o, p in known.items() if p.default is not p.empty and o not in carried}
-    again = subject.make(**defaults)
+    again = case.make(**defaults)
     if changed := [option for option, value in defaults.items() if getattr(again, option) != value]:
         raise Broken(f"{', '.join(changed)} is not kept as it was given")
     try:
@@ -122,10 +122,10 @@ def options_kept(subject: Subject) -> None:
         raise Broken(f"its options cannot be part of a key: {error}") from error
 
 
-def unknown_option_refused(subject: Subject) -> None:
+def unknown_option_refused(case: PluginCase) -> None:
     """An option that it does not have is refused."""
     try:
-        subject.make(no_such_option=1)
+        case.make(no_such_option=1)
     except (UsageError, TypeError):  # the registry's refusal, and a bare constructor's own
         return
     raise Broken("an unknown option is accepted in silence")

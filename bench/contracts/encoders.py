@@ -9,7 +9,7 @@ from typing import Any, cast
 
 import numpy as np
 
-from bench.contracts.cases import COMMON, Broken, Check, Outcome, Subject, batches, builds, judge
+from bench.contracts.cases import COMMON, Broken, Check, Outcome, PluginCase, batches, builds, evaluation
 from bench.types import Encoder, Features, Images
 
 TOLERANCE = 1e-5
@@ -18,11 +18,11 @@ TOLERANCE = 1e-5
 
 def check_encoder(make: Callable[..., Encoder], name: str = "", size: int = 64) -> list[Outcome]:
     """Outcomes on 12 mock patches of `size` px. `make(**options)` builds one, `name` is what it was asked by."""
-    return judge(_Lens(make, name, size), CHECKS, essential=(builds, encodes))
+    return evaluation(_Lens(make, name, size), CHECKS, essential=(builds, encodes))
 
 
 @dataclass
-class _Lens(Subject):
+class _Lens(PluginCase):
     """An encoder under test and what it sees."""
 
     @cached_property

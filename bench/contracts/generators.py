@@ -3,8 +3,8 @@
 shown: str            the real patches that `fit` is handed: "train" (default), "holdout", or "target" (controls only)
 deterministic: bool   a condition has one image, seeds are ignored
 digest: str           digest of outside content, part of every key
-follows_track: bool   its lines carry the run's prompt track although it needs no prompts itself
-trial() -> Self       classmethod: an instance whose options are so small that fitting and painting take seconds
+follows_track: bool   its lines carry the run's prompt prompt source although it needs no prompts itself
+trial() -> Self       classmethod: an instance whose options are so small that fitting and generated set take seconds
 audit(ids) -> None    raises where the images at hand are not exactly those of a run's ids
 """
 
@@ -20,7 +20,7 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.contracts.cases import COMMON, Broken, Check, Outcome, Skip, Subject, batches, builds, judge
+from bench.contracts.cases import COMMON, Broken, Check, Outcome, PluginCase, Skip, batches, builds, evaluation
 from bench.contracts.mock import mock, partly_annotated
 from bench.errors import BenchError
 from bench.types import Conditions, Generator, Images, Trainable, image_seeds, silent
@@ -29,12 +29,12 @@ from bench.types import Conditions, Generator, Images, Trainable, image_seeds, s
 def check_generator(make: Callable[..., Generator], name: str = "", size: int = 64) -> list[Outcome]:
     """Outcomes on 12 mock patches of `size` px. `make(**options)` builds one, `name` is what it was asked by."""
     with tempfile.TemporaryDirectory(prefix="bench-check-") as work:
-        return judge(_Easel(make, name, size, Path(work)), CHECKS, essential=(builds, paints))
+        return evaluation(_Case(make, name, size, Path(work)), CHECKS, essential=(builds, generates))
 
 
 @dataclass
-class _Easel(Subject):
-    """A generator under test, what it was fitted with and what it painted."""
+class _Case(PluginCase):
+    """A generator under test, what it was fitted with and what it generated."""
 
     work: Path
 
@@ -53,17 +53,17 @@ class _Easel(Subject):
 
     @cached_property
     def images(self) -> Images:
-        return self.paint()
+        return self.generate()
 
-    def paint(self, rows: list[int] | None = None, run_seed: int = 0, by: Generator | None = None) -> Images:
+    def generate(self, rows: list[int] | None = None, run_seed: int = 0, by: Generator | None = None) -> Images:
         conditions = self.real.conditions if rows is None else self.real.conditions[rows]
         return (by or self.generator).generate(conditions, image_seeds(run_seed, conditions.ids))
 
 
-def paints(easel: _Easel) -> None:
+def generates(case: _Case) -> None:
     """One uint8 (size, size, 3) image for each condition, in 0..255."""
-    images: Any = easel.images
-    wanted = (len(easel.real), easel.size, easel.size, 3)
+    images: Any = case.images
+    wanted = (len(case.real), case.size, case.size, 3)
     found = f"{images.dtype} {images.shape}" if isinstance(images, np.ndarray) else type(images).__name__
     if found != f"uint8 {wanted}":
         raise Broken(f"generate gives {found}, not uint8 {wanted}")
@@ -71,35 +71,35 @@ def paints(easel: _Easel) -> None:
         raise Broken("no pixel is above 1: floats in [0, 1] were cast to uint8")
 
 
-def finite(easel: _Easel) -> None:
+def finite(case: _Case) -> None:
     """No NaN was cast to uint8: numpy warns of it, and torch makes it black."""
     with np.errstate(invalid="raise"):
-        images = easel.paint()
+        images = case.generate()
     if black := int((images == 0).all(axis=(1, 2, 3)).sum()):
         raise Broken(f"{black} of {len(images)} images are all black, as NaN becomes in uint8")
 
 
-def batch_independent(easel: _Easel) -> None:
+def batch_independent(case: _Case) -> None:
     """Image i depends on condition i and seed i alone: one by one, in sevens and in reverse give the same bytes."""
-    for way, chosen in batches(len(easel.real)).items():
+    for way, chosen in batches(len(case.real)).items():
         for rows in chosen:
-            differing = (easel.paint(rows) != easel.images[rows]).any(axis=(1, 2, 3))
+            differing = (case.generate(rows) != case.images[rows]).any(axis=(1, 2, 3))
             if differing.any():
-                name = easel.real.conditions.ids[rows][differing][0]
-                raise Broken(f"painted {way}, the image of {name} is another than when all are painted at once")
+                name = case.real.conditions.ids[rows][differing][0]
+                raise Broken(f"generated {way}, the image of {name} is another than when all are generated at once")
 
 
-def same_seed_same_bytes(easel: _Easel) -> None:
-    """Asked again it paints the same; a generator that is not fitted, from a new object too."""
-    again = easel.generator if isinstance(easel.generator, Trainable) else easel.fresh()
-    if not (np.array_equal(easel.paint(), easel.images) and np.array_equal(easel.paint(by=again), easel.images)):
+def same_seed_same_bytes(case: _Case) -> None:
+    """Asked again it generates the same; a generator that is not fitted, from a new object too."""
+    again = case.generator if isinstance(case.generator, Trainable) else case.fresh()
+    if not (np.array_equal(case.generate(), case.images) and np.array_equal(case.generate(by=again), case.images)):
         raise Broken("the same conditions and seeds give other images the second time")
 
 
-def other_seed_other_bytes(easel: _Easel) -> None:
+def other_seed_other_bytes(case: _Case) -> None:
     """Another run seed changes some image, unless the generator declares that it has one image a condition."""
-    differs = not np.array_equal(easel.paint(run_seed=1), easel.images)
-    deterministic = bool(getattr(easel.generator, "deterministic", False))
+    differs = not np.array_equal(case.generate(run_seed=1), case.images)
+    deterministic = bool(getattr(case.generator, "deterministic", False))
     if deterministic and differs:
         raise Broken("it declares itself deterministic, and other seeds give other images")
     if deterministic:
@@ -108,65 +108,65 @@ def other_seed_other_bytes(easel: _Easel) -> None:
         raise Broken("other seeds give the same images: use them, or declare deterministic = True")
 
 
-def save_load_round_trip(easel: _Easel) -> None:
-    """Saved, and loaded into a new object, it paints the same."""
-    loaded = easel.fresh()
-    if not isinstance(easel.generator, Trainable) or not isinstance(loaded, Trainable):
+def save_load_round_trip(case: _Case) -> None:
+    """Saved, and loaded into a new object, it generates the same."""
+    loaded = case.fresh()
+    if not isinstance(case.generator, Trainable) or not isinstance(loaded, Trainable):
         raise Skip("nothing is fitted")
-    folder = _new(easel.work / "saved")
-    easel.generator.save(folder)
+    folder = _new(case.work / "saved")
+    case.generator.save(folder)
     loaded.load(folder)
-    if not np.array_equal(easel.paint(by=loaded), easel.images):
-        raise Broken("saved and loaded again, it paints other images")
+    if not np.array_equal(case.generate(by=loaded), case.images):
+        raise Broken("saved and loaded again, it generates other images")
 
 
-def missing_column_refused(easel: _Easel) -> None:
+def missing_column_refused(case: _Case) -> None:
     """Conditions without a column that the card needs are refused, with an error that names the column."""
-    needs = easel.generator.card.needs
+    needs = case.generator.card.needs
     if not needs:
         raise Skip("the card needs no column")
     for column in needs:
-        conditions = replace(easel.real.conditions, **{column: None})  # type: ignore[arg-type]
+        conditions = replace(case.real.conditions, **{column: None})  # type: ignore[arg-type]
         try:
-            easel.generator.generate(conditions, image_seeds(0, conditions.ids))
+            case.generator.generate(conditions, image_seeds(0, conditions.ids))
         except BenchError as refusal:
             if column not in str(refusal):
                 raise Broken(f"without {column} it says {str(refusal)!r}, which does not name it") from refusal
         else:
-            raise Broken(f"it paints without {column}, which its card needs")
+            raise Broken(f"it generates without {column}, which its card needs")
 
 
-def accepts_not_annotated(easel: _Easel) -> None:
+def accepts_not_annotated(case: _Case) -> None:
     """Class maps with 255, not annotated, in training patches and in conditions are accepted, and every image is whole."""
-    if "masks" not in easel.generator.card.needs:
+    if "masks" not in case.generator.card.needs:
         raise Skip("the card needs no masks")
-    patches, generator = partly_annotated(easel.real), easel.fresh()
+    patches, generator = partly_annotated(case.real), case.fresh()
     if isinstance(generator, Trainable):
-        generator.fit(patches, 0, silent, _new(easel.work / "partly-annotated"))
+        generator.fit(patches, 0, silent, _new(case.work / "partly-annotated"))
     images: Any = generator.generate(patches.conditions, image_seeds(0, patches.conditions.ids))
-    if images.dtype != np.uint8 or images.shape != easel.images.shape:
-        raise Broken(f"of maps with 255 generate gives {images.dtype} {images.shape}, not uint8 {easel.images.shape}")
+    if images.dtype != np.uint8 or images.shape != case.images.shape:
+        raise Broken(f"of maps with 255 generate gives {images.dtype} {images.shape}, not uint8 {case.images.shape}")
     if black := int((images == 0).all(axis=(1, 2, 3)).sum()):
         raise Broken(f"of maps with 255 {black} of {len(images)} images are all black, as NaN becomes in uint8")
 
 
-def inputs_untouched(easel: _Easel) -> None:
-    """Read-only arrays are enough for it, and neither fitting nor painting changes what it is given."""
-    given, pristine = mock(easel.size).conditions, mock(easel.size)
+def inputs_untouched(case: _Case) -> None:
+    """Read-only arrays are enough for it, and neither fitting nor generated set changes what it is given."""
+    given, pristine = mock(case.size).conditions, mock(case.size)
     for array in _arrays(given):
         array.flags.writeable = False  # memory-mapped arrays are
-    easel.generator.generate(given, image_seeds(0, given.ids))
-    for conditions in (given, easel.real.conditions):
+    case.generator.generate(given, image_seeds(0, given.ids))
+    for conditions in (given, case.real.conditions):
         pairs = zip(_arrays(conditions), _arrays(pristine.conditions), strict=True)
         if not all(np.array_equal(now, before) for now, before in pairs):
             raise Broken("it changes the conditions that it is given")
-    if not np.array_equal(easel.real.images, pristine.images):
+    if not np.array_equal(case.real.images, pristine.images):
         raise Broken("fitting changes the training patches")
 
 
-CHECKS: tuple[Check[_Easel], ...] = (
+CHECKS: tuple[Check[_Case], ...] = (
     *COMMON,
-    paints,
+    generates,
     finite,
     batch_independent,
     same_seed_same_bytes,

@@ -10,7 +10,7 @@ from typing import Any, get_args
 import numpy as np
 
 from bench.conditional import LayoutMetric
-from bench.contracts.cases import COMMON, Broken, Check, Outcome, Subject, builds, judge
+from bench.contracts.cases import COMMON, Broken, Check, Outcome, PluginCase, builds, evaluation
 from bench.contracts.layouts import layouts
 from bench.contracts.mock import partly_annotated
 from bench.types import NOT_ANNOTATED, Conditions, Direction
@@ -21,11 +21,11 @@ TOLERANCE = 1e-9
 
 def check_layout_metric(make: Callable[..., LayoutMetric], name: str = "", size: int = 64) -> list[Outcome]:
     """Outcomes on 12 mock patches of `size` px. `make(**options)` builds one, `name` is what it was asked by."""
-    return judge(_Gauge(make, name, size), CHECKS, essential=(builds, measures))
+    return evaluation(_Case(make, name, size), CHECKS, essential=(builds, measures))
 
 
 @dataclass
-class _Gauge(Subject):
+class _Case(PluginCase):
     """A layout metric under test, real layouts and worse ones."""
 
     @cached_property
@@ -41,63 +41,63 @@ class _Gauge(Subject):
         instances = np.where(masks > 0, self.layouts.instances, 0).astype(np.int32)
         return replace(self.layouts, masks=masks, types=masks, instances=instances)
 
-    def value(self, real: Conditions, drawn: Conditions) -> Any:
-        return self.plugin.compare_layouts(self.plugin.measured(real), self.plugin.measured(drawn))
+    def value(self, real: Conditions, sampled: Conditions) -> Any:
+        return self.plugin.compare_layouts(self.plugin.measured(real), self.plugin.measured(sampled))
 
 
-def measures(gauge: _Gauge) -> None:
+def measures(case: _Case) -> None:
     """A finite float, within the bounds that it declares."""
-    value = gauge.value(gauge.layouts, gauge.worse)
+    value = case.value(case.layouts, case.worse)
     if not isinstance(value, float) or not np.isfinite(value):
         raise Broken(f"compare_layouts gives {value!r}, not a finite float")
-    low, high = getattr(gauge.plugin, "bounds", (None, None))
+    low, high = getattr(case.plugin, "bounds", (None, None))
     if (low is not None and value < low) or (high is not None and value > high):
         raise Broken(f"compare_layouts gives {value:.4g}, outside its bounds {low} and {high}")
 
 
-def direction_valid(gauge: _Gauge) -> None:
+def direction_valid(case: _Case) -> None:
     """It says which way is better."""
-    if gauge.plugin.direction not in get_args(Direction):
-        raise Broken(f"direction is {gauge.plugin.direction!r}, not one of {', '.join(get_args(Direction))}")
+    if case.plugin.direction not in get_args(Direction):
+        raise Broken(f"direction is {case.plugin.direction!r}, not one of {', '.join(get_args(Direction))}")
 
 
-def identity(gauge: _Gauge) -> None:
+def identity(case: _Case) -> None:
     """Real layouts against themselves are better than against half emptied ones of exchanged types."""
-    itself, worse = gauge.value(gauge.layouts, gauge.layouts), gauge.value(gauge.layouts, gauge.worse)
-    if itself >= worse if gauge.plugin.direction == "lower" else itself <= worse:
+    itself, worse = case.value(case.layouts, case.layouts), case.value(case.layouts, case.worse)
+    if itself >= worse if case.plugin.direction == "lower" else itself <= worse:
         raise Broken(f"real layouts against themselves give {itself:.4g}, against worse ones {worse:.4g}")
 
 
-def order_independent(gauge: _Gauge) -> None:
+def order_independent(case: _Case) -> None:
     """The order of patches does not change the value."""
-    backwards = gauge.value(gauge.layouts[::-1], gauge.worse[::-1])
-    if abs(backwards - gauge.value(gauge.layouts, gauge.worse)) > TOLERANCE:
+    backwards = case.value(case.layouts[::-1], case.worse[::-1])
+    if abs(backwards - case.value(case.layouts, case.worse)) > TOLERANCE:
         raise Broken("another order of patches changes the value")
 
 
-def rows_sliceable(gauge: _Gauge) -> None:
+def rows_sliceable(case: _Case) -> None:
     """Rows of what it measured are what it measures of those rows: intervals leave out slides that way."""
-    real, drawn = gauge.plugin.measured(gauge.layouts), gauge.plugin.measured(gauge.worse)
-    rows = np.arange(1, len(gauge.layouts))
-    sliced = gauge.plugin.compare_layouts(real[rows], drawn[rows])
-    if abs(sliced - gauge.value(gauge.layouts[rows], gauge.worse[rows])) > TOLERANCE:
+    real, sampled = case.plugin.measured(case.layouts), case.plugin.measured(case.worse)
+    rows = np.arange(1, len(case.layouts))
+    sliced = case.plugin.compare_layouts(real[rows], sampled[rows])
+    if abs(sliced - case.value(case.layouts[rows], case.worse[rows])) > TOLERANCE:
         raise Broken("rows of what was measured give another value than the measure of those rows")
 
 
-def accepts_not_annotated(gauge: _Gauge) -> None:
+def accepts_not_annotated(case: _Case) -> None:
     """Real layouts with 255, not annotated, are accepted, and 255 is no type: without those pixels the value is the same."""
-    patches = partly_annotated(layouts(gauge.size)).conditions
+    patches = partly_annotated(layouts(case.size)).conditions
     assert patches.masks is not None
     emptied = np.where(patches.masks == NOT_ANNOTATED, 0, patches.masks).astype(np.uint8)
     empty = replace(patches, masks=emptied, types=emptied)
-    value = gauge.value(patches, gauge.worse)
+    value = case.value(patches, case.worse)
     if not np.isfinite(value):
         raise Broken(f"of real layouts with 255 compare_layouts gives {value!r}")
-    if abs(value - gauge.value(empty, gauge.worse)) > TOLERANCE:
+    if abs(value - case.value(empty, case.worse)) > TOLERANCE:
         raise Broken("pixels of 255, not annotated, count as nuclei")
 
 
-CHECKS: tuple[Check[_Gauge], ...] = (
+CHECKS: tuple[Check[_Case], ...] = (
     *COMMON,
     measures,
     direction_valid,

@@ -16,19 +16,19 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.contracts.cases import COMMON, Broken, Check, Outcome, Skip, Subject, batches, builds, judge
+from bench.contracts.cases import COMMON, Broken, Check, Outcome, PluginCase, Skip, batches, builds, evaluation
 from bench.contracts.mock import CLASSES, mock, partly_annotated
 from bench.errors import BenchError
-from bench.types import NOT_ANNOTATED, Conditions, Fittable, ImageSet, Layouts, image_seeds, silent
+from bench.types import NOT_ANNOTATED, Conditions, Fittable, ImageSet, LayoutGenerator, image_seeds, silent
 
 COLUMNS = ("masks", "instances", "types")
 KEPT = ("ids", "groups", "classes", "size", "mpp")
 
 
-def check_layouts(make: Callable[..., Layouts], name: str = "", size: int = 64) -> list[Outcome]:
+def check_layouts(make: Callable[..., LayoutGenerator], name: str = "", size: int = 64) -> list[Outcome]:
     """Outcomes on 12 mock patches of `size` px. `make(**options)` builds one, `name` is what it was asked by."""
     with tempfile.TemporaryDirectory(prefix="bench-check-") as work:
-        return judge(_Desk(make, name, size, Path(work)), CHECKS, essential=(builds, draws))
+        return evaluation(_Case(make, name, size, Path(work)), CHECKS, essential=(builds, samples))
 
 
 def layouts(size: int) -> ImageSet:
@@ -45,7 +45,7 @@ def layouts(size: int) -> ImageSet:
 
 
 @dataclass
-class _Desk(Subject):
+class _Case(PluginCase):
     """A drawer under test, what it was fitted with and what it drew."""
 
     work: Path
@@ -54,55 +54,55 @@ class _Desk(Subject):
     def real(self) -> ImageSet:
         return layouts(self.size)
 
-    def fresh(self) -> Layouts:
+    def fresh(self) -> LayoutGenerator:
         """A new drawer, with the options of `trial` where it has that."""
         trial = getattr(type(self.plugin), "trial", None)
-        return cast(Layouts, trial() if trial else self.make())
+        return cast(LayoutGenerator, trial() if trial else self.make())
 
     @cached_property
-    def drawer(self) -> Layouts:
+    def layout_generator(self) -> LayoutGenerator:
         """Fitted, if it is one to be fitted."""
-        drawer = self.fresh()
-        if isinstance(drawer, Fittable):
-            drawer.fit(self.real, 0, silent, _new(self.work / "fit"))
-        return drawer
+        layout_generator = self.fresh()
+        if isinstance(layout_generator, Fittable):
+            layout_generator.fit(self.real, 0, silent, _new(self.work / "fit"))
+        return layout_generator
 
     @cached_property
-    def drawn(self) -> Conditions:
-        return self.draw()
+    def sampled(self) -> Conditions:
+        return self.sample()
 
-    def draw(self, rows: list[int] | None = None, run_seed: int = 0, by: Layouts | None = None) -> Conditions:
+    def sample(self, rows: list[int] | None = None, run_seed: int = 0, by: LayoutGenerator | None = None) -> Conditions:
         asked = self.real.conditions if rows is None else self.real.conditions[rows]
-        return self.draw_for(asked, run_seed, by)
+        return self.sample_for(asked, run_seed, by)
 
-    def draw_for(self, asked: Conditions, run_seed: int = 0, by: Layouts | None = None) -> Conditions:
-        return (by or self.drawer).draw(asked, image_seeds(run_seed, asked.ids))
+    def sample_for(self, asked: Conditions, run_seed: int = 0, by: LayoutGenerator | None = None) -> Conditions:
+        return (by or self.layout_generator).sample(asked, image_seeds(run_seed, asked.ids))
 
 
-def draws(desk: _Desk) -> None:
+def samples(desk: _Case) -> None:
     """One layout for each row: masks uint8, types the same, instances int32, each (n, size, size)."""
-    drawn: Any = desk.drawn
-    if not isinstance(drawn, Conditions):
-        raise Broken(f"draw gives {type(drawn).__name__}, not Conditions")
+    sampled: Any = desk.sampled
+    if not isinstance(sampled, Conditions):
+        raise Broken(f"draw gives {type(sampled).__name__}, not Conditions")
     for column, kind in zip(COLUMNS, (np.uint8, np.int32, np.uint8), strict=True):
-        array, wanted = getattr(drawn, column), f"{np.dtype(kind)} {(len(desk.real), desk.size, desk.size)}"
+        array, wanted = getattr(sampled, column), f"{np.dtype(kind)} {(len(desk.real), desk.size, desk.size)}"
         found = f"{array.dtype} {array.shape}" if isinstance(array, np.ndarray) else type(array).__name__
         if found != wanted:
             raise Broken(f"{column} is {found}, not {wanted}")
 
 
-def condition_carried(desk: _Desk) -> None:
+def condition_carried(desk: _Case) -> None:
     """Ids, groups, classes, size and resolution are those that were asked, and no other column is made up."""
-    asked, drawn = desk.real.conditions, desk.drawn
-    if changed := [name for name in KEPT if not np.array_equal(getattr(asked, name), getattr(drawn, name))]:
+    asked, sampled = desk.real.conditions, desk.sampled
+    if changed := [name for name in KEPT if not np.array_equal(getattr(asked, name), getattr(sampled, name))]:
         raise Broken(f"{', '.join(changed)} is not what was asked")
-    if more := sorted(drawn.columns() - set(COLUMNS)):
+    if more := sorted(sampled.columns() - set(COLUMNS)):
         raise Broken(f"a drawn layout has no {', '.join(more)}")
 
 
-def nuclei_sound(desk: _Desk) -> None:
+def nuclei_sound(desk: _Case) -> None:
     """Types are among the classes, every pixel of a type belongs to a nucleus and the reverse, a nucleus has one type."""
-    masks, instances, types = (getattr(desk.drawn, column) for column in COLUMNS)
+    masks, instances, types = (getattr(desk.sampled, column) for column in COLUMNS)
     if not np.array_equal(masks, types):
         raise Broken("types are not the masks")
     if masks.max() >= len(desk.real.conditions.classes):
@@ -115,71 +115,71 @@ def nuclei_sound(desk: _Desk) -> None:
             raise Broken("a nucleus has pixels of two types")
 
 
-def batch_independent(desk: _Desk) -> None:
+def batch_independent(desk: _Case) -> None:
     """Row i depends on row i and seed i alone: one by one, in sevens and in reverse give the same layouts."""
     for way, chosen in batches(len(desk.real)).items():
         for rows in chosen:
-            if not _same(desk.draw(rows), desk.drawn[rows]):
+            if not _same(desk.sample(rows), desk.sampled[rows]):
                 raise Broken(f"drawn {way}, layouts are others than when all are drawn at once")
 
 
-def same_seed_same_layout(desk: _Desk) -> None:
+def same_seed_same_layout(desk: _Case) -> None:
     """Asked again it draws the same."""
-    if not _same(desk.draw(), desk.drawn):
+    if not _same(desk.sample(), desk.sampled):
         raise Broken("the same conditions and seeds give other layouts the second time")
 
 
-def other_seed_other_layout(desk: _Desk) -> None:
+def other_seed_other_layout(desk: _Case) -> None:
     """Another run seed changes some layout."""
-    if _same(desk.draw(run_seed=1), desk.drawn):
+    if _same(desk.sample(run_seed=1), desk.sampled):
         raise Broken("other seeds give the same layouts: use them")
 
 
-def wanted_types_alone_matter(desk: _Desk) -> None:
+def wanted_types_alone_matter(desk: _Case) -> None:
     """Of the asked masks it looks at the types that they show and nothing else."""
     asked = desk.real.conditions
     assert asked.masks is not None
     rolled = np.roll(asked.masks, desk.size // 3, axis=2)
     hidden = replace(asked, masks=rolled, instances=None, types=None, texts=None, labels=None, prompts=None)
-    if not _same(desk.draw_for(hidden), desk.drawn):
+    if not _same(desk.sample_for(hidden), desk.sampled):
         raise Broken("other masks of the same types, or absent columns, give other layouts")
 
 
-def wanted_types_matter(desk: _Desk) -> None:
+def wanted_types_matter(desk: _Case) -> None:
     """Asked for other types it draws other layouts."""
     asked = desk.real.conditions
     assert asked.masks is not None
     others = replace(asked, masks=np.where(asked.masks > 0, 1 + (asked.masks[:1] > 1), 0).astype(np.uint8))
-    if _same(desk.draw_for(others), desk.drawn):
+    if _same(desk.sample_for(others), desk.sampled):
         raise Broken("the wanted types change nothing")
 
 
-def save_load_round_trip(desk: _Desk) -> None:
+def save_load_round_trip(desk: _Case) -> None:
     """Saved, and loaded into a new object, it draws the same."""
     loaded = desk.fresh()
-    if not isinstance(desk.drawer, Fittable) or not isinstance(loaded, Fittable):
+    if not isinstance(desk.layout_generator, Fittable) or not isinstance(loaded, Fittable):
         raise Skip("nothing is fitted")
     folder = _new(desk.work / "saved")
-    desk.drawer.save(folder)
+    desk.layout_generator.save(folder)
     loaded.load(folder)
-    if not _same(desk.draw(by=loaded), desk.drawn):
+    if not _same(desk.sample(by=loaded), desk.sampled):
         raise Broken("saved and loaded again, it draws other layouts")
 
 
-def accepts_not_annotated(desk: _Desk) -> None:
+def accepts_not_annotated(desk: _Case) -> None:
     """Class maps with 255, not annotated, in training layouts and in what is asked for are accepted; none is drawn."""
-    patches, drawer = partly_annotated(desk.real), desk.fresh()
-    if isinstance(drawer, Fittable):
-        drawer.fit(patches, 0, silent, _new(desk.work / "partly-annotated"))
-    drawn = desk.draw_for(patches.conditions, by=drawer)
-    if any((getattr(drawn, column) == NOT_ANNOTATED).any() for column in ("masks", "types")):
+    patches, layout_generator = partly_annotated(desk.real), desk.fresh()
+    if isinstance(layout_generator, Fittable):
+        layout_generator.fit(patches, 0, silent, _new(desk.work / "partly-annotated"))
+    sampled = desk.sample_for(patches.conditions, by=layout_generator)
+    if any((getattr(sampled, column) == NOT_ANNOTATED).any() for column in ("masks", "types")):
         raise Broken("it draws 255, not annotated: a drawn layout says what every pixel is")
 
 
-def missing_masks_refused(desk: _Desk) -> None:
+def missing_masks_refused(desk: _Case) -> None:
     """Without masks nothing is asked for: refused, with an error that names them."""
     try:
-        desk.draw_for(replace(desk.real.conditions, masks=None))
+        desk.sample_for(replace(desk.real.conditions, masks=None))
     except BenchError as refusal:
         if "masks" not in str(refusal):
             raise Broken(f"without masks it says {str(refusal)!r}, which does not name them") from refusal
@@ -187,20 +187,20 @@ def missing_masks_refused(desk: _Desk) -> None:
         raise Broken("it draws without masks, which say what is asked for")
 
 
-def inputs_untouched(desk: _Desk) -> None:
+def inputs_untouched(desk: _Case) -> None:
     """Read-only arrays are enough for it, and neither fitting nor drawing changes what it is given."""
     given, pristine = layouts(desk.size).conditions, layouts(desk.size).conditions
     for column in COLUMNS:
         getattr(given, column).flags.writeable = False  # memory-mapped arrays are
-    desk.draw_for(given)
+    desk.sample_for(given)
     for conditions in (given, desk.real.conditions):
         if not _same(conditions, pristine):
             raise Broken("it changes the layouts that it is given")
 
 
-CHECKS: tuple[Check[_Desk], ...] = (
+CHECKS: tuple[Check[_Case], ...] = (
     *COMMON,
-    draws,
+    samples,
     condition_carried,
     nuclei_sound,
     batch_independent,

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from bench import registry
 from bench.conditional import ConditionMetric
-from bench.contracts.cases import COMMON, Broken, Check, Outcome, Skip, Subject, batches, builds, judge
+from bench.contracts.cases import COMMON, Broken, Check, Outcome, PluginCase, Skip, batches, builds, evaluation
 from bench.contracts.mock import partly_annotated
 from bench.types import Direction, FeatureMetric, Features, ImageSet, TrainedMetric, silent
 
@@ -30,11 +30,11 @@ def check_metric(
     make: Callable[..., FeatureMetric | TrainedMetric | ConditionMetric], name: str = "", size: int = 64
 ) -> list[Outcome]:
     """Outcomes for a metric of any sort. `make(**options)` builds one, `name` is what it was asked by."""
-    return judge(_Gauge(make, name, size), CHECKS, essential=(builds, measures))
+    return evaluation(_Case(make, name, size), CHECKS, essential=(builds, measures))
 
 
 @dataclass
-class _Gauge(Subject):
+class _Case(PluginCase):
     """A metric under test and what it measures."""
 
     @cached_property
@@ -59,7 +59,7 @@ class _Gauge(Subject):
         return cast(FeatureMetric, self.plugin).compare(real, fake, rng)
 
     @cached_property
-    def witness(self) -> tuple[tempfile.TemporaryDirectory[str], Path]:
+    def segmenter(self) -> tuple[tempfile.TemporaryDirectory[str], Path]:
         """What a condition metric learned from the mock; the folder lives as long as the gauge."""
         held = tempfile.TemporaryDirectory(prefix="bench-check-")
         cast(ConditionMetric, self.plugin).learn(self.typed, self.typed, 0, silent, Path(held.name))
@@ -74,67 +74,67 @@ class _Gauge(Subject):
 
     def agree(self, rows: list[int]) -> NDArray[np.float64]:
         metric = cast(ConditionMetric, self.plugin)
-        return metric.agree(self.typed[rows], self.witness[1]).counts
+        return metric.agree(self.typed[rows], self.segmenter[1]).counts
 
 
-def measures(gauge: _Gauge) -> None:
+def measures(case: _Case) -> None:
     """A finite float; of a condition metric a finite row for each patch, and a direction for each measure."""
-    if gauge.compares:
-        value: Any = gauge.compare(*gauge.clouds)
+    if case.compares:
+        value: Any = case.compare(*case.clouds)
         if not isinstance(value, float) or not np.isfinite(value):
             raise Broken(f"compare gives {value!r}, not a finite float")
         return
-    if not isinstance(gauge.plugin, ConditionMetric):
+    if not isinstance(case.plugin, ConditionMetric):
         raise Broken("it has neither minimum_n and compare (or compare_trained) nor agree")
-    values: Any = gauge.agree(list(range(len(gauge.real))))
-    if values.ndim != 2 or len(values) != len(gauge.real):
-        raise Broken(f"agree counts {values.shape}, not a row for each of {len(gauge.real)} patches")
+    values: Any = case.agree(list(range(len(case.real))))
+    if values.ndim != 2 or len(values) != len(case.real):
+        raise Broken(f"agree counts {values.shape}, not a row for each of {len(case.real)} patches")
     if not np.isfinite(values).all():
         raise Broken("agree counts what is not finite")
-    if set(gauge.plugin.tally(values).measures) != set(gauge.plugin.directions):
+    if set(case.plugin.tally(values).measures) != set(case.plugin.directions):
         raise Broken("directions and the measures of its tally differ in names")
 
 
-def direction_valid(gauge: _Gauge) -> None:
+def direction_valid(case: _Case) -> None:
     """It says which way is better."""
-    said = [gauge.plugin.direction] if gauge.compares else list(gauge.plugin.directions.values())
-    if wrong := [direction for direction in said if direction not in get_args(Direction)]:
+    text = [case.plugin.direction] if case.compares else list(case.plugin.directions.values())
+    if wrong := [direction for direction in text if direction not in get_args(Direction)]:
         raise Broken(f"direction is {wrong[0]!r}, not one of {', '.join(get_args(Direction))}")
 
 
-def identity(gauge: _Gauge) -> None:
+def identity(case: _Case) -> None:
     """Real against itself is no worse than against a cloud one standard deviation away."""
-    if not gauge.compares:
+    if not case.compares:
         raise Skip("a condition metric compares nothing with itself")
-    near, far = gauge.clouds
-    itself, shifted = gauge.compare(near, near), gauge.compare(near, far)
-    if shifted == gauge.compare(far, far):
+    near, far = case.clouds
+    itself, shifted = case.compare(near, near), case.compare(near, far)
+    if shifted == case.compare(far, far):
         raise Skip("it does not look at the real side")
-    if itself > shifted if gauge.plugin.direction == "lower" else itself < shifted:
+    if itself > shifted if case.plugin.direction == "lower" else itself < shifted:
         raise Broken(f"real against itself gives {itself:.4g}, against a shifted cloud the better {shifted:.4g}")
 
 
-def order_independent(gauge: _Gauge) -> None:
+def order_independent(case: _Case) -> None:
     """The order of rows does not change what is measured."""
-    if gauge.compares:
-        near, far = gauge.clouds
-        value = gauge.compare(near, far)
-        if value != gauge.compare(near, far, seed=1):
+    if case.compares:
+        near, far = case.clouds
+        value = case.compare(near, far)
+        if value != case.compare(near, far, seed=1):
             raise Skip("it draws at random")
-        change = abs(gauge.compare(near[::-1], np.roll(far, 5, axis=0)) - value)
+        change = abs(case.compare(near[::-1], np.roll(far, 5, axis=0)) - value)
     else:
-        everything = gauge.agree(list(range(len(gauge.real))))
-        changes = [gauge.agree(rows) - everything[rows] for ways in batches(len(gauge.real)).values() for rows in ways]
+        everything = case.agree(list(range(len(case.real))))
+        changes = [case.agree(rows) - everything[rows] for ways in batches(len(case.real)).values() for rows in ways]
         change, value = float(np.nanmax(np.abs(np.concatenate(changes)))), 1.0
     if change > TOLERANCE * max(1.0, abs(value)):
         raise Broken(f"another order of rows changes the value by {change:.2g}")
 
 
-def accepts_not_annotated(gauge: _Gauge) -> None:
+def accepts_not_annotated(case: _Case) -> None:
     """A condition metric learns from and counts on class maps with 255, not annotated."""
-    if gauge.compares:
+    if case.compares:
         raise Skip("it compares features and sees no maps")
-    metric, patches = cast(ConditionMetric, gauge.plugin), partly_annotated(gauge.typed)
+    metric, patches = cast(ConditionMetric, case.plugin), partly_annotated(case.typed)
     with tempfile.TemporaryDirectory(prefix="bench-check-") as learned:
         metric.learn(patches, patches, 0, silent, Path(learned))
         counts: Any = metric.agree(patches, Path(learned)).counts
@@ -142,4 +142,4 @@ def accepts_not_annotated(gauge: _Gauge) -> None:
         raise Broken("of maps with 255 agree does not count a finite row for each patch")
 
 
-CHECKS: tuple[Check[_Gauge], ...] = (*COMMON, measures, direction_valid, identity, order_independent, accepts_not_annotated)
+CHECKS: tuple[Check[_Case], ...] = (*COMMON, measures, direction_valid, identity, order_independent, accepts_not_annotated)

@@ -1,4 +1,4 @@
-"""Classic augmentation, the control of every claim that painted patches help: the same patches, seen otherwise."""
+"""Classic augmentation, the control of every claim that generated patches help: the same patches, seen otherwise."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Experiments: a named list of diets, what is compared with what, and what a paper reported. Read from TOML.
+"""Experiments: a named list of training mixes, what is compared with what, and what a paper reported. Read from TOML.
 
 An experiment computes nothing: it names. See tasks/experiments for ours.
 """
@@ -12,31 +12,31 @@ from typing import ClassVar, Literal
 from bench.errors import UsageError, did_you_mean
 from bench.files import typed_toml
 from bench.statistics.equivalence import Claim
-from bench.types import Diet, Filling
+from bench.types import SyntheticSource, TrainingMix
 
 
 @dataclass(frozen=True)
-class Serving:
-    """One diet, and what a paper reported for it: measure -> value."""
+class Arm:
+    """One training mix, and what a paper reported for it: measure -> value."""
 
     __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
     name: str
     real: float = 0.0
     synthetic: float = 0.0
-    filling: Filling = "painted"
+    synthetic_source: SyntheticSource = "generated"
     reported: dict[str, float] = field(default_factory=dict)
 
     @property
-    def diet(self) -> Diet:
-        return Diet(self.name, self.real, self.synthetic, self.filling)
+    def mix(self) -> TrainingMix:
+        return TrainingMix(self.name, self.real, self.synthetic, self.synthetic_source)
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Whether one diet is superior, non-inferior or equivalent to another, at a margin of a measure."""
+    """Whether one training mix is superior, non-inferior or equivalent to another, at a margin of a measure."""
 
     __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
-    diet: str
+    mix: str
     against: str
     claim: Claim
     margin: float = 0.0
@@ -50,10 +50,10 @@ class Experiment:
     name: str
     summary: str
     pool: Literal["train", "R1", "R2"]
-    """The real patches whose shares are served, and whose conditions are painted."""
+    """The real patches whose shares are served, and whose conditions are generated."""
     measures: tuple[str, ...]
     """Columns of its table; the first is what comparisons are made by."""
-    diet: tuple[Serving, ...]
+    mix: tuple[Arm, ...]
     comparison: tuple[Comparison, ...] = ()
     source: str = ""
     """Where the reported numbers come from."""
@@ -62,26 +62,28 @@ class Experiment:
 def read(path: Path) -> Experiment:
     """The experiment of a TOML file; raises MissingError or UsageError, naming the file and the line of the fault."""
     found = typed_toml.read(path, Experiment, "experiment")
-    names = [serving.name for serving in found.diet]
+    names = [arm.name for arm in found.mix]
     if len(set(names)) < len(names) or not found.measures:
-        raise UsageError(f"{path}: diets have names of their own, and there is at least one measure.")
+        raise UsageError(f"{path}: training mixes have names of their own, and there is at least one measure.")
     for comparison in found.comparison:
-        for name in (comparison.diet, comparison.against):
+        for name in (comparison.mix, comparison.against):
             if name not in names:
-                raise UsageError(f"{path} compares the diet {name!r}, which it does not serve.{did_you_mean(name, names)}")
+                raise UsageError(
+                    f"{path} compares the training mix {name!r}, which it does not serve.{did_you_mean(name, names)}"
+                )
         if comparison.claim != "superior" and comparison.margin <= 0:
-            raise UsageError(f"{path}: {comparison.diet!r} is to be {comparison.claim}: state a margin above 0.")
+            raise UsageError(f"{path}: {comparison.mix!r} is to be {comparison.claim}: state a margin above 0.")
     return found
 
 
-def find(asked: str, shelf: Path | None, task: str) -> Experiment:
+def find(asked: str, folder: Path | None, task: str) -> Experiment:
     """The experiment behind a name on the task's shelf, or in a file of one's own."""
     if asked.endswith(".toml"):
         return read(Path(asked))
-    known = sorted(path.stem for path in shelf.glob("*.toml")) if shelf else []
-    if asked not in known or shelf is None:
+    known = sorted(path.stem for path in folder.glob("*.toml")) if folder else []
+    if asked not in known or folder is None:
         raise UsageError(
             f"{task} has no experiment {asked!r}.{did_you_mean(asked, known)} It has: {', '.join(known) or 'none'}; "
             "or give a file.toml."
         )
-    return read(shelf / f"{asked}.toml")
+    return read(folder / f"{asked}.toml")

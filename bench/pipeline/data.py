@@ -11,7 +11,7 @@ import numpy as np
 
 from bench import registry
 from bench.cache import Cache, key_of
-from bench.config import Cast
+from bench.config import Components
 from bench.errors import UsageError
 from bench.histology.sampling import CONFIRM_MPP, implausible_mpp, is_plausible_mpp
 from bench.pipeline import prompts
@@ -27,16 +27,16 @@ COLUMNS = 2
 
 
 @dataclass(frozen=True)
-class Scene:
+class DataSplits:
     """The data of a run, once as the dataset gives it and once with prompts attached where a generator is shown them."""
 
     plain: dict[str, ImageSet]
     prompted: dict[str, ImageSet]
-    """Patches to learn from on the track that generators are fitted on, those to paint on the track of the run."""
-    served: ImageSet
+    """Patches to learn from with prompt source that generators are fitted on, those to generate with prompt source of the run."""
+    training: ImageSet
     """The real patches that downstream models are trained on."""
-    diet: ImageSet
-    """The same with prompts: the conditions that generators paint for downstream models."""
+    mix: ImageSet
+    """The same with prompts: the conditions that generators generate for downstream models."""
     pool: str = "train"
     """The split that they come from."""
     donors: ImageSet | None = None
@@ -44,48 +44,48 @@ class Scene:
     none, or where nothing is cut from them."""
 
 
-def set_up(cast: Cast, cache: Cache, progress: Progress, crops: bool = False) -> Scene:
+def set_up(components: Components, cache: Cache, progress: Progress, crops: bool = False) -> DataSplits:
     """Splits of the dataset, and the same with crops attached where a generator is shown them or they are wanted, from
     the cache or made."""
     plain: dict[str, ImageSet] = {}
     for number, name in enumerate(SPLITS):
-        plain[name] = split(cast.dataset, name, cache)
+        plain[name] = split(components.dataset, name, cache)
         progress(number + 1, len(SPLITS), "data")
     check_groups(plain)
-    name = pool(cast)
-    served = plain["train"] if name == "train" else pooled(cast, name, plain, cache)
-    rows = spread(served.conditions.ids, getattr(cast.task, "patches", 0))
+    name = pool(components)
+    training = plain["train"] if name == "train" else pooled(components, name, plain, cache)
+    rows = spread(training.conditions.ids, getattr(components.task, "patches", 0))
 
-    cut = crops or _prompts_shown(cast)
-    donors = prompt_donors(cast, plain, cache) if cut else None
+    cut = crops or _prompts_shown(components)
+    donors = prompt_donors(components, plain, cache) if cut else None
 
-    def prompted(patches: ImageSet, rule: prompts.PromptRule = cast.rule, others: ImageSet | None = None) -> ImageSet:
+    def prompted(patches: ImageSet, rule: prompts.PromptRule = components.rule, others: ImageSet | None = None) -> ImageSet:
         return prompted_set(patches, rule, cache, others) if cut else patches
 
-    fitted_and_painted = {"train": prompted(plain["train"], cast.learned), "test": prompted(plain["test"], others=donors)}
-    return Scene(plain, fitted_and_painted, served[rows], prompted(served)[rows], name, donors)
+    prompted_splits = {"train": prompted(plain["train"], components.learned), "test": prompted(plain["test"], others=donors)}
+    return DataSplits(plain, prompted_splits, training[rows], prompted(training)[rows], name, donors)
 
 
-def _prompts_shown(cast: Cast) -> bool:
-    return any("prompts" in generator.card.needs for generator in cast.generators)
+def _prompts_shown(components: Components) -> bool:
+    return any("prompts" in generator.card.needs for generator in components.generators)
 
 
-def pool(cast: Cast) -> str:
-    """The split that downstream diets are made of: what experiment or task name, where the dataset has it; train otherwise."""
-    wanted = cast.experiment.pool if cast.experiment else getattr(cast.task, "pool", "train")
-    if wanted == "train" or wanted in getattr(cast.dataset, "pools", ()):
+def pool(components: Components) -> str:
+    """The split that downstream training mixes are made of: what experiment or task name, where the dataset has it; train otherwise."""
+    wanted = components.experiment.pool if components.experiment else getattr(components.task, "pool", "train")
+    if wanted == "train" or wanted in getattr(components.dataset, "pools", ()):
         return str(wanted)
-    if cast.experiment:
+    if components.experiment:
         raise UsageError(
-            f"the experiment {cast.plan.experiment} is made of the pool {wanted}, which {cast.dataset.card.name} has not. "
+            f"the experiment {components.config.experiment} is made of the pool {wanted}, which {components.dataset.card.name} has not. "
             "Choose a dataset with pools (bench list datasets), or pool = 'train' in a TOML file of your own."
         )
     return "train"
 
 
-def pooled(cast: Cast, name: str, plain: dict[str, ImageSet], cache: Cache) -> ImageSet:
+def pooled(components: Components, name: str, plain: dict[str, ImageSet], cache: Cache) -> ImageSet:
     """The patches of a pool: R1 is of training slides, any other of slides in no split."""
-    patches = split(cast.dataset, name, cache)
+    patches = split(components.dataset, name, cache)
     for other in ("validation", "test") if name == "R1" else ("train", "validation", "test"):
         _apart({name: patches, other: plain[other]}, name, other)
     return patches
@@ -108,11 +108,15 @@ def split(dataset: Dataset, name: str, cache: Cache) -> ImageSet:
     return found
 
 
-def prompt_donors(cast: Cast, plain: dict[str, ImageSet], cache: Cache) -> ImageSet | None:
+def prompt_donors(components: Components, plain: dict[str, ImageSet], cache: Cache) -> ImageSet | None:
     """Patches of the test slides outside every reference set, memory-mapped from the cache; None where the dataset has none
     or the prompt source has no use for them. Raises UsageError where they are of a slide that is fitted on, or in a split."""
-    dataset = cast.dataset
-    if not isinstance(dataset, ProvidesPromptDonors) or not dataset.has_prompt_donors or cast.rule.track == "self":
+    dataset = components.dataset
+    if (
+        not isinstance(dataset, ProvidesPromptDonors)
+        or not dataset.has_prompt_donors
+        or components.rule.prompt_source == "self"
+    ):
         return None
     spec = {"dataset": registry.describe(dataset), "split": "prompt donors", "columns": COLUMNS}
     donors = load_set(cache.entry("data", spec, lambda work: save_set(dataset.prompt_donors(), work)))
@@ -157,10 +161,10 @@ def _apart(sets: dict[str, ImageSet], one: str, other: str) -> None:
         raise UsageError(f"{len(both)} slides are in both {one} and {other} ({listed}): the splits leak.")
 
 
-def shown(generator: Generator, scene: Scene, name: str) -> ImageSet:
+def shown(generator: Generator, splits: DataSplits, name: str) -> ImageSet:
     """A split with the condition columns that the generator declares, and no other: what it sees is what it says."""
     needs = set(generator.card.needs)
-    patches = scene.prompted[name] if "prompts" in needs else scene.plain[name]
+    patches = splits.prompted[name] if "prompts" in needs else splits.plain[name]
     return only(patches, needs)
 
 
@@ -170,13 +174,13 @@ def only(patches: ImageSet, needs: set[str]) -> ImageSet:
     return replace(patches, conditions=replace(patches.conditions, **hidden))  # type: ignore[arg-type]
 
 
-def fitting_set(generator: Generator, scene: Scene) -> ImageSet:
+def fitting_set(generator: Generator, splits: DataSplits) -> ImageSet:
     """The real patches a generator may learn from: training patches, or what a control says it is shown."""
     wanted = getattr(generator, "shown", "train")
     if wanted == "target":
-        train, test = (shown(generator, scene, name) for name in ("train", "test"))
+        train, test = (shown(generator, splits, name) for name in ("train", "test"))
         return joined(train, test)
-    return only(scene.plain[wanted], set(generator.card.needs)) if wanted != "train" else shown(generator, scene, "train")
+    return only(splits.plain[wanted], set(generator.card.needs)) if wanted != "train" else shown(generator, splits, "train")
 
 
 def joined(one: ImageSet, other: ImageSet) -> ImageSet:

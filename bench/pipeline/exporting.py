@@ -1,10 +1,10 @@
-"""Conditions and samples as PNG and CSV, for people who paint elsewhere; the `folder` generator reads samples back.
+"""Conditions and samples as PNG and CSV, for people who generate elsewhere; the `folder` generator reads samples back.
 
 DIR/conditions.csv             one row a condition: id, split, group, seed, size, mpp, label, text, files, crops
 DIR/classes.csv                value in the masks, name
 DIR/masks/<id>.png             8-bit class map, 255 = not annotated (instances: 16 bits, types: 8 bits, where they exist)
 DIR/prompts/<class>/<id>.png   8-bit RGB canvas, grey outside the crop
-DIR/samples/<id>.png           8-bit RGB: what was painted, for `folder:DIR`
+DIR/samples/<id>.png           8-bit RGB: what was generated, for `folder:DIR`
 
 In file names the "/" of an id is written "__". Boxes are y0 x0 y1 x1 in pixels. The column `vectors` is not exported.
 """
@@ -35,7 +35,7 @@ def file_stem(name: str) -> str:
 def write_conditions(sets: Mapping[str, ImageSet], folder: Path, run_seed: int) -> None:
     """Writes the conditions of every split (name -> set) into a new or empty folder; `conditions.csv` comes last.
 
-    The seed of each row is the one that a run with `run_seed` paints that condition with.
+    The seed of each row is the one that a run with `run_seed` generates that condition with.
     """
     if folder.exists() and any(folder.iterdir()):
         raise UsageError(f"{folder} is not empty: export into a new folder.")
@@ -88,7 +88,7 @@ def _crops(conditions: Conditions, i: int, folder: Path) -> dict[str, object]:
     prompts = conditions.prompts
     if prompts is None:
         return {}
-    columns: dict[str, object] = {"track": prompts.track}
+    columns: dict[str, object] = {"prompt_source": prompts.prompt_source}
     for c, name in enumerate(conditions.classes):
         file, box = f"prompts/{file_stem(name)}/{file_stem(str(conditions.ids[i]))}.png", ""
         if prompts.sources[i, c]:

@@ -1,7 +1,7 @@
 """Visual prompts: one tissue crop a class, cut from a donor patch and pasted on a grey canvas.
 
-The donor decides the track. `self` is the protocol of HeteroTissue-Diffuse's public code: the crop is cut from the very
-image to be painted and left in place, which makes painting a partial in-painting. `slide` takes another patch of the same
+The donor decides the prompt source. `self` is the protocol of HeteroTissue-Diffuse's public code: the crop is cut from the very
+image to be generated and left in place, which makes generated set a partial inpainting. `slide` takes another patch of the same
 slide, `cohort` a patch of another slide; there the crop is put at a random valid place in the target's region. A patch that
 has a pixel in common with the target is never its donor.
 
@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from bench.errors import UsageError
 from bench.histology.stain import restained
-from bench.types import GREY, TRACKS, Conditions, ImageSet, Prompts, Track
+from bench.types import GREY, PROMPT_SOURCES, Conditions, ImageSet, Prompts, PromptSource
 
 Box = tuple[int, int, int, int]
 
@@ -30,7 +30,7 @@ Box = tuple[int, int, int, int]
 class PromptRule:
     """How crops are chosen. Sides are shares of the patch's side; the defaults are the paper's 40 and 200 of 256 px."""
 
-    track: Track = "slide"
+    prompt_source: PromptSource = "slide"
     smallest: float = 40 / 256
     largest: float = 200 / 256
     rotate: bool = False
@@ -44,27 +44,27 @@ class PromptRule:
     prompt_seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.track not in TRACKS:
-            raise UsageError(f"the tracks are {', '.join(TRACKS)}; asked for {self.track!r}.")
+        if self.prompt_source not in PROMPT_SOURCES:
+            raise UsageError(f"the prompt sources are {', '.join(PROMPT_SOURCES)}; asked for {self.prompt_source!r}.")
         if not 0 < self.smallest <= self.largest <= 1:
             raise UsageError(f"crop sides need 0 < smallest <= largest <= 1, not {self.smallest} and {self.largest}.")
         if not 0 <= self.stain_jitter < math.inf:
             raise UsageError(f"stain_jitter is a standard deviation, 0 or more and finite, not {self.stain_jitter}.")
-        if self.fallback == "paper" and self.track != "self":
+        if self.fallback == "paper" and self.prompt_source != "self":
             raise UsageError(
-                f"fallback=paper pastes the target's own region, so it exists on the track 'self' only, not on "
-                f"{self.track!r}: add --track self."
+                f"fallback=paper pastes the target's own region, so it exists with prompt source 'self' only, not on "
+                f"{self.prompt_source!r}: add --prompt-source self."
             )
 
-    def on(self, track: str) -> PromptRule:
-        """The rule on another track, without the fallback where that has none."""
-        fallback = self.fallback if track == "self" else "none"
-        return replace(self, track=track, fallback=fallback)  # type: ignore[arg-type]  # checked on construction
+    def on(self, prompt_source: str) -> PromptRule:
+        """The rule on another prompt source, without the fallback where that has none."""
+        fallback = self.fallback if prompt_source == "self" else "none"
+        return replace(self, prompt_source=prompt_source, fallback=fallback)  # type: ignore[arg-type]  # checked on construction
 
     def label(self) -> str:
-        """The track, and whatever departs from the defaults: numbers of different labels never share a table."""
+        """The prompt source, and whatever departs from the defaults: numbers of different labels never share a table."""
         changed = [f"{f.name}={getattr(self, f.name)}" for f in fields(self)[1:] if getattr(self, f.name) != f.default]
-        return f"{self.track}({','.join(changed)})" if changed else self.track
+        return f"{self.prompt_source}({','.join(changed)})" if changed else self.prompt_source
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,7 @@ def attach(patches: ImageSet, rule: PromptRule, others: ImageSet | None = None) 
     pools = [(patches, sides)] if others is None else [(others, _sides(others, rule)), (patches, sides)]
     for i, c in np.argwhere(np.stack([(conditions.masks == c).any(axis=(1, 2)) for c in range(k)], axis=1)).tolist():
         rng = _rng(rule.prompt_seed, conditions.ids[i], c)
-        found = _donor(rule.track, patches, i, int(sides[i, c]), [(pool, fit[:, c]) for pool, fit in pools], rng)
+        found = _donor(rule.prompt_source, patches, i, int(sides[i, c]), [(pool, fit[:, c]) for pool, fit in pools], rng)
         if found is not None:
             boxes[i, c] = _paste(canvases[i, c], patches, rule, i, found, c, rng)
             sources[i, c] = found.id
@@ -108,7 +108,7 @@ def attach(patches: ImageSet, rule: PromptRule, others: ImageSet | None = None) 
             canvases[i, c][region] = patches.images[i][region]
             boxes[i, c] = _bounds(region)
             sources[i, c] = conditions.ids[i]
-    prompts = Prompts(rule.track, canvases, boxes, sources)
+    prompts = Prompts(rule.prompt_source, canvases, boxes, sources)
     key = attached_key(patches.key, rule, overlapping(conditions), others.key if others is not None else "")
     return ImageSet(key, patches.images, replace(conditions, prompts=prompts))
 
@@ -123,7 +123,7 @@ def attached_key(key: str, rule: PromptRule, overlapping: bool = False, others: 
 
 def _donors(patches: ImageSet, rule: PromptRule, others: ImageSet | None) -> ImageSet | None:
     """The further donors that this rule has a use for; refuses those that are patches of the set or of another kind."""
-    if others is None or rule.track == "self":
+    if others is None or rule.prompt_source == "self":
         return None
     ours, theirs = patches.conditions, others.conditions
     if theirs.masks is None or (ours.classes, ours.size) != (theirs.classes, theirs.size):
@@ -206,7 +206,7 @@ class _Donor:
 
 
 def _donor(
-    track: Track,
+    prompt_source: PromptSource,
     patches: ImageSet,
     i: int,
     side: int,
@@ -220,14 +220,14 @@ def _donor(
     conditions = patches.conditions
     for pool, sides in pools:
         theirs = pool.conditions
-        if track == "self":
+        if prompt_source == "self":
             candidates = np.array([i])
         else:
             same = theirs.groups == conditions.groups[i]
-            wanted = same if track == "slide" else ~same
+            wanted = same if prompt_source == "slide" else ~same
             candidates = np.flatnonzero((sides > 0) & wanted & ~conditions.overlaps(i, theirs))
         if len(candidates):
-            row = i if track == "self" else int(rng.choice(candidates))
+            row = i if prompt_source == "self" else int(rng.choice(candidates))
             assert theirs.masks is not None
             return _Donor(str(theirs.ids[row]), pool.images[row], theirs.masks[row], int(min(side, sides[row])))
     return None

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.registry import KINDS
-from bench.runtime.import_guard import ROOMS
+from bench.runtime.import_guard import OUR_PACKAGES
 
 PACKAGES = (
     "histobench",
@@ -70,8 +70,8 @@ def versions() -> dict[str, str]:
 def code_digest() -> str:
     """sha256 over the source files that make numbers: says for certain what a version and a commit say in words."""
     root = Path(__file__).parents[2]
-    rooms = ("bench", *(room for room in ROOMS if room != "leaderboards"))
-    files = sorted(file for room in rooms for file in (root / room).rglob("*.py"))
+    packages = ("bench", *(package for package in OUR_PACKAGES if package != "leaderboards"))
+    files = sorted(file for package in packages for file in (root / package).rglob("*.py"))
     total = hashlib.sha256()
     for file in files:
         total.update(f"{file.relative_to(root).as_posix()} {hashlib.sha256(file.read_bytes()).hexdigest()}\n".encode())

@@ -21,9 +21,9 @@ from types import ModuleType
 from typing import Any
 
 from bench.errors import UsageError
-from bench.runtime.import_guard import ROOMS
+from bench.runtime.import_guard import OUR_PACKAGES
 
-OURS = ("bench", *ROOMS)
+OURS = ("bench", *OUR_PACKAGES)
 INSTALLED = ("site-packages", "dist-packages")
 ATTRIBUTE = "__histobench_source__"
 """Attribute of a module: the digest of its file and of the local modules that it imports."""
@@ -71,12 +71,12 @@ def describe(cls: type[Any]) -> dict[str, str]:
     if source := getattr(module, ATTRIBUTE, ""):
         named = cls.__qualname__ if module.__name__.startswith(PREFIX) else f"{cls.__module__}:{cls.__qualname__}"
         return {"class": named, **_version(module), "source": source}
-    said = {"class": f"{cls.__module__}:{cls.__qualname__}", **_version(module)}
+    text = {"class": f"{cls.__module__}:{cls.__qualname__}", **_version(module)}
     file = _file(module)  # a session at a prompt has none
     if file is None or not file.is_file() or _is_installed(file):
-        return said
+        return text
     setattr(module, ATTRIBUTE, digest(file, imported(file, module.__name__)))  # once: the code in memory does not change
-    return {**said, "source": getattr(module, ATTRIBUTE)}
+    return {**text, "source": getattr(module, ATTRIBUTE)}
 
 
 PREFIX = "bench_plugin_"

@@ -1,4 +1,4 @@
-"""The manifest beside fitted weights: what they were fitted on, with what recipe, by which command, and their digests."""
+"""The manifest beside fitted weights: what they were fitted on, with what training config, by which command, and their digests."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 from bench.cache import digest_of, write_text
 from bench.results.schema import stamp
-from bench.steps import Weights, recipe, weight_files
+from bench.steps import Weights, training_config, weight_files
 from bench.types import Fittable, ImageSet
 
 
@@ -26,7 +26,7 @@ def deliver(plugin: Fittable, weights: Weights, train: ImageSet, seed: int, comm
     manifest = {
         "name": card.name,
         "version": card.version,
-        "recipe": recipe(plugin),
+        "training_config": training_config(plugin),
         "train_key": train.key,
         "train": {"patches": len(train), "slides": len(set(train.conditions.groups.tolist())), "size": train.conditions.size},
         "fit_seed": seed,

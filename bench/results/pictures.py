@@ -1,4 +1,4 @@
-"""A picture of a run: map, crops, painted patches and the real patch, row by row."""
+"""A picture of a run: map, crops, generated patches and the real patch, row by row."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ COLOURS = np.array(
 """Colours of classes 0, 1, 2, …, repeated where there are more; 255 is black."""
 
 
-def gallery(test: ImageSet, painted: Mapping[str, ImageSet], path: Path) -> None:
-    """Writes one row for each of a few test patches of different slides: class map, crops, every painter, real tissue.
+def gallery(test: ImageSet, generated: Mapping[str, ImageSet], path: Path) -> None:
+    """Writes one row for each of a few test patches of different slides: class map, crops, every generator, real tissue.
 
-    A painter that was shown another map than the test patch's has that map beside it.
+    A generator that was shown another map than the test patch's has that map beside it.
     """
     from PIL import Image, ImageDraw
 
@@ -41,7 +41,7 @@ def gallery(test: ImageSet, painted: Mapping[str, ImageSet], path: Path) -> None
         columns["map"] = mapped(test.conditions[rows])
     if test.conditions.prompts is not None:
         columns["crops"] = overlaid(test.conditions.prompts.canvases[rows])
-    for name, patches in painted.items():
+    for name, patches in generated.items():
         theirs = patches.conditions[rows]
         if theirs.masks is not None and not np.array_equal(theirs.masks, test.conditions[rows].masks):  # type: ignore[arg-type]
             columns["drawn map"] = mapped(theirs)

@@ -12,7 +12,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from bench.results.schema import Result
+from bench.results.schema import ResultRecord
 
 OWN = ("generator", "layouts")
 """Entries of `described` in which two records of one protocol may differ."""
@@ -23,12 +23,12 @@ Facts = dict[str, str]
 """What a record rests on: name of the fact -> its value. Records with different values of one fact share no table."""
 
 
-def column(record: Result) -> str:
+def column(record: ResultRecord) -> str:
     """The measure with its encoder or training mix, e.g. `fd texture`."""
-    return f"{record.measure} {record.encoder or record.diet}".strip()
+    return f"{record.measure} {record.encoder or record.mix}".strip()
 
 
-def split_by_protocol(records: Iterable[Result]) -> list[list[Result]]:
+def split_by_protocol(records: Iterable[ResultRecord]) -> list[list[ResultRecord]]:
     """The records of one task and data set as protocol sets: each record once, the set of most numbers first.
 
     Records of one generator that were made at one time belong together. A set grows by such groups as long as no fact
@@ -38,7 +38,7 @@ def split_by_protocol(records: Iterable[Result]) -> list[list[Result]]:
     """
     asked = list(records)
     sets = _sets([record for record in asked if record.value is not None])
-    parts: list[list[Result]] = [[] for _ in sets]
+    parts: list[list[ResultRecord]] = [[] for _ in sets]
     for record in asked:
         place = _place(record, sets)
         if place == len(sets):
@@ -48,7 +48,7 @@ def split_by_protocol(records: Iterable[Result]) -> list[list[Result]]:
     return [part for part in parts if part]
 
 
-def _sets(valued: list[Result]) -> list[Facts]:
+def _sets(valued: list[ResultRecord]) -> list[Facts]:
     groups = _groups(valued)
     holders: dict[tuple[str, str], set[str]] = defaultdict(set)
     for record in valued:
@@ -72,7 +72,7 @@ def _sets(valued: list[Result]) -> list[Facts]:
     return sets
 
 
-def _groups(valued: list[Result]) -> list[Facts]:
+def _groups(valued: list[ResultRecord]) -> list[Facts]:
     """Facts of records that one generator was given at one time; apart where they contradict each other."""
     together: dict[tuple[str, str], list[Facts]] = defaultdict(list)
     for record in sorted(valued, key=lambda one: repr(sorted(_facts(one).items()))):
@@ -86,9 +86,9 @@ def _groups(valued: list[Result]) -> list[Facts]:
     return [group for known in together.values() for group in known]
 
 
-def _facts(record: Result) -> Facts:
+def _facts(record: ResultRecord) -> Facts:
     facts = {f"column {column(record)}": record.protocol, **_test(record)}
-    if record.diet and record.keys.get("train"):
+    if record.mix and record.keys.get("train"):
         facts["training patches"] = record.keys["train"]
     for kind in ("task", "encoder", "metric"):
         held = record.described.get(kind)
@@ -97,7 +97,7 @@ def _facts(record: Result) -> Facts:
     return facts
 
 
-def _test(record: Result) -> Facts:
+def _test(record: ResultRecord) -> Facts:
     return {"test patches": record.keys["test"]} if record.keys.get("test") else {}
 
 
@@ -105,7 +105,7 @@ def _agree(one: Facts, other: Facts) -> bool:
     return all(one.get(name, value) == value for name, value in other.items())
 
 
-def _place(record: Result, sets: list[Facts]) -> int:
+def _place(record: ResultRecord, sets: list[Facts]) -> int:
     """Index of the set that the record belongs to; the number of sets where it fits none."""
     facts = _facts(record)
     found = next((i for i, known in enumerate(sets) if all(known.get(n) == v for n, v in facts.items())), None)
@@ -114,26 +114,26 @@ def _place(record: Result, sets: list[Facts]) -> int:
     return len(sets) if found is None else found
 
 
-def difference_between(records: Sequence[Result], others: Sequence[Result]) -> str:
+def difference_between(records: Sequence[ResultRecord], others: Sequence[ResultRecord]) -> str:
     """In what two protocol sets differ, as far as their records tell; at most `SHOWN` differences."""
     theirs = {column(record): record for record in others}
     shared = [(record, theirs[column(record)]) for record in records if column(record) in theirs]
-    said = [difference(one, other) for one, other in shared if one.protocol != other.protocol]
-    if not said:
+    text = [difference(one, other) for one, other in shared if one.protocol != other.protocol]
+    if not text:
         one, other = records[0], others[0]
         kinds = [kind for kind in ("dataset", "task") if kind in one.described and kind in other.described]
         keys = {"test patches": "test", "training patches": "train"}
-        said = entries(one.described, other.described, kinds) or [
+        text = entries(one.described, other.described, kinds) or [
             f"{name}: {one.keys.get(key)} and {other.keys.get(key)}"
             for name, key in keys.items()
             if one.keys.get(key) != other.keys.get(key)
         ]
-    found = sorted(dict.fromkeys(said)) or ["records made together that share no other protocol"]
+    found = sorted(dict.fromkeys(text)) or ["records made together that share no other protocol"]
     more = f"; and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
     return "; ".join(found[:SHOWN]) + more
 
 
-def difference(first: Result, second: Result) -> str:
+def difference(first: ResultRecord, second: ResultRecord) -> str:
     """Why two records of one measure differ in protocol, as far as they tell."""
     kinds = sorted({*first.described, *second.described} - set(OWN))
     if found := entries(first.described, second.described, kinds):

@@ -26,12 +26,12 @@ NO_SOURCES = (
 
 
 @dataclass(frozen=True)
-class Result:
+class ResultRecord:
     """A planned number: a value, or the reason why there is none."""
 
     generator: str
     dataset: str
-    track: str
+    prompt_source: str
     """`self`, `slide` or `cohort`; `none` for a generator that is shown no crop."""
     task: str
     measure: str
@@ -42,7 +42,7 @@ class Result:
     reason: str = ""
     """Why there is no number, or no interval."""
     encoder: str = ""
-    diet: str = ""
+    mix: str = ""
     seed: int = 0
     value: float | None = None
     low: float | None = None
@@ -52,11 +52,11 @@ class Result:
     """Bounds of what the measure can be; intervals are cut to them. None where there is none."""
     most: float | None = None
     n: int = 0
-    """Painted patches, or test patches of a downstream score."""
+    """Generated patches, or test patches of a downstream score."""
     n_real: int = 0
     groups: int = 0
     """Slides that the interval resamples."""
-    folds: tuple[float, ...] = ()
+    replicates: tuple[float, ...] = ()
     """The value without each block of slides (`bench.stats.dealt`), for comparisons in pairs."""
     state: str = "measured"
     """`reported`: printed in a paper, never ranked with ours; `measured` by this project; `reproduced`: measured again by
@@ -66,7 +66,7 @@ class Result:
     suspect: str = ""
     """Why a reported number is not to be trusted; empty where nothing speaks against it."""
     flags: tuple[str, ...] = ()
-    """`judge-conflict`: the generator was conditioned or shaped by this encoder. `embedded`: procedural data.
+    """`evaluation-conflict`: the generator was conditioned or shaped by this encoder. `embedded`: procedural data.
     `sources-unknown`: nothing tells which images are of one slide, so that there is no interval."""
     described: dict[str, Any] = field(default_factory=dict)
     """Name, version, options and digest of generator, encoder, metric and task."""
@@ -76,7 +76,7 @@ class Result:
     schema: int = SCHEMA
 
 
-def unit_of(result: Result) -> str:
+def unit_of(result: ResultRecord) -> str:
     """Plural noun for what `groups` counts: patients, slides, images; slides where the record does not say."""
     dataset = result.described.get("dataset")
     return str(dataset.get("unit", "slides")) if isinstance(dataset, dict) else "slides"
@@ -93,18 +93,18 @@ def stamp() -> dict[str, str]:
     return {**stamped, "machine": f"{platform.system()} {platform.machine()}"}
 
 
-def line(result: Result) -> str:
+def line(result: ResultRecord) -> str:
     """The result as one JSON object."""
     return json.dumps(asdict(result), allow_nan=False)
 
 
-def write(results: Iterable[Result], path: Path) -> None:
+def write(results: Iterable[ResultRecord], path: Path) -> None:
     """Writes a whole file of lines at once."""
     path.parent.mkdir(parents=True, exist_ok=True)
     write_text(path, "".join(line(result) + "\n" for result in results))
 
 
-def read(paths: Iterable[Path]) -> Iterator[Result]:
+def read(paths: Iterable[Path]) -> Iterator[ResultRecord]:
     """Every line of the files; raises MissingError with file and line number on one that is not a result."""
     for path in paths:
         for number, text in enumerate(path.read_text().splitlines(), start=1):
@@ -114,12 +114,12 @@ def read(paths: Iterable[Path]) -> Iterator[Result]:
 
 def _whole(held: dict[str, Any]) -> str:
     """The encoder with the network of its library: older records say `timm` for each network that has one."""
-    said = held.get("described", {}).get("encoder") or {}
-    network = said.get("options", {}).get("name") if said.get("name") == held.get("encoder") else None
+    message = held.get("described", {}).get("encoder") or {}
+    network = message.get("options", {}).get("name") if message.get("name") == held.get("encoder") else None
     return f"{held['encoder']}:{network}" if network else held.get("encoder", "")
 
 
-def _parsed(text: str, where: str) -> Result:
+def _parsed(text: str, where: str) -> ResultRecord:
     try:
         held = json.loads(text)
     except ValueError as error:
@@ -127,8 +127,8 @@ def _parsed(text: str, where: str) -> Result:
     if not isinstance(held, dict) or held.get("schema") != SCHEMA:
         found = held.get("schema") if isinstance(held, dict) else type(held).__name__
         raise MissingError(f"{where} is not a result line of schema {SCHEMA}: found {found!r}.")
-    known = {f.name for f in fields(Result)}
-    required = {"generator", "dataset", "track", "task", "measure", "direction", "protocol"}
+    known = {f.name for f in fields(ResultRecord)}
+    required = {"generator", "dataset", "prompt_source", "task", "measure", "direction", "protocol"}
     if wrong := sorted((set(held) - known) | (required - set(held))):
         raise MissingError(f"{where}: unknown or missing fields {', '.join(wrong)}.")
     if held.get("status", "ok") not in STATUSES:
@@ -137,8 +137,8 @@ def _parsed(text: str, where: str) -> Result:
         raise MissingError(f"{where}: state {held['state']!r}; known are {', '.join(STATES)}.")
     if (held.get("value") is None) == (held.get("status", "ok") == "ok"):
         raise MissingError(f"{where}: a line has a value exactly when its status is ok.")
-    lists = {name: held.get(name, []) for name in ("flags", "folds")}
+    lists = {name: held.get(name, []) for name in ("flags", "replicates")}
     if wrong := [name for name, found in lists.items() if not isinstance(found, list)]:
         raise MissingError(f"{where}: {wrong[0]} is a list, not {lists[wrong[0]]!r}.")
     held["encoder"] = _whole(held)
-    return Result(**{**held, **{name: tuple(found) for name, found in lists.items()}})
+    return ResultRecord(**{**held, **{name: tuple(found) for name, found in lists.items()}})

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from bench import stats
 from bench.results.protocols import difference_between, split_by_protocol
-from bench.results.schema import NO_SOURCES, SOURCES_UNKNOWN, Result, unit_of
+from bench.results.schema import NO_SOURCES, SOURCES_UNKNOWN, ResultRecord, unit_of
 
 ARROWS = {"lower": "↓", "higher": "↑", "none": ""}
 REPORT_ONLY = "none"
@@ -19,9 +19,9 @@ class Cell:
     """One number over all its seeds, or the reason why there is none."""
 
     generator: str
-    track: str
+    prompt_source: str
     measure: str
-    """Measure with its encoder or diet, e.g. `fd texture`."""
+    """Measure with its encoder or training mix, e.g. `fd texture`."""
     direction: str
     protocol: str
     value: float | None
@@ -37,17 +37,17 @@ class Cell:
     """What `groups` counts."""
 
 
-def cells(lines: Iterable[Result]) -> list[Cell]:
-    """One cell for each generator, track, measure and protocol, in the order of first appearance."""
-    grouped: dict[tuple[str, ...], list[Result]] = defaultdict(list)
+def cells(lines: Iterable[ResultRecord]) -> list[Cell]:
+    """One cell for each generator, prompt source, measure and protocol, in the order of first appearance."""
+    grouped: dict[tuple[str, ...], list[ResultRecord]] = defaultdict(list)
     for line in lines:
-        beside = line.encoder or line.diet
+        beside = line.encoder or line.mix
         measure = f"{line.measure} {beside}".strip()
-        grouped[(line.dataset, line.generator, line.track, measure, line.protocol)].append(line)
+        grouped[(line.dataset, line.generator, line.prompt_source, measure, line.protocol)].append(line)
     return [_cell(key[3], rows) for key, rows in grouped.items()]
 
 
-def _cell(measure: str, rows: list[Result]) -> Cell:
+def _cell(measure: str, rows: list[ResultRecord]) -> Cell:
     first = rows[0]
     good = [row for row in rows if row.status == "ok" and row.value is not None]
     value = low = high = None
@@ -61,7 +61,7 @@ def _cell(measure: str, rows: list[Result]) -> Cell:
     failed = next((row for row in rows if row.status != "ok"), None)
     return Cell(
         generator=first.generator,
-        track=first.track,
+        prompt_source=first.prompt_source,
         measure=measure,
         direction=first.direction,
         protocol=first.protocol,
@@ -78,7 +78,7 @@ def _cell(measure: str, rows: list[Result]) -> Cell:
     )
 
 
-def _cut(bound: float | None, line: Result) -> float | None:
+def _cut(bound: float | None, line: ResultRecord) -> float | None:
     """The bound of an interval, cut to what the measure can be."""
     if bound is None:
         return None
@@ -95,28 +95,28 @@ def number(value: float) -> str:
 
 
 def interval(cell: Cell) -> str:
-    """`value [low, high]` with marks: * for a judge that the generator knew, † where there are too few slides or patches for
+    """`value [low, high]` with marks: * for a encoder that the generator knew, † where there are too few slides or patches for
     an interval; status and the first word of the reason where there is no number."""
     if cell.value is None:
         word = cell.reason.partition(":")[0]
         return f"{cell.status}({word})" if word and len(word) < 40 else cell.status
-    mark = ("*" if "judge-conflict" in cell.flags else "") + ("†" if "underpowered" in cell.flags else "")
+    mark = ("*" if "encoder-conflict" in cell.flags else "") + ("†" if "underpowered" in cell.flags else "")
     bounds = "" if cell.low is None or cell.high is None else f" [{number(cell.low)}, {number(cell.high)}]"
     return f"{number(cell.value)}{mark}{bounds}"
 
 
-def headlines(lines: Iterable[Result]) -> list[Result]:
+def headlines(lines: Iterable[ResultRecord]) -> list[ResultRecord]:
     """The lines whose measure is not of one class alone: `iou`, not `iou:tumour`."""
     return [line for line in lines if ":" not in line.measure]
 
 
-def text(lines: Sequence[Result]) -> str:
+def text(lines: Sequence[ResultRecord]) -> str:
     """A table with a row for each measure and a column for each generator of one run, and what the marks mean; one for each
     protocol set where there are several. Measures of single classes are left to `bench leaderboard --measures`."""
     parts = split_by_protocol(headlines(lines))
     if not parts:
         return "no lines"
-    said = []
+    message = []
     for number, part in enumerate(parts, start=1):
         made = cells(part)
         generators = list(dict.fromkeys(cell.generator for cell in made))
@@ -128,11 +128,11 @@ def text(lines: Sequence[Result]) -> str:
             found = by_measure[measure]
             arrow = ARROWS.get(next(iter(found.values())).direction, "")
             rows.append([f"{measure} {arrow}".strip(), *(interval(found[g]) if g in found else "–" for g in generators)])
-        heading = f"{part[0].task} on {part[0].dataset}, prompts: {_tracks(made)}"
+        heading = f"{part[0].task} on {part[0].dataset}, prompts: {_prompt_sources(made)}"
         if number > 1:
             heading += f", protocol set {number}, not comparable with the first: {difference_between(part, parts[0])}"
-        said += [heading, *aligned(rows), *_notes(made)]
-    return "\n".join(said)
+        message += [heading, *aligned(rows), *_notes(made)]
+    return "\n".join(message)
 
 
 def aligned(rows: list[list[str]]) -> list[str]:
@@ -168,21 +168,21 @@ def interval_note(found: Iterable[Cell]) -> str:
     """What intervals range over, or why there are none."""
     cells = list(found)
     units = sorted({cell.unit for cell in cells if SOURCES_UNKNOWN not in cell.flags})
-    said = [f"intervals: 95 % over {' or '.join(units)} and seeds"] if units else []
+    message = [f"intervals: 95 % over {' or '.join(units)} and seeds"] if units else []
     if any(SOURCES_UNKNOWN in cell.flags for cell in cells):
-        said.append(f"no intervals, {NO_SOURCES}")
-    return "; ".join(said)
+        message.append(f"no intervals, {NO_SOURCES}")
+    return "; ".join(message)
 
 
-def _tracks(made: list[Cell]) -> str:
-    return ", ".join(sorted({cell.track for cell in made} - {"none"})) or "none"
+def _prompt_sources(made: list[Cell]) -> str:
+    return ", ".join(sorted({cell.prompt_source for cell in made} - {"none"})) or "none"
 
 
 def _notes(made: list[Cell]) -> list[str]:
     measured = [cell for cell in made if cell.value is not None and cell.direction != "none"]
     notes = [f"n = {'; n = '.join(sizes(measured))}; {interval_note(measured)}"] if measured else []
-    if any("judge-conflict" in cell.flags for cell in made):
-        notes.append("* the generator was conditioned by this encoder: not an independent judge")
+    if any("encoder-conflict" in cell.flags for cell in made):
+        notes.append("* the generator was conditioned by this encoder: not an independent encoder")
     if any("underpowered" in cell.flags for cell in made):
         notes.append("† too few slides or patches for an interval")
     if any("embedded" in cell.flags for cell in made):

@@ -11,18 +11,18 @@ from pathlib import Path
 
 from bench.errors import UsageError
 
-ROOMS = ("generators", "metrics", "tasks", "leaderboards")
+OUR_PACKAGES = ("generators", "metrics", "tasks", "leaderboards")
 
 
 def check() -> None:
     """Raises UsageError naming the foreign folder; imports nothing."""
     home = Path(__file__).resolve().parents[2]
-    for room in ROOMS:
-        spec = importlib.util.find_spec(room)
+    for package in OUR_PACKAGES:
+        spec = importlib.util.find_spec(package)
         origin = Path(spec.origin).resolve() if spec and spec.origin else None
         if origin is None or origin.parent.parent != home:
             found = origin.parent if origin else "nothing" if spec is None else "a folder without __init__.py"
             raise UsageError(
-                f"the package {room!r} of histobench is hidden: {found} is found instead of {home / room}. "
+                f"the package {package!r} of histobench is hidden: {found} is found instead of {home / package}. "
                 "Run from another directory, or uninstall the other package."
             )

@@ -43,10 +43,10 @@ def sized(preset: NasdmPreset, path: Path) -> NasdmPreset:
         read(path)
     found = _shape(path, path.stat().st_mtime)
     if not found.learned_variance:
-        raise UsageError(f"{path} does not say its variances (learn_sigma); such networks are not painted with here.")
+        raise UsageError(f"{path} does not say its variances (learn_sigma); such networks are not generated with here.")
     return replace(
         preset,
-        fold=1,
+        unshuffle=1,
         prediction="epsilon",
         width=found.width,
         multipliers=found.multipliers,
@@ -62,7 +62,7 @@ def fitting(path: Path) -> str:
     """Which preset the network in the file is, or how it differs from all of them."""
     found = shape_of(read(path), HEAD, GROUPS)
     for name, preset in PRESETS.items():
-        if preset.fold == 1 and sized(preset, path) == preset:
+        if preset.unshuffle == 1 and sized(preset, path) == preset:
             return f"preset {name}"
     return (
         f"no preset: {found.width} channels x {found.multipliers}, {found.blocks} blocks a level, attention on levels "

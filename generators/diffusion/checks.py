@@ -13,7 +13,7 @@ Model = TypeVar("Model")
 
 
 def ready(card: Card, model: Model | None, verb: str = "work") -> Model:
-    """The model, or a usage error where there is none yet. `verb`: what was asked of it, `work` or `save`."""
+    """The model, or a usage error where there is none yet. `command`: what was asked of it, `work` or `save`."""
     if model is None and verb == "save":
         raise UsageError(f"{card.name} has nothing to save: fit it first.")
     if model is None:

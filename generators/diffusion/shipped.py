@@ -1,4 +1,4 @@
-"""Weights that come with the package: which folder of them, if any, belongs to a recipe and a training set."""
+"""Weights that come with the package: which folder of them, if any, belongs to a training config and a training set."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from bench.errors import MissingError
 SHIPPED = Path(__file__).parents[1] / "weights"
 
 
-def shipped(name: str, recipe: dict[str, Any], train_key: str) -> Path | None:
-    """The folder inside the package whose `<name>.manifest.json` says this recipe and this training set, if any.
+def shipped(name: str, training_config: dict[str, Any], train_key: str) -> Path | None:
+    """The folder inside the package whose `<name>.manifest.json` says this training config and this training set, if any.
 
     Raises MissingError where its files are not those of the manifest.
     """
     for manifest in sorted(SHIPPED.glob(f"*/{name}.manifest.json")):
         held = json.loads(manifest.read_text())
-        if held["train_key"] == train_key and held["recipe"] == json.loads(json.dumps(recipe)):
+        if held["train_key"] == train_key and held["training_config"] == json.loads(json.dumps(training_config)):
             for file, digest in held["files"].items():
                 if digest_of(manifest.parent / file) != digest:
                     raise MissingError(f"{manifest.parent / file} is damaged: reinstall histobench, or run with --fit.")

@@ -32,7 +32,7 @@ Loss = Callable[[nn.Module, np.random.Generator], Tensor]
 
 
 @dataclass(frozen=True)
-class Recipe:
+class TrainingConfig:
     """How a network is optimised."""
 
     steps: int
@@ -98,19 +98,23 @@ class Schedule:
 
 
 @full_float32()
-def train(network: nn.Module, loss: Loss, recipe: Recipe, seed: int, progress: Progress, work: Path, what: str) -> None:
+def train(
+    network: nn.Module, loss: Loss, training_config: TrainingConfig, seed: int, progress: Progress, work: Path, what: str
+) -> None:
     """Optimises `network` in place and leaves it with its averaged weights. Goes on from the last checkpoint in `work`."""
-    accelerator = _accelerator(recipe.precision)
+    accelerator = _accelerator(training_config.precision)
     network.to(accelerator.device).train()
-    optimiser = torch.optim.AdamW(network.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay)
-    average = EMAModel(network.parameters(), decay=recipe.ema, use_ema_warmup=True, inv_gamma=1.0, power=0.75)
+    optimiser = torch.optim.AdamW(
+        network.parameters(), lr=training_config.learning_rate, weight_decay=training_config.weight_decay
+    )
+    average = EMAModel(network.parameters(), decay=training_config.ema, use_ema_warmup=True, inv_gamma=1.0, power=0.75)
     average.to(accelerator.device)
     prepared, optimiser = accelerator.prepare(network, optimiser)
     accelerator.register_for_checkpointing(average)
     start = _resume(accelerator, work)
-    for step in range(start, recipe.steps):
+    for step in range(start, training_config.steps):
         for group in optimiser.param_groups:
-            group["lr"] = recipe.learning_rate * _pace(step, recipe)
+            group["lr"] = training_config.learning_rate * _pace(step, training_config)
         with accelerator.autocast():
             value = loss(prepared, np.random.default_rng([seed, step]))
         accelerator.backward(value)
@@ -118,8 +122,8 @@ def train(network: nn.Module, loss: Loss, recipe: Recipe, seed: int, progress: P
         optimiser.step()
         optimiser.zero_grad()
         average.step(network.parameters())
-        progress(step + 1, recipe.steps, what)
-        if (step + 1) % recipe.checkpoint_every == 0 and step + 1 < recipe.steps:
+        progress(step + 1, training_config.steps, what)
+        if (step + 1) % training_config.checkpoint_every == 0 and step + 1 < training_config.steps:
             _checkpoint(accelerator, work, step + 1)
     average.copy_to(network.parameters())
     network.eval()
@@ -133,12 +137,12 @@ def _accelerator(precision: Precision) -> Any:
     return Accelerator(mixed_precision="no" if precision == "fp32" else "bf16")
 
 
-def _pace(step: int, recipe: Recipe) -> float:
+def _pace(step: int, training_config: TrainingConfig) -> float:
     """Share of the learning rate at a step."""
-    warm = min(1.0, (step + 1) / max(recipe.warmup, 1))
-    if not recipe.decay:
+    warm = min(1.0, (step + 1) / max(training_config.warmup, 1))
+    if not training_config.decay:
         return warm
-    done = max(0, step - recipe.warmup) / max(1, recipe.steps - recipe.warmup)
+    done = max(0, step - training_config.warmup) / max(1, training_config.steps - training_config.warmup)
     return float(warm * (0.02 + 0.98 * 0.5 * (1 + np.cos(np.pi * done))))
 
 
@@ -167,8 +171,8 @@ def noisy(schedule: DDIMScheduler, clean: Tensor, rng: np.random.Generator) -> t
     n = len(clean)
     steps = torch.from_numpy(rng.integers(0, schedule.config.num_train_timesteps, n)).to(clean.device)
     noise = torch.from_numpy(rng.standard_normal(tuple(clean.shape), dtype=np.float32)).to(clean.device)
-    said = {"epsilon": noise, "sample": clean, "v_prediction": schedule.get_velocity(clean, noise, steps)}
-    return schedule.add_noise(clean, noise, steps), steps, said[schedule.config.prediction_type]
+    text = {"epsilon": noise, "sample": clean, "v_prediction": schedule.get_velocity(clean, noise, steps)}
+    return schedule.add_noise(clean, noise, steps), steps, text[schedule.config.prediction_type]
 
 
 @dataclass(frozen=True)
@@ -205,12 +209,12 @@ class Sampler:
         eta = min(self.eta, 0.999) if schedule.zero_snr else self.eta
         state = draw()
         for step in scheduler.timesteps:
-            said = predict(state, step)
+            text = predict(state, step)
             if self.kind == "dpm":
-                state = scheduler.step(said, step, state).prev_sample
+                state = scheduler.step(text, step, state).prev_sample
             else:
                 fresh = draw() if eta > 0 else None
-                state = scheduler.step(said, step, state, eta=eta, variance_noise=fresh).prev_sample
+                state = scheduler.step(text, step, state, eta=eta, variance_noise=fresh).prev_sample
         return self._finite(state)
 
     def _ancestral(

@@ -40,7 +40,7 @@ def check_finite(tensor: Tensor) -> Tensor:
     return tensor
 
 
-def halved(network: Network) -> Network:
+def round_to_fp16(network: Network) -> Network:
     """The network with weights rounded to half precision, so that what is saved is what was measured."""
     for values in (*network.parameters(), *network.buffers()):
         if values.is_floating_point():

@@ -4,7 +4,7 @@
     ldm-prompt     the map and one raw tissue crop per class (HeteroTissue-Diffuse, Alfasly et al. 2025)
     ldm-embed      the map and an encoder's embedding of each crop, laid over the region of its class
 
-One network family, one recipe, one first stage: the variants differ in `kind`, what the denoiser is conditioned on,
+One network family, one training config, one first stage: the variants differ in `kind`, what the denoiser is conditioned on,
 and in nothing else. This file holds options, files and keys; `networks/latent.py` the networks, `diffusion.py` the loops.
 """
 
@@ -117,7 +117,7 @@ class _Ldm:
         )
 
     def generate(self, conditions: Conditions, seeds: NDArray[np.uint64]) -> Images:
-        """uint8 (n, size, size, 3), painted in batches of fixed size."""
+        """uint8 (n, size, size, 3), generated in batches of fixed size."""
         self._accept(conditions)
         model = checks.ready(self.card, self._model)
         checks.same_classes(self.card, model.classes, conditions)
@@ -139,16 +139,16 @@ class _Ldm:
 
     def shipped(self, train_key: str) -> Path | None:
         """The folder of weights inside the package that were fitted on this training set with these options, if any."""
-        return shipped(self.card.name, self.recipe(), train_key)
+        return shipped(self.card.name, self.training_config(), train_key)
 
-    def recipe(self) -> dict[str, Any]:
+    def training_config(self) -> dict[str, Any]:
         """What decides the weights apart from data and seed, in plain numbers: a preset that changes makes other weights."""
         settings = {name: value for name, value in asdict(self.settings).items() if name not in SAMPLING}
         return {"name": self.card.name, "version": self.card.version, "precision": self.precision, "settings": settings}
 
     @property
     def digest(self) -> str:
-        """The preset behind the options, so that a changed preset paints under another key."""
+        """The preset behind the options, so that a changed preset generates under another key."""
         return key_of(asdict(self.settings))
 
     def _accept(self, conditions: Conditions) -> None:
@@ -214,9 +214,9 @@ class LdmEmbed(_Ldm):
         self.encoder = encoder
         self.card = replace(self.card, conditioned_by=(encoder,))
 
-    def recipe(self) -> dict[str, Any]:
+    def training_config(self) -> dict[str, Any]:
         """The same, with the encoder that the vectors come from."""
-        return {**super().recipe(), "encoder": registry.describe(registry.load("encoders", self.encoder))}
+        return {**super().training_config(), "encoder": registry.describe(registry.load("encoders", self.encoder))}
 
     def vectoriser(self) -> str:
         return self.encoder

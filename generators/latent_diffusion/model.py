@@ -1,4 +1,4 @@
-"""The torch side of the latent diffusion: what the networks are given, how they are fitted, how they paint."""
+"""The torch side of the latent diffusion: what the networks are given, how they are fitted, how they generate."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from bench import registry
 from bench.runtime.precision import device, full_float32
 from bench.types import GREY, Conditions, Images, ImageSet, Progress
 from generators.diffusion.augmentation import view
-from generators.diffusion.training import Precision, Recipe, Sampler, Schedule, micro_batches, noisy, train
-from generators.diffusion.weight_files import halved, load_network, save_network, to_images, to_tensor
+from generators.diffusion.training import Precision, Sampler, Schedule, TrainingConfig, micro_batches, noisy, train
+from generators.diffusion.weight_files import load_network, round_to_fp16, save_network, to_images, to_tensor
 from generators.latent_diffusion.config import Preset
 from generators.latent_diffusion.networks import (
     DenoiserShape,
@@ -88,13 +88,15 @@ class LatentDiffusion:
             rows = torch.from_numpy(rng.integers(0, len(latents), preset.batch))
             where = next(network.parameters()).device
             state, steps, target = noisy(schedule, latents[rows].to(where), rng)
-            said = network(state, steps, {name: values[rows].to(where) for name, values in shown.items()})
-            error = said.float() - target
+            text = network(state, steps, {name: values[rows].to(where) for name, values in shown.items()})
+            error = text.float() - target
             return error.abs().mean() if preset.loss == "l1" else error.square().mean()
 
-        recipe = Recipe(preset.steps, preset.learning_rate, preset.warmup, preset.decay, preset.ema, precision)
-        train(self.denoiser, loss, recipe, seed, progress, work, f"fit {self.kind}")
-        self.denoiser = halved(self.denoiser.cpu())
+        training_config = TrainingConfig(
+            preset.steps, preset.learning_rate, preset.warmup, preset.decay, preset.ema, precision
+        )
+        train(self.denoiser, loss, training_config, seed, progress, work, f"fit {self.kind}")
+        self.denoiser = round_to_fp16(self.denoiser.cpu())
 
     def _training_tensors(self, patches: ImageSet, seed: int, progress: Progress) -> tuple[Tensor, dict[str, Tensor]]:
         """Latents (views * n, c, h, w) and conditions of the patch itself and of its further views."""
@@ -150,7 +152,7 @@ class LatentDiffusion:
         self.denoiser.to(where).eval()
         side = conditions.size // 2 ** (len(preset.stage_channels) - 1)
         sampler = Sampler(preset.sampler, preset.sample_steps, preset.eta)
-        painted = np.empty((len(conditions), conditions.size, conditions.size, 3), dtype=np.uint8)
+        generated = np.empty((len(conditions), conditions.size, conditions.size, 3), dtype=np.uint8)
         for rows, count in micro_batches(len(conditions), MICRO_BATCH):
             shown = {name: values.to(where) for name, values in self._shown(conditions[rows]).items()}
 
@@ -158,8 +160,8 @@ class LatentDiffusion:
                 return self.denoiser(state, step, shown)
 
             latents = sampler.walk(self.schedule, predict, (preset.latent_channels, side, side), seeds[rows], where)
-            painted[rows[:count]] = self._decode(latents)[:count]
-        return painted
+            generated[rows[:count]] = self._decode(latents)[:count]
+        return generated
 
     @torch.no_grad()
     def _decode(self, latents: Tensor) -> Images:
@@ -203,9 +205,9 @@ def fit_first_stage(preset: Preset, images: Images, precision: Precision, seed: 
         across, down = (torch.diff(rebuilt - real, dim=axis).abs().mean() for axis in (2, 3))
         return (rebuilt - real).abs().mean() + 0.5 * (across + down) + 1e-4 * penalty
 
-    recipe = Recipe(preset.stage_steps, preset.stage_rate, 50, True, 0.995, precision)
-    train(stage, loss, recipe, seed, progress, work, "fit first stage")
-    save_network(halved(stage.cpu()), work / "first_stage.safetensors")
+    training_config = TrainingConfig(preset.stage_steps, preset.stage_rate, 50, True, 0.995, precision)
+    train(stage, loss, training_config, seed, progress, work, "fit first stage")
+    save_network(round_to_fp16(stage.cpu()), work / "first_stage.safetensors")
 
 
 def _stage_shape(preset: Preset) -> FirstStageShape:

@@ -30,7 +30,7 @@ class FirstStageShape:
     2025), whose shortcuts fold pixels into channels: it is sharp after minutes where the other needs hours."""
     channels: tuple[int, ...]
     layers: tuple[int, ...]
-    """Blocks of each level. A `dc` with 0 first folds pixels before any convolution works at full size."""
+    """Blocks of each level. A `dc` with 0 first jackknife replicates pixels before any convolution works at full size."""
     latent_channels: int
     codebook: int
     """Entries of the vector quantiser; 0 where there is none."""

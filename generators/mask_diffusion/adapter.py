@@ -108,7 +108,7 @@ class NasdmMasks:
         model.fit(layouts, self.precision, seed, progress, work)
         self._model = model
 
-    def draw(self, asked: Conditions, seeds: NDArray[np.uint64]) -> Conditions:
+    def sample(self, asked: Conditions, seeds: NDArray[np.uint64]) -> Conditions:
         """A layout for each row of `asked`, of whose masks only the types that they show are looked at.
 
         Masks (and types, the same array) hold 0 for background and 1..k-1 for types, instances number the nuclei of a
@@ -117,8 +117,8 @@ class NasdmMasks:
         masks = needed(self.card.name, "masks", asked.masks)
         model = checks.ready(self.card, self._model)
         self._accept(model, asked)
-        drawn, instances = model.draw(types_present(masks, asked.classes), seeds, self.settings)
-        return drawn_for(asked, drawn, instances)
+        sampled, instances = model.sample(types_present(masks, asked.classes), seeds, self.settings)
+        return sampled_for(asked, sampled, instances)
 
     def save(self, folder: Path) -> None:
         """Writes `nasdm-masks.safetensors` and `nasdm-masks.json`."""
@@ -135,9 +135,9 @@ class NasdmMasks:
 
     def shipped(self, train_key: str) -> Path | None:
         """The folder of weights inside the package that were fitted on this training set with these options, if any."""
-        return shipped.shipped(self.card.name, self.recipe(), train_key)
+        return shipped.shipped(self.card.name, self.training_config(), train_key)
 
-    def recipe(self) -> dict[str, Any]:
+    def training_config(self) -> dict[str, Any]:
         """What decides the weights apart from data and seed, in plain numbers: a preset that changes makes other weights."""
         settings = {name: value for name, value in asdict(self.settings).items() if name not in SAMPLING}
         return {"name": self.card.name, "version": self.card.version, "precision": self.precision, "settings": settings}
@@ -171,6 +171,6 @@ class NasdmMasks:
             )
 
 
-def drawn_for(asked: Conditions, masks: NDArray[np.uint8], instances: NDArray[np.int32]) -> Conditions:
+def sampled_for(asked: Conditions, masks: NDArray[np.uint8], instances: NDArray[np.int32]) -> Conditions:
     """The rows of `asked` with these layouts, and no other column."""
     return Conditions(asked.ids, asked.groups, asked.classes, asked.size, asked.mpp, masks, instances, types=masks)

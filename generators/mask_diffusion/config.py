@@ -10,7 +10,7 @@ from typing import Literal
 class MaskPreset:
     size: int
     """Side of the patches it is made for, pixels; it takes any multiple of `multiple`."""
-    fold: int
+    unshuffle: int
     """Side of the squares of pixels that are stacked into channels before the network sees them; 1 for none."""
     # network: see networks/mask_unet.py
     channels: tuple[int, ...]
@@ -41,13 +41,13 @@ class MaskPreset:
 
     @property
     def multiple(self) -> int:
-        return int(self.fold * 2 ** (len(self.channels) - 1))
+        return int(self.unshuffle * 2 ** (len(self.channels) - 1))
 
 
 PAPER = MaskPreset(
     # the paper gives its mask generator no sizes of its own: those of its image model, on the library's U-Net
     size=128,
-    fold=1,
+    unshuffle=1,
     channels=(256, 256, 512, 768, 1024),
     layers=2,
     attention=(False, False, True, True, True),
@@ -76,7 +76,7 @@ PAPER = MaskPreset(
 TINY = MaskPreset(
     # a quarter of an hour on one core; pixels folded 4 x 4, so that 64 px cost what 16 px do
     size=64,
-    fold=4,
+    unshuffle=4,
     channels=(64, 96),
     layers=1,
     attention=(False, True),

@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from bench.runtime.precision import device, full_float32
 from bench.types import Conditions, ImageSet, Progress
 from generators.diffusion.augmentation import view
-from generators.diffusion.training import Precision, Recipe, Sampler, Schedule, micro_batches, noisy, train
-from generators.diffusion.weight_files import halved, load_network, save_network
+from generators.diffusion.training import Precision, Sampler, Schedule, TrainingConfig, micro_batches, noisy, train
+from generators.diffusion.weight_files import load_network, round_to_fp16, save_network
 from generators.mask_diffusion.config import MaskPreset
 from generators.mask_diffusion.instance_encoding import decoded, encoded, types_present
 from generators.mask_diffusion.networks import MaskUNet
@@ -31,14 +31,14 @@ class MaskDiffusion:
         self.preset = preset
         self.classes = classes
         self.size = size
-        self.loudness = torch.ones(classes + 2)
+        self.class_weights = torch.ones(classes + 2)
         self.usual = torch.zeros(classes - 1)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
             self.network = MaskUNet(
                 classes + 2,
                 classes - 1,
-                preset.fold,
+                preset.unshuffle,
                 preset.channels,
                 preset.layers,
                 preset.attention,
@@ -51,7 +51,7 @@ class MaskDiffusion:
         """Trains on the layouts turned and mirrored in all eight ways, each told which types it shows."""
         assert layouts.masks is not None
         asked = torch.from_numpy(types_present(layouts.masks, layouts.classes)).float()
-        self.loudness, self.usual = _loudness(layouts.masks, self.classes), asked.mean(dim=0)
+        self.class_weights, self.usual = _class_weights(layouts.masks, self.classes), asked.mean(dim=0)
         schedule = self.schedule.ddim()
         weights = self._weights(schedule.alphas_cumprod)
 
@@ -63,7 +63,7 @@ class MaskDiffusion:
             return (error * weights.to(where)[steps]).mean()
 
         chosen = self.preset
-        recipe = Recipe(
+        training_config = TrainingConfig(
             chosen.steps,
             chosen.learning_rate,
             chosen.warmup,
@@ -72,8 +72,8 @@ class MaskDiffusion:
             precision,
             weight_decay=chosen.weight_decay,
         )
-        train(self.network, loss, recipe, seed, progress, work, "fit layouts")
-        self.network = halved(self.network.cpu())
+        train(self.network, loss, training_config, seed, progress, work, "fit layouts")
+        self.network = round_to_fp16(self.network.cpu())
 
     def _weights(self, kept: Tensor) -> Tensor:
         """What an error counts at each step, `kept` being the share of the clean planes' variance that the step leaves.
@@ -90,10 +90,10 @@ class MaskDiffusion:
         unseen = np.zeros((len(layouts), 1, 1, 3), dtype=np.uint8)  # a view is one of patches; here no image is asked for
         turned = view(ImageSet("", unseen, layouts), rng, stain=0.0).conditions
         assert turned.masks is not None and turned.instances is not None
-        return torch.from_numpy(encoded(turned.masks, turned.instances, self.classes)) * self.loudness[:, None, None]
+        return torch.from_numpy(encoded(turned.masks, turned.instances, self.classes)) * self.class_weights[:, None, None]
 
     @full_float32()
-    def draw(
+    def sample(
         self, asked: NDArray[np.bool_], seeds: NDArray[np.uint64], preset: MaskPreset
     ) -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
         """Type maps uint8 and instance maps int32, (n, size, size) each, for the wanted types bool (n, types).
@@ -110,31 +110,31 @@ class MaskDiffusion:
             wanted = torch.from_numpy(asked[rows]).float().to(where)
 
             def predict(state: Tensor, step: Tensor, wanted: Tensor = wanted) -> Tensor:
-                said = self.network(state, step, wanted)
+                text = self.network(state, step, wanted)
                 if preset.guidance == 1:
-                    return said
+                    return text
                 usual = self.network(state, step, self.usual.to(where).expand_as(wanted))
-                return usual + preset.guidance * (said - usual)
+                return usual + preset.guidance * (text - usual)
 
             planes = sampler.walk(self.schedule, predict, (self.classes + 2, self.size, self.size), seeds[rows], where)
-            quiet = planes[:count].cpu() / self.loudness[:, None, None]
+            quiet = planes[:count].cpu() / self.class_weights[:, None, None]
             masks[rows[:count]], instances[rows[:count]] = decoded(quiet.numpy())
         return masks, instances
 
     def save(self, folder: Path, name: str) -> None:
         """Half precision, exactly what is held: fitting ends with rounding to it."""
         save_network(self.network, folder / f"{name}.safetensors")
-        learned = {"loudness": self.loudness.tolist(), "usual": self.usual.tolist()}
+        learned = {"class_weights": self.class_weights.tolist(), "usual": self.usual.tolist()}
         held = {"classes": self.classes, "size": self.size, **learned}
         (folder / f"{name}.json").write_text(json.dumps(held, indent=1) + "\n")
 
     def load(self, folder: Path, name: str) -> None:
         held = json.loads((folder / f"{name}.json").read_text())
-        self.loudness, self.usual = torch.tensor(held["loudness"]), torch.tensor(held["usual"])
+        self.class_weights, self.usual = torch.tensor(held["class_weights"]), torch.tensor(held["usual"])
         load_network(self.network, folder / f"{name}.safetensors")
 
 
-def _loudness(masks: NDArray[np.uint8], classes: int) -> Tensor:
+def _class_weights(masks: NDArray[np.uint8], classes: int) -> Tensor:
     """float (k + 2,): what each plane is multiplied by, 1 for the commonest type and more for rarer ones.
 
     A rare type is a rare and small error, learned last and settled last when a layout is drawn. The fourth root of how

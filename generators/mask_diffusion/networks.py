@@ -18,7 +18,7 @@ from diffusers import UNet2DModel  # noqa: E402
 class MaskUNet(nn.Module):
     """`forward(noisy, step, asked)` gives a tensor like the noisy planes; `asked` is float (n, types), 1 where wanted.
 
-    Squares of `fold` x `fold` pixels are stacked into channels first and spread again at the end: nothing is lost, and
+    Squares of `unshuffle` x `unshuffle` pixels are stacked into channels first and spread again at the end: nothing is lost, and
     every convolution sees more nuclei for less work.
     """
 
@@ -26,7 +26,7 @@ class MaskUNet(nn.Module):
         self,
         planes: int,
         types: int,
-        fold: int,
+        unshuffle: int,
         channels: tuple[int, ...],
         layers: int,
         attention: tuple[bool, ...],
@@ -34,11 +34,11 @@ class MaskUNet(nn.Module):
         groups: int,
     ) -> None:
         super().__init__()
-        self.fold = fold
+        self.unshuffle = unshuffle
         self.asked = nn.Linear(types, 4 * channels[0])  # the library's embedding of the step is 4 times the first width
         self.model = UNet2DModel(
-            in_channels=planes * fold**2,
-            out_channels=planes * fold**2,
+            in_channels=planes * unshuffle**2,
+            out_channels=planes * unshuffle**2,
             block_out_channels=channels,
             layers_per_block=layers,
             attention_head_dim=head,
@@ -49,5 +49,5 @@ class MaskUNet(nn.Module):
         )
 
     def forward(self, noisy: Tensor, step: Tensor, asked: Tensor) -> Tensor:
-        folded = functional.pixel_unshuffle(noisy, self.fold)
-        return functional.pixel_shuffle(self.model(folded, step, class_labels=self.asked(asked)).sample, self.fold)
+        unshuffled = functional.pixel_unshuffle(noisy, self.unshuffle)
+        return functional.pixel_shuffle(self.model(unshuffled, step, class_labels=self.asked(asked)).sample, self.unshuffle)

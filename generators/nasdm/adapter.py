@@ -1,7 +1,7 @@
-"""Nuclei-aware semantic diffusion: tissue painted from a map of typed nuclei and the edges between them.
+"""Nuclei-aware semantic diffusion: tissue generated from a map of typed nuclei and the edges between them.
 
 Shrivastava and Fletcher, MICCAI 2023 (NASDM), and its successor with synthetic masks. This file holds options, files and
-keys; `networks/sdm_unet.py` the network, `semantic_diffusion.py` loss, fitting and painting, `layouts.py` the masks.
+keys; `networks/sdm_unet.py` the network, `semantic_diffusion.py` loss, fitting and generated set, `layouts.py` the masks.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class Nasdm:
         "Semantic diffusion on typed nuclei and their edges, with dropped conditions and guidance (NASDM).",
         source="Shrivastava and Fletcher 2023, arXiv 2303.11477; network of Wang and others 2022, arXiv 2207.00050",
         needs=("masks", "instances"),
-        notes="The preset `tiny` folds pixels 4 x 4 and samples in 10 steps of a second-order solver; `paper` walks 1000.",
+        notes="The preset `tiny` jackknife replicates pixels 4 x 4 and samples in 10 steps of a second-order solver; `paper` walks 1000.",
     )
 
     def __init__(
@@ -126,7 +126,7 @@ class Nasdm:
         self._model = model
 
     def generate(self, conditions: Conditions, seeds: NDArray[np.uint64]) -> Images:
-        """uint8 (n, size, size, 3), painted in batches of fixed size."""
+        """uint8 (n, size, size, 3), generated in batches of fixed size."""
         self._accept(conditions)
         model = checks.ready(self.card, self._model)
         checks.same_classes(self.card, model.classes, conditions)
@@ -151,9 +151,9 @@ class Nasdm:
 
     def shipped(self, train_key: str) -> Path | None:
         """The folder of weights inside the package that were fitted on this training set with these options, if any."""
-        return shipped(self.card.name, self.recipe(), train_key)
+        return shipped(self.card.name, self.training_config(), train_key)
 
-    def recipe(self) -> dict[str, Any]:
+    def training_config(self) -> dict[str, Any]:
         """What decides the weights apart from data and seed, in plain numbers: a preset that changes makes other weights."""
         settings = {name: value for name, value in asdict(self.settings).items() if name not in SAMPLING}
         source = {} if self.checkpoint is None else {"checkpoint": digest_of(self.checkpoint)}
@@ -167,8 +167,8 @@ class Nasdm:
 
     @property
     def digest(self) -> str:
-        """The preset behind the options and the bytes of a checkpoint, so that either, changed, paints under another key."""
-        return key_of({**self.recipe(), "sampling": asdict(self.settings)})
+        """The preset behind the options and the bytes of a checkpoint, so that either, changed, generates under another key."""
+        return key_of({**self.training_config(), "sampling": asdict(self.settings)})
 
     def _accept(self, conditions: Conditions) -> None:
         checks.suits(self.card, self.preset, self.settings.multiple, conditions)

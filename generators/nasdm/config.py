@@ -10,7 +10,7 @@ from typing import Literal
 class NasdmPreset:
     size: int
     """Side of the patches it is made for, pixels; it takes any multiple of `multiple`."""
-    fold: int
+    unshuffle: int
     """Side of the squares of pixels that are stacked into channels before the network sees them; 1 as published."""
     # network: see networks/sdm_unet.py
     width: int
@@ -46,13 +46,13 @@ class NasdmPreset:
 
     @property
     def multiple(self) -> int:
-        return self.fold * 2 ** (len(self.multipliers) - 1)
+        return self.unshuffle * 2 ** (len(self.multipliers) - 1)
 
 
 PAPER = NasdmPreset(
     # 128 px, 256 channels, attention on maps of 32, 16 and 8 px: 500.5 M parameters with six types
     size=128,
-    fold=1,
+    unshuffle=1,
     width=256,
     multipliers=(1, 1, 2, 3, 4),
     blocks=2,
@@ -83,7 +83,7 @@ PAPER = NasdmPreset(
 TINY = NasdmPreset(
     # half an hour of one core; pixels folded 4 x 4, so that the network sees 64 px as 16 x 16 places
     size=64,
-    fold=4,
+    unshuffle=4,
     width=48,
     multipliers=(1, 2),
     blocks=1,

@@ -1,4 +1,4 @@
-"""The torch side of nuclei-aware diffusion: what the network is shown, the hybrid loss, guidance, fitting and painting."""
+"""The torch side of nuclei-aware diffusion: what the network is shown, the hybrid loss, guidance, fitting and generated set."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from bench.messages import needed
 from bench.runtime.precision import device, full_float32
 from bench.types import Conditions, Images, ImageSet, Progress
 from generators.diffusion.augmentation import ALL, MIRROR, view
-from generators.diffusion.training import Precision, Recipe, Sampler, Schedule, micro_batches, noisy, train
-from generators.diffusion.weight_files import halved, load_network, save_network, to_images, to_tensor
+from generators.diffusion.training import Precision, Sampler, Schedule, TrainingConfig, micro_batches, noisy, train
+from generators.diffusion.weight_files import load_network, round_to_fp16, save_network, to_images, to_tensor
 from generators.nasdm.config import NasdmPreset
 from generators.nasdm.networks import SdmShape, SdmUNet
 
@@ -29,20 +29,22 @@ SCHEDULE = Schedule(1e-4, 0.02, "epsilon", betas="linear", clip=True)
 """Ho and others 2020, as in guided-diffusion: 1000 steps of 8-bit colours in [-1, 1]."""
 
 
-class Folded(nn.Module):
-    """The network on images whose squares of `fold` x `fold` pixels are stacked into channels; with 1 as it is."""
+class PixelUnshuffled(nn.Module):
+    """The network on images whose squares of `unshuffle` x `unshuffle` pixels are stacked into channels; with 1 as it is."""
 
-    def __init__(self, shape: SdmShape, fold: int, prediction: Literal["epsilon", "sample"] = "epsilon") -> None:
+    def __init__(self, shape: SdmShape, unshuffle: int, prediction: Literal["epsilon", "sample"] = "epsilon") -> None:
         super().__init__()
-        self.fold = fold
+        self.unshuffle = unshuffle
         self.prediction = prediction
         self.net = SdmUNet(shape)
         self.kept = SCHEDULE.ddim().alphas_cumprod  # no buffer: weights are rounded to half precision, this must not be
 
     def forward(self, images: Tensor, steps: Tensor, maps: Tensor) -> tuple[Tensor, Tensor]:
         """Predicted noise and share of the largest log variance, both of the shape of the images."""
-        said = self.net(functional.pixel_unshuffle(images, self.fold), steps, functional.pixel_unshuffle(maps, self.fold))
-        first, share = (functional.pixel_shuffle(half, self.fold) for half in said.chunk(2, dim=1))
+        text = self.net(
+            functional.pixel_unshuffle(images, self.unshuffle), steps, functional.pixel_unshuffle(maps, self.unshuffle)
+        )
+        first, share = (functional.pixel_shuffle(half, self.unshuffle) for half in text.chunk(2, dim=1))
         if self.prediction == "epsilon":
             return first, share
         kept = self.kept.to(images.device)[steps][:, None, None, None]
@@ -52,8 +54,8 @@ class Folded(nn.Module):
 def shape(preset: NasdmPreset, classes: int) -> SdmShape:
     """The network of a preset for conditions of this many classes, background among them."""
     return SdmShape(
-        colours=COLOURS * preset.fold**2,
-        labels=(classes + 1) * preset.fold**2,
+        colours=COLOURS * preset.unshuffle**2,
+        labels=(classes + 1) * preset.unshuffle**2,
         width=preset.width,
         multipliers=preset.multipliers,
         blocks=preset.blocks,
@@ -98,9 +100,9 @@ class HybridLoss:
     """0 to weigh every error of the noise alike. Otherwise errors of the clean image weigh by the signal-to-noise ratio of
     their step, cut to [1, cap], and the bound of a step never more than its error does."""
 
-    def __call__(self, clean: Tensor, state: Tensor, steps: Tensor, noise: Tensor, said: tuple[Tensor, Tensor]) -> Tensor:
+    def __call__(self, clean: Tensor, state: Tensor, steps: Tensor, noise: Tensor, text: tuple[Tensor, Tensor]) -> Tensor:
         """float (n, 3, h, w): the loss of every colour value."""
-        predicted, share = said[0].float(), said[1].float()
+        predicted, share = text[0].float(), text[1].float()
         error = (predicted - noise).square()
         bound = self.bound(clean, state, steps, predicted.detach(), share)
         if not self.snr_cap:
@@ -154,24 +156,34 @@ class SemanticDiffusion:
         self.classes = classes
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
-            self.network = Folded(shape(preset, classes), preset.fold, preset.prediction)
+            self.network = PixelUnshuffled(shape(preset, classes), preset.unshuffle, preset.prediction)
 
     def fit(self, patches: ImageSet, precision: Precision, seed: int, progress: Progress, work: Path) -> None:
         """Stage one on whole conditions, stage two at a smaller rate with some of them dropped, each resumable."""
         preset = self.preset
         stages = (
-            ("fit", Recipe(preset.steps, preset.learning_rate, preset.warmup, preset.decay, preset.ema, precision), 0.0),
-            ("tune", Recipe(preset.tuning_steps, preset.tuning_rate, 0, preset.decay, preset.ema, precision), preset.drop),
+            (
+                "fit",
+                TrainingConfig(preset.steps, preset.learning_rate, preset.warmup, preset.decay, preset.ema, precision),
+                0.0,
+            ),
+            (
+                "tune",
+                TrainingConfig(preset.tuning_steps, preset.tuning_rate, 0, preset.decay, preset.ema, precision),
+                preset.drop,
+            ),
         )
-        for number, (what, recipe, drop) in enumerate(stages):
+        for number, (what, training_config, drop) in enumerate(stages):
             done, folder = work / f"{what}.safetensors", work / what
             if not done.exists():
                 folder.mkdir(exist_ok=True)
-                train(self.network, self._loss(patches, drop), recipe, seed + number, progress, folder, f"{what} nasdm")
+                train(
+                    self.network, self._loss(patches, drop), training_config, seed + number, progress, folder, f"{what} nasdm"
+                )
                 save_network(self.network, done.with_suffix(".part"), exact=True)
                 done.with_suffix(".part").replace(done)
             load_network(self.network, done)
-        self.network = halved(self.network.cpu())
+        self.network = round_to_fp16(self.network.cpu())
 
     def _loss(self, patches: ImageSet, drop: float) -> Callable[[nn.Module, np.random.Generator], Tensor]:
         preset, scheduler = self.preset, SCHEDULE.ddim()
@@ -186,8 +198,8 @@ class SemanticDiffusion:
             covered = maps[:, :-1].sum(dim=1, keepdim=True)
             kept = torch.from_numpy(rng.random(len(rows)) >= drop).to(where)
             state, steps, noise = noisy(scheduler, clean, rng)
-            said = network(state, steps, maps * kept[:, None, None, None])
-            return (hybrid(clean, state, steps, noise, said) * covered).sum() / (covered.sum() * COLOURS).clamp_min(1)
+            text = network(state, steps, maps * kept[:, None, None, None])
+            return (hybrid(clean, state, steps, noise, text) * covered).sum() / (covered.sum() * COLOURS).clamp_min(1)
 
         return loss
 
@@ -197,7 +209,7 @@ class SemanticDiffusion:
         where = device()
         self.network.to(where).eval()
         sampler = Sampler(preset.sampler, preset.sample_steps, preset.eta)
-        painted = np.empty((len(conditions), conditions.size, conditions.size, 3), dtype=np.uint8)
+        generated = np.empty((len(conditions), conditions.size, conditions.size, 3), dtype=np.uint8)
         for rows, count in micro_batches(len(conditions), MICRO_BATCH):
             maps = maps_of(conditions[rows]).to(where)
 
@@ -207,8 +219,8 @@ class SemanticDiffusion:
 
             side = conditions.size
             images = sampler.walk(SCHEDULE, predict, (COLOURS, side, side), seeds[rows], where)
-            painted[rows[:count]] = to_images(images)[:count]
-        return painted
+            generated[rows[:count]] = to_images(images)[:count]
+        return generated
 
     def _guided(self, state: Tensor, steps: Tensor, maps: Tensor, guidance: float) -> tuple[Tensor, Tensor]:
         """Noise moved away from what the all-zero map says: e(0) + s (e(y) - e(0)), the variance that of the map."""

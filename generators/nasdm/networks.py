@@ -88,8 +88,8 @@ class SdmUNet(nn.Module):
                     parts.append(_SemanticResidual(shape, wide, wide, "up"))
                 self.output_blocks.append(_Blocks(*parts))
                 channels = wide
-        said = shape.colours * (2 if shape.learned_variance else 1)
-        self.out = nn.Sequential(_norm(channels, shape), nn.SiLU(), _silent(nn.Conv2d(channels, said, 3, padding=1)))
+        text = shape.colours * (2 if shape.learned_variance else 1)
+        self.out = nn.Sequential(_normalised(channels, shape), nn.SiLU(), _silent(nn.Conv2d(channels, text, 3, padding=1)))
 
     def forward(self, noisy: Tensor, steps: Tensor, maps: Tensor) -> Tensor:
         """float (n, colours or 2 * colours, h, w) from float (n, colours, h, w), long (n,) and float (n, labels, h, w)."""
@@ -124,10 +124,10 @@ class _Residual(nn.Module):
     def __init__(self, shape: SdmShape, before: int, after: int, resize: str = "") -> None:
         super().__init__()
         self.resize = resize
-        self.in_layers = nn.Sequential(_norm(before, shape), nn.SiLU(), nn.Conv2d(before, after, 3, padding=1))
+        self.in_layers = nn.Sequential(_normalised(before, shape), nn.SiLU(), nn.Conv2d(before, after, 3, padding=1))
         self.emb_layers = nn.Sequential(nn.SiLU(), nn.Linear(4 * shape.width, 2 * after))
         self.out_layers = nn.Sequential(
-            _norm(after, shape), nn.SiLU(), nn.Dropout(0), _silent(nn.Conv2d(after, after, 3, padding=1))
+            _normalised(after, shape), nn.SiLU(), nn.Dropout(0), _silent(nn.Conv2d(after, after, 3, padding=1))
         )
         self.skip_connection = _skip(before, after)
 
@@ -183,7 +183,7 @@ class _Attention(nn.Module):
         if channels % shape.head:
             raise UsageError(f"{channels} channels do not make heads of {shape.head}.")
         self.heads = channels // shape.head
-        self.norm = _norm(channels, shape)
+        self.norm = _normalised(channels, shape)
         self.qkv = nn.Conv1d(channels, 3 * channels, 1)
         self.proj_out = _silent(nn.Conv1d(channels, channels, 1))
 
@@ -199,7 +199,7 @@ def _attention(shape: SdmShape, channels: int, level: int) -> list[nn.Module]:
     return [_Attention(channels, shape)] if level in shape.attended else []
 
 
-def _norm(channels: int, shape: SdmShape) -> nn.GroupNorm:
+def _normalised(channels: int, shape: SdmShape) -> nn.GroupNorm:
     return nn.GroupNorm(shape.groups, channels)
 
 
@@ -252,7 +252,7 @@ def shape_of(state: Mapping[str, Tensor], head: int = 64, groups: int = 32) -> S
     if any(re.search(r"input_blocks\.\d+\.0\.op\.", name) for name in state):
         raise UsageError("this network halves with plain convolutions; only residual blocks that resize are built here.")
     width = state["time_embed.0.weight"].shape[1]
-    colours, said = state["input_blocks.0.0.weight"].shape[1], state["out.2.weight"].shape[0]
+    colours, text = state["input_blocks.0.0.weight"].shape[1], state["out.2.weight"].shape[0]
     wide = [state[f"input_blocks.{b}.0.out_layers.3.weight"].shape[0] // width for b in blocks[1:]]
     attends = [f"input_blocks.{b}.1.qkv.weight" in state for b in blocks[1:]]
     last_parts = [f"output_blocks.{b}.{p}.in_norm.mlp_gamma.weight" for b in _numbered(state, "output_blocks") for p in (1, 2)]
@@ -268,7 +268,7 @@ def shape_of(state: Mapping[str, Tensor], head: int = 64, groups: int = 32) -> S
         head=head,
         groups=groups,
         hidden=shared.shape[0],
-        learned_variance=said == 2 * colours,
+        learned_variance=text == 2 * colours,
     )
 
 

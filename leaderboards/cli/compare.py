@@ -39,7 +39,7 @@ def command(first: str, second: str, places: tuple[Path, ...], measures: tuple[s
 
     Differences are paired by test slide and seed; their p-values are adjusted for the number of measures.
     """
-    sides = _told_apart(*(_side(word, places or (Path("results"),)) for word in (first, second)))
+    sides = _distinguish(*(_side(word, places or (Path("results"),)) for word in (first, second)))
     found = compare.compared(*sides, measures)
     if not found.made and not found.refused:
         asked = f" that match {', '.join(measures)}" if measures else ""
@@ -65,7 +65,7 @@ def _side(word: str, places: tuple[Path, ...]) -> Side:
     return Side(word, tuple(line for line in lines if line.generator == word))
 
 
-def _told_apart(first: Side, second: Side) -> tuple[Side, Side]:
+def _distinguish(first: Side, second: Side) -> tuple[Side, Side]:
     """Two runs of one generator are called by the options in which they differ."""
     if first.name != second.name:
         return first, second
@@ -74,8 +74,8 @@ def _told_apart(first: Side, second: Side) -> tuple[Side, Side]:
     pairs = [pair for pair in pairs if not pair[0].endswith(".digest")] or pairs  # a digest follows from the options
     names = []
     for end in (0, -1):
-        said = ", ".join(f"{name.rpartition('.')[2]} {values.split(' and ')[end]}" for name, _, values in pairs)
-        names.append(f"{first.name} ({said or ('the first', 'the second')[end]})")
+        message = ", ".join(f"{name.rpartition('.')[2]} {values.split(' and ')[end]}" for name, _, values in pairs)
+        names.append(f"{first.name} ({message or ('the first', 'the second')[end]})")
     return Side(names[0], first.lines), Side(names[1], second.lines)
 
 

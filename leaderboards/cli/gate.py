@@ -8,7 +8,7 @@ import click
 
 from bench.errors import UsageError
 from leaderboards.gate import baseline_update, policy, reports
-from leaderboards.gate.gate import judged
+from leaderboards.gate.gate import measured
 from leaderboards.tables.reading import lines as read
 
 place = click.Path(path_type=Path)
@@ -50,7 +50,7 @@ def command(
         return
     if baseline is None or candidate is None:
         raise UsageError("a gate compares two sets of lines: bench gate --baseline FILE --candidate FILE.")
-    found = judged(read((baseline,)), read((candidate,)), policy.read(asked))
+    found = measured(read((baseline,)), read((candidate,)), policy.read(asked))
     for file, text in ((markdown, reports.as_markdown), (junit, reports.as_junit)):
         if file is not None:
             file.parent.mkdir(parents=True, exist_ok=True)

@@ -11,7 +11,7 @@ from bench import registry, trial
 from bench.errors import MissingError, UsageError, did_you_mean
 from bench.measurements import experiment_files
 from bench.results.protocols import difference_between, split_by_protocol
-from bench.results.schema import Result
+from bench.results.schema import ResultRecord
 from bench.results.tables import headlines
 from leaderboards.suites import suite
 from leaderboards.tables import build, formats, paper, reading
@@ -54,7 +54,7 @@ def leaderboard(
     click.echo(formats.write([build.sheet(board) for board in _boards(task, measures, lines)], style))
 
 
-def _boards(task: str | None, measures: str, lines: list[Result]) -> list[build.Board]:
+def _boards(task: str | None, measures: str, lines: list[ResultRecord]) -> list[build.Board]:
     wanted = {word.strip() for word in measures.split(",") if word.strip()}
     present = {line.measure for line in lines}
     if unknown := sorted(wanted - present):
@@ -84,7 +84,7 @@ def _suite(asked: suite.Suite, places: tuple[Path, ...]) -> list[formats.Sheet]:
     return [build.sheet(board) for board in build.boards(headlines(lines))]
 
 
-def _trials(task: str | None, name: str, lines: list[Result]) -> list[formats.Sheet]:
+def _trials(task: str | None, name: str, lines: list[ResultRecord]) -> list[formats.Sheet]:
     """A table of the experiment for each dataset, protocol set, generator and prompt source."""
     if task is None:
         raise UsageError(f"--experiment {name} is of a task: bench leaderboard TASK --experiment {name}.")
@@ -96,9 +96,9 @@ def _trials(task: str | None, name: str, lines: list[Result]) -> list[formats.Sh
     for dataset in sorted({line.dataset for line in made}):
         parts = split_by_protocol(build.variants([line for line in made if line.dataset == dataset]))
         for number, part in enumerate(parts, start=1):
-            for row in sorted({(line.generator, line.track) for line in part}):
-                one = trial.shown(asked, [line for line in part if (line.generator, line.track) == row])
-                which = {"track": row[1], "protocol_set": number}
+            for row in sorted({(line.generator, line.prompt_source) for line in part}):
+                one = trial.shown(asked, [line for line in part if (line.generator, line.prompt_source) == row])
+                which = {"prompt_source": row[1], "protocol_set": number}
                 heading, notes = one.heading, one.notes
                 if number > 1:
                     heading = f"{heading}, protocol set {number}"

@@ -10,9 +10,9 @@ import click
 
 from bench.cache import Cache, home
 from bench.cli.options import assignments, progress_bar
-from bench.config import Plan
+from bench.config import RunConfig
 from bench.errors import UsageError
-from bench.results.schema import Result
+from bench.results.schema import ResultRecord
 from leaderboards.suites import suite as suites
 
 SOME_FAILED = 4
@@ -23,10 +23,10 @@ SOME_FAILED = 4
 @click.option("--preset", default="tiny", show_default=True, help="How much of it: tiny, or paper.")
 @click.option("--data", "data", multiple=True, help="TASK=DIR, repeated, or a DIR for all; else BENCH_DATA, else embedded.")
 @click.option("--weights", type=click.Path(path_type=Path, exists=True), help="Folder with weights of encoders.")
-@click.option("--workers", default=0, help="Processes that paint and train.  [default: one a core, at most 4]")
+@click.option("--workers", default=0, help="Processes that generate and train.  [default: one a core, at most 4]")
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), default=Path("results"), show_default=True)
 @click.option("-o", "options", multiple=True, callback=assignments, help="name=value for all cells, TASK:name=value for some.")
-@click.option("--plan", "only_plan", is_flag=True, help="Say what would be run, and run nothing.")
+@click.option("--config", "only_plan", is_flag=True, help="Say what would be run, and run nothing.")
 def suite(
     name: str | None,
     preset: str,
@@ -52,8 +52,8 @@ def suite(
     asked = suites.find(name)
     planned = list(suites.plans(asked, preset, _folders(data), weights, workers, _options(options)))
     if only_plan:
-        for cell, plan in planned:
-            click.echo(f"{cell.name}  {_said(plan) if plan else cell.reason}")
+        for cell, config in planned:
+            click.echo(f"{cell.name}  {_said(config) if config else cell.reason}")
         return
     done = suites.run(asked, preset, planned, _run, lambda text: click.echo(text, err=True), out)
     for cell in done:
@@ -86,14 +86,14 @@ def _options(given: Mapping[str, str]) -> dict[str, dict[str, str]]:
     return found
 
 
-def _said(plan: Plan) -> str:
-    measured = plan.experiment or "diets" * plan.diets or "distances"
-    options = "".join(f"; {name}={value}" for name, value in plan.options.items())
-    return f"seeds {','.join(map(str, plan.seeds))}; {measured}; data {plan.data or 'BENCH_DATA or embedded'}{options}"
+def _said(config: RunConfig) -> str:
+    measured = config.experiment or "mixes" * config.mixes or "distances"
+    options = "".join(f"; {name}={value}" for name, value in config.options.items())
+    return f"seeds {','.join(map(str, config.seeds))}; {measured}; data {config.data or 'BENCH_DATA or embedded'}{options}"
 
 
-def _run(plan: Plan, out: Path) -> tuple[tuple[Result, ...], Path, tuple[str, ...]]:
+def _run(config: RunConfig, out: Path) -> tuple[tuple[ResultRecord, ...], Path, tuple[str, ...]]:
     from bench import run
 
-    outcome = run.run(plan, Cache(home()), progress_bar(), lambda text: click.echo(text, err=True), out)
+    outcome = run.run(config, Cache(home()), progress_bar(), lambda text: click.echo(text, err=True), out)
     return outcome.results, outcome.folder, outcome.faults

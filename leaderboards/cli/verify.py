@@ -30,10 +30,12 @@ VERDICTS = {
 
 @click.command("verify")
 @click.argument("run", type=click.Path(path_type=Path, exists=True, file_okay=False))
-@click.option("--sample", default=Request.sample, show_default=True, help="Patches of each painting to paint again.")
+@click.option("--sample", default=Request.sample, show_default=True, help="Patches of each generated set to generate again.")
 @click.option("--seed", default=0, show_default=True, help="Of the draw of the sample.")
 @click.option("--seeds", callback=lambda c, p, text: numbers(c, p, text) if text else None, help="Of the run; default: all.")
-@click.option("--all", "everything", is_flag=True, help="Paint every patch, train every downstream model, make every number.")
+@click.option(
+    "--all", "everything", is_flag=True, help="Generate every patch, train every downstream model, make every number."
+)
 @click.option("--data", default="", help="Where the data are here; default: where they were.")
 @click.option(
     "--samples", type=click.Path(path_type=Path, exists=True, file_okay=False), help="What bench export samples wrote there."
@@ -82,10 +84,10 @@ def marking(found: Report) -> int:
 def text(found: Report, marked: int | None) -> str:
     """A row for each check, what of the machine is not as it was, and the verdict."""
     wide = max(len(check.what) for check in found.checks)
-    said = [f"{check.outcome:15s} {check.what.ljust(wide)}  {check.said}" for check in found.checks]
+    message = [f"{check.outcome:15s} {check.what.ljust(wide)}  {check.message}" for check in found.checks]
     here = [f"{name}: {then} then, {now} now" for name, (then, now) in found.elsewhere.items()]
     where = ["not as it was: " + "; ".join(here)] if here else ["made with the versions, code and machine of the run"]
-    return "\n".join([str(found.folder), *said, *where, VERDICTS[found.outcome], *_marked(marked)])
+    return "\n".join([str(found.folder), *message, *where, VERDICTS[found.outcome], *_marked(marked)])
 
 
 def _marked(marked: int | None) -> list[str]:

@@ -8,7 +8,7 @@ from fnmatch import fnmatchcase
 from itertools import product
 
 from bench.results.protocols import difference
-from bench.results.schema import Result
+from bench.results.schema import ResultRecord
 from bench.results.tables import number
 from leaderboards.comparison.pairs import Difference, paired
 from leaderboards.tables.numbers import Number, Takes, equal, grouped, holm
@@ -21,7 +21,7 @@ class Side:
     """One of the two: what it is called in sentences, and its lines."""
 
     name: str
-    lines: tuple[Result, ...]
+    lines: tuple[ResultRecord, ...]
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Comparison:
     """The first minus the second in one measure."""
 
     where: Number
-    """Of no generator; its track is that of the one that is shown crops."""
+    """Of no generator; its prompt source is that of the one that is shown crops."""
     direction: str
     difference: Difference
     n: int
@@ -38,7 +38,7 @@ class Comparison:
     adjusted: float = 1.0
     """Two-sided p-value after Holm over the measures that are not equal."""
     conflict: bool = False
-    """Whether one of the two was conditioned by the encoder that judges."""
+    """Whether one of the two was conditioned by the encoder that encoders."""
 
     @property
     def tie(self) -> bool:
@@ -77,23 +77,23 @@ def compared(first: Side, second: Side, measures: Sequence[str] = ()) -> Compari
 
 
 def _takes(side: Side, measures: Sequence[str]) -> dict[Number, list[tuple[str, Takes]]]:
-    """By number, without generator and track: (track, takes) for each track it was measured in."""
+    """By number, without generator and prompt source: (prompt source, takes) for each prompt source it was measured in."""
     found: dict[Number, list[tuple[str, Takes]]] = {}
     for name, takes in grouped(side.lines, side.name).items():
         if any(fnmatchcase(name.measure, p) for p in measures) if measures else ":" not in name.measure.partition(" ")[0]:
-            found.setdefault(replace(name, generator="", track=""), []).append((name.track, takes))
+            found.setdefault(replace(name, generator="", prompt_source=""), []).append((name.prompt_source, takes))
     return found
 
 
 def _pairs(where: Number, ours: list[tuple[str, Takes]], theirs: list[tuple[str, Takes]]) -> list[Comparison | str]:
-    """A comparison for each pair of tracks that may stand in one table, and for each protocol that both have."""
+    """A comparison for each pair of prompt sources that may stand in one table, and for each protocol that both have."""
     fitting = [(a, b) for a, b in product(ours, theirs) if a[0] == b[0] or "none" in (a[0], b[0])]
     if not fitting:
-        tracks = [", ".join(track for track, _ in side) for side in (ours, theirs)]
-        return [f"prompt tracks differ: {tracks[0]} and {tracks[1]}"]
+        prompt_sources = [", ".join(prompt_source for prompt_source, _ in side) for side in (ours, theirs)]
+        return [f"prompt prompt sources differ: {prompt_sources[0]} and {prompt_sources[1]}"]
     found: list[Comparison | str] = []
-    for (track, mine), (other, yours) in fitting:
-        here = replace(where, track=other if track == "none" else track)
+    for (prompt_source, mine), (other, yours) in fitting:
+        here = replace(where, prompt_source=other if prompt_source == "none" else prompt_source)
         shared = sorted(set(mine) & set(yours))
         if not shared:
             first, second = (next(iter(takes.values()))[0] for takes in (mine, yours))
@@ -102,14 +102,14 @@ def _pairs(where: Number, ours: list[tuple[str, Takes]], theirs: list[tuple[str,
     return found
 
 
-def _pair(where: Number, ours: list[Result], theirs: list[Result]) -> Comparison | str:
+def _pair(where: Number, ours: list[ResultRecord], theirs: list[ResultRecord]) -> Comparison | str:
     for lines in (ours, theirs):
         if failed := [line for line in lines if line.value is None]:
             return f"{failed[0].generator} has {failed[0].status} for seed {failed[0].seed}: {failed[0].reason}"
     found = paired(ours, theirs)
     if isinstance(found, str):
         return found
-    conflict = any("judge-conflict" in line.flags for line in (*ours, *theirs))
+    conflict = any("encoder-conflict" in line.flags for line in (*ours, *theirs))
     return Comparison(where, ours[0].direction, found, ours[0].n, equal(ours, theirs), conflict=conflict)
 
 
@@ -135,7 +135,7 @@ def sentence(found: Comparisons, one: Comparison) -> str:
     if one.equal:
         return f"{found.first} and {found.second} have the same {measure}, bit by bit ({sizes})."
     notes = [sizes, f"{_p(one.adjusted)} after Holm over {found.tested} measure{'s' if found.tested > 1 else ''}"]
-    notes += ["not an independent judge"] if one.conflict else []
+    notes += ["not an independent encoder"] if one.conflict else []
     notes += [gap.reason] if gap.reason else []
     basis = "; ".join([", ".join(notes[:2]), *notes[2:]])
     low, high = gap.interval
@@ -151,7 +151,7 @@ def sentence(found: Comparisons, one: Comparison) -> str:
 
 
 def text(found: Comparisons) -> str:
-    """Every sentence, under a heading for each task, dataset and track, then what was not compared."""
+    """Every sentence, under a heading for each task, dataset and prompt source, then what was not compared."""
     lines: list[str] = []
     for place in dict.fromkeys(_place(one.where) for one in found.made):
         lines += [place, *(f"  {sentence(found, one)}" for one in found.made if _place(one.where) == place), ""]
@@ -163,7 +163,7 @@ def text(found: Comparisons) -> str:
 
 def _place(where: Number) -> str:
     beside = f", {where.experiment}" if where.experiment else ""
-    prompts = f", prompts: {where.track}" if where.track not in ("", "none") else ""
+    prompts = f", prompts: {where.prompt_source}" if where.prompt_source not in ("", "none") else ""
     return f"{where.task} on {where.dataset}{beside}{prompts}"
 
 

@@ -17,7 +17,7 @@ from bench.cache import digest_of, write_text
 from bench.errors import DamagedError, MissingError
 from bench.provenance import manifest
 from bench.results import schema
-from bench.results.schema import Result
+from bench.results.schema import ResultRecord
 from leaderboards import identity
 from leaderboards.tables import reading
 
@@ -29,7 +29,7 @@ NAME = "merged.json"
 class Merged:
     """The lines that remain, and what became of the others."""
 
-    lines: tuple[Result, ...]
+    lines: tuple[ResultRecord, ...]
     files: tuple[Path, ...]
     again: int = 0
     """Lines whose number was there already."""

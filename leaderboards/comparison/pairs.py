@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench import stats
-from bench.results.schema import NO_SOURCES, SOURCES_UNKNOWN, Result, unit_of
+from bench.results.schema import NO_SOURCES, SOURCES_UNKNOWN, ResultRecord, unit_of
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Difference:
         return float(stdtr(self.freedom, -gap / self.error))
 
 
-def paired(first: Iterable[Result], second: Iterable[Result]) -> Difference | str:
+def paired(first: Iterable[ResultRecord], second: Iterable[ResultRecord]) -> Difference | str:
     """The mean difference over the seeds that both have, or in a word why the lines cannot be paired.
 
     All lines are of one measure. Slides: the mean over seeds without each block of slides gives the jackknife error of
@@ -62,25 +62,25 @@ def paired(first: Iterable[Result], second: Iterable[Result]) -> Difference | st
         return f"protocols differ: {', '.join(sorted(protocols))}"
     if any(SOURCES_UNKNOWN in line.flags for line in lines):
         return NO_SOURCES
-    blocks = {len(line.folds) for line in lines}
+    blocks = {len(line.replicates) for line in lines}
     if len(blocks) > 1 or min(blocks) < 2:
         return "not every line keeps its values without each block of slides"
     values = np.array([_value(ours[seed]) - _value(theirs[seed]) for seed in seeds])
-    folds = np.array([np.subtract(ours[seed].folds, theirs[seed].folds) for seed in seeds]).mean(axis=0)
+    replicates = np.array([np.subtract(ours[seed].replicates, theirs[seed].replicates) for seed in seeds]).mean(axis=0)
     groups = lines[0].groups
-    _, slides = stats.jackknife(float(values.mean()), folds, _shares(groups, len(folds)))
+    _, slides = stats.jackknife(float(values.mean()), replicates, _shares(groups, len(replicates)))
     between = float(values.var(ddof=1)) / len(seeds) if len(seeds) > 1 else 0.0
     error = math.sqrt(slides**2 + between)
     reason = "" if len(seeds) > 1 else "one seed: the noise of training and sampling is left out"
-    freedom = _freedom(slides**2, len(folds), between, len(seeds))
+    freedom = _freedom(slides**2, len(replicates), between, len(seeds))
     return Difference(float(values.mean()), error, freedom, len(seeds), groups, reason, unit_of(lines[0]))
 
 
-def _by_seed(lines: Iterable[Result]) -> dict[int, Result]:
+def _by_seed(lines: Iterable[ResultRecord]) -> dict[int, ResultRecord]:
     return {line.seed: line for line in lines if line.value is not None}
 
 
-def _value(line: Result) -> float:
+def _value(line: ResultRecord) -> float:
     assert line.value is not None
     return line.value
 

@@ -11,8 +11,8 @@ from typing import Any
 from bench.cache import digest_of, write_text
 from bench.errors import BenchError, MissingError, UsageError
 from bench.results import schema
-from bench.results.schema import Result
-from leaderboards.gate.gate import judged
+from bench.results.schema import ResultRecord
+from leaderboards.gate.gate import measured
 from leaderboards.gate.policy import Policy
 from leaderboards.tables.reading import lines as read
 
@@ -20,7 +20,7 @@ NEW = "new"
 """Verdict of a baseline that did not exist."""
 
 
-def accept(baseline: Path, candidate: Sequence[Result], reason: str, policy: Policy) -> dict[str, Any]:
+def accept(baseline: Path, candidate: Sequence[ResultRecord], reason: str, policy: Policy) -> dict[str, Any]:
     """Writes the candidate's measured lines over the baseline and returns the entry that its log, beside it, now ends with.
 
     The entry holds the date, the reason, digests of both files, the gate's verdict, and each number whose value moved with
@@ -49,13 +49,13 @@ def accept(baseline: Path, candidate: Sequence[Result], reason: str, policy: Pol
     return entry
 
 
-def _moved(baseline: Path, lines: list[Result], policy: Policy) -> tuple[str, list[dict[str, Any]]]:
+def _moved(baseline: Path, lines: list[ResultRecord], policy: Policy) -> tuple[str, list[dict[str, Any]]]:
     """The gate's verdict, and the numbers that are no longer what they were; of a baseline that no gate can read, why."""
     try:
-        gate = judged(read((baseline,)), lines, policy)
+        gate = measured(read((baseline,)), lines, policy)
     except BenchError as error:
         return f"unreadable: {error}", []
-    moved = [one for one in gate.judgements if one.baseline != one.candidate]
+    moved = [one for one in gate.gate_results if one.baseline != one.candidate]
     return gate.verdict, [
         {"number": str(one.number), "old": one.baseline, "new": one.candidate, "verdict": one.verdict} for one in moved
     ]

@@ -17,7 +17,7 @@ from typing import Literal
 
 from bench.errors import MissingError, UsageError
 from bench.results.protocols import difference
-from bench.results.schema import NO_SOURCES, SOURCES_UNKNOWN, Result
+from bench.results.schema import NO_SOURCES, SOURCES_UNKNOWN, ResultRecord
 from leaderboards.comparison.pairs import Difference, paired
 from leaderboards.gate.policy import Policy, unused
 from leaderboards.tables.numbers import Number, Takes, equal, grouped, holm
@@ -30,7 +30,7 @@ POWER = 0.8
 
 
 @dataclass(frozen=True)
-class Judgement:
+class GateResult:
     """What became of one number of the baseline."""
 
     number: Number
@@ -55,19 +55,19 @@ class Judgement:
 
 @dataclass(frozen=True)
 class Gate:
-    judgements: tuple[Judgement, ...]
+    gate_results: tuple[GateResult, ...]
     """The worst verdicts first."""
     tested: int
     """Numbers that changed at all, over which p-values are adjusted."""
     new: tuple[Number, ...]
-    """Numbers of the candidate that the baseline does not have: judged once they are accepted."""
+    """Numbers of the candidate that the baseline does not have: measured once they are accepted."""
     alpha: float
     unused: tuple[str, ...] = ()
     """Rules of the policy that hold for no number, a sentence each: a typing mistake may leave a number unguarded."""
 
     @property
     def verdict(self) -> Verdict:
-        return self.judgements[0].verdict
+        return self.gate_results[0].verdict
 
     @property
     def exit_code(self) -> int:
@@ -79,10 +79,10 @@ class Gate:
         return UsageError.exit_code if self.unused and self.verdict in ("pass", "inconclusive") else self.exit_code
 
     def count(self, verdict: Verdict) -> int:
-        return sum(judgement.verdict == verdict for judgement in self.judgements)
+        return sum(gate_result.verdict == verdict for gate_result in self.gate_results)
 
 
-def judged(baseline: Iterable[Result], candidate: Iterable[Result], policy: Policy) -> Gate:
+def measured(baseline: Iterable[ResultRecord], candidate: Iterable[ResultRecord], policy: Policy) -> Gate:
     """The gate over every number of the baseline that the policy looks at."""
     held, made = grouped(baseline, "baseline"), list(candidate)
     asked = _asked(held, policy)
@@ -92,25 +92,25 @@ def judged(baseline: Iterable[Result], candidate: Iterable[Result], policy: Poli
         for number, takes in asked.items()
         for mine, theirs in _by_protocol(takes, found.get(number, {}))
     ]
-    open_ = [i for i, judgement in enumerate(final) if judgement.verdict == "inconclusive"]
+    open_ = [i for i, gate_result in enumerate(final) if gate_result.verdict == "inconclusive"]
     for i, p in zip(open_, holm([_worse(final[i]) for i in open_]), strict=True):
-        final[i] = _told(final[i], p, len(open_), policy)
+        final[i] = _describe(final[i], p, len(open_), policy)
     order = list(EXIT_CODES)
-    final.sort(key=lambda judgement: (order.index(judgement.verdict), judgement.number))
-    new = tuple(number for number in found if number not in held and policy.judges(number))
+    final.sort(key=lambda gate_result: (order.index(gate_result.verdict), gate_result.number))
+    new = tuple(number for number in found if number not in held and policy.encoders(number))
     return Gate(tuple(final), len(open_), new, policy.alpha, tuple(unused(policy, {*held, *found})))
 
 
 def _by_protocol(takes: Takes, found: Takes) -> Iterator[tuple[Takes, Takes]]:
     """Each protocol of the baseline with the candidate's takes of it, or with those that the baseline has no protocol of:
-    where a number was measured in two ways, each is judged."""
+    where a number was measured in two ways, each is measured."""
     for protocol, lines in takes.items():
         theirs = {protocol} if protocol in found else set(found) - set(takes)
         yield {protocol: lines}, {other: lines for other, lines in found.items() if other in theirs}
 
 
 def _asked(held: dict[Number, Takes], policy: Policy) -> dict[Number, Takes]:
-    """The numbers of a baseline that are judged, with their lines that have values."""
+    """The numbers of a baseline that are measured, with their lines that have values."""
     valued = {
         number: kept
         for number, takes in held.items()
@@ -122,82 +122,82 @@ def _asked(held: dict[Number, Takes], policy: Policy) -> dict[Number, Takes]:
         )
     lines_held = [line for takes in valued.values() for lines in takes.values() for line in lines]
     if all(SOURCES_UNKNOWN in line.flags for line in lines_held):
-        raise MissingError(f"no number of the baseline can be judged. {NO_SOURCES}, and run it again.")
-    if not any(line.folds for line in lines_held):
+        raise MissingError(f"no number of the baseline can be measured. {NO_SOURCES}, and run it again.")
+    if not any(line.replicates for line in lines_held):
         raise MissingError(
             "no line of the baseline keeps its values without each block of slides, which pairs are made of: it is older "
             "than they are, or has too few slides. Run it again, and accept that: bench gate accept --reason TEXT"
         )
-    asked = {number: takes for number, takes in valued.items() if policy.judges(number)}
+    asked = {number: takes for number, takes in valued.items() if policy.encoders(number)}
     if not asked:
         raise UsageError(f"the policy ignores each of the {len(valued)} numbers of the baseline.")
     return asked
 
 
-def _first(number: Number, takes: Takes, found: Takes, made: Sequence[Result], policy: Policy) -> Judgement:
+def _first(number: Number, takes: Takes, found: Takes, made: Sequence[ResultRecord], policy: Policy) -> GateResult:
     """What can be said of a number by itself; `inconclusive` where it is for the test to say."""
     protocol = next((p for p in takes if p in found), "")
     lines = takes[protocol or next(iter(takes))]
     before = sum(_value(line) for line in lines) / len(lines)
     margin = policy.margin_of(number, before)
-    judgement = Judgement(number, lines[0].direction, "broken", baseline=before, margin=margin, n=lines[0].n)
+    gate_result = GateResult(number, lines[0].direction, "broken", baseline=before, margin=margin, n=lines[0].n)
     if not found:
-        return replace(judgement, reason=_absence(number, made))
+        return replace(gate_result, reason=_absence(number, made))
     if not protocol:
         reason = f"protocols differ: {difference(lines[0], next(iter(found.values()))[0])}"
-        return replace(judgement, verdict="not-comparable", reason=reason)
+        return replace(gate_result, verdict="not-comparable", reason=reason)
     theirs = {line.seed: line for line in found[protocol]}
     if missing := [line.seed for line in lines if line.seed not in theirs]:
-        return replace(judgement, reason=f"the candidate lacks seed {', '.join(map(str, missing))}")
+        return replace(gate_result, reason=f"the candidate lacks seed {', '.join(map(str, missing))}")
     now = [theirs[line.seed] for line in lines]
     if failed := [line for line in now if line.value is None]:
-        return replace(judgement, reason=f"{failed[0].status} for seed {failed[0].seed}: {failed[0].reason}")
-    judgement = replace(judgement, candidate=sum(map(_value, now)) / len(now))
-    return _beside(judgement, lines, now, policy)
+        return replace(gate_result, reason=f"{failed[0].status} for seed {failed[0].seed}: {failed[0].reason}")
+    gate_result = replace(gate_result, candidate=sum(map(_value, now)) / len(now))
+    return _beside(gate_result, lines, now, policy)
 
 
-def _beside(judgement: Judgement, before: list[Result], now: list[Result], policy: Policy) -> Judgement:
+def _beside(gate_result: GateResult, before: list[ResultRecord], now: list[ResultRecord], policy: Policy) -> GateResult:
     """Two takes of the same seeds and protocol."""
-    worsening = paired(now, before) if judgement.direction == "lower" else paired(before, now)
+    worsening = paired(now, before) if gate_result.direction == "lower" else paired(before, now)
     if equal(before, now):
         known = worsening if isinstance(worsening, Difference) else None
-        return replace(judgement, verdict="pass", reason="equal, bit by bit", worsening=known, worst=0.0)
+        return replace(gate_result, verdict="pass", reason="equal, bit by bit", worsening=known, worst=0.0)
     if isinstance(worsening, str):
-        return replace(judgement, verdict="not-comparable", reason=worsening)
-    return replace(judgement, verdict="inconclusive", worsening=worsening, worst=_bound(worsening, policy.alpha))
+        return replace(gate_result, verdict="not-comparable", reason=worsening)
+    return replace(gate_result, verdict="inconclusive", worsening=worsening, worst=_bound(worsening, policy.alpha))
 
 
-def _told(judgement: Judgement, p: float, tested: int, policy: Policy) -> Judgement:
+def _describe(gate_result: GateResult, p: float, tested: int, policy: Policy) -> GateResult:
     """The verdict of the test."""
-    worsening, worst = judgement.worsening, judgement.worst
+    worsening, worst = gate_result.worsening, gate_result.worst
     assert worsening is not None and worst is not None
-    judgement = replace(judgement, p=p)
+    gate_result = replace(gate_result, p=p)
     if worsening.seeds < policy.seeds:
-        return replace(judgement, reason=f"{worsening.seeds} of the {policy.seeds} seeds that the policy asks for")
-    judgement = replace(judgement, visible=_visible(worsening, judgement.margin, tested, policy.alpha))
-    if worst < judgement.margin:
-        return replace(judgement, verdict="pass")
+        return replace(gate_result, reason=f"{worsening.seeds} of the {policy.seeds} seeds that the policy asks for")
+    gate_result = replace(gate_result, visible=_visible(worsening, gate_result.margin, tested, policy.alpha))
+    if worst < gate_result.margin:
+        return replace(gate_result, verdict="pass")
     if p < policy.alpha:
-        return replace(judgement, verdict="regress")
-    return replace(judgement, reason="neither shown to be worse nor shown to lie within the margin")
+        return replace(gate_result, verdict="regress")
+    return replace(gate_result, reason="neither shown to be worse nor shown to lie within the margin")
 
 
-def _absence(number: Number, made: Sequence[Result]) -> str:
+def _absence(number: Number, made: Sequence[ResultRecord]) -> str:
     """Why the candidate lacks a number, if one of its lines says so."""
     near = [
         line for line in made if (line.generator, line.task, line.dataset) == (number.generator, number.task, number.dataset)
     ]
     beside = number.measure.partition(" ")[2]
     for line in near:
-        if line.status != "ok" and (line.encoder or line.diet) == beside:
+        if line.status != "ok" and (line.encoder or line.mix) == beside:
             return f"{line.status}: {line.reason}"
     return "the candidate lacks this number" if near else f"the candidate has no {number.generator} here"
 
 
-def _worse(judgement: Judgement) -> float:
+def _worse(gate_result: GateResult) -> float:
     """p-value of the hypothesis that the candidate is not worse."""
-    assert judgement.worsening is not None
-    return judgement.worsening.above(0.0)
+    assert gate_result.worsening is not None
+    return gate_result.worsening.above(0.0)
 
 
 def _bound(worsening: Difference, alpha: float) -> float:
@@ -222,6 +222,6 @@ def _quantile(freedom: float, share: float) -> float:
     return float(stdtrit(freedom, share)) if math.isfinite(freedom) else NormalDist().inv_cdf(share)
 
 
-def _value(line: Result) -> float:
+def _value(line: ResultRecord) -> float:
     assert line.value is not None
     return line.value

@@ -12,7 +12,7 @@ from bench.errors import MissingError, UsageError, did_you_mean
 from bench.files import typed_toml
 from leaderboards.tables.numbers import Number
 
-SHELF = Path(__file__).parents[1] / "policies"
+FOLDER = Path(__file__).parents[1] / "policies"
 DEFAULT = "default"
 
 
@@ -22,7 +22,7 @@ class Margin:
 
     __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
     measures: str
-    """A pattern of measures with their encoder or diet, e.g. `fd *`."""
+    """A pattern of measures with their encoder or training mix, e.g. `fd *`."""
     absolute: float | None = None
     """In units of the measure."""
     relative: float | None = None
@@ -37,7 +37,7 @@ class Margin:
 
 @dataclass(frozen=True)
 class Ignore:
-    """Patterns of what is not judged."""
+    """Patterns of what is not measured."""
 
     __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
     generators: tuple[str, ...] = ()
@@ -54,10 +54,10 @@ class Policy:
     alpha: float = 0.05
     """Error of the whole gate in calling a regression, and of each measure in being shown to lie within its margin."""
     seeds: int = 2
-    """Below so many a measure is judged by equality alone."""
+    """Below so many a measure is measured by equality alone."""
     ignore: Ignore = field(default_factory=Ignore)
 
-    def judges(self, number: Number) -> bool:
+    def encoders(self, number: Number) -> bool:
         spared = (*(fnmatchcase(number.generator, p) for p in self.ignore.generators),)
         return not any((*spared, *(fnmatchcase(number.measure, p) for p in self.ignore.measures)))
 
@@ -72,24 +72,24 @@ class Policy:
 def unused(policy: Policy, numbers: Iterable[Number]) -> list[str]:
     """What is wrong with each rule that decides no number and is not optional, a sentence each."""
     known = list(numbers)
-    said = []
+    text = []
     for kind, patterns in (("generators", policy.ignore.generators), ("measures", policy.ignore.measures)):
         names = [number.generator if kind == "generators" else number.measure for number in known]
         for pattern in patterns if not policy.ignore.optional else ():
             if not any(fnmatchcase(name, pattern) for name in names):
-                said.append(f"[ignore] {kind} {pattern!r} matches nothing.{did_you_mean(pattern, set(names))}")
-    judged = {number.measure for number in known if policy.judges(number)}
-    left = set(judged)
+                text.append(f"[ignore] {kind} {pattern!r} matches nothing.{did_you_mean(pattern, set(names))}")
+    measured = {number.measure for number in known if policy.encoders(number)}
+    left = set(measured)
     for place, rule in enumerate(policy.margin, start=1):
         if rule.measures == "*" and place == len(policy.margin):
             break  # it takes what is left, and nothing need be
-        matched = {measure for measure in judged if fnmatchcase(measure, rule.measures)}
+        matched = {measure for measure in measured if fnmatchcase(measure, rule.measures)}
         if not matched & left and not rule.optional:
-            near = did_you_mean(rule.measures, judged)
+            near = did_you_mean(rule.measures, measured)
             why = "every measure that it matches has an earlier rule" if matched else f"it matches no measure.{near}"
-            said.append(f"[[margin]] {rule.measures!r} holds for nothing: {why}")
+            text.append(f"[[margin]] {rule.measures!r} holds for nothing: {why}")
         left -= matched
-    return said
+    return text
 
 
 def read(asked: str = DEFAULT) -> Policy:
@@ -110,11 +110,11 @@ def read(asked: str = DEFAULT) -> Policy:
 def _file(asked: str) -> Path:
     if asked.endswith(".toml"):
         if not Path(asked).is_file():
-            raise MissingError(f"no policy {asked}. The shipped one is {SHELF / DEFAULT}.toml: copy it and change the copy.")
+            raise MissingError(f"no policy {asked}. The shipped one is {FOLDER / DEFAULT}.toml: copy it and change the copy.")
         return Path(asked)
-    known = sorted(path.stem for path in SHELF.glob("*.toml"))
+    known = sorted(path.stem for path in FOLDER.glob("*.toml"))
     if asked not in known:
         raise UsageError(
             f"no policy {asked!r}.{did_you_mean(asked, known)} There are: {', '.join(known)}; or give a file.toml."
         )
-    return SHELF / f"{asked}.toml"
+    return FOLDER / f"{asked}.toml"

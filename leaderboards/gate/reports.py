@@ -10,7 +10,7 @@ from dataclasses import asdict
 from xml.etree import ElementTree
 
 from bench.results.tables import aligned, number
-from leaderboards.gate.gate import EXIT_CODES, POWER, Gate, Judgement
+from leaderboards.gate.gate import EXIT_CODES, POWER, Gate, GateResult
 
 ARROWS = {"lower": "↓", "higher": "↑"}
 HEADS = ("verdict", "measure", "baseline", "candidate", "worse by", "margin", "p (Holm)", "could have seen")
@@ -45,7 +45,7 @@ def as_markdown(gate: Gate) -> str:
 def as_junit(gate: Gate) -> str:
     """Each number a test case: regress is a failure, broken an error; not-comparable and inconclusive are skipped."""
     counts = {
-        "tests": len(gate.judgements),
+        "tests": len(gate.gate_results),
         "failures": gate.count("regress"),
         "errors": gate.count("broken"),
         "skipped": gate.count("not-comparable") + gate.count("inconclusive"),
@@ -54,14 +54,14 @@ def as_junit(gate: Gate) -> str:
     root = ElementTree.Element("testsuites", attributes)
     suite = ElementTree.SubElement(root, "testsuite", {"name": "bench gate", **attributes})
     kinds = {"regress": "failure", "broken": "error", "not-comparable": "skipped", "inconclusive": "skipped"}
-    for one in gate.judgements:
+    for one in gate.gate_results:
         named = {"classname": _printable(_place(one)), "name": _printable(one.number.measure)}
         case = ElementTree.SubElement(suite, "testcase", named)
-        said = _printable(sentence(one))
+        message = _printable(sentence(one))
         if one.verdict in kinds:
-            ElementTree.SubElement(case, kinds[one.verdict], {"message": said, "type": one.verdict}).text = said
+            ElementTree.SubElement(case, kinds[one.verdict], {"message": message, "type": one.verdict}).text = message
         else:
-            ElementTree.SubElement(case, "system-out").text = said
+            ElementTree.SubElement(case, "system-out").text = message
     ElementTree.indent(root)
     return ElementTree.tostring(root, encoding="unicode", xml_declaration=True) + "\n"
 
@@ -69,7 +69,7 @@ def as_junit(gate: Gate) -> str:
 def as_json(gate: Gate) -> str:
     """One object: the verdict, its exit code, and every number."""
     rows = []
-    for one in gate.judgements:
+    for one in gate.gate_results:
         worse = one.worsening
         rows.append(
             {
@@ -105,28 +105,28 @@ def headline(gate: Gate) -> str:
 
 def notes(gate: Gate) -> list[str]:
     """What the numbers rest on, and every reason once with the measures it holds for."""
-    known = [one for one in gate.judgements if one.worsening is not None]
+    known = [one for one in gate.gate_results if one.worsening is not None]
     gaps = [(one.n, one.worsening) for one in known if one.worsening]
     sizes = sorted({(n, gap.groups, gap.unit, gap.seeds) for n, gap in gaps})
-    said = [f"n = {n} patches of {count} {unit}, {seeds} seed{'s' if seeds > 1 else ''}" for n, count, unit, seeds in sizes]
+    message = [f"n = {n} patches of {count} {unit}, {seeds} seed{'s' if seeds > 1 else ''}" for n, count, unit, seeds in sizes]
     units = " or ".join(sorted({unit.removesuffix("s") for _, _, unit, _ in sizes}))
-    said = [f"{'; '.join(said)}; paired by {units} and seed"] if said else []
+    message = [f"{'; '.join(message)}; paired by {units} and seed"] if message else []
     if gate.tested:
         measures = f"{gate.tested} number{'s' if gate.tested > 1 else ''} that changed"
-        said.append(f"p: one-sided, after Holm over the {measures}; alpha {gate.alpha:g}")
-        said.append(f"could have seen: the least true worsening that this gate calls a regression with {POWER:.0%} power")
+        message.append(f"p: one-sided, after Holm over the {measures}; alpha {gate.alpha:g}")
+        message.append(f"could have seen: the least true worsening that this gate calls a regression with {POWER:.0%} power")
     reasons: dict[str, list[str]] = defaultdict(list)
-    for one in gate.judgements:
+    for one in gate.gate_results:
         if one.reason and one.verdict != "pass":
             reasons[f"{one.verdict}: {one.reason}"].append(f"{one.number.generator} {one.number.measure}")
-    said += [f"{reason} ({', '.join(_few(whose))})" for reason, whose in reasons.items()]
+    message += [f"{reason} ({', '.join(_few(whose))})" for reason, whose in reasons.items()]
     if gate.new:
         named = [f"{number.generator} {number.measure}" for number in gate.new]
-        said.append(f"new, not judged before they are accepted: {', '.join(_few(named))}")
-    return [*said, *(f"policy: {rule}" for rule in gate.unused)]
+        message.append(f"new, not measured before they are accepted: {', '.join(_few(named))}")
+    return [*message, *(f"policy: {rule}" for rule in gate.unused)]
 
 
-def sentence(one: Judgement) -> str:
+def sentence(one: GateResult) -> str:
     """One number in words."""
     if one.worsening is None or one.worst is None or one.candidate is None or one.baseline is None:
         return f"{one.verdict}: {one.reason}"
@@ -142,12 +142,12 @@ def escaped(text: str) -> str:
     return SIGNS.sub(r"\\\1", html.escape(" ".join(text.split()), quote=False))
 
 
-def _markdown_table(rows: list[Judgement]) -> list[str]:
+def _markdown_table(rows: list[GateResult]) -> list[str]:
     body = [[f"{MARKS[one.verdict]} {one.verdict}", *map(escaped, _row(one)[1:])] for one in rows]
     return ["| " + " | ".join(row) + " |" for row in (list(HEADS), ["---"] * len(HEADS), *body)]
 
 
-def _row(one: Judgement) -> list[str]:
+def _row(one: GateResult) -> list[str]:
     worse = "–"
     if one.worsening is not None and one.worst is not None:
         worse = f"{_signed(one.worsening.value)}, at most {_signed(one.worst)}" if one.p is not None else "0"
@@ -163,16 +163,16 @@ def _row(one: Judgement) -> list[str]:
     ]
 
 
-def _by_place(gate: Gate) -> dict[str, list[Judgement]]:
-    found: dict[str, list[Judgement]] = defaultdict(list)
-    for one in gate.judgements:
+def _by_place(gate: Gate) -> dict[str, list[GateResult]]:
+    found: dict[str, list[GateResult]] = defaultdict(list)
+    for one in gate.gate_results:
         found[_place(one)].append(one)
     return found
 
 
-def _place(one: Judgement) -> str:
+def _place(one: GateResult) -> str:
     where = one.number
-    beside = "".join(f", {word}" for word in (where.track, where.experiment) if word not in ("", "none"))
+    beside = "".join(f", {word}" for word in (where.prompt_source, where.experiment) if word not in ("", "none"))
     return f"{where.generator}, {where.task} on {where.dataset}{beside}"
 
 

@@ -7,17 +7,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from bench.results import tables
-from bench.results.schema import Result
+from bench.results.schema import ResultRecord
 from bench.results.tables import Cell
 from leaderboards.tables import build
 
-NORMALISED = "fd-norm"
+NORMALISED = "fd-normalised"
 ROUNDING = 1e-9
 
 
 @dataclass(frozen=True)
 class Column:
-    """A measure with its encoder or diet, and what its cells have in common."""
+    """A measure with its encoder or training mix, and what its cells have in common."""
 
     name: str
     family: str
@@ -33,11 +33,11 @@ class Column:
 
 @dataclass(frozen=True)
 class Table:
-    """One task, dataset and track: a row a generator, best mean rank first; those with reported numbers alone come last."""
+    """One task, dataset and prompt source: a row a generator, best mean rank first; those with reported numbers alone come last."""
 
     task: str
     dataset: str
-    track: str
+    prompt_source: str
     embedded: bool
     columns: tuple[Column, ...]
     rows: tuple[tuple[str, dict[str, Cell]], ...]
@@ -45,17 +45,17 @@ class Table:
     printed: tuple[str, ...] = ()
     """Where reported numbers come from, and why some are not to be trusted."""
     protocol_set: int = 0
-    """Number of the protocol set where the task, dataset and track have several; 0 where there is one."""
+    """Number of the protocol set where the task, dataset and prompt source have several; 0 where there is one."""
     apart: tuple[str, ...] = ()
     """In what the protocol set differs from the first, or that there are others."""
 
     @property
     def title(self) -> str:
-        prompts = "" if self.track == "none" else f", prompts from: {self.track}"
+        prompts = "" if self.prompt_source == "none" else f", prompts from: {self.prompt_source}"
         return f"{self.task} on {self.dataset}{prompts}" + (f", protocol set {self.protocol_set}" if self.protocol_set else "")
 
 
-def tables(lines: Sequence[Result], reported: Sequence[Result]) -> list[Table]:
+def report_tables(lines: Sequence[ResultRecord], reported: Sequence[ResultRecord]) -> list[Table]:
     """Every table that the lines support; reported numbers of a task stand beside its first protocol set, in columns of
     their own."""
     return [
@@ -64,7 +64,7 @@ def tables(lines: Sequence[Result], reported: Sequence[Result]) -> list[Table]:
     ]
 
 
-def _table(board: build.Board, reported: list[Result]) -> Table:
+def _table(board: build.Board, reported: list[ResultRecord]) -> Table:
     rows = {name: dict(found) for name, found in board.rows}
     columns = [
         _column(name, name.split(" ")[0], [found[name] for found in rows.values() if name in found]) for name in board.columns
@@ -80,38 +80,38 @@ def _table(board: build.Board, reported: list[Result]) -> Table:
         {f"? {line.generator}, {line.measure} {line.encoder}: {line.suspect}" for line in reported if line.suspect}
     )
     separate = tuple(build.apart(board))
-    said = tuple(note for note in build.notes(board) if note not in separate)
+    message = tuple(note for note in build.notes(board) if note not in separate)
     return Table(
         board.task,
         board.dataset,
-        board.track,
+        board.prompt_source,
         embedded,
         tuple(columns),
         tuple(rows.items()),
-        said,
+        message,
         (*sources, *doubts),
         board.protocol_set if board.others else 0,
         separate,
     )
 
 
-def _printed(reported: list[Result]) -> list[tuple[Cell, Result]]:
+def _printed(reported: list[ResultRecord]) -> list[tuple[Cell, ResultRecord]]:
     """Reported lines as cells of columns that say so, and on what data. A generator that is shown no crop stands in the column
-    of every track, as it does with measured numbers."""
+    of every prompt source, as it does with measured numbers."""
     found = []
     for line in reported:
         (cell,) = tables.cells([line])
         marks = ("suspect",) if line.suspect else ()
-        tracks = sorted({one.track for one in reported if _alike(one, line)} - {"none"}) or ["none"]
-        for track in tracks if line.track == "none" else [line.track]:
-            of = f"reported on {line.dataset}" + ("" if track == "none" else f", prompts: {track}")
-            name = " ".join(filter(None, (line.measure, line.encoder or line.diet, f"({of})")))
+        prompt_sources = sorted({one.prompt_source for one in reported if _alike(one, line)} - {"none"}) or ["none"]
+        for prompt_source in prompt_sources if line.prompt_source == "none" else [line.prompt_source]:
+            of = f"reported on {line.dataset}" + ("" if prompt_source == "none" else f", prompts: {prompt_source}")
+            name = " ".join(filter(None, (line.measure, line.encoder or line.mix, f"({of})")))
             found.append((replace(cell, measure=name, flags=(*cell.flags, *marks)), line))
     return found
 
 
-def _alike(one: Result, other: Result) -> bool:
-    return (one.measure, one.encoder, one.diet, one.dataset) == (other.measure, other.encoder, other.diet, other.dataset)
+def _alike(one: ResultRecord, other: ResultRecord) -> bool:
+    return (one.measure, one.encoder, one.mix, one.dataset) == (other.measure, other.encoder, other.mix, other.dataset)
 
 
 def _column(name: str, family: str, cells: list[Cell]) -> Column:

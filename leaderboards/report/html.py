@@ -23,10 +23,10 @@ Section = tuple[str, str, Html]
 
 def tag(name: str, /, *children: Child, **attributes: str | float | bool | None) -> Html:
     """An element. Attributes: `class_` for class, `data_value` for data-value; True stands alone, None and False go."""
-    said = "".join(_attribute(key, value) for key, value in attributes.items() if value is not None and value is not False)
+    message = "".join(_attribute(key, value) for key, value in attributes.items() if value is not None and value is not False)
     if name in VOID:
-        return Html(f"<{name}{said}>")
-    return Html(f"<{name}{said}>{joined(children)}</{name}>")
+        return Html(f"<{name}{message}>")
+    return Html(f"<{name}{message}>{joined(children)}</{name}>")
 
 
 def joined(children: Iterable[Child]) -> Html:

@@ -9,9 +9,9 @@ from leaderboards.report import svg
 from leaderboards.report.data import Column, Table, rounded, size
 from leaderboards.report.html import Html, Section, joined, tag, titled
 
-MARKS = {"judge-conflict": "*", "underpowered": "†", "sources-unknown": "‡", "suspect": "?", "not-comparable": "≠"}
+MARKS = {"encoder-conflict": "*", "underpowered": "†", "sources-unknown": "‡", "suspect": "?", "not-comparable": "≠"}
 MEANING = {
-    "judge-conflict": "* the generator was conditioned by this encoder, or the encoder shaped the data: no independent judge",
+    "encoder-conflict": "* the generator was conditioned by this encoder, or the encoder shaped the data: no independent encoder",
     "underpowered": "† too few slides or patches for an interval",
     "sources-unknown": "‡ nothing tells which images are of one slide: no interval",
     "suspect": "? reported, and not to be trusted: the notes say why",
@@ -48,7 +48,7 @@ def section(tables: Sequence[Table]) -> Section:
 
 def _filters(tables: Sequence[Table]) -> Html:
     families = dict.fromkeys(column.family for table in tables for column in table.columns)
-    first = next((name for name in ("fd-norm", "fd") if name in families), "")
+    first = next((name for name in ("fd-normalised", "fd") if name in families), "")
     boards = [tag("option", table.title, value=f"table-{i}") for i, table in enumerate(tables)]
     measures = [tag("option", name, value=name, selected=name == first) for name in families]
     reported = any(column.reported for table in tables for column in table.columns)
@@ -141,8 +141,10 @@ def _cell(cell: Cell | None, column: Column) -> Html:
     if cell is None:
         return tag("td", tag("span", "–", aria_label="not measured"), class_=kind, data_family=column.family)
     if cell.value is None:
-        said = tag("span", cell.status, class_="missing", title=cell.reason)
-        return tag("td", said, tag("span", cell.reason, class_="why"), class_=kind, data_family=column.family, data_told=True)
+        message = tag("span", cell.status, class_="missing", title=cell.reason)
+        return tag(
+            "td", message, tag("span", cell.reason, class_="why"), class_=kind, data_family=column.family, data_stated=True
+        )
     mine = size(cell)
     value, between = rounded(cell)
     parts = [
@@ -151,7 +153,7 @@ def _cell(cell: Cell | None, column: Column) -> Html:
         None if column.reported else svg.whisker(cell, column.least, column.most),
         tag("span", mine, class_="size") if mine != column.size and not column.reported else None,
     ]
-    return tag("td", *parts, class_=kind, data_family=column.family, data_value=cell.value, data_told=True)
+    return tag("td", *parts, class_=kind, data_family=column.family, data_value=cell.value, data_stated=True)
 
 
 def marks(cell: Cell) -> str:
@@ -190,7 +192,7 @@ def _every(tables: Sequence[Table]) -> Html:
 
 def _row(table: Table, column: Column, who: str, cell: Cell, identifier: str) -> Html:
     bound = [None if end is None else end for end in (cell.value, cell.low, cell.high)]
-    said = [tag("td", "" if end is None else number(end), data_value=end) for end in bound]
+    message = [tag("td", "" if end is None else number(end), data_value=end) for end in bound]
     counts = [tag("td", str(count) if count else "", data_value=count) for count in (cell.n, cell.groups, cell.seeds)]
     if cell.groups and cell.unit != "slides":
         counts[1] = tag("td", f"{cell.groups} {cell.unit}", data_value=cell.groups)
@@ -207,7 +209,7 @@ def _row(table: Table, column: Column, who: str, cell: Cell, identifier: str) ->
     return tag(
         "tr",
         *first,
-        *said,
+        *message,
         tag("td", cell.direction),
         *counts,
         *texts,

@@ -55,7 +55,7 @@ def page(site: Site) -> str:
         numbers.section(site.tables),
         sections.encoders(site.tables),
         sections.patches(site.gallery, site.absent),
-        sections.diets(site.meals),
+        sections.mixes(site.meals),
         sections.provenance(site.origins, site.manifests),
         sections.licences(site.used),
     )
@@ -98,7 +98,7 @@ def _header(site: Site, shown: Iterable[Section]) -> Html:
         tag("p", "histobench report", class_="kicker"),
         tag("h1", site.title),
         warning if site.embedded else None,
-        tag("dl", *(tag("div", tag("dt", name), tag("dd", said)) for name, said in facts), class_="facts"),
+        tag("dl", *(tag("div", tag("dt", name), tag("dd", text)) for name, text in facts), class_="facts"),
         tag(
             "nav",
             tag("ul", *(tag("li", tag("a", name, href=f"#{anchor}")) for anchor, name, _ in shown)),

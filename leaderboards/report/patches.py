@@ -1,7 +1,7 @@
-"""The patches behind the numbers: painted, real, map, prompt and nearest training patch, found in the cache by their keys.
+"""The patches behind the numbers: generated, real, map, prompt and nearest training patch, found in the cache by their keys.
 
-Result lines hold keys, never pictures. A painting is there where the cache of this machine still holds it; where it does
-not, the report says so and nothing is painted again.
+Result lines hold keys, never pictures. A generated set is there where the cache of this machine still holds it; where it does
+not, the report says so and nothing is generated again.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from bench import steps
 from bench.cache import MANIFEST, Cache
 from bench.results import pictures
-from bench.results.schema import Result
+from bench.results.schema import ResultRecord
 from bench.store import load_set
 from bench.types import Conditions, Encoder, Features, Images, ImageSet, Progress
 
@@ -33,21 +33,21 @@ CHUNK = 512
 
 @dataclass(frozen=True)
 class Wanted:
-    """Paintings that lines were measured on, by their keys."""
+    """Generated sets that lines were measured on, by their keys."""
 
     generator: str
     dataset: str
-    track: str
+    prompt_source: str
     samples: str
     train: str
 
 
 @dataclass(frozen=True)
 class Exhibit:
-    """Painted patches with what belongs to each, row by row."""
+    """Generated patches with what belongs to each, row by row."""
 
     wanted: Wanted
-    painted: Images
+    generated: Images
     conditions: Conditions
     real: Images | None
     """None where maps were drawn: no real patch has them."""
@@ -58,18 +58,18 @@ class Exhibit:
     """Name -> float64 (n,); larger is farther."""
 
 
-def wanted(lines: Iterable[Result]) -> list[Wanted]:
-    """The first seed's paintings of every generator, dataset and track: of test conditions, else of diets."""
-    ranked = sorted((line for line in lines if "samples" in line.keys), key=lambda line: (bool(line.diet), line.seed))
+def wanted(lines: Iterable[ResultRecord]) -> list[Wanted]:
+    """The first seed's generated sets of every generator, dataset and prompt source: of test conditions, else of training mixes."""
+    ranked = sorted((line for line in lines if "samples" in line.keys), key=lambda line: (bool(line.mix), line.seed))
     found: dict[tuple[str, ...], Wanted] = {}
     for line in ranked:
-        who = (line.generator, line.dataset, line.track, repr(line.described.get("generator")))
-        one = Wanted(line.generator, line.dataset, line.track, line.keys["samples"], line.keys.get("train", ""))
+        who = (line.generator, line.dataset, line.prompt_source, repr(line.described.get("generator")))
+        one = Wanted(line.generator, line.dataset, line.prompt_source, line.keys["samples"], line.keys.get("train", ""))
         found.setdefault(who, one)
     return list(found.values())
 
 
-def shelf(cache: Cache) -> dict[str, Path]:
+def folder(cache: Cache) -> dict[str, Path]:
     """Key -> folder of every set of conditions in the cache."""
     held: dict[str, Path] = {}
     for kind in SETS:
@@ -80,8 +80,8 @@ def shelf(cache: Cache) -> dict[str, Path]:
 
 
 def exhibit(asked: Wanted, shelved: dict[str, Path], encoder: Encoder, cache: Cache, progress: Progress) -> Exhibit | str:
-    """The paintings, or in a sentence why they cannot be shown."""
-    gone = f"The paintings of {asked.generator} on {asked.dataset} are not in the cache of this machine"
+    """The generated sets, or in a sentence why they cannot be shown."""
+    gone = f"The generated sets of {asked.generator} on {asked.dataset} are not in the cache of this machine"
     again = "run it again here, or give BENCH_HOME the cache of the machine that made them."
     # a key from a line is text of somebody else's: it must not lead out of the cache
     spec = _spec(cache.root / "samples" / asked.samples) if asked.samples.isalnum() else None
@@ -105,7 +105,7 @@ Rows = NDArray[np.int64]
 
 
 def _measured(
-    painted: ImageSet,
+    generated: ImageSet,
     real: tuple[ImageSet, Rows] | None,
     train: ImageSet,
     encoder: Encoder,
@@ -116,7 +116,7 @@ def _measured(
 
     The unit is the root mean square distance of two training patches: 1 is as far apart as two real patches usually are.
     """
-    theirs, learned = (steps.features(encoder, part, cache, progress) for part in (painted, train))
+    theirs, learned = (steps.features(encoder, part, cache, progress) for part in (generated, train))
     unit = np.sqrt(2 * learned.astype(np.float64).var(axis=0, ddof=1).sum()) or 1.0
     nearest, far = nearest_rows(theirs, learned)
     measures = {TO_TRAIN: far / unit}
@@ -155,14 +155,14 @@ def spread(shown: Exhibit, count: int) -> Rows:
     return pictures.chosen(shown.conditions, count)
 
 
-def entries(shown: Exhibit, count: int, album: Album) -> Iterator[dict[str, Any]]:
+def entries(shown: Exhibit, count: int, store: PatchStore) -> Iterator[dict[str, Any]]:
     """What the page knows of each patch it shows; pictures are put into the album."""
     usual = set(spread(shown, count).tolist())
     for row in chosen(shown, count).tolist():
         one = shown.conditions[[row]]
         near = int(shown.nearest[row])
-        pictures = {
-            "painted": shown.painted[row],
+        images = {
+            "generated": shown.generated[row],
             "real": None if shown.real is None else shown.real[row],
             "map": None if one.masks is None else pictures.mapped(one)[0],
             "prompt": None if one.prompts is None else pictures.overlaid(one.prompts.canvases)[0],
@@ -174,12 +174,12 @@ def entries(shown: Exhibit, count: int, album: Album) -> Iterator[dict[str, Any]
             "nearestId": str(shown.train.conditions.ids[near]),
             "spread": row in usual,
             "values": {name: round(float(values[row]), 4) for name, values in shown.measures.items()},
-            "images": {name: album.put(np.asarray(image)) for name, image in pictures.items() if image is not None},
+            "images": {name: store.put(np.asarray(image)) for name, image in images.items() if image is not None},
         }
 
 
 @dataclass(frozen=True)
-class Album:
+class PatchStore:
     """A folder of PNG files, named by their content: a picture that several patches share is written once."""
 
     folder: Path
@@ -204,7 +204,7 @@ def _spec(folder: Path) -> dict[str, Any] | None:
 
 
 def _real(folder: Path, shelved: dict[str, Path], ids: NDArray[Any]) -> tuple[ImageSet, Rows] | None:
-    """The real patches of the same conditions and their rows, as the dataset gave them; None for drawn maps."""
+    """The real patches of the same conditions and their rows, as the dataset gave them; None for sampled maps."""
     if folder.parent.name == "prompts":
         folder = shelved.get(str((_spec(folder) or {}).get("patches")), folder)
     if folder.parent.name != "data":

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from bench import registry
 from bench.errors import BenchError
-from bench.results.schema import Result
+from bench.results.schema import ResultRecord
 from bench.types import Card
 
 KINDS = ("generators", "layouts", "datasets", "encoders", "metrics", "tasks")
@@ -25,7 +25,7 @@ class Used:
     source: str
 
 
-def used(lines: Iterable[Result]) -> list[Used]:
+def used(lines: Iterable[ResultRecord]) -> list[Used]:
     """Every generator, drawer of maps, dataset, encoder, metric and task that the lines name, each once."""
     named: dict[tuple[str, str], set[str]] = defaultdict(set)
     for line in lines:
@@ -71,16 +71,16 @@ class Origin:
     options: dict[str, object] = field(default_factory=dict)
 
 
-def origins(lines: Iterable[Result]) -> list[Origin]:
+def origins(lines: Iterable[ResultRecord]) -> list[Origin]:
     """One for each generator, dataset, weights and options."""
-    grouped: dict[tuple[str, ...], list[Result]] = defaultdict(list)
+    grouped: dict[tuple[str, ...], list[ResultRecord]] = defaultdict(list)
     for line in lines:
         options = repr(line.described.get("generator", {}).get("options", {}))
         grouped[line.generator, line.dataset, line.keys.get("weights", ""), options].append(line)
     return [_origin(found) for _, found in sorted(grouped.items())]
 
 
-def _origin(lines: list[Result]) -> Origin:
+def _origin(lines: list[ResultRecord]) -> Origin:
     first = lines[0]
     made = sorted({line.stamp.get("made", "")[:16].replace("T", " ") for line in lines})
     software = ", ".join(f"{name} {value}" for name, value in first.stamp.items() if name != "made" and value != "absent")

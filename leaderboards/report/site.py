@@ -13,7 +13,7 @@ from typing import Any
 from bench import registry
 from bench.cache import Cache, write_text
 from bench.errors import MissingError, UsageError
-from bench.results.schema import Result
+from bench.results.schema import ResultRecord
 from bench.types import Progress, silent
 from leaderboards.report import data, page, patches, provenance, training_mixes
 from leaderboards.tables import reading
@@ -38,7 +38,7 @@ class Asked:
     """Folder with lines that papers reported."""
 
 
-def build(asked: Asked, cache: Cache, progress: Progress = silent, say: Callable[[str], None] = print) -> Path:
+def build(asked: Asked, cache: Cache, progress: Progress = silent, log: Callable[[str], None] = print) -> Path:
     """Writes the site and returns its page. Raises UsageError where the folder holds something else."""
     if asked.out.exists() and any(asked.out.iterdir()) and not (asked.out / MARKER).exists():
         raise UsageError(f"{asked.out} is not empty and holds no report: give --out another folder.")
@@ -51,12 +51,12 @@ def build(asked: Asked, cache: Cache, progress: Progress = silent, say: Callable
     shutil.rmtree(asked.out / PICTURES, ignore_errors=True)  # an older report's patches must not stay behind
     gallery, absent = _gallery(asked, lines, cache, progress) if asked.patches else ({}, [])
     for reason in absent:
-        say(reason)
+        log(reason)
     shown = page.Site(
         title=asked.title,
         made=_period(lines),
         embedded=any("embedded" in line.flags for line in lines),
-        tables=tuple(data.tables(lines, reported)),
+        tables=tuple(data.report_tables(lines, reported)),
         meals=tuple(training_mixes.meals(lines)),
         gallery=gallery,
         absent=tuple(absent),
@@ -69,17 +69,19 @@ def build(asked: Asked, cache: Cache, progress: Progress = silent, say: Callable
     return asked.out / "index.html"
 
 
-def _reported(asked: Asked) -> list[Result]:
+def _reported(asked: Asked) -> list[ResultRecord]:
     """Numbers from papers: those that ship, and those among the lines that were given."""
     published = [asked.published] if any(asked.published.glob("*.jsonl")) else []
     return reading.reported([*asked.places, *published])
 
 
-def _gallery(asked: Asked, lines: Sequence[Result], cache: Cache, progress: Progress) -> tuple[dict[str, Any], list[str]]:
+def _gallery(
+    asked: Asked, lines: Sequence[ResultRecord], cache: Cache, progress: Progress
+) -> tuple[dict[str, Any], list[str]]:
     """What the script draws patches from, and why some cannot be drawn."""
     encoder = registry.load("encoders", asked.encoder)
-    shelved = patches.shelf(cache)
-    album = patches.Album(asked.out / PICTURES)
+    shelved = patches.folder(cache)
+    store = patches.PatchStore(asked.out / PICTURES)
     exhibits, absent = [], []
     everyone = patches.wanted(lines)
     titles = Counter(_called(one) for one in everyone)
@@ -90,10 +92,10 @@ def _gallery(asked: Asked, lines: Sequence[Result], cache: Cache, progress: Prog
             absent.append(found)
             continue
         name = _called(one) if titles[_called(one)] == 1 else f"{_called(one)} ({one.samples[:8]})"
-        held = list(patches.entries(found, asked.patches, album))
+        held = list(patches.entries(found, asked.patches, store))
         size = found.conditions.size
         exhibits.append(
-            {"name": name, "size": size, "all": len(found.painted), "measures": list(found.measures), "patches": held}
+            {"name": name, "size": size, "all": len(found.generated), "measures": list(found.measures), "patches": held}
         )
     progress(len(everyone), len(everyone), "patches")
     if not exhibits:
@@ -102,10 +104,12 @@ def _gallery(asked: Asked, lines: Sequence[Result], cache: Cache, progress: Prog
 
 
 def _called(one: patches.Wanted) -> str:
-    return f"{one.generator} on {one.dataset}" + ("" if one.track == "none" else f", prompts from: {one.track}")
+    return f"{one.generator} on {one.dataset}" + (
+        "" if one.prompt_source == "none" else f", prompts from: {one.prompt_source}"
+    )
 
 
-def _period(lines: Sequence[Result]) -> str:
+def _period(lines: Sequence[ResultRecord]) -> str:
     days = sorted({line.stamp["made"][:10] for line in lines if line.stamp.get("made")})
     return "unknown" if not days else days[0] if len(days) == 1 else f"{days[0]} to {days[-1]}"
 

@@ -1,4 +1,4 @@
-"""Pictures of numbers as inline SVG: intervals of a cell, and curves over diets. Colours come from the style sheet."""
+"""Pictures of numbers as inline SVG: intervals of a cell, and curves over training mixes. Colours come from the style sheet."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ LEFT, RIGHT, TOP, BOTTOM = 52, 30, 14, 44
 Scale = Callable[[float], float]
 MIXTURES = {
     "real alone": "series-0",
-    "real + painted": "series-1",
-    "painted alone": "series-2",
-    "real + painted under wrong maps": "series-3",
+    "real + generated": "series-1",
+    "generated alone": "series-2",
+    "real + generated under wrong maps": "series-3",
     "real + copies": "series-4",
     "real + augmented": "series-5",
 }
@@ -35,7 +35,7 @@ def whisker(cell: Cell, least: float, most: float) -> Html:
         return round(4 + (WIDTH - 8) * (value - least) / (most - least), 1)
 
     middle = HEIGHT / 2
-    parts = [tag("line", class_="track", x1=4, x2=WIDTH - 4, y1=middle, y2=middle)]
+    parts = [tag("line", class_="prompt_source", x1=4, x2=WIDTH - 4, y1=middle, y2=middle)]
     if least < 0 < most:
         parts.append(tag("line", class_="zero", x1=x(0), x2=x(0), y1=1, y2=HEIGHT - 1))
     if cell.value > most:
@@ -48,17 +48,17 @@ def whisker(cell: Cell, least: float, most: float) -> Html:
 
 
 def mixture(dish: Dish) -> str:
-    """What a diet is made of, as the legend of the curves calls it."""
+    """What a training mix is made of, as the legend of the curves calls it."""
     if not dish.synthetic:
         return "real alone"
     if not dish.real:
-        return "painted alone"
-    named = {"shuffled": "painted under wrong maps", "copied": "copies", "augmented": "augmented"}
-    return f"real + {named.get(dish.filling, 'painted')}"
+        return "generated alone"
+    named = {"shuffled": "generated under wrong maps", "copied": "copies", "augmented": "augmented"}
+    return f"real + {named.get(dish.synthetic_source, 'generated')}"
 
 
 def curves(meal: Meal, label: str, ends: tuple[float, float]) -> Html:
-    """The measure over the patches served, as a share of the pool; a line for each kind of diet. `ends`: of the measure's
+    """The measure over the patches served, as a share of the pool; a line for each kind of training mix. `ends`: of the measure's
     axis, so that pictures of one task share it."""
     low, high, step = nice(*ends)
     most = max(dish.real + dish.synthetic for dish in meal.dishes)
@@ -96,14 +96,14 @@ def nice(low: float, high: float) -> tuple[float, float, float]:
 
 
 def _all_series(meal: Meal, x: Scale, y: Scale) -> Iterator[Html]:
-    served: dict[str, list[Dish]] = defaultdict(list)
+    training: dict[str, list[Dish]] = defaultdict(list)
     for dish in sorted(meal.dishes, key=lambda dish: dish.real + dish.synthetic):
-        served[mixture(dish)].append(dish)
-    kinds = [kind for kind in MIXTURES if kind in served]
+        training[mixture(dish)].append(dish)
+    kinds = [kind for kind in MIXTURES if kind in training]
     for place, kind in enumerate(kinds):
         # a little to the side, so that intervals of one share do not hide each other
         aside = 6 * (place - (len(kinds) - 1) / 2)
-        yield _series(kind, [(x(dish.real + dish.synthetic) + aside, dish) for dish in served[kind]], y)
+        yield _series(kind, [(x(dish.real + dish.synthetic) + aside, dish) for dish in training[kind]], y)
 
 
 def _series(kind: str, points: list[tuple[float, Dish]], y: Scale) -> Html:
@@ -113,8 +113,8 @@ def _series(kind: str, points: list[tuple[float, Dish]], y: Scale) -> Html:
         cell = dish.cell
         if cell.low is not None and cell.high is not None:
             marks.append(tag("line", class_="whisker", x1=round(px, 1), x2=round(px, 1), y1=y(cell.low), y2=y(cell.high)))
-        said = tag("title", f"{dish.diet}: {rounded(cell)[0]}")
-        marks.append(tag("circle", said, class_="dot", cx=round(px, 1), cy=y(cell.value or 0.0), r=4.5))
+        text = tag("title", f"{dish.mix}: {rounded(cell)[0]}")
+        marks.append(tag("circle", text, class_="dot", cx=round(px, 1), cy=y(cell.value or 0.0), r=4.5))
     return tag("g", *marks, class_=MIXTURES[kind])
 
 

@@ -1,4 +1,4 @@
-"""Diets as plain data: what a downstream model reached on each, over the shares that were served."""
+"""Training mixes as plain data: what a downstream model reached on each, over the shares that were served."""
 
 from __future__ import annotations
 
@@ -11,27 +11,27 @@ from bench.errors import BenchError
 from bench.measurements import experiment_files
 from bench.results import tables
 from bench.results.protocols import split_by_protocol
-from bench.results.schema import Result
+from bench.results.schema import ResultRecord
 from bench.results.tables import Cell
 from leaderboards.tables import build
 
 
 @dataclass(frozen=True)
 class Dish:
-    """What a downstream model reached on one diet."""
+    """What a downstream model reached on one training mix."""
 
-    diet: str
+    mix: str
     real: float
     synthetic: float
-    filling: str
+    synthetic_source: str
     cell: Cell
     reported: float | None
-    """What a paper printed for a diet of this kind; other data and other networks."""
+    """What a paper printed for a training mix of this kind; other data and other networks."""
 
 
 @dataclass(frozen=True)
 class Meal:
-    """The diets of one generator and measure."""
+    """The training mixes of one generator and measure."""
 
     title: str
     where: str
@@ -42,40 +42,46 @@ class Meal:
     reported_by: str = ""
 
 
-def meals(lines: Sequence[Result]) -> list[Meal]:
-    """One for each generator, task, dataset and first measure of several diets."""
-    places: dict[tuple[str, str, str], list[Result]] = defaultdict(list)
+def meals(lines: Sequence[ResultRecord]) -> list[Meal]:
+    """One for each generator, task, dataset and first measure of several training mixes."""
+    places: dict[tuple[str, str, str], list[ResultRecord]] = defaultdict(list)
     for line in lines:
-        if line.diet and line.status == "ok" and " - " not in line.diet and ":" not in line.measure:
+        if line.mix and line.status == "ok" and " - " not in line.mix and ":" not in line.measure:
             places[line.task, line.dataset, str(line.described.get("experiment", {}).get("name", ""))].append(line)
     found = []
     for (task, dataset, experiment), here in sorted(places.items()):
         parts = split_by_protocol(build.variants(here))
         for number, part in enumerate(parts, start=1):
-            grouped: dict[tuple[str, ...], list[Result]] = defaultdict(list)
+            grouped: dict[tuple[str, ...], list[ResultRecord]] = defaultdict(list)
             for line in part:
-                grouped[task, dataset, line.generator, line.track, experiment].append(line)
+                grouped[task, dataset, line.generator, line.prompt_source, experiment].append(line)
             which = f", protocol set {number}" if len(parts) > 1 else ""
             found += [meal for key, own in sorted(grouped.items()) if (meal := _meal(key, own, which)) is not None]
     return found
 
 
-def _meal(key: tuple[str, ...], lines: list[Result], which: str) -> Meal | None:
+def _meal(key: tuple[str, ...], lines: list[ResultRecord], which: str) -> Meal | None:
     """`which` names the protocol set where a task and dataset have several: they share no axis."""
-    task, dataset, generator, track, experiment = key
-    shares, reported, source = _served(task, experiment)
+    task, dataset, generator, prompt_source, experiment = key
+    shares, reported, source = _training(task, experiment)
     measure = next(
         (name for name in ("dice", "iou", "pq-pooled") if any(line.measure == name for line in lines)), lines[0].measure
     )
     dishes = []
-    for diet in dict.fromkeys(line.diet for line in lines):
-        made = [line for line in lines if line.diet == diet and line.measure == measure]
-        if made and diet in shares:
-            real, synthetic, filling = shares[diet]
-            dishes.append(Dish(diet, real, synthetic, filling, tables.cells(made)[0], reported.get(diet, {}).get(measure)))
+    for mix in dict.fromkeys(line.mix for line in lines):
+        made = [line for line in lines if line.mix == mix and line.measure == measure]
+        if made and mix in shares:
+            real, synthetic, synthetic_source = shares[mix]
+            dishes.append(
+                Dish(mix, real, synthetic, synthetic_source, tables.cells(made)[0], reported.get(mix, {}).get(measure))
+            )
     if len(dishes) < 2:
         return None
-    title = f"{experiment or task}: {generator} on {dataset}" + ("" if track == "none" else f", prompts from: {track}") + which
+    title = (
+        f"{experiment or task}: {generator} on {dataset}"
+        + ("" if prompt_source == "none" else f", prompts from: {prompt_source}")
+        + which
+    )
     return Meal(
         title,
         f"{experiment or task} {dataset} {measure}{which}",
@@ -89,14 +95,14 @@ def _meal(key: tuple[str, ...], lines: list[Result], which: str) -> Meal | None:
 Shares = dict[str, tuple[float, float, str]]
 
 
-def _served(task: str, experiment: str) -> tuple[Shares, dict[str, dict[str, float]], str]:
-    """Diet -> shares and filling, diet -> what was reported, and by whom; empty for a task that is not installed."""
+def _training(task: str, experiment: str) -> tuple[Shares, dict[str, dict[str, float]], str]:
+    """Training mix -> shares and filling, training mix -> what was reported, and by whom; empty for a task that is not installed."""
     try:
         cls = registry.find("tasks", task)[0]
         if not experiment:
-            return {diet.name: (diet.real, diet.synthetic, diet.filling) for diet in cls.diets}, {}, ""
+            return {mix.name: (mix.real, mix.synthetic, mix.synthetic_source) for mix in cls.mixes}, {}, ""
         found = experiment_files.find(experiment, getattr(cls, "experiments", None), task)
     except (BenchError, AttributeError):
         return {}, {}, ""
-    shares: Shares = {one.name: (one.real, one.synthetic, one.filling) for one in found.diet}
-    return shares, {one.name: one.reported for one in found.diet}, found.source
+    shares: Shares = {one.name: (one.real, one.synthetic, one.synthetic_source) for one in found.mix}
+    return shares, {one.name: one.reported for one in found.mix}, found.source

@@ -12,9 +12,9 @@ import numpy as np
 
 from bench.cache import Cache
 from bench.pipeline.exporting import file_stem
-from bench.provenance.manifest import Painting, digest_of_patch
+from bench.provenance.manifest import SampleDigests, digest_of_patch
 from bench.results import schema
-from bench.results.schema import Result
+from bench.results.schema import ResultRecord
 from bench.types import Images, ImageSet
 
 PIXELS = 1.0
@@ -33,7 +33,7 @@ class Check:
 
     what: str
     outcome: Outcome
-    said: str
+    message: str
 
 
 def data(then: Mapping[str, Any], now: Mapping[str, Any]) -> Check:
@@ -42,9 +42,9 @@ def data(then: Mapping[str, Any], now: Mapping[str, Any]) -> Check:
     wrong = [name for name in {**then, **now} if then.get(name) != now.get(name) and name != "dataset"]
     if not wrong:
         return Check("data", "holds", f"{then.get('splits.test.patches')} test patches, and every split, are those of the run")
-    said = "; ".join(f"{name} was {then.get(name)}, is {now.get(name)}" for name in wrong[:4])
+    text = "; ".join(f"{name} was {then.get(name)}, is {now.get(name)}" for name in wrong[:4])
     more = f"; and {len(wrong) - 4} more" if len(wrong) > 4 else ""
-    return Check("data", "not-comparable", f"not the data of the run: {said}{more}. Give those with --data DIR.")
+    return Check("data", "not-comparable", f"not the data of the run: {text}{more}. Give those with --data DIR.")
 
 
 def plugins(then: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[Check]:
@@ -53,29 +53,29 @@ def plugins(then: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[Check]:
     for name in {**then, **now}:
         one, other = then.get(name, {}), now.get(name, {})
         if _spelt(one) != _spelt(other):
-            said = f"was {_spelt(one)}, is {_spelt(other)} here"
-            yield Check(name, "not-comparable", f"{said}. Install the version that the manifest names.")
+            text = f"was {_spelt(one)}, is {_spelt(other)} here"
+            yield Check(name, "not-comparable", f"{text}. Install the version that the manifest names.")
         elif any(one.get(part) != other.get(part) for part in ("digest", "class", "source", "file")):
             yield Check(name, "fails", "what it is made of has changed since: its digest is not the recorded one")
 
 
-def patches(what: str, recorded: Painting, painted: ImageSet, known: Mapping[str, Images], elsewhere: bool) -> Check:
-    """Patches painted again against their recorded digests. `known` holds recorded patches by id, to say how far apart
+def patches(what: str, recorded: SampleDigests, generated: ImageSet, known: Mapping[str, Images], elsewhere: bool) -> Check:
+    """Patches generated again against their recorded digests. `known` holds recorded patches by id, to say how far apart
     others are; elsewhere, on another machine or with other versions, they may be apart by `PIXELS`."""
-    made = dict(zip(painted.conditions.ids.tolist(), painted.images, strict=True))
+    made = dict(zip(generated.conditions.ids.tolist(), generated.images, strict=True))
     wrong = [name for name, image in made.items() if digest_of_patch(image) != recorded.patches.get(name)]
-    counted = f"{len(made)} of {len(recorded.patches)} patches painted again"
+    counted = f"{len(made)} of {len(recorded.patches)} patches generated again"
     if not wrong:
         return Check(what, "holds", f"{counted}, bit-equal")
-    said = f"{counted}, {len(wrong)} differ ({', '.join(wrong[:3])}{', …' if len(wrong) > 3 else ''})"
+    text = f"{counted}, {len(wrong)} differ ({', '.join(wrong[:3])}{', …' if len(wrong) > 3 else ''})"
     if absent := [name for name in wrong if name not in known]:
         outcome: Outcome = "unknown" if elsewhere else "fails"
-        return Check(what, outcome, f"{said}; by how much cannot be told without the recorded patches of {len(absent)}")
+        return Check(what, outcome, f"{text}; by how much cannot be told without the recorded patches of {len(absent)}")
     far = max(apart(made[name], known[name]) for name in wrong)
-    said += f" by at most {far:.3g} of 255 on average"
+    text += f" by at most {far:.3g} of 255 on average"
     if not elsewhere:
-        return Check(what, "fails", f"{said}; on the same machine and versions they are bit-equal")
-    return Check(what, "near" if far <= PIXELS else "fails", f"{said}; {PIXELS:g} is allowed elsewhere")
+        return Check(what, "fails", f"{text}; on the same machine and versions they are bit-equal")
+    return Check(what, "near" if far <= PIXELS else "fails", f"{text}; {PIXELS:g} is allowed elsewhere")
 
 
 def apart(one: Images, other: Images) -> float:
@@ -85,7 +85,7 @@ def apart(one: Images, other: Images) -> float:
     return float(np.abs(one.astype(np.int16) - other.astype(np.int16)).mean())
 
 
-def kept(cache: Cache, recorded: Painting) -> tuple[dict[str, Images], list[str]]:
+def kept(cache: Cache, recorded: SampleDigests) -> tuple[dict[str, Images], list[str]]:
     """The recorded patches that the cache still holds, and the ids of those it holds changed; nothing where it has none."""
     folder = cache.root / "samples" / recorded.key
     if not (folder / "images.npy").is_file():
@@ -99,7 +99,7 @@ def kept(cache: Cache, recorded: Painting) -> tuple[dict[str, Images], list[str]
     return good, [name for name in recorded.patches if name not in good]
 
 
-def exported(folder: Path, label: str, recorded: Painting) -> dict[str, Images]:
+def exported(folder: Path, label: str, recorded: SampleDigests) -> dict[str, Images]:
     """The recorded patches among those that `bench export samples` wrote: others' PNGs are believed by their digests."""
     from PIL import Image
 
@@ -116,42 +116,49 @@ def exported(folder: Path, label: str, recorded: Painting) -> dict[str, Images]:
 Identity = tuple[Any, ...]
 
 
-def identity(line: Result) -> Identity:
+def identity(line: ResultRecord) -> Identity:
     """What tells two lines of one run apart."""
-    return (line.generator, line.track, line.measure, line.encoder, line.diet, line.seed)
+    return (line.generator, line.prompt_source, line.measure, line.encoder, line.mix, line.seed)
 
 
-def called(line: Result) -> str:
+def called(line: ResultRecord) -> str:
     """The line in words, for people."""
-    return " ".join(filter(None, (line.generator, line.measure, line.encoder or line.diet, f"seed {line.seed}")))
+    return " ".join(filter(None, (line.generator, line.measure, line.encoder or line.mix, f"seed {line.seed}")))
 
 
-def number(recorded: Result, made: Result, elsewhere: bool) -> Check:
+def number(recorded: ResultRecord, made: ResultRecord, elsewhere: bool) -> Check:
     """A line measured again against the recorded one: all fields but its stamp, its state and the words of its reason."""
-    if _told(recorded) == _told(made):
+    if _describe(recorded) == _describe(made):
         return Check(called(recorded), "holds", "bit-equal")
-    if differing := [name for name, value in _told(recorded, True).items() if _told(made, True)[name] != value]:
+    if differing := [name for name, value in _describe(recorded, True).items() if _describe(made, True)[name] != value]:
         return Check(called(recorded), "fails", f"differs in {', '.join(differing)}")
     far = max((_share(a, b) for a, b in zip(_numbers(recorded), _numbers(made), strict=True)), default=0.0)
-    said = f"{recorded.value!r} recorded, {made.value!r} now: differs by {far:.2g} of the larger, interval included"
+    text = f"{recorded.value!r} recorded, {made.value!r} now: differs by {far:.2g} of the larger, interval included"
     if not elsewhere:
-        return Check(called(recorded), "fails", f"{said}; on the same machine and versions they are bit-equal")
-    return Check(called(recorded), "near" if far <= NUMBERS else "fails", f"{said}; {NUMBERS:g} is allowed elsewhere")
+        return Check(called(recorded), "fails", f"{text}; on the same machine and versions they are bit-equal")
+    return Check(called(recorded), "near" if far <= NUMBERS else "fails", f"{text}; {NUMBERS:g} is allowed elsewhere")
 
 
-def _told(line: Result, without_numbers: bool = False) -> dict[str, Any]:
+def _describe(line: ResultRecord, without_numbers: bool = False) -> dict[str, Any]:
     """What a line says, as JSON; the data set goes by its keys and digests, since its folder may have moved."""
     described = {name: value for name, value in line.described.items() if name != "dataset"}
     line = replace(line, stamp={}, state="measured", reason="", dataset="", described=described)
     if without_numbers:
-        shape = (line.value is None, line.low is None, line.high is None, len(line.folds))
-        line = replace(line, value=None, low=None, high=None, folds=(), reason=f"has a number, an interval, folds: {shape}")
-    told: dict[str, Any] = json.loads(schema.line(line))
-    return told
+        shape = (line.value is None, line.low is None, line.high is None, len(line.replicates))
+        line = replace(
+            line,
+            value=None,
+            low=None,
+            high=None,
+            replicates=(),
+            reason=f"has a number, an interval, jackknife replicates: {shape}",
+        )
+    with_estimate: dict[str, Any] = json.loads(schema.line(line))
+    return with_estimate
 
 
-def _numbers(line: Result) -> list[float]:
-    return [value for value in (line.value, line.low, line.high, *line.folds) if value is not None]
+def _numbers(line: ResultRecord) -> list[float]:
+    return [value for value in (line.value, line.low, line.high, *line.replicates) if value is not None]
 
 
 def _share(one: float, other: float) -> float:
@@ -159,19 +166,19 @@ def _share(one: float, other: float) -> float:
     return abs(one - other) / larger if larger else 0.0
 
 
-def _named(said: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+def _named(text: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     """Every described plug-in but the data set, by a name for people."""
-    one = {f"generator {name}": entry for name, entry in said["generators"].items()}
+    one = {f"generator {name}": entry for name, entry in text["generators"].items()}
     kinds = ("encoders", "metrics")
-    many = {f"{kind[:-1]} {entry.get('label', entry['name'])}": entry for kind in kinds for entry in said[kind]}
-    rest = {kind: said[kind] for kind in ("task", "layouts") if said.get(kind)}
-    return {**one, **many, **rest, "prompts": {"name": "prompts", "options": said["prompts"]}}
+    many = {f"{kind[:-1]} {entry.get('label', entry['name'])}": entry for kind in kinds for entry in text[kind]}
+    rest = {kind: text[kind] for kind in ("task", "layouts") if text.get(kind)}
+    return {**one, **many, **rest, "prompts": {"name": "prompts", "options": text["prompts"]}}
 
 
-def _spelt(said: Mapping[str, Any]) -> str:
+def _spelt(text: Mapping[str, Any]) -> str:
     """Name, version and options but those that name a place: what lies there has a digest."""
-    options = {name: value for name, value in said.get("options", {}).items() if "/" not in str(value)}
-    return " ".join(map(str, filter(None, (said.get("name", "absent"), said.get("version"), options))))
+    options = {name: value for name, value in text.get("options", {}).items() if "/" not in str(value)}
+    return " ".join(map(str, filter(None, (text.get("name", "absent"), text.get("version"), options))))
 
 
 def _flat(held: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

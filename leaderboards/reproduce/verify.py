@@ -4,12 +4,12 @@ files     the files of the run have the digests of the manifest
 data      the splits and the test set are the ones of the run; where not, nothing else can be compared
 plug-ins  name, version and options are those of the run, and so is what they are made of
 weights   what ships, is in the cache, or was fitted again now has the recorded digest
-patches   N conditions of each painting, drawn at random, painted again without the cache of samples
-kept      every painted patch that the cache still holds has the recorded digest
+patches   N conditions of each generated set, drawn at random, generated again without the cache of samples
+kept      every generated patch that the cache still holds has the recorded digest
 numbers   encoded and measured again from kept patches, nothing but weights and data taken from the cache; scores of
           downstream models are left out
 
-With `everything` all patches are painted again, all numbers are measured from these, and downstream models are trained.
+With `everything` all patches are generated again, all numbers are measured from these, and downstream models are trained.
 """
 
 from __future__ import annotations
@@ -22,22 +22,22 @@ from typing import Any
 
 import numpy as np
 
-from bench import config, layouts, painting, run, steps
+from bench import config, generation, layouts, run, steps
 from bench.cache import Cache, digest_of, key_of
 from bench.errors import BenchError, MissingError, UsageError
-from bench.judging import Desk, Say
-from bench.layouts import Drawer
+from bench.layouts import FittedLayoutGenerator
+from bench.measuring import Desk, Log
 from bench.pipeline.data import set_up
 from bench.provenance import environment, manifest
-from bench.provenance.manifest import LINES, PATCHES, Ledger, Painting
+from bench.provenance.manifest import LINES, PATCHES, RunLog, SampleDigests
 from bench.results import schema
-from bench.results.schema import Result
+from bench.results.schema import ResultRecord
 from bench.steps import Fitted
 from bench.types import Generator, Images, ImageSet, Progress
 from leaderboards.reproduce import matching
 from leaderboards.reproduce.matching import EXITS, Check, Identity, Outcome
 
-WEIGHTS = frozenset(("weights", "witnesses"))
+WEIGHTS = frozenset(("weights", "segmenters"))
 GIVEN = WEIGHTS | {"data", "prompts", "layouts"}
 
 
@@ -46,7 +46,7 @@ class Request:
     """What is to be made again."""
 
     sample: int = 20
-    """Patches of each painting."""
+    """Patches of each generated set."""
     seed: int = 0
     """Of the draw of the sample."""
     seeds: tuple[int, ...] | None = None
@@ -99,48 +99,48 @@ class Case:
 
     asked: Request
     held: dict[str, Any]
-    lines: list[Result]
-    paintings: list[Painting]
+    lines: list[ResultRecord]
+    samples: list[SampleDigests]
     elsewhere: dict[str, tuple[Any, Any]]
     desk: Desk
     cache: Cache
 
-    def recorded(self, name: str) -> list[Painting]:
-        return [p for p in self.paintings if p.generator == name and p.seed in self.desk.cast.plan.seeds]
+    def recorded(self, name: str) -> list[SampleDigests]:
+        return [p for p in self.samples if p.generator == name and p.seed in self.desk.components.config.seeds]
 
 
-def verify(folder: Path, asked: Request, cache: Cache, progress: Progress, say: Say) -> Report:
+def verify(folder: Path, asked: Request, cache: Cache, progress: Progress, log: Log) -> Report:
     """Looks at the run in `folder`. Neither the folder nor what the cache holds of the run is changed."""
     held = manifest.read(folder)
     if not (folder / LINES).is_file():
         raise MissingError(f"no {LINES} in {folder}: there is nothing to hold a number against.")
-    paintings, lines = manifest.read_paintings(folder, held), list(schema.read([folder / LINES]))
+    samples, lines = manifest.read_samples(folder, held), list(schema.read([folder / LINES]))
     elsewhere = environment.differences(held["environment"], environment.environment())
-    checks = [*_files(folder, held), *_listed(held, paintings)]
+    checks = [*_files(folder, held), *_listed(held, samples)]
     with tempfile.TemporaryDirectory(prefix="bench-verify-") as work:
         shop = Aside(cache.root, Path(work), WEIGHTS if asked.everything else GIVEN)
-        cast = config.cast(_plan(held, asked))
-        desk = Desk(cast, set_up(cast, shop, progress), shop, progress, say, schema.stamp())
-        case = Case(asked, held, lines, paintings, elsewhere, desk, cache)
+        components = config.components(_plan(held, asked))
+        desk = Desk(components, set_up(components, shop, progress), shop, progress, log, schema.stamp())
+        case = Case(asked, held, lines, samples, elsewhere, desk, cache)
         checks.append(matching.data(held["data"], manifest.data(desk)))
         checks += matching.plugins(held["described"], manifest.described(desk))
         if any(check.outcome == "not-comparable" for check in checks):
             return Report(folder, tuple(checks), elsewhere, frozenset())
-        made: dict[Identity, Result] = {}
-        for name, generator in zip(cast.names, cast.generators, strict=True):
+        made: dict[Identity, ResultRecord] = {}
+        for name, generator in zip(components.names, components.generators, strict=True):
             checks += _again(case, name, generator, made)
         numbers = {matching.identity(line): (line, _number(case, line, made)) for line in lines}
-        checks += _told(case, numbers, made)
+        checks += _describe(case, numbers, made)
     confirmed = frozenset(key for key, (line, check) in numbers.items() if check.outcome == "holds" and line.value is not None)
     return Report(folder, tuple(checks), elsewhere, confirmed)
 
 
-def _plan(held: Mapping[str, Any], asked: Request) -> config.Plan:
+def _plan(held: Mapping[str, Any], asked: Request) -> config.RunConfig:
     then = manifest.planned(held)
     if asked.seeds is not None and (unknown := sorted(set(asked.seeds) - set(then.seeds))):
         raise UsageError(f"the run has no seed {unknown[0]}: it was made with {', '.join(map(str, then.seeds))}.")
-    diets = then.diets and (asked.everything or bool(then.experiment))
-    return replace(then, workers=1, data=asked.data or then.data, seeds=asked.seeds or then.seeds, diets=diets)
+    mixes = then.mixes and (asked.everything or bool(then.experiment))
+    return replace(then, workers=1, data=asked.data or then.data, seeds=asked.seeds or then.seeds, mixes=mixes)
 
 
 def _files(folder: Path, held: Mapping[str, Any]) -> Iterator[Check]:
@@ -153,146 +153,152 @@ def _files(folder: Path, held: Mapping[str, Any]) -> Iterator[Check]:
             yield Check(name, "fails", "is not there")
 
 
-def _listed(held: Mapping[str, Any], paintings: list[Painting]) -> Iterator[Check]:
-    for entry, recorded in zip(held["paintings"], paintings, strict=True):
+def _listed(held: Mapping[str, Any], samples: list[SampleDigests]) -> Iterator[Check]:
+    for entry, recorded in zip(held["samples"], samples, strict=True):
         if recorded.digest != entry["digest"]:
             yield Check(_label(recorded), "fails", f"the rows of {PATCHES} have not the digest of the manifest")
 
 
-def _again(case: Case, name: str, generator: Generator, made: dict[Identity, Result]) -> Iterator[Check]:
+def _again(case: Case, name: str, generator: Generator, made: dict[Identity, ResultRecord]) -> Iterator[Check]:
     """Everything about one generator; the lines that were measured again go into `made`."""
     recorded = case.recorded(name)
     if not recorded:
-        yield Check(name, "not-done", "it painted nothing then")
+        yield Check(name, "not-done", "it generated nothing then")
         return
     before = {entry.name for entry in (case.cache.root / "weights").glob("*")}
-    fitted = painting.fit(case.desk, name, generator)
+    fitted = generation.fit(case.desk, name, generator)
     yield (weights := _weights(case, name, fitted, before))
     good: list[int] = []
     if not case.asked.everything:
-        drawer = _drawer(case, name)
+        layout_generator = _layout_generator(case, name)
         for entry in recorded:
             known, changed = matching.kept(case.cache, entry)
             if known or changed:
-                said = f"{len(changed)} changed: {', '.join(changed[:3])}" if changed else f"all {len(known)} as recorded"
-                yield Check(f"kept {_label(entry)}", "fails" if changed else "holds", f"in the cache, {said}")
+                message = f"{len(changed)} changed: {', '.join(changed[:3])}" if changed else f"all {len(known)} as recorded"
+                yield Check(f"kept {_label(entry)}", "fails" if changed else "holds", f"in the cache, {message}")
             if known and not changed and entry.part == "test":
                 good.append(entry.seed)
             if case.asked.sample:
-                yield _sampled(case, entry, fitted, drawer, known)
-        if weights.outcome != "holds" or case.desk.cast.experiment:
+                yield _sampled(case, entry, fitted, layout_generator, known)
+        if weights.outcome != "holds" or case.desk.components.experiment:
             return
-    ledger = Ledger()
-    lines = _measured(case, name, generator, good, ledger)
+    run_log = RunLog()
+    lines = _measured(case, name, generator, good, run_log)
     made.update({matching.identity(line): line for line in lines})
     if case.asked.everything:
-        yield from _painted(case, recorded, ledger)
+        yield from _generated(case, recorded, run_log)
 
 
 def _weights(case: Case, name: str, fitted: Fitted, before: set[str]) -> Check:
     then = case.held["weights"].get(name, {}).get("digest")
     if fitted.origin == "none":
-        said = "it has none"
+        message = "it has none"
     else:
         known = fitted.weights is not None and fitted.weights.name in before
-        said = "shipped" if fitted.origin == "shipped" else "from the cache" if known else "fitted again now"
+        message = "shipped" if fitted.origin == "shipped" else "from the cache" if known else "fitted again now"
     if then == fitted.digest:
-        return Check(f"weights {name}", "holds", said)
-    return Check(f"weights {name}", "fails", f"{said}; recorded {then}, found {fitted.digest}")
+        return Check(f"weights {name}", "holds", message)
+    return Check(f"weights {name}", "fails", f"{message}; recorded {then}, found {fitted.digest}")
 
 
-def _drawer(case: Case, name: str) -> Drawer | None:
-    cast = case.desk.cast
-    return layouts.fitted(case.desk, cast.layouts) if cast.layouts and name == cast.plan.generator else None
+def _layout_generator(case: Case, name: str) -> FittedLayoutGenerator | None:
+    components = case.desk.components
+    return (
+        layouts.fitted(case.desk, components.layouts) if components.layouts and name == components.config.generator else None
+    )
 
 
-def _sampled(case: Case, entry: Painting, fitted: Fitted, drawer: Drawer | None, known: dict[str, Images]) -> Check:
-    """Some conditions of one painting, painted again into a folder of their own."""
+def _sampled(
+    case: Case, entry: SampleDigests, fitted: Fitted, layout_generator: FittedLayoutGenerator | None, known: dict[str, Images]
+) -> Check:
+    """Some conditions of one generated set, generated again into a folder of their own."""
     desk = case.desk
-    conditions = desk.scene.prompted["test"] if entry.part == "test" else desk.scene.diet
-    if drawer is not None:
-        conditions = drawer.replaced(desk, conditions, entry.seed)
+    conditions = desk.splits.prompted["test"] if entry.part == "test" else desk.splits.mix
+    if layout_generator is not None:
+        conditions = layout_generator.replaced(desk, conditions, entry.seed)
     count = min(case.asked.sample, len(conditions))
     rows = np.sort(np.random.default_rng(case.asked.seed).choice(len(conditions), count, replace=False))
     try:
-        painted = steps.sample(fitted, conditions[rows], entry.seed, 1, desk.cache, desk.progress).patches
+        generated = steps.sample(fitted, conditions[rows], entry.seed, 1, desk.cache, desk.progress).patches
     except BenchError:
         raise
     except Exception as error:  # a generator is a plug-in
-        return Check(_label(entry), "fails", f"could not paint: {type(error).__name__}: {error}")
-    return matching.patches(_label(entry), entry, painted, _known(case, entry, known), bool(case.elsewhere))
+        return Check(_label(entry), "fails", f"could not generate: {type(error).__name__}: {error}")
+    return matching.patches(_label(entry), entry, generated, _known(case, entry, known), bool(case.elsewhere))
 
 
-def _known(case: Case, entry: Painting, known: dict[str, Images]) -> dict[str, Images]:
+def _known(case: Case, entry: SampleDigests, known: dict[str, Images]) -> dict[str, Images]:
     if case.asked.samples is None:
         return known
     label = next((line.generator for line in case.lines if line.keys.get("samples") == entry.key), entry.generator)
     return {**matching.exported(case.asked.samples, label, entry), **known}
 
 
-def _measured(case: Case, name: str, generator: Generator, good: list[int], ledger: Ledger) -> list[Result]:
+def _measured(case: Case, name: str, generator: Generator, good: list[int], run_log: RunLog) -> list[ResultRecord]:
     """The lines of one generator: everything, or those of the seeds whose patches are in the cache as they were recorded."""
-    desk = replace(case.desk, say=lambda text: None)  # it has been said when the sample was painted
+    desk = replace(case.desk, log=lambda text: None)  # it has been said when the sample was generated
     if not case.asked.everything:
         if not good:
             return []
         assert isinstance(desk.cache, Aside)
-        cast = replace(desk.cast, plan=replace(desk.cast.plan, seeds=tuple(good)))
+        components = replace(desk.components, config=replace(desk.components.config, seeds=tuple(good)))
         keys = frozenset(p.key for p in case.recorded(name) if p.seed in good)
-        desk = replace(desk, cast=cast, cache=replace(desk.cache, keys=keys))
+        desk = replace(desk, components=components, cache=replace(desk.cache, keys=keys))
     shown: dict[str, ImageSet] = {}
-    return run.measured(desk, name, generator, shown, ledger)
+    return run.measured(desk, name, generator, shown, run_log)
 
 
-def _painted(case: Case, recorded: list[Painting], ledger: Ledger) -> Iterator[Check]:
-    """All patches painted again against what was recorded."""
-    made = {(entry.seed, entry.part): patches for entry, patches in ledger.paintings}
+def _generated(case: Case, recorded: list[SampleDigests], run_log: RunLog) -> Iterator[Check]:
+    """All patches generated again against what was recorded."""
+    made = {(entry.seed, entry.part): patches for entry, patches in run_log.samples}
     for entry in recorded:
         if (entry.seed, entry.part) not in made:
-            yield Check(_label(entry), "fails", "could not be painted again")
+            yield Check(_label(entry), "fails", "could not be generated again")
             continue
         known = _known(case, entry, matching.kept(case.cache, entry)[0])
         yield matching.patches(_label(entry), entry, made[entry.seed, entry.part], known, bool(case.elsewhere))
 
 
-def _number(case: Case, line: Result, made: Mapping[Identity, Result]) -> Check:
+def _number(case: Case, line: ResultRecord, made: Mapping[Identity, ResultRecord]) -> Check:
     again = made.get(matching.identity(line))
     if again is not None:
         return matching.number(line, again, bool(case.elsewhere))
-    if line.seed not in case.desk.cast.plan.seeds:
+    if line.seed not in case.desk.components.config.seeds:
         return Check(matching.called(line), "not-done", "numbers of other seeds")
     if case.asked.everything:
         return Check(matching.called(line), "fails", "is no number that this run makes")
-    if line.diet:
+    if line.mix:
         return Check(matching.called(line), "not-done", "numbers of downstream models: --all trains them again")
     if any(seed == line.seed and generator == line.generator for generator, seed in _remeasured(made)):
         return Check(matching.called(line), "fails", "is no number that this run makes")
     return Check(
-        matching.called(line), "not-done", "numbers whose patches are not in this cache as recorded: --all paints them"
+        matching.called(line), "not-done", "numbers whose patches are not in this cache as recorded: --all generates them"
     )
 
 
-def _remeasured(made: Mapping[Identity, Result]) -> set[tuple[str, int]]:
+def _remeasured(made: Mapping[Identity, ResultRecord]) -> set[tuple[str, int]]:
     return {(line.generator, line.seed) for line in made.values() if line.encoder}
 
 
-def _told(case: Case, numbers: Mapping[Identity, tuple[Result, Check]], made: Mapping[Identity, Result]) -> Iterator[Check]:
+def _describe(
+    case: Case, numbers: Mapping[Identity, tuple[ResultRecord, Check]], made: Mapping[Identity, ResultRecord]
+) -> Iterator[Check]:
     """One check for all numbers that hold, one for each reason why others were not made, one for each that fails."""
     checks = [check for _, check in numbers.values()]
-    source = "patches painted again" if case.asked.everything else "kept patches"
-    words: dict[Outcome, str] = {"holds": "bit-equal", "near": f"within {holding.NUMBERS:g}, interval included"}
-    for outcome, said in words.items():
+    source = "patches generated again" if case.asked.everything else "kept patches"
+    words: dict[Outcome, str] = {"holds": "bit-equal", "near": f"within {matching.NUMBERS:g}, interval included"}
+    for outcome, message in words.items():
         found = [line.value is not None for line, check in numbers.values() if check.outcome == outcome]
         without = f", {found.count(False)} without a value, as recorded" if False in found else ""
         if found:
-            yield Check("numbers", outcome, f"{found.count(True)} made again from {source}, {said}{without}")
-    for reason in dict.fromkeys(check.said for check in checks if check.outcome == "not-done"):
-        yield Check("numbers", "not-done", f"{sum(check.said == reason for check in checks)} {reason}")
+            yield Check("numbers", outcome, f"{found.count(True)} made again from {source}, {message}{without}")
+    for reason in dict.fromkeys(check.message for check in checks if check.outcome == "not-done"):
+        yield Check("numbers", "not-done", f"{sum(check.message == reason for check in checks)} {reason}")
     yield from (check for check in checks if check.outcome == "fails")
     for key, line in made.items():
-        if key not in numbers and line.seed in case.desk.cast.plan.seeds:
+        if key not in numbers and line.seed in case.desk.components.config.seeds:
             yield Check(matching.called(line), "fails", f"is made by this run and not in {LINES}")
 
 
-def _label(entry: Painting) -> str:
+def _label(entry: SampleDigests) -> str:
     return f"patches {entry.generator} seed {entry.seed}" + ("" if entry.part == "test" else f" ({entry.part})")

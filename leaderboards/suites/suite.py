@@ -16,12 +16,12 @@ from pathlib import Path
 from typing import ClassVar
 
 from bench.cache import write_text
-from bench.config import CONTROLS, ENCODERS, Plan
+from bench.config import CONTROLS, ENCODERS, RunConfig
 from bench.errors import BenchError, MissingError, NotComparableError, UsageError, did_you_mean
 from bench.files import typed_toml
-from bench.results.schema import Result
+from bench.results.schema import ResultRecord
 
-SHELF = Path(__file__).parents[1] / "suites"
+FOLDER = Path(__file__).parents[1] / "suites"
 INDEX = "suite.json"
 STRICT: dict[str, str] = {"extra": "forbid"}
 PENDING = "pending: not reached yet"
@@ -36,8 +36,8 @@ class Preset:
     options: dict[str, str] = field(default_factory=dict)
     tasks: dict[str, dict[str, str]] = field(default_factory=dict)
     """Options of the cells of one task alone, e.g. fewer steps where no weights are shipped."""
-    fit_tracks: dict[str, str] = field(default_factory=dict)
-    """Track that is painted on -> track that generators are fitted on; `slide` where nothing is said."""
+    fit_prompt_sources: dict[str, str] = field(default_factory=dict)
+    """Prompt source that is generated on -> prompt source that generators are fitted on; `slide` where nothing is said."""
     note: str = ""
     """What the tables made with it must say."""
 
@@ -49,12 +49,12 @@ class Cells:
     __pydantic_config__: ClassVar[dict[str, str]] = STRICT
     generators: tuple[str, ...]
     tasks: tuple[str, ...]
-    tracks: tuple[str, ...] = ("slide",)
+    prompt_sources: tuple[str, ...] = ("slide",)
     layouts: tuple[str, ...] = ("",)
     encoders: tuple[str, ...] = ENCODERS
     metrics: tuple[str, ...] | None = None
     controls: tuple[str, ...] = CONTROLS
-    diets: bool = False
+    mixes: bool = False
     experiment: str = ""
     seeds: tuple[int, ...] = ()
     """In place of the preset's."""
@@ -71,15 +71,15 @@ class Pick:
     label: str
     task: str = ""
     generator: str = ""
-    track: str = ""
+    prompt_source: str = ""
     measure: str = ""
     encoder: str = ""
-    diet: str = ""
+    mix: str = ""
 
 
 @dataclass(frozen=True)
 class Table:
-    """A paper's own layout: rows and columns, or the diets and measures of an experiment of a task."""
+    """A paper's own layout: rows and columns, or the training mixes and measures of an experiment of a task."""
 
     __pydantic_config__: ClassVar[dict[str, str]] = STRICT
     title: str
@@ -110,7 +110,7 @@ class Cell:
     generator: str
     """As its lines call it: with the plug-in that drew its maps, if there was one."""
     task: str
-    track: str
+    prompt_source: str
     options: dict[str, str]
     status: str = "skipped"
     reason: str = PENDING
@@ -121,7 +121,7 @@ class Cell:
 
 def names() -> list[str]:
     """The suites that are shipped."""
-    return sorted(path.stem for path in SHELF.glob("*.toml"))
+    return sorted(path.stem for path in FOLDER.glob("*.toml"))
 
 
 def find(asked: str) -> Suite:
@@ -130,7 +130,7 @@ def find(asked: str) -> Suite:
         raise UsageError(
             f"no suite {asked!r}.{did_you_mean(asked, names())} There are: {', '.join(names())}; or give a file.toml."
         )
-    return read(Path(asked) if asked.endswith(".toml") else SHELF / f"{asked}.toml")
+    return read(Path(asked) if asked.endswith(".toml") else FOLDER / f"{asked}.toml")
 
 
 def read(path: Path) -> Suite:
@@ -148,7 +148,7 @@ def plans(
     weights: Path | None = None,
     workers: int = 0,
     given: Mapping[str, Mapping[str, str]] | None = None,
-) -> Iterator[tuple[Cell, Plan | None]]:
+) -> Iterator[tuple[Cell, RunConfig | None]]:
     """Each cell with its plan, None where it cannot be run. `data`: task -> folder, `given`: task -> options, "" for any task.
 
     What is given overrules the cell's options, those the preset's for the task, and those the preset's for all; options of
@@ -162,13 +162,17 @@ def plans(
     if unknown := sorted({*data, *given, *asked.tasks} - tasks - {""}):
         raise UsageError(f"{suite.name} has no task {unknown[0]!r}.{did_you_mean(unknown[0], tasks)}")
     for block in suite.cells:
-        for generator, task, track, layouts in product(block.generators, block.tasks, block.tracks, block.layouts):
+        for generator, task, prompt_source, layouts in product(
+            block.generators, block.tasks, block.prompt_sources, block.layouts
+        ):
             of_task = asked.tasks.get(task, {})
             options = {**asked.options, **of_task, **block.options, **given.get("", {}), **given.get(task, {})}
             options = {word: value for word, value in options.items() if layouts or not word.startswith("layouts.")}
-            words = (generator, layouts, task, "" if track == "slide" else track, block.experiment)
-            cell = Cell("--".join(filter(None, words)), " + ".join(filter(None, (generator, layouts))), task, track, options)
-            plan = Plan(
+            words = (generator, layouts, task, "" if prompt_source == "slide" else prompt_source, block.experiment)
+            cell = Cell(
+                "--".join(filter(None, words)), " + ".join(filter(None, (generator, layouts))), task, prompt_source, options
+            )
+            config = RunConfig(
                 generator=generator,
                 task=task,
                 data="embedded" if suite.embedded else data.get(task, data.get("", "")),
@@ -176,47 +180,52 @@ def plans(
                 metrics=block.metrics,
                 weights=weights,
                 controls=block.controls,
-                track=track,
-                fit_track=asked.fit_tracks.get(track, Plan.fit_track),
+                prompt_source=prompt_source,
+                fit_prompt_source=asked.fit_prompt_sources.get(prompt_source, RunConfig.fit_prompt_source),
                 seeds=block.seeds or asked.seeds,
-                diets=block.diets or bool(block.experiment),
+                mixes=block.mixes or bool(block.experiment),
                 layouts=layouts,
                 experiment=block.experiment,
                 workers=workers,
                 options=options,
             )
-            yield (replace(cell, reason=f"missing: {block.absent}"), None) if block.absent else (cell, plan)
+            yield (replace(cell, reason=f"missing: {block.absent}"), None) if block.absent else (cell, config)
 
 
-Runner = Callable[[Plan, Path], tuple[tuple[Result, ...], Path, tuple[str, ...]]]
+Runner = Callable[[RunConfig, Path], tuple[tuple[ResultRecord, ...], Path, tuple[str, ...]]]
 """Does one run under a folder: its result records, the folder that holds them, and what could not be written beside them."""
 
 
 def run(
-    suite: Suite, preset: str, planned: list[tuple[Cell, Plan | None]], runner: Runner, say: Callable[[str], None], out: Path
+    suite: Suite,
+    preset: str,
+    planned: list[tuple[Cell, RunConfig | None]],
+    runner: Runner,
+    log: Callable[[str], None],
+    out: Path,
 ) -> list[Cell]:
     """Every cell in turn under `out/<suite>`; the index is written before the first and after each."""
     folder = out / suite.name
     folder.mkdir(parents=True, exist_ok=True)
     done = [cell for cell, _ in planned]
     _write(suite, preset, done, folder)
-    for number, (cell, plan) in enumerate(planned):
-        say(f"[{number + 1}/{len(planned)}] {cell.name}")
-        if plan is not None:
-            done[number] = _ended(cell, plan, runner, say, folder)
+    for number, (cell, config) in enumerate(planned):
+        log(f"[{number + 1}/{len(planned)}] {cell.name}")
+        if config is not None:
+            done[number] = _ended(cell, config, runner, log, folder)
             _write(suite, preset, done, folder)
         if done[number].status != "ok":
-            say(f"{cell.name}: {done[number].status}: {done[number].reason}")
+            log(f"{cell.name}: {done[number].status}: {done[number].reason}")
     return done
 
 
-def _ended(cell: Cell, plan: Plan, runner: Runner, say: Callable[[str], None], folder: Path) -> Cell:
+def _ended(cell: Cell, config: RunConfig, runner: Runner, log: Callable[[str], None], folder: Path) -> Cell:
     began = time.monotonic()
     try:
-        lines, made, faults = runner(plan, folder)
+        lines, made, faults = runner(config, folder)
     except Exception as error:  # whatever breaks in a cell is the fate of that cell alone
         if not isinstance(error, BenchError):
-            say("".join(traceback.format_exception(error)))
+            log("".join(traceback.format_exception(error)))
         status, reason = _fate(error)
         return replace(cell, status=status, reason=reason, seconds=round(time.monotonic() - began, 1))
     status, reason = _outcome(lines, faults)
@@ -232,21 +241,21 @@ def _fate(error: Exception) -> tuple[str, str]:
     return "error", f"{type(error).__name__}: {error}"
 
 
-def _outcome(lines: tuple[Result, ...], faults: tuple[str, ...]) -> tuple[str, str]:
+def _outcome(lines: tuple[ResultRecord, ...], faults: tuple[str, ...]) -> tuple[str, str]:
     """The worst that happened to a number, but `ok` as long as there are numbers, none failed, and all files are there."""
     planned = [line for line in lines if line.direction != "none"]
     without = {
         status: [line for line in planned if line.status == status] for status in ("error", "skipped", "not-comparable")
     }
-    said = [
+    text = [
         f"{len(found)} of {len(planned)} numbers {status}: {found[0].reason}" for status, found in without.items() if found
     ]
-    said += faults
+    text += faults
     if without["error"] or faults:
-        return "error", "; ".join(said)
+        return "error", "; ".join(text)
     if any(line.status == "ok" for line in planned):
-        return "ok", "; ".join(said)
-    return next(((status, "; ".join(said)) for status, found in without.items() if found), ("skipped", "nothing was planned"))
+        return "ok", "; ".join(text)
+    return next(((status, "; ".join(text)) for status, found in without.items() if found), ("skipped", "nothing was planned"))
 
 
 def _write(suite: Suite, preset: str, cells: list[Cell], folder: Path) -> None:

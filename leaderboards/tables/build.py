@@ -8,10 +8,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from bench.config import Plan
+from bench.config import RunConfig
 from bench.results.protocols import OWN, difference_between, split_by_protocol
 from bench.results.protocols import column as column_of
-from bench.results.schema import Result
+from bench.results.schema import ResultRecord
 from bench.results.tables import ARROWS, Cell, cells, interval, interval_note, reasons, sizes
 from leaderboards.tables import formats, ties
 from leaderboards.tables.consensus import conflicted, consensus, sentences
@@ -26,11 +26,11 @@ BRIEF = 20
 
 @dataclass(frozen=True)
 class Board:
-    """One table: one task, one dataset, one prompt track, one protocol set."""
+    """One table: one task, one dataset, one prompt prompt source, one protocol set."""
 
     task: str
     dataset: str
-    track: str
+    prompt_source: str
     columns: tuple[str, ...]
     rows: tuple[tuple[str, dict[str, Cell]], ...]
     """(generator, column -> cell), best mean rank first."""
@@ -41,15 +41,15 @@ class Board:
     protocol_set: int = 1
     """1 for the set of most numbers; its rows are never ranked with those of the other sets."""
     difference: str = ""
-    """In what the protocol set differs from the first one of the same task, dataset and track; empty for the first."""
+    """In what the protocol set differs from the first one of the same task, dataset and prompt source; empty for the first."""
     others: int = 0
-    """Other protocol sets of the same task, dataset and track, which have tables of their own."""
+    """Other protocol sets of the same task, dataset and prompt source, which have tables of their own."""
 
 
-def boards(lines: Iterable[Result]) -> list[Board]:
-    """Every table that the lines support, sorted by task, dataset and track. Reported lines are left out.
+def boards(lines: Iterable[ResultRecord]) -> list[Board]:
+    """Every table that the lines support, sorted by task, dataset and prompt source. Reported lines are left out.
 
-    Generators that are shown no crop stand in the table of every track; two tracks never share a table. All records of a
+    Generators that are shown no crop stand in the table of every prompt source; two prompt sources never share a table. All records of a
     table are of one protocol set: those of other sets have tables of their own, which say in what they differ. Experiments
     have tables of their own. Each number is given once: see `identity.each_once`.
     """
@@ -62,17 +62,17 @@ def boards(lines: Iterable[Result]) -> list[Board]:
     made = []
     for task, dataset in sorted({(line.task, line.dataset) for line in kept}):
         here = variants([line for line in kept if (line.task, line.dataset) == (task, dataset)])
-        tracks = sorted({line.track for line in here} - {"none"}) or ["none"]
-        for track in tracks:
-            parts = split_by_protocol(line for line in here if line.track in (track, "none"))
+        prompt_sources = sorted({line.prompt_source for line in here} - {"none"}) or ["none"]
+        for prompt_source in prompt_sources:
+            parts = split_by_protocol(line for line in here if line.prompt_source in (prompt_source, "none"))
             for number, part in enumerate(parts, start=1):
                 apart = difference_between(part, parts[0]) if number > 1 else ""
-                board = _board(task, dataset, track, part)
+                board = _board(task, dataset, prompt_source, part)
                 made.append(replace(board, protocol_set=number, difference=apart, others=len(parts) - 1))
     return made
 
 
-def variants(lines: Sequence[Result]) -> list[Result]:
+def variants(lines: Sequence[ResultRecord]) -> list[ResultRecord]:
     """The lines, with generators that were measured in several versions, options or weights named apart by them."""
     made: dict[str, dict[str, dict[str, str]]] = defaultdict(dict)
     for line in lines:
@@ -82,30 +82,33 @@ def variants(lines: Sequence[Result]) -> list[Result]:
         differing = sorted({key for one in known.values() for key, value in one.items() if _other(known, key, value)})
         apart = ("digest", "source", "weights", "layouts.digest", "layouts.source")
         shown = [key for key in differing if key not in apart] or differing
-        for variant, said in _briefest(known, shown, differing).items():
-            named[generator, variant] = f"{generator} ({said})" if said else generator
+        for variant, text in _briefest(known, shown, differing).items():
+            named[generator, variant] = f"{generator} ({text})" if text else generator
     return [replace(line, generator=named[line.generator, _variant(line)]) for line in lines]
 
 
 def _briefest(known: Mapping[str, Mapping[str, str]], shown: list[str], differing: list[str]) -> dict[str, str]:
     """Variant -> what tells it apart, in as few words as do: values cut short, whole, or digests too."""
-    said: dict[str, str] = {}
+    text: dict[str, str] = {}
     for keys, most in ((shown, BRIEF), (shown, None), (differing, None)):
-        said = {v: ", ".join(f"{key}={one.get(key, 'none')[:most]}" for key in keys) for v, one in known.items()}
-        if len(set(said.values())) == len(known):
+        text = {v: ", ".join(f"{key}={one.get(key, 'none')[:most]}" for key in keys) for v, one in known.items()}
+        if len(set(text.values())) == len(known):
             break
-    return said
+    return text
 
 
-def _variant(line: Result) -> str:
+def _variant(line: ResultRecord) -> str:
     return json.dumps([*(line.described.get(kind) for kind in OWN), line.keys.get("weights", "")], sort_keys=True)
 
 
-def _settings(line: Result) -> dict[str, str]:
+def _settings(line: ResultRecord) -> dict[str, str]:
     """What may tell two generators of one name apart; words on its generated layouts begin with `layouts.`."""
     held, layouts = (line.described.get(kind) or {} for kind in OWN)
     drawn = {f"layouts.{key}": value for key, value in _parts(layouts).items()}
-    shown = {"fit_track": str(held.get("fit_track", Plan.fit_track)), "prompt_donors": str(held.get("prompt_donors", "none"))}
+    shown = {
+        "fit_prompt_source": str(held.get("fit_prompt_source", RunConfig.fit_prompt_source)),
+        "prompt_donors": str(held.get("prompt_donors", "none")),
+    }
     shown["weights"] = line.keys.get("weights", "")
     return {**_parts(held), **shown, **drawn}
 
@@ -119,9 +122,9 @@ def _other(known: Mapping[str, Mapping[str, str]], key: str, value: str) -> bool
     return any(one.get(key) != value for one in known.values())
 
 
-def _board(task: str, dataset: str, track: str, lines: list[Result]) -> Board:
+def _board(task: str, dataset: str, prompt_source: str, lines: list[ResultRecord]) -> Board:
     made = cells(lines)
-    behind: dict[tuple[str, str, str], list[Result]] = defaultdict(list)
+    behind: dict[tuple[str, str, str], list[ResultRecord]] = defaultdict(list)
     for line in lines:
         behind[line.generator, column_of(line), line.protocol].append(line)
     columns = tuple(dict.fromkeys(cell.measure for cell in sorted(made, key=_column_order)))
@@ -136,17 +139,17 @@ def _board(task: str, dataset: str, track: str, lines: list[Result]) -> Board:
         mine = {name: found[column] for name, found in rows.items() if column in found}
         order[column] = ties.chain(mine, {name: behind[name, column, cell.protocol] for name, cell in mine.items()})
     states = {line.generator: line.state for line in lines if line.state != USUAL_STATE}
-    return Board(task, dataset, track, columns, tuple(ordered), order, states)
+    return Board(task, dataset, prompt_source, columns, tuple(ordered), order, states)
 
 
 def _column_order(cell: Cell) -> tuple[int, str]:
-    kinds = ("fd", "fd-inf", "fd-norm", "fd-floor", "iou", "precision", "recall")
+    kinds = ("fd", "fd-inf", "fd-normalised", "fd-lower-reference", "iou", "precision", "recall")
     kind = cell.measure.split(" ")[0]
     return (kinds.index(kind) if kind in kinds else len(kinds), cell.measure)
 
 
 def _mean_rank(generator: str, rows: dict[str, dict[str, Cell]], columns: tuple[str, ...]) -> float:
-    """Mean place over the distance columns in which the generator has a number from an independent judge; last without."""
+    """Mean place over the distance columns in which the generator has a number from an independent encoder; last without."""
     places = []
     for column in columns:
         mine = rows[generator].get(column)
@@ -159,7 +162,7 @@ def _mean_rank(generator: str, rows: dict[str, dict[str, Cell]], columns: tuple[
 
 def sheet(board: Board) -> Sheet:
     """The table with all that is shown of it in any format."""
-    where = {"task": board.task, "dataset": board.dataset, "board": board.track}
+    where = {"task": board.task, "dataset": board.dataset, "board": board.prompt_source}
     which = {"protocol_set": board.protocol_set}
     records: list[dict[str, Any]] = []
     for name, found in board.rows:
@@ -196,8 +199,8 @@ def _direction(board: Board, column: str) -> str:
 def title(board: Board) -> str:
     embedded = any("embedded" in c.flags for _, found in board.rows for c in found.values())
     which = f", protocol set {board.protocol_set}" if board.others else ""
-    said = f"{board.task} on {board.dataset}, prompts: {board.track}{which}"
-    return said + (" (embedded phantom tissue)" if embedded else "")
+    text = f"{board.task} on {board.dataset}, prompts: {board.prompt_source}{which}"
+    return text + (" (embedded phantom tissue)" if embedded else "")
 
 
 def as_text(board: Board) -> str:
@@ -232,8 +235,8 @@ def marks(found: list[Cell]) -> list[str]:
     measured = [cell for cell in found if cell.value is not None]
     note = interval_note(measured)
     notes = [f"n: {'; '.join(sizes(measured))}. {note[:1].upper()}{note[1:]}."] if measured else []
-    if any("judge-conflict" in cell.flags for cell in found):
-        notes.append("* the generator was conditioned by this encoder: not an independent judge.")
+    if any("encoder-conflict" in cell.flags for cell in found):
+        notes.append("* the generator was conditioned by this encoder: not an independent encoder.")
     if any("underpowered" in cell.flags for cell in found):
         notes.append("† too few slides or patches for an interval: docs/coverage.md.")
     return notes

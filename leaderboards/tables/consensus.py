@@ -1,4 +1,4 @@
-"""What independent judges agree on: mean rank over encoders with its interval, and the pairs that they order differently."""
+"""What independent encoders agree on: mean rank over encoders with its interval, and the pairs that they order differently."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Place:
 
     generator: str
     rank: float
-    """Mean over judges; 1 is best."""
+    """Mean over encoders; 1 is best."""
     low: float | None
     high: float | None
     """95 % interval over slides and seeds; None where one of the distances has no interval."""
@@ -33,40 +33,40 @@ class Place:
 
 @dataclass(frozen=True)
 class Disagreement:
-    """Two generators that judges order differently."""
+    """Two generators that encoders order differently."""
 
     first: str
     second: str
     before: tuple[str, ...]
-    """Judges by which `first` is better."""
+    """Encoders by which `first` is better."""
     after: tuple[str, ...]
-    """Judges by which `second` is better."""
+    """Encoders by which `second` is better."""
 
 
 @dataclass(frozen=True)
 class Consensus:
     places: tuple[Place, ...]
-    """Best first: the generators that every judge has a number for."""
-    judges: tuple[str, ...]
+    """Best first: the generators that every encoder has a number for."""
+    encoders: tuple[str, ...]
     left_out: tuple[str, ...]
     """Columns of encoders that some generator here was conditioned by, or that shaped the data."""
     disagreements: tuple[Disagreement, ...]
 
 
 def consensus(rows: Rows, columns: tuple[str, ...], measure: str = "fd") -> Consensus | None:
-    """Ranks over the columns of a distance (`fd ENCODER`); None with fewer than two judges or two generators.
+    """Ranks over the columns of a distance (`fd ENCODER`); None with fewer than two encoders or two generators.
 
-    A judge that knew one of the generators is left out for all, or ranks would rest on different panels. Intervals of mean
+    A encoder that knew one of the generators is left out for all, or ranks would rest on different panels. Intervals of mean
     ranks come from drawing each distance from the normal distribution that its interval describes, independently: test
     slides are common to all generators, so that the true intervals are rather narrower.
     """
     asked = tuple(column for column in columns if column.startswith(f"{measure} "))
     left_out = tuple(column for column in asked if conflicted(rows, column))
-    judges = tuple(column for column in asked if column not in left_out)
-    names = [name for name, found in rows.items() if all(_known(found.get(judge)) for judge in judges)]
-    if len(judges) < 2 or len(names) < 2:
+    encoders = tuple(column for column in asked if column not in left_out)
+    names = [name for name, found in rows.items() if all(_known(found.get(encoder)) for encoder in encoders)]
+    if len(encoders) < 2 or len(names) < 2:
         return None
-    cells = [[rows[name][judge] for judge in judges] for name in names]
+    cells = [[rows[name][encoder] for encoder in encoders] for name in names]
     values = np.array([[_value(cell) for cell in row] for row in cells])
     ranks = _ranks(values).mean(axis=1)
     bounds = _rank_bounds(cells, values)
@@ -75,13 +75,13 @@ def consensus(rows: Rows, columns: tuple[str, ...], measure: str = "fd") -> Cons
         for i, (name, rank) in enumerate(zip(names, ranks, strict=True))
     ]
     ordered = tuple(sorted(places, key=lambda place: (place.rank, place.generator)))
-    shown = tuple(judge.partition(" ")[2] for judge in judges)
-    return Consensus(ordered, shown, tuple(c.partition(" ")[2] for c in left_out), _disagreements(ordered, rows, judges))
+    shown = tuple(encoder.partition(" ")[2] for encoder in encoders)
+    return Consensus(ordered, shown, tuple(c.partition(" ")[2] for c in left_out), _disagreements(ordered, rows, encoders))
 
 
 def conflicted(rows: Rows, column: str) -> bool:
     """Whether the encoder of this column shaped one of the generators, or their data."""
-    return any("judge-conflict" in found[column].flags for found in rows.values() if column in found)
+    return any("encoder-conflict" in found[column].flags for found in rows.values() if column in found)
 
 
 def sentences(found: Consensus) -> list[str]:
@@ -91,19 +91,21 @@ def sentences(found: Consensus) -> list[str]:
         for place in found.places
     )
     without = f", without {', '.join(found.left_out)}, which shaped a generator or the data" if found.left_out else ""
-    said = [f"Mean rank over {', '.join(found.judges)}{without}: {places}."]
+    text = [f"Mean rank over {', '.join(found.encoders)}{without}: {places}."]
     for pair in found.disagreements:
         before, after = ", ".join(pair.before), ", ".join(pair.after)
-        said.append(f"Judges disagree: {pair.first} before {pair.second} by {before}; after it by {after}.")
-    return said
+        text.append(f"Encoders disagree: {pair.first} before {pair.second} by {before}; after it by {after}.")
+    return text
 
 
-def _disagreements(places: tuple[Place, ...], rows: Rows, judges: tuple[str, ...]) -> tuple[Disagreement, ...]:
+def _disagreements(places: tuple[Place, ...], rows: Rows, encoders: tuple[str, ...]) -> tuple[Disagreement, ...]:
     found = []
     for first, second in combinations((place.generator for place in places), 2):
-        gaps = {judge.partition(" ")[2]: _value(rows[first][judge]) - _value(rows[second][judge]) for judge in judges}
-        before = tuple(judge for judge, gap in gaps.items() if gap < 0)
-        after = tuple(judge for judge, gap in gaps.items() if gap > 0)
+        gaps = {
+            encoder.partition(" ")[2]: _value(rows[first][encoder]) - _value(rows[second][encoder]) for encoder in encoders
+        }
+        before = tuple(encoder for encoder, gap in gaps.items() if gap < 0)
+        after = tuple(encoder for encoder, gap in gaps.items() if gap > 0)
         if before and after:
             found.append(Disagreement(first, second, before, after))
     return tuple(found)

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from bench.errors import UsageError
 from bench.results.protocols import OWN, column, entries
-from bench.results.schema import Result
+from bench.results.schema import ResultRecord
 
-Takes = dict[str, list[Result]]
+Takes = dict[str, list[ResultRecord]]
 """protocol -> lines of one number, one a seed."""
 
 
@@ -19,29 +19,29 @@ class Number:
 
     task: str
     dataset: str
-    track: str
+    prompt_source: str
     generator: str
     measure: str
-    """With its encoder or diet, e.g. `fd texture`."""
+    """With its encoder or training mix, e.g. `fd texture`."""
     experiment: str = ""
 
     def __str__(self) -> str:
-        beside = "".join(f", {word}" for word in (self.track, self.experiment) if word not in ("", "none"))
+        beside = "".join(f", {word}" for word in (self.prompt_source, self.experiment) if word not in ("", "none"))
         return f"{self.generator}: {self.measure} ({self.task} on {self.dataset}{beside})"
 
 
-def of(line: Result) -> Number:
+def of(line: ResultRecord) -> Number:
     experiment = line.described.get("experiment", {}).get("name", "")
-    return Number(line.task, line.dataset, line.track, line.generator, column(line), experiment)
+    return Number(line.task, line.dataset, line.prompt_source, line.generator, column(line), experiment)
 
 
-def grouped(lines: Iterable[Result], what: str) -> dict[Number, Takes]:
+def grouped(lines: Iterable[ResultRecord], what: str) -> dict[Number, Takes]:
     """Lines by number and protocol, in the order of the numbers. Each number is given once: see `identity.each_once`.
 
     Reported numbers are no takes of ours, and measures without a direction are no better or worse: both are left out.
     `what` names the lines in the UsageError that is raised where one name stands for generators of several options.
     """
-    found: dict[tuple[Number, str, int], Result] = {}
+    found: dict[tuple[Number, str, int], ResultRecord] = {}
     for line in sorted(lines, key=lambda r: r.stamp.get("made", "")):
         if line.state == "reported" or line.direction == "none":
             continue
@@ -59,16 +59,16 @@ def grouped(lines: Iterable[Result], what: str) -> dict[Number, Takes]:
     return takes
 
 
-def _otherwise(one: Result, other: Result) -> list[str]:
+def _otherwise(one: ResultRecord, other: ResultRecord) -> list[str]:
     """In what two generators of one name differ: options, version, content, layouts or weights."""
     weights = [result.keys.get("weights", "none") for result in (one, other)]
     differing = [f"weights: {weights[0]} and {weights[1]}"] if weights[0] != weights[1] else []
     return entries(one.described, other.described, OWN) or differing
 
 
-def equal(first: list[Result], second: list[Result]) -> bool:
+def equal(first: list[ResultRecord], second: list[ResultRecord]) -> bool:
     """Whether two takes agree bit by bit: the same seeds, values and values without each block of slides."""
-    ours, theirs = ({line.seed: (line.value, line.folds, line.protocol) for line in lines} for lines in (first, second))
+    ours, theirs = ({line.seed: (line.value, line.replicates, line.protocol) for line in lines} for lines in (first, second))
     return ours == theirs and all(line.value is not None for line in first)
 
 

@@ -17,7 +17,7 @@ from bench.measurements import experiment_files
 from bench.measurements.experiment_files import Experiment
 from bench.results import tables
 from bench.results.protocols import difference_between, split_by_protocol
-from bench.results.schema import Result
+from bench.results.schema import ResultRecord
 from bench.results.tables import ARROWS
 from leaderboards.suites.suite import Cell, Pick, Suite, Table
 from leaderboards.tables import build
@@ -31,9 +31,9 @@ class Entry:
     """Where a row meets a column."""
 
     measured: tables.Cell | None
-    line: Result | None
+    line: ResultRecord | None
     """One of those behind the measured number."""
-    reported: Result | None
+    reported: ResultRecord | None
 
     @property
     def empty(self) -> bool:
@@ -49,7 +49,7 @@ Grid = list[list[Entry]]
 
 
 def sheets(
-    suite: Suite, cells: Sequence[Cell], measured: Sequence[Result], reported: Sequence[Result], preset: str = ""
+    suite: Suite, cells: Sequence[Cell], measured: Sequence[ResultRecord], reported: Sequence[ResultRecord], preset: str = ""
 ) -> list[Sheet]:
     """A sheet for each table of the suite; the first one says why cells have no numbers, and what the preset says. Numbers of
     rarer protocol sets follow in sheets of their own, without the reported ones."""
@@ -73,13 +73,13 @@ def sheets(
 class _ProtocolSet:
     """The records of one protocol set of each task, data set and experiment."""
 
-    records: list[Result]
+    records: list[ResultRecord]
     differences: list[str]
     """In what they differ from the first set, a sentence for each task and data set."""
 
 
-def _protocol_sets(measured: Sequence[Result]) -> list[_ProtocolSet]:
-    places: dict[tuple[str, str, str], list[Result]] = defaultdict(list)
+def _protocol_sets(measured: Sequence[ResultRecord]) -> list[_ProtocolSet]:
+    places: dict[tuple[str, str, str], list[ResultRecord]] = defaultdict(list)
     for line in measured:
         places[line.task, line.dataset, str(line.described.get("experiment", {}).get("name", ""))].append(line)
     made: list[_ProtocolSet] = []
@@ -96,10 +96,10 @@ def _protocol_sets(measured: Sequence[Result]) -> list[_ProtocolSet]:
 
 
 def _sheet(
-    suite: Suite, layout: Table, cells: Sequence[Cell], measured: Sequence[Result], reported: Sequence[Result]
+    suite: Suite, layout: Table, cells: Sequence[Cell], measured: Sequence[ResultRecord], reported: Sequence[ResultRecord]
 ) -> Sheet:
     experiment = _experiment(layout)
-    rows, columns = (layout.rows, layout.columns) if experiment is None else _diets(layout, experiment)
+    rows, columns = (layout.rows, layout.columns) if experiment is None else _mixes(layout, experiment)
     ours, theirs = (_of(experiment, lines) for lines in (measured, reported))
     grid = [[_entry(row, column, ours, theirs) for column in columns] for row in rows]
     shown = [i for i in range(len(columns)) if not all(row[i].empty for row in grid)]
@@ -125,19 +125,19 @@ def _experiment(layout: Table) -> Experiment | None:
     return experiment_files.find(layout.experiment, getattr(task, "experiments", None), layout.task)
 
 
-def _diets(layout: Table, experiment: Experiment) -> tuple[tuple[Pick, ...], tuple[Pick, ...]]:
-    """A row a diet, a column a measure."""
-    rows = tuple(Pick(serving.name, diet=serving.name) for serving in experiment.diet)
+def _mixes(layout: Table, experiment: Experiment) -> tuple[tuple[Pick, ...], tuple[Pick, ...]]:
+    """A row a training mix, a column a measure."""
+    rows = tuple(Pick(arm.name, mix=arm.name) for arm in experiment.mix)
     return rows, tuple(Pick(name, task=layout.task, measure=name) for name in experiment.measures)
 
 
-def _of(experiment: Experiment | None, lines: Sequence[Result]) -> list[Result]:
+def _of(experiment: Experiment | None, lines: Sequence[ResultRecord]) -> list[ResultRecord]:
     """The lines of the experiment; without one, those of none."""
     return [line for line in lines if line.described.get("experiment", {}).get("name") == (experiment and experiment.name)]
 
 
-def _entry(row: Pick, column: Pick, measured: Sequence[Result], reported: Sequence[Result]) -> Entry:
-    """What a row leaves open, the generator of a diet of real patches, is the same number in all: the first is taken."""
+def _entry(row: Pick, column: Pick, measured: Sequence[ResultRecord], reported: Sequence[ResultRecord]) -> Entry:
+    """What a row leaves open, the generator of a training mix of real patches, is the same number in all: the first is taken."""
     mine = [line for line in measured if _asked(line, row) and _asked(line, column)]
     theirs = next((line for line in reported if _asked(line, row) and _asked(line, column)), None)
     found = sorted(tables.cells(mine), key=lambda cell: cell.value is None)
@@ -148,9 +148,9 @@ def _entry(row: Pick, column: Pick, measured: Sequence[Result], reported: Sequen
     return Entry(cell, line, theirs)
 
 
-def _asked(line: Result, pick: Pick) -> bool:
+def _asked(line: ResultRecord, pick: Pick) -> bool:
     """Variants of one generator carry what tells them apart in brackets."""
-    wanted = ("task", "track", "measure", "encoder", "diet")
+    wanted = ("task", "prompt_source", "measure", "encoder", "mix")
     named = pick.generator in ("", line.generator, _plain(line.generator))
     return named and all(getattr(pick, name) in ("", getattr(line, name)) for name in wanted)
 
@@ -169,7 +169,11 @@ def _end(row: Pick, column: Pick, cells: Sequence[Cell]) -> str:
     """How the run ended that would have made this number and made none."""
     task = row.task or column.task
     for cell in cells:
-        if not cell.folder and (cell.generator, cell.task) == (row.generator, task) and row.track in ("", "none", cell.track):
+        if (
+            not cell.folder
+            and (cell.generator, cell.task) == (row.generator, task)
+            and row.prompt_source in ("", "none", cell.prompt_source)
+        ):
             return f"{cell.status}({cell.reason.partition(':')[0][:40]})"
     return ABSENT
 
@@ -190,31 +194,31 @@ def _reported(entry: Entry) -> str:
 def _notes(suite: Suite, grid: Grid) -> list[str]:
     entries = [entry for row in grid for entry in row]
     found = [entry.measured for entry in entries if entry.measured]
-    said = [f"reported: {suite.source}; other data and other samples: never ranked with ours."] if suite.source else []
+    text = [f"reported: {suite.source}; other data and other samples: never ranked with ours."] if suite.source else []
     doubtful = [line for entry in entries if (line := entry.reported) and line.suspect]
-    said += [f"‡ {line.dataset}, {line.generator}, {line.encoder or line.diet}: {line.suspect}." for line in doubtful]
+    text += [f"‡ {line.dataset}, {line.generator}, {line.encoder or line.mix}: {line.suspect}." for line in doubtful]
     if any(entry.reported and "not-comparable" in entry.reported.flags for entry in entries):
-        said.append(
+        text.append(
             "not-comparable: the paper's rows are of several tissues and data sets, and their numbers of images unknown."
         )
-    said += build.marks(found)
+    text += build.marks(found)
     if any("embedded" in cell.flags for cell in found):
-        said.append("embedded phantom tissue: these numbers say nothing of real patients.")
+        text.append("embedded phantom tissue: these numbers say nothing of real patients.")
     plain = [replace(cell, generator=_plain(cell.generator)) for cell in found if cell.value is None]
-    return said + tables.reasons(plain)
+    return text + tables.reasons(plain)
 
 
-def _verdicts(experiment: Experiment, lines: Sequence[Result]) -> list[str]:
+def _verdicts(experiment: Experiment, lines: Sequence[ResultRecord]) -> list[str]:
     """The experiment's comparisons, of each generator and data set that has them."""
-    said = []
+    text = []
     for generator, dataset in sorted({(line.generator, line.dataset) for line in lines}):
-        grouped: dict[tuple[str, str], list[Result]] = {}
+        grouped: dict[tuple[str, str], list[ResultRecord]] = {}
         for line in lines:
             if (line.generator, line.dataset) == (generator, dataset):
-                grouped.setdefault((line.measure, line.diet), []).append(line)
+                grouped.setdefault((line.measure, line.mix), []).append(line)
         found = {key: tables.cells(rows)[0] for key, rows in grouped.items()}
-        said += [f"{generator} on {dataset}: {sentence}." for sentence in trial.sentences(experiment, found)]
-    return said
+        text += [f"{generator} on {dataset}: {sentence}." for sentence in trial.sentences(experiment, found)]
+    return text
 
 
 def _records(suite: Suite, layout: Table, rows: Sequence[Pick], columns: Sequence[Pick], grid: Grid) -> list[dict[str, Any]]:
@@ -227,7 +231,12 @@ def _records(suite: Suite, layout: Table, rows: Sequence[Pick], columns: Sequenc
                 cell = {**asdict(entry.measured), "flags": " ".join(entry.measured.flags)}
                 records.append({**where, "state": entry.line.state, "dataset": entry.line.dataset, **cell})
             if line := entry.reported:
-                held = {"generator": line.generator, "track": line.track, "measure": line.measure, "value": line.value}
+                held = {
+                    "generator": line.generator,
+                    "prompt_source": line.prompt_source,
+                    "measure": line.measure,
+                    "value": line.value,
+                }
                 marks = {"flags": " ".join(line.flags), "suspect": line.suspect, "source": line.source}
                 records.append({**where, "state": line.state, "dataset": line.dataset, **held, **marks})
     return records

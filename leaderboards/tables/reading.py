@@ -1,4 +1,4 @@
-"""Result lines from files, as every verb reads them: typed, checked, and withdrawn where they are known to be wrong.
+"""Result lines from files, as every command reads them: typed, checked, and withdrawn where they are known to be wrong.
 
 What is not a result line stops the reading, by file and line number: nobody can say what it was meant to be. A line that
 cannot be true stays, without its number: it becomes `not-comparable`, its reason begins with `invalid` and names the rule and
@@ -7,7 +7,7 @@ and version of histobench, for the reason given there (`invalidated`).
 
     range       least <= value <= most as the line states them, and within `LEAST` and `MOST` in any case
     interval    low <= value <= high
-    n           one painted patch for each real one; as many patches and slides in all lines of one test set
+    n           one generated patch for each real one; as many patches and slides in all lines of one test set
     Dice        dice:c = 2 iou:c / (1 + iou:c), and likewise dice-binary: both of the same pooled pixels
     quality     pq-pooled = dq-pooled sq-pooled
 
@@ -29,38 +29,38 @@ from typing import Any, ClassVar
 
 from bench.errors import MissingError, UsageError
 from bench.results import schema
-from bench.results.schema import Result
+from bench.results.schema import ResultRecord
 from leaderboards.identity import Found, each_once
 
 REPORTED = "reported"
 RUN, VERIFIED = "results.jsonl", "verified.jsonl"
 PUBLISHED = Path(__file__).parents[1] / "published"
-LEDGER = Path(__file__).parents[1] / "invalidated.toml"
+INVALIDATIONS = Path(__file__).parents[1] / "invalidated.toml"
 INVALID, INVALIDATED = "invalid", "invalidated"
 """First words of the reasons of lines that were withdrawn."""
 SHARES = ("precision", "recall", "coverage", "iou", "dice", "miou", "aji", "pq", "dq", "sq")
-LEAST = {name: 0.0 for name in (*SHARES, "fd", "fd-floor", "density", "vendi", "stain")}
+LEAST = {name: 0.0 for name in (*SHARES, "fd", "fd-lower-reference", "density", "vendi", "stain")}
 MOST = {name: 1.0 for name in SHARES}
 """By measure, of one class or of all."""
 TOLERANCE = 1e-6
 
 
-def lines(places: Iterable[Path], ledger: Path = LEDGER) -> list[Result]:
+def lines(places: Iterable[Path], run_log: Path = INVALIDATIONS) -> list[ResultRecord]:
     """Every number of the .jsonl files and of those below the folders but reported ones, once; wrong ones withdrawn. Raises
     NotComparableError where two records of one number contradict each other."""
     found = [(where, line) for where, line in _found(places) if line.state != REPORTED]
-    return [line for _, line in each_once(checked(found, ledger)).records]
+    return [line for _, line in each_once(checked(found, run_log)).records]
 
 
-def reported(places: Iterable[Path] = (PUBLISHED,)) -> list[Result]:
+def reported(places: Iterable[Path] = (PUBLISHED,)) -> list[ResultRecord]:
     """The lines of papers: they stand beside ours, and never enter ranks, consensus, comparisons or gates."""
     found = [entry for entry in _found(places) if entry[1].state == REPORTED]
     return [line for _, line in each_once(_withdrawn(found)).records]
 
 
-def checked(found: list[Found], ledger: Path = LEDGER) -> list[Found]:
+def checked(found: list[Found], run_log: Path = INVALIDATIONS) -> list[Found]:
     """The records in the same order, those that cannot be true or are known to be wrong without their numbers."""
-    return _withdrawn(_known_wrong(found, invalidations(ledger)))
+    return _withdrawn(_known_wrong(found, invalidations(run_log)))
 
 
 @dataclass(frozen=True)
@@ -75,20 +75,20 @@ class Invalidation:
     reason: str
 
 
-def invalidations(ledger: Path = LEDGER) -> list[Invalidation]:
-    """The entries of the ledger; raises UsageError on one that cannot be read."""
+def invalidations(run_log: Path = INVALIDATIONS) -> list[Invalidation]:
+    """The entries of the list of withdrawn numbers; raises UsageError on one that cannot be read."""
     from packaging.specifiers import InvalidSpecifier, SpecifierSet
     from pydantic import TypeAdapter, ValidationError
 
     try:
-        held = tomllib.loads(ledger.read_text(encoding="utf-8"))
+        held = tomllib.loads(run_log.read_text(encoding="utf-8"))
         found = TypeAdapter(list[Invalidation]).validate_python(held.pop("invalidated", []))
         for entry in found:
             SpecifierSet(entry.versions)
     except (tomllib.TOMLDecodeError, ValidationError, InvalidSpecifier) as error:
-        raise UsageError(f"{ledger} is not a list of [[invalidated]] measure, versions and reason: {error}.") from error
+        raise UsageError(f"{run_log} is not a list of [[invalidated]] measure, versions and reason: {error}.") from error
     if held:
-        raise UsageError(f"{ledger} holds [[invalidated]] and nothing else, found {', '.join(held)}.")
+        raise UsageError(f"{run_log} holds [[invalidated]] and nothing else, found {', '.join(held)}.")
     return found
 
 
@@ -129,14 +129,14 @@ def _below(folder: Path) -> list[Path]:
 def _schema() -> Any:
     from pydantic import TypeAdapter
 
-    return TypeAdapter(Result)
+    return TypeAdapter(ResultRecord)
 
 
-def _typed(line: Result, where: str) -> Result:
+def _typed(line: ResultRecord, where: str) -> ResultRecord:
     from pydantic import ValidationError
 
     try:
-        typed: Result = _schema().validate_python(vars(line))
+        typed: ResultRecord = _schema().validate_python(vars(line))
     except ValidationError as error:
         first = error.errors()[0]
         raise MissingError(f"{where}: {'.'.join(map(str, first['loc']))}: {first['msg']}.") from error
@@ -149,7 +149,7 @@ def _known_wrong(found: list[Found], entries: list[Invalidation]) -> list[Found]
     return [(where, _struck(line, entries)) for where, line in found]
 
 
-def _struck(line: Result, entries: list[Invalidation]) -> Result:
+def _struck(line: ResultRecord, entries: list[Invalidation]) -> ResultRecord:
     """A version that nobody wrote down may be any."""
     from packaging.specifiers import SpecifierSet
     from packaging.version import InvalidVersion, Version
@@ -181,18 +181,18 @@ def _withdrawn(found: list[Found]) -> list[Found]:
     ]
 
 
-def _without(line: Result, reason: str) -> Result:
-    return replace(line, status="not-comparable", reason=reason, value=None, low=None, high=None, folds=())
+def _without(line: ResultRecord, reason: str) -> ResultRecord:
+    return replace(line, status="not-comparable", reason=reason, value=None, low=None, high=None, replicates=())
 
 
-def _alone(found: list[Result]) -> Iterator[tuple[int, str]]:
+def _alone(found: list[ResultRecord]) -> Iterator[tuple[int, str]]:
     """What a line says against itself."""
     for i, line in enumerate(found):
         if line.value is not None and (what := _impossible(line, line.value)):
             yield i, what
 
 
-def _impossible(line: Result, value: float) -> str:
+def _impossible(line: ResultRecord, value: float) -> str:
     name = (
         line.measure.partition(":")[0]
         .removesuffix("-present")
@@ -215,7 +215,7 @@ def _impossible(line: Result, value: float) -> str:
     return ""
 
 
-def _counted(found: list[Result]) -> Iterator[tuple[int, str]]:
+def _counted(found: list[ResultRecord]) -> Iterator[tuple[int, str]]:
     """Lines of one test set whose numbers of patches and slides are not those of most others."""
     sets: dict[tuple[str, str], list[int]] = defaultdict(list)
     for i, line in enumerate(found):
@@ -229,21 +229,30 @@ def _counted(found: list[Result]) -> Iterator[tuple[int, str]]:
                 yield i, "{} patches of {} slides, the same test set elsewhere has {} of {}".format(*size, *planned)
 
 
-def _related(found: list[Result]) -> Iterator[tuple[int, str]]:
+def _related(found: list[ResultRecord]) -> Iterator[tuple[int, str]]:
     """Lines of one model on one test set that contradict each other."""
     together: dict[tuple[Any, ...], dict[str, int]] = defaultdict(dict)
     for i, line in enumerate(found):
         if line.value is not None and line.state != REPORTED:  # papers round
             made = (line.stamp.get("made"), sorted(line.keys.items()), line.described.get("generator"))
-            who = (line.generator, line.dataset, line.track, line.task, line.encoder, line.diet, line.seed, line.protocol)
+            who = (
+                line.generator,
+                line.dataset,
+                line.prompt_source,
+                line.task,
+                line.encoder,
+                line.mix,
+                line.seed,
+                line.protocol,
+            )
             together[(*who, repr(made))][line.measure] = i
     for rows in together.values():
         for names, expected in _relations(rows):
             values = [found[rows[name]].value for name in names]
             if not math.isclose(values[0] or 0.0, expected(*values[1:]), rel_tol=TOLERANCE, abs_tol=TOLERANCE):
-                said = ", ".join(f"{name} {value:g}" for name, value in zip(names, values, strict=True))
+                message = ", ".join(f"{name} {value:g}" for name, value in zip(names, values, strict=True))
                 for name in names:
-                    yield rows[name], f"{said} contradict each other"
+                    yield rows[name], f"{message} contradict each other"
 
 
 def _relations(names: Iterable[str]) -> Iterator[tuple[tuple[str, ...], Callable[..., float]]]:

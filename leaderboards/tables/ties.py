@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from bench.results.schema import Result
+from bench.results.schema import ResultRecord
 from bench.results.tables import Cell
 from leaderboards.comparison.pairs import paired
 
@@ -15,7 +15,7 @@ LEGEND = (
 )
 
 
-def chain(cells: Mapping[str, Cell], lines: Mapping[str, Sequence[Result]]) -> str:
+def chain(cells: Mapping[str, Cell], lines: Mapping[str, Sequence[ResultRecord]]) -> str:
     """Generators of one column, best first, e.g. `real, ldm-embed = ldm-prompt, noise`; empty without two numbers that differ.
 
     Neighbours alone are compared, without adjustment for their number.
@@ -26,15 +26,15 @@ def chain(cells: Mapping[str, Cell], lines: Mapping[str, Sequence[Result]]) -> s
         return ""
     worst_last = 1 if first.direction == "lower" else -1
     names = sorted(known, key=lambda name: (worst_last * (known[name].value or 0.0), name))
-    said = names[0]
+    text = names[0]
     for before, after in zip(names, names[1:], strict=False):
         link = between(known[before], known[after], lines[before], lines[after])
-        said += f"{'' if link == APART else ' '}{link} {after}"
-    return said
+        text += f"{'' if link == APART else ' '}{link} {after}"
+    return text
 
 
-def between(first: Cell, second: Cell, ours: Sequence[Result], theirs: Sequence[Result]) -> str:
-    """`PAIRED` or `OVERLAP` for a tie, by paired differences where lines keep their folds; `APART`, or `UNKNOWN` where there
+def between(first: Cell, second: Cell, ours: Sequence[ResultRecord], theirs: Sequence[ResultRecord]) -> str:
+    """`PAIRED` or `OVERLAP` for a tie, by paired differences where lines keep their jackknife replicates; `APART`, or `UNKNOWN` where there
     is no interval either."""
     found = paired(ours, theirs)
     if not isinstance(found, str) and found.seeds == min(first.seeds, second.seeds):
@@ -47,8 +47,8 @@ def between(first: Cell, second: Cell, ours: Sequence[Result], theirs: Sequence[
 
 def notes(chains: Mapping[str, str]) -> list[str]:
     """One line a column, below what the signs mean."""
-    said = [f"{column}: {chain}." for column, chain in chains.items() if chain]
-    if not said:
+    text = [f"{column}: {chain}." for column, chain in chains.items() if chain]
+    if not text:
         return []
     unknown = ", ? neighbours without intervals" if any(f" {UNKNOWN} " in chain for chain in chains.values()) else ""
-    return [f"{LEGEND}{unknown}:", *said]
+    return [f"{LEGEND}{unknown}:", *text]

@@ -26,8 +26,8 @@ def checked(encoder: str, images: Images, smallest: int = 1) -> Images:
     return images
 
 
-def settled(network: nn.Module) -> nn.Module:
-    """The network ready to judge: evaluating, frozen, in float32, on `device`."""
+def freeze(network: nn.Module) -> nn.Module:
+    """The network ready to encoder: evaluating, frozen, in float32, on `device`."""
     return network.eval().requires_grad_(False).float().to(device())
 
 

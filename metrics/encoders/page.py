@@ -20,7 +20,7 @@ def page() -> str:
     lines = [f"| {' | '.join(COLUMNS)} |", "|" + " --- |" * len(COLUMNS)]
     lines += [f"| {' | '.join(_cells(row))} |" for row in ROWS]
     lines += ["", "Sources of parameter counts and architectures:", ""]
-    lines += [f"- {name}: {said}" for name, said in SOURCES.items()]
+    lines += [f"- {name}: {text}" for name, text in SOURCES.items()]
     lines += ["", "Not checked against an outside source:", ""]
     lines += [f"- `{row.name}`: {row.unverified}" for row in ROWS if not row.verified]
     return "\n".join(lines)

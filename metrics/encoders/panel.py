@@ -261,7 +261,7 @@ ROWS: tuple[Row, ...] = (
     Row(
         "inception-logits", "Inception-v3's 1008 logits without their bias, which the Inception Score reads.",
         INCEPTION, "torch-fidelity", {"layer": "logits_unbiased"}, 1008, side=299, filter="tensorflow",
-        pooling="logits", licence="Apache-2.0", mpp=None, counted=("torch-fidelity",), judges=False,
+        pooling="logits", licence="Apache-2.0", mpp=None, counted=("torch-fidelity",), encoders=False,
         unverified="parameter count: no published number was found",
     ),
     Row(
@@ -275,8 +275,8 @@ ROWS: tuple[Row, ...] = (
 
 EMBEDDED = ("texture", "random-conv", "phantom-cnn")
 """What needs no download."""
-OPEN = tuple(row.name for row in ROWS if row.judges and not row.origin.gated)
+OPEN = tuple(row.name for row in ROWS if row.encoders and not row.origin.gated)
 """What needs no token, by what is known of gates."""
 HETEROTISSUE = ("lunit-vits8", "gigapath", "h-optimus-0", "pathdino", "lunit-rn50-bt", "dinov2-l", "uni2-h", "uni")
-"""The eight that HeteroTissue-Diffuse was judged by. Its paper says H-Optimus; the first is taken."""
-FULL = (*EMBEDDED, *(row.name for row in ROWS if row.judges))
+"""The eight that HeteroTissue-Diffuse was measured by. Its paper says H-Optimus; the first is taken."""
+FULL = (*EMBEDDED, *(row.name for row in ROWS if row.encoders))

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from bench.types import Card, Features, Images
-from metrics.encoders.batches import checked, settled, through
+from metrics.encoders.batches import checked, freeze, through
 from metrics.encoders.kinds import Kind, kind
 from metrics.encoders.loaders import checkpoints as files
 from metrics.encoders.panel import ROWS
@@ -79,7 +79,7 @@ class Pretrained:
         tensors = files.read(row.name, self._file)
         network = self._kind.build(row)
         files.check(row, self._file, self._kind.names(network), tensors)
-        return settled(self._kind.fill(row, network, files.mine(row, tensors)))
+        return freeze(self._kind.fill(row, network, files.mine(row, tensors)))
 
 
 def prepared(row: Row, pixels: Tensor) -> Tensor:

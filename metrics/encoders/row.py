@@ -57,7 +57,7 @@ class Row:
     unverified: str = ""
     """What could not be checked against an outside source."""
     notes: str = ""
-    judges: bool = True
+    encoders: bool = True
     """Whether it stands in panels; if not, a metric asks for it by name."""
 
     @property

@@ -1,1 +1,1 @@
-"""Condition metrics: did painted patches keep what they were asked to show?"""
+"""Condition metrics: did generated patches keep what they were asked to show?"""

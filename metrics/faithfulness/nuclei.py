@@ -1,7 +1,7 @@
 """Do the nuclei sit where the map says? The four questions that NASDM's readers answered, asked of a network instead.
 
-A segmenter that learned from real training slides alone (the witness) finds nuclei in a painted patch; they are held against
-the nuclei of its map. Witnesses err on real patches too, so every answer also comes as its ratio to what real test patches
+A segmenter that learned from real training slides alone (the reference segmenter) finds nuclei in a generated patch; they are held against
+the nuclei of its map. Reference segmenters err on real patches too, so every answer also comes as its ratio to what real test patches
 get, which the harness adds: 1 is as faithful as real tissue.
 
     nuclei-missed      share of asked nuclei that are not found (the readers' "missing nuclei")
@@ -35,17 +35,17 @@ Sums = Mapping[str, float]
 
 
 class NucleiFaithfulness:
-    """Asks a segmenter of nuclei: the model of the task `witness`, trained for `steps` steps, or as long as that task has it
+    """Asks a segmenter of nuclei: the model of the task `segmenter`, trained for `steps` steps, or as long as that task has it
     with 0."""
 
     card = Card(
         "nuclei-faithfulness",
         "2",
-        "Nuclei that a segmenter trained on real slides finds in painted patches, held against their maps.",
+        "Nuclei that a segmenter trained on real slides finds in generated patches, held against their maps.",
         source="the reader study of Shrivastava and Fletcher 2023 (NASDM++), asked of HoVer-Net (Graham and others 2019)",
-        cost="one training of the witness, then one pass over the patches",
+        cost="one training of the reference segmenter, then one pass over the patches",
         needs=("masks", "instances"),
-        notes="It sees as well as its witness does: read the ratios to real patches. Nuclei painted to please a segmenter and "
+        notes="It sees as well as its reference segmenter does: read the ratios to real patches. Nuclei generated to please a segmenter and "
         "no pathologist fool it.",
     )
     directions: Mapping[str, Direction] = {
@@ -56,20 +56,20 @@ class NucleiFaithfulness:
         "nuclei-shift": "lower",
     }
 
-    def __init__(self, witness: str = "lizard-nuclei", steps: int = 0) -> None:
-        self.witness = witness
+    def __init__(self, segmenter: str = "lizard-nuclei", steps: int = 0) -> None:
+        self.segmenter = segmenter
         self.steps = steps
 
     def learn(self, train: ImageSet, validation: ImageSet, seed: int, progress: Progress, folder: Path) -> None:
-        """Trains the witness on real patches."""
+        """Trains the reference segmenter on real patches."""
         self._segmenter().learn([train], validation, seed, progress, folder)
 
-    def agree(self, patches: ImageSet, witness: Path) -> Tally:
+    def agree(self, patches: ImageSet, segmenter: Path) -> Tally:
         """Counts of each patch: nuclei asked for, found, matched, matched with the right type, and summed outline shifts."""
         conditions = patches.conditions
         for column in self.card.needs:
             needed(self.card.name, column, getattr(conditions, column))
-        instances, types = self._segmenter().segment(witness, patches.images)
+        instances, types = self._segmenter().segment(segmenter, patches.images)
         counts = [counted(conditions, i, instances[i], types[i]) for i in range(len(patches))]
         return self.tally(np.array(counts, dtype=np.float64).reshape(-1, len(COLUMNS)))
 
@@ -85,9 +85,9 @@ class NucleiFaithfulness:
         return Tally(COLUMNS, counts, measures, {"nuclei-shift": (0.0, None)})
 
     def _segmenter(self):  # type: ignore[no-untyped-def]
-        task = registry.load("tasks", self.witness, **({"steps": self.steps} if self.steps else {}))
+        task = registry.load("tasks", self.segmenter, **({"steps": self.steps} if self.steps else {}))
         if not (hasattr(task, "learn") and hasattr(task, "segment")):
-            raise UsageError(f"{self.card.name}: the task {self.witness} does not segment nuclei; lizard-nuclei does.")
+            raise UsageError(f"{self.card.name}: the task {self.segmenter} does not segment nuclei; lizard-nuclei does.")
         return task
 
 

@@ -23,7 +23,7 @@ class FrechetDistance:
     card = Card(
         "fd",
         "1",
-        "Fréchet distance between Gaussians fitted to real and painted features.",
+        "Fréchet distance between Gaussians fitted to real and generated features.",
         source="Dowson and Landau 1982; Heusel et al. 2017, arXiv 1706.08500, eq. 6",
         cost="O(n d^2 + d^3) time, O(n d + d^2) memory",
         notes="Biased upwards at small n, the more so the wider the encoder; its scale is the encoder's, so values of two "
@@ -44,7 +44,7 @@ class FrechetDistance:
 
 @dataclass(frozen=True)
 class Gaussian:
-    """What the distance knows of one side. Kept for a reference, only the painted side is paid for again."""
+    """What the distance knows of one side. Kept for a reference, only the generated side is paid for again."""
 
     mean: Vector
     """float64 (d,)."""

@@ -16,7 +16,7 @@ from metrics.frechet.extrapolation import extrapolated
 from metrics.frechet.frechet_distance import Gaussian, feature_distance, gaussian, gaussian_distance
 
 Rows = NDArray[np.int64]
-Sides = Literal["both", "fake"]
+Sides = Literal["real+synthetic", "fake"]
 
 POINTS = 15
 """Subset sizes on the line: the published number."""
@@ -44,13 +44,13 @@ class FrechetInfinity:
     direction: Direction = "lower"
     bounds = (None, None)
 
-    def __init__(self, sides: Sides = "both", smallest: float = 0.25) -> None:
+    def __init__(self, sides: Sides = "real+synthetic", smallest: float = 0.25) -> None:
         if not 0 < smallest < 1:
             raise UsageError(f"fd-inf: smallest is a share between 0 and 1, not {smallest}.")
         self.sides, self.smallest = sides, smallest
 
     def minimum_n(self, d: int) -> int:
-        """2 (d + 1) rows a side: subsets of d + 1 and up, with room for a line."""
+        """2 (d + 1) rows a side: subsets of d + 1 and up, with package for a line."""
         return 2 * (d + 1)
 
     def compare(self, real: Features, fake: Features, rng: np.random.Generator) -> float:

@@ -20,7 +20,7 @@ class KernelDistance:
     card = Card(
         "kid",
         "1",
-        "Unbiased squared discrepancy of real and painted features under a cubic kernel.",
+        "Unbiased squared discrepancy of real and generated features under a cubic kernel.",
         source="Bińkowski et al. 2018, arXiv 1801.01401; Gretton et al. 2012, JMLR 13, eq. 3",
         cost="O(n^2 d) time, O(n d) memory; with subsets O(subsets subset^2 d)",
         notes="Not biased by n, so that small sets can be compared, but noisy there, and below 0 where sides are alike. The "

@@ -1,4 +1,4 @@
-"""Coverage of a generator: how many real patches have something painted in their neighbourhood."""
+"""Coverage of a generator: how many real patches have something generated in their neighbourhood."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from metrics.prdc.manifold import neighbourhoods
 
 
 class Coverage:
-    """Share of real patches whose ball holds any painted patch, in [0, 1]."""
+    """Share of real patches whose ball holds any generated patch, in [0, 1]."""
 
     card = Card(
         "coverage",
         "1",
-        "Share of real neighbourhoods that hold a painted patch.",
+        "Share of real neighbourhoods that hold a generated patch.",
         source="Naeem et al. 2020, arXiv 2002.09797, section 3",
         cost="O(n^2 d) time, O(n d) memory; shared with precision, recall and density of the same k",
         notes="Another real sample of n patches scores 1 - (n - 1)! (2n - k - 1)! / ((n - k - 1)! (2n - 1)!), 0.97 for k = 5, "
-        "and no more. Rises with the number of painted patches: compare equal numbers. Copies of training patches score as "
+        "and no more. Rises with the number of generated patches: compare equal numbers. Copies of training patches score as "
         "well as new ones. Balls are closed.",
     )
     direction: Direction = "higher"

@@ -1,4 +1,4 @@
-"""Density of a generator: in how many real neighbourhoods a painted patch lies."""
+"""Density of a generator: in how many real neighbourhoods a generated patch lies."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from metrics.prdc.manifold import neighbourhoods
 
 
 class Density:
-    """Mean number of real balls that a painted patch lies in, divided by k: 1 is expected of another real sample."""
+    """Mean number of real balls that a generated patch lies in, divided by k: 1 is expected of another real sample."""
 
     card = Card(
         "density",
         "1",
-        "Real neighbourhoods that a painted patch lies in, divided by k.",
+        "Real neighbourhoods that a generated patch lies in, divided by k.",
         source="Naeem et al. 2020, arXiv 2002.09797, section 3",
         cost="O(n^2 d) time, O(n d) memory; shared with precision, recall and coverage of the same k",
-        notes="Above 1 where painted patches crowd at the densest real tissue: a generator that paints the commonest patch "
+        notes="Above 1 where generated patches crowd at the densest real tissue: a generator that generates the commonest patch "
         "again and again beats real tissue. Outliers matter less than to precision. Depends on n and k. Balls are closed.",
     )
     direction: Direction = "higher"

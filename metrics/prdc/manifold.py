@@ -37,15 +37,15 @@ _KEPT = 64
 
 @dataclass(frozen=True)
 class Neighbourhoods:
-    """Who lies in whose ball, for n real and m painted patches."""
+    """Who lies in whose ball, for n real and m generated patches."""
 
     k: int
     balls_of_real: Rows
-    """int64 (n,): painted balls in which each real patch lies."""
+    """int64 (n,): generated balls in which each real patch lies."""
     balls_of_fake: Rows
-    """int64 (m,): real balls in which each painted patch lies."""
+    """int64 (m,): real balls in which each generated patch lies."""
     found_by_real: Rows
-    """int64 (n,): painted patches in the ball of each real patch."""
+    """int64 (n,): generated patches in the ball of each real patch."""
 
 
 _remembered: dict[str, Neighbourhoods] = {}

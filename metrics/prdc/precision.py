@@ -1,4 +1,4 @@
-"""Precision of a generator: how much of what is painted lies among the neighbourhoods of what is real."""
+"""Precision of a generator: how much of what is generated lies among the neighbourhoods of what is real."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from metrics.prdc.manifold import neighbourhoods
 
 
 class Precision:
-    """Share of painted patches in the ball of any real one, in [0, 1]: does what is painted look real?"""
+    """Share of generated patches in the ball of any real one, in [0, 1]: does what is generated look real?"""
 
     card = Card(
         "precision",
         "1",
-        "Share of painted features inside the real manifold.",
+        "Share of generated features inside the real manifold.",
         source="Kynkäänniemi et al. 2019, arXiv 1904.06991, eq. 1 and 2",
         cost="O(n^2 d) time, O(n d) memory; shared with recall, density and coverage of the same k",
         notes="Depends on n and k: compare only equal numbers of patches. One real outlier has a huge ball that much falls "

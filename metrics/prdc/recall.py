@@ -1,4 +1,4 @@
-"""Recall of a generator: how much of what is real lies among the neighbourhoods of what is painted."""
+"""Recall of a generator: how much of what is real lies among the neighbourhoods of what is generated."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from metrics.prdc.manifold import neighbourhoods
 
 
 class Recall:
-    """Share of real patches in the ball of any painted one, in [0, 1]: is all that is real painted too?"""
+    """Share of real patches in the ball of any generated one, in [0, 1]: is all that is real generated too?"""
 
     card = Card(
         "recall",
         "1",
-        "Share of real features inside the painted manifold.",
+        "Share of real features inside the generated manifold.",
         source="Kynkäänniemi et al. 2019, arXiv 1904.06991, eq. 1 and 2",
         cost="O(n^2 d) time, O(n d) memory; shared with precision, density and coverage of the same k",
-        notes="Depends on n and k: compare only equal numbers of patches. A few painted outliers have huge balls, so that "
+        notes="Depends on n and k: compare only equal numbers of patches. A few generated outliers have huge balls, so that "
         "noise is rewarded. Copies of training patches score perfectly. Balls are closed: constant features score 1 where "
         "the constants are equal and 0 where they differ.",
     )

@@ -69,9 +69,9 @@ class Conic:
     def split(self, name: str) -> ImageSet:
         """Patches of one split or pool, in the order of the release."""
         sources = set(self._division.of(name))
-        _ = self.census  # refuses a release without any nucleus
-        recipe = [self.digest, self.card.version, name if name != "holdout" else "validation", self.size, self.seed]
-        key = hashlib.sha256(json.dumps(recipe).encode()).hexdigest()[:16]
+        _ = self.tile_summary  # refuses a release without any nucleus
+        training_config = [self.digest, self.card.version, name if name != "holdout" else "validation", self.size, self.seed]
+        key = hashlib.sha256(json.dumps(training_config).encode()).hexdigest()[:16]
         pieces = [self._piece(row) for row, source in enumerate(self._sources) if source in sources]
         return tiles.gather(pieces, self.size, 0, 0, key, tiles.CLASSES, MPP)
 
@@ -91,7 +91,7 @@ class Conic:
         return Sampling("source images", basis, f"by hash, seed {self.seed}")
 
     @cached_property
-    def census(self) -> dict[str, int]:
+    def tile_summary(self) -> dict[str, int]:
         """Numbers of patches of the release, in all and of each split, and of nuclei of each type, 0 for none.
 
         A nucleus that several patches show counts in each.
@@ -101,7 +101,7 @@ class Conic:
             counts += tiles.nuclei_of(*self._maps(row))
         homes = {name: set(self._division.of(name)) for name in SPLITS if name != "holdout"}
         shown = {name: sum(source in home for source in self._sources) for name, home in homes.items()}
-        return {"patches": len(self._sources), **shown, **tiles.census(counts, tiles.CLASSES, str(self.folder))}
+        return {"patches": len(self._sources), **shown, **tiles.tile_summary(counts, tiles.CLASSES, str(self.folder))}
 
     @cached_property
     def _names(self) -> list[str]:

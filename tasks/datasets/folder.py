@@ -30,7 +30,7 @@ from bench.types import Card, Conditions, ImageSet, Strings
 from tasks.datasets.folder_splits import SPLITS, assign, follow
 from tasks.datasets.index import (
     LAYOUT,
-    MASK_ROOMS,
+    MASK_FOLDERS,
     Index,
     Row,
     check_mpp,
@@ -53,7 +53,7 @@ class _Loaded:
     patches: ImageSet
     homes: Strings
     """str (n,): the split that each patch belongs to, `DONORS` or `LEFT_OUT`."""
-    census: Counter[str]
+    tile_summary: Counter[str]
 
 
 class Folder:
@@ -118,7 +118,7 @@ class Folder:
     @staticmethod
     def recognises(folder: Path) -> bool:
         """Whether the folder has an index and class maps."""
-        return (folder / "index.csv").is_file() and any((folder / name).is_dir() for name in MASK_ROOMS)
+        return (folder / "index.csv").is_file() and any((folder / name).is_dir() for name in MASK_FOLDERS)
 
     def split(self, name: str) -> ImageSet:
         """Patches of one split, in the order of the index; `holdout` is `validation`."""
@@ -145,10 +145,12 @@ class Folder:
         return ImageSet(self._key(DONORS), patches.images[rows], patches.conditions[rows])
 
     def _key(self, home: str) -> str:
-        recipe = [self.digest, type(self).card.version, home, self.size, self.mpp, self.class_map, self.classes]
-        recipe += [self.stride, self.smallest, self.largest, self.seed]
-        recipe += [self.donors] if self.donors and home in ("test", DONORS) else []  # other splits stay what they were
-        return hashlib.sha256(json.dumps(recipe).encode()).hexdigest()[:16]
+        training_config = [self.digest, type(self).card.version, home, self.size, self.mpp, self.class_map, self.classes]
+        training_config += [self.stride, self.smallest, self.largest, self.seed]
+        training_config += (
+            [self.donors] if self.donors and home in ("test", DONORS) else []
+        )  # other splits stay what they were
+        return hashlib.sha256(json.dumps(training_config).encode()).hexdigest()[:16]
 
     @cached_property
     def digest(self) -> str:
@@ -163,11 +165,11 @@ class Folder:
         return self._index.sampling(f"60, 20 and 20 in a hundred by hash, seed {self.seed}", made)
 
     @property
-    def census(self) -> dict[str, int]:
+    def tile_summary(self) -> dict[str, int]:
         """Numbers of `images`, of `small` ones that hold no patch, of tiles `seen`, of those dropped for the `share` of
         their classes or as `ignored`, and of those `kept`; with `donors` of those `reserved`, and of those `left out` because
         they overlap a reserved one."""
-        return dict(self._loaded.census)
+        return dict(self._loaded.tile_summary)
 
     def _check_options(self) -> None:
         if self.size < 1 or self._step < 1:
@@ -204,17 +206,17 @@ class Folder:
     @cached_property
     def _loaded(self) -> _Loaded:
         mpp = self._resolution()
-        census = Counter(images=len(self._rows), small=0, seen=0, share=0, ignored=0, kept=0)
+        tile_summary = Counter(images=len(self._rows), small=0, seen=0, share=0, ignored=0, kept=0)
         occurring: set[int] = set()
         ids, groups, images, masks, origins, places = [], [], [], [], [], []
         for row in self._rows:
             image, mask = self._read(row)
             occurring.update(np.unique(mask[mask != IGNORE]).tolist())
-            census["small"] += min(mask.shape) < self.size
+            tile_summary["small"] += min(mask.shape) < self.size
             for x, y in corners(mask.shape, self.size, self._step):
                 tile = np.s_[y : y + self.size, x : x + self.size]
-                fate = judge(mask[tile], self.smallest, self.largest)
-                census.update(("seen", fate))
+                fate = encoder(mask[tile], self.smallest, self.largest)
+                tile_summary.update(("seen", fate))
                 if fate == "kept":
                     ids.append(f"{row.id}/{x}_{y}")
                     groups.append(row.source)
@@ -223,7 +225,7 @@ class Folder:
                     images.append(image[tile].copy())  # a view would keep the whole image in memory
                     masks.append(mask[tile].copy())
         if not ids:
-            raise MissingError(self._nothing_kept(census))
+            raise MissingError(self._nothing_kept(tile_summary))
         maps = np.stack(masks)
         names = self._class_names(maps, occurring)
         conditions = Conditions(
@@ -240,8 +242,8 @@ class Folder:
         homes = follow(groups, given, self.seed, self.folder) if given else assign(groups, self.seed, self.folder)
         homes = reserve(conditions, homes, self.donors)
         if self.donors:
-            census.update({"reserved": int((homes == DONORS).sum()), "left out": int((homes == LEFT_OUT).sum())})
-        return _Loaded(ImageSet("", np.stack(images), conditions), homes, census)
+            tile_summary.update({"reserved": int((homes == DONORS).sum()), "left out": int((homes == LEFT_OUT).sum())})
+        return _Loaded(ImageSet("", np.stack(images), conditions), homes, tile_summary)
 
     def _resolution(self) -> float:
         """Microns per pixel of every patch, NaN where unknown; refuses a wish that the index cannot answer."""
@@ -293,12 +295,12 @@ class Folder:
             )
         return names
 
-    def _nothing_kept(self, census: Counter[str]) -> str:
-        hint = " If 255 is a class of the files, say so: -o class_map=0=0,255=1." if census["ignored"] else ""
+    def _nothing_kept(self, tile_summary: Counter[str]) -> str:
+        hint = " If 255 is a class of the files, say so: -o class_map=0=0,255=1." if tile_summary["ignored"] else ""
         return (
-            f"no patch of {self.folder} passes: {census['images']} images, {census['small']} smaller than {self.size} "
-            f"px; {census['seen']} tiles, {census['share']} dropped because their first class covers more than "
-            f"{self.largest} or their second less than {self.smallest}, {census['ignored']} because more than half is "
+            f"no patch of {self.folder} passes: {tile_summary['images']} images, {tile_summary['small']} smaller than {self.size} "
+            f"px; {tile_summary['seen']} tiles, {tile_summary['share']} dropped because their first class covers more than "
+            f"{self.largest} or their second less than {self.smallest}, {tile_summary['ignored']} because more than half is "
             f"not annotated. Change size, stride, smallest or largest.{hint}"
         )
 
@@ -344,7 +346,7 @@ def corners(shape: Sequence[int], size: int, step: int) -> Iterator[tuple[int, i
             yield x, y
 
 
-def judge(mask: NDArray[np.uint8], smallest: float, largest: float) -> str:
+def encoder(mask: NDArray[np.uint8], smallest: float, largest: float) -> str:
     """What becomes of a tile: "kept", "ignored" or "share", by the rule of `Folder`."""
     counts = np.bincount(mask.ravel(), minlength=IGNORE + 1)
     annotated = mask.size - int(counts[IGNORE])

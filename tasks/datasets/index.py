@@ -17,7 +17,7 @@ from bench.histology.sampling import Sampling, implausible_mpp, is_plausible_mpp
 
 LAYOUT = "A data folder holds images/, region/ or masks/, and index.csv with a column id."
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff"})
-MASK_ROOMS = ("region", "masks")
+MASK_FOLDERS = ("region", "masks")
 UNITS = {
     "patient": "patients",
     "case": "cases",
@@ -237,7 +237,7 @@ def index_digest(files: str, index: Index) -> str:
 
 
 def _mask_folder(folder: Path) -> Path:
-    found = [folder / name for name in MASK_ROOMS if (folder / name).is_dir()]
+    found = [folder / name for name in MASK_FOLDERS if (folder / name).is_dir()]
     if len(found) != 1:
         raise MissingError(f"{folder} has {'both region/ and masks/' if found else 'no region/ or masks/'}. {LAYOUT}")
     return found[0]

@@ -27,7 +27,7 @@ FIXED = "reference"
 class Lizard:
     """Patches of `size` px at a `stride`, the last row and column moved to the border, at 0.5 microns per pixel.
 
-    A patch is kept where at least the share `tissue` of it is no glass, judged on the image before stain normalisation.
+    A patch is kept where at least the share `tissue` of it is no glass, measured on the image before stain normalisation.
     `border="published"` leaves out what the published notebook leaves out: the last row, but for its first patch.
 
     `splits="slides"` draws 20 in a hundred slides for test, 15 for validation and 25 for R2 by a hash with `seed`; names of
@@ -84,10 +84,16 @@ class Lizard:
     def split(self, name: str) -> ImageSet:
         """Patches of one split or pool; reads the images of this one only."""
         slides = set(self._division.of(name))
-        _ = self.census  # refuses a release without any nucleus
-        recipe = [self.digest, self.card.name, self.card.version, name if name != "holdout" else "validation", self.size]
-        recipe += [self.stride, self.stain, self.target, self.tissue, self.border, self.seed]
-        key = hashlib.sha256(json.dumps(recipe).encode()).hexdigest()[:16]
+        _ = self.tile_summary  # refuses a release without any nucleus
+        training_config = [
+            self.digest,
+            self.card.name,
+            self.card.version,
+            name if name != "holdout" else "validation",
+            self.size,
+        ]
+        training_config += [self.stride, self.stain, self.target, self.tissue, self.border, self.seed]
+        key = hashlib.sha256(json.dumps(training_config).encode()).hexdigest()[:16]
         pieces = [self._piece(entry) for entry in self._entries if self._source(entry) in slides]
         return tiles.gather(pieces, self.size, self.tissue, 0, key, tiles.CLASSES, MPP)
 
@@ -112,12 +118,12 @@ class Lizard:
         return Sampling("source images", "the release does not tell which of its images are of one slide or patient", splits)
 
     @cached_property
-    def census(self) -> dict[str, int]:
+    def tile_summary(self) -> dict[str, int]:
         """Numbers of images, in all and of each split, and of nuclei of each type in the label files, 0 for none."""
         counts: Counter[int] = sum((count_types(entry.labels) for entry in self._entries), Counter())
         shown = Counter(name for names in self.manifest().values() for name in names)
         images = {name: shown[name] for name in SPLITS if name != "holdout"}
-        return {"images": len(self._entries), **images, **tiles.census(counts, tiles.CLASSES, str(self.folder))}
+        return {"images": len(self._entries), **images, **tiles.tile_summary(counts, tiles.CLASSES, str(self.folder))}
 
     @cached_property
     def _entries(self) -> list[Entry]:

@@ -47,7 +47,7 @@ from tasks.datasets.nuclei_splits import SPLITS, Division, by_column, by_source
 from tasks.datasets.pixels import IGNORE, picture_size, read_classes, read_image, read_instances, resample
 
 LAYOUT = "A nuclei folder holds images/, inst/, type/ and index.csv with a column id."
-ROOMS = ("images", "inst", "type")
+OUR_PACKAGES = ("images", "inst", "type")
 MOST_EMPTY = 0.5
 
 
@@ -113,20 +113,26 @@ class NucleiFolder:
         self.card = replace(type(self).card, name=f"nuclei-{self.folder.resolve().name}")
         if not self.folder.is_dir():
             raise MissingError(f"no folder {self.folder}. {LAYOUT}")
-        if absent := [name for name in (*ROOMS, "index.csv") if not (self.folder / name).exists()]:
+        if absent := [name for name in (*OUR_PACKAGES, "index.csv") if not (self.folder / name).exists()]:
             raise MissingError(f"{self.folder} has no {', '.join(absent)}. {LAYOUT}")
 
     @staticmethod
     def recognises(folder: Path) -> bool:
         """Whether the folder has an index, images, instances and types."""
-        return (folder / "index.csv").is_file() and all((folder / name).is_dir() for name in ROOMS)
+        return (folder / "index.csv").is_file() and all((folder / name).is_dir() for name in OUR_PACKAGES)
 
     def split(self, name: str) -> ImageSet:
         """Patches of one split or pool, in the order of the index; reads the images of this one only."""
         sources = set(self._division.of(name))
-        recipe = [self.digest, type(self).card.version, name if name != "holdout" else "validation", self.size, self.mpp]
-        recipe += [self.types, self.class_map, self.stride, self.patches, self.nuclei, self.seed]
-        key = hashlib.sha256(json.dumps(recipe).encode()).hexdigest()[:16]
+        training_config = [
+            self.digest,
+            type(self).card.version,
+            name if name != "holdout" else "validation",
+            self.size,
+            self.mpp,
+        ]
+        training_config += [self.types, self.class_map, self.stride, self.patches, self.nuclei, self.seed]
+        key = hashlib.sha256(json.dumps(training_config).encode()).hexdigest()[:16]
         pieces = [self._piece(row) for row in self._rows if row.source in sources]
         return tiles.gather(pieces, self.size, MOST_EMPTY, self.nuclei, key, self._classes, self._mpp)
 
@@ -149,11 +155,11 @@ class NucleiFolder:
         return self._index.sampling(f"{dealt}, seed {self.seed}", made)
 
     @cached_property
-    def census(self) -> dict[str, int]:
+    def tile_summary(self) -> dict[str, int]:
         """Numbers of images, in all and of each split, and of nuclei of each type, 0 for a named one that never occurs."""
         shown = Counter(name for names in self.manifest().values() for name in names)
         images = {name: shown[name] for name in SPLITS if name != "holdout"}
-        return {"images": len(self._rows), **images, **tiles.census(self._counts, self._classes, str(self.folder))}
+        return {"images": len(self._rows), **images, **tiles.tile_summary(self._counts, self._classes, str(self.folder))}
 
     @cached_property
     def _index(self) -> Index:
@@ -167,7 +173,7 @@ class NucleiFolder:
         records = self._index.records
         ids = [record.id for record in records]
         images = find_files(self.folder / "images", SUFFIXES, ids)
-        inst, types = (find_files(self.folder / room, frozenset({".png"}), ids) for room in ROOMS[1:])
+        inst, types = (find_files(self.folder / package, frozenset({".png"}), ids) for package in OUR_PACKAGES[1:])
         return [_Row(r.id, r.source, r.mpp, r.split, images[r.id], inst[r.id], types[r.id]) for r in records]
 
     @cached_property

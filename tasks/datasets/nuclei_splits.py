@@ -1,7 +1,7 @@
 """Which images of a nuclei dataset each split shows.
 
 `train`, `validation` and `test` are disjoint, and so is the pool `R2`; the pool `R1` is a part of `train`. Downstream models
-are trained on the pools, generators on `train`: what is painted for R1 was seen by the generator, for R2 it was not.
+are trained on the pools, generators on `train`: what is generated for R1 was seen by the generator, for R2 it was not.
 """
 
 from __future__ import annotations

@@ -114,9 +114,9 @@ def gather(
 
     Pieces are read one after the other, and the arrays are allotted once: a split may take gigabytes.
     """
-    room = sum(len(piece.corners) for piece in pieces)
-    images = np.empty((room, size, size, 3), np.uint8)
-    masks, instances = np.empty((room, size, size), np.uint8), np.empty((room, size, size), np.int32)
+    package = sum(len(piece.corners) for piece in pieces)
+    images = np.empty((package, size, size, 3), np.uint8)
+    masks, instances = np.empty((package, size, size), np.uint8), np.empty((package, size, size), np.int32)
     ids: list[str] = []
     groups: list[str] = []
     origins: list[str] = []
@@ -136,7 +136,7 @@ def gather(
                 origins.append(piece.origin or piece.name)
                 places.append((-1, -1) if piece.origin else (y, x))
     if not ids:
-        raise MissingError(_nothing(pieces, room, fates, share, nuclei))
+        raise MissingError(_nothing(pieces, package, fates, share, nuclei))
     n = len(ids)
     kinds = masks[:n]
     conditions = Conditions(
@@ -162,9 +162,9 @@ def _fate(whole: Annotated, tile: tuple[slice, slice], share: float, nuclei: int
     return "kept"
 
 
-def _nothing(pieces: Sequence[Piece], room: int, fates: Counter[str], share: float, nuclei: int) -> str:
+def _nothing(pieces: Sequence[Piece], package: int, fates: Counter[str], share: float, nuclei: int) -> str:
     return (
-        f"no patch passes in {len(pieces)} images, such as {pieces[0].name if pieces else 'none'}: of {room} tiles "
+        f"no patch passes in {len(pieces)} images, such as {pieces[0].name if pieces else 'none'}: of {package} tiles "
         f"{fates['empty']} show tissue or annotation in less than {share:.0%} of their pixels, {fates['sparse']} have fewer "
         f"than {nuclei} nuclei. Change size, stride or these limits."
     )
@@ -177,7 +177,7 @@ def nuclei_of(instances: NDArray[np.int32], types: NDArray[np.uint8]) -> Counter
     return Counter((pairs % (IGNORE + 1)).tolist())
 
 
-def census(counts: Counter[int], classes: tuple[str, ...], where: str) -> dict[str, int]:
+def tile_summary(counts: Counter[int], classes: tuple[str, ...], where: str) -> dict[str, int]:
     """Nuclei by name of type, 0 for a type that never occurs. Raises MissingError if there is no nucleus at all."""
     if not sum(counts.values()):
         raise MissingError(f"{where} has no nucleus of any type. Give annotated data.")

@@ -3,7 +3,7 @@
 The optical density of a pixel is a sum of two stains, V = H W: W (2, 3) the colour of each, of unit length, and H (n, 2) its
 amount; neither is below 0, and H is sparse since most places hold one stain. Both are found in turns (Mairal et al. 2010): the
 amounts exactly, as two stains are few enough to try which are there, and the colours one after the other. Then the amounts,
-brought to the range of a target, are painted in the colours of the target.
+brought to the range of a target, are generated in the colours of the target.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from tasks.datasets.phantom.tissue import EOSIN, HEMATOXYLIN
 PENALTY = 0.1
 """Weight of the amounts beside half the squared error of the density while colours are sought; the published value."""
 FAINT = 0.01
-"""The same for the amounts that are painted: a larger one would bleach what is faint."""
+"""The same for the amounts that are generated: a larger one would bleach what is faint."""
 WHITE = 90.0
 """Percentile of the grey values that becomes white."""
 STRONG = 99.0

@@ -1,6 +1,6 @@
-"""Nuclei: a HoVer-Net (Graham and others 2019) trained on a diet of patches, scored on real test patches.
+"""Nuclei: a HoVer-Net (Graham and others 2019) trained on a training mix of patches, scored on real test patches.
 
-Every diet gets the same number of steps on batches of the same size, whatever its number of patches, and two diets of one
+Every training mix gets the same number of steps on batches of the same size, whatever its number of patches, and two training mixes of one
 seed start from the same weights. The checkpoint is chosen on validation patches; test patches are looked at once.
 """
 
@@ -19,10 +19,10 @@ from numpy.typing import NDArray
 from bench.cache import digest_of
 from bench.errors import MissingError, UsageError
 from bench.histology.nuclei import UNLABELLED, USUAL_MPP, majority
-from bench.histology.training_mixes import DIETS
+from bench.histology.training_mixes import TRAINING_MIXES
 from bench.messages import listed, needed
 from bench.runtime.precision import device, inference
-from bench.types import Card, Diet, Direction, Images, ImageSet, Progress, Tally
+from bench.types import Card, Direction, Images, ImageSet, Progress, Tally, TrainingMix
 from tasks.nuclei.scores import nuclei_counts, nuclei_tally
 from tasks.training import Budget, labelled, reproducible
 
@@ -37,7 +37,7 @@ WEIGHTS, NOTES = "hovernet.safetensors", "hovernet.json"
 
 
 @dataclass(frozen=True)
-class Recipe:
+class TrainingConfig:
     """What a preset stands for."""
 
     network: tuple[int, tuple[int, ...], tuple[int, ...]]
@@ -47,16 +47,18 @@ class Recipe:
     phases: bool
     """See `tasks.nuclei.training.Course`."""
     patches: int
-    """Training conditions that the harness paints and serves, 0 for all."""
+    """Training conditions that the harness generates and serves, 0 for all."""
 
 
 # tiny: measured on phantom-lizard at 64 px, on one core, from scratch, one run each. A tenth of the paper's width and one unit
 # a stage take 0.3 s a step; twice the width takes twice as long. Of the rates 5e-3 and 1e-2 the second was better throughout.
-# paper: 100 epochs of the paper's largest real diet, 8,639 patches, looked at every second epoch; its rates. A diet of fewer
+# paper: 100 epochs of the paper's largest real training mix, 8,639 patches, looked at every second epoch; its rates. A training mix of fewer
 # patches gets as many steps. Nothing here is tuned.
-RECIPES = {
-    "tiny": Recipe((6, (1, 1, 1, 1), (2, 1)), Budget(steps=160, batch=16, learning_rate=1e-2), 4, False, patches=800),
-    "paper": Recipe((64, (3, 4, 6, 3), (8, 4)), Budget(steps=54_000, batch=16, learning_rate=1e-4), 50, True, patches=0),
+TRAINING_CONFIGS = {
+    "tiny": TrainingConfig((6, (1, 1, 1, 1), (2, 1)), Budget(steps=160, batch=16, learning_rate=1e-2), 4, False, patches=800),
+    "paper": TrainingConfig(
+        (64, (3, 4, 6, 3), (8, 4)), Budget(steps=54_000, batch=16, learning_rate=1e-4), 50, True, patches=0
+    ),
 }
 
 
@@ -66,21 +68,21 @@ class LizardNuclei:
     card = Card(
         "lizard-nuclei",
         VERSION,
-        "Colon: HoVer-Net trained on a diet of patches finds, outlines and types nuclei on real test patches.",
+        "Colon: HoVer-Net trained on a training mix of patches finds, outlines and types nuclei on real test patches.",
         source="Graham and others 2019 (HoVer-Net), built with MONAI",
         needs=("masks", "instances"),
-        notes="A type that a diet does not show is not learned, and scores 0 or about that.",
+        notes="A type that a training mix does not show is not learned, and scores 0 or about that.",
     )
     embedded = "phantom-lizard"
     direction: Direction = "higher"
     readers: tuple[str, ...] = ("lizard", "conic", "nuclei-folder")
-    diets: tuple[Diet, ...] = DIETS
+    mixes: tuple[TrainingMix, ...] = TRAINING_MIXES
     pool = "R2"
-    """The split of the dataset that diets are made of, where it has it."""
+    """The split of the dataset that training mixes are made of, where it has it."""
     asks: tuple[str, ...] = ("nuclei-faithfulness",)
     """Metrics that belong to it beside the usual ones."""
     experiments = Path(__file__).parents[1] / "experiments" / "lizard-nuclei"
-    """Split whose patches make the diets: a generator must not have been fitted on what it is compared with."""
+    """Split whose patches make the training mixes: a generator must not have been fitted on what it is compared with."""
 
     def __init__(
         self,
@@ -93,12 +95,12 @@ class LizardNuclei:
     ) -> None:
         """`encoder_weights`: a ResNet-50 with the names of torchvision's, as a plain state dict, for the preset `paper`.
         Its first phase then leaves the encoder as it is; without it nothing is worth freezing, and both phases train all."""
-        recipe = RECIPES[preset]
+        training_config = TRAINING_CONFIGS[preset]
         self.preset = preset
-        self.steps = recipe.budget.steps if steps is None else steps
-        self.batch = recipe.budget.batch if batch is None else batch
-        self.learning_rate = recipe.budget.learning_rate if learning_rate is None else learning_rate
-        self.patches = recipe.patches if patches is None else patches
+        self.steps = training_config.budget.steps if steps is None else steps
+        self.batch = training_config.budget.batch if batch is None else batch
+        self.learning_rate = training_config.budget.learning_rate if learning_rate is None else learning_rate
+        self.patches = training_config.patches if patches is None else patches
         self.encoder_weights = encoder_weights
         self.digest = "" if encoder_weights is None else self._digest(encoder_weights)
         if self.steps < 1 or self.batch < 2 or self.learning_rate <= 0 or self.patches < 0:
@@ -107,16 +109,16 @@ class LizardNuclei:
                 f"not {self.steps}, {self.batch}, {self.learning_rate} and {self.patches}."
             )
 
-    def score(self, diet: list[ImageSet], validation: ImageSet, test: ImageSet, seed: int, progress: Progress) -> Tally:
-        """Learns from the diet and counts on test; counts and measures are those of `tasks.nuclei.scores`.
+    def score(self, mix: list[ImageSet], validation: ImageSet, test: ImageSet, seed: int, progress: Progress) -> Tally:
+        """Learns from the training mix and counts on test; counts and measures are those of `tasks.nuclei.scores`.
 
-        The same diet, seed, device and number of threads give the same counts. Torch's own random numbers and settings are
+        The same training mix, seed, device and number of threads give the same counts. Torch's own random numbers and settings are
         left as they were.
         """
         self._annotated(test, "test", test)
         self._annotated(validation, "validation", test)
         with tempfile.TemporaryDirectory() as folder:
-            self.learn(diet, validation, seed, progress, Path(folder))
+            self.learn(mix, validation, seed, progress, Path(folder))
             instances, types = self.segment(Path(folder), test.images)
         return self.tally(nuclei_counts(instances, types, test.conditions), test.conditions.classes)
 
@@ -124,8 +126,8 @@ class LizardNuclei:
         """The tally that `score` gave, rebuilt from its stored counts."""
         return nuclei_tally(counts, classes)
 
-    def learn(self, diet: list[ImageSet], validation: ImageSet, seed: int, progress: Progress, folder: Path) -> None:
-        """Trains on the sets of `diet` and writes the network, and notes on what it is, into `folder`, which must exist.
+    def learn(self, mix: list[ImageSet], validation: ImageSet, seed: int, progress: Progress, folder: Path) -> None:
+        """Trains on the sets of `mix` and writes the network, and notes on what it is, into `folder`, which must exist.
 
         Patches have one size, a multiple of 8 px, and one list of classes, background first. The checkpoint with the best
         mean IoU of the classes on validation is kept.
@@ -134,18 +136,18 @@ class LizardNuclei:
 
         from tasks.nuclei.training import Course, train
 
-        recipe, classes = RECIPES[self.preset], validation.conditions.classes
+        training_config, classes = TRAINING_CONFIGS[self.preset], validation.conditions.classes
         chosen_on = self._annotated(validation, "validation", validation)
-        served = [self._annotated(part, "diet", validation) for part in diet]
-        if not served:
-            raise MissingError(f"{self.card.name}, diet: there are no patches. Give more data, or other splits.")
-        course = Course(Budget(self.steps, self.batch, self.learning_rate), recipe.looks, recipe.phases)
+        training = [self._annotated(part, "mix", validation) for part in mix]
+        if not training:
+            raise MissingError(f"{self.card.name}, training mix: there are no patches. Give more data, or other splits.")
+        course = Course(Budget(self.steps, self.batch, self.learning_rate), training_config.looks, training_config.phases)
         with reproducible(seed):
             net = self._network(self.preset, len(classes)).to(device())
             if self.encoder_weights is not None:
                 net.load_encoder(self.encoder_weights)
             frozen = self.encoder_weights is not None
-            train(net, served, chosen_on, course, frozen, np.random.default_rng(seed), progress)
+            train(net, training, chosen_on, course, frozen, np.random.default_rng(seed), progress)
         save_file({name: values.contiguous().cpu() for name, values in net.state_dict().items()}, folder / WEIGHTS)
         mpp = validation.conditions.mpp
         notes = {"preset": self.preset, "classes": classes, "mpp": USUAL_MPP if math.isnan(mpp) else mpp}
@@ -204,7 +206,7 @@ class LizardNuclei:
         from tasks.nuclei.hovernet import HoVerNet
 
         # twice as fast on a CPU as the usual order of axes
-        return HoVerNet(classes, *RECIPES[preset].network).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        return HoVerNet(classes, *TRAINING_CONFIGS[preset].network).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def _read(self, folder: Path) -> tuple[HoVerNet, float]:
         """The network of a folder on its device, and the resolution that it learned at."""

@@ -50,7 +50,7 @@ class Course:
 
 def train(
     net: HoVerNet,
-    served: list[Annotated],
+    training: list[Annotated],
     validation: Annotated,
     course: Course,
     frozen: bool,
@@ -61,8 +61,8 @@ def train(
     weights during the first of two phases."""
     budget = course.budget
     looks = {math.ceil(budget.steps * part / course.looks) for part in range(1, course.looks + 1)}
-    columns = [(part.images, part.masks, part.instances) for part in served]
-    rows = batches(sum(len(part.images) for part in served), budget, rng)
+    columns = [(part.images, part.masks, part.instances) for part in training]
+    rows = batches(sum(len(part.images) for part in training), budget, rng)
     best, kept = -1.0, {}
     for step, (optimizer, schedule) in enumerate(_steps(net, course, frozen), 1):
         loss = _loss(net, *augmented(picked(columns, rows[step - 1]), rng))

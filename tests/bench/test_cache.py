@@ -93,8 +93,8 @@ def slow(root: Path, seconds: float, text: str, log: Path) -> subprocess.Popen[s
 def test_two_processes_make_it_once(tmp_path: Path) -> None:
     log = tmp_path / "log"
     both = [slow(tmp_path / "cache", 0.5, text, log) for text in ("one", "two")]
-    said = {process.communicate(timeout=60)[0].strip() for process in both}
-    assert len(said) == 1
+    message = {process.communicate(timeout=60)[0].strip() for process in both}
+    assert len(message) == 1
     assert log.read_text() == "made\n"
 
 

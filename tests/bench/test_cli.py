@@ -1,4 +1,4 @@
-"""The small verbs: list, info, doctor, cache, fit, and what a wrong word is answered with."""
+"""The small commands: list, info, doctor, cache, fit, and what a wrong word is answered with."""
 
 from __future__ import annotations
 
@@ -33,18 +33,18 @@ def error(*words: str) -> BenchError:
 
 
 def test_help_names_every_verb() -> None:
-    said = bench("--help").output
-    assert all(f"\n  {verb}" in said for verb in (*_OURS, *registry.names("commands")))
+    message = bench("--help").output
+    assert all(f"\n  {verb}" in message for verb in (*_OURS, *registry.names("commands")))
 
 
 def test_list_shows_every_name_in_text_and_json() -> None:
     assert "ldm-prompt" in bench("list").output
-    said = [json.loads(text) for text in bench("list", "encoders", "--json").output.splitlines()]
-    assert [entry["name"] for entry in said] == registry.names("encoders")
+    message = [json.loads(text) for text in bench("list", "encoders", "--json").output.splitlines()]
+    assert [entry["name"] for entry in message] == registry.names("encoders")
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "message"),
     [
         (("rnu",), "Did you mean 'run'"),
         (("list", "generator"), "Did you mean 'generators'"),
@@ -54,30 +54,32 @@ def test_list_shows_every_name_in_text_and_json() -> None:
         (("leaderboard", "--results", "absent"), "bench run"),
     ],
 )
-def test_wrong_words_are_answered(words: tuple[str, ...], said: str) -> None:
+def test_wrong_words_are_answered(words: tuple[str, ...], message: str) -> None:
     caught = error(*words)
-    assert said in str(caught) and caught.exit_code in (2, 3)
+    assert message in str(caught) and caught.exit_code in (2, 3)
 
 
 @pytest.mark.parametrize("kind", ["generators", "encoders", "metrics", "tasks", "datasets"])
 def test_info_prints_the_card_and_the_options_of_everything(kind: str) -> None:
     for name in registry.names(kind):
-        said = json.loads(bench("info", name, "--kind", kind, "--json").output)
-        assert said["name"] == name and said["version"] and said["summary"]
+        message = json.loads(bench("info", name, "--kind", kind, "--json").output)
+        assert message["name"] == name and message["version"] and message["summary"]
         text = bench("info", name, "--kind", kind).output
-        assert said["summary"] in text
-        assert all(f"-o {option}=" in text for option in said["options"])
+        assert message["summary"] in text
+        assert all(f"-o {option}=" in text for option in message["options"])
 
 
 def test_info_of_a_name_of_two_kinds_shows_both() -> None:
-    said = bench("info", "folder").output
-    assert "(generator," in said and "(dataset," in said
+    message = bench("info", "folder").output
+    assert "(generator," in message and "(dataset," in message
 
 
 def test_doctor_looks_at_everything(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    said = [json.loads(text) for text in bench("doctor", "--json").output.splitlines()]
-    assert {"packages", "device", "vision", "rooms", "plug-ins", "cache", "data"} == {entry["check"] for entry in said}
-    assert all(entry["ok"] for entry in said if entry["check"] != "cache")
+    message = [json.loads(text) for text in bench("doctor", "--json").output.splitlines()]
+    assert {"packages", "device", "vision", "our packages", "plug-ins", "cache", "data"} == {
+        entry["check"] for entry in message
+    }
+    assert all(entry["ok"] for entry in message if entry["check"] != "cache")
     monkeypatch.setenv("BENCH_DATA", str(tmp_path / "absent"))
     failed = bench("doctor")
     assert failed.exit_code == 1 and "absent does not exist" in failed.output
@@ -85,9 +87,9 @@ def test_doctor_looks_at_everything(monkeypatch: pytest.MonkeyPatch, tmp_path: P
 
 def test_fit_delivers_weights_that_the_cache_verbs_see(tmp_path: Path, home: Path) -> None:
     out = tmp_path / "weights"
-    done = bench("fit", "-g", "paint", "-t", "cam16-seg", *SMALL, "--out", str(out))
+    done = bench("fit", "-g", "flat-colour", "-t", "cam16-seg", *SMALL, "--out", str(out))
     assert done.exit_code == 0, done.output
-    manifest = json.loads((out / "paint.manifest.json").read_text())
+    manifest = json.loads((out / "generate.manifest.json").read_text())
     assert manifest["train"] == {"patches": 9, "slides": 3, "size": 32}
     assert manifest["files"] and all((out / name).is_file() for name in manifest["files"])
     kinds = {json.loads(text)["kind"] for text in bench("cache", "list", "--json").output.splitlines()}

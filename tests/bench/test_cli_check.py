@@ -34,9 +34,9 @@ def test_command_ends_with_4_where_a_check_fails(tmp_path: Path) -> None:
     lines = [json.loads(line) for line in done.stdout.splitlines()]
     assert done.exit_code == 4
     failed = [line for line in lines if line["status"] == "failed"]
-    assert [line["name"] for line in failed] == ["paints"]
+    assert [line["name"] for line in failed] == ["generates"]
     assert failed[0]["kind"] == "generators" and failed[0]["plugin"] == f"{file}:Mine"
-    assert "✗ paints: generate gives" in check(f"{file}:Mine").stdout
+    assert "✗ generates: generate gives" in check(f"{file}:Mine").stdout
 
 
 @pytest.mark.parametrize(

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from bench.config import Plan, cast, route
+from bench.config import RunConfig, components, route
 from bench.errors import MissingError, UsageError
 
-ASKED = Plan("ldm-prompt", "cam16-seg")
+ASKED = RunConfig("ldm-prompt", "cam16-seg")
 OWNERS = {
     "generator": {"g": {"steps", "eta"}},
     "task": {"t": {"steps", "batch"}},
@@ -17,8 +17,8 @@ OWNERS = {
 }
 
 
-def plan(**changes: object) -> Plan:
-    return Plan(**{**ASKED.__dict__, **changes})  # type: ignore[arg-type]
+def config(**changes: object) -> RunConfig:
+    return RunConfig(**{**ASKED.__dict__, **changes})  # type: ignore[arg-type]
 
 
 def test_option_goes_to_its_only_owner() -> None:
@@ -35,36 +35,36 @@ def test_option_of_several_encoders_goes_to_each_that_declares_it() -> None:
     assert route({"weights": "f"}, OWNERS) == {("encoder", "e1"): {"weights": "f"}, ("encoder", "e2"): {"weights": "f"}}
 
 
-@pytest.mark.parametrize(("word", "said"), [("etta", "Did you mean 'eta'"), ("tsak.steps", "Did you mean 'task'")])
-def test_unknown_option_is_answered_with_the_nearest(word: str, said: str) -> None:
-    with pytest.raises(UsageError, match=said):
+@pytest.mark.parametrize(("word", "text"), [("etta", "Did you mean 'eta'"), ("tsak.steps", "Did you mean 'task'")])
+def test_unknown_option_is_answered_with_the_nearest(word: str, text: str) -> None:
+    with pytest.raises(UsageError, match=text):
         route({word: "1"}, OWNERS)
 
 
 def test_no_folder_configured_means_embedded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("BENCH_DATA", raising=False)
-    made = cast(ASKED)
+    made = components(ASKED)
     assert made.embedded and made.dataset.card.name == "phantom-cam16"
 
 
 def test_configured_folder_is_used_and_never_replaced(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("BENCH_DATA", str(tmp_path))
     with pytest.raises(MissingError, match="index.csv"):
-        cast(ASKED)
+        components(ASKED)
     monkeypatch.setenv("BENCH_DATA", str(tmp_path / "absent"))
     with pytest.raises(MissingError, match="no data folder"):
-        cast(ASKED)
-    assert cast(plan(data="embedded")).embedded
+        components(ASKED)
+    assert components(config(data="embedded")).embedded
 
 
 def test_real_without_a_folder_stops(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("BENCH_DATA", raising=False)
     with pytest.raises(MissingError, match="BENCH_DATA"):
-        cast(plan(data="real"))
+        components(config(data="real"))
 
 
 def test_options_reach_generator_prompts_and_dataset() -> None:
-    made = cast(plan(data="embedded", options={"eta": "0.5", "rotate": "true", "per_slide": "3"}))
+    made = components(config(data="embedded", options={"eta": "0.5", "rotate": "true", "per_slide": "3"}))
     assert made.generators[0].eta == 0.5  # type: ignore[attr-defined]
     assert made.rule.rotate
     assert made.dataset.per_slide == 3  # type: ignore[attr-defined]
@@ -72,28 +72,32 @@ def test_options_reach_generator_prompts_and_dataset() -> None:
 
 def test_wrong_values_of_prompt_options_are_named() -> None:
     with pytest.raises(UsageError, match="fallback takes none | paper"):
-        cast(plan(data="embedded", options={"fallback": "papper"}))
-    with pytest.raises(UsageError, match="track"):
-        cast(plan(data="embedded", options={"fallback": "paper"}))
+        components(config(data="embedded", options={"fallback": "papper"}))
+    with pytest.raises(UsageError, match="prompt_source"):
+        components(config(data="embedded", options={"fallback": "paper"}))
 
 
 def test_controls_stand_beside_the_generator_once() -> None:
-    assert cast(plan(data="embedded", generator="real")).names == ("real", "noise")
+    assert components(config(data="embedded", generator="real")).names == ("real", "noise")
 
 
 def test_panels_and_groups_stand_for_their_members_and_metrics_bring_their_own_encoder() -> None:
-    found = cast(Plan("paint", "cam16-seg", encoders=("texture", "embedded"), metrics=("distribution",)))
-    judges = {judge.encoder.card.name: [metric.card.name for metric in judge.metrics] for judge in found.judges}
-    assert list(judges) == ["texture", "random-conv", "phantom-cnn", "inception-logits", "stain"]
-    assert judges["inception-logits"] == ["is"] and judges["stain"] == ["stain"]
-    assert judges["texture"] == judges["phantom-cnn"] and len(judges["texture"]) == 10
+    found = components(RunConfig("flat-colour", "cam16-seg", encoders=("texture", "embedded"), metrics=("distribution",)))
+    evaluations = {
+        evaluation.encoder.card.name: [metric.card.name for metric in evaluation.metrics] for evaluation in found.evaluations
+    }
+    assert list(evaluations) == ["texture", "random-conv", "phantom-cnn", "inception-logits", "stain"]
+    assert evaluations["inception-logits"] == ["is"] and evaluations["stain"] == ["stain"]
+    assert evaluations["texture"] == evaluations["phantom-cnn"] and len(evaluations["texture"]) == 10
 
 
 def test_a_folder_of_weights_reaches_the_encoders_that_have_some(tmp_path: Path) -> None:
-    found = cast(Plan("paint", "cam16-seg", encoders=("texture", "uni", "phikon"), weights=tmp_path))
-    assert [getattr(judge.encoder, "weights", None) for judge in found.judges] == [None, tmp_path, tmp_path]
-    named = cast(Plan("paint", "cam16-seg", encoders=("uni",), weights=tmp_path, options={"encoder.weights": "mine.pth"}))
-    assert str(getattr(named.judges[0].encoder, "weights", None)) == "mine.pth"
+    found = components(RunConfig("flat-colour", "cam16-seg", encoders=("texture", "uni", "phikon"), weights=tmp_path))
+    assert [getattr(evaluation.encoder, "weights", None) for evaluation in found.evaluations] == [None, tmp_path, tmp_path]
+    named = components(
+        RunConfig("flat-colour", "cam16-seg", encoders=("uni",), weights=tmp_path, options={"encoder.weights": "mine.pth"})
+    )
+    assert str(getattr(named.evaluations[0].encoder, "weights", None)) == "mine.pth"
 
 
 @pytest.mark.parametrize(
@@ -102,4 +106,4 @@ def test_a_folder_of_weights_reaches_the_encoders_that_have_some(tmp_path: Path)
 @pytest.mark.parametrize("value", ["nan", "inf", "-inf", "1e999"])
 def test_no_option_takes_what_is_no_number(option: str, value: str) -> None:
     with pytest.raises(UsageError, match=f"takes a (whole )?number( or none)?, not {value!r}"):
-        cast(plan(data="embedded", options={option: value}))
+        components(config(data="embedded", options={option: value}))

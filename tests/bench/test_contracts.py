@@ -49,8 +49,8 @@ class Fitted(Good):
         self.mean = float((folder / "mean").read_text())
 
     def generate(self, conditions: Conditions, seeds: Seeds) -> Images:
-        painted = super().generate(conditions, seeds)
-        return np.where(painted > self.mean, painted, np.uint8(9))
+        generated = super().generate(conditions, seeds)
+        return np.where(generated > self.mean, generated, np.uint8(9))
 
 
 class WrongShape(Good):
@@ -129,7 +129,7 @@ class ForgetsToSave(Fitted):
         self.mean = 120.0
 
 
-class PaintsWithoutMasks(Good):
+class GeneratesWithoutMasks(Good):
     def generate(self, conditions: Conditions, seeds: Seeds) -> Images:
         if conditions.masks is None:
             conditions = replace(conditions, masks=np.zeros((len(conditions), conditions.size, conditions.size), np.uint8))
@@ -231,9 +231,9 @@ def test_what_keeps_the_rules_passes(cls: Any) -> None:
 @pytest.mark.parametrize(
     ("cls", "check", "reason"),
     [
-        (WrongShape, "paints", r"uint8 \(12, 15, 16, 3\), not uint8 \(12, 16, 16, 3\)"),
-        (Floats, "paints", "float64"),
-        (CastTooEarly, "paints", r"floats in \[0, 1\]"),
+        (WrongShape, "generates", r"uint8 \(12, 15, 16, 3\), not uint8 \(12, 16, 16, 3\)"),
+        (Floats, "generates", "float64"),
+        (CastTooEarly, "generates", r"floats in \[0, 1\]"),
         (Black, "finite", "1 of 12 images are all black"),
         (WarnsOfNan, "finite", "FloatingPointError: invalid value .*test_contracts.py, line"),
         (ByPlace, "batch_independent", "one by one, the image of mock-0/1"),
@@ -243,7 +243,7 @@ def test_what_keeps_the_rules_passes(cls: Any) -> None:
         (IgnoresSeeds, "other_seed_other_bytes", "same images"),
         (SaysDeterministic, "other_seed_other_bytes", "declares itself deterministic"),
         (ForgetsToSave, "save_load_round_trip", "other images"),
-        (PaintsWithoutMasks, "missing_column_refused", "paints without masks"),
+        (GeneratesWithoutMasks, "missing_column_refused", "generates without masks"),
         (RefusesVaguely, "missing_column_refused", "does not name it"),
         (CrashesWithoutMasks, "missing_column_refused", "AssertionError"),
         (WritesIntoMasks, "inputs_untouched", "read-only"),
@@ -267,11 +267,11 @@ def test_a_broken_rule_is_found(cls: Any, check: str, reason: str) -> None:
     assert re.search(reason, outcome.reason), outcome.reason
 
 
-def test_what_cannot_paint_is_not_asked_further() -> None:
+def test_what_cannot_generate_is_not_asked_further() -> None:
     outcomes = outcomes_of(WrongShape)
     assert outcomes["card_complete"].status == "passed"
-    after = list(outcomes.values())[list(outcomes).index("paints") + 1 :]
-    assert {(outcome.status, outcome.reason) for outcome in after} == {("skipped", "paints failed")}
+    after = list(outcomes.values())[list(outcomes).index("generates") + 1 :]
+    assert {(outcome.status, outcome.reason) for outcome in after} == {("skipped", "generates failed")}
 
 
 def test_a_trial_is_used_where_it_is_offered() -> None:

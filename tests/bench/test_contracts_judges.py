@@ -105,7 +105,7 @@ class Brightness:
     def learn(self, train: ImageSet, validation: ImageSet, seed: int, progress: Progress, folder: Path) -> None:
         (folder / "nothing").touch()
 
-    def agree(self, patches: ImageSet, witness: Path) -> Tally:
+    def agree(self, patches: ImageSet, segmenter: Path) -> Tally:
         return self.tally(patches.images.mean(axis=(1, 2, 3))[:, None])
 
     def tally(self, counts: NDArray[np.float64]) -> Tally:
@@ -174,18 +174,18 @@ class ReadsNothing(MeanDistance):
     encoder = "no-such-encoder"
 
 
-class PaintedAlone(MeanDistance):
+class GeneratedAlone(MeanDistance):
     def compare(self, real: Features, fake: Features, rng: np.random.Generator) -> float:
         return float(fake.std(dtype=np.float64))
 
 
 class OneNumber(Brightness):
-    def agree(self, patches: ImageSet, witness: Path) -> Tally:
-        return self.tally(super().agree(patches, witness).counts.mean(axis=0))
+    def agree(self, patches: ImageSet, segmenter: Path) -> Tally:
+        return self.tally(super().agree(patches, segmenter).counts.mean(axis=0))
 
 
 class Dark(Brightness):
-    def agree(self, patches: ImageSet, witness: Path) -> Tally:
+    def agree(self, patches: ImageSet, segmenter: Path) -> Tally:
         return self.tally(np.full((len(patches), 1), np.nan))
 
 
@@ -194,7 +194,7 @@ class NoDirection(Brightness):
 
 
 class ByRank(Brightness):
-    def agree(self, patches: ImageSet, witness: Path) -> Tally:
+    def agree(self, patches: ImageSet, segmenter: Path) -> Tally:
         return self.tally(np.arange(len(patches), dtype=np.float64)[:, None])
 
 
@@ -229,7 +229,7 @@ def test_metrics_that_keep_the_rules() -> None:
     no_maps = Outcome("accepts_not_annotated", "skipped", "it compares features and sees no maps")
     for cls in (MeanDistance, Novelty, ReadsTexture):
         assert [outcome for outcome in check_metric(cls, size=16) if outcome.status != "passed"] == [no_maps]
-    alone = [outcome for outcome in check_metric(PaintedAlone, size=16) if outcome.status != "passed"]
+    alone = [outcome for outcome in check_metric(GeneratedAlone, size=16) if outcome.status != "passed"]
     assert alone == [Outcome("identity", "skipped", "it does not look at the real side"), no_maps]
     skipped = [outcome.name for outcome in check_metric(Brightness, size=16) if outcome.status != "passed"]
     assert skipped == ["identity"]

@@ -15,7 +15,7 @@ from bench.cli.check import command
 from bench.contracts import check_layout_metric, check_layouts
 from bench.types import Card, Conditions
 from generators.layout_controls import RandomDiscs
-from metrics.layout import Census, LayoutMix
+from metrics.layout import InstanceTable, LayoutMix
 
 Change = Callable[[Conditions], Conditions]
 
@@ -28,8 +28,8 @@ def changed(change: Change) -> type[Any]:
     """The random discs, changed after they are drawn."""
 
     class Changed(RandomDiscs):
-        def draw(self, asked: Conditions, seeds: Any) -> Conditions:
-            return change(super().draw(asked, seeds))
+        def sample(self, asked: Conditions, seeds: Any) -> Conditions:
+            return change(super().sample(asked, seeds))
 
     return Changed
 
@@ -48,14 +48,14 @@ def test_bench_check_finds_the_kind_by_the_name() -> None:
 @pytest.mark.parametrize(
     ("change", "fault"),
     [
-        (lambda drawn: replace(drawn, instances=drawn.instances.astype(np.int64)), "draws"),
-        (lambda drawn: drawn.masks, "draws"),
-        (lambda drawn: replace(drawn, groups=drawn.ids), "condition_carried"),
-        (lambda drawn: replace(drawn, texts=drawn.ids), "condition_carried"),
-        (lambda drawn: replace(drawn, types=np.zeros_like(drawn.masks)), "nuclei_sound"),
-        (lambda drawn: replace(drawn, instances=np.zeros_like(drawn.instances)), "nuclei_sound"),
-        (lambda drawn: replace(drawn, instances=(drawn.masks > 0).astype(np.int32)), "nuclei_sound"),
-        (lambda drawn: replace(drawn, masks=(m := drawn.masks * 2), types=m), "nuclei_sound"),
+        (lambda sampled: replace(sampled, instances=sampled.instances.astype(np.int64)), "samples"),
+        (lambda sampled: sampled.masks, "samples"),
+        (lambda sampled: replace(sampled, groups=sampled.ids), "condition_carried"),
+        (lambda sampled: replace(sampled, texts=sampled.ids), "condition_carried"),
+        (lambda sampled: replace(sampled, types=np.zeros_like(sampled.masks)), "nuclei_sound"),
+        (lambda sampled: replace(sampled, instances=np.zeros_like(sampled.instances)), "nuclei_sound"),
+        (lambda sampled: replace(sampled, instances=(sampled.masks > 0).astype(np.int32)), "nuclei_sound"),
+        (lambda sampled: replace(sampled, masks=(m := sampled.masks * 2), types=m), "nuclei_sound"),
     ],
 )
 def test_a_faulty_layout_is_named(change: Change, fault: str) -> None:
@@ -67,39 +67,39 @@ class _Faulty(RandomDiscs):
 
 
 class Batched(_Faulty):
-    def draw(self, asked: Conditions, seeds: Any) -> Conditions:
-        return super().draw(asked, seeds + np.uint64(len(seeds)))
+    def sample(self, asked: Conditions, seeds: Any) -> Conditions:
+        return super().sample(asked, seeds + np.uint64(len(seeds)))
 
 
 class Seedless(_Faulty):
-    def draw(self, asked: Conditions, seeds: Any) -> Conditions:
-        return super().draw(asked, np.zeros_like(seeds))
+    def sample(self, asked: Conditions, seeds: Any) -> Conditions:
+        return super().sample(asked, np.zeros_like(seeds))
 
 
 class Forgetful(_Faulty):
     calls = 0
 
-    def draw(self, asked: Conditions, seeds: Any) -> Conditions:
+    def sample(self, asked: Conditions, seeds: Any) -> Conditions:
         Forgetful.calls += 1
-        return super().draw(asked, seeds + np.uint64(Forgetful.calls))
+        return super().sample(asked, seeds + np.uint64(Forgetful.calls))
 
 
 class Peeking(_Faulty):
-    def draw(self, asked: Conditions, seeds: Any) -> Conditions:
+    def sample(self, asked: Conditions, seeds: Any) -> Conditions:
         assert asked.masks is not None
-        return super().draw(asked, seeds + asked.masks.reshape(len(asked), -1).argmax(axis=1).astype(np.uint64))
+        return super().sample(asked, seeds + asked.masks.reshape(len(asked), -1).argmax(axis=1).astype(np.uint64))
 
 
 class Deaf(_Faulty):
-    def draw(self, asked: Conditions, seeds: Any) -> Conditions:
-        return super().draw(replace(asked, masks=np.ones((len(asked), asked.size, asked.size), np.uint8)), seeds)
+    def sample(self, asked: Conditions, seeds: Any) -> Conditions:
+        return super().sample(replace(asked, masks=np.ones((len(asked), asked.size, asked.size), np.uint8)), seeds)
 
 
 class Scribbling(_Faulty):
-    def draw(self, asked: Conditions, seeds: Any) -> Conditions:
-        drawn = super().draw(asked, seeds)
+    def sample(self, asked: Conditions, seeds: Any) -> Conditions:
+        sampled = super().sample(asked, seeds)
         asked.masks[:] = 0  # type: ignore[index]
-        return drawn
+        return sampled
 
 
 @pytest.mark.parametrize(
@@ -114,7 +114,7 @@ class Scribbling(_Faulty):
         (Scribbling, "inputs_untouched"),
     ],
 )
-def test_a_faulty_drawer_is_named(cls: type[Any], fault: str) -> None:
+def test_a_faulty_layout_generator_is_named(cls: type[Any], fault: str) -> None:
     assert fault in failed(cls)
 
 
@@ -129,8 +129,8 @@ def test_weights_that_do_not_come_back_are_named() -> None:
 
         def load(self, folder: Any) -> None: ...
 
-        def draw(self, asked: Conditions, seeds: Any) -> Conditions:
-            return super().draw(asked, seeds + np.uint64(self.kept))
+        def sample(self, asked: Conditions, seeds: Any) -> Conditions:
+            return super().sample(asked, seeds + np.uint64(self.kept))
 
     assert failed(Lost) == {"save_load_round_trip"}
 
@@ -140,18 +140,18 @@ class Unsound(LayoutMix):
 
 
 class Constant(Unsound):
-    def compare_layouts(self, real: Census, drawn: Census) -> float:
+    def compare_layouts(self, real: InstanceTable, sampled: InstanceTable) -> float:
         return 0.5
 
 
 class Beyond(Unsound):
-    def compare_layouts(self, real: Census, drawn: Census) -> float:
-        return 100 * super().compare_layouts(real, drawn)
+    def compare_layouts(self, real: InstanceTable, sampled: InstanceTable) -> float:
+        return 100 * super().compare_layouts(real, sampled)
 
 
 class Whole(Unsound):
-    def compare_layouts(self, real: Census, drawn: Census) -> float:
-        return int(super().compare_layouts(real, drawn))
+    def compare_layouts(self, real: InstanceTable, sampled: InstanceTable) -> float:
+        return int(super().compare_layouts(real, sampled))
 
 
 class Sideways(Unsound):
@@ -159,12 +159,12 @@ class Sideways(Unsound):
 
 
 class Ordered(Unsound):
-    def compare_layouts(self, real: Census, drawn: Census) -> float:
-        return super().compare_layouts(real[: len(real) // 2], drawn)
+    def compare_layouts(self, real: InstanceTable, sampled: InstanceTable) -> float:
+        return super().compare_layouts(real[: len(real) // 2], sampled)
 
 
 class Whichever(Unsound):
-    def measured(self, conditions: Conditions) -> Census:
+    def measured(self, conditions: Conditions) -> InstanceTable:
         return super().measured(conditions[: len(conditions) // 2])
 
 

@@ -28,8 +28,8 @@ def doctor(*words: str) -> Result:
 
 
 def states(*words: str) -> dict[str, tuple[str, str]]:
-    said = [json.loads(line) for line in doctor("--json", *words).output.splitlines()]
-    return {entry["encoder"]: (entry["state"], entry["found"]) for entry in said}
+    text = [json.loads(line) for line in doctor("--json", *words).output.splitlines()]
+    return {entry["encoder"]: (entry["state"], entry["found"]) for entry in text}
 
 
 def test_every_encoder_has_one_line_that_says_what_to_do() -> None:
@@ -70,6 +70,6 @@ def test_files_in_a_folder_are_looked_at(tmp_path: Path) -> None:
 
 
 def test_a_folder_without_the_question_is_refused(tmp_path: Path) -> None:
-    said = CliRunner().invoke(group, ["doctor", "--weights", str(tmp_path)])
-    assert isinstance(said.exception, UsageError)
-    assert "give --encoders too" in str(said.exception)
+    text = CliRunner().invoke(group, ["doctor", "--weights", str(tmp_path)])
+    assert isinstance(text.exception, UsageError)
+    assert "give --encoders too" in str(text.exception)

@@ -20,7 +20,7 @@ from bench.contracts.mock import mock, partly_annotated
 from bench.histology import training_mixes
 from bench.pipeline import exporting, prompts
 from bench.results import pictures
-from bench.types import GREY, NOT_ANNOTATED, Diet, ImageSet, image_seeds, silent
+from bench.types import GREY, NOT_ANNOTATED, ImageSet, TrainingMix, image_seeds, silent
 from tests.small_run import bench, run
 from tests.tasks import small_folder
 
@@ -54,7 +54,7 @@ def test_every_generator_accepts_maps_with_255(name: str, patches: ImageSet, tmp
     assert images.shape == patches.images.shape and images.dtype == np.uint8
 
 
-@pytest.mark.parametrize("name", ["paint", "crop-paste"])
+@pytest.mark.parametrize("name", ["flat-colour", "crop-paste"])
 def test_flat_controls_leave_grey_what_is_not_annotated(name: str, patches: ImageSet, tmp_path: Path) -> None:
     generator = plug_in("generators", name)
     if hasattr(generator, "fit"):
@@ -64,8 +64,8 @@ def test_flat_controls_leave_grey_what_is_not_annotated(name: str, patches: Imag
     assert (images[patches.conditions.masks == 0] != GREY).any()
 
 
-def test_paint_takes_its_colours_from_annotated_pixels_alone(patches: ImageSet, tmp_path: Path) -> None:
-    generator = registry.load("generators", "paint")
+def test_generate_takes_its_colours_from_annotated_pixels_alone(patches: ImageSet, tmp_path: Path) -> None:
+    generator = registry.load("generators", "flat-colour")
     generator.fit(patches, 0, silent, tmp_path)
     images = generator.generate(patches.conditions, image_seeds(0, patches.conditions.ids))
     masks = patches.conditions.masks
@@ -101,12 +101,16 @@ def test_the_condition_metric_accepts_maps_with_255(nuclei: ImageSet, tmp_path: 
     assert counts[-1, 0] == 0, "in a patch that is not annotated at all no nucleus is asked for"
 
 
-@pytest.mark.parametrize("filling", ["painted", "shuffled", "copied", "augmented"])
+@pytest.mark.parametrize("synthetic_source", ["generated", "shuffled", "copied", "augmented"])
 @pytest.mark.parametrize("task", registry.names("tasks"))
-def test_every_task_learns_from_and_scores_maps_with_255(task: str, filling: Any, patches: ImageSet, nuclei: ImageSet) -> None:
+def test_every_task_learns_from_and_scores_maps_with_255(
+    task: str, synthetic_source: Any, patches: ImageSet, nuclei: ImageSet
+) -> None:
     shown = nuclei if task == "lizard-nuclei" else patches
-    served = training_mixes.training_sets(Diet("both", 1.0, 1.0, filling), shown, replace(shown, key="others"))
-    scored = registry.load("tasks", task, **SMALL, batch="4").score(served, shown, shown, 0, silent)
+    training = training_mixes.training_sets(
+        TrainingMix("real+synthetic", 1.0, 1.0, synthetic_source), shown, replace(shown, key="others")
+    )
+    scored = registry.load("tasks", task, **SMALL, batch="4").score(training, shown, shown, 0, silent)
     assert np.isfinite(scored.counts).all() and len(scored.counts) == len(shown)
     assert (scored.counts[-1] == 0).all(), "a patch that is not annotated at all counts nowhere"
 
@@ -135,12 +139,12 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_run_on_a_folder_with_255_gives_every_number(data: Path, tmp_path: Path) -> None:
-    words = ["-g", "paint", "-t", "cam16-seg", "--data", data, "-e", "stain", "-m", "kid", "--seeds", "0"]
-    controls = ["--controls", "real,shuffle,blur,crop-paste", "--track", "self"]
+    words = ["-g", "flat-colour", "-t", "cam16-seg", "--data", data, "-e", "stain", "-m", "kid", "--seeds", "0"]
+    controls = ["--controls", "real,shuffle,blur,crop-paste", "--prompt-source", "self"]
     folder = run(*words, *controls, "-o", "task.steps=2", home=tmp_path / "home", out=tmp_path / "out")
     lines = [json.loads(line) for line in (folder / "results.jsonl").read_text().splitlines()]
     assert not [line["reason"] for line in lines if line["status"] == "error"]
-    found = {line["measure"] for line in lines if line["generator"] == "paint" and line["status"] == "ok"}
+    found = {line["measure"] for line in lines if line["generator"] == "flat-colour" and line["status"] == "ok"}
     assert {"kid", "iou"} <= found
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from bench import ahead
 from bench.results import schema
-from bench.results.schema import Result
+from bench.results.schema import ResultRecord
 from tests.bench.test_run import bench
 
 OPTIONS = (
@@ -27,7 +27,7 @@ SMALL = [word for option in OPTIONS for word in ("-o", option)]
 QUICK = [*SMALL, "-e", "random-conv", "--seeds", "0", "--controls", "shuffle"]
 
 
-def run(*words: str, home: Path) -> list[Result]:
+def run(*words: str, home: Path) -> list[ResultRecord]:
     done = bench("run", "-t", "lizard-nuclei", "--json", *words, home=home)
     assert done.returncode in (0, 4), done.stderr
     path = home.parent / "lines.jsonl"
@@ -41,49 +41,49 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def painted(home: Path) -> list[Result]:
+def generated(home: Path) -> list[ResultRecord]:
     return run("-g", "nasdm", *QUICK, home=home)
 
 
-def test_scores_faithfulness_and_distances_are_all_there(painted: list[Result]) -> None:
-    found = {(r.generator, r.measure, r.encoder, r.diet) for r in painted}
-    for diet in ("real", "synthetic", "both"):
+def test_scores_faithfulness_and_distances_are_all_there(generated: list[ResultRecord]) -> None:
+    found = {(r.generator, r.measure, r.encoder, r.mix) for r in generated}
+    for mix in ("real", "synthetic", "real+synthetic"):
         assert {
-            ("nasdm", m, "", diet) for m in ("dice", "miou", "pq-pooled", "aji-pooled", "aji+-pooled", "pq", "aji")
+            ("nasdm", m, "", mix) for m in ("dice", "miou", "pq-pooled", "aji-pooled", "aji+-pooled", "pq", "aji")
         } <= found
     for generator in ("nasdm", "shuffle"):
         assert {
             (generator, m, "", "") for m in ("nuclei-kept", "nuclei-kept-of-real", "nuclei-missed", "nuclei-shift")
         } <= found
         assert (generator, "fd", "random-conv", "") in found
-    assert not any(r.status == "error" for r in painted), [r.reason for r in painted if r.status == "error"]
+    assert not any(r.status == "error" for r in generated), [r.reason for r in generated if r.status == "error"]
 
 
-def test_directions_are_those_of_each_question(painted: list[Result]) -> None:
-    directions = {r.measure: r.direction for r in painted}
+def test_directions_are_those_of_each_question(generated: list[ResultRecord]) -> None:
+    directions = {r.measure: r.direction for r in generated}
     assert directions["nuclei-kept"] == directions["nuclei-kept-of-real"] == directions["dice"] == "higher"
     assert directions["nuclei-missed"] == directions["nuclei-shift-of-real"] == "lower"
 
 
-def test_diets_are_made_of_the_pool(home: Path) -> None:
+def test_mixes_are_made_of_the_pool(home: Path) -> None:
     done = bench("run", "-g", "nasdm", "-t", "lizard-nuclei", *QUICK, home=home)
-    assert "downstream diet 12 patches of R2" in done.stderr
+    assert "downstream training mix 12 patches of R2" in done.stderr
 
 
-def test_drawn_maps_have_a_row_of_their_own_and_their_own_measures(painted: list[Result], home: Path) -> None:
-    drawn = run("-g", "nasdm", "--layouts", "random-discs", "--no-diets", *QUICK, home=home)
+def test_drawn_maps_have_a_row_of_their_own_and_their_own_measures(generated: list[ResultRecord], home: Path) -> None:
+    drawn = run("-g", "nasdm", "--layouts", "random-discs", "--no-downstream", *QUICK, home=home)
     assert {r.generator for r in drawn} == {"nasdm + random-discs", "shuffle"}
     layouts = {r.measure: r for r in drawn if r.measure.startswith("layout-")}
     assert {"layout-areas", "layout-counts", "layout-mix", "layout-obeyed"} <= set(layouts)
     assert all(r.generator == "nasdm + random-discs" and r.value is not None for r in layouts.values())
-    before = next(r for r in painted if r.generator == "nasdm" and r.measure == "nuclei-missed")
+    before = next(r for r in generated if r.generator == "nasdm" and r.measure == "nuclei-missed")
     after = next(r for r in drawn if r.generator == "nasdm + random-discs" and r.measure == "nuclei-missed")
     assert before.keys["samples"] != after.keys["samples"] and before.value != after.value
     assert after.described["layouts"]["name"] == "random-discs"
 
 
 def test_other_layouts_are_other_rows(home: Path) -> None:
-    copied = run("-g", "nasdm", "--layouts", "copy-masks", "--no-diets", *QUICK, home=home)
+    copied = run("-g", "nasdm", "--layouts", "copy-masks", "--no-downstream", *QUICK, home=home)
     assert "nasdm + copy-masks" in {r.generator for r in copied}
 
 
@@ -111,14 +111,16 @@ def test_layouts_are_fitted_and_delivered_by_the_same_verb(home: Path, tmp_path:
 
 def test_workers_make_what_the_run_asks_for_and_nothing_else(tmp_path: Path) -> None:
     home = tmp_path / "home"
-    words = ["-g", "paint", *[w for o in OPTIONS if not o.startswith("generator") for w in ("-o", o)]]
+    words = ["-g", "flat-colour", *[w for o in OPTIONS if not o.startswith("generator") for w in ("-o", o)]]
     words += ["-e", "random-conv", "--seeds", "0", "--controls", "none"]
     shared = run(*words, "--workers", "2", home=home)
     made = {f.parent: f.stat().st_mtime_ns for f in home.rglob("entry.json")}
     alone = run(*words, "--workers", "1", home=home)
     assert {f.parent: f.stat().st_mtime_ns for f in home.rglob("entry.json")} == made
-    assert [(r.measure, r.diet, r.value) for r in alone] == [(r.measure, r.diet, r.value) for r in shared]
-    assert len(list((home / "scores").glob("*/entry.json"))) == 3 and len(list((home / "witnesses").glob("*/entry.json"))) == 1
+    assert [(r.measure, r.mix, r.value) for r in alone] == [(r.measure, r.mix, r.value) for r in shared]
+    assert (
+        len(list((home / "scores").glob("*/entry.json"))) == 3 and len(list((home / "segmenters").glob("*/entry.json"))) == 1
+    )
 
 
 def test_what_fails_in_a_worker_is_said_by_the_run(tmp_path: Path) -> None:
@@ -128,12 +130,12 @@ def test_what_fails_in_a_worker_is_said_by_the_run(tmp_path: Path) -> None:
         "class Broken:\n"
         "    card = Card('broken', '1', 'Cannot.')\n"
         "    def generate(self, conditions, seeds):\n"
-        "        raise ValueError('no paint left')\n"
+        "        raise ValueError('no generate left')\n"
     )
     words = [w for o in OPTIONS if not o.startswith("generator") for w in ("-o", o)]
     words += ["-e", "random-conv", "--seeds", "0", "--controls", "none", "--workers", "2"]
     lines = run("-g", f"{broken}:Broken", *words, home=tmp_path / "home")
-    assert {r.status for r in lines} == {"error"} and all("no paint left" in r.reason for r in lines)
+    assert {r.status for r in lines} == {"error"} and all("no generate left" in r.reason for r in lines)
     assert {"fd", "nuclei-kept", "nuclei-missed-of-real", "lizard-nuclei"} <= {r.measure for r in lines}
 
 
@@ -180,8 +182,8 @@ def faulty(home: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
-def sound(home: Path) -> list[Result]:
-    return run("-g", "paint", "--layouts", "random-discs", *ALONE, home=home)
+def sound(home: Path) -> list[ResultRecord]:
+    return run("-g", "flat-colour", "--layouts", "random-discs", *ALONE, home=home)
 
 
 @pytest.mark.parametrize(
@@ -189,12 +191,12 @@ def sound(home: Path) -> list[Result]:
     [
         ("{}:Crashes", "random-discs", "crashes + random-discs", "no image"),
         ("{}:CannotFit", "random-discs", "cannot-fit + random-discs", "no weights"),
-        ("paint", "{}:NoLayout", "paint + no-layout", "no layout"),
-        ("paint", "{}:NoLayoutFit", "paint + no-layout-fit", "no layout weights"),
+        ("flat-colour", "{}:NoLayout", "generate + no-layout", "no layout"),
+        ("flat-colour", "{}:NoLayoutFit", "generate + no-layout-fit", "no layout weights"),
     ],
 )
 def test_each_planned_number_has_a_record_whichever_part_fails(
-    generator: str, layouts: str, shown: str, reason: str, home: Path, faulty: Path, sound: list[Result]
+    generator: str, layouts: str, shown: str, reason: str, home: Path, faulty: Path, sound: list[ResultRecord]
 ) -> None:
     lines = run("-g", generator.format(faulty), "--layouts", layouts.format(faulty), *ALONE, home=home)
     prompts = [r for r in lines if r.measure.startswith("prompt-")]
@@ -203,21 +205,31 @@ def test_each_planned_number_has_a_record_whichever_part_fails(
     assert {(r.generator, r.status, r.reason) for r in failed} == {(shown, "error", f"RuntimeError: {reason}")}
     assert all(r.described["layouts"] == {"name": shown.partition(" + ")[2]} for r in lines)
 
-    def key(r: Result) -> tuple[object, ...]:
-        return r.measure, r.encoder, r.diet, r.seed, r.protocol, r.direction
+    def key(r: ResultRecord) -> tuple[object, ...]:
+        return r.measure, r.encoder, r.mix, r.seed, r.protocol, r.direction
 
-    planned = {key(r) for r in sound if not r.diet}
+    planned = {key(r) for r in sound if not r.mix}
     assert {"layout-areas", "layout-counts", "layout-mix", "layout-obeyed", "fd", "nuclei-kept"} <= {r.measure for r in sound}
-    assert sorted(key(r) for r in failed if not r.diet) == sorted(planned), "the same numbers as of a run that works"
-    scores = [(r.measure, r.diet, r.seed, r.protocol) for r in failed if r.diet]
-    wanted = {("lizard-nuclei", r.diet, r.seed, r.protocol) for r in sound if r.diet}
+    assert sorted(key(r) for r in failed if not r.mix) == sorted(planned), "the same numbers as of a run that works"
+    scores = [(r.measure, r.mix, r.seed, r.protocol) for r in failed if r.mix]
+    wanted = {("lizard-nuclei", r.mix, r.seed, r.protocol) for r in sound if r.mix}
     assert sorted(scores) == sorted(wanted) and len(wanted) == 6
 
 
 @pytest.mark.parametrize(("layouts", "reason"), [("NoLayout", "no layout"), ("NoLayoutFit", "no layout weights")])
 def test_layouts_that_fail_in_an_experiment_leave_its_records(layouts: str, reason: str, home: Path, faulty: Path) -> None:
-    words = ["-g", "paint", "--layouts", f"{faulty}:{layouts}", "--experiment", "annotation", "--seeds", "0,1", *UNFITTED]
+    words = [
+        "-g",
+        "flat-colour",
+        "--layouts",
+        f"{faulty}:{layouts}",
+        "--experiment",
+        "annotation",
+        "--seeds",
+        "0,1",
+        *UNFITTED,
+    ]
     lines = run(*words, home=home)
     assert {(r.status, r.reason) for r in lines} == {("error", f"RuntimeError: {reason}")}
     assert all(r.described["experiment"] == {"name": "annotation"} for r in lines)
-    assert len(lines) == len({(r.measure, r.diet, r.seed) for r in lines}) == 2 * (3 * 2 + 2)
+    assert len(lines) == len({(r.measure, r.mix, r.seed) for r in lines}) == 2 * (3 * 2 + 2)

@@ -72,7 +72,7 @@ def test_patches_of_conic_whose_places_nobody_knows_give_no_crop_to_others_of_th
     options = ["-o", f"size={SIZE}", "-o", "smallest=0.05"]
     beside = exported(tmp_path / "slide", "--task", "lizard-nuclei", "--data", data, *options)
     assert not list(donors(beside))
-    options += ["--track", "cohort"]
+    options += ["--prompt-source", "cohort"]
     elsewhere = list(donors(exported(tmp_path / "cohort", "--task", "lizard-nuclei", "--data", data, *options)))
     assert elsewhere
     assert all(one.partition("-")[0] != other.partition("-")[0] for one, other in elsewhere)
@@ -119,7 +119,7 @@ def test_a_run_records_and_announces_the_share_of_crops_from_reference_patches(
         "crop-paste",
         "-t",
         "cam16-seg",
-        "--no-diets",
+        "--no-downstream",
         "--controls",
         "none",
         "-e",
@@ -130,13 +130,13 @@ def test_a_run_records_and_announces_the_share_of_crops_from_reference_patches(
         "0",
     ]
     done = bench(
-        "run", *words, *TINY, "-o", "per_slide=5", "--track", source, "--out", tmp_path / "out", home=tmp_path / "home"
+        "run", *words, *TINY, "-o", "per_slide=5", "--prompt-source", source, "--out", tmp_path / "out", home=tmp_path / "home"
     )
     assert done.exit_code == 0, done.stderr
     lines = records(Path(done.stdout.splitlines()[-1]))
     assert lines["prompt-reference"] == pytest.approx(share * (1 - lines["prompt-missing"]))
-    said = "crops are cut from reference patches" if source == "self" else "0 of 40 crops are cut from reference patches"
-    assert said in done.stderr
+    text = "crops are cut from reference patches" if source == "self" else "0 of 40 crops are cut from reference patches"
+    assert text in done.stderr
 
 
 def records(folder: Path) -> dict[str, float]:
@@ -181,7 +181,7 @@ def test_crops_come_from_reference_patches_where_no_other_shows_the_class(tmp_pa
         "crop-paste",
         "-t",
         "cam16-seg",
-        "--no-diets",
+        "--no-downstream",
         "--controls",
         "none",
         "-e",
@@ -199,14 +199,14 @@ def test_crops_come_from_reference_patches_where_no_other_shows_the_class(tmp_pa
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("options", "text"),
     [
         (["-o", "donors=1"], r"in \[0, 1\), not 1.0"),
         (["-o", "donors=0.01"], "reserves no patch of any test source"),
         (["-o", "donors=0.95", "-o", "stride=2"], "Give a smaller share, or a larger stride"),
     ],
 )
-def test_impossible_shares_of_donors_are_refused(regions: Path, options: list[str], said: str, tmp_path: Path) -> None:
+def test_impossible_shares_of_donors_are_refused(regions: Path, options: list[str], text: str, tmp_path: Path) -> None:
     done = bench(
         "export",
         "conditions",
@@ -222,4 +222,4 @@ def test_impossible_shares_of_donors_are_refused(regions: Path, options: list[st
         home=tmp_path,
     )
     assert done.exit_code == 2
-    assert re.search(said, done.stderr)
+    assert re.search(text, done.stderr)

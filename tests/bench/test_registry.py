@@ -54,7 +54,7 @@ def test_unknown_kind_is_answered_with_the_nearest() -> None:
 def test_an_edited_file_is_another_plugin(plugin: str, tmp_path: Path) -> None:
     before = registry.describe(registry.load("generators", plugin))
     assert before == registry.describe(registry.load("generators", plugin))
-    (tmp_path / "mine.py").write_text(PLUGIN + "# it paints darker now\n")
+    (tmp_path / "mine.py").write_text(PLUGIN + "# it generates darker now\n")
     assert registry.describe(registry.load("generators", plugin)) != before
     assert "source" not in registry.describe(registry.load("generators", "noise"))  # installed: its version says it
 
@@ -73,7 +73,7 @@ def test_description_holds_every_option(plugin: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("options", "text"),
     [
         ({"cuont": 1}, "no option 'cuont'. Did you mean 'count'"),
         ({"count": "many"}, "count takes a whole number, not 'many'"),
@@ -86,10 +86,10 @@ def test_description_holds_every_option(plugin: str) -> None:
         ({"share": 1e999}, "share takes finite numbers, not inf"),
     ],
 )
-def test_wrong_options_are_named(plugin: str, options: dict[str, object], said: str) -> None:
+def test_wrong_options_are_named(plugin: str, options: dict[str, object], text: str) -> None:
     with pytest.raises(UsageError) as caught:
         registry.load("generators", plugin, **options)
-    assert said in str(caught.value)
+    assert text in str(caught.value)
 
 
 def test_missing_file_and_missing_class(tmp_path: Path, plugin: str) -> None:

@@ -17,7 +17,7 @@ import pytest
 from bench import registry
 from bench.cache import digest_of
 from bench.results import schema
-from bench.results.schema import Result
+from bench.results.schema import ResultRecord
 from bench.types import image_seeds
 from tests.tasks import small_folder
 
@@ -36,7 +36,7 @@ def bench(*words: str, home: Path, cwd: Path | None = None, **more: str) -> subp
     return subprocess.run(program, capture_output=True, text=True, env=environment, cwd=cwd or home.parent)
 
 
-def run(*words: str, home: Path, **more: str) -> list[Result]:
+def run(*words: str, home: Path, **more: str) -> list[ResultRecord]:
     done = bench("run", "--task", "cam16-seg", "--json", *words, home=home, **more)
     assert done.returncode in (0, 4), done.stderr
     path = home.parent / "lines.jsonl"
@@ -50,28 +50,30 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def painted(home: Path) -> list[Result]:
-    return run("--generator", "paint", *FAST, home=home)
+def generated(home: Path) -> list[ResultRecord]:
+    return run("--generator", "flat-colour", *FAST, home=home)
 
 
-def test_every_planned_number_is_there(painted: list[Result]) -> None:
-    found = {(r.generator, r.measure, r.encoder, r.diet) for r in painted}
-    for generator in ("paint", "real", "noise"):
-        measures = ("fd", "fd-floor", "fd-norm", "precision", "recall")
+def test_every_planned_number_is_there(generated: list[ResultRecord]) -> None:
+    found = {(r.generator, r.measure, r.encoder, r.mix) for r in generated}
+    for generator in ("flat-colour", "real", "noise"):
+        measures = ("fd", "fd-lower-reference", "fd-normalised", "precision", "recall")
         assert {(generator, m, "texture", "") for m in measures} <= found
-    for diet in ("real", "synthetic", "both"):
-        assert {("paint", m, "", diet) for m in ("iou", "iou:normal", "iou:tumour", "iou-patch")} <= found
-    assert all((r.value is not None) == (r.status == "ok") for r in painted)
+    for mix in ("real", "synthetic", "real+synthetic"):
+        assert {("flat-colour", m, "", mix) for m in ("iou", "iou:normal", "iou:tumour", "iou-patch")} <= found
+    assert all((r.value is not None) == (r.status == "ok") for r in generated)
 
 
-def test_lines_say_what_they_rest_on(painted: list[Result]) -> None:
-    for line in painted:
+def test_lines_say_what_they_rest_on(generated: list[ResultRecord]) -> None:
+    for line in generated:
         assert line.dataset == "phantom-cam16" and line.task == "cam16-seg"
         assert "embedded" in line.flags
         assert line.n == 84 and line.groups == 6
         assert line.protocol and line.direction in ("lower", "higher")
         if line.status == "skipped":  # half of the slides have fewer rows than the encoder has columns
-            assert line.measure in ("fd-floor", "fd-norm") and line.reason.startswith("underpowered: 42 painted")
+            assert line.measure in ("fd-lower-reference", "fd-normalised") and line.reason.startswith(
+                "underpowered: 42 generated"
+            )
             assert "underpowered" in line.flags
             continue
         assert line.low is not None and line.high is not None and line.low <= line.value <= line.high
@@ -81,60 +83,60 @@ def test_lines_say_what_they_rest_on(painted: list[Result]) -> None:
             if line.encoder
             else (line.described["task"]["name"] == line.task)
         )
-        assert line.track == "none", "none of these generators is shown a crop"
+        assert line.prompt_source == "none", "none of these generators is shown a crop"
 
 
-def test_real_is_nearest_and_noise_is_farthest(painted: list[Result]) -> None:
-    fd = {r.generator: r.value for r in painted if r.measure == "fd"}
-    assert fd["real"] < fd["paint"] < fd["noise"]
+def test_real_is_nearest_and_noise_is_farthest(generated: list[ResultRecord]) -> None:
+    fd = {r.generator: r.value for r in generated if r.measure == "fd"}
+    assert fd["real"] < fd["flat-colour"] < fd["noise"]
 
 
-def test_second_run_gives_the_same_numbers_from_the_cache(painted: list[Result], home: Path) -> None:
+def test_second_run_gives_the_same_numbers_from_the_cache(generated: list[ResultRecord], home: Path) -> None:
     before = {f: f.stat().st_mtime_ns for f in home.rglob("entry.json")}
-    again = run("--generator", "paint", *FAST, home=home)
-    assert [(r.measure, r.value, r.low, r.high) for r in again] == [(r.measure, r.value, r.low, r.high) for r in painted]
+    again = run("--generator", "flat-colour", *FAST, home=home)
+    assert [(r.measure, r.value, r.low, r.high) for r in again] == [(r.measure, r.value, r.low, r.high) for r in generated]
     assert {f: f.stat().st_mtime_ns for f in home.rglob("entry.json")} == before, "nothing was made again"
 
 
-def test_table_and_picture_and_lines_are_written(painted: list[Result], home: Path, tmp_path: Path) -> None:
+def test_table_and_picture_and_lines_are_written(generated: list[ResultRecord], home: Path, tmp_path: Path) -> None:
     from PIL import Image
 
-    done = bench("run", "-g", "paint", "-t", "cam16-seg", *FAST, "--out", str(tmp_path), home=home)
+    done = bench("run", "-g", "flat-colour", "-t", "cam16-seg", *FAST, "--out", str(tmp_path), home=home)
     assert done.returncode == 0
     assert "EMBEDDED DATA: phantom-cam16" in done.stderr.splitlines()[0]
     folder = Path(done.stdout.strip().splitlines()[-1])
     assert folder.parent == tmp_path
-    assert len(list(schema.read([folder / "results.jsonl"]))) == len(painted)
+    assert len(list(schema.read([folder / "results.jsonl"]))) == len(generated)
     assert (folder / "table.txt").read_text() in done.stdout
     assert Image.open(folder / "picture.png").size[0] > 400
     assert "fd texture ↓" in done.stdout and "embedded phantom tissue" in done.stdout
 
 
 @pytest.mark.parametrize(
-    ("words", "code", "said"),
+    ("words", "code", "message"),
     [
-        (["-g", "pait", "-t", "cam16-seg"], 2, "Did you mean 'paint'"),
-        (["-g", "paint", "-t", "cam17-seg"], 2, "Did you mean 'cam16-seg'"),
-        (["-g", "paint", "-t", "cam16-seg", "-o", "stpes=3"], 2, "Did you mean 'steps'"),
-        (["-g", "paint", "-t", "cam16-seg", "-o", "per_slide"], 2, "name=value"),
-        (["-g", "paint", "-t", "cam16-seg", "--seeds", "a"], 2, "--seeds"),
-        (["-g", "paint", "-t", "cam16-seg", "--encodres", "texture"], 2, "--encoders"),
-        (["-g", "paint", "-t", "cam16-seg", "--data", "absent"], 3, "no data folder"),
-        (["-g", "paint", "-t", "cam16-seg", "--data", "real"], 3, "BENCH_DATA"),
+        (["-g", "pait", "-t", "cam16-seg"], 2, "Did you mean 'generate'"),
+        (["-g", "flat-colour", "-t", "cam17-seg"], 2, "Did you mean 'cam16-seg'"),
+        (["-g", "flat-colour", "-t", "cam16-seg", "-o", "stpes=3"], 2, "Did you mean 'steps'"),
+        (["-g", "flat-colour", "-t", "cam16-seg", "-o", "per_slide"], 2, "name=value"),
+        (["-g", "flat-colour", "-t", "cam16-seg", "--seeds", "a"], 2, "--seeds"),
+        (["-g", "flat-colour", "-t", "cam16-seg", "--encodres", "texture"], 2, "--encoders"),
+        (["-g", "flat-colour", "-t", "cam16-seg", "--data", "absent"], 3, "no data folder"),
+        (["-g", "flat-colour", "-t", "cam16-seg", "--data", "real"], 3, "BENCH_DATA"),
         (["-g", "folder:absent", "-t", "cam16-seg"], 3, "absent"),
         (["-g", "absent.py:Mine", "-t", "cam16-seg"], 3, "no file"),
-        (["-g", "ldm-prompt", "-t", "cam16-seg", "-o", "fallback=paper"], 2, "--track self"),
+        (["-g", "ldm-prompt", "-t", "cam16-seg", "-o", "fallback=paper"], 2, "--prompt-source self"),
     ],
 )
-def test_mistakes_are_answered_with_code_and_next_step(home: Path, words: list[str], code: int, said: str) -> None:
+def test_mistakes_are_answered_with_code_and_next_step(home: Path, words: list[str], code: int, message: str) -> None:
     done = bench("run", *words, home=home)
     assert done.returncode == code, done.stderr
-    assert said in done.stderr
+    assert message in done.stderr
     assert "Traceback" not in done.stderr
 
 
 def test_encoder_without_weights_is_skipped_with_its_reason(home: Path) -> None:
-    words = ["--generator", "paint", *SMALL, "--seeds", "0", "--no-diets", "--encoders", "texture,timm:resnet10t"]
+    words = ["--generator", "flat-colour", *SMALL, "--seeds", "0", "--no-downstream", "--encoders", "texture,timm:resnet10t"]
     lines = run(*words, "-o", "weights=absent.safetensors", home=home)
     timm = [r for r in lines if r.encoder.startswith("timm")]
     assert len(timm) == 15 and {r.status for r in timm} == {"skipped"}
@@ -144,19 +146,41 @@ def test_encoder_without_weights_is_skipped_with_its_reason(home: Path) -> None:
     assert bench("run", "-t", "cam16-seg", *words, "-o", "weights=absent.safetensors", "--strict", home=home).returncode == 3
 
 
-def test_a_distance_comes_with_its_floor_and_between_floor_and_ceiling(tmp_path: Path) -> None:
-    words = ["--generator", "paint", *SMALL, "-o", "per_slide=20", "--encoders", "texture", "--metrics", "fd", "--no-diets"]
+def test_a_distance_comes_with_its_lower_reference_and_between_lower_reference_and_upper_reference(tmp_path: Path) -> None:
+    words = [
+        "--generator",
+        "flat-colour",
+        *SMALL,
+        "-o",
+        "per_slide=20",
+        "--encoders",
+        "texture",
+        "--metrics",
+        "fd",
+        "--no-downstream",
+    ]
     lines = run(*words, "--seeds", "0", "--controls", "real,noise,shuffle", home=tmp_path / "home")
     value = {(r.generator, r.measure): r.value for r in lines}
-    assert len({value[g, "fd-floor"] for g in ("paint", "real", "noise", "shuffle")}) == 1
-    assert value["noise", "fd-norm"] == pytest.approx(1)
-    assert value["shuffle", "fd-norm"] == pytest.approx(0, abs=0.01)
-    assert 0.01 < value["paint", "fd-norm"] < 1
-    assert value["paint", "fd"] > value["paint", "fd-floor"] > 0
+    assert len({value[g, "fd-lower-reference"] for g in ("flat-colour", "real", "noise", "shuffle")}) == 1
+    assert value["noise", "fd-normalised"] == pytest.approx(1)
+    assert value["shuffle", "fd-normalised"] == pytest.approx(0, abs=0.01)
+    assert 0.01 < value["flat-colour", "fd-normalised"] < 1
+    assert value["flat-colour", "fd"] > value["flat-colour", "fd-lower-reference"] > 0
 
 
 def test_metrics_of_one_encoder_and_of_training_patches_stand_beside_the_others(home: Path) -> None:
-    words = ["--generator", "blur", *SMALL, "--encoders", "texture", "--no-diets", "--seeds", "0", "--controls", "copy-train"]
+    words = [
+        "--generator",
+        "blur",
+        *SMALL,
+        "--encoders",
+        "texture",
+        "--no-downstream",
+        "--seeds",
+        "0",
+        "--controls",
+        "copy-train",
+    ]
     lines = run(*words, "--metrics", "stain,fls,kid", home=home)
     found = {(r.generator, r.measure, r.encoder): r for r in lines}
     places = {("stain", "stain"), ("fls", "texture"), ("kid", "texture")}
@@ -167,7 +191,7 @@ def test_metrics_of_one_encoder_and_of_training_patches_stand_beside_the_others(
 
 
 def test_a_gated_encoder_ends_its_cells_and_with_strict_the_run(home: Path, tmp_path: Path) -> None:
-    words = ["--generator", "blur", *SMALL, "--encoders", "uni", "--no-diets", "--seeds", "0", "--controls", "none"]
+    words = ["--generator", "blur", *SMALL, "--encoders", "uni", "--no-downstream", "--seeds", "0", "--controls", "none"]
     quiet = {"HF_HUB_OFFLINE": "1", "HF_HUB_CACHE": str(tmp_path / "hub"), "HF_TOKEN": ""}
     lines = run(*words, home=home, **quiet)
     assert {r.status for r in lines} == {"skipped"} and all(r.reason.startswith("gated: ") for r in lines)
@@ -182,7 +206,7 @@ from bench.types import Card
 class Crashes:
     card = Card("crashes", "1", "A test.")
     def generate(self, conditions, seeds):
-        raise RuntimeError("out of paint")
+        raise RuntimeError("out of generate")
 class CannotFit(Crashes):
     card = Card("cannot-fit", "1", "A test.")
     def fit(self, train, seed, progress, work):
@@ -198,7 +222,7 @@ class Slow:
     def generate(self, conditions, seeds):
         import time
         time.sleep(0.4)
-        with open("painted.log", "a") as log: log.write("shard\\n")
+        with open("generated.log", "a") as log: log.write("shard\\n")
         return np.stack([np.full((conditions.size, conditions.size, 3), seed % 251, np.uint8) for seed in seeds])
 """
 
@@ -212,21 +236,21 @@ def plugin(home: Path) -> Path:
 def test_crashing_generator_gives_error_cells_and_its_neighbours_numbers(home: Path, plugin: Path) -> None:
     done = bench("run", "-t", "cam16-seg", "-g", f"{plugin}:Crashes", "--json", *FAST, home=home)
     assert done.returncode == 4
-    assert "RuntimeError: out of paint" in done.stderr
+    assert "RuntimeError: out of generate" in done.stderr
     lines = [json.loads(text) for text in done.stdout.splitlines()]
     mine = [r for r in lines if r["generator"] == "crashes"]
-    assert mine and all(r["status"] == "error" and "out of paint" in r["reason"] for r in mine)
-    assert {(r["measure"], r["diet"]) for r in mine} >= {("fd", ""), ("cam16-seg", "synthetic")}
+    assert mine and all(r["status"] == "error" and "out of generate" in r["reason"] for r in mine)
+    assert {(r["measure"], r["mix"]) for r in mine} >= {("fd", ""), ("cam16-seg", "synthetic")}
     assert any(r["generator"] == "real" and r["status"] == "ok" for r in lines)
 
 
 def test_generator_that_breaks_while_fitted_loses_its_own_cells_only(home: Path, plugin: Path) -> None:
     done = bench(
-        "run", "-t", "cam16-seg", "-g", f"{plugin}:CannotFit", "--json", "--no-diets", *FAST, "--seeds", "0,1", home=home
+        "run", "-t", "cam16-seg", "-g", f"{plugin}:CannotFit", "--json", "--no-downstream", *FAST, "--seeds", "0,1", home=home
     )
     assert done.returncode == 4
     lines = [json.loads(text) for text in done.stdout.splitlines()]
-    assert [r["measure"] for r in lines if r["generator"] == "cannot-fit"].count("fd-norm") == 2
+    assert [r["measure"] for r in lines if r["generator"] == "cannot-fit"].count("fd-normalised") == 2
     status = {(r["generator"], r["status"]) for r in lines if not r["measure"].startswith("fd-")}
     assert status == {("cannot-fit", "error"), ("real", "ok"), ("noise", "ok")}
     assert "RuntimeError: out of memory" in done.stderr
@@ -247,7 +271,7 @@ def test_killed_sampling_goes_on_with_the_same_result(home: Path, plugin: Path, 
         "-g",
         f"{plugin}:Slow",
         "--json",
-        "--no-diets",
+        "--no-downstream",
         "--controls",
         "none",
         *many,
@@ -257,7 +281,7 @@ def test_killed_sampling_goes_on_with_the_same_result(home: Path, plugin: Path, 
     environment = {**os.environ, "BENCH_HOME": str(tmp_path / "home")}
     program = [sys.executable, "-c", "from bench.cli import main; main()", *words]
     process = subprocess.Popen(program, env=environment, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    log = tmp_path / "painted.log"
+    log = tmp_path / "generated.log"
     while not log.exists() or len(log.read_text().splitlines()) < 3:
         time.sleep(0.05)
     process.send_signal(signal.SIGKILL)
@@ -275,18 +299,18 @@ def test_killed_sampling_goes_on_with_the_same_result(home: Path, plugin: Path, 
 
 def test_two_runs_at_once_on_one_cache(tmp_path: Path) -> None:
     environment = {**os.environ, "BENCH_HOME": str(tmp_path / "home")}
-    words = ["run", "-t", "cam16-seg", "-g", "blur", "--json", "--no-diets", "--out", str(tmp_path / "out"), *FAST]
+    words = ["run", "-t", "cam16-seg", "-g", "blur", "--json", "--no-downstream", "--out", str(tmp_path / "out"), *FAST]
     program = [sys.executable, "-c", "from bench.cli import main; main()", *words]
     both = [subprocess.Popen(program, env=environment, cwd=tmp_path, stdout=subprocess.PIPE, text=True) for _ in range(2)]
-    said = [process.communicate(timeout=120)[0] for process in both]
+    message = [process.communicate(timeout=120)[0] for process in both]
     assert [process.returncode for process in both] == [0, 0]
-    values = [[json.loads(text)["value"] for text in lines.splitlines()] for lines in said]
+    values = [[json.loads(text)["value"] for text in lines.splitlines()] for lines in message]
     assert values[0] == values[1] and len(values[0]) == 15
 
 
-def test_workers_paint_the_same_bytes(home: Path, tmp_path: Path) -> None:
+def test_workers_generate_the_same_bytes(home: Path, tmp_path: Path) -> None:
     many = [word.replace("per_slide=14", "per_slide=24") for word in FAST]
-    words = ["--generator", "noise", "--no-diets", "--controls", "none", *many]
+    words = ["--generator", "noise", "--no-downstream", "--controls", "none", *many]
     alone, shared = (
         run(*words, "--workers", n, home=tmp_path / n / "home") if _made(tmp_path / n) else [] for n in ("1", "2")
     )
@@ -300,44 +324,48 @@ def _made(folder: Path) -> bool:
     return True
 
 
-def test_damaged_samples_are_noticed_and_painted_again(home: Path, painted: list[Result]) -> None:
+def test_damaged_samples_are_noticed_and_generated_again(home: Path, generated: list[ResultRecord]) -> None:
     sample = max((home / "samples").glob("*/images.npy"), key=lambda f: f.stat().st_size)
     whole = sample.read_bytes()
     sample.write_bytes(whole[:-7] + b"damaged")
-    again = run("--generator", "paint", *FAST, home=home)
+    again = run("--generator", "flat-colour", *FAST, home=home)
     assert sample.read_bytes() == whole
-    assert [r.value for r in again] == [r.value for r in painted]
+    assert [r.value for r in again] == [r.value for r in generated]
 
 
-def test_painted_elsewhere_scores_the_same(home: Path, painted: list[Result], tmp_path: Path) -> None:
+def test_generated_elsewhere_scores_the_same(home: Path, generated: list[ResultRecord], tmp_path: Path) -> None:
     """Conditions out, somebody's images in: here the images of another run, so that the numbers must agree."""
     out = bench("export", "conditions", "-t", "cam16-seg", *SMALL[:-2], "--out", str(tmp_path / "conditions"), home=home)
     assert out.returncode == 0, out.stderr
     rows = (tmp_path / "conditions" / "conditions.csv").read_text().splitlines()
     assert len(rows) == 1 + 112 + 84
-    first = bench("run", "-g", "paint", "-t", "cam16-seg", *FAST, "--out", str(tmp_path / "r"), home=home)
+    first = bench("run", "-g", "flat-colour", "-t", "cam16-seg", *FAST, "--out", str(tmp_path / "r"), home=home)
     samples = bench("export", "samples", first.stdout.split()[-1], "--out", str(tmp_path / "samples"), home=home)
     assert samples.returncode == 0, samples.stderr
-    elsewhere = run("--generator", f"folder:{tmp_path / 'samples' / 'paint-seed0'}", *FAST, home=home)
-    assert {r.track for r in elsewhere if r.generator == "folder"} == {"slide"}, "its painter may have seen the crops"
-    ours = {(r.measure, r.encoder, r.diet): r.value for r in painted if r.generator == "paint"}
-    theirs = {(r.measure, r.encoder, r.diet): r.value for r in elsewhere if r.generator == "folder"}
+    elsewhere = run("--generator", f"folder:{tmp_path / 'samples' / 'generate-seed0'}", *FAST, home=home)
+    assert {r.prompt_source for r in elsewhere if r.generator == "folder"} == {"slide"}, (
+        "its generator may have seen the crops"
+    )
+    ours = {(r.measure, r.encoder, r.mix): r.value for r in generated if r.generator == "flat-colour"}
+    theirs = {(r.measure, r.encoder, r.mix): r.value for r in elsewhere if r.generator == "folder"}
     assert ours == theirs
 
 
-def test_missing_image_of_the_folder_is_listed(home: Path, tmp_path: Path, painted: list[Result]) -> None:
+def test_missing_image_of_the_folder_is_listed(home: Path, tmp_path: Path, generated: list[ResultRecord]) -> None:
     (tmp_path / "samples").mkdir()
     done = bench("run", "-g", f"folder:{tmp_path}", "-t", "cam16-seg", *FAST, home=home)
     assert done.returncode == 3
     assert "test-000" in done.stderr
 
 
-def test_tracks_differ_and_are_said(home: Path) -> None:
+def test_prompt_sources_differ_and_are_said(home: Path) -> None:
     found = {}
-    for track in ("self", "slide", "cohort"):
-        lines = run("-g", "crop-paste", *FAST, "--no-diets", "--controls", "none", "--track", track, home=home)
-        assert {r.track for r in lines} == {track}
-        found[track] = {r.measure: r.value for r in lines}
+    for prompt_source in ("self", "slide", "cohort"):
+        lines = run(
+            "-g", "crop-paste", *FAST, "--no-downstream", "--controls", "none", "--prompt-source", prompt_source, home=home
+        )
+        assert {r.prompt_source for r in lines} == {prompt_source}
+        found[prompt_source] = {r.measure: r.value for r in lines}
     assert found["self"]["fd"] < found["slide"]["fd"] < found["cohort"]["fd"]
     assert all(0.05 < values["prompt-coverage"] < 0.6 for values in found.values())
 
@@ -350,8 +378,8 @@ def test_a_fit_on_the_spot_ends_in_lines(home: Path, task: str) -> None:
     assert "no weights for this training set yet, fitting 2 steps of the first stage" in done.stderr
     lines = [json.loads(text) for text in done.stdout.splitlines()]
     assert {line["dataset"] for line in lines} == {f"phantom-{task.removesuffix('-seg')}"}
-    assert {line["track"] for line in lines} == {"slide"}
-    assert {line["diet"] for line in lines} == {"", "real", "synthetic", "both"}
+    assert {line["prompt_source"] for line in lines} == {"slide"}
+    assert {line["mix"] for line in lines} == {"", "real", "synthetic", "real+synthetic"}
     assert all(line["status"] in ("ok", "skipped") for line in lines)
 
 
@@ -374,7 +402,7 @@ def test_a_class_that_the_test_patches_lack_is_named_and_the_others_are_scored(t
     data = written(tmp_path / "slides", test_ids(written(tmp_path / "all", set())))
     words = ["-g", "blur", "--data", str(data), "--controls", "none", "-e", "stain", "-m", "precision", "--seeds", "0"]
     lines = run(*words, "-o", "task.steps=2", "-o", "classes=normal,tumour,stroma", home=home)
-    found = {r.measure: r for r in lines if r.diet == "real"}
+    found = {r.measure: r for r in lines if r.mix == "real"}
     for name in ("iou", "iou-patch"):
         assert found[name].status == "skipped" and found[name].reason.startswith("no patch shows stroma: ")
         values = [found[f"{name}:normal"].value, found[f"{name}:tumour"].value, found[f"{name}-present"].value]
@@ -414,7 +442,7 @@ class OneRow(NanFeatures):
     def encode(self, images):
         return np.zeros(4, np.float32)
 """
-ALONE = ["--no-diets", "--controls", "none", *SMALL, "--metrics", "kid", "--seeds", "0"]
+ALONE = ["--no-downstream", "--controls", "none", *SMALL, "--metrics", "kid", "--seeds", "0"]
 
 
 @pytest.mark.parametrize(
@@ -454,14 +482,14 @@ def test_a_diffusion_model_that_gives_nan_is_an_error_and_the_others_are_measure
 
 
 @pytest.mark.parametrize(
-    ("encoder", "said"),
+    ("encoder", "message"),
     [
         ("NanFeatures", "nan-features returned NaN or infinite features for 1 of 84 images"),
         ("FewRows", "few-rows returned float32 (83, 4) for 84 images"),
         ("OneRow", "one-row returned float32 (4,) for 84 images"),
     ],
 )
-def test_features_that_are_not_finite_or_too_few_are_errors_and_are_not_kept(home: Path, encoder: str, said: str) -> None:
+def test_features_that_are_not_finite_or_too_few_are_errors_and_are_not_kept(home: Path, encoder: str, message: str) -> None:
     (home.parent / "nan.py").write_text(NOT_FINITE)
     panel = f"texture,{home.parent / 'nan.py'}:{encoder}"
     done = bench("run", "-t", "cam16-seg", "-g", "blur", "--json", "-e", panel, *ALONE, home=home)
@@ -469,7 +497,7 @@ def test_features_that_are_not_finite_or_too_few_are_errors_and_are_not_kept(hom
     lines = {line["encoder"]: line for line in map(json.loads, done.stdout.splitlines())}
     assert lines.pop("texture")["status"] == "ok"
     (line,) = lines.values()
-    assert line["status"] == "error" and said in line["reason"] and "bench check" in line["reason"]
+    assert line["status"] == "error" and message in line["reason"] and "bench check" in line["reason"]
     kept = [np.load(file) for file in (home / "features").glob("*/features.npy")]
     assert kept and all(np.isfinite(values).all() and len(values) == 84 for values in kept)
 

@@ -7,20 +7,20 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from click.testing import Result as Done
+from click.testing import ResultRecord as Done
 from PIL import Image
 
 from bench.results import schema
-from bench.results.schema import Result
+from bench.results.schema import ResultRecord
 from tests import small_run
 from tests.bench.test_trial import MINE
 from tests.tasks.small_folder import halves, photo, write
 from tests.tasks.small_nuclei import nuclei
 
-SEGMENTATION = ["-g", "paint", "-t", "cam16-seg", "-e", "stain", "-m", "fd,precision", "--controls", "noise"]
+SEGMENTATION = ["-g", "flat-colour", "-t", "cam16-seg", "-e", "stain", "-m", "fd,precision", "--controls", "noise"]
 SEGMENTATION += ["--seeds", "0,1", "-o", "task.steps=2", "-o", "dataset.size=32"]
-NUCLEI = ["-g", "paint", "-t", "lizard-nuclei", "-e", "stain", "-m", "fd,nuclei-faithfulness", "--controls", "none"]
-NUCLEI += ["--layouts", "random-discs", "--no-diets", "--seeds", "0", "-o", "metric.steps=2", "-o", "dataset.size=32"]
+NUCLEI = ["-g", "flat-colour", "-t", "lizard-nuclei", "-e", "stain", "-m", "fd,nuclei-faithfulness", "--controls", "none"]
+NUCLEI += ["--layouts", "random-discs", "--no-downstream", "--seeds", "0", "-o", "metric.steps=2", "-o", "dataset.size=32"]
 
 
 def segmentation(folder: Path, column: str) -> Path:
@@ -40,7 +40,7 @@ def of_nuclei(folder: Path, column: str) -> Path:
     return folder
 
 
-def run(words: list[str], data: Path, home: Path, out: Path) -> tuple[Done, list[Result], str]:
+def run(words: list[str], data: Path, home: Path, out: Path) -> tuple[Done, list[ResultRecord], str]:
     done = small_run.bench("run", *words, "--data", data, "--out", out, home=home)
     assert done.exit_code in (0, 4), done.stderr
     folder = Path(done.stdout.splitlines()[-1])
@@ -53,20 +53,20 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def known(home: Path) -> tuple[Done, list[Result], str]:
+def known(home: Path) -> tuple[Done, list[ResultRecord], str]:
     return run(SEGMENTATION, segmentation(home / "known", "Patient ID"), home / "home", home / "out-known")
 
 
 @pytest.fixture(scope="module")
-def unknown(home: Path) -> tuple[Done, list[Result], str]:
+def unknown(home: Path) -> tuple[Done, list[ResultRecord], str]:
     return run(SEGMENTATION, segmentation(home / "unknown", "scanner"), home / "home", home / "out-unknown")
 
 
-def bounded(made: list[Result]) -> list[Result]:
-    return [line for line in made if line.low is not None or line.high is not None or line.folds]
+def bounded(made: list[ResultRecord]) -> list[ResultRecord]:
+    return [line for line in made if line.low is not None or line.high is not None or line.replicates]
 
 
-def test_a_run_says_its_sampling_unit_and_its_tables_count_it(known: tuple[Done, list[Result], str]) -> None:
+def test_a_run_says_its_sampling_unit_and_its_tables_count_it(known: tuple[Done, list[ResultRecord], str]) -> None:
     done, made, table = known
     assert "sampling unit: patients (column Patient ID of index.csv)" in done.stderr
     assert "splits: 60, 20 and 20 in a hundred by hash" in done.stderr and "/ 6 patients" in done.stderr
@@ -74,20 +74,20 @@ def test_a_run_says_its_sampling_unit_and_its_tables_count_it(known: tuple[Done,
     assert bounded(made) and not any("sources-unknown" in line.flags for line in made)
 
 
-def test_without_a_column_no_distance_or_score_has_an_interval(unknown: tuple[Done, list[Result], str]) -> None:
+def test_without_a_column_no_distance_or_score_has_an_interval(unknown: tuple[Done, list[ResultRecord], str]) -> None:
     done, made, table = unknown
     assert "sampling unit: images (index.csv has no column patient" in done.stderr
     assert "sources-unknown: records get no interval" in done.stderr
-    assert {"fd", "fd-floor", "precision", "iou"} <= {line.measure for line in made if line.value is not None}
+    assert {"fd", "fd-lower-reference", "precision", "iou"} <= {line.measure for line in made if line.value is not None}
     assert all("sources-unknown" in line.flags for line in made) and not bounded(made)
     assert "patches of 6 images" in table and "slides, " not in table and "no intervals, sources-unknown" in table
     assert "[" not in table
 
 
-def test_a_difference_of_diets_has_no_interval_and_no_verdict(home: Path, unknown: object) -> None:
+def test_a_difference_of_mixes_has_no_interval_and_no_verdict(home: Path, unknown: object) -> None:
     file = home / "mine.toml"
     file.write_text(MINE)
-    words = ["-g", "paint", "-t", "cam16-seg", "--experiment", str(file), "--seeds", "0", *SEGMENTATION[-4:]]
+    words = ["-g", "flat-colour", "-t", "cam16-seg", "--experiment", str(file), "--seeds", "0", *SEGMENTATION[-4:]]
     _, made, table = run(words, home / "unknown", home / "home", home / "out-experiment")
     differences = [line for line in made if line.measure == "iou-difference" and line.value is not None]
     assert differences and not bounded(made)
@@ -107,7 +107,7 @@ def test_tables_comparisons_and_gates_say_why_nothing_can_be_tested(home: Path, 
     board = small_run.bench("leaderboard", "--results", home / "out-unknown", home=home / "home")
     assert board.exit_code == 0 and "patches of 6 images" in board.stdout and "sources-unknown" in board.stdout
     sides = ["--results", folder.parent]
-    compared = small_run.bench("compare", "paint", "noise", *sides, home=home / "home")
+    compared = small_run.bench("compare", "flat-colour", "noise", *sides, home=home / "home")
     assert "sources-unknown: the data do not tell" in compared.stdout + compared.stderr
     assert "has a lower" not in compared.stdout
     worse = [replace(line, value=line.value and line.value * 1.5) for line in schema.read([folder])]

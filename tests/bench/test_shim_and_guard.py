@@ -41,13 +41,13 @@ def test_shim_does_nothing_once_torchvision_is_there() -> None:
     assert done.stdout.strip() == "False False"
 
 
-@pytest.mark.parametrize("room", ["metrics", "tasks"])
-def test_foreign_package_is_named(tmp_path: Path, room: str) -> None:
-    (tmp_path / room).mkdir()
-    (tmp_path / room / "__init__.py").write_text("")
+@pytest.mark.parametrize("package", ["metrics", "tasks"])
+def test_foreign_package_is_named(tmp_path: Path, package: str) -> None:
+    (tmp_path / package).mkdir()
+    (tmp_path / package / "__init__.py").write_text("")
     done = python("from bench.cli import main; import sys; sys.argv = ['bench', 'list']; main()", cwd=tmp_path)
     assert done.returncode == 2
-    assert f"package '{room}' of histobench is hidden" in done.stderr and str(tmp_path) in done.stderr
+    assert f"package '{package}' of histobench is hidden" in done.stderr and str(tmp_path) in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
 
 

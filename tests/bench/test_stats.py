@@ -104,7 +104,7 @@ def test_laboratories_that_take_turns_do_not_run_along_with_the_blocks(measured:
             found = group_jackknife(mean_of(values), names, names)
         else:
             found = group_bootstrap(tallied(values, np.ones(len(values))), names, 0)["ratio"]
-        without = np.array(found.folds)
+        without = np.array(found.replicates)
         errors.append(math.sqrt(19 / 20 * float(((without - without.mean()) ** 2).sum())))
     textbook = float(values.std(ddof=1)) / math.sqrt(len(values))
     assert float(np.mean(errors)) == pytest.approx(textbook, rel=0.15)
@@ -125,7 +125,7 @@ def test_a_slide_that_is_left_out_goes_from_both_sides() -> None:
     assert [len(block) for block in left_out] == [2, 2, 2, 2] and set.union(*left_out) == set(groups_real)
 
 
-def test_painted_patches_that_share_their_slides_cancel_what_the_slides_have_in_common() -> None:
+def test_generated_patches_that_share_their_slides_cancel_what_the_slides_have_in_common() -> None:
     rng = np.random.default_rng(2)
     tally, groups = slides(40, rng)
     real = ratios(tally)

@@ -10,41 +10,41 @@ import pytest
 
 from bench import registry, steps
 from bench.cache import Cache
-from bench.config import Cast, Plan, cast
+from bench.config import Components, RunConfig, components
 from bench.errors import UsageError
-from bench.pipeline import data as scene_
+from bench.pipeline import data as splits_
 from bench.pipeline import prompts
-from bench.pipeline.data import Scene
+from bench.pipeline.data import DataSplits
 from bench.types import Card, Conditions, ImageSet, Progress, silent
-from generators.controls import CropPaste, Paint
+from generators.controls import CropPaste, FlatColour
 from tasks.datasets.phantom.dataset import PhantomCam16
 
 
 @pytest.fixture(scope="module")
 def splits() -> dict[str, ImageSet]:
     data = PhantomCam16(train_slides=3, validation_slides=2, test_slides=2, per_slide=4, size=32)
-    return {name: data.split(name) for name in scene_.SPLITS}
+    return {name: data.split(name) for name in splits_.SPLITS}
 
 
 @pytest.fixture(scope="module")
-def scene(splits: dict[str, ImageSet]) -> Scene:
+def splits(splits: dict[str, ImageSet]) -> DataSplits:
     prompted = {name: prompts.attach(splits[name], prompts.PromptRule()) for name in ("train", "test")}
-    return Scene(splits, prompted, splits["train"], prompted["train"])
+    return DataSplits(splits, prompted, splits["train"], prompted["train"])
 
 
 def test_honest_splits_pass(splits: dict[str, ImageSet]) -> None:
-    scene_.check_groups(splits)
+    splits_.check_groups(splits)
 
 
 @pytest.mark.parametrize("pair", [("train", "test"), ("train", "validation"), ("validation", "test")])
 def test_slide_on_two_sides_is_refused(splits: dict[str, ImageSet], pair: tuple[str, str]) -> None:
     with pytest.raises(UsageError, match=f"in both {pair[0]} and {pair[1]}.*leak"):
-        scene_.check_groups({**splits, pair[1]: splits[pair[0]]})
+        splits_.check_groups({**splits, pair[1]: splits[pair[0]]})
 
 
 def test_held_out_patches_are_no_test_patches(splits: dict[str, ImageSet]) -> None:
     with pytest.raises(UsageError, match="8 held-out patches are also test patches"):
-        scene_.check_groups({**splits, "holdout": splits["test"]})
+        splits_.check_groups({**splits, "holdout": splits["test"]})
 
 
 class Coarse:
@@ -65,8 +65,8 @@ def test_a_resolution_that_cannot_be_histology_is_refused_of_any_dataset(tmp_pat
     cache = Cache(tmp_path / "home")
     for _ in range(2):  # the second time from the cache
         with pytest.raises(UsageError, match="patches of coarse have an mpp of 5, outside 0.1 to 4.*confirm_mpp=true"):
-            scene_.split(Coarse(), "train", cache)
-    assert scene_.split(Coarse(confirm_mpp=True), "train", cache).conditions.mpp == 5.0
+            splits_.split(Coarse(), "train", cache)
+    assert splits_.split(Coarse(confirm_mpp=True), "train", cache).conditions.mpp == 5.0
 
 
 def test_dataset_without_maps_is_refused_before_anything_is_computed() -> None:
@@ -78,18 +78,18 @@ def test_dataset_without_maps_is_refused_before_anything_is_computed() -> None:
         steps.check_fit(registry.load("generators", "ldm-prompt"), Bare())  # type: ignore[arg-type]
 
 
-def test_generator_is_shown_what_it_declares_and_nothing_else(scene: Scene) -> None:
-    assert scene_.shown(Paint(), scene, "test").conditions.columns() == {"masks"}
-    assert scene_.shown(CropPaste(), scene, "test").conditions.columns() == {"masks", "prompts"}
-    assert scene_.shown(Paint(), scene, "test").key != scene_.shown(CropPaste(), scene, "test").key
+def test_generator_is_shown_what_it_declares_and_nothing_else(splits: DataSplits) -> None:
+    assert splits_.shown(FlatColour(), splits, "test").conditions.columns() == {"masks"}
+    assert splits_.shown(CropPaste(), splits, "test").conditions.columns() == {"masks", "prompts"}
+    assert splits_.shown(FlatColour(), splits, "test").key != splits_.shown(CropPaste(), splits, "test").key
 
 
-def test_diet_is_the_same_patches_in_any_order() -> None:
+def test_mix_is_the_same_patches_in_any_order() -> None:
     ids = np.array([f"patch-{i}" for i in range(50)])
-    chosen = set(ids[scene_.spread(ids, 10)].tolist())
+    chosen = set(ids[splits_.spread(ids, 10)].tolist())
     shuffled = np.random.default_rng(0).permutation(ids)
-    assert len(chosen) == 10 and set(shuffled[scene_.spread(shuffled, 10)].tolist()) == chosen
-    assert len(scene_.spread(ids, 0)) == len(scene_.spread(ids, 99)) == 50
+    assert len(chosen) == 10 and set(shuffled[splits_.spread(shuffled, 10)].tolist()) == chosen
+    assert len(splits_.spread(ids, 0)) == len(splits_.spread(ids, 99)) == 50
 
 
 class Ships:
@@ -115,13 +115,13 @@ class Ships:
     def shipped(self, train_key: str) -> Path | None:
         return self.folder
 
-    def recipe(self) -> dict[str, str]:
+    def training_config(self) -> dict[str, str]:
         return {"name": "ships"}
 
     folder: Path | None = None
 
 
-def test_shipped_weights_are_taken_unless_a_fit_is_asked_for(scene: Scene, tmp_path: Path) -> None:
+def test_shipped_weights_are_taken_unless_a_fit_is_asked_for(splits: DataSplits, tmp_path: Path) -> None:
     (tmp_path / "shipped").mkdir()
     (tmp_path / "shipped" / "weights").write_text("as delivered")
     cache = Cache(tmp_path / "home")
@@ -129,7 +129,7 @@ def test_shipped_weights_are_taken_unless_a_fit_is_asked_for(scene: Scene, tmp_p
     def origin(refit: bool, seed: int = 0) -> tuple[str, list[str]]:
         made = Ships()
         made.folder = tmp_path / "shipped"
-        return steps.fit("ships", made, scene, seed, refit, cache, silent).origin, made.done
+        return steps.fit("ships", made, splits, seed, refit, cache, silent).origin, made.done
 
     assert origin(refit=False) == ("shipped", ["load as delivered"])
     assert origin(refit=True) == ("fitted", ["fit 0", "load fit 0"])
@@ -138,21 +138,21 @@ def test_shipped_weights_are_taken_unless_a_fit_is_asked_for(scene: Scene, tmp_p
 
 
 def test_every_column_of_a_joined_set_is_in_a_row(splits: dict[str, ImageSet]) -> None:
-    both = scene_.joined(splits["train"], splits["test"])
+    both = splits_.joined(splits["train"], splits["test"])
     assert len(both) == len(splits["train"]) + len(splits["test"])
     assert both.conditions.columns() == {"masks", "instances", "types"}
     assert np.array_equal(both.images[len(splits["train"])], splits["test"].images[0])
 
 
-def test_scene_of_a_plan_is_cached_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_splits_of_a_plan_is_cached_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("BENCH_DATA", raising=False)
     small = {"train_slides": "2", "validation_slides": "1", "test_slides": "1", "per_slide": "3", "size": "32", "patches": "4"}
-    made: Cast = cast(Plan("paint", "cam16-seg", options=small))
-    first = scene_.set_up(made, Cache(tmp_path), silent)
-    assert len(first.diet) == 4 and len(first.plain["train"]) == 6
+    made: Components = components(RunConfig("flat-colour", "cam16-seg", options=small))
+    first = splits_.set_up(made, Cache(tmp_path), silent)
+    assert len(first.mix) == 4 and len(first.plain["train"]) == 6
 
     def never(self: PhantomCam16, name: str) -> ImageSet:
         raise AssertionError("rendered again")
 
     monkeypatch.setattr(PhantomCam16, "split", never)
-    assert np.array_equal(scene_.set_up(made, Cache(tmp_path), silent).diet.images, first.diet.images)
+    assert np.array_equal(splits_.set_up(made, Cache(tmp_path), silent).mix.images, first.mix.images)

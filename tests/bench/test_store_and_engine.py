@@ -28,7 +28,7 @@ def test_set_comes_back_as_it_was(tmp_path: Path, prompted: bool) -> None:
     for column in patches.conditions.columns() - {"prompts"}:
         assert np.array_equal(getattr(back.conditions, column), getattr(patches.conditions, column))
     if prompted:
-        assert back.conditions.prompts.track == "slide"
+        assert back.conditions.prompts.prompt_source == "slide"
         assert np.array_equal(back.conditions.prompts.canvases, patches.conditions.prompts.canvases)
         assert np.array_equal(back.conditions.prompts.sources, patches.conditions.prompts.sources)
 

@@ -1,4 +1,4 @@
-"""Experiments through the command line: every diet and comparison a line, verdicts, reported numbers beside, resumed."""
+"""Experiments through the command line: every training mix and comparison a line, verdicts, reported numbers beside, resumed."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from bench.results import schema
-from bench.results.schema import Result
+from bench.results.schema import ResultRecord
 from tests.bench.test_run import CRASHES, SMALL, bench
 
 MINE = """
@@ -16,26 +16,26 @@ summary = "flat colours instead of tissue"
 pool = "train"
 measures = ["iou", "iou-patch"]
 source = "nobody"
-[[diet]]
+[[training mix]]
 name = "half real"
 real = 0.5
 reported = { iou = 0.4321 }
-[[diet]]
-name = "half real, half painted"
+[[training mix]]
+name = "half real, half generated"
 real = 0.5
 synthetic = 0.5
-[[diet]]
+[[training mix]]
 name = "half real, copied"
 real = 0.5
 synthetic = 0.5
 filling = "copied"
 [[comparison]]
-diet = "half real, half painted"
+training mix = "half real, half generated"
 against = "half real"
 claim = "non-inferior"
 margin = 0.9
 [[comparison]]
-diet = "half real, copied"
+training mix = "half real, copied"
 against = "half real"
 claim = "equivalent"
 margin = 0.9
@@ -55,35 +55,35 @@ def file(home: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
-def made(home: Path, file: Path) -> tuple[str, list[Result]]:
-    words = ["run", "-g", "paint", "-t", "cam16-seg", "--experiment", str(file), "--seeds", "0,1", *SMALL]
+def made(home: Path, file: Path) -> tuple[str, list[ResultRecord]]:
+    words = ["run", "-g", "flat-colour", "-t", "cam16-seg", "--experiment", str(file), "--seeds", "0,1", *SMALL]
     done = bench(*words, "--out", str(home.parent / "out"), home=home)
     assert done.returncode == 0, done.stderr
     folder = Path(done.stdout.strip().splitlines()[-1])
     return done.stdout, list(schema.read([folder / "results.jsonl"]))
 
 
-def test_every_diet_and_comparison_of_every_seed_is_a_line(made: tuple[str, list[Result]]) -> None:
+def test_every_mix_and_comparison_of_every_seed_is_a_line(made: tuple[str, list[ResultRecord]]) -> None:
     lines = made[1]
-    found = {(r.measure, r.diet, r.seed) for r in lines}
+    found = {(r.measure, r.mix, r.seed) for r in lines}
     for seed in (0, 1):
-        for diet in ("half real", "half real, half painted", "half real, copied"):
-            assert {("iou", diet, seed), ("iou-patch", diet, seed)} <= found
-        assert ("iou-difference", "half real, half painted - half real", seed) in found
+        for mix in ("half real", "half real, half generated", "half real, copied"):
+            assert {("iou", mix, seed), ("iou-patch", mix, seed)} <= found
+        assert ("iou-difference", "half real, half generated - half real", seed) in found
     assert not any(r.encoder for r in lines)  # nothing but the experiment is measured
-    assert {r.generator for r in lines} == {"paint"}
+    assert {r.generator for r in lines} == {"flat-colour"}
 
 
-def test_a_difference_is_that_of_the_two_diets(made: tuple[str, list[Result]]) -> None:
-    values = {(r.measure, r.diet, r.seed): r.value for r in made[1]}
+def test_a_difference_is_that_of_the_two_mixes(made: tuple[str, list[ResultRecord]]) -> None:
+    values = {(r.measure, r.mix, r.seed): r.value for r in made[1]}
     for seed in (0, 1):
-        first, second = values["iou", "half real, half painted", seed], values["iou", "half real", seed]
-        assert values["iou-difference", "half real, half painted - half real", seed] == pytest.approx(first - second)
+        first, second = values["iou", "half real, half generated", seed], values["iou", "half real", seed]
+        assert values["iou-difference", "half real, half generated - half real", seed] == pytest.approx(first - second)
 
 
-def test_the_table_says_diets_reported_numbers_and_verdicts(made: tuple[str, list[Result]]) -> None:
+def test_the_table_says_mixes_reported_numbers_and_verdicts(made: tuple[str, list[ResultRecord]]) -> None:
     text = made[0]
-    assert "mine (paint, cam16-seg on phantom-cam16): flat colours instead of tissue" in text
+    assert "mine (generate, cam16-seg on phantom-cam16): flat colours instead of tissue" in text
     row = next(line for line in text.splitlines() if line.startswith("half real "))
     assert "0.4321" in row and "[" in row
     assert "never ranked with ours" in text
@@ -91,9 +91,9 @@ def test_the_table_says_diets_reported_numbers_and_verdicts(made: tuple[str, lis
     assert "equivalent (asked: equivalent, margin 0.9)" in text
 
 
-def test_started_again_nothing_is_trained_twice(made: tuple[str, list[Result]], home: Path, file: Path) -> None:
+def test_started_again_nothing_is_trained_twice(made: tuple[str, list[ResultRecord]], home: Path, file: Path) -> None:
     before = {f: f.stat().st_mtime_ns for f in home.rglob("entry.json")}
-    done = bench("run", "-g", "paint", "-t", "cam16-seg", "--experiment", str(file), "--seeds", "0,1", *SMALL, home=home)
+    done = bench("run", "-g", "flat-colour", "-t", "cam16-seg", "--experiment", str(file), "--seeds", "0,1", *SMALL, home=home)
     assert done.stdout.splitlines()[1:-1] == made[0].splitlines()[1:-1]
     assert {f: f.stat().st_mtime_ns for f in home.rglob("entry.json")} == before
 
@@ -101,11 +101,11 @@ def test_started_again_nothing_is_trained_twice(made: tuple[str, list[Result]], 
 def test_a_pool_that_the_dataset_lacks_is_refused_before_anything_is_computed(home: Path, file: Path) -> None:
     other = file.with_name("other.toml")
     other.write_text(MINE.replace('pool = "train"', 'pool = "R2"'))
-    done = bench("run", "-g", "paint", "-t", "cam16-seg", "--experiment", str(other), *SMALL, home=home)
+    done = bench("run", "-g", "flat-colour", "-t", "cam16-seg", "--experiment", str(other), *SMALL, home=home)
     assert done.returncode == 2 and "pool R2, which phantom-cam16 has not" in done.stderr
 
 
-def test_a_diet_that_fails_loses_its_own_cells_only(home: Path, file: Path) -> None:
+def test_a_mix_that_fails_loses_its_own_cells_only(home: Path, file: Path) -> None:
     other = file.with_name("starved.toml")
     other.write_text(
         MINE.replace(
@@ -113,19 +113,21 @@ def test_a_diet_that_fails_loses_its_own_cells_only(home: Path, file: Path) -> N
             'name = "half real, copied"\nreal = 0.001\nsynthetic = 0.5',
         )
     )
-    done = bench("run", "-g", "paint", "-t", "cam16-seg", "--experiment", str(other), "--seeds", "0", *SMALL, home=home)
-    assert "half real, half painted against half real: iou" in done.stdout
+    done = bench("run", "-g", "flat-colour", "-t", "cam16-seg", "--experiment", str(other), "--seeds", "0", *SMALL, home=home)
+    assert "half real, half generated against half real: iou" in done.stdout
     starved = next(line for line in done.stdout.splitlines() if line.startswith("half real, copied "))
     assert "skipped(missing)" in starved
 
 
-def test_the_leaderboard_prints_the_same_table_from_the_lines(made: tuple[str, list[Result]], home: Path, file: Path) -> None:
+def test_the_leaderboard_prints_the_same_table_from_the_lines(
+    made: tuple[str, list[ResultRecord]], home: Path, file: Path
+) -> None:
     out = str(home.parent / "out")
     done = bench("leaderboard", "cam16-seg", "--results", out, "--experiment", str(file), home=home)
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == "\n".join(made[0].strip().splitlines()[:-1])
     marked = bench("leaderboard", "cam16-seg", "--results", out, "--experiment", str(file), "--format", "markdown", home=home)
-    assert "| diet | " in marked.stdout and "| --- | " in marked.stdout
+    assert "| training mix | " in marked.stdout and "| --- | " in marked.stdout
     tabled = bench("leaderboard", "cam16-seg", "--results", out, "--experiment", str(file), "--format", "csv", home=home)
     assert tabled.stdout.splitlines()[0].startswith("generator,") and "iou-difference" in tabled.stdout
     plain = bench("leaderboard", "--results", out, home=home)
@@ -136,17 +138,19 @@ def test_the_leaderboard_prints_the_same_table_from_the_lines(made: tuple[str, l
     assert homeless.returncode == 2 and "bench leaderboard TASK" in homeless.stderr
 
 
-def test_an_experiment_without_diets_is_refused(home: Path, file: Path) -> None:
-    done = bench("run", "-g", "paint", "-t", "cam16-seg", "--experiment", str(file), "--no-diets", *SMALL, home=home)
-    assert done.returncode == 2 and "leave out --no-diets" in done.stderr
+def test_an_experiment_without_mixes_is_refused(home: Path, file: Path) -> None:
+    done = bench(
+        "run", "-g", "flat-colour", "-t", "cam16-seg", "--experiment", str(file), "--no-downstream", *SMALL, home=home
+    )
+    assert done.returncode == 2 and "leave out --no-downstream" in done.stderr
 
 
 @pytest.mark.parametrize(
     ("plugin", "reason"),
-    [("Crashes", "RuntimeError: out of paint"), ("CannotFit", "RuntimeError: out of memory")],
+    [("Crashes", "RuntimeError: out of generate"), ("CannotFit", "RuntimeError: out of memory")],
 )
 def test_a_generator_that_fails_leaves_a_record_of_each_number_of_the_experiment_and_no_other(
-    plugin: str, reason: str, made: tuple[str, list[Result]], home: Path, file: Path, tmp_path: Path
+    plugin: str, reason: str, made: tuple[str, list[ResultRecord]], home: Path, file: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "plugin.py").write_text(CRASHES)
     words = ["-g", f"{tmp_path / 'plugin.py'}:{plugin}", "-t", "cam16-seg", "--experiment", str(file), "--seeds", "0,1"]
@@ -156,15 +160,15 @@ def test_a_generator_that_fails_leaves_a_record_of_each_number_of_the_experiment
     assert {(r.status, r.reason) for r in lines} == {("error", reason)}
     assert all(r.described["experiment"] == {"name": "mine"} for r in lines)
 
-    def key(r: Result) -> tuple[object, ...]:
+    def key(r: ResultRecord) -> tuple[object, ...]:
         what = {name: r.described.get(name) for name in ("task", "comparison", "experiment")}
-        return r.measure, r.diet, r.seed, r.protocol, r.direction, r.n, r.n_real, r.groups, str(what)
+        return r.measure, r.mix, r.seed, r.protocol, r.direction, r.n, r.n_real, r.groups, str(what)
 
     sound = {key(r) for r in made[1] if r.measure in ("iou", "iou-patch", "iou-difference")}
     assert len(sound) == 2 * (3 * 2 + 2)
     assert sorted(map(key, lines)) == sorted(sound), "the same numbers as of a generator that works, each once"
 
-    assert "half real, half painted  error(RuntimeError)" in done.stdout and reason in done.stdout
+    assert "half real, half generated  error(RuntimeError)" in done.stdout and reason in done.stdout
     out = str(tmp_path / "out")
     shown = bench("leaderboard", "cam16-seg", "--results", out, "--experiment", str(file), home=home)
     assert shown.stdout.strip() == "\n".join(done.stdout.strip().splitlines()[:-1])

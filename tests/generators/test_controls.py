@@ -1,4 +1,4 @@
-"""Controls paint what their name says, whatever the batch."""
+"""Controls generate what their name says, whatever the batch."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from bench.contracts import check_generator, mock
 from bench.errors import MissingError, UsageError
 from bench.types import GREY, Conditions, Generator, Images, ImageSet, Prompts, Trainable, image_seeds, silent
 
-CONTROLS = ("blur", "copy-train", "crop-paste", "noise", "paint", "real", "shuffle")
-TRAINABLE = ("blur", "copy-train", "paint", "real", "shuffle")
+CONTROLS = ("blur", "copy-train", "crop-paste", "noise", "flat-colour", "real", "shuffle")
+TRAINABLE = ("blur", "copy-train", "flat-colour", "real", "shuffle")
 
 
 @pytest.fixture
@@ -29,7 +29,7 @@ def fitted(name: str, train: ImageSet, seed: int = 0, **options: object) -> Gene
     return control
 
 
-def painted(control: Generator, conditions: Conditions, run_seed: int = 0) -> Images:
+def generated(control: Generator, conditions: Conditions, run_seed: int = 0) -> Images:
     return control.generate(conditions, image_seeds(run_seed, conditions.ids))
 
 
@@ -47,37 +47,37 @@ def test_contract(name: str, size: int) -> None:
 
 
 @pytest.mark.parametrize("name", CONTROLS)
-def test_nothing_asked_nothing_painted(name: str, real: ImageSet) -> None:
+def test_nothing_asked_nothing_generated(name: str, real: ImageSet) -> None:
     control = fitted(name, real) if name in TRAINABLE else registry.load("generators", name)
-    assert painted(control, real.conditions[:0]).shape == (0, 32, 32, 3)
+    assert generated(control, real.conditions[:0]).shape == (0, 32, 32, 3)
 
 
 def test_noise_is_uniform_and_ignores_the_condition(real: ImageSet) -> None:
     noise = registry.load("generators", "noise")
-    images = painted(noise, real.conditions)
+    images = generated(noise, real.conditions)
     assert np.bincount(images.ravel(), minlength=256).min() > 80  # 144 expected, standard deviation 12
     assert abs(images.mean() - 127.5) < 1.5
     bare = replace(real.conditions, masks=None, prompts=None)
-    assert np.array_equal(painted(noise, bare), images)
+    assert np.array_equal(generated(noise, bare), images)
 
 
-def test_paint_is_the_mean_colour_of_each_class(real: ImageSet) -> None:
-    images = painted(fitted("paint", real), real.conditions)
+def test_generate_is_the_mean_colour_of_each_class(real: ImageSet) -> None:
+    images = generated(fitted("flat-colour", real), real.conditions)
     masks = real.conditions.masks
     assert masks is not None
     for c in (0, 1):
         assert np.array_equal(np.unique(images[masks == c], axis=0), np.rint(real.images[masks == c].mean(0))[None])
 
 
-def test_paint_refuses_a_class_that_it_never_saw(real: ImageSet) -> None:
+def test_generate_refuses_a_class_that_it_never_saw(real: ImageSet) -> None:
     assert real.conditions.masks is not None
     light_only = ImageSet("light", real.images, replace(real.conditions, masks=np.zeros_like(real.conditions.masks)))
-    control = fitted("paint", light_only)
+    control = fitted("flat-colour", light_only)
     with pytest.raises(UsageError, match="no colour for dark"):
-        painted(control, real.conditions)
-    assert len(painted(control, light_only.conditions)) == 12  # a class that is not asked for needs no colour
+        generated(control, real.conditions)
+    assert len(generated(control, light_only.conditions)) == 12  # a class that is not asked for needs no colour
     with pytest.raises(UsageError, match="learned 2 classes and is asked for 3"):
-        painted(control, replace(light_only.conditions, classes=("light", "dark", "third")))
+        generated(control, replace(light_only.conditions, classes=("light", "dark", "third")))
 
 
 def test_crop_paste_tiles_the_crop_from_its_own_place() -> None:
@@ -89,7 +89,7 @@ def test_crop_paste_tiles_the_crop_from_its_own_place() -> None:
     masks[0, :, 6:] = 1  # the class without a crop
     prompts = Prompts("slide", canvases, boxes, np.array([["donor", ""]]))
     conditions = Conditions(np.array(["a"]), np.array(["s"]), ("with", "without"), 8, 1.0, masks=masks, prompts=prompts)
-    image = painted(registry.load("generators", "crop-paste"), conditions)[0]
+    image = generated(registry.load("generators", "crop-paste"), conditions)[0]
     tiling = np.tile(crop, (5, 4, 1))  # the crop starts on an even row, and at column 1 of every 3
     assert np.array_equal(image[:, :6], tiling[:8, 2:8])
     assert np.array_equal(image[2:4, 1:4], crop)
@@ -98,23 +98,23 @@ def test_crop_paste_tiles_the_crop_from_its_own_place() -> None:
 
 def test_copy_train_shows_every_training_patch_in_time(real: ImageSet) -> None:
     control = fitted("copy-train", real)
-    rows = [row for seed in range(10) for row in source_rows(painted(control, real.conditions, seed), real)]
+    rows = [row for seed in range(10) for row in source_rows(generated(control, real.conditions, seed), real)]
     assert set(rows) == set(range(12))
 
 
 def test_shuffle_exchanges_patches_within_slides(real: ImageSet) -> None:
-    rows = source_rows(painted(fitted("shuffle", real), real.conditions), real)
+    rows = source_rows(generated(fitted("shuffle", real), real.conditions), real)
     assert sorted(rows) == list(range(12))
     assert all(row != i for i, row in enumerate(rows))
     assert np.array_equal(real.conditions.groups[rows], real.conditions.groups)
-    others = [source_rows(painted(fitted("shuffle", real, seed), real.conditions), real) for seed in range(1, 5)]
+    others = [source_rows(generated(fitted("shuffle", real, seed), real.conditions), real) for seed in range(1, 5)]
     assert any(other != rows for other in others)
 
 
 def test_shuffle_takes_another_slide_for_an_only_patch(real: ImageSet) -> None:
     lonely = real[[0, 1, 2, 4]]  # two slides, one with a single patch
     for seed in range(10):
-        rows = source_rows(painted(fitted("shuffle", lonely, seed), lonely.conditions), lonely)
+        rows = source_rows(generated(fitted("shuffle", lonely, seed), lonely.conditions), lonely)
         assert all(row != i for i, row in enumerate(rows))
     with pytest.raises(UsageError, match="two real patches"):
         fitted("shuffle", real[:1])
@@ -123,7 +123,7 @@ def test_shuffle_takes_another_slide_for_an_only_patch(real: ImageSet) -> None:
 def test_real_shows_the_slide_where_it_can(real: ImageSet) -> None:
     control = fitted("real", real[:8])  # the third slide is not in the holdout
     for seed in range(5):
-        rows = source_rows(painted(control, real.conditions, seed), real)
+        rows = source_rows(generated(control, real.conditions, seed), real)
         assert np.array_equal(real.conditions.groups[rows[:8]], real.conditions.groups[:8])
         assert max(rows) < 8
     assert control.shown == "holdout"  # type: ignore[attr-defined]
@@ -133,12 +133,12 @@ def test_blur_keeps_the_patch_and_loses_detail(real: ImageSet) -> None:
     def detail(images: Images) -> float:
         return float(np.abs(np.diff(images.astype(float), axis=2)).mean())
 
-    weak, strong = (painted(fitted("blur", real, sigma=sigma), real.conditions) for sigma in (1.0, "4"))
+    weak, strong = (generated(fitted("blur", real, sigma=sigma), real.conditions) for sigma in (1.0, "4"))
     assert detail(real.images) > 2 * detail(weak) > 2 * detail(strong)
     means = real.images.mean(axis=(1, 2))
     assert np.abs(strong.mean(axis=(1, 2)) - means).max() < 1
     flat = ImageSet("flat", np.full_like(real.images, 77), real.conditions)
-    assert (painted(fitted("blur", flat), real.conditions) == 77).all()
+    assert (generated(fitted("blur", flat), real.conditions) == 77).all()
 
 
 @pytest.mark.parametrize("sigma", ["0", "-1", "nan", "inf", "wide"])
@@ -151,7 +151,7 @@ def test_blur_refuses_a_senseless_sigma(sigma: str) -> None:
 def test_a_condition_whose_patch_was_not_shown_is_named(name: str, real: ImageSet) -> None:
     control = fitted(name, real[:8])
     with pytest.raises(MissingError, match="none for mock-2/0, mock-2/1, mock-2/2, mock-2/3. It has 8 others"):
-        painted(control, real.conditions)
+        generated(control, real.conditions)
     assert control.shown == "target"  # type: ignore[attr-defined]
 
 
@@ -160,7 +160,7 @@ def test_unfitted_is_refused(name: str, real: ImageSet, tmp_path: Path) -> None:
     control = registry.load("generators", name)
     assert isinstance(control, Trainable)
     with pytest.raises(UsageError, match=f"{name} has been shown no real patches"):
-        painted(control, real.conditions)
+        generated(control, real.conditions)
     with pytest.raises(UsageError, match="no real patches"):
         control.save(tmp_path)
 
@@ -181,7 +181,7 @@ def test_damaged_files_are_named(name: str, real: ImageSet, tmp_path: Path) -> N
 @pytest.mark.parametrize("name", ["blur", "copy-train", "real", "shuffle"])
 def test_patches_of_another_size_are_refused(name: str, real: ImageSet) -> None:
     with pytest.raises(UsageError, match=r"\(32, 32\) px, asked for \(64, 64\)"):
-        painted(fitted(name, real), mock(64).conditions)
+        generated(fitted(name, real), mock(64).conditions)
 
 
 @pytest.mark.parametrize("name", ["blur", "copy-train", "real"])

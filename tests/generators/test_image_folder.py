@@ -19,13 +19,13 @@ PUBLISHED = Path(__file__).parents[2] / "../shared/data/generated/nasdm_publishe
 
 
 @pytest.fixture
-def painted() -> ImageSet:
+def generated() -> ImageSet:
     return mock(32)
 
 
 @pytest.fixture
-def folder(painted: ImageSet, tmp_path: Path) -> Path:
-    write_images(painted.conditions.ids, painted.images, tmp_path)
+def folder(generated: ImageSet, tmp_path: Path) -> Path:
+    write_images(generated.conditions.ids, generated.images, tmp_path)
     return tmp_path
 
 
@@ -47,46 +47,46 @@ def test_contract(folder: Path) -> None:
     assert outcomes["other_seed_other_bytes"].reason == "deterministic: a condition has one image"
 
 
-def test_images_come_back_by_id(folder: Path, painted: ImageSet) -> None:
+def test_images_come_back_by_id(folder: Path, generated: ImageSet) -> None:
     order = [5, 0, 11]
-    assert np.array_equal(read(folder, painted.conditions[order]), painted.images[order])
+    assert np.array_equal(read(folder, generated.conditions[order]), generated.images[order])
     assert (folder / "samples/mock-1__1.png").is_file()
 
 
-def test_a_table_names_files_freely_and_goes_first(folder: Path, painted: ImageSet) -> None:
-    ids = painted.conditions.ids.tolist()
+def test_a_table_names_files_freely_and_goes_first(folder: Path, generated: ImageSet) -> None:
+    ids = generated.conditions.ids.tolist()
     exchanged = [(ids[0], "samples/mock-0__1.png"), (ids[1], "samples/mock-0__0.png")]
     write_table(folder, [("id", "file", "remark"), *((*row, "") for row in exchanged)])
-    assert np.array_equal(read(folder, painted.conditions[:2]), painted.images[[1, 0]])
+    assert np.array_equal(read(folder, generated.conditions[:2]), generated.images[[1, 0]])
 
 
-def test_missing_images_are_listed(folder: Path, painted: ImageSet) -> None:
+def test_missing_images_are_listed(folder: Path, generated: ImageSet) -> None:
     for s in (1, 2):
         for p in range(4):
             (folder / f"samples/mock-{s}__{p}.png").unlink()
     with pytest.raises(MissingError, match="no image for 8 conditions: mock-1/0, .*, mock-2/3"):
-        read(folder, painted.conditions)
+        read(folder, generated.conditions)
     for file in (folder / "samples").iterdir():
         file.unlink()
     with pytest.raises(MissingError, match=r"no image for 12 conditions: mock-0/0, .*, mock-2/1, \.\.\. \(12 in all\)"):
-        read(folder, painted.conditions)
+        read(folder, generated.conditions)
 
 
-def test_audit_lists_missing_and_extra(folder: Path, painted: ImageSet) -> None:
+def test_audit_lists_missing_and_extra(folder: Path, generated: ImageSet) -> None:
     generator = registry.load("generators", f"folder:{folder}")
-    generator.audit(painted.conditions.ids.tolist())
+    generator.audit(generated.conditions.ids.tolist())
     with pytest.raises(MissingError, match="no image for 1 conditions: new/1; and 3 images of no condition: mock-0__0.png"):
-        generator.audit([*painted.conditions.ids[3:].tolist(), "new/1"])
-    assert len(read(folder, painted.conditions[:3])) == 3  # one call need not ask for everything
+        generator.audit([*generated.conditions.ids[3:].tolist(), "new/1"])
+    assert len(read(folder, generated.conditions[:3])) == 3  # one call need not ask for everything
 
 
-def test_no_folder_and_nothing_in_it(tmp_path: Path, painted: ImageSet) -> None:
+def test_no_folder_and_nothing_in_it(tmp_path: Path, generated: ImageSet) -> None:
     with pytest.raises(UsageError, match="folder:FOLDER"):
         registry.load("generators", "folder")
     with pytest.raises(MissingError, match="no folder .*nowhere"):
         registry.load("generators", f"folder:{tmp_path}/nowhere")
     with pytest.raises(MissingError, match="neither a folder samples nor samples.csv"):
-        read(tmp_path, painted.conditions)
+        read(tmp_path, generated.conditions)
 
 
 @pytest.mark.parametrize(
@@ -98,16 +98,16 @@ def test_no_folder_and_nothing_in_it(tmp_path: Path, painted: ImageSet) -> None:
         ([("id", "file"), ("a", "gone.png"), ("b",)], "names 2 files that are not there: .*gone.png"),
     ],
 )
-def test_a_wrong_table_is_refused(folder: Path, painted: ImageSet, rows: list[tuple[str, ...]], complaint: str) -> None:
+def test_a_wrong_table_is_refused(folder: Path, generated: ImageSet, rows: list[tuple[str, ...]], complaint: str) -> None:
     write_table(folder, rows)
     with pytest.raises(MissingError, match=complaint):
-        read(folder, painted.conditions)
+        read(folder, generated.conditions)
 
 
-def test_a_table_that_is_no_text_is_refused(folder: Path, painted: ImageSet) -> None:
+def test_a_table_that_is_no_text_is_refused(folder: Path, generated: ImageSet) -> None:
     (folder / "samples.csv").write_bytes(b"id,file\n\xff\xfe\x00")
     with pytest.raises(MissingError, match="cannot read .*samples.csv"):
-        read(folder, painted.conditions)
+        read(folder, generated.conditions)
 
 
 def _sixteen_bit_rgb(file: Path) -> None:
@@ -166,19 +166,19 @@ def _cut(file: Path) -> None:
         (lambda file: file.write_bytes(b""), "is no PNG"),
     ],
 )
-def test_a_wrong_image_is_named(folder: Path, painted: ImageSet, spoil, complaint: str) -> None:  # type: ignore[no-untyped-def]
+def test_a_wrong_image_is_named(folder: Path, generated: ImageSet, spoil, complaint: str) -> None:  # type: ignore[no-untyped-def]
     spoil(folder / "samples/mock-1__2.png")
     with pytest.raises(MissingError, match=f"mock-1__2.png {complaint}"):
-        read(folder, painted.conditions)
+        read(folder, generated.conditions)
 
 
-def test_digest_follows_content_and_names(folder: Path, painted: ImageSet, tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_digest_follows_content_and_names(folder: Path, generated: ImageSet, tmp_path_factory: pytest.TempPathFactory) -> None:
     def digest(of: Path) -> str:
         return str(registry.load("generators", f"folder:{of}").digest)
 
     first = digest(folder)
     elsewhere = tmp_path_factory.mktemp("copy")
-    write_images(painted.conditions.ids, painted.images, elsewhere)
+    write_images(generated.conditions.ids, generated.images, elsewhere)
     assert digest(elsewhere) == first
     described = registry.describe(registry.load("generators", f"folder:{folder}"))
     assert described["digest"] == first

@@ -1,4 +1,4 @@
-"""Weights that come with the package: digests, versions and recipes agree, and nothing else is taken for them."""
+"""Weights that come with the package: digests, versions and training configs agree, and nothing else is taken for them."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ VARIANTS = [
 
 
 @pytest.mark.parametrize(("variant", "key", "folder"), VARIANTS)
-def test_manifest_agrees_with_files_card_recipe_and_data(variant: Any, key: str, folder: Path) -> None:
+def test_manifest_agrees_with_files_card_training_config_and_data(variant: Any, key: str, folder: Path) -> None:
     held = json.loads((folder / f"{variant.card.name}.manifest.json").read_text())
     assert held["name"] == variant.card.name and held["version"] == variant.card.version
-    assert held["recipe"] == json.loads(json.dumps(variant().recipe()))
+    assert held["training_config"] == json.loads(json.dumps(variant().training_config()))
     assert held["train_key"] == key and held["train"]["slides"] == 100
     assert held["command"] and held["stamp"]["torch"]
     assert {f"{variant.card.name}.safetensors", f"{variant.card.name}.json"} <= set(held["files"])
@@ -45,14 +45,14 @@ def test_manifest_agrees_with_files_card_recipe_and_data(variant: Any, key: str,
 
 
 @pytest.mark.parametrize(("variant", "key", "folder"), VARIANTS)
-def test_they_are_found_for_their_training_set_and_recipe_only(variant: Any, key: str, folder: Path) -> None:
+def test_they_are_found_for_their_training_set_and_training_config_only(variant: Any, key: str, folder: Path) -> None:
     assert variant().shipped(key) == folder
     assert variant(sample_steps=5).shipped(key) == folder, "sampling options do not change weights"
     assert variant().shipped("another") is None
     assert variant(steps=10).shipped(key) is None
     assert variant(preset="paper").shipped(key) is None
     if key == PROMPTED:
-        assert variant().shipped(attached_key(PLAIN, PromptRule(track="self"))) is None
+        assert variant().shipped(attached_key(PLAIN, PromptRule(prompt_source="self"))) is None
 
 
 @pytest.mark.parametrize(("variant", "key", "folder"), VARIANTS)
@@ -64,7 +64,7 @@ def test_damage_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     shutil.copytree(FOLDER, tmp_path / "phantom-cam16")
     weights = tmp_path / "phantom-cam16" / "ldm-prompt.safetensors"
     weights.write_bytes(weights.read_bytes()[:-1] + b"x")
-    monkeypatch.setattr(shipping, "SHIPPED", tmp_path)
+    monkeypatch.setattr(shipped, "SHIPPED", tmp_path)
     with pytest.raises(MissingError, match="ldm-prompt.safetensors is damaged"):
         LdmPrompt().shipped(PROMPTED)
 

@@ -1,4 +1,4 @@
-"""Plug-ins for the gate's tests: generators that were made worse on purpose under their own names, and a cheap witness.
+"""Plug-ins for the gate's tests: generators that were made worse on purpose under their own names, and a cheap reference segmenter.
 
 They have a `digest` of their own: else the cache would take their samples for those of the original.
 Named on the command line as `tests/leaderboards/deliberate.py:Shifted`; nothing installs them.
@@ -14,12 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.types import Card, Conditions, Direction, Images, ImageSet, Progress, Tally
-from generators.controls import Paint
+from generators.controls import FlatColour
 from generators.latent_diffusion.adapter import LdmPrompt
 
 PIXELS = 8
 BLOCK = 4
-"""Side of the squares whose mean colour the witness looks at."""
+"""Side of the squares whose mean colour the reference segmenter looks at."""
 
 
 def shifted(conditions: Conditions) -> Conditions:
@@ -28,8 +28,8 @@ def shifted(conditions: Conditions) -> Conditions:
     return replace(conditions, masks=np.roll(conditions.masks, PIXELS, axis=2))
 
 
-class Tidied(Paint):
-    """`paint` written differently: the same bytes."""
+class Tidied(FlatColour):
+    """`generate` written differently: the same bytes."""
 
     digest = "tidied"
 
@@ -37,8 +37,8 @@ class Tidied(Paint):
         return np.concatenate([super(Tidied, self).generate(conditions[[i]], seeds[[i]]) for i in range(len(conditions))])
 
 
-class Shifted(Paint):
-    """`paint` from maps that lie 8 px off."""
+class Shifted(FlatColour):
+    """`generate` from maps that lie 8 px off."""
 
     digest = "shifted"
 
@@ -68,9 +68,9 @@ class Colours:
         means = [colours[classes == c].mean(axis=0) for c in range(len(train.conditions.classes))]
         np.save(folder / "colours.npy", np.stack(means))
 
-    def agree(self, patches: ImageSet, witness: Path) -> Tally:
+    def agree(self, patches: ImageSet, segmenter: Path) -> Tally:
         colours, classes = _squares(patches)
-        gaps = ((colours[..., None, :] - np.load(witness / "colours.npy")) ** 2).sum(axis=-1)
+        gaps = ((colours[..., None, :] - np.load(segmenter / "colours.npy")) ** 2).sum(axis=-1)
         kept = (gaps.argmin(axis=-1) == classes) & (classes != 255)
         return self.tally(np.stack([kept.sum(axis=(1, 2)), (classes != 255).sum(axis=(1, 2))], axis=1).astype(np.float64))
 

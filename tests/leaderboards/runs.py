@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench import stats
-from bench.results.schema import Result
+from bench.results.schema import ResultRecord
 
 SLIDES, PATCHES = 40, 8
 MEASURES = {"iou synthetic": "higher", "precision conv": "higher", "fd conv": "lower"}
@@ -16,7 +16,7 @@ MEASURES = {"iou synthetic": "higher", "precision conv": "higher", "fd conv": "l
 
 def run(
     generator: str = "ldm", worse: float = 0.0, noise: str = "", seeds: int = 3, measures: dict[str, str] | None = None
-) -> list[Result]:
+) -> list[ResultRecord]:
     """Each measure once a seed, worse by so much than another run; `noise` names the run's own draws."""
     lines = []
     for measure, direction in (measures or MEASURES).items():
@@ -28,15 +28,15 @@ def run(
     return lines
 
 
-def line(generator: str, measure: str, direction: str, seed: int, values: NDArray[np.float64]) -> Result:
+def line(generator: str, measure: str, direction: str, seed: int, values: NDArray[np.float64]) -> ResultRecord:
     """A mean over patches with its values without each block of slides, as a run would write it."""
     by_slide = values.reshape(SLIDES, PATCHES).mean(axis=1)
     blocks = stats.dealt([str(i) for i in range(SLIDES)])
-    folds = tuple(float(np.delete(by_slide, [int(i) for i in block]).mean()) for block in blocks)
+    replicates = tuple(float(np.delete(by_slide, [int(i) for i in block]).mean()) for block in blocks)
     value, reach = float(by_slide.mean()), 2 * float(by_slide.std()) / SLIDES**0.5
     name, _, beside = measure.partition(" ")
-    diet, encoder = (beside, "") if name == "iou" else ("", beside)
-    return Result(
+    mix, encoder = (beside, "") if name == "iou" else ("", beside)
+    return ResultRecord(
         generator,
         "phantom",
         "none",
@@ -45,7 +45,7 @@ def line(generator: str, measure: str, direction: str, seed: int, values: NDArra
         direction,
         f"p-{measure}",
         encoder=encoder,
-        diet=diet,
+        mix=mix,
         seed=seed,
         value=value,
         low=value - reach,
@@ -53,7 +53,7 @@ def line(generator: str, measure: str, direction: str, seed: int, values: NDArra
         n=len(values),
         n_real=len(values),
         groups=SLIDES,
-        folds=folds,
+        replicates=replicates,
         described={"generator": {"name": generator, "options": {"steps": 12}}, "dataset": {"options": {"size": 64}}},
         stamp={"made": "2026-01-01T00:00:00+00:00", "histobench": "0.1.0"},
     )

@@ -10,7 +10,7 @@ import numpy as np
 
 from bench.cache import Cache, key_of
 from bench.results import schema
-from bench.results.schema import Result
+from bench.results.schema import ResultRecord
 from bench.store import save_set
 from bench.types import GREY, Conditions, Images, ImageSet, Prompts
 
@@ -29,7 +29,7 @@ class Material:
 
 
 def material(root: Path, generators: Iterable[str], n: int = 12, copies: bool = False) -> Material:
-    """A run folder with lines of every generator, and a cache with its paintings: random, or with `copies` those of the first
+    """A run folder with lines of every generator, and a cache with its generated sets: random, or with `copies` those of the first
     generator are the real patches themselves."""
     cache = Cache(root / "home")
     rng = np.random.default_rng(0)
@@ -38,10 +38,10 @@ def material(root: Path, generators: Iterable[str], n: int = 12, copies: bool = 
         cache.entry("data", {"dataset": {"name": "d"}, "split": name}, lambda work, part=part: save_set(part, work))  # type: ignore[misc]
     shown = ImageSet("prompted", test.images, replace(test.conditions, prompts=prompts(n, rng)))
     cache.entry("prompts", {"patches": "test", "rule": "slide"}, lambda work: save_set(shown, work))
-    lines: list[Result] = []
+    lines: list[ResultRecord] = []
     for i, name in enumerate(generators):
-        painted = test.images if copies and not i else rng.integers(0, 256, test.images.shape, dtype=np.uint8)
-        lines += measured(name, 1.0 + i, samples(cache, name, painted, test.conditions))
+        generated = test.images if copies and not i else rng.integers(0, 256, test.images.shape, dtype=np.uint8)
+        lines += measured(name, 1.0 + i, samples(cache, name, generated, test.conditions))
     schema.write(lines, root / "runs" / "one" / "results.jsonl")
     return Material(root / "runs", cache, test, train)
 
@@ -67,7 +67,7 @@ def prompts(n: int, rng: np.random.Generator) -> Prompts:
 
 
 def samples(cache: Cache, name: str, images: Images, conditions: Conditions) -> str:
-    """Puts paintings into the cache, as `bench.steps.sample` does; returns their key."""
+    """Puts generated sets into the cache, as `bench.steps.sample` does; returns their key."""
     spec = {"generator": {"name": name}, "weights": "", "conditions": "prompted", "seed": 0}
 
     def make(work: Path) -> None:
@@ -78,11 +78,11 @@ def samples(cache: Cache, name: str, images: Images, conditions: Conditions) -> 
     return key_of(spec)
 
 
-def line(generator: str, value: float | None, **more: object) -> Result:
-    base = Result(
+def line(generator: str, value: float | None, **more: object) -> ResultRecord:
+    base = ResultRecord(
         generator=generator,
         dataset="d",
-        track="slide",
+        prompt_source="slide",
         task="cam16-seg",
         measure="fd",
         direction="lower",
@@ -101,16 +101,16 @@ def line(generator: str, value: float | None, **more: object) -> Result:
     return replace(base, **more)  # type: ignore[arg-type]
 
 
-def measured(generator: str, value: float, samples_key: str) -> list[Result]:
-    """Distances over two encoders, raw and normalised, and downstream scores of three diets."""
+def measured(generator: str, value: float, samples_key: str) -> list[ResultRecord]:
+    """Distances over two encoders, raw and normalised, and downstream scores of three training mixes."""
     keys = {"test": "test", "train": "train", "weights": "w", "samples": samples_key}
     found = []
     for number, encoder in enumerate(ENCODERS):
         named = {"encoder": encoder, "keys": keys, "protocol": f"p{number}"}
         found.append(line(generator, value + number, **named))
-        found.append(line(generator, value / 30, **{**named, "measure": "fd-norm", "protocol": f"n{number}"}))
-    for place, diet in enumerate(("real", "synthetic", "both")):
-        scored = {"encoder": "", "diet": diet, "measure": "iou", "direction": "higher", "protocol": f"i{place}"}
+        found.append(line(generator, value / 30, **{**named, "measure": "fd-normalised", "protocol": f"n{number}"}))
+    for place, mix in enumerate(("real", "synthetic", "real+synthetic")):
+        scored = {"encoder": "", "mix": mix, "measure": "iou", "direction": "higher", "protocol": f"i{place}"}
         known = {"value": 0.7 + place / 100, "low": 0.65, "high": 0.75, "least": 0.0, "most": 1.0}
         found.append(replace(line(generator, 0.7), **scored, **known))  # type: ignore[arg-type]
     return found

@@ -17,7 +17,7 @@ from click.testing import CliRunner
 from bench.cache import Cache
 from bench.errors import UsageError
 from bench.results import schema
-from bench.results.schema import Result
+from bench.results.schema import ResultRecord
 from bench.results.tables import cells
 from leaderboards.cli.report import command
 from leaderboards.report import data, html, patches, provenance, site, svg, training_mixes
@@ -33,9 +33,9 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Material:
 
 def built(made: Material, out: Path, **more: object) -> tuple[str, list[str]]:
     """The page, and what was said while it was made."""
-    said: list[str] = []
+    text: list[str] = []
     asked = replace(site.Asked((made.runs,), out, patches=3, published=out / "none"), **more)  # type: ignore[arg-type]
-    return site.build(asked, made.cache, say=said.append).read_text(), said
+    return site.build(asked, made.cache, log=text.append).read_text(), text
 
 
 def gallery(page: str) -> Any:
@@ -63,7 +63,7 @@ def test_the_policy_names_the_one_style_and_the_one_script_and_forbids_all_else(
     assert not re.search(r'(src|href)="(https?:|//)', page) and " style=" not in page
 
 
-def test_a_painted_copy_is_no_distance_from_its_real_patch(made: Material, tmp_path: Path) -> None:
+def test_a_generated_copy_is_no_distance_from_its_real_patch(made: Material, tmp_path: Path) -> None:
     page, _ = built(made, tmp_path / "out")
     alike, other, _ = gallery(page)["exhibits"]
     assert all(one["values"][patches.TO_REAL] == 0 for one in alike["patches"])
@@ -76,7 +76,7 @@ def test_pictures_are_the_patches_themselves(made: Material, tmp_path: Path) -> 
     page, _ = built(made, tmp_path / "out")
     shown = gallery(page)["exhibits"][1]["patches"][0]
     row = made.test.conditions.ids.tolist().index(shown["id"])
-    assert set(shown["images"]) == {"painted", "real", "map", "prompt", "nearest"}
+    assert set(shown["images"]) == {"generated", "real", "map", "prompt", "nearest"}
     pictures = {name: np.asarray(Image.open(tmp_path / "out" / file)) for name, file in shown["images"].items()}
     assert np.array_equal(pictures["real"], made.test.images[row])
     near = made.train.conditions.ids.tolist().index(shown["nearestId"])
@@ -96,7 +96,7 @@ def test_both_ends_of_every_measure_are_shown_and_patches_that_no_measure_picked
 
     (one, *_) = patches.wanted(schema.read([made.runs / "one" / "results.jsonl"]))
     encoder = registry.load("encoders", "texture")
-    found = patches.exhibit(one, patches.shelf(made.cache), encoder, made.cache, lambda *_: None)
+    found = patches.exhibit(one, patches.folder(made.cache), encoder, made.cache, lambda *_: None)
     assert isinstance(found, patches.Exhibit)
     rows = set(patches.chosen(found, 2).tolist())
     for values in found.measures.values():
@@ -106,19 +106,19 @@ def test_both_ends_of_every_measure_are_shown_and_patches_that_no_measure_picked
 
 def test_the_encoder_and_the_number_of_patches_change_the_gallery(made: Material, tmp_path: Path) -> None:
     usual, _ = built(made, tmp_path / "a")
-    judged, _ = built(made, tmp_path / "b", encoder="stain")
+    measured, _ = built(made, tmp_path / "b", encoder="stain")
     fewer, _ = built(made, tmp_path / "c", patches=1)
-    assert gallery(usual)["encoder"] == "texture" and gallery(judged)["encoder"] == "stain"
-    assert gallery(usual)["exhibits"][1] != gallery(judged)["exhibits"][1]
+    assert gallery(usual)["encoder"] == "texture" and gallery(measured)["encoder"] == "stain"
+    assert gallery(usual)["exhibits"][1] != gallery(measured)["exhibits"][1]
     assert len(gallery(fewer)["exhibits"][1]["patches"]) < len(gallery(usual)["exhibits"][1]["patches"])
-    none, said = built(made, tmp_path / "d", patches=0)
-    assert gallery(none) == {} and not said and not (tmp_path / "d" / "images").exists()
+    none, text = built(made, tmp_path / "d", patches=0)
+    assert gallery(none) == {} and not text and not (tmp_path / "d" / "images").exists()
 
 
-def test_paintings_that_are_not_here_are_said_to_be_missing(made: Material, tmp_path: Path) -> None:
+def test_generated_sets_that_are_not_here_are_said_to_be_missing(made: Material, tmp_path: Path) -> None:
     elsewhere = replace(made, cache=Cache(tmp_path / "empty"))
-    page, said = built(elsewhere, tmp_path / "out")
-    assert len(said) == 3 and "The paintings of alike on d are not in the cache of this machine" in page
+    page, text = built(elsewhere, tmp_path / "out")
+    assert len(text) == 3 and "The generated sets of alike on d are not in the cache of this machine" in page
 
 
 @pytest.mark.parametrize("key", ["../../runs", "", "no-such"])
@@ -143,7 +143,7 @@ def test_a_report_replaces_a_report_and_nothing_else(made: Material, tmp_path: P
 def test_reported_numbers_have_their_own_columns_and_no_rank() -> None:
     ours = [line("b", 2.0), line("a", 3.0)]
     printed = line("paper", 0.5, state="reported", source="Paper, Table 1", suspect="N is not said", dataset="cam16")
-    (shown,) = data.tables(ours, [printed])
+    (shown,) = data.report_tables(ours, [printed])
     assert [who for who, _ in shown.rows] == ["b", "a", "paper"]
     assert [(c.name, c.reported) for c in shown.columns] == [
         ("fd texture", False),
@@ -160,14 +160,14 @@ def test_what_is_reported_of_other_data_is_marked_as_not_comparable(made: Materi
 
 
 def test_a_scale_serves_the_many_and_what_dwarfs_them_lies_beyond() -> None:
-    (shown,) = data.tables([line("a", 1.0), line("b", 2.0), line("noise", 100.0)], [])
+    (shown,) = data.report_tables([line("a", 1.0), line("b", 2.0), line("noise", 100.0)], [])
     assert shown.columns[0].most == 2.25
     drawn = [str(svg.whisker(found["fd texture"], 0.0, 2.25)) for _, found in shown.rows]
     assert ["beyond" in one for one in drawn] == [False, False, True]
 
 
 @pytest.mark.parametrize(
-    ("value", "low", "high", "said"),
+    ("value", "low", "high", "text"),
     [
         (0.008217, 0.005603, 0.01083, ("0.0082", "0.0056 to 0.0108")),
         (1e-15, -4.6e-14, 4.9e-14, ("0", "0 to 0")),
@@ -178,44 +178,44 @@ def test_a_scale_serves_the_many_and_what_dwarfs_them_lies_beyond() -> None:
     ],
 )
 def test_digits_end_where_the_interval_makes_them_idle(
-    value: float, low: float | None, high: float | None, said: tuple[str, str]
+    value: float, low: float | None, high: float | None, text: tuple[str, str]
 ) -> None:
     (cell,) = cells([line("a", value, low=low, high=high)])
-    assert data.rounded(cell) == said
+    assert data.rounded(cell) == text
 
 
 def test_the_map_has_a_row_a_generator_and_a_column_an_encoder() -> None:
-    lines = [line(g, 0.1, measure="fd-norm", encoder=e, protocol=e) for g in ("a", "b") for e in ("x", "y")]
-    (shown,) = data.tables([*lines, line("a", 9.0)], [])
+    lines = [line(g, 0.1, measure="fd-normalised", encoder=e, protocol=e) for g in ("a", "b") for e in ("x", "y")]
+    (shown,) = data.report_tables([*lines, line("a", 9.0)], [])
     drawn = data.heat_map(shown)
     assert drawn and drawn.encoders == ("x", "y") and [who for who, _ in drawn.rows] == ["a", "b"]
-    assert data.heat_map(data.tables([line("a", 9.0)], [])[0]) is None
+    assert data.heat_map(data.report_tables([line("a", 9.0)], [])[0]) is None
 
 
-def test_diets_stand_at_the_shares_that_were_served() -> None:
+def test_mixes_stand_at_the_shares_that_were_served() -> None:
     lines = [
-        line("a", 0.5 + i / 10, measure="iou", diet=name, encoder="", protocol=name)
-        for i, name in enumerate(("real", "synthetic", "both"))
+        line("a", 0.5 + i / 10, measure="iou", mix=name, encoder="", protocol=name)
+        for i, name in enumerate(("real", "synthetic", "real+synthetic"))
     ]
     (meal,) = training_mixes.meals(lines)
-    assert [(dish.diet, dish.real, dish.synthetic) for dish in meal.dishes] == [
+    assert [(dish.mix, dish.real, dish.synthetic) for dish in meal.dishes] == [
         ("real", 1, 0),
         ("synthetic", 0, 1),
-        ("both", 1, 1),
+        ("real+synthetic", 1, 1),
     ]
-    assert [svg.mixture(dish) for dish in meal.dishes] == ["real alone", "painted alone", "real + painted"]
+    assert [svg.mixture(dish) for dish in meal.dishes] == ["real alone", "generated alone", "real + generated"]
     assert training_mixes.meals([replace(one, task="nowhere") for one in lines]) == []
 
 
-def two_class_maps() -> list[Result]:
+def two_class_maps() -> list[ResultRecord]:
     """One generator on one folder, read with four classes and with two: each column has one number of either run."""
     lines = []
     for classes in (4, 2):
         about = {"generator": {"name": "a"}, "dataset": {"options": {"class_map": f"{classes}.toml"}}}
         held = {"described": about, "keys": {"test": f"t{classes}", "train": f"r{classes}"}, "low": None, "high": None}
-        for i, name in enumerate(("real", "synthetic", "both")):
+        for i, name in enumerate(("real", "synthetic", "real+synthetic")):
             protocol = f"{(classes * (i + 1)) % 5}-{classes}"
-            lines.append(line("a", classes / 10, measure="iou", diet=name, encoder="", protocol=protocol, **held))
+            lines.append(line("a", classes / 10, measure="iou", mix=name, encoder="", protocol=protocol, **held))
     return lines
 
 
@@ -234,8 +234,8 @@ def test_the_page_says_in_what_its_protocol_sets_differ(tmp_path: Path) -> None:
 def test_an_experiment_shows_what_the_paper_reported() -> None:
     about = {"generator": {"name": "nasdm"}, "experiment": {"name": "addition"}}
     named = {"task": "lizard-nuclei", "measure": "dice", "encoder": "", "described": about, "direction": "higher"}
-    names = ("25 % real", "25 % real + 75 % painted")
-    (meal,) = training_mixes.meals([line("nasdm", 0.6, diet=name, protocol=name, **named) for name in names])
+    names = ("25 % real", "25 % real + 75 % generated")
+    (meal,) = training_mixes.meals([line("nasdm", 0.6, mix=name, protocol=name, **named) for name in names])
     assert [dish.reported for dish in meal.dishes] == [0.7713, 0.8092] and "NASDM++" in meal.reported_by
 
 

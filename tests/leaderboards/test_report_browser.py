@@ -50,7 +50,7 @@ def browser() -> Iterator[Any]:
 def page_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("site")
     made = material(root, ["middling", "best", HOSTILE], n=40)
-    return site.build(site.Asked((made.runs,), root / "out", patches=30, published=root), made.cache, say=lambda text: None)
+    return site.build(site.Asked((made.runs,), root / "out", patches=30, published=root), made.cache, log=lambda text: None)
 
 
 @pytest.fixture
@@ -99,7 +99,7 @@ def test_what_is_better_when_higher_is_sorted_from_the_top(visit: Visit) -> None
 def test_filters_hide_rows_and_columns(visit: Visit) -> None:
     page = visit.page
     columns = page.locator("table.board thead th:visible")
-    assert columns.count() == 3 and page.input_value("#choose-measure") == "fd-norm"
+    assert columns.count() == 3 and page.input_value("#choose-measure") == "fd-normalised"
     page.select_option("#choose-measure", "")
     assert columns.count() == 8
     page.fill("#choose-generator", "BES")
@@ -206,7 +206,7 @@ def test_twenty_generators_and_five_thousand_patches(browser: Any, tmp_path: Pat
     made = material(tmp_path, [f"generator-{i:02d}" for i in range(20)], n=250)
     began, worked = time.perf_counter(), time.process_time()
     file = site.build(
-        site.Asked((made.runs,), tmp_path / "out", patches=250, published=tmp_path), made.cache, say=lambda text: None
+        site.Asked((made.runs,), tmp_path / "out", patches=250, published=tmp_path), made.cache, log=lambda text: None
     )
     took = f"built in {time.process_time() - worked:.1f} s of a core ({time.perf_counter() - began:.1f} s)"
     found = opened(browser, file)

@@ -24,8 +24,8 @@ def info(name: str, *words: str) -> str:
 def test_info_prints_the_whole_card(name: str) -> None:
     card, text = registry.card("metrics", name), info(name)
     assert card.cost and card.notes and card.source
-    for said in (card.summary, card.source, card.cost, card.notes, f"version {card.version}"):
-        assert said in text
+    for message in (card.summary, card.source, card.cost, card.notes, f"version {card.version}"):
+        assert message in text
     metric = registry.load("metrics", name)
     assert f"{metric.direction} is better" in text
     for d in (8, 64, 1024):
@@ -35,12 +35,12 @@ def test_info_prints_the_whole_card(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "said"),
+    ("name", "message"),
     [("fd", "0 to any number"), ("kid", "any number to any number"), ("recall", "0 to 1"), ("is", "1 to any number")],
 )
-def test_info_prints_the_range(name: str, said: str) -> None:
-    assert f"  range          {said}\n" in info(name)
-    assert json.loads(info(name, "--json"))["range"] == said
+def test_info_prints_the_range(name: str, message: str) -> None:
+    assert f"  range          {message}\n" in info(name)
+    assert json.loads(info(name, "--json"))["range"] == message
 
 
 def test_other_kinds_have_no_direction() -> None:

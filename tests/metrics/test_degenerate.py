@@ -86,12 +86,12 @@ SAME = {
     **{"cmmd": 0.0, "fd": 0.0, "fd-inf": 0.0, "is": 1.0, "kid": 0.0, "precision": 1.0, "recall": 1.0, "coverage": 1.0},
     **{"density": N / 5, "stain": 0.0, "vendi": 1.0},
 }
-"""All real and painted patches are one and the same."""
+"""All real and generated patches are one and the same."""
 OTHER = {
     **{"cmmd": None, "fd": 4.0 * D, "fd-inf": 4.0 * D, "is": 1.0, "kid": None, "precision": 0.0, "recall": 0.0},
     **{"coverage": 0.0, "density": 0.0, "stain": 2.0, "vendi": 1.0},
 }
-"""All real patches are one, all painted ones another, 2 away in each feature; None where the number is no round one."""
+"""All real patches are one, all generated ones another, 2 away in each feature; None where the number is no round one."""
 
 
 @pytest.mark.parametrize("name", SAME)

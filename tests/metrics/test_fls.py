@@ -75,7 +75,7 @@ def test_everything_together_has_mean_nothing_and_variance_one() -> None:
     np.testing.assert_allclose(together.std(axis=0, ddof=1), 1, rtol=1e-12)
 
 
-def test_the_order_of_painted_and_of_test_patches_does_not_matter() -> None:
+def test_the_order_of_generated_and_of_test_patches_does_not_matter() -> None:
     sides = TRAIN[:200], TRAIN[200:], REAL, cloud(2)
     expected = Fitted.of(*sides).score()
     assert Fitted.of(*(side[::-1] for side in sides)).score() == pytest.approx(expected, rel=1e-6)

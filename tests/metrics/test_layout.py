@@ -13,7 +13,7 @@ from bench.contracts import check_layout_metric
 from bench.errors import UsageError
 from bench.types import Conditions, image_seeds, silent
 from generators.layout_controls import CopyMasks, RandomDiscs
-from metrics.layout import LAYOUT, Census, area_distances, census, count_distances, mixes, obedience
+from metrics.layout import LAYOUT, InstanceTable, area_distances, count_distances, instance_table, mixes, obedience
 from tasks.datasets.phantom.dataset import PhantomLizard
 
 TYPES = ("one", "two")
@@ -32,9 +32,9 @@ def conditions(*patches: list[Nucleus], size: int = 16) -> Conditions:
     return Conditions(ids, ids, ("background", *TYPES), size, 1.0, masks, instances, types=masks)
 
 
-def value(name: str, real: Conditions, drawn: Conditions) -> float:
+def value(name: str, real: Conditions, sampled: Conditions) -> float:
     metric = registry.load("metrics", name)
-    found: float = metric.compare_layouts(metric.measured(real), metric.measured(drawn))
+    found: float = metric.compare_layouts(metric.measured(real), metric.measured(sampled))
     assert isinstance(found, float)
     return found
 
@@ -52,37 +52,39 @@ def test_real_against_itself_is_perfect(name: str) -> None:
 def test_areas_by_closed_form() -> None:
     larger = conditions([(1, 7), (1, 11), (2, 3)], [(1, 9)], [(2, 5), (2, 7), (1, 5)])
     spread = np.std([4, 8, 6, 2], ddof=1)
-    assert area_distances(census(REAL), census(larger)).tolist() == pytest.approx([3 / spread, 0])
+    assert area_distances(instance_table(REAL), instance_table(larger)).tolist() == pytest.approx([3 / spread, 0])
     assert value("layout-areas", REAL, larger) == pytest.approx(1.5 / spread)
     never = conditions([(1, 4), (1, 8)], [(1, 6)], [(1, 2)])
-    assert area_distances(census(REAL), census(never)).tolist() == pytest.approx([0, 5 / np.std([3, 5, 7], ddof=1)])
+    assert area_distances(instance_table(REAL), instance_table(never)).tolist() == pytest.approx(
+        [0, 5 / np.std([3, 5, 7], ddof=1)]
+    )
 
 
 def test_counts_by_closed_form() -> None:
     fewer = conditions([(1, 4)], [(1, 6)], [(2, 5), (2, 7), (1, 2)])
-    found = count_distances(census(REAL), census(fewer))
+    found = count_distances(instance_table(REAL), instance_table(fewer))
     assert found.tolist() == pytest.approx([(1 / 3) / np.std([2, 1, 1], ddof=1), (1 / 3) / np.std([1, 0, 2], ddof=1)])
     assert value("layout-counts", REAL, fewer) == pytest.approx(found.mean())
 
 
 def test_mix_by_closed_form() -> None:
-    assert mixes(census(REAL)).tolist() == pytest.approx([4 / 7, 3 / 7])
+    assert mixes(instance_table(REAL)).tolist() == pytest.approx([4 / 7, 3 / 7])
     assert value("layout-mix", REAL, conditions([(1, 3)])) == pytest.approx(3 / 7)
     assert value("layout-mix", REAL, conditions([])) == 1.0
 
 
 def test_obedience_by_closed_form() -> None:
-    drawn = conditions([(1, 2)], [(1, 2), (2, 2)], [(1, 9), (2, 2)])
-    assert value("layout-obeyed", REAL, drawn) == pytest.approx(4 / 6)
-    found = obedience(census(REAL), census(drawn))
+    sampled = conditions([(1, 2)], [(1, 2), (2, 2)], [(1, 9), (2, 2)])
+    assert value("layout-obeyed", REAL, sampled) == pytest.approx(4 / 6)
+    found = obedience(instance_table(REAL), instance_table(sampled))
     assert found[1].tolist() == [0.5, 0.0] and found[0, 0] == 1.0 and np.isnan(found[0, 1])
-    again = census(drawn)[[2, 0, 1]]
-    assert np.array_equal(obedience(census(REAL), again), found, equal_nan=True), "rows are found by id"
+    again = instance_table(sampled)[[2, 0, 1]]
+    assert np.array_equal(obedience(instance_table(REAL), again), found, equal_nan=True), "rows are found by id"
 
 
 @pytest.mark.parametrize("index", [slice(1, 3), [2, 0], [1, 1, 0], np.array([True, False, True])])
-def test_a_slice_of_a_census_is_the_census_of_the_slice(index: object) -> None:
-    whole, part = census(REAL)[index], census(REAL[index])  # type: ignore[index]
+def test_a_slice_of_a_instance_table_is_the_instance_table_of_the_slice(index: object) -> None:
+    whole, part = instance_table(REAL)[index], instance_table(REAL[index])  # type: ignore[index]
     for one, other in zip(vars(whole).values(), vars(part).values(), strict=True):
         assert np.array_equal(one, other)
     assert np.array_equal(whole.counts, part.counts) and len(whole) == len(part)
@@ -92,7 +94,7 @@ def test_what_is_not_annotated_is_not_counted() -> None:
     assert REAL.types is not None and REAL.instances is not None
     types = np.where(REAL.types == 0, 255, REAL.types).astype(np.uint8)
     types[0, 0, :4] = 255
-    found = census(replace(REAL, masks=types, types=types))
+    found = instance_table(replace(REAL, masks=types, types=types))
     assert found.counts.tolist() == [[1, 1], [1, 0], [1, 2]]
 
 
@@ -103,7 +105,7 @@ def sides(tmp_path_factory: pytest.TempPathFactory) -> tuple[Conditions, Conditi
     real, copies = phantom.split("test").conditions, CopyMasks()
     copies.fit(phantom.split("train"), 0, silent, tmp_path_factory.mktemp("work"))
     seeds = image_seeds(0, real.ids)
-    return real, copies.draw(real, seeds), RandomDiscs().draw(real, seeds)
+    return real, copies.sample(real, seeds), RandomDiscs().sample(real, seeds)
 
 
 @pytest.mark.parametrize("name", [name for name in LAYOUT if name != "layout-obeyed"])
@@ -121,7 +123,7 @@ def test_another_patchs_layout_obeys_less(sides: tuple[Conditions, Conditions, C
 def test_many_questions_take_no_time(sides: tuple[Conditions, Conditions, Conditions]) -> None:
     from time import perf_counter
 
-    one, other = (census(side) for side in sides[:2])
+    one, other = (instance_table(side) for side in sides[:2])
     many, others = (side[np.arange(640) % len(side)] for side in (one, other))
     metrics = [registry.load("metrics", name) for name in LAYOUT[:3]]
     start = perf_counter()
@@ -133,23 +135,23 @@ def test_many_questions_take_no_time(sides: tuple[Conditions, Conditions, Condit
 
 
 def test_what_cannot_be_measured_is_refused() -> None:
-    nuclei: Census = census(REAL)
+    nuclei: InstanceTable = instance_table(REAL)
     with pytest.raises(UsageError, match="needs conditions with instances"):
-        census(replace(REAL, instances=None))
+        instance_table(replace(REAL, instances=None))
     with pytest.raises(UsageError, match="needs conditions with types"):
-        census(replace(REAL, types=None))
+        instance_table(replace(REAL, types=None))
     with pytest.raises(UsageError, match="found type 2 and the classes background, one"):
-        census(replace(REAL, classes=("background", "one")))
+        instance_table(replace(REAL, classes=("background", "one")))
     with pytest.raises(UsageError, match="ids of which there is no real layout: slide-1/0, slide-2/0"):
         obedience(nuclei[:1], nuclei)
     with pytest.raises(UsageError, match="layouts of the same types"):
-        area_distances(nuclei, census(replace(REAL, classes=("background", "one", "three"))))
-    alike = census(conditions([(1, 4)], [(1, 4)]))
+        area_distances(nuclei, instance_table(replace(REAL, classes=("background", "one", "three"))))
+    alike = instance_table(conditions([(1, 4)], [(1, 4)]))
     for name in ("layout-areas", "layout-counts"):
         with pytest.raises(UsageError, match="there is no scale to measure on"):
             registry.load("metrics", name).compare_layouts(alike, alike)
     with pytest.raises(UsageError, match="no nucleus at all"):
-        registry.load("metrics", "layout-mix").compare_layouts(census(conditions([], [])), alike)
+        registry.load("metrics", "layout-mix").compare_layouts(instance_table(conditions([], [])), alike)
     with pytest.raises(UsageError, match="found 3 real and 0 drawn"):
         registry.load("metrics", "layout-obeyed").compare_layouts(nuclei, nuclei[:0])
 

@@ -79,7 +79,7 @@ def test_on_tissue_it_orders_stain_shifts_and_does_not_see_structure(tissue: Ima
     encode = Stain().encode
     real, shuffled = encode(images).astype(float), images.copy()
     np.random.default_rng(0).shuffle(shuffled.reshape(half, -1, 3)[0])
-    floor = measure(real, encode(other).astype(float))
+    lower_reference = measure(real, encode(other).astype(float))
     shifts = [measure(real, encode(restained(other, np.full(3, factor))).astype(float)) for factor in (1.2, 1.6)]
-    assert floor < shifts[0] < shifts[1]
-    assert measure(real, encode(shuffled).astype(float)) < 0.05 * floor
+    assert lower_reference < shifts[0] < shifts[1]
+    assert measure(real, encode(shuffled).astype(float)) < 0.05 * lower_reference

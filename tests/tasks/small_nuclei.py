@@ -18,10 +18,10 @@ STROMA = (230, 180, 220)
 COLOURS = ((200, 40, 40), (40, 160, 60), (40, 40, 180), (150, 90, 30), (220, 60, 200), (90, 40, 120))
 """Colour of the nuclei of types 1 to 6."""
 GLASS = 244
-Scene = tuple[NDArray[np.uint8], NDArray[np.int32], NDArray[np.uint8]]
+DataSplits = tuple[NDArray[np.uint8], NDArray[np.int32], NDArray[np.uint8]]
 
 
-def scene(height: int, width: int, seed: int = 0, types: int = 6) -> Scene:
+def scene(height: int, width: int, seed: int = 0, types: int = 6) -> DataSplits:
     """Image, instances and types: a bar of 8 x 4 px every 16 px, its place and type drawn, numbers 5, 8, 11, ..."""
     rng = np.random.default_rng(seed)
     image = np.full((height, width, 3), STROMA, np.uint8)
@@ -96,8 +96,8 @@ def conic(folder: Path, sources: int = 5, each: int = 2, side: int = 64) -> Path
 
 def nuclei(folder: Path, count: int = 5, shape: tuple[int, int] = (70, 100), uncovered: int = 0, types: int = 6) -> Path:
     """A nuclei folder of images p0, p1, ..., each its own source, the first `uncovered` columns not annotated."""
-    for room in ("images", "inst", "type"):
-        (folder / room).mkdir(parents=True)
+    for package in ("images", "inst", "type"):
+        (folder / package).mkdir(parents=True)
     for i in range(count):
         image, instances, kinds = scene(*shape, seed=i, types=types)
         kinds[:, :uncovered] = 255

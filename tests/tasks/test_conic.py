@@ -75,14 +75,14 @@ def test_the_key_follows_options_and_content(broken: Path) -> None:
     assert len(keys) == 3 and Conic(broken).digest != digest
 
 
-def test_the_census_counts_nuclei_and_states_a_type_that_is_absent(broken: Path) -> None:
+def test_the_instance_table_counts_nuclei_and_states_a_type_that_is_absent(broken: Path) -> None:
     labels = np.load(broken / "labels.npy")
-    census = Conic(broken, size=32).census
-    assert census["patches"] == 10 == sum(census[name] for name in FOUR)
-    assert census["plasma"] == sum(len(np.unique(label[..., 0][label[..., 1] == 4])) for label in labels) > 0
+    tile_summary = Conic(broken, size=32).tile_summary
+    assert tile_summary["patches"] == 10 == sum(tile_summary[name] for name in FOUR)
+    assert tile_summary["plasma"] == sum(len(np.unique(label[..., 0][label[..., 1] == 4])) for label in labels) > 0
     labels[labels[..., 1] == 1] = 0
     np.save(broken / "labels.npy", labels)
-    assert Conic(broken, size=32).census["neutrophil"] == 0
+    assert Conic(broken, size=32).tile_summary["neutrophil"] == 0
     np.save(broken / "labels.npy", np.zeros_like(labels))
     with pytest.raises(MissingError, match="no nucleus of any type"):
         Conic(broken, size=32).split("train")
@@ -148,7 +148,7 @@ def rename(old: str, new: str) -> Callable[[Path], None]:
 
 
 @pytest.mark.parametrize(
-    ("damage", "told"),
+    ("damage", "with_estimate"),
     [
         (changed("images.npy", lambda a: a.astype(np.float32)), r"images\.npy is float32 .*not uint8"),
         (changed("images.npy", lambda a: a[..., 0]), r"images\.npy is uint8 \(10, 64, 64\), not uint8 \(n, height"),
@@ -168,9 +168,9 @@ def rename(old: str, new: str) -> Callable[[Path], None]:
         (rename("consep_2-0003", "consep_2-0002"), r"patch_info\.csv has consep_2-0002 more than once"),
     ],
 )
-def test_damaged_files_are_named(broken: Path, damage: Callable[[Path], None], told: str) -> None:
+def test_damaged_files_are_named(broken: Path, damage: Callable[[Path], None], with_estimate: str) -> None:
     damage(broken)
-    with pytest.raises(DamagedError, match=told):
+    with pytest.raises(DamagedError, match=with_estimate):
         Conic(broken, size=32).split("train")
 
 

@@ -121,7 +121,7 @@ def test_shares_are_of_annotated_pixels_and_a_patch_of_more_than_half_unannotate
     found = whole(dataset)
     assert set(found) == {"a/0_0", "b/0_0", "c/0_0", "half/0_0"}
     assert (found["half/0_0"][1][:50] == 255).all()
-    assert dataset.census == {"images": 5, "small": 0, "seen": 5, "share": 0, "ignored": 1, "kept": 4}
+    assert dataset.tile_summary == {"images": 5, "small": 0, "seen": 5, "share": 0, "ignored": 1, "kept": 4}
 
 
 def test_images_below_the_size_are_skipped_and_counted(data: Path) -> None:
@@ -129,7 +129,7 @@ def test_images_below_the_size_are_skipped_and_counted(data: Path) -> None:
     Image.fromarray(halves(63, 200)).save(data / "region/p0.png")
     dataset = Folder(data)
     assert "p0/0_0" not in whole(dataset)
-    assert (dataset.census["small"], dataset.census["kept"]) == (1, 4)
+    assert (dataset.tile_summary["small"], dataset.tile_summary["kept"]) == (1, 4)
 
 
 def test_a_class_map_merges_renumbers_and_ignores(tmp_path: Path) -> None:

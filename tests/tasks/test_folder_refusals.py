@@ -29,7 +29,7 @@ def test_a_folder_that_is_missing_empty_or_without_an_index_is_refused_at_once(t
 
 
 @pytest.mark.parametrize(
-    ("index", "told"),
+    ("index", "with_estimate"),
     [
         ("", "no column id; its columns are: none"),
         ("name,mpp\np0,1\n", "no column id; its columns are: name, mpp"),
@@ -47,9 +47,9 @@ def test_a_folder_that_is_missing_empty_or_without_an_index_is_refused_at_once(t
         ("id\np0\nq1\nq2\nq3\nq4\nq5\nq6\n", "lacks 6 of 7 files.*q1, q2, q3, q4, q5 and 1 more"),
     ],
 )
-def test_a_bad_index_is_refused(data: Path, index: str, told: str) -> None:
+def test_a_bad_index_is_refused(data: Path, index: str, with_estimate: str) -> None:
     (data / "index.csv").write_text(index)
-    with pytest.raises(MissingError, match=told):
+    with pytest.raises(MissingError, match=with_estimate):
         Folder(data).split("train")
 
 
@@ -106,17 +106,19 @@ def test_a_gap_in_the_numbers_and_a_class_that_no_patch_keeps_are_refused(data: 
 
 @pytest.mark.parametrize("count", [1, 2])
 def test_fewer_than_three_sources_are_refused_with_the_reason(tmp_path: Path, count: int) -> None:
-    with pytest.raises(MissingError, match=rf"patches of {count} source.*a slide would be on both sides") as told:
+    with pytest.raises(MissingError, match=rf"patches of {count} source.*a slide would be on both sides") as with_estimate:
         Folder(many(tmp_path / "d", count), size=8).split("train")
-    assert told.value.exit_code == 3
+    assert with_estimate.value.exit_code == 3
 
 
 def test_no_patch_at_all_is_refused_with_the_counts(tmp_path: Path) -> None:
     pictures = {"small": (photo(8, 8), halves(8, 8)), "one": (photo(), halves(share=0.1)), "none": (photo(), halves())}
     pictures["none"][1][:40] = 255
-    with pytest.raises(MissingError, match=r"3 images, 1 smaller than 64 px; 2 tiles, 1 dropped .* 1 because") as told:
+    with pytest.raises(
+        MissingError, match=r"3 images, 1 smaller than 64 px; 2 tiles, 1 dropped .* 1 because"
+    ) as with_estimate:
         Folder(write(tmp_path / "d", pictures)).split("train")
-    assert told.value.exit_code == 3
+    assert with_estimate.value.exit_code == 3
 
 
 def test_a_damaged_map_is_named(data: Path) -> None:
@@ -126,7 +128,7 @@ def test_a_damaged_map_is_named(data: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("column", "mpp", "told"),
+    ("column", "mpp", "with_estimate"),
     [
         ("0.5,,", 1.0, r"no mpp for b, c.*Fill in"),
         ("1.0,1.0,2.0", 1.0, r"finer than the images are: c"),
@@ -135,15 +137,17 @@ def test_a_damaged_map_is_named(data: Path) -> None:
         ("0.5,0.5,-1", None, r"mpp of c is '-1'"),
     ],
 )
-def test_a_resolution_that_cannot_be_had_is_refused(tmp_path: Path, column: str, mpp: float | None, told: str) -> None:
+def test_a_resolution_that_cannot_be_had_is_refused(
+    tmp_path: Path, column: str, mpp: float | None, with_estimate: str
+) -> None:
     table = "\n".join(f"{name},{cell}" for name, cell in zip("abc", column.split(","), strict=True))
     folder = write(tmp_path / "d", {name: (photo(), halves()) for name in "abc"}, "id,mpp", table)
-    with pytest.raises(BenchError, match=told):
+    with pytest.raises(BenchError, match=with_estimate):
         Folder(folder, mpp=mpp).split("train")
 
 
 @pytest.mark.parametrize(
-    ("options", "told"),
+    ("options", "with_estimate"),
     [
         ({"size": 0}, "at least 1 px"),
         ({"stride": 0}, "at least 1 px"),
@@ -161,8 +165,10 @@ def test_a_resolution_that_cannot_be_had_is_refused(tmp_path: Path, column: str,
         ({"class_map": "0=0,1=1", "classes": "a,b,c"}, "makes 2 classes.*names 3"),
     ],
 )
-def test_options_without_sense_are_refused_before_anything_is_read(data: Path, options: dict[str, object], told: str) -> None:
-    with pytest.raises(UsageError, match=told):
+def test_options_without_sense_are_refused_before_anything_is_read(
+    data: Path, options: dict[str, object], with_estimate: str
+) -> None:
+    with pytest.raises(UsageError, match=with_estimate):
         Folder(data, **options)  # type: ignore[arg-type]
 
 

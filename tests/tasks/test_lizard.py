@@ -69,8 +69,8 @@ def test_patches_show_what_the_files_say_with_the_true_order_of_types(whole: Pat
 
 
 def test_the_flat_layout_holds_the_same_patches(whole: Path, tmp_path: Path) -> None:
-    for room in ("lizard_images1/Lizard_Images1", "lizard_images2/Lizard_Images2", "lizard_labels/Lizard_Labels"):
-        shutil.copytree(whole / room, tmp_path / Path(room).name)
+    for package in ("lizard_images1/Lizard_Images1", "lizard_images2/Lizard_Images2", "lizard_labels/Lizard_Labels"):
+        shutil.copytree(whole / package, tmp_path / Path(package).name)
     nested, flat = Lizard(whole).split("train"), Lizard(tmp_path).split("train")
     assert nested.key == flat.key and np.array_equal(nested.images, flat.images)
 
@@ -197,12 +197,15 @@ def test_the_key_follows_options_and_content(broken: Path) -> None:
     assert Lizard(broken).digest != first.digest
 
 
-def test_the_census_counts_images_and_nuclei_and_states_a_type_that_is_absent(whole: Path, tmp_path: Path) -> None:
-    census = Lizard(whole).census
+def test_the_instance_table_counts_images_and_nuclei_and_states_a_type_that_is_absent(whole: Path, tmp_path: Path) -> None:
+    tile_summary = Lizard(whole).tile_summary
     counts = sum((count_types(path) for path in whole.rglob("*.mat")), Counter())
-    assert census["images"] == 5 and census["train"] + census["validation"] + census["test"] + census["R2"] == 5
-    assert [census[name] for name in CLASSES[1:]] == [counts[i] for i in range(1, 7)] and min(counts.values()) > 0
-    assert Lizard(lizard(tmp_path, types=4)).census["eosinophil"] == 0
+    assert (
+        tile_summary["images"] == 5
+        and tile_summary["train"] + tile_summary["validation"] + tile_summary["test"] + tile_summary["R2"] == 5
+    )
+    assert [tile_summary[name] for name in CLASSES[1:]] == [counts[i] for i in range(1, 7)] and min(counts.values()) > 0
+    assert Lizard(lizard(tmp_path, types=4)).tile_summary["eosinophil"] == 0
 
 
 def test_a_release_without_any_nucleus_is_refused(broken: Path) -> None:
@@ -278,7 +281,7 @@ def damage(path: Path, kind: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "told"),
+    ("kind", "with_estimate"),
     [
         ("not listed", r"crag_3\.mat: inst_map shows nuclei that id does not list: \d+"),
         ("twice", r"crag_3\.mat: id lists a number twice"),
@@ -296,9 +299,9 @@ def damage(path: Path, kind: str) -> None:
         ("empty", r"cannot read .*crag_3\.mat"),
     ],
 )
-def test_damaged_label_files_are_named(broken: Path, kind: str, told: str) -> None:
+def test_damaged_label_files_are_named(broken: Path, kind: str, with_estimate: str) -> None:
     damage(one(broken), kind)
-    with pytest.raises(DamagedError, match=told) as caught:
+    with pytest.raises(DamagedError, match=with_estimate) as caught:
         everything(Lizard(broken))
     assert caught.value.exit_code == 3
 
@@ -315,21 +318,21 @@ def test_numbers_that_lost_their_last_pixels_and_single_odd_boxes_are_accepted(b
 
 
 @pytest.mark.parametrize(
-    ("gone", "told"),
+    ("gone", "with_estimate"),
     [
         ("**/crag_3.png", "one label file and no image: crag_3"),
         ("**/crag_3.mat", "one image and no label file: crag_3"),
         ("**/info.csv", r"Lizard_Labels has no info\.csv"),
     ],
 )
-def test_absent_files_are_named(broken: Path, gone: str, told: str) -> None:
+def test_absent_files_are_named(broken: Path, gone: str, with_estimate: str) -> None:
     next(broken.glob(gone)).unlink()
-    with pytest.raises(MissingError, match=told):
+    with pytest.raises(MissingError, match=with_estimate):
         Lizard(broken).split("train")
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "with_estimate"),
     [
         (lambda text: text.replace("crag_3,crag,3\n", ""), r"no row in .*info\.csv: crag_3"),
         (lambda text: text.replace("crag_3", "crag_1"), r"info\.csv has crag_1 more than once"),
@@ -338,10 +341,10 @@ def test_absent_files_are_named(broken: Path, gone: str, told: str) -> None:
         (lambda text: text.split("\n")[0], "names no image"),
     ],
 )
-def test_a_table_that_does_not_fit_is_refused(broken: Path, change: object, told: str) -> None:
+def test_a_table_that_does_not_fit_is_refused(broken: Path, change: object, with_estimate: str) -> None:
     table = broken / "lizard_labels/Lizard_Labels/info.csv"
     table.write_text(change(table.read_text()))  # type: ignore[operator]
-    with pytest.raises(MissingError, match=told):
+    with pytest.raises(MissingError, match=with_estimate):
         Lizard(broken).split("train")
 
 

@@ -69,10 +69,10 @@ def test_what_is_not_annotated_stays_so_and_tiles_without_half_are_dropped(tmp_p
 
 
 def test_tiles_with_too_few_nuclei_are_dropped(data: Path) -> None:
-    for room in ("inst", "type"):
-        held = np.array(Image.open(data / room / "p0.png"))
+    for package in ("inst", "type"):
+        held = np.array(Image.open(data / package / "p0.png"))
         held[:32, :32] = 0
-        Image.fromarray(held).save(data / room / "p0.png")
+        Image.fromarray(held).save(data / package / "p0.png")
     assert set(ids(NucleiFolder(data, size=32))) - set(ids(NucleiFolder(data, size=32, nuclei=1))) == {"p0/0_0"}
     with pytest.raises(MissingError, match="fewer than 99 nuclei"):
         NucleiFolder(data, size=32, nuclei=99).split("train")
@@ -116,7 +116,7 @@ def test_a_list_names_the_patches(data: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("row", "told"),
+    ("row", "with_estimate"),
     [
         ("p0,69,0,32", r"row 1: p0 69 0 32: does not lie in the image of 100 x 70 px"),
         ("p0,0,0,32\np0,0,0,32", r"row 2: .* is a double"),
@@ -126,9 +126,9 @@ def test_a_list_names_the_patches(data: Path) -> None:
         ("p0,0,,32", r"patches32\.csv has no y in row 1"),
     ],
 )
-def test_a_list_that_does_not_fit_is_refused(data: Path, row: str, told: str) -> None:
+def test_a_list_that_does_not_fit_is_refused(data: Path, row: str, with_estimate: str) -> None:
     (data / "patches32.csv").write_text(f"source,x,y,size\n{row}\n")
-    with pytest.raises(BenchError, match=told):
+    with pytest.raises(BenchError, match=with_estimate):
         NucleiFolder(data, size=32).split("train")
 
 
@@ -174,9 +174,12 @@ def test_types_are_merged_dropped_and_ignored(whole: Path) -> None:
     )
 
 
-def test_the_census_states_a_type_that_is_absent_and_no_nucleus_at_all_is_refused(data: Path) -> None:
-    census = NucleiFolder(data, size=32, types=SIX + ",seventh").census
-    assert census["images"] == 5 == sum(census[name] for name in FOUR) and census["seventh"] == 0 < census["plasma"]
+def test_the_instance_table_states_a_type_that_is_absent_and_no_nucleus_at_all_is_refused(data: Path) -> None:
+    tile_summary = NucleiFolder(data, size=32, types=SIX + ",seventh").tile_summary
+    assert (
+        tile_summary["images"] == 5 == sum(tile_summary[name] for name in FOUR)
+        and tile_summary["seventh"] == 0 < tile_summary["plasma"]
+    )
     for path in (data / "type").iterdir():
         Image.fromarray(np.where(np.array(Image.open(path)) == 255, 255, 0).astype(np.uint8)).save(path)
         Image.fromarray(np.zeros((70, 100), np.uint16)).save(data / "inst" / path.name)
@@ -202,9 +205,11 @@ def test_the_key_follows_options_and_content(data: Path) -> None:
     assert NucleiFolder(data).digest != digest
 
 
-def repaint(room: str, change: Callable[[Any], Any]) -> Callable[[Path], None]:
-    """Changes the map of p2 in one room."""
-    return lambda data: Image.fromarray(change(np.array(Image.open(data / room / "p2.png")))).save(data / room / "p2.png")
+def repeat(package: str, change: Callable[[Any], Any]) -> Callable[[Path], None]:
+    """Changes the map of p2 in one package."""
+    return lambda data: Image.fromarray(change(np.array(Image.open(data / package / "p2.png")))).save(
+        data / package / "p2.png"
+    )
 
 
 def cut(path: str) -> Callable[[Path], None]:
@@ -212,16 +217,16 @@ def cut(path: str) -> Callable[[Path], None]:
 
 
 @pytest.mark.parametrize(
-    ("damage", "told"),
+    ("damage", "with_estimate"),
     [
-        (repaint("type", lambda a: np.where(a == 3, 9, a).astype(np.uint8)), r"type/p2\.png holds type 9; known are 1, 2, 3"),
-        (repaint("type", lambda a: a * 0), r"inst/p2\.png and .*type/p2\.png: \d+ pixels have a nucleus without a type"),
-        (repaint("inst", lambda a: a * 0), r"p2\.png: \d+ pixels .* a type without a nucleus"),
-        (repaint("inst", lambda a: np.minimum(a, 5)), r"type/p2\.png: nucleus 5 has several types"),
-        (repaint("type", lambda a: a[1:]), r"inst/p2\.png is 100 x 70 px, .*type/p2\.png is 100 x 69"),
-        (repaint("images", lambda a: a[:, 1:]), r"images/p2\.png is 99 x 70 px, .*inst/p2\.png is 100 x 70"),
-        (repaint("type", lambda a: a.astype(np.uint16)), r"type/p2\.png has 16 bits a pixel"),
-        (repaint("inst", lambda a: np.stack([a.astype(np.uint8)] * 3, -1)), r"inst/p2\.png is stored as RGB"),
+        (repeat("type", lambda a: np.where(a == 3, 9, a).astype(np.uint8)), r"type/p2\.png holds type 9; known are 1, 2, 3"),
+        (repeat("type", lambda a: a * 0), r"inst/p2\.png and .*type/p2\.png: \d+ pixels have a nucleus without a type"),
+        (repeat("inst", lambda a: a * 0), r"p2\.png: \d+ pixels .* a type without a nucleus"),
+        (repeat("inst", lambda a: np.minimum(a, 5)), r"type/p2\.png: nucleus 5 has several types"),
+        (repeat("type", lambda a: a[1:]), r"inst/p2\.png is 100 x 70 px, .*type/p2\.png is 100 x 69"),
+        (repeat("images", lambda a: a[:, 1:]), r"images/p2\.png is 99 x 70 px, .*inst/p2\.png is 100 x 70"),
+        (repeat("type", lambda a: a.astype(np.uint16)), r"type/p2\.png has 16 bits a pixel"),
+        (repeat("inst", lambda a: np.stack([a.astype(np.uint8)] * 3, -1)), r"inst/p2\.png is stored as RGB"),
         (cut("images/p2.png"), r"cannot read .*images/p2\.png"),
         (cut("inst/p2.png"), r"cannot read .*inst/p2\.png"),
         (cut("type/p2.png"), r"cannot read .*type/p2\.png"),
@@ -229,9 +234,9 @@ def cut(path: str) -> Callable[[Path], None]:
         (lambda data: (data / "images/p2.png").unlink(), r"images lacks 1 of 5 files.*p2"),
     ],
 )
-def test_damaged_and_absent_files_are_named(data: Path, damage: Callable[[Path], None], told: str) -> None:
+def test_damaged_and_absent_files_are_named(data: Path, damage: Callable[[Path], None], with_estimate: str) -> None:
     damage(data)
-    with pytest.raises(BenchError, match=told):
+    with pytest.raises(BenchError, match=with_estimate):
         everything(NucleiFolder(data, size=32, types=SIX))
 
 
@@ -265,7 +270,9 @@ def shared(name: str) -> Path:
 
 def test_real_patches_of_lizard_come_by_their_list() -> None:
     folder = NucleiFolder(shared("lizard6"), types=SIX)
-    assert folder.census["images"] == 29 and folder.census["epithelial"] > 50 * folder.census["neutrophil"] > 0
+    assert (
+        folder.tile_summary["images"] == 29 and folder.tile_summary["epithelial"] > 50 * folder.tile_summary["neutrophil"] > 0
+    )
     patches = folder.split("validation")
     conditions = patches.conditions
     assert sum(map(len, folder._corners.values())) == 1360
@@ -330,4 +337,4 @@ def test_real_maps_have_all_their_numbers(name: str, size: int) -> None:
     if not (SHARED / name).is_dir():
         pytest.skip(f"{SHARED / name} is not here")
     folder = NucleiFolder(SHARED / name, size=size)
-    assert folder.census["images"] in (272, 29) and folder.sampling.unit == "source images"
+    assert folder.tile_summary["images"] in (272, 29) and folder.sampling.unit == "source images"

@@ -104,7 +104,7 @@ def test_a_validation_split_that_is_not_named_is_made_of_whole_training_sources(
 
 
 @pytest.mark.parametrize(
-    ("cells", "told"),
+    ("cells", "with_estimate"),
     [
         (["train,a", "dev,b", "test,c"], "split of p1 is 'dev'; known are train, validation, test"),
         (["train,a", "test,a", "test,b"], r"1 values of slide are in two splits: a \(test, train\)"),
@@ -114,10 +114,10 @@ def test_a_validation_split_that_is_not_named_is_made_of_whole_training_sources(
         (["train,a", "test,b", "test,c"], "no validation split, and 1 source of train"),
     ],
 )
-def test_splits_that_cannot_be_kept_are_refused(tmp_path: Path, cells: list[str], told: str) -> None:
+def test_splits_that_cannot_be_kept_are_refused(tmp_path: Path, cells: list[str], with_estimate: str) -> None:
     pictures = {f"p{i}": (photo(8, 8), halves(8, 8)) for i in range(3)}
     rows = "\n".join(f"p{i},{cell}" for i, cell in enumerate(cells))
-    with pytest.raises(MissingError, match=told):
+    with pytest.raises(MissingError, match=with_estimate):
         Folder(write(tmp_path / "d", pictures, "id,split,slide", rows), size=8).split("train")
 
 

@@ -86,9 +86,9 @@ filterNumbers();
 // ---- gallery ------------------------------------------------------------------------------------------------------
 
 const gallery = JSON.parse(find("gallery").textContent);
-const NAMES = { painted: "painted", real: "real", map: "map", prompt: "prompt", nearest: "nearest" };
+const NAMES = { generated: "generated", real: "real", map: "map", prompt: "prompt", nearest: "nearest" };
 const ALTS = {
-  painted: "painted patch", real: "real patch", map: "class map", prompt: "prompt crops", nearest: "nearest training patch",
+  generated: "generated patch", real: "real patch", map: "class map", prompt: "prompt crops", nearest: "nearest training patch",
 };
 const CRISP = 200; // patches with fewer pixels a side are enlarged without smoothing: a pixel stays a pixel
 let chosen = [];
@@ -128,7 +128,7 @@ function card(patch, index) {
   const says = Object.entries(patch.values).map(([name, value]) => `${value.toFixed(2)} from ${name}`);
   const named = make("span", { className: "says" }, patch.id);
   const lines = says.map((text) => make("span", { className: "tag says" }, text));
-  const shown = [row("pair", "painted", "real"), row("trio", "map", "prompt", "nearest")];
+  const shown = [row("pair", "generated", "real"), row("trio", "map", "prompt", "nearest")];
   const button = make("button", { type: "button" }, ...shown, named, ...lines);
   button.setAttribute("aria-label", `Enlarge ${patch.id}: ${says.join(", ")}`);
   button.addEventListener("click", () => enlarge(index));
@@ -143,7 +143,7 @@ function drawGrid() {
   find("grid").replaceChildren(...chosen.slice(start, start + perPage).map((patch, i) => card(patch, start + i)));
   const end = Math.min(start + perPage, chosen.length);
   const exhibit = gallery.exhibits[Number(find("choose-exhibit").value)];
-  find("patches-shown").textContent = `${start + 1} to ${end} of ${chosen.length}; ${exhibit.all} were painted`;
+  find("patches-shown").textContent = `${start + 1} to ${end} of ${chosen.length}; ${exhibit.all} were generated`;
   find("previous").disabled = page === 0;
   find("next").disabled = page === pages - 1;
   find("pager").hidden = pages === 1;

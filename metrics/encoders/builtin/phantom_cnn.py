@@ -1,6 +1,6 @@
 """A small network that has learned to read the phantom: which nucleus and which tissue lies where.
 
-Trained on phantom slides set apart, with moderate changes of stain, it judges structure: nuclei, their type and size, how
+Trained on phantom slides set apart, with moderate changes of stain, it encoders structure: nuclei, their type and size, how
 they crowd, how sharp they are. On phantom test patches a shuffle of pixels within 4 x 4 blocks moves it by 109 times the
 distance between disjoint halves of the slides, a blur of one pixel by 6, but a stain shift by 0.16 only; a linear map of its
 features explains 0.92 of the variance of a patch's share of tumour, and 0.85 of its share of lymphocytes, on other slides.
@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 from bench import registry
 from bench.errors import CorruptError, MissingError
 from bench.types import Card, Features, Images, ImageSet
-from metrics.encoders.batches import checked, settled, through
+from metrics.encoders.batches import checked, freeze, through
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -81,16 +81,16 @@ class PhantomCnn:
 
         network = trunk()
         network.load_state_dict(load_file(_weights()))
-        return settled(network)
+        return freeze(network)
 
 
 def trunk() -> nn.Module:
     """Eight convolutions: float32 (n, 3, h, w) in [-1, 1] -> (n, 64, h / 4, w / 4), >= 0."""
     from torch import nn
 
-    plan = ((3, 16, 1), (16, 32, 2), (32, 32, 1), (32, WIDTH, 2), *[(WIDTH, WIDTH, 1)] * 4)
+    config = ((3, 16, 1), (16, 32, 2), (32, 32, 1), (32, WIDTH, 2), *[(WIDTH, WIDTH, 1)] * 4)
     layers: list[nn.Module] = []
-    for narrow, wide, stride in plan:
+    for narrow, wide, stride in config:
         layers += [nn.Conv2d(narrow, wide, 3, stride, padding=1, bias=False), nn.BatchNorm2d(wide), nn.ReLU()]
     return nn.Sequential(*layers)
 

@@ -1,4 +1,4 @@
-"""A convolutional network whose weights are random and fixed: a judge that no data set has shaped.
+"""A convolutional network whose weights are random and fixed: a encoder that no data set has shaped.
 
 Used where images are far from those that trained networks know (Naeem et al. 2020 take a random VGG16). It mainly sees
 colour: on phantom test patches a stain shift moves it by 1.2 times the distance between disjoint halves of the slides, a
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bench.types import Card, Features, Images
-from metrics.encoders.batches import checked, settled, through
+from metrics.encoders.batches import checked, freeze, through
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -59,7 +59,7 @@ class RandomConv:
         layers: list[nn.Module] = []
         for weights in _weights(self.seed):
             layers += [_convolution(weights), nn.ReLU(), nn.AvgPool2d(2)]
-        return settled(nn.Sequential(*layers[:-1]))
+        return freeze(nn.Sequential(*layers[:-1]))
 
 
 def _weights(seed: int) -> list[np.ndarray]:

@@ -47,7 +47,7 @@ class Texture:
         "Stain amounts, gradient energies and local binary patterns of H and E.",
         source="Ruifrok and Johnston 2001 (stain vectors); Ojala et al. 2002 (rotation-invariant uniform patterns)",
         notes="Fixed stain vectors: a scanner with other colours shows in the third, `rest`, channel. Sees no nucleus as "
-        "such: tissue painted with the right contrasts in the wrong places passes.",
+        "such: tissue generated with the right contrasts in the wrong places passes.",
     )
 
     @property

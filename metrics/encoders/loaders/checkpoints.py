@@ -81,10 +81,10 @@ def mine(row: Row, tensors: Mapping[str, Tensor]) -> Tensors:
 
 def check(row: Row, file: Path, wanted: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> None:
     """Refuses a file whose names or shapes are not the published ones, naming the first differences."""
-    said = differences(mine(row, wanted), mine(row, found))
-    if said:
-        more = f" and {len(said) - SHOWN} more" if len(said) > SHOWN else ""
-        raise DamagedError(f"{row.name}: the weights in {file} are not this network's: {'; '.join(said[:SHOWN])}{more}.")
+    text = differences(mine(row, wanted), mine(row, found))
+    if text:
+        more = f" and {len(text) - SHOWN} more" if len(text) > SHOWN else ""
+        raise DamagedError(f"{row.name}: the weights in {file} are not this network's: {'; '.join(text[:SHOWN])}{more}.")
 
 
 def _opened(name: str, file: Path, how: Callable[[Path], Any]) -> Tensors:

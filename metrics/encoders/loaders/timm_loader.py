@@ -15,7 +15,7 @@ from bench.errors import DamagedError, MissingError, UsageError, did_you_mean
 from bench.runtime import torchvision_shim
 from bench.runtime.precision import device, inference
 from bench.types import Card, Features, Images
-from metrics.encoders.batches import checked, settled, through
+from metrics.encoders.batches import checked, freeze, through
 from metrics.encoders.kinds import Kind, pooled
 from metrics.encoders.loaders.checkpoints import brief, read
 from metrics.encoders.preprocessing import resized
@@ -101,7 +101,7 @@ class Timm:
 
     @cached_property
     def _network(self) -> nn.Module:
-        return settled(_build(self.name, self._config, self._file, self.size))
+        return freeze(_build(self.name, self._config, self._file, self.size))
 
 
 def _timm() -> Any:

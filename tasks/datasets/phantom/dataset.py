@@ -118,7 +118,7 @@ class _Phantom:
 
     def key(self, name: str) -> str:
         """Names the content of a split without rendering it."""
-        recipe: list[object] = [
+        training_config: list[object] = [
             self.card.name,
             self.card.version,
             name,
@@ -128,8 +128,8 @@ class _Phantom:
             self._slides(name),
         ]
         if name in ("test", "holdout", _DONORS):
-            recipe.append(self.test_laboratories)
-        return hashlib.sha256(json.dumps(recipe).encode()).hexdigest()[:16]
+            training_config.append(self.test_laboratories)
+        return hashlib.sha256(json.dumps(training_config).encode()).hexdigest()[:16]
 
     def _slide(self, group: str, number: int) -> Slide:
         """A slide of a laboratory of its own for training, of one of a few that training never saw for testing."""

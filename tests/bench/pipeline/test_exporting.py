@@ -1,4 +1,4 @@
-"""What is exported can be painted from elsewhere: files, names, boxes and seeds."""
+"""What is exported can be generated from elsewhere: files, names, boxes and seeds."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_conditions_come_back_whole(sets: dict[str, ImageSet], tmp_path: Path) -
             assert np.array_equal(pixels(tmp_path / "out" / row[f"prompt_{name}"]), prompts.canvases[i, c])
             assert [int(edge) for edge in row[f"box_{name}"].split()] == prompts.boxes[i, c].tolist()
             assert row[f"source_{name}"] == prompts.sources[i, c]
-        assert (row["track"], row["size"], row["mpp"]) == ("slide", "32", "1.0")
+        assert (row["prompt_source"], row["size"], row["mpp"]) == ("slide", "32", "1.0")
         assert (row["label"], row["text"]) == (str(conditions.labels[i]), conditions.texts[i])  # type: ignore[index]
     assert rows[0]["masks"] == "masks/mock-0__0.png"
     assert table(tmp_path / "out/classes.csv") == [{"value": "0", "name": "light"}, {"value": "1", "name": "dark"}]

@@ -38,9 +38,9 @@ def found_in(pixels: np.ndarray, image: np.ndarray) -> bool:
     return bool((views.transpose(0, 1, 3, 4, 2) == pixels).all(axis=(2, 3, 4)).any())
 
 
-@pytest.mark.parametrize("track", ["self", "slide", "cohort"])
-def test_every_crop_lies_in_its_region_and_is_cut_from_its_donor(patches: ImageSet, track: str) -> None:
-    made = attached(patches, track=track)
+@pytest.mark.parametrize("prompt_source", ["self", "slide", "cohort"])
+def test_every_crop_lies_in_its_region_and_is_cut_from_its_donor(patches: ImageSet, prompt_source: str) -> None:
+    made = attached(patches, prompt_source=prompt_source)
     conditions = made.conditions
     count = 0
     for i, c, donor, (y0, x0, y1, x1), pixels in crops(made):
@@ -48,10 +48,10 @@ def test_every_crop_lies_in_its_region_and_is_cut_from_its_donor(patches: ImageS
         assert y1 - y0 == x1 - x0
         assert (conditions.masks[i, y0:y1, x0:x1] == c).all()
         assert found_in(pixels, made.images[donor])
-        if track == "self":
+        if prompt_source == "self":
             assert donor == i
             assert (pixels == made.images[i, y0:y1, x0:x1]).all()
-        elif track == "slide":
+        elif prompt_source == "slide":
             assert donor != i and conditions.groups[donor] == conditions.groups[i]
         else:
             assert conditions.groups[donor] != conditions.groups[i]
@@ -67,7 +67,7 @@ def test_canvas_is_grey_outside_the_box(patches: ImageSet) -> None:
 
 
 def test_self_takes_the_largest_window_within_bounds(patches: ImageSet) -> None:
-    for i, c, _, (y0, _, y1, _), _ in crops(attached(patches, track="self", largest=1.0)):
+    for i, c, _, (y0, _, y1, _), _ in crops(attached(patches, prompt_source="self", largest=1.0)):
         region = patches.conditions.masks[i] == c
         assert len(prompts.windows(region, y1 - y0))
         assert not len(prompts.windows(region, y1 - y0 + 1))
@@ -90,9 +90,9 @@ def test_bounds_hold(patches: ImageSet) -> None:
 
 
 def test_same_patches_in_another_order_get_the_same_crops(patches: ImageSet) -> None:
-    one = attached(patches, track="self")
+    one = attached(patches, prompt_source="self")
     order = np.random.default_rng(0).permutation(len(patches))
-    other = attached(patches[order], track="self")
+    other = attached(patches[order], prompt_source="self")
     assert np.array_equal(one.conditions.prompts.canvases[order], other.conditions.prompts.canvases)
 
 
@@ -114,16 +114,16 @@ def test_class_without_window_gets_no_crop_and_is_counted(patches: ImageSet) -> 
 
 def test_fallback_of_the_paper_pastes_the_whole_region_on_self(patches: ImageSet) -> None:
     striped = without_window(patches)
-    made = attached(striped, track="self", fallback="paper")
+    made = attached(striped, prompt_source="self", fallback="paper")
     region = striped.conditions.masks[0] == 1
     assert (made.conditions.prompts.canvases[0, 1][region] == striped.images[0][region]).all()
-    said = prompts.report(made.conditions)
-    assert said.missing == 0 and said.whole >= 1
+    text = prompts.report(made.conditions)
+    assert text.missing == 0 and text.whole >= 1
 
 
 def test_fallback_of_the_paper_exists_on_self_only() -> None:
-    with pytest.raises(UsageError, match="--track self"):
-        PromptRule(track="slide", fallback="paper")
+    with pytest.raises(UsageError, match="--prompt-source self"):
+        PromptRule(prompt_source="slide", fallback="paper")
 
 
 def test_coverage_is_the_share_of_pixels_under_crops(patches: ImageSet) -> None:
@@ -134,8 +134,8 @@ def test_coverage_is_the_share_of_pixels_under_crops(patches: ImageSet) -> None:
 
 def test_one_patch_a_slide_has_no_donor_on_slide(patches: ImageSet) -> None:
     alone = patches[np.arange(0, len(patches), 6)]
-    said = prompts.report(attached(alone).conditions)
-    assert said.missing == said.wanted == 8
+    text = prompts.report(attached(alone).conditions)
+    assert text.missing == text.wanted == 8
 
 
 @pytest.mark.parametrize("bounds", [(0.0, 0.5), (0.6, 0.5), (0.2, 1.5)])

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bench.config import Plan
+from bench.config import RunConfig
 from bench.errors import DamagedError, MissingError
 from bench.provenance import environment, manifest
 from bench.results import schema
@@ -48,17 +48,17 @@ def test_every_file_of_the_run_has_its_digest(folder: Path, held: dict[str, Any]
     assert all(sha((folder / name).read_bytes()) == digest for name, digest in held["files"].items())
 
 
-def test_every_painted_patch_is_listed_with_the_digest_of_its_pixels(home: Path, folder: Path, held: dict[str, Any]) -> None:
+def test_every_generated_patch_is_listed_with_the_digest_of_its_pixels(home: Path, folder: Path, held: dict[str, Any]) -> None:
     rows = list(csv.DictReader((folder / "patches.csv").open()))
     assert len(rows) == 2 * 2 * 24
-    for entry in held["paintings"]:
+    for entry in held["samples"]:
         kept = home / "samples" / entry["key"]
         ids, images = np.load(kept / "ids.npy").tolist(), np.load(kept / "images.npy")
         mine = [r for r in rows if (r["generator"], r["seed"]) == (entry["generator"], str(entry["seed"]))]
         assert [(r["id"], r["sha256"]) for r in mine] == [(n, sha(i.tobytes())) for n, i in zip(ids, images, strict=True)]
         assert entry["digest"] == sha("".join(f"{r['id']} {r['sha256']}\n" for r in mine).encode())
         assert (entry["part"], entry["patches"]) == ("test", 24)
-    assert [(e["generator"], e["seed"]) for e in held["paintings"]] == [("blur", 0), ("blur", 3), ("real", 0), ("real", 3)]
+    assert [(e["generator"], e["seed"]) for e in held["samples"]] == [("blur", 0), ("blur", 3), ("real", 0), ("real", 3)]
 
 
 def test_data_weights_and_features_have_their_digests(home: Path, held: dict[str, Any]) -> None:
@@ -87,13 +87,13 @@ def test_data_weights_and_features_have_their_digests(home: Path, held: dict[str
 
 def test_the_plan_comes_back_as_it_was_asked(held: dict[str, Any]) -> None:
     found = manifest.planned(held)
-    assert isinstance(found, Plan)
+    assert isinstance(found, RunConfig)
     assert (found.generator, found.data, found.seeds, found.controls) == ("blur", "embedded", (0, 3), ("real",))
-    assert found.encoders == ("stain",) and found.metrics == ("fd", "precision") and not found.diets
+    assert found.encoders == ("stain",) and found.metrics == ("fd", "precision") and not found.mixes
     assert found.options["sigma"] == "1.5" and found.options["dataset.per_slide"] == "4"
     assert held["described"]["generators"]["blur"]["options"] == {"sigma": 1.5}
     with pytest.raises(MissingError, match="moons"):
-        manifest.planned({"plan": {**held["plan"], "moons": 3}})
+        manifest.planned({"config": {**held["config"], "moons": 3}})
 
 
 def test_numbers_that_are_missing_are_listed_with_their_reasons(folder: Path, held: dict[str, Any]) -> None:
@@ -138,7 +138,7 @@ def test_the_same_run_writes_the_same_manifest(home: Path, folder: Path, held: d
 
 def test_times_are_those_of_the_phases(held: dict[str, Any]) -> None:
     seconds = held["times"]["seconds"]
-    assert list(seconds) == ["data", "work ahead", "fit", "paint", "measure", "write"]
+    assert list(seconds) == ["data", "work ahead", "fit", "flat-colour", "measure", "write"]
     assert all(spent >= 0 for spent in seconds.values()) and seconds["data"] > 0
     assert held["times"]["begun"] <= held["times"]["ended"]
 
@@ -146,7 +146,7 @@ def test_times_are_those_of_the_phases(held: dict[str, Any]) -> None:
 def test_another_option_is_another_manifest(home: Path, held: dict[str, Any], tmp_path: Path) -> None:
     words = ["sigma=2.5" if word == "sigma=1.5" else word for word in ASKED]
     other = json.loads((run(*words, home=home, out=tmp_path) / "manifest.json").read_text())
-    digests = [{e["generator"]: e["digest"] for e in found["paintings"]} for found in (held, other)]
+    digests = [{e["generator"]: e["digest"] for e in found["samples"]} for found in (held, other)]
     assert digests[0]["blur"] != digests[1]["blur"] and digests[0]["real"] == digests[1]["real"]
     assert held["data"] == other["data"] and held["weights"] == other["weights"]
 

@@ -43,7 +43,7 @@ def fitted(variant: type[_Ldm], train: ImageSet, work: Path, **options: object) 
     return made
 
 
-def paint(made: _Ldm, patches: ImageSet, run_seed: int = 0) -> np.ndarray:
+def generate(made: _Ldm, patches: ImageSet, run_seed: int = 0) -> np.ndarray:
     return made.generate(patches.conditions, image_seeds(run_seed, patches.conditions.ids))
 
 
@@ -84,12 +84,12 @@ def test_two_halvings_are_four_by_four_means() -> None:
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_saved_and_loaded_paints_the_same_bytes(variant: type[_Ldm], train: ImageSet, tmp_path: Path) -> None:
+def test_saved_and_loaded_generates_the_same_bytes(variant: type[_Ldm], train: ImageSet, tmp_path: Path) -> None:
     made = fitted(variant, train, tmp_path / "work")
     made.save(tmp_path / "saved")
     again = variant(**SHORT)  # type: ignore[arg-type]
     again.load(tmp_path / "saved")
-    assert np.array_equal(paint(made, train[:5]), paint(again, train[:5]))
+    assert np.array_equal(generate(made, train[:5]), generate(again, train[:5]))
 
 
 def test_conditions_move_only_the_variants_that_see_them(train: ImageSet, tmp_path: Path) -> None:
@@ -100,9 +100,9 @@ def test_conditions_move_only_the_variants_that_see_them(train: ImageSet, tmp_pa
     other_map = replace(train, conditions=replace(train.conditions, masks=1 - train.conditions.masks))
     for variant in VARIANTS:
         made = fitted(variant, train, tmp_path / variant.__name__)
-        plain = paint(made, train[:3])
-        assert not np.array_equal(plain, paint(made, other_map[:3])), variant
-        assert np.array_equal(plain, paint(made, other_crops[:3])) == (variant is LdmSemantic), variant
+        plain = generate(made, train[:3])
+        assert not np.array_equal(plain, generate(made, other_map[:3])), variant
+        assert np.array_equal(plain, generate(made, other_crops[:3])) == (variant is LdmSemantic), variant
 
 
 @pytest.mark.parametrize(
@@ -118,33 +118,33 @@ def test_conditions_move_only_the_variants_that_see_them(train: ImageSet, tmp_pa
     ],
 )
 def test_every_option_changes_the_image(train: ImageSet, tmp_path: Path, option: dict[str, object]) -> None:
-    plain = paint(fitted(LdmPrompt, train, tmp_path / "plain", sampler="ddim"), train[:2])
-    changed = paint(fitted(LdmPrompt, train, tmp_path / "changed", **{"sampler": "ddim", **option}), train[:2])
+    plain = generate(fitted(LdmPrompt, train, tmp_path / "plain", sampler="ddim"), train[:2])
+    changed = generate(fitted(LdmPrompt, train, tmp_path / "changed", **{"sampler": "ddim", **option}), train[:2])
     assert not np.array_equal(plain, changed)
 
 
 @pytest.mark.parametrize("sampling", [{"sampler": "ddim", "eta": 1.0}, {"sampler": "ddim", "eta": 0.5}, {"sampler": "dpm"}])
 def test_every_sampler_ends_in_tissue_colours(sampling: dict[str, object]) -> None:
-    """Shipped weights paint near the colours of a real patch whatever the sampler: eta = 1 once gave NaN, so black."""
+    """Shipped weights generate near the colours of a real patch whatever the sampler: eta = 1 once gave NaN, so black."""
     test = prompts.attach(PhantomCam16(test_slides=2, per_slide=4).split("test"), prompts.PromptRule())
     made = LdmPrompt(**{"sample_steps": 20, **sampling})  # type: ignore[arg-type]
     made.load(SHIPPED / "phantom-cam16")
-    painted = paint(made, test)
-    assert np.abs(painted.mean(axis=(1, 2)) - test.images.mean(axis=(1, 2))).mean() < 30
-    assert painted.std(axis=(1, 2)).mean() > 15
+    generated = generate(made, test)
+    assert np.abs(generated.mean(axis=(1, 2)) - test.images.mean(axis=(1, 2))).mean() < 30
+    assert generated.std(axis=(1, 2)).mean() > 15
 
 
-def test_encoder_of_embed_changes_image_recipe_and_card(train: ImageSet, tmp_path: Path) -> None:
+def test_encoder_of_embed_changes_image_training_config_and_card(train: ImageSet, tmp_path: Path) -> None:
     plain = fitted(LdmEmbed, train, tmp_path / "plain")
     other = fitted(LdmEmbed, train, tmp_path / "other", encoder="texture")
-    assert not np.array_equal(paint(plain, train[:2]), paint(other, train[:2]))
-    assert plain.recipe() != other.recipe()
+    assert not np.array_equal(generate(plain, train[:2]), generate(other, train[:2]))
+    assert plain.training_config() != other.training_config()
     assert other.card.conditioned_by == ("texture",)
 
 
-def test_preset_is_part_of_recipe_and_key() -> None:
-    assert LdmPrompt().recipe() != LdmPrompt(preset="paper").recipe()
-    assert LdmPrompt().recipe() == LdmPrompt(steps=TINY.steps, sample_steps=7).recipe()
+def test_preset_is_part_of_training_config_and_key() -> None:
+    assert LdmPrompt().training_config() != LdmPrompt(preset="paper").training_config()
+    assert LdmPrompt().training_config() == LdmPrompt(steps=TINY.steps, sample_steps=7).training_config()
     assert registry.describe(LdmPrompt())["digest"] != registry.describe(LdmPrompt(sample_steps=7))["digest"]
 
 
@@ -166,9 +166,9 @@ def test_sides_that_do_not_fit_are_refused(train: ImageSet) -> None:
         LdmPrompt().generate(replace(train.conditions, size=40), np.zeros(16, dtype=np.uint64))
 
 
-def test_painting_without_weights_and_loading_from_nowhere_are_refused(train: ImageSet, tmp_path: Path) -> None:
+def test_generating_without_weights_and_loading_from_nowhere_are_refused(train: ImageSet, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no weights yet"):
-        paint(LdmPrompt(), train)
+        generate(LdmPrompt(), train)
     with pytest.raises(MissingError, match="bench fit"):
         LdmPrompt().load(tmp_path)
 
@@ -194,7 +194,7 @@ from generators import diffusion
 from generators.ldm import LdmPrompt
 from tasks.datasets.phantom import PhantomCam16
 import generators.latent_diffusion as l
-l.Recipe = lambda *recipe: diffusion.Recipe(*recipe, checkpoint_every=3)
+l.Training config = lambda *training config: diffusion.Training config(*training config, checkpoint_every=3)
 train = prompts.attach(PhantomCam16(train_slides=2, per_slide=4).split("train"), prompts.PromptRule())
 made = LdmPrompt(steps=9, stage_steps=2, sample_steps=2)
 work = Path(sys.argv[1]); work.mkdir(exist_ok=True)

@@ -14,7 +14,7 @@ from bench.cache import digest_of
 from bench.contracts.layouts import layouts
 from bench.errors import MissingError, UsageError
 from bench.histology.nuclei import UNLABELLED
-from bench.types import Conditions, ImageSet, Layouts, Shipped, image_seeds, silent
+from bench.types import Conditions, ImageSet, LayoutGenerator, Shipped, image_seeds, silent
 from generators.diffusion import shipped
 from generators.layout_controls import CopyMasks, RandomDiscs
 from generators.mask_diffusion import instance_encoding
@@ -44,8 +44,8 @@ def fit(train: ImageSet, work: Path, **options: object) -> NasdmMasks:
     return made
 
 
-def draw(by: Layouts, asked: Conditions, run_seed: int = 0) -> Conditions:
-    return by.draw(asked, image_seeds(run_seed, asked.ids))
+def sample(by: LayoutGenerator, asked: Conditions, run_seed: int = 0) -> Conditions:
+    return by.sample(asked, image_seeds(run_seed, asked.ids))
 
 
 def same(one: Conditions, other: Conditions) -> bool:
@@ -114,23 +114,23 @@ def test_wanted_types_move_the_layout_and_nothing_else_of_the_row(fitted: NasdmM
     asked = train.conditions[:4]
     assert asked.masks is not None
     hidden = replace(asked, masks=asked.masks[:, ::-1], instances=None, types=None)
-    assert same(draw(fitted, asked), draw(fitted, hidden))
+    assert same(sample(fitted, asked), sample(fitted, hidden))
     other = replace(asked, masks=np.where(asked.masks == 2, 0, asked.masks))
-    assert not same(draw(fitted, asked), draw(fitted, other))
-    assert not same(draw(fitted, asked), draw(fitted, asked, run_seed=1))
+    assert not same(sample(fitted, asked), sample(fitted, other))
+    assert not same(sample(fitted, asked), sample(fitted, asked, run_seed=1))
 
 
 def test_a_row_is_the_same_in_any_company(fitted: NasdmMasks, train: ImageSet) -> None:
-    together = draw(fitted, train.conditions)
+    together = sample(fitted, train.conditions)
     for rows in ([7], [3, 1], list(range(11, -1, -1))):
-        assert same(draw(fitted, train.conditions[rows]), together[rows])
+        assert same(sample(fitted, train.conditions[rows]), together[rows])
 
 
 def test_saved_and_loaded_draws_the_same(fitted: NasdmMasks, train: ImageSet, tmp_path: Path) -> None:
     fitted.save(tmp_path)
     again = NasdmMasks(**SHORT)  # type: ignore[arg-type]
     again.load(tmp_path)
-    assert same(draw(fitted, train.conditions[:3]), draw(again, train.conditions[:3]))
+    assert same(sample(fitted, train.conditions[:3]), sample(again, train.conditions[:3]))
     with pytest.raises(MissingError, match="no weights of nasdm-masks"):
         again.load(tmp_path / "nowhere")
     described = tmp_path / "nasdm-masks.json"
@@ -155,7 +155,7 @@ def test_every_option_changes_the_layout(
     fitted: NasdmMasks, train: ImageSet, tmp_path: Path, option: dict[str, object]
 ) -> None:
     plain = fit(train, tmp_path / "plain", sampler="ddim") if "eta" in option else fitted
-    assert not same(draw(plain, train.conditions[:3]), draw(fit(train, tmp_path, **option), train.conditions[:3]))
+    assert not same(sample(plain, train.conditions[:3]), sample(fit(train, tmp_path, **option), train.conditions[:3]))
 
 
 def test_paper_preset_is_sized_like_the_image_model() -> None:
@@ -165,8 +165,8 @@ def test_paper_preset_is_sized_like_the_image_model() -> None:
 
     with torch.device("meta"):
         network = MaskDiffusion(PAPER, 7, 128).network
-        drawn = network(torch.empty(1, 9, 128, 128), torch.zeros(1), torch.empty(1, 6))
-    assert tuple(drawn.shape) == (1, 9, 128, 128)
+        sampled = network(torch.empty(1, 9, 128, 128), torch.zeros(1), torch.empty(1, 6))
+    assert tuple(sampled.shape) == (1, 9, 128, 128)
     assert tuple(network.asked.weight.shape) == (4 * 256, 6)
     assert (PAPER.betas, PAPER.beta_start, PAPER.beta_end, PAPER.learning_rate) == ("linear", 1e-4, 0.02, 1e-4)
 
@@ -190,16 +190,16 @@ def test_patches_that_are_hardly_covered_are_not_learned_from(train: ImageSet, f
     assert train.conditions.masks is not None
     masks = np.concatenate([train.conditions.masks, np.full_like(train.conditions.masks, 255)])
     twice = replace(train.conditions[list(range(12)) * 2], masks=masks)
-    assert same(draw(fit(replace(train, conditions=twice), tmp_path), twice[:2]), draw(fitted, train.conditions[:2]))
+    assert same(sample(fit(replace(train, conditions=twice), tmp_path), twice[:2]), sample(fitted, train.conditions[:2]))
 
 
 def test_what_cannot_be_drawn_is_refused(fitted: NasdmMasks, train: ImageSet) -> None:
     with pytest.raises(UsageError, match="no weights yet"):
-        draw(NasdmMasks(), train.conditions)
+        sample(NasdmMasks(), train.conditions)
     with pytest.raises(UsageError, match="needs conditions with masks"):
-        draw(fitted, replace(train.conditions, masks=None))
+        sample(fitted, replace(train.conditions, masks=None))
     with pytest.raises(UsageError, match="was fitted on 7 classes in patches of 64 px; these conditions have 3"):
-        draw(fitted, layouts(64).conditions)
+        sample(fitted, layouts(64).conditions)
     with pytest.raises(UsageError, match="nothing to save"):
         NasdmMasks().save(Path())
     for wrong in ({"steps": -1}, {"eta": 1.5}, {"guidance": -1.0}):
@@ -210,27 +210,27 @@ def test_what_cannot_be_drawn_is_refused(fitted: NasdmMasks, train: ImageSet) ->
 def test_copies_are_training_layouts_of_the_asked_types(train: ImageSet, tmp_path: Path) -> None:
     made = CopyMasks()
     with pytest.raises(UsageError, match="has been shown no layouts"):
-        draw(made, train.conditions)
+        sample(made, train.conditions)
     made.fit(train, 0, silent, tmp_path)
-    drawn, real = draw(made, train.conditions), train.conditions
-    assert drawn.masks is not None and real.masks is not None
-    wanted, shown = (instance_encoding.types_present(side, real.classes) for side in (real.masks, drawn.masks))
+    sampled, real = sample(made, train.conditions), train.conditions
+    assert sampled.masks is not None and real.masks is not None
+    wanted, shown = (instance_encoding.types_present(side, real.classes) for side in (real.masks, sampled.masks))
     assert np.array_equal(wanted, shown), "each asked set of types is shown by a training layout"
-    assert all(any(np.array_equal(mask, known) for known in real.masks) for mask in drawn.masks)
+    assert all(any(np.array_equal(mask, known) for known in real.masks) for mask in sampled.masks)
     with pytest.raises(UsageError, match="was shown layouts of"):
-        draw(made, replace(real, size=32))
+        sample(made, replace(real, size=32))
     with pytest.raises(MissingError, match="no layouts at"):
         CopyMasks().load(tmp_path)
 
 
 def test_discs_show_the_asked_types_alone(train: ImageSet) -> None:
     real = train.conditions
-    drawn = draw(RandomDiscs(nuclei=24), real)
-    assert drawn.masks is not None and real.masks is not None
-    wanted, shown = (instance_encoding.types_present(side, real.classes) for side in (real.masks, drawn.masks))
+    sampled = sample(RandomDiscs(nuclei=24), real)
+    assert sampled.masks is not None and real.masks is not None
+    wanted, shown = (instance_encoding.types_present(side, real.classes) for side in (real.masks, sampled.masks))
     assert not (shown & ~wanted).any() and (shown & wanted).sum() > 0.9 * wanted.sum()
-    assert not same(drawn, draw(RandomDiscs(nuclei=5), real))
-    nothing = draw(RandomDiscs(), replace(real, masks=np.zeros_like(real.masks)))
+    assert not same(sampled, sample(RandomDiscs(nuclei=5), real))
+    nothing = sample(RandomDiscs(), replace(real, masks=np.zeros_like(real.masks)))
     assert nothing.masks is not None and not nothing.masks.any()
     with pytest.raises(UsageError, match="at least 1"):
         RandomDiscs(nuclei=0)
@@ -238,13 +238,13 @@ def test_discs_show_the_asked_types_alone(train: ImageSet) -> None:
 
 def test_the_names_are_registered() -> None:
     assert {"nasdm-masks", "copy-masks", "random-discs"} <= set(registry.names("layouts"))
-    assert isinstance(registry.load("layouts", "nasdm-masks", steps="5"), Layouts)
+    assert isinstance(registry.load("layouts", "nasdm-masks", steps="5"), LayoutGenerator)
 
 
 def test_shipped_weights_agree_with_their_manifest_and_are_found() -> None:
     held = json.loads((SHIPPED / "nasdm-masks.manifest.json").read_text())
     made, key = NasdmMasks(), PhantomLizard().key("train")
-    assert held["recipe"] == json.loads(json.dumps(made.recipe())) and held["train_key"] == key
+    assert held["training_config"] == json.loads(json.dumps(made.training_config())) and held["train_key"] == key
     assert held["files"] == {name: digest_of(SHIPPED / name) for name in ("nasdm-masks.json", "nasdm-masks.safetensors")}
     assert isinstance(made, Shipped) and made.shipped(key) == SHIPPED
     assert NasdmMasks(sample_steps=5).shipped(key) == SHIPPED, "sampling options do not change weights"

@@ -19,7 +19,7 @@ from bench.types import Conditions, ImageSet, image_seeds, silent
 from generators.diffusion.checkpoints import fitting
 from generators.nasdm.adapter import Nasdm
 from generators.nasdm.config import PAPER
-from generators.nasdm.model import SCHEDULE, Folded, HybridLoss, SemanticDiffusion, edges, maps_of
+from generators.nasdm.model import SCHEDULE, HybridLoss, PixelUnshuffled, SemanticDiffusion, edges, maps_of
 from generators.nasdm.networks import SdmShape, SdmUNet
 from tasks.datasets.phantom.dataset import PhantomLizard
 
@@ -38,7 +38,7 @@ def fitted(train: ImageSet, tmp_path_factory: pytest.TempPathFactory) -> Nasdm:
     return generator
 
 
-def painted(generator: Nasdm, conditions: Conditions, seed: int = 0) -> np.ndarray[Any, Any]:
+def generated(generator: Nasdm, conditions: Conditions, seed: int = 0) -> np.ndarray[Any, Any]:
     return generator.generate(conditions, image_seeds(seed, conditions.ids))
 
 
@@ -91,8 +91,8 @@ def test_the_bound_is_the_divergence_of_two_normal_densities(step: int) -> None:
 
     spread = torch.exp(0.7 * beta.log() + 0.3 * least.log()).sqrt()
     true = torch.distributions.Normal(mean(clean.double()), least.sqrt())
-    said = torch.distributions.Normal(mean(guessed), spread)
-    expected = torch.distributions.kl_divergence(true, said) / math.log(2)
+    text = torch.distributions.Normal(mean(guessed), spread)
+    expected = torch.distributions.kl_divergence(true, text) / math.log(2)
     found = hybrid().bound(clean, state, steps, predicted, share)
     torch.testing.assert_close(found.double(), expected, rtol=2e-3, atol=1e-6)
 
@@ -130,30 +130,30 @@ def test_errors_of_the_clean_image_weigh_by_a_cut_signal_to_noise_ratio(step: in
 
 
 def test_a_network_that_says_the_clean_image_says_the_noise_with_it() -> None:
-    folded = Folded(SdmShape(12, 32, 32, (1,), 1, (), head=32, groups=8), 2, "sample")
+    unshuffled = PixelUnshuffled(SdmShape(12, 32, 32, (1,), 1, (), head=32, groups=8), 2, "sample")
     clean, state, steps, noise = noised(400)
 
     class Known(nn.Module):
         def forward(self, images: Tensor, steps: Tensor, maps: Tensor) -> Tensor:
-            said = torch.nn.functional.pixel_unshuffle(clean, 2)
-            return torch.cat([said, said * 0], dim=1)
+            text = torch.nn.functional.pixel_unshuffle(clean, 2)
+            return torch.cat([text, text * 0], dim=1)
 
-    folded.net = Known()  # type: ignore[assignment]
-    found, share = folded(state, steps, torch.zeros(2, 8, 8, 8))
+    unshuffled.net = Known()  # type: ignore[assignment]
+    found, share = unshuffled(state, steps, torch.zeros(2, 8, 8, 8))
     torch.testing.assert_close(found, noise, atol=1e-5, rtol=1e-5)
     assert not share.any()
 
 
 def test_folding_keeps_every_pixel_at_its_place() -> None:
-    folded = Folded(SdmShape(12, 32, 32, (1,), 1, (), head=32, groups=8), 2)
+    unshuffled = PixelUnshuffled(SdmShape(12, 32, 32, (1,), 1, (), head=32, groups=8), 2)
 
     class Same(nn.Module):
         def forward(self, images: Tensor, steps: Tensor, maps: Tensor) -> Tensor:
             return torch.cat([images, images + 1], dim=1)
 
-    folded.net = Same()  # type: ignore[assignment]
+    unshuffled.net = Same()  # type: ignore[assignment]
     images = torch.randn(2, 3, 8, 8)
-    noise, share = folded(images, torch.zeros(2, dtype=torch.long), torch.zeros(2, 8, 8, 8))
+    noise, share = unshuffled(images, torch.zeros(2, dtype=torch.long), torch.zeros(2, 8, 8, 8))
     assert torch.equal(noise, images) and torch.equal(share, images + 1)
 
 
@@ -214,18 +214,20 @@ def test_guidance_moves_away_from_the_empty_map_and_leaves_the_variance(guidance
     ],
     ids=str,
 )
-def test_every_option_changes_what_is_painted(options: dict[str, Any], train: ImageSet, fitted: Nasdm, tmp_path: Path) -> None:
+def test_every_option_changes_what_is_generated(
+    options: dict[str, Any], train: ImageSet, fitted: Nasdm, tmp_path: Path
+) -> None:
     other = Nasdm(**{**TRIAL, **options})
     assert other.digest != fitted.digest
     other.fit(train, 0, silent, tmp_path)
     conditions = train.conditions[:2]
-    assert not np.array_equal(painted(other, conditions), painted(fitted, conditions))
+    assert not np.array_equal(generated(other, conditions), generated(fitted, conditions))
 
 
 def test_sampling_options_need_no_new_weights() -> None:
-    base = Nasdm(**TRIAL).recipe()
-    assert Nasdm(**{**TRIAL, "sampler": "ddim", "guidance": 3.0, "eta": 0.5}).recipe() == base
-    assert Nasdm(**{**TRIAL, "drop": 0.5}).recipe() != base
+    base = Nasdm(**TRIAL).training_config()
+    assert Nasdm(**{**TRIAL, "sampler": "ddim", "guidance": 3.0, "eta": 0.5}).training_config() == base
+    assert Nasdm(**{**TRIAL, "drop": 0.5}).training_config() != base
 
 
 def test_an_interrupted_fit_ends_with_the_same_weights(train: ImageSet, fitted: Nasdm, tmp_path: Path) -> None:
@@ -243,17 +245,17 @@ def test_an_interrupted_fit_ends_with_the_same_weights(train: ImageSet, fitted: 
     again.fit(train, 0, lambda done, total, what: seen.append(what), tmp_path)
     assert seen and all(what.startswith("tune") for what in seen)  # the first stage is not fitted again
     conditions = train.conditions[:2]
-    assert np.array_equal(painted(again, conditions), painted(fitted, conditions))
+    assert np.array_equal(generated(again, conditions), generated(fitted, conditions))
 
 
 def test_refusals_name_what_is_wrong(train: ImageSet, fitted: Nasdm, tmp_path: Path) -> None:
     conditions = train.conditions[:1]
     with pytest.raises(UsageError, match="no weights yet"):
-        painted(Nasdm(), conditions)
+        generated(Nasdm(), conditions)
     with pytest.raises(UsageError, match="7 classes.*have 2"):
-        painted(fitted, Conditions(**{**vars(conditions), "classes": ("background", "nucleus")}))
+        generated(fitted, Conditions(**{**vars(conditions), "classes": ("background", "nucleus")}))
     with pytest.raises(UsageError, match="multiples of 8"):
-        painted(fitted, Conditions(**{**vars(conditions), "size": 60}))
+        generated(fitted, Conditions(**{**vars(conditions), "size": 60}))
     with pytest.raises(UsageError, match="guidance lies in"):
         Nasdm(guidance=-1)
     with pytest.raises(UsageError, match="counts"):
@@ -276,7 +278,7 @@ def checkpoint(tmp_path: Path) -> Path:
     return tmp_path / "ema_0.9999_100000.pt"
 
 
-def test_a_checkpoint_paints_with_the_numbers_of_its_own_network(checkpoint: Path, train: ImageSet, tmp_path: Path) -> None:
+def test_a_checkpoint_generates_with_the_numbers_of_its_own_network(checkpoint: Path, train: ImageSet, tmp_path: Path) -> None:
     generator = Nasdm(checkpoint=checkpoint, sample_steps=2)
     assert "nothing" in generator.effort()
     generator.fit(train, 0, silent, tmp_path)
@@ -284,7 +286,7 @@ def test_a_checkpoint_paints_with_the_numbers_of_its_own_network(checkpoint: Pat
     again = Nasdm(checkpoint=checkpoint, sample_steps=2)
     again.load(tmp_path / "saved")
     conditions = train.conditions[:2]
-    assert np.array_equal(painted(again, conditions), painted(generator, conditions))
+    assert np.array_equal(generated(again, conditions), generated(generator, conditions))
     public = SdmUNet(PUBLIC)
     public.load_state_dict(torch.load(checkpoint, weights_only=True))
     assert again._model is not None
@@ -296,10 +298,10 @@ def test_a_checkpoint_paints_with_the_numbers_of_its_own_network(checkpoint: Pat
 
 def test_a_checkpoint_is_part_of_every_key(checkpoint: Path) -> None:
     first = Nasdm(checkpoint=checkpoint)
-    before = first.digest, first.recipe()
+    before = first.digest, first.training_config()
     torch.save({name: v + 1 for name, v in torch.load(checkpoint, weights_only=True).items()}, checkpoint)
     assert Nasdm(checkpoint=checkpoint).digest != before[0]
-    assert Nasdm(checkpoint=checkpoint).recipe() != before[1]
+    assert Nasdm(checkpoint=checkpoint).training_config() != before[1]
 
 
 def test_a_checkpoint_tells_which_preset_it_is(checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -50,9 +50,9 @@ def test_the_paper_preset_has_the_names_shapes_and_size_of_the_published_network
 
 def test_its_numbers_are_those_it_had_when_it_agreed_with_the_public_network() -> None:
     with torch.no_grad():
-        said = filled(SMALL)(*inputs())
-    assert said.shape == (2, 6, 16, 16)
-    torch.testing.assert_close(said[:, :, 5, 7], torch.tensor(GOLDEN), atol=1e-6, rtol=1e-5)
+        text = filled(SMALL)(*inputs())
+    assert text.shape == (2, 6, 16, 16)
+    torch.testing.assert_close(text[:, :, 5, 7], torch.tensor(GOLDEN), atol=1e-6, rtol=1e-5)
 
 
 def test_the_map_enters_the_decoder_alone() -> None:

@@ -8,45 +8,45 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from click.testing import Result as Outcome
+from click.testing import ResultRecord as Outcome
 
 from bench.errors import MissingError, NotComparableError, UsageError
 from bench.results import schema
-from bench.results.schema import Result
+from bench.results.schema import ResultRecord
 from leaderboards.cli.compare import command
 from leaderboards.comparison.compare import Comparisons, Side, compared, sentence, text, two_sided
 from leaderboards.tables.numbers import holm
 from tests.leaderboards.runs import MEASURES, run
 
 
-def against(first: list[Result], second: list[Result], *measures: str) -> Comparisons:
+def against(first: list[ResultRecord], second: list[ResultRecord], *measures: str) -> Comparisons:
     return compared(Side("a", tuple(first)), Side("b", tuple(second)), measures)
 
 
-def said(found: Comparisons, measure: str) -> str:
+def message(found: Comparisons, measure: str) -> str:
     return next(sentence(found, one) for one in found.made if one.where.measure == measure)
 
 
 def test_what_is_better_is_said_by_the_direction_of_the_measure() -> None:
     found = against(run("a", worse=0.1), run("b"))
-    assert said(found, "fd conv").startswith("a has a higher (worse) fd conv than b by 0.1")
-    assert said(found, "iou synthetic").startswith("a has a lower (worse) iou synthetic than b by 0.09974 [")
-    assert "(n = 320 patches of 40 slides, 3 seeds, p < .001 after Holm over 3 measures)." in said(found, "fd conv")
+    assert message(found, "fd conv").startswith("a has a higher (worse) fd conv than b by 0.1")
+    assert message(found, "iou synthetic").startswith("a has a lower (worse) iou synthetic than b by 0.09974 [")
+    assert "(n = 320 patches of 40 slides, 3 seeds, p < .001 after Holm over 3 measures)." in message(found, "fd conv")
 
 
 def test_turned_around_it_says_the_same_the_other_way() -> None:
     there, back = against(run("a", worse=0.1), run("b")), against(run("b"), run("a", worse=0.1))
-    assert said(back, "fd conv").startswith("a has a lower (better) fd conv than b by")
+    assert message(back, "fd conv").startswith("a has a lower (better) fd conv than b by")
     gaps = [one.difference.value for one in there.made], [-one.difference.value for one in back.made]
     assert gaps[0] == pytest.approx(gaps[1])
-    brackets = [said(found, "fd conv").split("(n")[0].split("by ")[1] for found in (there, back)]
+    brackets = [message(found, "fd conv").split("(n")[0].split("by ")[1] for found in (there, back)]
     assert brackets[0] == brackets[1]
 
 
 def test_a_tie_is_said_as_a_tie_and_equality_as_equality() -> None:
-    assert said(against(run("a"), run("b")), "fd conv").startswith("a and b tie in fd conv: difference ")
+    assert message(against(run("a"), run("b")), "fd conv").startswith("a and b tie in fd conv: difference ")
     same = against(run("a"), run("a"))
-    assert said(same, "fd conv").startswith("a and b have the same fd conv, bit by bit")
+    assert message(same, "fd conv").startswith("a and b have the same fd conv, bit by bit")
     assert same.tested == 0
 
 
@@ -68,9 +68,9 @@ def test_more_measures_make_each_harder_to_tell_apart() -> None:
 
 def test_equal_measures_are_no_part_of_the_family() -> None:
     first, second = run("a", worse=0.1), run("b")
-    floors = [replace(line, generator="b") for line in first if line.measure == "fd"]
-    found = against(first, [line for line in second if line.measure != "fd"] + floors)
-    assert found.tested == 2 and "over 2 measures" in said(found, "iou synthetic")
+    lower_references = [replace(line, generator="b") for line in first if line.measure == "fd"]
+    found = against(first, [line for line in second if line.measure != "fd"] + lower_references)
+    assert found.tested == 2 and "over 2 measures" in message(found, "iou synthetic")
 
 
 def test_protocols_that_differ_are_listed_with_the_entries_that_differ() -> None:
@@ -89,18 +89,18 @@ def test_fewer_patches_are_named_where_descriptions_agree() -> None:
     assert "test patches: None and other" in text(against(run("a"), keyed))
 
 
-def test_tracks_are_not_mixed_but_a_generator_without_prompts_meets_each() -> None:
-    own = [replace(line, track="self") for line in run("a")]
-    slide = [replace(line, track="slide") for line in run("b")]
-    assert "prompt tracks differ: self and slide" in text(against(own, slide))
-    both = against([*own, *(replace(line, track="slide") for line in run("a"))], run("b"))
-    assert {one.where.track for one in both.made} == {"self", "slide"} and len(both.made) == 6
+def test_prompt_sources_are_not_mixed_but_a_generator_without_prompts_meets_each() -> None:
+    own = [replace(line, prompt_source="self") for line in run("a")]
+    slide = [replace(line, prompt_source="slide") for line in run("b")]
+    assert "prompt prompt sources differ: self and slide" in text(against(own, slide))
+    both = against([*own, *(replace(line, prompt_source="slide") for line in run("a"))], run("b"))
+    assert {one.where.prompt_source for one in both.made} == {"self", "slide"} and len(both.made) == 6
 
 
-def test_lines_without_folds_or_value_are_refused_with_the_reason() -> None:
-    bare = [replace(line, folds=()) for line in run("b")]
+def test_lines_without_replicates_or_value_are_refused_with_the_reason() -> None:
+    bare = [replace(line, replicates=()) for line in run("b")]
     assert "without each block" in text(against(run("a"), bare))
-    failed = [replace(line, value=None, folds=(), status="error", reason="Boom: it broke") for line in run("b")]
+    failed = [replace(line, value=None, replicates=(), status="error", reason="Boom: it broke") for line in run("b")]
     assert "b has error for seed 0: Boom: it broke" in text(against(run("a"), failed))
 
 
@@ -110,10 +110,10 @@ def test_reported_lines_and_what_has_no_direction_are_never_compared() -> None:
     assert not against([replace(line, direction="none") for line in run("a")], run("b")).made
 
 
-def test_one_seed_and_a_judge_that_knew_are_said_in_the_sentence() -> None:
-    found = against(run("a", 0.1, seeds=1), [replace(line, flags=("judge-conflict",)) for line in run("b", seeds=1)])
-    assert "1 seed, p" in said(found, "fd conv") and "not an independent judge" in said(found, "fd conv")
-    assert "noise of training and sampling is left out" in said(found, "fd conv")
+def test_one_seed_and_a_encoder_that_knew_are_said_in_the_sentence() -> None:
+    found = against(run("a", 0.1, seeds=1), [replace(line, flags=("encoder-conflict",)) for line in run("b", seeds=1)])
+    assert "1 seed, p" in message(found, "fd conv") and "not an independent encoder" in message(found, "fd conv")
+    assert "noise of training and sampling is left out" in message(found, "fd conv")
 
 
 def test_classes_are_left_out_unless_asked_for() -> None:
@@ -165,6 +165,6 @@ def test_a_wrong_name_and_nothing_in_common_are_errors(place: Path) -> None:
     assert isinstance(wrong, UsageError) and "Did you mean 'noise'" in str(wrong)
     none = bench("a", "b", "--results", str(place), "-m", "kid *").exception
     assert isinstance(none, MissingError) and "share no measure that match kid *" in str(none)
-    schema.write([replace(line, folds=()) for line in run("c")], place / "c.jsonl")
+    schema.write([replace(line, replicates=()) for line in run("c")], place / "c.jsonl")
     refused = bench("a", "c", "--results", str(place))
     assert isinstance(refused.exception, NotComparableError) and "without each block" in refused.output

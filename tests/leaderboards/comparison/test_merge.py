@@ -11,17 +11,17 @@ import pytest
 
 from bench.cache import digest_of
 from bench.results import schema
-from bench.results.schema import Result
+from bench.results.schema import ResultRecord
 from tests.small_run import WORDS, bench, run
 
 DESCRIBED = {"generator": {"name": "g", "version": "1", "options": {"steps": 5}}}
-LINE = Result(
+LINE = ResultRecord(
     "g", "d", "none", "t", "fd", "lower", "p", encoder="e", value=2.0, low=1.0, high=3.0, n=10, n_real=10, groups=5,
-    folds=(1.5, 2.5), described=DESCRIBED, keys={"weights": "w"}, stamp={"made": "2026-01-02", "machine": "one"},
+    replicates=(1.5, 2.5), described=DESCRIBED, keys={"weights": "w"}, stamp={"made": "2026-01-02", "machine": "one"},
 )  # fmt: skip
 
 
-def merged(tmp_path: Path, *sets: list[Result], words: tuple[str, ...] = ()) -> tuple[int, list[Result], str]:
+def merged(tmp_path: Path, *sets: list[ResultRecord], words: tuple[str, ...] = ()) -> tuple[int, list[ResultRecord], str]:
     """Exit code, merged lines and what was said, of one file a set."""
     files = [tmp_path / f"{name}.jsonl" for name, _ in zip("abcde", sets, strict=False)]
     for file, lines in zip(files, sets, strict=True):
@@ -48,13 +48,13 @@ def test_the_furthest_state_of_an_equal_number_stays(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "change",
-    [{"value": 2.01}, {"low": 0.9}, {"high": None}, {"folds": (1.5, 2.4)}, {"folds": ()}, {"n": 11, "n_real": 11}],
+    [{"value": 2.01}, {"low": 0.9}, {"high": None}, {"replicates": (1.5, 2.4)}, {"replicates": ()}, {"n": 11, "n_real": 11}],
 )
 def test_equal_keys_with_different_numbers_are_an_error(tmp_path: Path, change: dict[str, object]) -> None:
     other = replace(LINE, **change)  # type: ignore[arg-type]
-    code, lines, said = merged(tmp_path, [replace(LINE, seed=4), LINE], [other])
+    code, lines, text = merged(tmp_path, [replace(LINE, seed=4), LINE], [other])
     assert code == 7 and not lines and not (tmp_path / "out").exists()
-    assert f"{tmp_path / 'a.jsonl'}:2" in said and f"{tmp_path / 'b.jsonl'}:1" in said
+    assert f"{tmp_path / 'a.jsonl'}:2" in text and f"{tmp_path / 'b.jsonl'}:1" in text
 
 
 @pytest.mark.parametrize(
@@ -62,11 +62,11 @@ def test_equal_keys_with_different_numbers_are_an_error(tmp_path: Path, change: 
     [
         {"generator": "h"},
         {"dataset": "f"},
-        {"track": "self"},
+        {"prompt_source": "self"},
         {"task": "u"},
         {"measure": "kid"},
         {"encoder": "f"},
-        {"diet": "real"},
+        {"mix": "real"},
         {"seed": 1},
         {"protocol": "q"},
         {"keys": {"weights": "v"}},
@@ -81,8 +81,8 @@ def test_each_part_of_the_key_tells_numbers_apart(tmp_path: Path, change: dict[s
 
 def test_tolerance_lets_small_differences_pass_and_keeps_the_largest(tmp_path: Path) -> None:
     other = replace(LINE, value=2.0 * (1 - 1e-7), stamp={"made": "2026-03-01"})
-    code, lines, said = merged(tmp_path, [LINE], [other], words=("--tolerance", "1e-6"))
-    assert code == 0 and lines == [LINE] and "differ by up to 1e-07" in said
+    code, lines, text = merged(tmp_path, [LINE], [other], words=("--tolerance", "1e-6"))
+    assert code == 0 and lines == [LINE] and "differ by up to 1e-07" in text
     held = json.loads((tmp_path / "out" / "merged.json").read_text())
     assert held["tolerance"] == 1e-6 and held["farthest"] == pytest.approx(1e-7, rel=1e-3)
     assert merged(tmp_path, [LINE], [other], words=("--tolerance", "1e-8"))[0] == 7
@@ -92,19 +92,19 @@ def test_tolerance_lets_small_differences_pass_and_keeps_the_largest(tmp_path: P
 
 
 def test_a_line_without_a_number_gives_way_and_that_is_said(tmp_path: Path) -> None:
-    bare = {"value": None, "low": None, "high": None, "folds": ()}
+    bare = {"value": None, "low": None, "high": None, "replicates": ()}
     skipped = replace(LINE, status="skipped", reason="missing: weights", stamp={"made": "2026-01-01"}, **bare)  # type: ignore[arg-type]
     for sets in ([skipped], [LINE]), ([LINE], [skipped]):
-        code, lines, said = merged(tmp_path, *sets)
-        assert code == 0 and lines == [LINE] and "one has no number" in said
+        code, lines, text = merged(tmp_path, *sets)
+        assert code == 0 and lines == [LINE] and "one has no number" in text
     assert len(json.loads((tmp_path / "out" / "merged.json").read_text())["filled"]) == 1
     assert merged(tmp_path, [skipped], [skipped])[:2] == (0, [skipped])
 
 
 def test_a_line_that_cannot_be_true_gives_way_too(tmp_path: Path) -> None:
     impossible = replace(LINE, value=-2.0, low=-3.0, high=-1.0)
-    code, lines, said = merged(tmp_path, [impossible], [LINE])
-    assert code == 0 and lines == [LINE] and "one has no number" in said
+    code, lines, text = merged(tmp_path, [impossible], [LINE])
+    assert code == 0 and lines == [LINE] and "one has no number" in text
     assert merged(tmp_path, [impossible], [])[:2] == (0, [impossible]), "alone it stays as it was written"
 
 

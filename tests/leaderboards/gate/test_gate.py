@@ -9,20 +9,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from click.testing import Result as Outcome
+from click.testing import ResultRecord as Outcome
 
 from bench.cache import Cache
-from bench.config import Plan
+from bench.config import RunConfig
 from bench.errors import MissingError, UsageError
 from bench.results import schema
-from bench.results.schema import Result
+from bench.results.schema import ResultRecord
 from bench.run import run as run_plan
 from bench.types import silent
 from benchmarks import gate_simulation as simulation
 from benchmarks import planted
 from leaderboards.cli.gate import command
 from leaderboards.gate import policy
-from leaderboards.gate.gate import EXIT_CODES, Gate, Judgement, judged
+from leaderboards.gate.gate import EXIT_CODES, Gate, GateResult, measured
 from leaderboards.gate.policy import Ignore, Margin, Policy
 from tests.leaderboards.runs import MEASURES, run
 
@@ -32,26 +32,28 @@ STRICT = Policy((Margin("*", absolute=0.0),))
 
 
 def gate(worse: float = 0.0, rule: Policy = LOOSE, **more: object) -> Gate:
-    return judged(run(), run(worse=worse, noise="again", **more), rule)  # type: ignore[arg-type]
+    return measured(run(), run(worse=worse, noise="again", **more), rule)  # type: ignore[arg-type]
 
 
-def only(found: Gate, measure: str = "fd conv") -> Judgement:
-    return next(one for one in found.judgements if one.number.measure == measure)
+def only(found: Gate, measure: str = "fd conv") -> GateResult:
+    return next(one for one in found.gate_results if one.number.measure == measure)
 
 
 def test_a_worse_candidate_regresses_in_the_direction_of_each_measure() -> None:
     found = gate(worse=0.1)
-    assert {one.verdict for one in found.judgements} == {"regress"} and found.exit_code == 5
-    for one in found.judgements:
+    assert {one.verdict for one in found.gate_results} == {"regress"} and found.exit_code == 5
+    for one in found.gate_results:
         assert one.worsening is not None and one.worsening.value == pytest.approx(0.1, abs=0.01)
     assert gate(worse=-0.1).verdict == "pass"
 
 
-def test_the_same_bytes_pass_whatever_the_policy_even_without_folds() -> None:
-    found = judged(run(), run(), STRICT)
-    assert found.verdict == "pass" and found.tested == 0 and {one.reason for one in found.judgements} == {"equal, bit by bit"}
-    half = [replace(line, folds=()) if line.measure == "fd" else line for line in run()]
-    assert judged(half, half, STRICT).verdict == "pass"
+def test_the_same_bytes_pass_whatever_the_policy_even_without_replicates() -> None:
+    found = measured(run(), run(), STRICT)
+    assert (
+        found.verdict == "pass" and found.tested == 0 and {one.reason for one in found.gate_results} == {"equal, bit by bit"}
+    )
+    half = [replace(line, replicates=()) if line.measure == "fd" else line for line in run()]
+    assert measured(half, half, STRICT).verdict == "pass"
 
 
 def test_a_sure_worsening_within_the_margin_passes() -> None:
@@ -77,33 +79,36 @@ def test_of_two_margins_the_larger_holds() -> None:
 def test_what_another_processor_rounds_differently_is_no_regression() -> None:
     """A distance of 0 has no share that could be its margin, and rounding may be all of one sign."""
 
-    def tiny(lines: list[Result]) -> list[Result]:
+    def tiny(lines: list[ResultRecord]) -> list[ResultRecord]:
         found = [line for line in lines if line.measure == "fd"]
-        return [replace(r, value=(r.value or 0) * 1e-9, folds=tuple(1e-9 * fold for fold in r.folds)) for r in found]
+        return [
+            replace(r, value=(r.value or 0) * 1e-9, replicates=tuple(1e-9 * unshuffle for unshuffle in r.replicates))
+            for r in found
+        ]
 
     before, after = tiny(run()), tiny(run(worse=0.3, noise="again"))
-    assert judged(before, after, Policy((Margin("*", relative=0.15),))).verdict == "regress"
-    assert judged(before, after, policy.read()).verdict == "pass"
+    assert measured(before, after, Policy((Margin("*", relative=0.15),))).verdict == "regress"
+    assert measured(before, after, policy.read()).verdict == "pass"
 
 
 def test_other_protocols_are_not_comparable_and_print_their_difference() -> None:
     new = [replace(r, protocol="q", described={"dataset": {"options": {"size": 128}}}) for r in run()]
-    found = judged(run(), new, LOOSE)
-    assert found.exit_code == 7 and "dataset.options.size: 64 and 128" in found.judgements[0].reason
-    bare = [replace(line, folds=(), value=(line.value or 0) + 1) for line in run()]
-    assert only(judged(run(), bare, LOOSE)).verdict == "not-comparable"
+    found = measured(run(), new, LOOSE)
+    assert found.exit_code == 7 and "dataset.options.size: 64 and 128" in found.gate_results[0].reason
+    bare = [replace(line, replicates=(), value=(line.value or 0) + 1) for line in run()]
+    assert only(measured(run(), bare, LOOSE)).verdict == "not-comparable"
 
 
 def test_what_is_missing_or_failed_is_broken_with_its_reason() -> None:
     without = [line for line in run() if line.measure != "fd"]
-    assert only(judged(run(), without, LOOSE)).reason == "the candidate lacks this number"
-    failed = [replace(line, value=None, folds=(), status="error", reason="Boom: it broke") for line in run()]
-    found = judged(run(), failed, LOOSE)
+    assert only(measured(run(), without, LOOSE)).reason == "the candidate lacks this number"
+    failed = [replace(line, value=None, replicates=(), status="error", reason="Boom: it broke") for line in run()]
+    found = measured(run(), failed, LOOSE)
     assert found.exit_code == 4 and only(found).reason == "error for seed 0: Boom: it broke"
-    assert only(judged(run(), run(seeds=2), LOOSE)).reason == "the candidate lacks seed 2"
-    assert only(judged(run(), run("other"), LOOSE)).reason == "the candidate has no ldm here"
+    assert only(measured(run(), run(seeds=2), LOOSE)).reason == "the candidate lacks seed 2"
+    assert only(measured(run(), run("other"), LOOSE)).reason == "the candidate has no ldm here"
     task_failed = [*without, replace(failed[-1], measure="distances")]
-    assert only(judged(run(), task_failed, LOOSE)).reason == "error: Boom: it broke"
+    assert only(measured(run(), task_failed, LOOSE)).reason == "error: Boom: it broke"
 
 
 def test_the_worst_verdict_is_the_gates_and_each_has_its_exit_code() -> None:
@@ -122,28 +127,28 @@ def test_the_worst_verdict_is_the_gates_and_each_has_its_exit_code() -> None:
     for worst in range(5):
         kept = list(kinds)[worst:]
         baseline = [line for line in before if f"m {line.encoder}" in kept]
-        found = judged(baseline, [line for name in kept for line in kinds[name]], rule)
-        assert [one.verdict for one in found.judgements] == expected[worst:]
+        found = measured(baseline, [line for name in kept for line in kinds[name]], rule)
+        assert [one.verdict for one in found.gate_results] == expected[worst:]
         assert found.exit_code == EXIT_CODES[expected[worst]]  # type: ignore[index]
 
 
-def test_reported_lines_and_what_has_no_direction_are_not_judged() -> None:
+def test_reported_lines_and_what_has_no_direction_are_not_measured() -> None:
     extra = [replace(run()[0], state="reported", generator="paper"), replace(run()[0], direction="none", measure="covered")]
-    assert len(judged([*run(), *extra], run(), LOOSE).judgements) == len(MEASURES)
+    assert len(measured([*run(), *extra], run(), LOOSE).gate_results) == len(MEASURES)
 
 
 def test_the_policy_leaves_out_what_it_ignores_by_pattern() -> None:
     rule = Policy((Margin("*", absolute=0.0),), ignore=Ignore(generators=("noi*",), measures=("fd *",)))
-    found = judged([*run(), *run("noise")], run(worse=0.1), rule)
-    assert {one.number.measure for one in found.judgements} == {"iou synthetic", "precision conv"}
+    found = measured([*run(), *run("noise")], run(worse=0.1), rule)
+    assert {one.number.measure for one in found.gate_results} == {"iou synthetic", "precision conv"}
     with pytest.raises(UsageError, match="ignores each of the 3"):
-        judged(run(), run(), replace(rule, ignore=Ignore(measures=("*",))))
+        measured(run(), run(), replace(rule, ignore=Ignore(measures=("*",))))
 
 
 def test_one_seed_never_regresses_by_the_default_policy_and_alpha_counts() -> None:
-    one = only(judged(run(seeds=1), run(worse=0.1, seeds=1), LOOSE))
+    one = only(measured(run(seeds=1), run(worse=0.1, seeds=1), LOOSE))
     assert one.verdict == "inconclusive" and one.reason == "1 of the 2 seeds that the policy asks for" and one.visible is None
-    assert only(judged(run(seeds=1), run(worse=0.1, seeds=1), replace(LOOSE, seeds=1))).verdict == "regress"
+    assert only(measured(run(seeds=1), run(worse=0.1, seeds=1), replace(LOOSE, seeds=1))).verdict == "regress"
     p = only(gate(worse=0.002, rule=STRICT)).p
     assert p is not None and 0.001 < p < 0.4
     verdicts = [only(gate(worse=0.002, rule=replace(STRICT, alpha=alpha))).verdict for alpha in (p * 0.9, p * 1.1)]
@@ -153,7 +158,7 @@ def test_one_seed_never_regresses_by_the_default_policy_and_alpha_counts() -> No
 def test_more_numbers_ask_for_more_evidence() -> None:
     many = {f"m {i}": "lower" for i in range(30)}
     p_values = [
-        only(judged(run(measures=m), run(measures=m, worse=0.001, noise="again"), STRICT), "m 3").p
+        only(measured(run(measures=m), run(measures=m, worse=0.001, noise="again"), STRICT), "m 3").p
         for m in ({"m 3": "lower"}, many)
     ]
     assert p_values[0] is not None and p_values[1] is not None and p_values[0] < p_values[1]
@@ -161,13 +166,13 @@ def test_more_numbers_ask_for_more_evidence() -> None:
 
 def test_a_baseline_that_cannot_serve_is_refused_in_a_sentence() -> None:
     with pytest.raises(MissingError, match="holds no measured number"):
-        judged([], run(), LOOSE)
+        measured([], run(), LOOSE)
     with pytest.raises(MissingError, match="values without each block of slides"):
-        judged([replace(line, folds=()) for line in run()], run(), LOOSE)
+        measured([replace(line, replicates=()) for line in run()], run(), LOOSE)
 
 
-def test_new_numbers_are_told_and_not_judged() -> None:
-    found = judged(run(), [*run(), *run("other")], LOOSE)
+def test_new_numbers_are_told_and_not_measured() -> None:
+    found = measured(run(), [*run(), *run("other")], LOOSE)
     assert found.verdict == "pass" and {number.generator for number in found.new} == {"other"} and len(found.new) == 3
 
 
@@ -203,11 +208,11 @@ def test_the_simulated_distance_is_that_of_the_harness() -> None:
     real, fake = (part.reshape(-1, simulation.WIDTH) for part in (runs.real[1], runs.fake[1, 1, 0]))
     metric = registry.load("metrics", "fd")
     found = stats.group_jackknife(lambda a, b: metric.compare(real[a], fake[b], np.random.default_rng(0)), names, names)
-    assert runs.distances()[1, 1, 0] == pytest.approx([found.value, *found.folds])
+    assert runs.distances()[1, 1, 0] == pytest.approx([found.value, *found.replicates])
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("alpha = [", "is not TOML"),
         ("", "margin"),
@@ -218,9 +223,9 @@ def test_the_simulated_distance_is_that_of_the_harness() -> None:
         ('alpha = 0.7\n[[margin]]\nmeasures = "*"\nabsolute = 1', "alpha lies between"),
     ],
 )
-def test_a_policy_that_says_nothing_clear_is_refused(tmp_path: Path, text: str, said: str) -> None:
+def test_a_policy_that_says_nothing_clear_is_refused(tmp_path: Path, text: str, message: str) -> None:
     (tmp_path / "p.toml").write_text(text)
-    with pytest.raises(UsageError, match=said):
+    with pytest.raises(UsageError, match=message):
         policy.read(str(tmp_path / "p.toml"))
 
 
@@ -232,7 +237,7 @@ def test_policies_are_found_by_name_and_the_shipped_one_has_a_margin_for_everyth
     with pytest.raises(MissingError, match="copy it"):
         policy.read("absent.toml")
     with pytest.raises(UsageError, match="no margin for 'fd conv'"):
-        judged(run(), run(), Policy((Margin("iou*", absolute=1.0), Margin("prec*", absolute=1.0))))
+        measured(run(), run(), Policy((Margin("iou*", absolute=1.0), Margin("prec*", absolute=1.0))))
 
 
 def bench(*asked: object) -> Outcome:
@@ -282,8 +287,8 @@ def test_a_rule_that_holds_for_no_number_is_said_and_fails_when_strict(held: Pat
         assert "[[margin]] 'fdd *' holds for nothing: it matches no measure" in done.output
         assert "[[margin]] 'iou*' holds for nothing: every measure that it matches has an earlier rule" in done.output
     assert bench(*files, held / "worse.jsonl", "--strict").exit_code == 5, "a regression keeps its code"
-    told = json.loads(bench(*files, held / "base.jsonl", "--json").stdout)
-    assert len(told["unused_rules"]) == 3
+    with_estimate = json.loads(bench(*files, held / "base.jsonl", "--json").stdout)
+    assert len(with_estimate["unused_rules"]) == 3
 
 
 def test_the_shipped_policy_and_one_whose_rules_all_hold_pass_when_strict(held: Path) -> None:
@@ -340,7 +345,7 @@ def test_accept_makes_a_first_baseline_and_its_log_grows(held: Path) -> None:
     first, second = map(json.loads, fresh.with_suffix(".log").read_text().splitlines())
     assert (first["verdict"], first["old"]) == ("new", "") and (second["verdict"], second["moved"]) == ("pass", [])
     assert second["old"] == second["new"] == first["new"]
-    failed = [replace(line, value=None, folds=(), status="error", reason="x") for line in run()]
+    failed = [replace(line, value=None, replicates=(), status="error", reason="x") for line in run()]
     schema.write(failed, held / "failed.jsonl")
     nothing = bench("accept", "--baseline", fresh, "--candidate", held / "failed.jsonl", "--reason", "no").exception
     assert isinstance(nothing, MissingError)
@@ -352,44 +357,44 @@ PLUGINS = "tests/leaderboards/deliberate.py"
 FEW = {"dataset.train_slides": "8", "dataset.validation_slides": "4", "dataset.per_slide": "8"}
 
 
-def painted(generator: str, home: Path, encoder: str = "stain", **options: str) -> list[Result]:
+def generated(generator: str, home: Path, encoder: str = "stain", **options: str) -> list[ResultRecord]:
     """Lines of a run on 12 test slides of the phantom."""
-    plan = Plan(
+    config = RunConfig(
         generator,
         "cam16-seg",
         encoders=(encoder,),
         metrics=("fd", "precision", "recall", f"{ROOT / PLUGINS}:Colours"),
         controls=(),
         seeds=(0, 1),
-        diets=False,
+        mixes=False,
         workers=1,
         options={"dataset.test_slides": "12", **options},
     )
-    return list(run_plan(plan, Cache(home), silent, lambda said: None, home / "out").results)
+    return list(run_plan(config, Cache(home), silent, lambda message: None, home / "out").results)
 
 
 @pytest.fixture(scope="module")
-def flat(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Result]]:
+def flat(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[ResultRecord]]:
     home = tmp_path_factory.mktemp("gate")
-    return home, painted("paint", home, **FEW)
+    return home, generated("flat-colour", home, **FEW)
 
 
-def test_a_map_shifted_by_8_pixels_is_caught(flat: tuple[Path, list[Result]]) -> None:
+def test_a_map_shifted_by_8_pixels_is_caught(flat: tuple[Path, list[ResultRecord]]) -> None:
     home, before = flat
-    found = judged(before, painted(f"{ROOT / PLUGINS}:Shifted", home, **FEW), policy.read())
+    found = measured(before, generated(f"{ROOT / PLUGINS}:Shifted", home, **FEW), policy.read())
     assert found.verdict == "regress" and only(found, "map-kept").verdict == "regress"
 
 
-def test_a_refactoring_of_the_same_bytes_passes(flat: tuple[Path, list[Result]]) -> None:
+def test_a_refactoring_of_the_same_bytes_passes(flat: tuple[Path, list[ResultRecord]]) -> None:
     home, before = flat
-    found = judged(before, painted(f"{ROOT / PLUGINS}:Tidied", home, **FEW), policy.read())
+    found = measured(before, generated(f"{ROOT / PLUGINS}:Tidied", home, **FEW), policy.read())
     assert found.verdict == "pass" and found.tested == 0
 
 
 @pytest.mark.slow
 def test_half_the_sampling_steps_and_a_shifted_map_of_a_diffusion_model_are_caught(tmp_path: Path) -> None:
-    before = painted("ldm-prompt", tmp_path, "random-conv")
-    fewer = painted("ldm-prompt", tmp_path, "random-conv", **{"generator.sample_steps": "6"})
-    moved = painted(f"{ROOT / PLUGINS}:ShiftedPrompt", tmp_path, "random-conv")
+    before = generated("ldm-prompt", tmp_path, "random-conv")
+    fewer = generated("ldm-prompt", tmp_path, "random-conv", **{"generator.sample_steps": "6"})
+    moved = generated(f"{ROOT / PLUGINS}:ShiftedPrompt", tmp_path, "random-conv")
     for candidate in (fewer, moved):
-        assert judged(before, candidate, policy.read()).verdict == "regress"
+        assert measured(before, candidate, policy.read()).verdict == "regress"

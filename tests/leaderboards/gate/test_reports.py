@@ -7,7 +7,7 @@ from dataclasses import replace
 from xml.etree import ElementTree
 
 from leaderboards.gate import reports as reports
-from leaderboards.gate.gate import EXIT_CODES, Gate, judged
+from leaderboards.gate.gate import EXIT_CODES, Gate, measured
 from leaderboards.gate.policy import Margin, Policy
 from tests.leaderboards.runs import run
 
@@ -20,14 +20,17 @@ def every(generator: str = "ldm", reason: str = "Boom") -> Gate:
     before, after = (run(generator, noise=noise, measures=measures) for noise in ("", "again"))
     by_name = {f"m {i}": [line for line in after if line.encoder == str(i)] for i in range(5)}
     candidate = [
-        *(replace(line, value=(line.value or 0) + 1, folds=tuple(f + 1 for f in line.folds)) for line in by_name["m 0"]),
-        *(replace(line, value=None, folds=(), status="error", reason=reason) for line in by_name["m 1"]),
+        *(
+            replace(line, value=(line.value or 0) + 1, replicates=tuple(f + 1 for f in line.replicates))
+            for line in by_name["m 0"]
+        ),
+        *(replace(line, value=None, replicates=(), status="error", reason=reason) for line in by_name["m 1"]),
         *(replace(line, protocol="q") for line in by_name["m 2"]),
         *by_name["m 3"],
         *(line for line in before if line.encoder == "4"),
     ]
-    found = judged(before, candidate, Policy((Margin("m 3", absolute=0.0), Margin("*", absolute=0.02))))
-    assert [one.verdict for one in found.judgements] == list(EXIT_CODES)
+    found = measured(before, candidate, Policy((Margin("m 3", absolute=0.0), Margin("*", absolute=0.02))))
+    assert [one.verdict for one in found.gate_results] == list(EXIT_CODES)
     return found
 
 
@@ -62,15 +65,15 @@ def test_json_holds_every_number_and_the_exit_code() -> None:
 def test_text_gives_the_verdict_first_then_sizes_and_reasons() -> None:
     text = reports.as_text(every())
     assert text.startswith("gate: regress (1 regress, 1 broken, 1 not-comparable, 1 inconclusive, 1 pass)")
-    for said in ("n = 320 patches of 40 slides, 3 seeds", "after Holm over the 2 numbers that changed", "80% power"):
-        assert said in text
+    for message in ("n = 320 patches of 40 slides, 3 seeds", "after Holm over the 2 numbers that changed", "80% power"):
+        assert message in text
     assert "broken: error for seed 0: Boom (ldm m 1)" in text and "not-comparable: protocols differ" in text
 
 
-def test_markdown_shows_what_needs_a_look_and_folds_what_passed() -> None:
-    shown, _, folded = reports.as_markdown(every()).partition("<details>")
+def test_markdown_shows_what_needs_a_look_and_replicates_what_passed() -> None:
+    shown, _, unshuffled = reports.as_markdown(every()).partition("<details>")
     assert "❌ regress | m 0" in shown and "💥 broken | m 1" in shown and "m 4" not in shown
-    assert "1 passed" in folded and "✅ pass | m 4" in folded
+    assert "1 passed" in unshuffled and "✅ pass | m 4" in unshuffled
     rows = [line for line in shown.splitlines() if line.startswith("| ")]
     assert {row.count(" | ") for row in rows} == {len(reports.HEADS) - 1}
 
@@ -91,7 +94,7 @@ def test_hostile_names_and_reasons_stay_text() -> None:
 
 def test_many_numbers_of_one_reason_are_said_in_one_line() -> None:
     measures = {f"m {i}": "lower" for i in range(9)}
-    found = judged(run(measures=measures), run("other"), Policy((Margin("*", absolute=1.0),)))
+    found = measured(run(measures=measures), run("other"), Policy((Margin("*", absolute=1.0),)))
     (note,) = (line for line in reports.notes(found) if line.startswith("broken"))
     assert note.endswith("ldm m 4, and 4 more)")
-    assert any(line.startswith("new, not judged before they are accepted: other fd conv") for line in reports.notes(found))
+    assert any(line.startswith("new, not measured before they are accepted: other fd conv") for line in reports.notes(found))

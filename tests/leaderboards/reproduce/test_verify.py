@@ -16,9 +16,9 @@ import pytest
 from PIL import Image
 
 from bench.cache import digest_of
-from bench.provenance.manifest import Painting, digest_of_patch, root
+from bench.provenance.manifest import SampleDigests, digest_of_patch, root
 from bench.results import schema
-from bench.results.schema import Result
+from bench.results.schema import ResultRecord
 from bench.types import Conditions, ImageSet
 from leaderboards.reproduce import matching
 from tests.small_run import SMALL, WORDS, bench, run
@@ -37,7 +37,7 @@ class Place:
 
     def verify(self, *words: object, home: Path | None = None) -> tuple[int, dict[str, Any]]:
         done = bench("verify", self.folder, "--json", *words, home=home or self.home)
-        found: dict[str, Any] = json.loads(done.stdout) if done.stdout else {"said": done.stderr}
+        found: dict[str, Any] = json.loads(done.stdout) if done.stdout else {"message": done.stderr}
         return done.exit_code, found
 
     def manifest(self, change: Callable[[dict[str, Any]], object]) -> None:
@@ -65,10 +65,10 @@ class Place:
 
     def key(self, generator: str = "blur", seed: int = 0) -> str:
         held = json.loads((self.folder / "manifest.json").read_text())
-        return str(next(e["key"] for e in held["paintings"] if (e["generator"], e["seed"]) == (generator, seed)))
+        return str(next(e["key"] for e in held["samples"] if (e["generator"], e["seed"]) == (generator, seed)))
 
     def recorded_otherwise(self, by: int, row: int = 0) -> str:
-        """As if one patch of blur had been painted otherwise by so many levels: in cache, patches.csv and manifest."""
+        """As if one patch of blur had been generated otherwise by so many levels: in cache, patches.csv and manifest."""
 
         def shift(images: np.ndarray) -> None:  # type: ignore[type-arg]
             images[row] = np.where(images[row] > 127, images[row] - by, images[row] + by)
@@ -82,7 +82,7 @@ class Place:
             f"blur,0,test,{n},{listed[n]}" if r.startswith(f"blur,0,test,{n},") else r for r in rows for n in [r.split(",")[3]]
         ]
         (self.folder / "patches.csv").write_text("\n".join(rows) + "\n")
-        self.manifest(lambda held: held["paintings"][0].update(digest=root(listed)))
+        self.manifest(lambda held: held["samples"][0].update(digest=root(listed)))
         return str(ids[row])
 
 
@@ -90,8 +90,8 @@ def failing(found: dict[str, Any]) -> list[str]:
     return [check["what"] for check in found["checks"] if check["outcome"] == "fails"]
 
 
-def said(found: dict[str, Any], what: str) -> list[tuple[str, str]]:
-    return [(check["outcome"], check["said"]) for check in found["checks"] if check["what"] == what]
+def message(found: dict[str, Any], what: str) -> list[tuple[str, str]]:
+    return [(check["outcome"], check["message"]) for check in found["checks"] if check["what"] == what]
 
 
 def moved(held: dict[str, Any]) -> None:
@@ -118,13 +118,13 @@ def test_an_untouched_run_holds_and_is_left_alone(made: Place) -> None:
     assert (code, found["outcome"], found["elsewhere"]) == (0, "holds", {})
     for name in ("blur", "real"):
         for seed in (0, 1):
-            assert said(found, f"patches {name} seed {seed}") == [("holds", "5 of 24 patches painted again, bit-equal")]
-            assert said(found, f"kept patches {name} seed {seed}") == [("holds", "in the cache, all 24 as recorded")]
+            assert message(found, f"patches {name} seed {seed}") == [("holds", "5 of 24 patches generated again, bit-equal")]
+            assert message(found, f"kept patches {name} seed {seed}") == [("holds", "in the cache, all 24 as recorded")]
     lines = list(schema.read([made.folder / "results.jsonl"]))
     numbers = [line for line in lines if line.value is not None]
     assert 0 < len(numbers) < len(lines) and found["confirmed"] == len(numbers)
     rest = f"{len(lines) - len(numbers)} without a value, as recorded"
-    assert said(found, "numbers") == [("holds", f"{len(numbers)} made again from kept patches, bit-equal, {rest}")]
+    assert message(found, "numbers") == [("holds", f"{len(numbers)} made again from kept patches, bit-equal, {rest}")]
     assert {f: f.stat().st_mtime_ns for f in (*made.home.rglob("*.json"), *made.folder.iterdir())} == before
 
 
@@ -135,10 +135,12 @@ def test_a_tampered_number_is_found_by_its_file_and_by_itself(place: Place) -> N
     place.manifest(lambda held: None)  # whoever writes numbers can write digests
     code, found = place.verify()
     assert code == 4 and failing(found) == ["blur fd stain seed 0"]
-    assert "0.001 recorded" in said(found, "blur fd stain seed 0")[0][1]
+    assert "0.001 recorded" in message(found, "blur fd stain seed 0")[0][1]
 
 
-@pytest.mark.parametrize("change", [{"low": 0.0}, {"folds": ()}, {"n": 25}, {"flags": ()}, {"status": "ok", "measure": "fid"}])
+@pytest.mark.parametrize(
+    "change", [{"low": 0.0}, {"replicates": ()}, {"n": 25}, {"flags": ()}, {"status": "ok", "measure": "fid"}]
+)
 def test_what_stands_beside_a_number_counts_too(place: Place, change: dict[str, object]) -> None:
     place.line(0, **change)
     place.manifest(lambda held: None)
@@ -150,18 +152,18 @@ def test_a_tampered_patch_in_the_cache_is_found(place: Place) -> None:
     place.entry("samples", place.key(), "images.npy", lambda images: images[3].fill(0))
     code, found = place.verify("--sample", "0")
     assert code == 4 and failing(found) == ["kept patches blur seed 0"]
-    assert "1 changed: test-000/003" in said(found, "kept patches blur seed 0")[0][1]
-    assert any(check["outcome"] == "not-done" and "not in this cache" in check["said"] for check in found["checks"])
+    assert "1 changed: test-000/003" in message(found, "kept patches blur seed 0")[0][1]
+    assert any(check["outcome"] == "not-done" and "not in this cache" in check["message"] for check in found["checks"])
 
 
-def test_a_patch_recorded_otherwise_is_found_by_painting_it_again(place: Place) -> None:
+def test_a_patch_recorded_otherwise_is_found_by_generating_it_again(place: Place) -> None:
     row = 7
     name = place.recorded_otherwise(3, row)
     drawn = {seed: row in np.random.default_rng(seed).choice(24, 4, replace=False) for seed in range(60)}
     hit, miss = (next(seed for seed, there in drawn.items() if there is wanted) for wanted in (True, False))
     code, found = place.verify("--sample", "4", "--seed", hit)
     assert code == 4 and "patches blur seed 0" in failing(found)
-    assert f"1 differ ({name}) by at most 3 of 255" in said(found, "patches blur seed 0")[0][1]
+    assert f"1 differ ({name}) by at most 3 of 255" in message(found, "patches blur seed 0")[0][1]
     assert "patches blur seed 0" not in failing(place.verify("--sample", "4", "--seed", miss)[1])
 
 
@@ -177,20 +179,20 @@ def test_a_changed_weight_file_is_found(place: Place) -> None:
     place.entry("weights", key, "images.npy", lambda images: images.fill(9))
     code, found = place.verify()
     assert code == 4 and {"weights blur", "patches blur seed 0", "patches blur seed 1"} <= set(failing(found))
-    assert said(found, "weights real")[0] == ("holds", "from the cache")
+    assert message(found, "weights real")[0] == ("holds", "from the cache")
 
 
 def test_weights_that_are_gone_are_fitted_again(place: Place) -> None:
     shutil.rmtree(place.home / "weights")
     code, found = place.verify()
-    assert code == 0 and said(found, "weights blur") == [("holds", "fitted again now")]
+    assert code == 0 and message(found, "weights blur") == [("holds", "fitted again now")]
 
 
 def test_other_data_are_not_comparable(place: Place) -> None:
-    place.manifest(lambda held: held["plan"]["options"].update({"dataset.per_slide": "5"}))
+    place.manifest(lambda held: held["config"]["options"].update({"dataset.per_slide": "5"}))
     code, found = place.verify()
     assert code == 7 and found["outcome"] == "not-comparable" and found["confirmed"] == 0
-    assert "splits.train.patches was 24, is 30" in said(found, "data")[0][1]
+    assert "splits.train.patches was 24, is 30" in message(found, "data")[0][1]
 
 
 def test_patches_of_the_test_set_that_changed_are_not_comparable(place: Place) -> None:
@@ -198,13 +200,13 @@ def test_patches_of_the_test_set_that_changed_are_not_comparable(place: Place) -
     test = next(f.parent.name for f in place.home.glob("data/*/set.json") if key in f.read_text())
     place.entry("data", test, "images.npy", lambda images: images[0].fill(0))
     code, found = place.verify()
-    assert code == 7 and "test.images was" in said(found, "data")[0][1]
+    assert code == 7 and "test.images was" in message(found, "data")[0][1]
 
 
 def test_another_version_of_a_plugin_is_not_comparable(place: Place) -> None:
     place.manifest(lambda held: held["described"]["metrics"][0].update(version="0"))
     code, found = place.verify()
-    assert code == 7 and said(found, "metric fd")[0][1].startswith("was fd 0, is fd ")
+    assert code == 7 and message(found, "metric fd")[0][1].startswith("was fd 0, is fd ")
 
 
 def test_a_plugin_whose_content_changed_fails(place: Place) -> None:
@@ -213,14 +215,14 @@ def test_a_plugin_whose_content_changed_fails(place: Place) -> None:
     assert code == 4 and failing(found) == ["encoder stain"]
 
 
-def test_without_kept_patches_all_paints_them(place: Place) -> None:
+def test_without_kept_patches_all_generates_them(place: Place) -> None:
     shutil.rmtree(place.home / "samples")
     code, found = place.verify("--sample", "2")
     assert code == 0 and found["confirmed"] == 0
-    assert said(found, "numbers")[0][0] == "not-done" and "--all paints them" in said(found, "numbers")[0][1]
+    assert message(found, "numbers")[0][0] == "not-done" and "--all generates them" in message(found, "numbers")[0][1]
     code, found = place.verify("--all")
     assert code == 0 and found["confirmed"] > 0
-    assert said(found, "patches real seed 1") == [("holds", "24 of 24 patches painted again, bit-equal")]
+    assert message(found, "patches real seed 1") == [("holds", "24 of 24 patches generated again, bit-equal")]
     assert not (place.home / "samples").exists(), "what is made again is thrown away"
 
 
@@ -229,20 +231,20 @@ def test_all_trains_downstream_models_again(tmp_path: Path) -> None:
     home = tmp_path / "home"
     scored = Place(run("-g", "blur", *quick, "--controls", "none", "--seeds", "0", home=home, out=tmp_path / "r"), home)
     code, found = scored.verify("--sample", "2")
-    assert code == 0 and "downstream models: --all" in said(found, "numbers")[1][1]
-    assert said(found, "patches blur seed 0 (diet)") == [("holds", "2 of 8 patches painted again, bit-equal")]
+    assert code == 0 and "downstream models: --all" in message(found, "numbers")[1][1]
+    assert message(found, "patches blur seed 0 (training mix)") == [("holds", "2 of 8 patches generated again, bit-equal")]
     code, found = scored.verify("--all")
-    assert code == 0 and said(found, "numbers")[0][1].count("made again from patches painted again, bit-equal")
+    assert code == 0 and message(found, "numbers")[0][1].count("made again from patches generated again, bit-equal")
     numbers = [line for line in schema.read([scored.folder / "results.jsonl"]) if line.value is not None]
-    assert found["confirmed"] == len(numbers) and any(line.diet for line in numbers)
+    assert found["confirmed"] == len(numbers) and any(line.mix for line in numbers)
 
 
 def test_seeds_choose_what_is_looked_at(made: Place) -> None:
     code, found = made.verify("--seeds", "1", "--sample", "1")
-    assert code == 0 and not said(found, "patches blur seed 0") and said(found, "patches blur seed 1")
-    assert any("numbers of other seeds" in text for _, text in said(found, "numbers"))
+    assert code == 0 and not message(found, "patches blur seed 0") and message(found, "patches blur seed 1")
+    assert any("numbers of other seeds" in text for _, text in message(found, "numbers"))
     code, found = made.verify("--seeds", "7")
-    assert code == 2 and "no seed 7" in found["said"]
+    assert code == 2 and "no seed 7" in found["message"]
     assert made.verify("--sample", "-1")[0] == 2
 
 
@@ -250,16 +252,16 @@ def test_data_that_moved_are_found_where_they_are_said_to_be(tmp_path: Path) -> 
     """A folder of real images under another parent: its patches count, not its path."""
     pictures = {f"p{i}": (small_folder.photo(seed=i), small_folder.halves()) for i in range(12)}
     data, home = small_folder.write(tmp_path / "then" / "slides", pictures), tmp_path / "home"
-    words = ["-g", "blur", "-t", "cam16-seg", "--no-diets", "-e", "stain", "-m", "precision", "--controls", "none"]
-    painted = Place(run(*words, "--seeds", "0", "--data", data, home=home, out=tmp_path / "r"), home)
-    assert painted.verify()[0] == 0
+    words = ["-g", "blur", "-t", "cam16-seg", "--no-downstream", "-e", "stain", "-m", "precision", "--controls", "none"]
+    generated = Place(run(*words, "--seeds", "0", "--data", data, home=home, out=tmp_path / "r"), home)
+    assert generated.verify()[0] == 0
     data.parent.rename(tmp_path / "now")
-    code, found = painted.verify()
-    assert code == 3 and "no data folder" in found["said"]
-    code, found = painted.verify("--data", tmp_path / "now" / "slides")
+    code, found = generated.verify()
+    assert code == 3 and "no data folder" in found["message"]
+    code, found = generated.verify("--data", tmp_path / "now" / "slides")
     assert (code, found["outcome"]) == (0, "holds"), found["checks"]
     Image.fromarray(small_folder.photo(seed=99)).save(tmp_path / "now" / "slides" / "images" / "p3.png")
-    assert painted.verify("--data", tmp_path / "now" / "slides")[0] == 7
+    assert generated.verify("--data", tmp_path / "now" / "slides")[0] == 7
 
 
 def test_mark_writes_what_was_confirmed(place: Place) -> None:
@@ -288,8 +290,8 @@ def test_elsewhere_near_patches_hold_within_tolerance(place: Place, tmp_path: Pa
     code, found = place.verify("--sample", "24")
     assert found["elsewhere"]["numpy"]["then"] == "0.1"
     assert (
-        said(found, "patches blur seed 0")[0][0] == "near"
-        and "by at most 1 of 255" in said(found, "patches blur seed 0")[0][1]
+        message(found, "patches blur seed 0")[0][0] == "near"
+        and "by at most 1 of 255" in message(found, "patches blur seed 0")[0][1]
     )
     assert failing(found) == ["blur fd stain seed 0"] and code == 4, (
         "one level in one patch is more than 1e-3 of so small an FD"
@@ -302,7 +304,7 @@ def test_without_the_recorded_patch_nobody_can_tell_how_far(place: Place, tmp_pa
     assert bench("export", "samples", place.folder, "--out", tmp_path / "png", home=place.home).exit_code == 0
     shutil.rmtree(place.home / "samples")
     code, found = place.verify("--sample", "24")
-    assert code == 6 and said(found, "patches blur seed 0")[0][0] == "unknown"
+    assert code == 6 and message(found, "patches blur seed 0")[0][0] == "unknown"
     code, found = place.verify("--sample", "24", "--samples", tmp_path / "png")
     assert code == 0 and found["outcome"] == "near"
 
@@ -310,11 +312,11 @@ def test_without_the_recorded_patch_nobody_can_tell_how_far(place: Place, tmp_pa
 def test_tolerances_are_the_stated_ones() -> None:
     images = np.full((2, 4, 4, 3), 100, np.uint8)
     ids = np.array(["a", "b"])
-    recorded = Painting("g", 0, "test", "k", {"a": digest_of_patch(images[0]), "b": digest_of_patch(images[1])})
+    recorded = SampleDigests("g", 0, "test", "k", {"a": digest_of_patch(images[0]), "b": digest_of_patch(images[1])})
     for by, outcome in ((0, "holds"), (1, "near"), (2, "fails")):
-        painted = ImageSet("k", images + np.uint8(by), Conditions(ids, ids, ("c",), 4, 1.0))
-        assert matching.patches("p", recorded, painted, dict(zip("ab", images, strict=True)), True).outcome == outcome
-    line = Result("g", "d", "none", "t", "fd", "lower", "p", value=2.0, low=1.0, high=3.0)
+        generated = ImageSet("k", images + np.uint8(by), Conditions(ids, ids, ("c",), 4, 1.0))
+        assert matching.patches("p", recorded, generated, dict(zip("ab", images, strict=True)), True).outcome == outcome
+    line = ResultRecord("g", "d", "none", "t", "fd", "lower", "p", value=2.0, low=1.0, high=3.0)
     for share, outcome in ((0.0, "holds"), (0.9e-3, "near"), (1.1e-3, "fails")):
         for name in ("value", "low", "high"):
             other = replace(line, **{name: getattr(line, name) * (1 - share)})  # type: ignore[arg-type]

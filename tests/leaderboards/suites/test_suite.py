@@ -10,10 +10,10 @@ import pytest
 from click.testing import CliRunner
 
 from bench import registry
-from bench.config import Plan
+from bench.config import RunConfig
 from bench.errors import GatedError, MissingError, NotComparableError, UsageError
 from bench.results import schema
-from bench.results.schema import Result
+from bench.results.schema import ResultRecord
 from leaderboards.cli.leaderboard import leaderboard
 from leaderboards.cli.suite import suite as command
 from leaderboards.suites import suite
@@ -31,8 +31,8 @@ seeds = [0, 1]
 [[cells]]
 generators = ["a", "b"]
 tasks = ["t", "u"]
-tracks = ["slide", "self"]
-diets = true
+prompt sources = ["slide", "self"]
+training mixes = true
 [[cells]]
 generators = ["c"]
 tasks = ["t"]
@@ -46,8 +46,10 @@ absent = "no reader"
 """
 
 
-def line(plan: Plan, **more: object) -> Result:
-    base = Result(plan.generator, "d", plan.track, plan.task, "fd", "lower", "p", value=1.0, encoder="e", n=4, groups=2)
+def line(config: RunConfig, **more: object) -> ResultRecord:
+    base = ResultRecord(
+        config.generator, "d", config.prompt_source, config.task, "fd", "lower", "p", value=1.0, encoder="e", n=4, groups=2
+    )
     return replace(base, **more)  # type: ignore[arg-type]
 
 
@@ -64,36 +66,36 @@ def test_lists_are_multiplied(mine: suite.Suite) -> None:
         *("c--t", "c--drawn--t", "a--v"),
     ]
     first, drawn = planned[1][1], planned[9][1]
-    assert first is not None and (first.track, first.seeds, first.data, first.diets) == ("self", (3,), "T", True)
+    assert first is not None and (first.prompt_source, first.seeds, first.data, first.mixes) == ("self", (3,), "T", True)
     assert planned[2][1] is not None and planned[2][1].data == "ALL"
-    assert drawn is not None and (drawn.layouts, drawn.seeds, drawn.diets) == ("drawn", (7,), False)
+    assert drawn is not None and (drawn.layouts, drawn.seeds, drawn.mixes) == ("drawn", (7,), False)
     assert drawn.options == {"dataset.size": "64", "generator.steps": "5"}
     assert planned[-1][1] is None and planned[-1][0].reason == "missing: no reader"
-    assert [plan.seeds for _, plan in suite.plans(mine, "large", {}) if plan][0] == (0, 1)
+    assert [config.seeds for _, config in suite.plans(mine, "large", {}) if config][0] == (0, 1)
 
 
 @pytest.mark.parametrize(
-    ("preset", "data", "said"),
+    ("preset", "data", "message"),
     [("tinny", {}, "Did you mean 'tiny'"), ("tiny", {"w": "W"}, "has no task 'w'")],
 )
-def test_wrong_words_are_answered(mine: suite.Suite, preset: str, data: dict[str, str], said: str) -> None:
-    with pytest.raises(UsageError, match=said):
+def test_wrong_words_are_answered(mine: suite.Suite, preset: str, data: dict[str, str], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
         list(suite.plans(mine, preset, data))
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("name = ", "not TOML"),
-        (MINE.replace("diets = true", "diet = true"), "diet"),
+        (MINE.replace("training mixes = true", "training mix = true"), "mix"),
         (MINE.replace("seeds = [3]", 'seeds = ["three"]'), "seeds"),
         (MINE.replace('"mine"', '"../mine"'), "can be a folder"),
         ('name = "x"\nsummary = ""\ncells = []\npreset = {}', "a preset and cells"),
     ],
 )
-def test_broken_files_are_named(tmp_path: Path, text: str, said: str) -> None:
+def test_broken_files_are_named(tmp_path: Path, text: str, message: str) -> None:
     (tmp_path / "broken.toml").write_text(text)
-    with pytest.raises(UsageError, match="broken.toml.*" + said):
+    with pytest.raises(UsageError, match="broken.toml.*" + message):
         suite.find(str(tmp_path / "broken.toml"))
 
 
@@ -104,7 +106,7 @@ def test_unknown_suites_are_answered() -> None:
         suite.find("nowhere.toml")
 
 
-def runner(plan: Plan, out: Path) -> tuple[tuple[Result, ...], Path, tuple[str, ...]]:
+def runner(config: RunConfig, out: Path) -> tuple[tuple[ResultRecord, ...], Path, tuple[str, ...]]:
     """Writes one line; generators that are named after a fate meet it."""
     fates = {
         "broken": ValueError("what"),
@@ -112,20 +114,22 @@ def runner(plan: Plan, out: Path) -> tuple[tuple[Result, ...], Path, tuple[str, 
         "gated": GatedError("ask"),
         "other": NotComparableError("else"),
     }
-    if plan.generator in fates:
-        raise fates[plan.generator]
+    if config.generator in fates:
+        raise fates[config.generator]
     statuses = {"half": ("ok", "skipped"), "none": ("skipped",), "bad": ("ok", "error"), "apart": ("not-comparable",)}
     lines = tuple(
-        line(plan) if status == "ok" else line(plan, value=None, status=status, reason="why", seed=1)
-        for status in statuses.get(plan.generator, ("ok",))
+        line(config) if status == "ok" else line(config, value=None, status=status, reason="why", seed=1)
+        for status in statuses.get(config.generator, ("ok",))
     )
-    folder = out / f"{plan.generator}--{plan.task}"
+    folder = out / f"{config.generator}--{config.task}"
     schema.write(lines, folder / "results.jsonl")
-    return lines, folder, ("picture.png was not written: why",) if plan.generator == "blind" else ()
+    return lines, folder, ("picture.png was not written: why",) if config.generator == "blind" else ()
 
 
 def ended(tmp_path: Path, *generators: str) -> list[suite.Cell]:
-    planned: list[tuple[suite.Cell, Plan | None]] = [(suite.Cell(g, g, "t", "slide", {}), Plan(g, "t")) for g in generators]
+    planned: list[tuple[suite.Cell, RunConfig | None]] = [
+        (suite.Cell(g, g, "t", "slide", {}), RunConfig(g, "t")) for g in generators
+    ]
     asked = suite.Suite("s", "", {"tiny": suite.Preset((0,))}, ())
     return suite.run(asked, "tiny", planned, runner, lambda text: None, tmp_path)
 
@@ -153,13 +157,13 @@ def test_every_cell_ends_as_something_and_stops_no_other(tmp_path: Path, generat
 
 
 def test_the_index_tells_what_an_interrupted_run_had_done(tmp_path: Path) -> None:
-    def interrupted(plan: Plan, out: Path) -> tuple[tuple[Result, ...], Path, tuple[str, ...]]:
-        if plan.generator == "second":
+    def interrupted(config: RunConfig, out: Path) -> tuple[tuple[ResultRecord, ...], Path, tuple[str, ...]]:
+        if config.generator == "second":
             raise KeyboardInterrupt
-        return runner(plan, out)
+        return runner(config, out)
 
-    planned: list[tuple[suite.Cell, Plan | None]] = [
-        (suite.Cell(g, g, "t", "slide", {}), Plan(g, "t")) for g in ("first", "second", "third")
+    planned: list[tuple[suite.Cell, RunConfig | None]] = [
+        (suite.Cell(g, g, "t", "slide", {}), RunConfig(g, "t")) for g in ("first", "second", "third")
     ]
     asked = suite.Suite("s", "", {"tiny": suite.Preset((0,))}, ())
     with pytest.raises(KeyboardInterrupt):
@@ -190,16 +194,16 @@ def test_the_shipped_suites_name_what_exists() -> None:
         asked = suite.find(name)
         assert asked.name == name
         for preset in asked.preset:
-            for cell, plan in suite.plans(asked, preset, {}):
-                if plan is None:
+            for cell, config in suite.plans(asked, preset, {}):
+                if config is None:
                     continue
-                task = registry.find("tasks", plan.task)[0]
-                registry.find("generators", plan.generator)
-                registry.expand("encoders", plan.encoders)
-                registry.expand("metrics", plan.metrics or ())
-                shelf = getattr(task, "experiments", None)
-                assert not plan.experiment or (shelf / f"{plan.experiment}.toml").is_file(), cell.name
-                assert plan.diets or not plan.experiment, cell.name  # an experiment is made of diets
+                task = registry.find("tasks", config.task)[0]
+                registry.find("generators", config.generator)
+                registry.expand("encoders", config.encoders)
+                registry.expand("metrics", config.metrics or ())
+                folder = getattr(task, "experiments", None)
+                assert not config.experiment or (folder / f"{config.experiment}.toml").is_file(), cell.name
+                assert config.mixes or not config.experiment, cell.name  # an experiment is made of training mixes
 
 
 @pytest.mark.parametrize("name", sorted({*PAPERS, "embedded"}))
@@ -208,14 +212,14 @@ def test_the_options_of_shipped_suites_belong_to_somebody(name: str) -> None:
 
     asked = suite.find(name)
     for preset in asked.preset:
-        for _, plan in suite.plans(asked, preset, {"": "embedded"}):
-            if plan is not None:
-                planning.cast(plan)
+        for _, config in suite.plans(asked, preset, {"": "embedded"}):
+            if config is not None:
+                planning.components(config)
 
 
 def test_the_embedded_suite_never_leaves_embedded_data() -> None:
-    plans = [plan for _, plan in suite.plans(suite.find("embedded"), "tiny", {"": "DIR"})]
-    assert {plan.data for plan in plans if plan} == {"embedded"}
+    plans = [config for _, config in suite.plans(suite.find("embedded"), "tiny", {"": "DIR"})]
+    assert {config.data for config in plans if config} == {"embedded"}
 
 
 def test_command_runs_a_suite_and_prints_its_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -227,7 +231,7 @@ def test_command_runs_a_suite_and_prints_its_table(tmp_path: Path, monkeypatch: 
     (tmp_path / "s.toml").write_text(text + table)
     monkeypatch.setattr("leaderboards.cli.suite._run", runner)
     asked, out = str(tmp_path / "s.toml"), str(tmp_path / "out")
-    assert "broken--t" in CliRunner().invoke(command, [asked, "--plan"]).output
+    assert "broken--t" in CliRunner().invoke(command, [asked, "--config"]).output
     done = CliRunner().invoke(command, [asked, "--out", out])
     assert done.exit_code == 4 and "1 ok, 1 error" in done.output and "ValueError: what" in done.output
     shown = CliRunner().invoke(leaderboard, [asked, "--results", out])

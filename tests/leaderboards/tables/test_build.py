@@ -1,4 +1,4 @@
-"""Tables from lines: a pure function, tracks apart, protocols apart, seeds together."""
+"""Tables from lines: a pure function, prompt sources apart, protocols apart, seeds together."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from click.testing import CliRunner
 
 from bench.errors import MissingError
 from bench.results import schema, tables
-from bench.results.schema import Result
+from bench.results.schema import ResultRecord
 from leaderboards.cli.leaderboard import leaderboard
 from leaderboards.tables import build
 
 
-def line(generator: str, value: float | None, seed: int = 0, **more: object) -> Result:
-    base = Result(
+def line(generator: str, value: float | None, seed: int = 0, **more: object) -> ResultRecord:
+    base = ResultRecord(
         generator=generator,
         dataset="d",
-        track="slide",
+        prompt_source="slide",
         task="t",
         measure="fd",
         encoder="e",
@@ -38,7 +38,7 @@ def line(generator: str, value: float | None, seed: int = 0, **more: object) -> 
     return replace(base, **more)  # type: ignore[arg-type]
 
 
-def only(lines: list[Result]) -> build.Board:
+def only(lines: list[ResultRecord]) -> build.Board:
     (board,) = build.boards(lines)
     return board
 
@@ -55,10 +55,10 @@ def test_order_of_lines_changes_nothing() -> None:
     assert build.as_text(only(lines)) == shown
 
 
-def test_tracks_never_share_a_table_and_trackless_stand_in_both() -> None:
-    lines = [line("a", 1.0, track="self"), line("a", 2.0, track="slide"), line("n", 9.0, track="none")]
+def test_prompt_sources_never_share_a_table_and_generators_without_prompts_stand_in_both() -> None:
+    lines = [line("a", 1.0, prompt_source="self"), line("a", 2.0, prompt_source="slide"), line("n", 9.0, prompt_source="none")]
     boards = build.boards(lines)
-    assert [b.track for b in boards] == ["self", "slide"]
+    assert [b.prompt_source for b in boards] == ["self", "slide"]
     assert [[name for name, _ in b.rows] for b in boards] == [["a", "n"], ["a", "n"]]
     assert [b.rows[0][1]["fd e"].value for b in boards] == [1.0, 2.0]
 
@@ -75,10 +75,10 @@ def test_rarer_protocol_stands_in_a_table_of_its_own() -> None:
     assert "1 other protocol set stand in tables of their own" in build.as_text(usual)
 
 
-MIXES = ("real", "synthetic", "both")
+MIXES = ("real", "synthetic", "real+synthetic")
 
 
-def scored(classes: int, generator: str = "g", offset: float = 0.0) -> list[Result]:
+def scored(classes: int, generator: str = "g", offset: float = 0.0) -> list[ResultRecord]:
     """Distances and downstream scores of one run on one folder, read with so many classes."""
     described = {"dataset": {"name": "d", "options": {"class_map": f"{classes}.toml"}}, "task": {"name": "t"}}
     more = {"described": described, "keys": {"test": f"test-{classes}"}, "stamp": {"made": f"2026-01-0{classes}"}}
@@ -86,7 +86,7 @@ def scored(classes: int, generator: str = "g", offset: float = 0.0) -> list[Resu
     for place, mix in enumerate(MIXES):
         # the order of the keys differs from column to column, so that no choice by column alone finds one run
         protocol = f"{(classes * (place + 1)) % 5}-{mix}-{classes}"
-        score = {"measure": "iou", "encoder": "", "diet": mix, "direction": "higher", "low": 0.0, "high": 1.0}
+        score = {"measure": "iou", "encoder": "", "mix": mix, "direction": "higher", "low": 0.0, "high": 1.0}
         made.append(line(generator, (classes + offset) / 10, protocol=protocol, **{**more, **score}))
     return made
 
@@ -101,18 +101,20 @@ def test_one_folder_scored_with_two_class_maps_gives_two_tables(tmp_path: Path) 
         values = {one["measure"]: one["value"] for one in own if one["measure"] != "mean rank fd"}
         assert len(values) == 5 and len({round(v * (10 if "iou" in m else 1)) for m, v in values.items()}) == 1, values
         assert sum(one["measure"] == "mean rank fd" for one in found if one["protocol_set"] == number) == 2
-    said = CliRunner().invoke(leaderboard, ["--results", str(folder)]).output
-    assert "dataset.options.class_map: 2.toml and 4.toml" in said or "dataset.options.class_map: 4.toml and 2.toml" in said
-    assert "protocol set 1" in said and "protocol set 2" in said
+    message = CliRunner().invoke(leaderboard, ["--results", str(folder)]).output
+    assert (
+        "dataset.options.class_map: 2.toml and 4.toml" in message or "dataset.options.class_map: 4.toml and 2.toml" in message
+    )
+    assert "protocol set 1" in message and "protocol set 2" in message
 
 
 def test_options_of_a_task_never_mix_within_a_row() -> None:
     """The test patches are the same, and only some training mixes were measured with both options."""
 
-    def made(steps: int, mixes: tuple[str, ...], value: float, hour: int) -> list[Result]:
+    def made(steps: int, mixes: tuple[str, ...], value: float, hour: int) -> list[ResultRecord]:
         held = {"described": {"task": {"name": "t", "options": {"steps": steps}}}, "stamp": {"made": f"2026-01-01T{hour}"}}
         score = {"measure": "iou", "encoder": "", "direction": "higher", "keys": {"test": "k"}}
-        return [line("g", value, diet=mix, protocol=f"{mix}-{steps}", **{**held, **score}) for mix in mixes]
+        return [line("g", value, mix=mix, protocol=f"{mix}-{steps}", **{**held, **score}) for mix in mixes]
 
     boards = build.boards([*made(100, MIXES[:2], 1.0, 10), *made(200, MIXES[1:], 2.0, 11)])
     rows = [{column: cell.value for column, cell in board.rows[0][1].items()} for board in boards]
@@ -139,7 +141,7 @@ def test_a_number_that_is_missing_stays_in_its_row() -> None:
     assert dict(board.rows)["a"]["fd f"].reason == "no weights"
 
 
-def test_weights_of_one_recipe_are_told_apart() -> None:
+def test_weights_of_one_training_config_are_distinguished() -> None:
     made = [line("a", v, keys={"weights": w}) for v, w in ((1.0, "first"), (3.0, "second"))]
     assert [name for name, _ in only(made).rows] == ["a (weights=first)", "a (weights=second)"]
 
@@ -156,14 +158,14 @@ def test_interval_is_cut_to_what_the_measure_can_be() -> None:
 
 
 def test_reasons_and_conflicts_are_said() -> None:
-    lines = [line("a", None, status="skipped", reason="no weights"), line("b", 1.0, flags=("judge-conflict", "embedded"))]
+    lines = [line("a", None, status="skipped", reason="no weights"), line("b", 1.0, flags=("encoder-conflict", "embedded"))]
     shown = build.as_text(only(lines))
     assert "skipped(no weights)" in shown and "1.000* [0, 2.000]" in shown
-    assert "not an independent judge" in shown and "embedded phantom tissue" in shown
+    assert "not an independent encoder" in shown and "embedded phantom tissue" in shown
 
 
-def test_a_judge_that_the_generator_knew_does_not_rank_it() -> None:
-    lines = [line("knew", 0.1, flags=("judge-conflict",)), line("knew", 9.0, encoder="other")]
+def test_a_encoder_that_the_generator_knew_does_not_rank_it() -> None:
+    lines = [line("knew", 0.1, flags=("encoder-conflict",)), line("knew", 9.0, encoder="other")]
     lines += [line("fair", 1.0), line("fair", 8.0, encoder="other")]
     assert [name for name, _ in only(lines).rows] == ["fair", "knew"]
 
@@ -192,7 +194,7 @@ def test_reported_lines_are_never_ranked() -> None:
     assert [name for name, _ in board.rows] == ["a", "b"]
 
 
-def test_options_of_one_generator_are_told_apart() -> None:
+def test_options_of_one_generator_are_distinguished() -> None:
     def settings(steps: int) -> dict[str, object]:
         return {"generator": {"name": "a", "digest": f"d{steps}", "options": {"steps": steps, "eta": 0}}}
 
@@ -200,26 +202,30 @@ def test_options_of_one_generator_are_told_apart() -> None:
     assert [name for name, _ in board.rows] == ["a (steps=5)", "b", "a (steps=9)"]
 
 
-FOLDS = tuple(float(x) for x in range(10))
+REPLICATES = tuple(float(x) for x in range(10))
 
 
 def shifted(by: float, spread: float = 0.0) -> tuple[float, ...]:
-    return tuple(fold + by + spread * (i % 3) for i, fold in enumerate(FOLDS))
+    return tuple(unshuffle + by + spread * (i % 3) for i, unshuffle in enumerate(REPLICATES))
 
 
-def test_ties_are_by_pairs_where_folds_exist() -> None:
+def test_ties_are_by_pairs_where_replicates_exist() -> None:
     """The intervals overlap widely; what both share cancels in the pair."""
-    made = [line("a", 5.0, folds=shifted(0)), line("b", 5.5, folds=shifted(0.5, 0.01)), line("c", 5.51, folds=shifted(0, 1.0))]
+    made = [
+        line("a", 5.0, replicates=shifted(0)),
+        line("b", 5.5, replicates=shifted(0.5, 0.01)),
+        line("c", 5.51, replicates=shifted(0, 1.0)),
+    ]
     wide = [replace(one, groups=10, low=0.0, high=99.0) for one in made]
     assert only(wide).order["fd e"] == "a, b = c"
 
 
-def test_ties_are_by_intervals_where_there_are_no_folds() -> None:
+def test_ties_are_by_intervals_where_there_are_no_replicates() -> None:
     made = [line("a", 1.0), line("b", 2.5), line("c", 9.0), line("d", 10.0, low=None, high=None)]
     board = only(made)
     assert board.order["fd e"] == "a ≈ b, c ? d"
-    said = build.as_text(board)
-    assert "fd e: a ≈ b, c ? d." in said and "intervals overlap" in said and "without intervals" in said
+    message = build.as_text(board)
+    assert "fd e: a ≈ b, c ? d." in message and "intervals overlap" in message and "without intervals" in message
 
 
 def test_the_best_is_the_highest_where_higher_is_better() -> None:
@@ -231,7 +237,7 @@ def test_states_are_said() -> None:
     assert "a: verified." in build.as_text(only([line("a", 1.0, state="verified"), line("b", 2.0)]))
 
 
-def written(tmp_path: Path, lines: list[Result]) -> Path:
+def written(tmp_path: Path, lines: list[ResultRecord]) -> Path:
     schema.write(lines, tmp_path / "run" / "results.jsonl")
     return tmp_path
 
@@ -268,21 +274,21 @@ def test_lines_come_back_as_they_were(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
         (lambda held: "{", "not JSON"),
         (lambda held: {**held, "schema": 99}, "schema 1: found 99"),
-        (lambda held: {**held, "folds": 3}, "folds is a list, not 3"),
+        (lambda held: {**held, "replicates": 3}, "jackknife replicates is a list, not 3"),
         (lambda held: {**held, "extra": 1}, "extra"),
         (lambda held: {k: v for k, v in held.items() if k != "protocol"}, "protocol"),
         (lambda held: {**held, "status": "fine"}, "status 'fine'"),
         (lambda held: {**held, "value": None}, "exactly when its status is ok"),
     ],
 )
-def test_broken_lines_are_named_with_file_and_number(tmp_path: Path, change, said: str) -> None:
+def test_broken_lines_are_named_with_file_and_number(tmp_path: Path, change, message: str) -> None:
     good = schema.line(line("a", 1.0))
     changed = change(json.loads(good))
     (tmp_path / "l.jsonl").write_text(f"{good}\n{changed if isinstance(changed, str) else json.dumps(changed)}\n")
     with pytest.raises(MissingError, match="l.jsonl:2") as caught:
         list(schema.read([tmp_path / "l.jsonl"]))
-    assert said in str(caught.value)
+    assert message in str(caught.value)

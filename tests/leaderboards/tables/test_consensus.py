@@ -1,4 +1,4 @@
-"""What judges agree on: ranks, intervals of ranks, conflicts, disagreements."""
+"""What encoders agree on: ranks, intervals of ranks, conflicts, disagreements."""
 
 from __future__ import annotations
 
@@ -43,16 +43,16 @@ def test_equal_distances_share_a_rank() -> None:
     assert [p.rank for p in of(table({"a": (1.0, 1.0), "b": (1.0, 1.0)}, half=0.0)).places] == [1.5, 1.5]
 
 
-def test_a_judge_that_knew_one_generator_is_left_out_for_all() -> None:
+def test_a_encoder_that_knew_one_generator_is_left_out_for_all() -> None:
     rows = table({"a": (1.0, 1.0, 9.0), "b": (2.0, 2.0, 1.0)})
     assert of(rows).disagreements[0].after == ("e2",)
-    rows["b"]["fd e2"] = cell("e2", 1.0, flags=("judge-conflict",))
+    rows["b"]["fd e2"] = cell("e2", 1.0, flags=("encoder-conflict",))
     found = of(rows)
-    assert found.judges == ("e0", "e1") and found.left_out == ("e2",) and not found.disagreements
+    assert found.encoders == ("e0", "e1") and found.left_out == ("e2",) and not found.disagreements
     assert "without e2" in sentences(found)[0]
 
 
-def test_disagreements_name_the_judges_of_either_side() -> None:
+def test_disagreements_name_the_encoders_of_either_side() -> None:
     (pair,) = of(table({"a": (1.0, 1.0, 5.0), "b": (2.0, 2.0, 4.0)})).disagreements
     assert (pair.first, pair.second, pair.before, pair.after) == ("a", "b", ("e0", "e1"), ("e2",))
 
@@ -66,6 +66,6 @@ def test_without_intervals_ranks_have_none() -> None:
 
 
 @pytest.mark.parametrize("values", [{"a": (1.0,), "b": (2.0,)}, {"a": (1.0, 2.0)}])
-def test_one_judge_or_one_generator_is_no_consensus(values: dict[str, tuple[float | None, ...]]) -> None:
+def test_one_encoder_or_one_generator_is_no_consensus(values: dict[str, tuple[float | None, ...]]) -> None:
     rows = table(values)
     assert consensus(rows, tuple(rows["a"])) is None

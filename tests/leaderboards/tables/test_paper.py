@@ -9,7 +9,7 @@ import pytest
 
 from bench import registry
 from bench.measurements import experiment_files
-from bench.results.schema import Result
+from bench.results.schema import ResultRecord
 from leaderboards.suites import suite
 from leaderboards.suites.suite import Cell, Pick, Preset, Suite, Table
 from leaderboards.tables import build, formats, paper, reading
@@ -17,7 +17,7 @@ from leaderboards.tables import build, formats, paper, reading
 PANEL = ("lunit-vits8", "gigapath", "h-optimus-0", "pathdino", "lunit-rn50-bt", "dinov2-l", "uni2-h", "uni")
 
 
-def found(**wanted: object) -> Result:
+def found(**wanted: object) -> ResultRecord:
     (one,) = [r for r in reading.reported() if all(getattr(r, name) == value for name, value in wanted.items())]
     return one
 
@@ -50,8 +50,8 @@ def test_the_published_numbers_are_all_there() -> None:
         ({"task": "cam16-seg", "generator": "real", "measure": "iou"}, 0.72),
         ({"generator": "nasdm + nasdm-masks", "measure": "fd"}, 15.2),
         ({"generator": "BigGAN"}, 158.4),
-        ({"diet": "25 % real + 75 % painted", "measure": "miou"}, 0.6889),
-        ({"diet": "75 % real, 25 % painted", "measure": "dice"}, 0.8098),
+        ({"mix": "25 % real + 75 % generated", "measure": "miou"}, 0.6889),
+        ({"mix": "75 % real, 25 % generated", "measure": "dice"}, 0.8098),
     ],
 )
 def test_published_numbers_are_the_papers(wanted: dict[str, object], value: float) -> None:
@@ -65,19 +65,19 @@ def test_doubtful_numbers_say_why() -> None:
 
 
 def test_published_and_experiments_report_the_same() -> None:
-    shelf = registry.find("tasks", "lizard-nuclei")[0].experiments
+    folder = registry.find("tasks", "lizard-nuclei")[0].experiments
     for name in ("addition", "replacement", "annotation"):
-        served = {s.name: s.reported for s in experiment_files.find(name, shelf, "lizard-nuclei").diet}
+        training = {s.name: s.reported for s in experiment_files.find(name, folder, "lizard-nuclei").mix}
         lines = [r for r in reading.reported() if r.described.get("experiment") == {"name": name}]
-        assert lines and all(served[r.diet][r.measure] == r.value for r in lines)
+        assert lines and all(training[r.mix][r.measure] == r.value for r in lines)
 
 
 def test_published_numbers_enter_no_table_of_ours() -> None:
     assert build.boards(reading.reported()) == []
 
 
-def line(generator: str, value: float | None, **more: object) -> Result:
-    base = Result(
+def line(generator: str, value: float | None, **more: object) -> ResultRecord:
+    base = ResultRecord(
         *(generator, "phantom-d", "none", "t", "fd", "lower", "p"),
         encoder="e",
         value=value,
@@ -98,7 +98,7 @@ PAPER = [
 ]
 
 
-def shown(*made: Result, cells: tuple[Cell, ...] = ()) -> formats.Sheet:
+def shown(*made: ResultRecord, cells: tuple[Cell, ...] = ()) -> formats.Sheet:
     (sheet,) = paper.sheets(SUITE, cells, made, [replace(r, state="reported") for r in PAPER])
     return sheet
 
@@ -111,8 +111,8 @@ def test_reported_stands_beside_measured() -> None:
         ["B", "phantom-d", "2.000", "not-comparable(8)"],
         ["C", "–", "–", "–"],
     ]
-    said = "\n".join(sheet.notes)
-    assert "never ranked" in said and "‡ d, a, e: odd." in said and "several tissues" in said and "phantom tissue" in said
+    text = "\n".join(sheet.notes)
+    assert "never ranked" in text and "‡ d, a, e: odd." in text and "several tissues" in text and "phantom tissue" in text
     assert [record["state"] for record in sheet.records] == ["measured", "reported", "measured", "reported"]
 
 
@@ -136,9 +136,9 @@ def test_rarer_protocols_stand_in_a_table_of_their_own_with_the_difference() -> 
 
 def test_one_row_never_holds_numbers_of_two_protocol_sets() -> None:
     """Each column has as many numbers of either set: no column alone can say which protocol is the usual one."""
-    layout = Table("T", (Pick("A", generator="a"),), tuple(Pick(mix, measure="iou", diet=mix) for mix in ("x", "y", "z")))
+    layout = Table("T", (Pick("A", generator="a"),), tuple(Pick(mix, measure="iou", mix=mix) for mix in ("x", "y", "z")))
     made = [
-        line("a", 0.1 * number, measure="iou", encoder="", diet=mix, protocol=protocol, keys={"test": f"test-{number}"})
+        line("a", 0.1 * number, measure="iou", encoder="", mix=mix, protocol=protocol, keys={"test": f"test-{number}"})
         for number, protocols in ((1, "paq"), (2, "qzb"))
         for mix, protocol in zip("xyz", protocols, strict=True)
     ]
@@ -156,14 +156,14 @@ def test_seeds_are_combined() -> None:
     assert sheet.rows[1][2] == "2.000"
 
 
-def test_experiments_have_a_row_a_diet_and_their_verdicts() -> None:
+def test_experiments_have_a_row_a_mix_and_their_verdicts() -> None:
     experiment = {"experiment": {"name": "annotation"}}
     made = [
-        line("nasdm", v, task="lizard-nuclei", measure="dice", encoder="", diet=d, direction="higher", described=experiment)
-        for d, v in (("100 % real", 0.7), ("100 % painted", 0.6))
+        line("nasdm", v, task="lizard-nuclei", measure="dice", encoder="", mix=d, direction="higher", described=experiment)
+        for d, v in (("100 % real", 0.7), ("100 % generated", 0.6))
     ]
     difference = replace(
-        made[0], measure="dice-difference", diet="100 % painted - 100 % real", value=-0.1, low=-0.2, high=-0.05
+        made[0], measure="dice-difference", mix="100 % generated - 100 % real", value=-0.1, low=-0.2, high=-0.05
     )
     (sheet,) = paper.sheets(suite.find("nasdm-annotation"), (), [*made, difference], reading.reported())
     assert sheet.rows[1][:4] == ["100 % real", "phantom-d", "0.7000", "0.8065"]

@@ -10,23 +10,23 @@ import pytest
 
 from bench.errors import MissingError, UsageError
 from bench.results import schema
-from bench.results.schema import Result
+from bench.results.schema import ResultRecord
 from leaderboards.tables import reading
 from tests.small_run import bench
 
 ROOT = Path(__file__).parents[3]
 
 
-def line(measure: str, value: float | None, **more: object) -> Result:
-    base = Result(
+def line(measure: str, value: float | None, **more: object) -> ResultRecord:
+    base = ResultRecord(
         generator="g",
         dataset="d",
-        track="slide",
+        prompt_source="slide",
         task="t",
         measure=measure,
         direction="higher",
         protocol="p",
-        diet="real",
+        mix="real",
         value=value,
         n=10,
         n_real=10,
@@ -37,16 +37,16 @@ def line(measure: str, value: float | None, **more: object) -> Result:
     return replace(base, **more)  # type: ignore[arg-type]
 
 
-def read(tmp_path: Path, *made: Result, ledger: str = "") -> list[Result]:
+def read(tmp_path: Path, *made: ResultRecord, run_log: str = "") -> list[ResultRecord]:
     schema.write(made, tmp_path / "run" / "results.jsonl")
-    (tmp_path / "ledger.toml").write_text(ledger)
-    return reading.lines([tmp_path], tmp_path / "ledger.toml")
+    (tmp_path / "run_log.toml").write_text(run_log)
+    return reading.lines([tmp_path], tmp_path / "run_log.toml")
 
 
 def test_true_lines_come_back_as_they_were(tmp_path: Path) -> None:
     made = [
         line("iou", 0.5, low=0.4, high=0.6, least=0.0, most=1.0),
-        line("fd-norm", -0.01),
+        line("fd-normalised", -0.01),
         line("density", 1.7),
         line("dice:a", 2 / 3),
         line("iou:a", 0.5),
@@ -59,10 +59,10 @@ def test_true_lines_come_back_as_they_were(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("wrong", "said"),
+    ("wrong", "message"),
     [
         ([line("fd", -3.0)], "fd = -3 lies outside [0, inf]"),
-        ([line("fd-floor", -0.1)], "outside [0, inf]"),
+        ([line("fd-lower-reference", -0.1)], "outside [0, inf]"),
         ([line("precision", 1.01)], "outside [0, 1]"),
         ([line("recall", 1.5)], "outside [0, 1]"),
         ([line("coverage", 1.5)], "outside [0, 1]"),
@@ -77,12 +77,12 @@ def test_true_lines_come_back_as_they_were(tmp_path: Path) -> None:
         ([line("pq-pooled", 0.4), line("dq-pooled", 0.5), line("sq-pooled", 0.7)], "contradict"),
     ],
 )
-def test_what_cannot_be_true_is_withdrawn_with_its_place(tmp_path: Path, wrong: list[Result], said: str) -> None:
+def test_what_cannot_be_true_is_withdrawn_with_its_place(tmp_path: Path, wrong: list[ResultRecord], message: str) -> None:
     found = read(tmp_path, line("unrelated", 0.1), *wrong)
     assert found[0].status == "ok"
     for number, entry in enumerate(found[1:], start=2):
-        assert entry.status == "not-comparable" and entry.value is None and entry.low is None and entry.folds == ()
-        assert entry.reason.startswith("invalid: ") and said in entry.reason
+        assert entry.status == "not-comparable" and entry.value is None and entry.low is None and entry.replicates == ()
+        assert entry.reason.startswith("invalid: ") and message in entry.reason
         assert f"results.jsonl:{number}" in entry.reason
 
 
@@ -104,7 +104,7 @@ def test_rules_hold_within_one_model_only(tmp_path: Path) -> None:
     made = [
         line("dice:a", 0.5),
         line("iou:a", 0.9, seed=1),
-        line("iou:a", 0.8, diet="both"),
+        line("iou:a", 0.8, mix="real+synthetic"),
         line("iou:a", 0.7, generator="h"),
     ]
     assert read(tmp_path, *made) == made
@@ -118,7 +118,7 @@ def test_lines_of_one_test_set_have_as_many_patches_and_slides(tmp_path: Path) -
     assert "9 patches of 5 slides, the same test set elsewhere has 10 of 5" in found[2].reason
 
 
-LEDGER = '[[invalidated]]\nmeasure = "{}"\nversions = "{}"\nreason = "made of patches"\n'
+INVALIDATIONS = '[[invalidated]]\nmeasure = "{}"\nversions = "{}"\nreason = "made of patches"\n'
 
 
 @pytest.mark.parametrize(
@@ -137,7 +137,7 @@ def test_known_wrong_versions_are_withdrawn_visibly(
     tmp_path: Path, measure: str, versions: str, stamped: str, struck: bool
 ) -> None:
     made = line("iou", 0.5, stamp={"histobench": stamped})
-    (found,) = read(tmp_path, made, ledger=LEDGER.format(measure, versions))
+    (found,) = read(tmp_path, made, run_log=INVALIDATIONS.format(measure, versions))
     if struck:
         assert found.status == "not-comparable" and found.value is None
         assert found.reason == f"invalidated: histobench {stamped} is within {versions}: made of patches"
@@ -146,20 +146,20 @@ def test_known_wrong_versions_are_withdrawn_visibly(
 
 
 def test_a_measure_takes_its_classes_along(tmp_path: Path) -> None:
-    (found,) = read(tmp_path, line("iou:tumour", 0.5), ledger=LEDGER.format("iou", "<1"))
+    (found,) = read(tmp_path, line("iou:tumour", 0.5), run_log=INVALIDATIONS.format("iou", "<1"))
     assert found.value is None
 
 
 @pytest.mark.parametrize(
-    "ledger",
-    ["[[invalidated", '[[invalidated]]\nmeasure = "fd"\n', LEDGER.format("fd", "younger"), "invalid = 1\n"],
+    "run_log",
+    ["[[invalidated", '[[invalidated]]\nmeasure = "fd"\n', INVALIDATIONS.format("fd", "younger"), "invalid = 1\n"],
 )
-def test_a_broken_ledger_is_refused(tmp_path: Path, ledger: str) -> None:
-    with pytest.raises(UsageError, match="ledger.toml"):
-        read(tmp_path, line("iou", 0.5), ledger=ledger)
+def test_a_broken_list_of_withdrawn_numbers_is_refused(tmp_path: Path, run_log: str) -> None:
+    with pytest.raises(UsageError, match="run_log.toml"):
+        read(tmp_path, line("iou", 0.5), run_log=run_log)
 
 
-def test_the_shipped_ledger_can_be_read() -> None:
+def test_the_shipped_list_of_withdrawn_numbers_can_be_read() -> None:
     assert all(entry.reason for entry in reading.invalidations())
 
 
@@ -212,7 +212,7 @@ def test_a_number_takes_the_place_of_a_skip(tmp_path: Path) -> None:
 CONTRADICTIONS: list[dict[str, object]] = [
     {"value": 4.0, "low": 3.5, "high": 4.5},
     {"low": 1.0},
-    {"folds": (1.5, 2.9)},
+    {"replicates": (1.5, 2.9)},
     {"n": 11, "n_real": 11, "keys": {"weights": "w"}},
 ]
 
@@ -223,7 +223,7 @@ def test_two_records_of_one_number_that_contradict_each_other_stop_every_verb(
     tmp_path: Path, verb: str, change: dict[str, object]
 ) -> None:
     """A distance that another file doubles was shown doubled by every table, and refused by `merge` alone."""
-    first = line("fd", 2.0, low=1.5, high=2.5, folds=(1.5, 2.5), direction="lower", keys={"weights": "w"})
+    first = line("fd", 2.0, low=1.5, high=2.5, replicates=(1.5, 2.5), direction="lower", keys={"weights": "w"})
     for name, made in (("a", first), ("b", replace(first, **{**change, **AGAIN})), ("c", first)):  # type: ignore[arg-type]
         schema.write([replace(first, measure="kid", direction="lower"), made], tmp_path / "runs" / f"{name}.jsonl")
     runs, one = tmp_path / "runs", tmp_path / "runs" / "a.jsonl"
@@ -248,8 +248,8 @@ def test_nothing_to_read_is_said(tmp_path: Path) -> None:
 
 
 def test_the_shipped_lines_keep_every_rule() -> None:
-    shelf = ROOT / "leaderboards"
+    folder = ROOT / "leaderboards"
     for folder in ("measured/phantom", "measured/real", "baselines"):
-        for file in (shelf / folder).glob("*.jsonl"):
+        for file in (folder / folder).glob("*.jsonl"):
             found = reading.lines([file])
             assert found and not [entry.reason for entry in found if entry.reason.startswith((reading.INVALID, "error"))], file

@@ -27,9 +27,9 @@ def layout(name: str) -> Tensors:
     """What the published checkpoint holds: every name with its shape. `0-3` in a name stands for 0, 1, 2 and 3."""
     import torch
 
-    said = PUBLISHED[name]
+    text = PUBLISHED[name]
     found = {}
-    for template, shape in PUBLISHED[said.get("as", name)]["tensors"].items():
+    for template, shape in PUBLISHED[text.get("as", name)]["tensors"].items():
         blocks = re.search(r"\b0-(\d+)\b", template)
         for i in range(int(blocks[1]) + 1 if blocks else 1):
             place = f"{template[: blocks.start()]}{i}{template[blocks.end() :]}" if blocks else template
@@ -67,7 +67,7 @@ def test_the_checkpoint_has_the_published_number_of_parameters(row: Row) -> None
 
 def test_every_row_has_a_layout_and_no_layout_is_without_a_row() -> None:
     assert list(PUBLISHED) == [row.name for row in ROWS]
-    assert all(said["source"] for said in PUBLISHED.values())
+    assert all(text["source"] for text in PUBLISHED.values())
 
 
 def test_every_row_is_an_encoder_that_the_registry_knows() -> None:

@@ -192,11 +192,11 @@ def test_other_names_and_shapes_are_damage_and_the_first_are_named(name: str, we
     del wrong[second]
     for found in (encoder(row)(saved(wrong, tmp_path / "wrong.safetensors")),):
         for ask in (found.ready, lambda: found.encode(np.zeros((1, 64, 64, 3), dtype=np.uint8))):  # noqa: B023
-            with pytest.raises(DamagedError) as said:
+            with pytest.raises(DamagedError) as text:
                 ask()
-            assert f"{second} is missing" in str(said.value)
-            assert f"{begins}surplus is left over" in str(said.value)
-            assert f"{first} is 3, not " in str(said.value)
+            assert f"{second} is missing" in str(text.value)
+            assert f"{begins}surplus is left over" in str(text.value)
+            assert f"{first} is 3, not " in str(text.value)
 
 
 @pytest.mark.parametrize("file", ["uni.safetensors", "uni.pth", "uni.bin"])
@@ -212,9 +212,9 @@ def test_absent_weights_are_missing_or_gated(hub: Path, tmp_path: Path, scenes: 
         for place in (None, tmp_path):
             found = registry.load("encoders", name, weights=place)
             for ask in (found.ready, lambda: found.digest, lambda: found.encode(scenes)):  # noqa: B023
-                with pytest.raises(error, match=rf"{name}.*-o weights=FILE") as said:
+                with pytest.raises(error, match=rf"{name}.*-o weights=FILE") as text:
                     ask()
-                assert type(said.value) is error and said.value.exit_code == 3
+                assert type(text.value) is error and text.value.exit_code == 3
     with pytest.raises(GatedError, match="ask for access on https://huggingface.co/MahmoodLab/UNI and set HF_TOKEN"):
         _ = registry.load("encoders", "uni").digest
     with pytest.raises(MissingError, match="no .*nowhere: -o weights takes a file, or a folder"):

@@ -1,5 +1,5 @@
-"""What each judge sees: how far a spoiled set is from the intact one, in units of the distance between two disjoint halves
-of the slides. The numbers that the encoders' docstrings give come from here; the limits leave room around them."""
+"""What each encoder sees: how far a spoiled set is from the intact one, in units of the distance between two disjoint halves
+of the slides. The numbers that the encoders' docstrings give come from here; the limits leave package around them."""
 
 from __future__ import annotations
 
@@ -45,15 +45,17 @@ def distance(a: Features, b: Features) -> float:
 
 @pytest.fixture(scope="module")
 def response(tissue: ImageSet):
-    """encoder name -> {kind of spoiling: distance in floors}."""
+    """encoder name -> {kind of spoiling: distance in lower references}."""
     even = np.unique(tissue.conditions.groups, return_inverse=True)[1] % 2 == 0
 
     @cache
     def measured(name: str) -> dict[str, float]:
         encoder = registry.load("encoders", name)
         intact = encoder.encode(tissue.images)
-        floor = distance(intact[even], intact[~even])
-        return {kind: distance(intact, encoder.encode(spoil(tissue.images))) / floor for kind, spoil in SPOILED.items()}
+        lower_reference = distance(intact[even], intact[~even])
+        return {
+            kind: distance(intact, encoder.encode(spoil(tissue.images))) / lower_reference for kind, spoil in SPOILED.items()
+        }
 
     return measured
 
@@ -87,7 +89,7 @@ def test_texture_sees_both(response) -> None:
     assert max(seen.values()) < 4 * min(seen.values())
 
 
-def test_the_judges_differ_in_what_moves_them_most(response) -> None:
+def test_the_encoders_differ_in_what_moves_them_most(response) -> None:
     ratio = {name: response(name)["shuffle"] / response(name)["stain"] for name in NAMES}
     assert ratio["phantom-cnn"] > 10 * ratio["texture"] > 20 * ratio["random-conv"]
 

@@ -26,7 +26,7 @@ SHUT = Hub("owner/model", ("model.safetensors",), gated=True)
 def online(hub: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A hub that can be asked."""
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
-    monkeypatch.setattr(origins, "unreachable", lambda address: "")
+    monkeypatch.setattr(weights, "unreachable", lambda address: "")
 
 
 def answers(monkeypatch: pytest.MonkeyPatch, *outcomes: Exception | str) -> list[str]:
@@ -64,15 +64,15 @@ def refusal(kind: str, status: int) -> Exception:
         (OPEN, "HfHubHTTPError", 500, MissingError),
     ],
 )
-def test_refusals_are_told_apart_and_show_no_token(
+def test_refusals_are_distinguished_and_show_no_token(
     origin: Hub, kind: str, status: int, error: type[BenchError], online: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     answers(monkeypatch, refusal(kind, status))
-    with pytest.raises(error, match="encoder.*https://huggingface.co/owner/model.*-o weights=FILE") as said:
+    with pytest.raises(error, match="encoder.*https://huggingface.co/owner/model.*-o weights=FILE") as text:
         origin.fetch("encoder")
-    assert type(said.value) is error
-    assert SECRET not in str(said.value)
-    assert said.value.__cause__ is None and said.value.__suppress_context__
+    assert type(text.value) is error
+    assert SECRET not in str(text.value)
+    assert text.value.__cause__ is None and text.value.__suppress_context__
 
 
 def test_names_are_tried_in_turn(online: None, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -107,9 +107,9 @@ def test_offline_nobody_is_asked(hub: Path, monkeypatch: pytest.MonkeyPatch) -> 
     with pytest.raises(GatedError, match="set HF_TOKEN"):
         SHUT.fetch("encoder")
     monkeypatch.setattr("huggingface_hub.get_token", lambda: SECRET)
-    with pytest.raises(MissingError, match="was not asked") as said:  # access may have been granted: that is not the trouble
+    with pytest.raises(MissingError, match="was not asked") as text:  # access may have been granted: that is not the trouble
         SHUT.fetch("encoder")
-    assert not isinstance(said.value, GatedError) and SECRET not in str(said.value)
+    assert not isinstance(text.value, GatedError) and SECRET not in str(text.value)
     with pytest.raises(MissingError, match="encoder comes without weights"):
         Nowhere("https://example.org").fetch("encoder")
     assert asked == []
@@ -118,13 +118,13 @@ def test_offline_nobody_is_asked(hub: Path, monkeypatch: pytest.MonkeyPatch) -> 
 def test_a_dead_network_costs_once() -> None:
     unreachable.cache_clear()
     began = time.monotonic()
-    said = {unreachable("http://127.0.0.1:9/") for _ in range(50)}
-    assert len(said) == 1 and "no answer" in said.pop()
+    text = {unreachable("http://127.0.0.1:9/") for _ in range(50)}
+    assert len(text) == 1 and "no answer" in text.pop()
     assert unreachable.cache_info().misses == 1
     assert time.monotonic() - began < 2 * weights.PATIENCE
 
 
-class Shelf(http.server.BaseHTTPRequestHandler):
+class Folder(http.server.BaseHTTPRequestHandler):
     """Serves one file, and says 404 to HEAD."""
 
     content = b"weights"
@@ -138,22 +138,22 @@ class Shelf(http.server.BaseHTTPRequestHandler):
 
 
 @pytest.fixture
-def shelf(hub: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+def folder(hub: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
     unreachable.cache_clear()
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Shelf) as server:
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Folder) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield f"http://127.0.0.1:{server.server_port}"
         server.shutdown()
 
 
-def test_a_file_at_an_address_is_kept_if_its_digest_is_that_of_its_name(shelf: str, tmp_path: Path) -> None:
-    right = Url(f"{shelf}/net-{hashlib.sha256(Shelf.content).hexdigest()[:8]}.pth", "https://example.org")
+def test_a_file_at_an_address_is_kept_if_its_digest_is_that_of_its_name(folder: str, tmp_path: Path) -> None:
+    right = Url(f"{folder}/net-{hashlib.sha256(Folder.content).hexdigest()[:8]}.pth", "https://example.org")
     assert right.cached() is None
-    assert right.fetch("encoder").read_bytes() == Shelf.content
+    assert right.fetch("encoder").read_bytes() == Folder.content
     assert right.cached() == right.fetch("encoder")
     assert right.cached().is_relative_to(tmp_path)  # type: ignore[union-attr]
-    wrong = Url(f"{shelf}/net-00000000.pth", "https://example.org")
+    wrong = Url(f"{folder}/net-00000000.pth", "https://example.org")
     with pytest.raises(DamagedError, match="encoder: what .* sends has sha256"):
         wrong.fetch("encoder")
     assert wrong.cached() is None

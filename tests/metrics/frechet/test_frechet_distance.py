@@ -12,7 +12,7 @@ from bench import registry
 from bench.errors import MissingError, UsageError
 from bench.runtime import torchvision_shim
 from bench.types import FeatureMetric
-from metrics.frechet import frechet_distance
+from metrics.frechet import frechet_distance as module
 from metrics.frechet.frechet_distance import FrechetDistance, feature_distance, frechet_distance, gaussian_distance
 
 Table = NDArray[np.float64]
@@ -162,14 +162,14 @@ def near_singular(seed: int) -> Table:
 
 def test_both_routes_agree_where_the_fast_one_is_trusted() -> None:
     moments_a, moments_b = moments(gaussian(0)), moments(gaussian(1))
-    overlap, doubt = frechet_distance._fast_overlap(moments_a[1], moments_b[1])
-    assert overlap == pytest.approx(frechet_distance._careful_overlap(moments_a[1], moments_b[1]), rel=1e-10)
+    overlap, doubt = module._fast_overlap(moments_a[1], moments_b[1])
+    assert overlap == pytest.approx(module._careful_overlap(moments_a[1], moments_b[1]), rel=1e-10)
     assert 0 < doubt < 1e-10 * overlap
 
 
 def test_the_careful_route_is_taken_where_rounding_could_show(monkeypatch: pytest.MonkeyPatch) -> None:
-    calls, careful = [], frechet_distance._careful_overlap
-    monkeypatch.setattr(frechet, "_careful_overlap", lambda *covs: calls.append(1) or careful(*covs))
+    calls, careful = [], module._careful_overlap
+    monkeypatch.setattr(module, "_careful_overlap", lambda *covs: calls.append(1) or careful(*covs))
     distance(gaussian(0), gaussian(1))
     assert not calls
     distance(gaussian(0), gaussian(0))  # nothing is left but rounding
@@ -197,10 +197,12 @@ def test_fewer_rows_than_features_give_the_distance_of_their_singular_gaussians(
 
 def test_a_reference_may_be_kept_as_its_moments() -> None:
     a, b = gaussian(0), gaussian(1)
-    assert gaussian_distance(frechet_distance.gaussian(a), frechet_distance.gaussian(b)) == distance(a, b)
+    assert gaussian_distance(module.gaussian(a), module.gaussian(b)) == distance(a, b)
 
 
 def test_measuring_does_not_load_torch() -> None:
-    rooms = "metrics.frechet.frechet_distance, metrics.prdc.manifold, metrics.fls, metrics.vendi, metrics.encoders.builtin.stain"
-    line = f"import sys, {rooms}; sys.exit('torch' in sys.modules)"
+    packages = (
+        "metrics.frechet.frechet_distance, metrics.prdc.manifold, metrics.fls, metrics.vendi, metrics.encoders.builtin.stain"
+    )
+    line = f"import sys, {packages}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", line], check=False).returncode == 0

@@ -95,7 +95,7 @@ def test_clusters_duplicates_and_far_origins_are_exact_too(offset: float) -> Non
     assert all_four(real, fake) == plainly(real, fake)
 
 
-def test_features_in_single_precision_are_told_apart_as_in_double() -> None:
+def test_features_in_single_precision_are_distinguished_as_in_double() -> None:
     real, fake = cloud(0, n=1300, d=64).astype(np.float32), cloud(1, n=1200, d=64).astype(np.float32)
     assert all_four(real, fake) == plainly(real.astype(np.float64), fake.astype(np.float64))
 

@@ -67,9 +67,9 @@ def weights(folder: Path) -> dict[str, Any]:
     return dict(load_file(folder / "hovernet.safetensors"))
 
 
-def learned(task: LizardNuclei, folder: Path, diet: list[ImageSet], validation: ImageSet = VALIDATION, seed: int = 0) -> Path:
+def learned(task: LizardNuclei, folder: Path, mix: list[ImageSet], validation: ImageSet = VALIDATION, seed: int = 0) -> Path:
     folder.mkdir(parents=True)
-    task.learn(diet, validation, seed, silent, folder)
+    task.learn(mix, validation, seed, silent, folder)
     return folder
 
 
@@ -82,7 +82,7 @@ def test_the_registered_task_fulfils_the_protocol() -> None:
     task = registry.load("tasks", "lizard-nuclei")
     assert isinstance(task, Task) and task.card.name == "lizard-nuclei"
     assert task.embedded in registry.names("datasets") and set(task.readers) <= set(registry.names("datasets"))
-    assert [diet.name for diet in task.diets] == ["real", "synthetic", "both"] and LizardNuclei.pool == "R2"
+    assert [mix.name for mix in task.mixes] == ["real", "synthetic", "real+synthetic"] and LizardNuclei.pool == "R2"
     options = registry.describe(task)["options"]
     assert options["steps"] > 0 and options["patches"] > 0 and options["encoder_weights"] is None
 
@@ -92,7 +92,7 @@ def taught(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return learned(LizardNuclei(**LEARNS), tmp_path_factory.mktemp("nuclei") / "taught", [TRAIN])
 
 
-def test_a_model_learns_from_its_diet(taught: Path) -> None:
+def test_a_model_learns_from_its_mix(taught: Path) -> None:
     from tasks.nuclei.scores import nuclei_counts, nuclei_tally
 
     task = LizardNuclei(**LEARNS)
@@ -164,17 +164,17 @@ def test_the_preset_of_the_paper_is_wider_and_takes_an_encoder(tmp_path: Path) -
     assert sum(values.size for values in weights(plain).values()) > 37e6
 
 
-def test_budgets_are_equal_whatever_the_diet(tmp_path: Path) -> None:
-    def steps(name: str, diet: list[ImageSet]) -> list[tuple[int, int]]:
+def test_budgets_are_equal_whatever_the_mix(tmp_path: Path) -> None:
+    def steps(name: str, mix: list[ImageSet]) -> list[tuple[int, int]]:
         seen: list[tuple[int, int]] = []
         (tmp_path / name).mkdir()
-        LizardNuclei(**QUICK).learn(diet, VALIDATION, 0, lambda done, total, what: seen.append((done, total)), tmp_path / name)
+        LizardNuclei(**QUICK).learn(mix, VALIDATION, 0, lambda done, total, what: seen.append((done, total)), tmp_path / name)
         return seen
 
     assert steps("a", [TRAIN]) == steps("b", [TRAIN, toy(9, 4)]) == steps("c", [TRAIN[:3]]) == [(i, 4) for i in range(1, 5)]
 
 
-def test_both_sets_of_a_diet_are_learned_from(tmp_path: Path) -> None:
+def test_both_sets_of_a_mix_are_learned_from(tmp_path: Path) -> None:
     task = LizardNuclei(**QUICK)
     assert not same(learned(task, tmp_path / "a", [TRAIN, toy(24, 4)]), learned(task, tmp_path / "b", [TRAIN, toy(24, 5)]))
 
@@ -197,11 +197,11 @@ def test_unlabelled_pixels_teach_nothing(tmp_path: Path) -> None:
     hidden = changed(TRAIN, masks=masks, instances=instances, types=None)
     task = LizardNuclei(**LEARNS)
     wrong = changed(TRAIN, masks=np.where(masks == 255, 0, masks), instances=instances)
-    scores = [value(task.score([diet], VALIDATION, TEST, 0, silent), "dice-binary") for diet in (hidden, wrong)]
+    scores = [value(task.score([mix], VALIDATION, TEST, 0, silent), "dice-binary") for mix in (hidden, wrong)]
     assert scores[0] > 0.8 and scores[0] > scores[1]
 
 
-def test_a_type_that_the_diet_lacks_is_not_learned() -> None:
+def test_a_type_that_the_mix_lacks_is_not_learned() -> None:
     masks = masks_of(TRAIN)
     instances = np.where(masks == 1, instances_of(TRAIN), 0)
     large = changed(TRAIN, masks=np.where(masks == 1, masks, 0).astype(np.uint8), instances=instances)
@@ -231,19 +231,19 @@ def torn(patches: ImageSet) -> ImageSet:
     return changed(patches, instances=instances)
 
 
-Served = tuple[list[ImageSet], ImageSet, ImageSet]
-REFUSED: dict[str, tuple[Callable[[], Served], type[BenchError], str]] = {
+Training = tuple[list[ImageSet], ImageSet, ImageSet]
+REFUSED: dict[str, tuple[Callable[[], Training], type[BenchError], str]] = {
     "empty test": (lambda: ([TRAIN], VALIDATION, TEST[:0]), MissingError, "lizard-nuclei, test: there are no patches"),
     "empty validation": (lambda: ([TRAIN], VALIDATION[:0], TEST), MissingError, "validation: there are no patches"),
-    "empty diet": (lambda: ([TRAIN[:0]], VALIDATION, TEST), MissingError, "diet: there are no patches"),
-    "no diet": (lambda: ([], VALIDATION, TEST), MissingError, "diet: there are no patches"),
+    "empty training mix": (lambda: ([TRAIN[:0]], VALIDATION, TEST), MissingError, "training mix: there are no patches"),
+    "no training mix": (lambda: ([], VALIDATION, TEST), MissingError, "training mix: there are no patches"),
     "no masks": (lambda: ([changed(TRAIN, masks=None)], VALIDATION, TEST), UsageError, "needs conditions with masks"),
     "no instances": (
         lambda: ([changed(TRAIN, instances=None)], VALIDATION, TEST),
         UsageError,
         "needs conditions with instances",
     ),
-    "no nuclei": (lambda: ([without_nuclei(TRAIN)], VALIDATION, TEST), MissingError, "diet: no nucleus in 24 patches"),
+    "no nuclei": (lambda: ([without_nuclei(TRAIN)], VALIDATION, TEST), MissingError, "training mix: no nucleus in 24 patches"),
     "no nuclei to score": (lambda: ([TRAIN], VALIDATION, without_nuclei(TEST)), MissingError, "test: no nucleus in 8 patches"),
     "two sizes": (lambda: ([toy(4, 1, 48)], VALIDATION, TEST), UsageError, "found 32 x 32 and 48 x 48"),
     "odd size": (lambda: ([toy(4, 1, 36)], toy(4, 2, 36), toy(4, 3, 36)), UsageError, "a multiple of 8 px"),

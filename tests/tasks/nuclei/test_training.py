@@ -114,7 +114,7 @@ def test_background_has_no_say_in_types() -> None:
 
 
 @pytest.mark.parametrize("mpp", [0.5, 1.0])
-def test_nuclei_that_touch_are_told_apart(mpp: float) -> None:
+def test_nuclei_that_touch_are_distinguished(mpp: float) -> None:
     instances = np.kron(touching(), np.ones((round(1 / mpp),) * 2, np.int32))
     inside = torch.from_numpy(instances > 0)
     nucleus = torch.stack([~inside, inside]).float() * 8

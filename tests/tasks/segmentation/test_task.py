@@ -20,7 +20,7 @@ CLASSES = ("normal", "tumour")
 PINK, VIOLET = (225, 150, 190), (120, 80, 160)
 
 
-def painted(masks: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
+def generated(masks: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
     """Pink where the mask is 0, violet where it is 1, with grain."""
     flat = np.array([PINK, VIOLET])[masks % 2]
     return np.clip(flat + rng.normal(0, 15, flat.shape), 0, 255).astype(np.uint8)
@@ -33,7 +33,7 @@ def toy(count: int, seed: int, height: int = 32, width: int = 32) -> ImageSet:
     masks = (np.arange(width) < borders[:, None])[:, None, :].repeat(height, axis=1).astype(np.uint8)
     names = np.array([f"{seed}-{i}" for i in range(count)])
     conditions = Conditions(names, names, CLASSES, width, 1.0, masks=masks)
-    return ImageSet(f"toy-{seed}", painted(masks, rng), conditions)
+    return ImageSet(f"toy-{seed}", generated(masks, rng), conditions)
 
 
 def with_masks(patches: ImageSet, masks: NDArray[np.uint8] | None) -> ImageSet:
@@ -58,11 +58,11 @@ def test_the_registered_tasks_fulfil_the_protocol(name: str) -> None:
     task = registry.load("tasks", name)
     assert isinstance(task, Task) and task.card.name == name
     assert task.embedded in registry.names("datasets") and set(task.readers) <= set(registry.names("datasets"))
-    assert [diet.name for diet in task.diets] == ["real", "synthetic", "both"]
+    assert [mix.name for mix in task.mixes] == ["real", "synthetic", "real+synthetic"]
     assert registry.describe(task)["options"]["steps"] > 0
 
 
-def test_a_model_learns_from_its_diet() -> None:
+def test_a_model_learns_from_its_mix() -> None:
     task = Cam16Segmentation(steps=40, batch=8)
     learned = task.score([TRAIN], VALIDATION, TEST, 0, silent)
     assert learned.counts.shape == (len(TEST), len(learned.columns))
@@ -124,20 +124,20 @@ def test_every_option_changes_the_result(options: dict[str, Any]) -> None:
     assert (usual.counts != other.counts).any()
 
 
-def test_budgets_are_equal_whatever_the_diet() -> None:
-    def steps(diet: list[ImageSet]) -> list[tuple[int, int]]:
+def test_budgets_are_equal_whatever_the_mix() -> None:
+    def steps(mix: list[ImageSet]) -> list[tuple[int, int]]:
         seen: list[tuple[int, int]] = []
-        Cam16Segmentation(**QUICK).score(diet, VALIDATION, TEST, 0, lambda done, total, what: seen.append((done, total)))
+        Cam16Segmentation(**QUICK).score(mix, VALIDATION, TEST, 0, lambda done, total, what: seen.append((done, total)))
         return seen
 
     assert steps([TRAIN]) == steps([TRAIN, toy(40, 4)]) == steps([TRAIN[:3]]) == [(i, 6) for i in range(1, 7)]
 
 
-def test_both_sets_of_a_diet_are_learned_from() -> None:
+def test_both_sets_of_a_mix_are_learned_from() -> None:
     violet = TRAIN[:12]
     masks = np.zeros_like(masks_of(violet))
-    only_normal = ImageSet("normal", painted(masks, np.random.default_rng(0)), with_masks(violet, masks).conditions)
-    only_tumour = ImageSet("tumour", painted(masks + 1, np.random.default_rng(1)), with_masks(violet, masks + 1).conditions)
+    only_normal = ImageSet("normal", generated(masks, np.random.default_rng(0)), with_masks(violet, masks).conditions)
+    only_tumour = ImageSet("tumour", generated(masks + 1, np.random.default_rng(1)), with_masks(violet, masks + 1).conditions)
     task = Cam16Segmentation(steps=40, batch=8)
     assert iou(task.score([only_normal, only_tumour], VALIDATION, TEST, 0, silent)) > 0.5
 
@@ -198,17 +198,21 @@ def whole(patches: ImageSet) -> ImageSet:
     return replace(patches, conditions=conditions)
 
 
-Served = tuple[list[ImageSet], ImageSet, ImageSet]
-REFUSED: dict[str, tuple[Callable[[], Served], type[BenchError], str]] = {
+Training = tuple[list[ImageSet], ImageSet, ImageSet]
+REFUSED: dict[str, tuple[Callable[[], Training], type[BenchError], str]] = {
     "empty test": (lambda: ([TRAIN], VALIDATION, TEST[:0]), MissingError, "cam16-seg, test: there are no patches"),
     "empty validation": (lambda: ([TRAIN], VALIDATION[:0], TEST), MissingError, "validation: there are no patches"),
-    "empty diet": (lambda: ([TRAIN[:0]], VALIDATION, TEST), MissingError, "diet: there are no patches"),
-    "no diet": (lambda: ([], VALIDATION, TEST), MissingError, "cannot learn normal, tumour from this diet"),
-    "no masks": (lambda: ([with_masks(TRAIN, None)], VALIDATION, TEST), UsageError, "diet needs conditions with masks"),
+    "empty training mix": (lambda: ([TRAIN[:0]], VALIDATION, TEST), MissingError, "training mix: there are no patches"),
+    "no training mix": (lambda: ([], VALIDATION, TEST), MissingError, "cannot learn normal, tumour from this training mix"),
+    "no masks": (
+        lambda: ([with_masks(TRAIN, None)], VALIDATION, TEST),
+        UsageError,
+        "training mix needs conditions with masks",
+    ),
     "a class absent": (
         lambda: ([with_masks(TRAIN, np.zeros_like(masks_of(TRAIN)))], VALIDATION, TEST),
         MissingError,
-        "cannot learn tumour from this diet: no pixel of it in 24 patches",
+        "cannot learn tumour from this training mix: no pixel of it in 24 patches",
     ),
     "unlabelled": (
         lambda: ([TRAIN], with_masks(VALIDATION, np.full_like(masks_of(VALIDATION), IGNORED)), TEST),

@@ -50,11 +50,11 @@ def test_weights_that_are_not_those_of_the_manifest_are_refused(
             ask()
 
 
-def test_the_manifest_is_of_this_version_and_this_recipe(manifest: dict[str, Any]) -> None:
+def test_the_manifest_is_of_this_version_and_this_training_config(manifest: dict[str, Any]) -> None:
     assert (manifest["name"], manifest["version"]) == (PhantomCnn.card.name, PhantomCnn.card.version)
     assert manifest["command"].startswith("python -m metrics.encoders.builtin.phantom_cnn --out DIR")
-    recipe = registry.describe(registry.load("datasets", "phantom-cam16", **phantom_cnn.DATASET))
-    assert {name: manifest["dataset"][name] for name in recipe} == recipe
+    training_config = registry.describe(registry.load("datasets", "phantom-cam16", **phantom_cnn.DATASET))
+    assert {name: manifest["dataset"][name] for name in training_config} == training_config
     assert set(manifest["versions"]) == {"numpy", "scipy", "torch"}
 
 
