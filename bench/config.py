@@ -1,18 +1,28 @@
-"""What the user asked for, and the objects that stand behind the words."""
+"""What the user asked for (`RunConfig`), and the plug-ins that stand behind the names (`Components`)."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, fields, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_type_hints
 
 from bench import registry
-from bench.conditional import ConditionMetric, LayoutMetric
 from bench.errors import MissingError, UsageError, did_you_mean
+from bench.pipeline.plugins import Plugin
 from bench.pipeline.prompts import PromptRule
-from bench.types import Dataset, Encoder, FeatureMetric, Generator, LayoutGenerator, Task, TrainedMetric
+from bench.types import (
+    BringsMetrics,
+    ConditionMetric,
+    Dataset,
+    Generator,
+    ProvidesExperiments,
+    ReadsOneEncoder,
+    RecognisesFolder,
+    Task,
+)
 
 if TYPE_CHECKING:
     from bench.measurements.experiment_files import Experiment
@@ -35,143 +45,189 @@ class RunConfig:
     encoders: tuple[str, ...] = ENCODERS
     """Names of encoders and of panels."""
     metrics: tuple[str, ...] | None = None
-    """Names of metrics and of groups of them; None for `METRICS` and what the task asks for."""
+    """Names of metrics and of groups of them; None for `METRICS` and what the task brings."""
     weights: Path | None = None
     """Folder with weights of encoders, looked into before the hub."""
     controls: tuple[str, ...] = CONTROLS
-    """Generators measured beside the one that was asked for, so that every table has its lower reference and its upper reference."""
+    """Generators measured beside the one that was asked for, so that every table has its lower and upper reference."""
     prompt_source: str = "slide"
-    """Where the crops come from that generators generate by."""
+    """Where the crops come from that generators are shown."""
     fit_prompt_source: str = "slide"
-    """Where those came from that they learned by: one set of weights answers for all prompt sources."""
+    """Where those came from that they were trained with: one set of weights serves all prompt sources."""
     seeds: tuple[int, ...] = (0, 1)
     fit_seed: int = 0
-    refit: bool = False
-    """Fit even where weights ship with the package."""
-    mixes: bool = True
+    retrain: bool = False
+    """Train even where weights ship with the package."""
+    downstream: bool = True
     """Train and score the downstream model."""
-    layouts: str = ""
-    """A plug-in that samples synthetic maps, which the generator is shown in place of real ones; empty for none."""
+    layout_generator: str = ""
+    """A plug-in that samples synthetic layouts, which the generator is shown in place of real ones; empty for none."""
     experiment: str = ""
-    """An experiment of the task, or a TOML file: then its training mixes are served, and nothing else is measured."""
-    workers: int = 0
-    """Processes that generate and train; 0 for what suits the machine and the number of patches."""
+    """An experiment of the task, or a TOML file: then its arms are scored, and nothing else is measured."""
     options: Mapping[str, str] = field(default_factory=dict)
     """`name` or `owner.name` -> value, as `-o` gave them."""
 
+    def as_json(self, data: str | None = None) -> dict[str, Any]:
+        """The config as JSON; `data` names the data as they were found, which an empty one leaves to the environment."""
+        found = self if data is None else replace(self, data=data)
+        return {name: _plain(value) for name, value in vars(found).items()}
 
-Metric = FeatureMetric | TrainedMetric
+    @classmethod
+    def from_json(cls, held: Mapping[str, Any]) -> RunConfig:
+        """The config that `as_json` gave; raises MissingError on fields that this version lacks."""
+        if unknown := sorted(set(held) - {f.name for f in fields(cls)}):
+            raise MissingError(f"the config says {', '.join(unknown)}, which this version of histobench does not know.")
+        values = {name: tuple(value) if isinstance(value, list) else value for name, value in held.items()}
+        return cls(**{**values, "weights": Path(values["weights"]) if values.get("weights") else None})
 
 
 @dataclass(frozen=True)
 class Evaluation:
     """An encoder and the metrics that read its features."""
 
-    encoder: Encoder
-    metrics: tuple[Metric, ...]
+    encoder: Plugin
+    metrics: tuple[Plugin, ...]
 
 
 @dataclass(frozen=True)
 class Components:
-    """The same run, in objects."""
+    """The same run, in plug-ins."""
 
     config: RunConfig
-    generators: tuple[Generator, ...]
+    generator_plugins: tuple[Plugin, ...]
     """The one that was asked for, then the controls."""
-    names: tuple[str, ...]
-    """What each generator is called on the command line, for workers that build their own."""
-    dataset: Dataset
-    task: Task
+    dataset_plugin: Plugin
+    task_plugin: Plugin
     evaluations: tuple[Evaluation, ...]
-    condition_metrics: tuple[ConditionMetric, ...]
-    """Metrics that ask each generated patch whether it kept its condition."""
-    layouts: LayoutGenerator | None
-    layout_metrics: tuple[LayoutMetric, ...]
-    """What sampled layouts are measured by: every one there is, where layouts are drawn."""
+    condition_metrics: tuple[Plugin, ...]
+    """Metrics that say of each generated patch whether it kept its condition."""
+    layout_generator: Plugin | None
+    layout_metrics: tuple[Plugin, ...]
+    """What sampled layouts are measured by: every one there is, where layouts are sampled."""
     experiment: Experiment | None
-    upper_reference: Generator
+    upper_reference: Plugin
     """Generates the bad control of normalised distances."""
     rule: PromptRule
-    """Of the prompts that are generated by."""
+    """Of the prompts that generators are shown."""
     learned: PromptRule
-    """Of the prompts that generators are fitted on."""
+    """Of the prompts that generators are trained with."""
     embedded: bool
-    labels: Mapping[int, str]
-    """id of a plug-in -> what result records call it, where that is more than the name of its card."""
+    data_folder: str
+    """`embedded`, or the folder that the dataset reads."""
 
-    def label(self, plugin: Any) -> str:
-        """What result records call a plug-in of this run, e.g. `timm:resnet18`."""
-        return self.labels.get(id(plugin), str(plugin.card.name))
+    @cached_property
+    def generators(self) -> tuple[Generator, ...]:
+        return tuple(plugin.build() for plugin in self.generator_plugins)
+
+    @cached_property
+    def dataset(self) -> Dataset:
+        found: Dataset = self.dataset_plugin.build()
+        return found
+
+    @cached_property
+    def task(self) -> Task:
+        found: Task = self.task_plugin.build()
+        return found
+
+    def plugins(self) -> Iterator[Plugin]:
+        """Every plug-in of the run."""
+        yield from (*self.generator_plugins, self.dataset_plugin, self.task_plugin, *self.condition_metrics)
+        for evaluation in self.evaluations:
+            yield from (evaluation.encoder, *evaluation.metrics)
+        yield from self.layout_metrics
+        if self.layout_generator is not None:
+            yield self.layout_generator
 
 
-def components(config: RunConfig) -> Components:
-    """Turns names into objects and hands every `-o` option to the one that declares it."""
+def load_components(config: RunConfig) -> Components:
+    """Turns names into plug-ins and hands every `-o` option to the one that declares it.
+
+    Raises UsageError on names and options that nothing declares, and MissingError where data are not there.
+    """
     task_class = registry.find("tasks", config.task)[0]
-    dataset_name, embedded = _dataset(config, task_class)
-    classes = {name: registry.find("metrics", name)[0] for name in _metrics(config, task_class)}
-    metrics = tuple(name for name, found in classes.items() if not hasattr(found, "agree"))
-    condition_metrics = tuple(name for name in classes if name not in metrics)
-    bound = {name: getattr(classes[name], "encoder", "") for name in metrics}
+    dataset_name, embedded, folder = _dataset(config, task_class)
+    metrics = {name: registry.find("metrics", name)[0] for name in _metric_names(config, task_class)}
+    condition_metrics = tuple(name for name, found in metrics.items() if isinstance(found, ConditionMetric))
     panel = registry.expand("encoders", config.encoders)
-    encoders = tuple(dict.fromkeys((*panel, *filter(None, bound.values()))))
+    bound = {name: found.encoder if isinstance(found, ReadsOneEncoder) else "" for name, found in metrics.items()}
+    encoders = tuple(dict.fromkeys((*panel, *(name for name in bound.values() if name))))
     owners: dict[str, dict[str, set[str]]] = {
         "generator": {config.generator: _declared("generators", config.generator)},
         "prompts": {"": {f.name for f in fields(PromptRule)} - {"prompt_source"}},
         "dataset": {dataset_name: _declared("datasets", dataset_name)},
         "task": {config.task: _declared("tasks", config.task)},
         "encoder": {name: _declared("encoders", name) for name in encoders},
-        "metric": {name: _declared("metrics", name) for name in classes},
-        "layouts": {config.layouts: _declared("layouts", config.layouts)} if config.layouts else {},
+        "metric": {name: _declared("metrics", name) for name in metrics},
+        "layouts": {config.layout_generator: _declared("layout_generators", config.layout_generator)}
+        if config.layout_generator
+        else {},
     }
     given = route(config.options, owners)
     for name in encoders:
         if config.weights is not None and "weights" in owners["encoder"][name]:
-            given.setdefault(("encoder", name), {}).setdefault("weights", str(config.weights))
+            given.setdefault(("encoder", name), {}).setdefault("weights", str(config.weights.resolve()))
 
-    labels: dict[int, str] = {}
-    owned: dict[tuple[str, str], str] = {}
+    def plugin(kind: str, owner: str, name: str) -> Plugin:
+        return Plugin(kind, registry.absolute_name(name), tuple(sorted(given.get((owner, name), {}).items())))
 
-    def load(kind: str, owner: str, name: str) -> Any:
-        options = given.get((owner, name), {})
-        plugin = registry.load(kind, name, **options)
-        label = registry.label(kind, name, plugin)
-        if (other := owned.setdefault((kind, label), name)) != name:
-            raise UsageError(
-                f"two {kind} of this run would both be called {label!r} in its result records: {other} and {name}. Give their "
-                "cards names of their own, or make a run of each: tables tell them apart by what they are made of."
-            )
-        labels[id(plugin)] = label
-        return plugin
-
-    def evaluation(encoder: str) -> Evaluation:
-        read = [name for name in metrics if bound[name] == encoder or (not bound[name] and encoder in panel)]
-        return Evaluation(load("encoders", "encoder", encoder), tuple(load("metrics", "metric", name) for name in read))
-
-    main = load("generators", "generator", config.generator)
-    controls = tuple(name for name in config.controls if name != config.generator) if not config.experiment else ()
+    is_experiment = bool(config.experiment)
+    controls = () if is_experiment else tuple(name for name in config.controls if name != config.generator)
     rule = _rule(config.prompt_source, given.get(("prompts", ""), {}))
-    return Components(
+    evaluations = (
+        ()
+        if is_experiment
+        else tuple(
+            Evaluation(
+                plugin("encoders", "encoder", encoder),
+                tuple(
+                    plugin("metrics", "metric", name)
+                    for name in metrics
+                    if name not in condition_metrics and (bound[name] == encoder or (not bound[name] and encoder in panel))
+                ),
+            )
+            for encoder in encoders
+        )
+    )
+    components = Components(
         config=config,
-        generators=(
-            main,
-            *(load("generators", "control", c) for c in controls),
+        generator_plugins=(
+            plugin("generators", "generator", config.generator),
+            *(plugin("generators", "control", name) for name in controls),
         ),
-        names=(config.generator, *controls),
-        dataset=load("datasets", "dataset", dataset_name),
-        task=load("tasks", "task", config.task),
-        evaluations=tuple(evaluation(name) for name in encoders) if not config.experiment else (),
-        condition_metrics=_apart(tuple(load("metrics", "metric", name) for name in condition_metrics))
-        if not config.experiment
-        else (),
-        layouts=load("layouts", "layouts", config.layouts) if config.layouts else None,
-        layout_metrics=_layout_metrics() if config.layouts and not config.experiment else (),
+        dataset_plugin=plugin("datasets", "dataset", dataset_name),
+        task_plugin=plugin("tasks", "task", config.task),
+        evaluations=evaluations,
+        condition_metrics=() if is_experiment else tuple(plugin("metrics", "metric", name) for name in condition_metrics),
+        layout_generator=plugin("layout_generators", "layouts", config.layout_generator) if config.layout_generator else None,
+        layout_metrics=_layout_metrics() if config.layout_generator and not is_experiment else (),
         experiment=_experiment(config, task_class),
-        upper_reference=registry.load("generators", UPPER_REFERENCE),
+        upper_reference=Plugin("generators", UPPER_REFERENCE),
         rule=rule,
         learned=rule.on(config.fit_prompt_source),
         embedded=embedded,
-        labels=labels,
+        data_folder=folder,
     )
+    _check_labels(components)
+    return components
+
+
+def _check_labels(components: Components) -> None:
+    """Builds every plug-in once, and refuses two that result records would call by one name."""
+    owners: dict[tuple[str, str], Plugin] = {}
+    for plugin in components.plugins():
+        other = owners.setdefault((plugin.kind, plugin.label), plugin)
+        if other.name != plugin.name:
+            raise UsageError(
+                f"two {plugin.kind} of this run would both be called {plugin.label!r} in its result records: {other.name} and "
+                f"{plugin.name}. Give their cards names of their own, or make a run of each: tables tell them apart by what "
+                "they are made of."
+            )
+    measures: dict[str, Plugin] = {}
+    for plugin in components.condition_metrics:
+        for measure in plugin.build().directions:
+            other = measures.setdefault(measure, plugin)
+            if other != plugin:
+                raise UsageError(f"{other.label} and {plugin.label} of this run both measure {measure!r}: make a run of each.")
 
 
 def route(options: Mapping[str, str], owners: Mapping[str, Mapping[str, set[str]]]) -> dict[tuple[str, str], dict[str, str]]:
@@ -208,8 +264,9 @@ def _declared(kind: str, name: str) -> set[str]:
     return set(list(registry.parameters(cls))[len(given) :])
 
 
-def _dataset(config: RunConfig, task: Any) -> tuple[str, bool]:
-    """Name of the dataset, and whether it is embedded. Embedded data never stands in for a folder that was named."""
+def _dataset(config: RunConfig, task: Any) -> tuple[str, bool, str]:
+    """Name of the dataset, whether it is embedded, and the folder that it reads. Embedded data never stands in for a folder
+    that was named."""
     folder = config.data
     configured = os.environ.get("BENCH_DATA", "")
     if folder == "real" and not configured:
@@ -217,10 +274,11 @@ def _dataset(config: RunConfig, task: Any) -> tuple[str, bool]:
     if folder in ("", "real"):
         folder = configured or "embedded"
     if folder == "embedded":
-        return task.embedded, True
+        return task.embedded, True, folder
     if not Path(folder).is_dir():
         raise MissingError(f"no data folder {folder!r}. Give an existing one, or --data embedded for the built-in phantom.")
-    return f"{_reader(task, Path(folder))}:{folder}", False
+    found = str(Path(folder).resolve())
+    return f"{_reader(task, Path(folder))}:{found}", False, found
 
 
 def _reader(task: Any, folder: Path) -> str:
@@ -228,7 +286,8 @@ def _reader(task: Any, folder: Path) -> str:
     if len(task.readers) == 1:
         return str(task.readers[0])
     for name in task.readers:
-        if registry.find("datasets", name)[0].recognises(folder):
+        reader = registry.find("datasets", name)[0]
+        if isinstance(reader, RecognisesFolder) and reader.recognises(folder):
             return str(name)
     raise MissingError(
         f"{folder} has none of the layouts that {task.card.name} reads: {', '.join(task.readers)}. "
@@ -236,26 +295,13 @@ def _reader(task: Any, folder: Path) -> str:
     )
 
 
-def _metrics(config: RunConfig, task: Any) -> tuple[str, ...]:
-    asked = config.metrics if config.metrics is not None else (*METRICS, *getattr(task, "asks", ()))
-    return registry.expand("metrics", asked)
+def _metric_names(config: RunConfig, task: Any) -> tuple[str, ...]:
+    brought = task.metrics if isinstance(task, BringsMetrics) else ()
+    return registry.expand("metrics", config.metrics if config.metrics is not None else (*METRICS, *brought))
 
 
-def _layout_metrics() -> tuple[LayoutMetric, ...]:
-    known = registry.expand("metrics", ("layout",))
-    return tuple(registry.load("metrics", name) for name in known)
-
-
-def _apart(metrics: tuple[ConditionMetric, ...]) -> tuple[ConditionMetric, ...]:
-    """The metrics; raises UsageError where two of them have a measure of one name."""
-    owners: dict[str, ConditionMetric] = {}
-    for metric in metrics:
-        for measure in metric.directions:
-            if (other := owners.setdefault(measure, metric)) is not metric:
-                raise UsageError(
-                    f"{other.card.name} and {metric.card.name} of this run both measure {measure!r}: make a run of each."
-                )
-    return metrics
+def _layout_metrics() -> tuple[Plugin, ...]:
+    return tuple(Plugin("metrics", name) for name in registry.expand("metrics", ("layout",)))
 
 
 def _experiment(config: RunConfig, task: Any) -> Experiment | None:
@@ -263,21 +309,21 @@ def _experiment(config: RunConfig, task: Any) -> Experiment | None:
         return None
     from bench.measurements import experiment_files
 
-    if not config.mixes:
+    if not config.downstream:
         raise UsageError(f"the experiment {config.experiment} is made of training mixes: leave out --no-downstream.")
-    return experiment_files.find(config.experiment, getattr(task, "experiments", None), config.task)
+    folder = task.experiments if isinstance(task, ProvidesExperiments) else None
+    return experiment_files.find(config.experiment, folder, config.task)
 
 
 def _rule(prompt_source: str, given: Mapping[str, str]) -> PromptRule:
     hints = get_type_hints(PromptRule)
-    values = {
-        name: registry.convert("prompts", _Parameter(name, hints[name]), value)  # type: ignore[arg-type]
-        for name, value in given.items()
-    }
+    values = {name: registry.convert("prompts", registry.Option(name, hints[name]), value) for name, value in given.items()}
     return PromptRule(prompt_source=prompt_source, **values)  # type: ignore[arg-type]
 
 
-@dataclass(frozen=True)
-class _Parameter:
-    name: str
-    annotation: Any
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(name): _plain(part) for name, part in value.items()}
+    if isinstance(value, tuple):
+        return [_plain(part) for part in value]
+    return str(value) if isinstance(value, Path) else value

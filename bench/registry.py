@@ -13,16 +13,17 @@ import math
 import types
 import typing
 from collections.abc import Iterable
+from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from bench.errors import MissingError, UsageError, did_you_mean
 from bench.provenance import sources
 from bench.types import Card
 
-KINDS = ("generators", "encoders", "metrics", "tasks", "datasets", "layouts", "commands")
+KINDS = ("generators", "encoders", "metrics", "tasks", "datasets", "layout_generators", "commands")
 _BOOLEANS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 
 
@@ -82,6 +83,14 @@ def is_file(name: str) -> bool:
     return name.partition(":")[0].endswith(".py")
 
 
+def absolute_name(name: str) -> str:
+    """The name with the path of a plug-in file made absolute, so that a worker in another folder finds it."""
+    if not is_file(name):
+        return name
+    path, _, rest = name.partition(":")
+    return f"{Path(path).resolve()}:{rest}"
+
+
 def label(kind: str, name: str, plugin: Any) -> str:
     """What result records call a plug-in that was asked for by a name: that of its card, with the argument that belongs to it.
 
@@ -133,7 +142,24 @@ def describe(plugin: Any) -> dict[str, Any]:
     return {**spec, **sources.describe(type(plugin))}
 
 
-def convert(owner: str, parameter: inspect.Parameter, value: Any) -> Any:
+class Declared(Protocol):
+    """An option as its owner declares it: `inspect.Parameter` is one."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def annotation(self) -> Any: ...
+
+
+@dataclass(frozen=True)
+class Option:
+    """A declared option that is no parameter of a constructor."""
+
+    name: str
+    annotation: Any
+
+
+def convert(owner: str, parameter: Declared, value: Any) -> Any:
     """One option value, turned from a string into what the annotation says, or a usage error that says what it takes."""
     if not isinstance(value, str):
         if not _is_finite(value):

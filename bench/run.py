@@ -1,257 +1,173 @@
-"""The story of one run: read this file first.
+"""One run, from config to result records: read this file first.
 
-words -> objects -> does it fit -> data -> fitted generators -> generated patches -> numbers -> lines, table, picture
+    config -> components -> splits -> plan of measurements -> one graph of jobs -> records -> files
+
+A measurement says which records it will produce and from which jobs (bench/measurements). The jobs train, generate, encode,
+train downstream models and measure; an executor runs those that are not in the store yet (bench/jobs).
 """
 
 from __future__ import annotations
 
 import re
+import time
 import traceback
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
-from bench import ahead, config, faithfulness, generation, layouts, measure, steps, trial
-from bench.cache import Cache, key_of, write_text
-from bench.config import Components, RunConfig
-from bench.errors import BenchError
-from bench.generation import GeneratedSets
-from bench.histology.sampling import StatesSampling
-from bench.measuring import Desk, Log
-from bench.pipeline import prompts
-from bench.pipeline.data import DataSplits, set_up
-from bench.provenance.manifest import LINES, NAME, RunLog, plain, write_manifest
-from bench.results import pictures, schema, tables
-from bench.results.schema import SOURCES_UNKNOWN, ResultRecord
-from bench.steps import Fitted
-from bench.types import Generator, ImageSet, Progress
+from bench import announcement
+from bench.config import Components, RunConfig, load_components
+from bench.errors import UsageError
+from bench.files.text import write_text
+from bench.jobs.executors import Executor, execute
+from bench.jobs.graph import Job, pending
+from bench.jobs.outcomes import Failed, Finished, Outcome
+from bench.jobs.progress import Reporter
+from bench.jobs.store import EntryRef, Store, key_of
+from bench.measurements.planning import RunPlan, plan_run
+from bench.measurements.protocol import job_of, records_of
+from bench.pipeline.data import DataSplits, load_splits
+from bench.provenance import manifest
+from bench.provenance.manifest import Times
+from bench.results import experiment_tables, pictures, schema, tables
+from bench.results.schema import ResultRecord
+from bench.types import Generator, ImageSet
 
 
 @dataclass(frozen=True)
-class Outcome:
-    results: tuple[ResultRecord, ...]
+class RunContext:
+    """What a run uses besides its config: where entries are kept, who runs jobs, and who shows what happens."""
+
+    store: Store
+    executor_for: Callable[[int], Executor]
+    """From the number of jobs that are pending to the executor that runs them."""
+    reporter: Reporter
+    log: Callable[[str], None]
+
+    def execute(self, jobs: Sequence[Job]) -> dict[EntryRef, Outcome]:
+        """Runs the jobs that are not in the store, with what they need."""
+        waiting = len(pending(jobs, self.store))
+        if not waiting:
+            return {job.ref: Finished(job.ref) for job in jobs}
+        return execute(list(jobs), self.store, self.executor_for(waiting), self.reporter)
+
+
+@dataclass(frozen=True)
+class RunOutcome:
+    """What a run gives."""
+
+    records: tuple[ResultRecord, ...]
     table: str
     """Empty where it could not be made, for one of the `faults`."""
     folder: Path
     faults: tuple[str, ...] = ()
-    """What could not be written beside the result records, and why."""
+    """What could not be written beside the records, and why."""
 
 
-def run(asked: RunConfig, cache: Cache, progress: Progress, log: Log, out: Path) -> Outcome:
-    """Does everything that was asked, writes it under `out`, and returns it. What was computed before is not again."""
-    run_log = RunLog()
-    components = config.components(asked)
+@dataclass(frozen=True)
+class Prepared:
+    """A run whose data are loaded and whose jobs are known: nothing is trained, generated or measured yet."""
+
+    config: RunConfig
+    components: Components
+    splits: DataSplits
+    plan: RunPlan
+    jobs: tuple[Job, ...]
+    """One for each measurement, in their order."""
+    times: Times
+
+
+def run(config: RunConfig, context: RunContext, out: Path) -> RunOutcome:
+    """Does everything that was asked, writes it under `out`, and returns it. What is in the store is not made again."""
+    prepared = prepare(config, context)
+    return finish(prepared, context.execute(prepared.jobs), context, out)
+
+
+def prepare(config: RunConfig, context: RunContext) -> Prepared:
+    """Names to objects, data to splits, and everything that is to be done to jobs. Raises UsageError and MissingError on what
+    the user has to mend before anything is computed."""
+    begun, since = datetime.now(UTC), time.monotonic()
+    components = load_components(config)
     for generator in components.generators:
-        steps.check_fit(generator, components.dataset)
-    log(announcement(components, cache))
+        check_fit(generator, components)
+    context.log(announcement.announce(components, context.store))
+    splits = load_splits(components, context.store, context.execute)
+    context.log(announcement.describe_splits(components, splits))
+    plan = plan_run(components, splits, context.log)
+    jobs = tuple(job_of(measurement) for measurement in plan.measurements)
+    times = Times(begun, {"data": time.monotonic() - since})
+    return Prepared(config, components, splits, plan, jobs, times)
 
-    splits = set_up(components, cache, progress)
-    log(description(components, splits))
-    desk = Desk(components, splits, cache, progress, log, schema.stamp())
-    run_log.end_phase("data")
 
-    folder = out / folder_name(asked)  # before the work: a name that cannot be made must not cost the records
-    ahead.run(desk)
-    run_log.end_phase("work ahead")
-    lines: list[ResultRecord] = []
-    shown: dict[str, ImageSet] = {}
-    try:
-        for name, generator in zip(components.names, components.generators, strict=True):
-            lines += measured(desk, name, generator, shown, run_log)
-    except BaseException:
-        if lines and not (folder / LINES).exists():  # a finished run of the same plan says more than a part of it
-            schema.write(lines, folder / LINES)
-            log(f"{len(lines)} result records of the generators that were finished: {folder / LINES}")
-        raise
-
-    schema.write(lines, folder / LINES)
+def finish(prepared: Prepared, outcomes: dict[EntryRef, Outcome], context: RunContext, out: Path) -> RunOutcome:
+    """Records of what was measured, on disk before anything that may fail after them; then table, picture and manifest."""
+    records = collect_records(prepared, outcomes, context)
+    folder = out / folder_name(prepared.config)
+    schema.write(records, folder / "results.jsonl")
+    times = prepared.times.with_phase("jobs")
+    experiment = prepared.components.experiment
+    tables_made: list[str] = []
     faults: list[str] = []
-    message = ""
-    with written("table.txt", folder, log, faults) as file:
-        message = trial.text(components.experiment, lines) if components.experiment else tables.text(lines)
-        write_text(file, message + "\n")
-    with written("picture.png", folder, log, faults) as file:
-        pictures.gallery(splits.mix if components.experiment else splits.prompted["test"], shown, file)
-    with written(NAME, folder, log, faults):
-        write_manifest(run_log, desk, lines, folder)
-    return Outcome(tuple(lines), message, folder, tuple(faults))
 
+    def write_table(path: Path) -> None:
+        table = experiment_tables.as_text(experiment, records) if experiment else tables.text(records)
+        tables_made.append(table)
+        write_text(path, table + "\n")
 
-@contextmanager
-def written(name: str, folder: Path, log: Log, faults: list[str]) -> Iterator[Path]:
-    """The path of a file beside the result records. Whatever fails while it is made is said and becomes one of the faults:
-    the records are there already, and the other files are still made."""
-    with suppress(OSError):  # what cannot be removed cannot be written either, which is said below
-        (folder / name).unlink(missing_ok=True)  # that of an earlier run must not stand beside these records
-    try:
-        yield folder / name
-    except Exception as error:
-        log("".join(traceback.format_exception(error)))
-        faults.append(f"{name} was not written: {type(error).__name__}: {error}")
-
-
-def measured(desk: Desk, name: str, generator: Generator, shown: dict[str, ImageSet], run_log: RunLog) -> list[ResultRecord]:
-    """All lines of one generator; its first images go into `shown`. A user's mistake stops the run; a plug-in that breaks
-    loses its own cells and nothing else."""
-    asked = desk.components.config
-    has_downstream = generation.has_downstream(desk, name)
-    layout_generator = desk.components.layouts if name == asked.generator else None
-    name_of_layouts = desk.components.label(layout_generator) if layout_generator else ""
-    lines: list[ResultRecord] = []
-    try:
-        fitted = generation.fit(desk, name, generator)
-        layout_generator = layouts.fitted(desk, layout_generator) if layout_generator else None
-    except BenchError:
-        raise
-    except Exception as error:
-        unfitted = Fitted(generator, name, (), None, "", "none", name_of_layouts)
-        lines += shown_prompts(desk, unfitted)
-        for seed in asked.seeds:
-            lines += failed(desk, unfitted, seed, error, has_downstream)
-        return lines
-    fitted = replace(fitted, layouts=name_of_layouts)
-    run_log.fitted(fitted, layout_generator)
-    lines += shown_prompts(desk, fitted)
-    for seed in asked.seeds:
+    steps: tuple[tuple[str, Callable[[Path], None]], ...] = (
+        ("table.txt", write_table),
+        ("picture.png", lambda path: draw(prepared, context.store, path)),
+        (manifest.NAME, lambda _: manifest.write_manifest(prepared, outcomes, records, times, context.store, folder)),
+    )
+    for name, write in steps:
         try:
-            generated = generation.generate(desk, fitted, seed, has_downstream, layout_generator)
-        except BenchError:
-            raise
-        except Exception as error:
-            lines += failed(desk, fitted, seed, error, has_downstream)
-            continue
-        run_log.generated(name, seed, generated)
-        lines += numbers(desk, fitted, generated, seed)
-        run_log.end_phase("measure")
-        for part in filter(None, (generated.test, generated.mix)):
-            shown.setdefault(name, part.patches)
-    return lines
+            write(folder / name)
+        except Exception as error:  # the records are written: what stands beside them must not cost them
+            context.log("".join(traceback.format_exception(error)))
+            faults.append(f"{name} could not be written: {type(error).__name__}: {error}")
+    return RunOutcome(tuple(records), "".join(tables_made), folder, tuple(faults))
 
 
-def failed(desk: Desk, fitted: Fitted, seed: int, error: Exception, has_downstream: bool) -> Iterator[ResultRecord]:
-    """The record of every number that was planned of a generator that failed, with the reason why there is none. The
-    traceback goes out once."""
-    desk.log("".join(traceback.format_exception(error)))
-    for line in planned(desk, fitted, seed, has_downstream):
-        yield measure.failure(line, error, lambda text: None)
+def collect_records(prepared: Prepared, outcomes: dict[EntryRef, Outcome], context: RunContext) -> list[ResultRecord]:
+    """A record for every planned number, in the order of the plan; each reason for a failure goes to the log once."""
+    records: list[ResultRecord] = []
+    causes: set[EntryRef] = set()
+    for measurement, job in zip(prepared.plan.measurements, prepared.jobs, strict=True):
+        outcome = outcomes[job.ref]
+        if isinstance(outcome, Failed) and outcome.cause not in causes:
+            causes.add(outcome.cause)
+            if outcome.error.code not in ("missing", "gated", "damaged", "usage"):
+                context.log(outcome.error.traceback or f"{outcome.cause}: {outcome.error.message}")
+        records += records_of(measurement, outcome, context.store)
+    return records
 
 
-def planned(desk: Desk, fitted: Fitted, seed: int, has_downstream: bool) -> Iterator[ResultRecord]:
-    """The record of every number that `numbers` would measure, as far as it is known before anything is generated."""
-    if desk.components.experiment:
-        yield from trial.planned(desk, fitted, seed)
-        return
-    yield from measure.planned_distances(desk, fitted, seed)
-    yield from faithfulness.planned(desk, fitted, seed)
-    if fitted.layouts:
-        yield from layouts.planned(desk, fitted, seed)
-    if has_downstream:
-        yield from measure.planned_scores(desk, fitted, seed, desk.components.task.mixes)
+def draw(prepared: Prepared, store: Store, path: Path) -> None:
+    """A few test patches: map, crops, what each generator makes of them with the first seed, and the real patch."""
+    shown: dict[str, ImageSet] = {}
+    for made in prepared.plan.generated:
+        generated = made.test or made.pool
+        if generated is not None and all(store.has(ref) for ref in generated.ref.shards):
+            shown.setdefault(made.trained.plugin.name, generated.ref.load(store))
+    splits = prepared.splits
+    pictures.gallery((splits.pool if prepared.components.experiment else splits.prompted["test"]).patches, shown, path)
 
 
-def shown_prompts(desk: Desk, fitted: Fitted) -> Iterator[ResultRecord]:
-    """What the prompts of the test patches show; in an experiment with its mark."""
-    experiment = desk.components.experiment
-    for line in measure.shown_prompts(desk, fitted):
-        yield trial.marked(line, experiment) if experiment else line
-
-
-def numbers(desk: Desk, fitted: Fitted, generated: GeneratedSets, seed: int) -> Iterator[ResultRecord]:
-    """What is measured of the generated sets of one seed."""
-    if desk.components.experiment and generated.mix is not None:
-        yield from trial.lines(desk, fitted, generated.mix, seed)
-        return
-    if generated.test is not None:
-        yield from measure.distances(desk, fitted, generated.test)
-        yield from faithfulness.kept_conditions(desk, fitted, generated.test)
-        if fitted.layouts:
-            yield from layouts.measured(desk, fitted, generated.test)
-    if generated.mix is not None:
-        yield from measure.scores(desk, fitted, generated.mix, seed, desk.components.task.mixes)
-
-
-def announcement(components: Components, cache: Cache) -> str:
-    """What will be done, before anything is computed."""
-    asked = components.config
-    origin = (
-        f"EMBEDDED DATA: {components.dataset.card.name}. {components.dataset.card.notes}"
-        if components.embedded
-        else f"data: {components.dataset.card.name}"
-    )
-    return "\n".join(
-        [
-            origin,
-            *_sampling(components),
-            f"generator {components.names[0]} beside {', '.join(components.names[1:]) or 'no controls'}; task {asked.task}; "
-            f"prompts from {_prompts(components)}; seeds {', '.join(map(str, asked.seeds))}",
-            *([f"maps drawn by {components.label(components.layouts)}"] if components.layouts else []),
-            _measured(components),
-            f"kept in {cache.root}",
-        ]
-    )
-
-
-def _sampling(components: Components) -> list[str]:
-    """What the groups of the data are and where its splits come from, where the dataset says so."""
-    if not isinstance(components.dataset, StatesSampling):
-        return []
-    found = components.dataset.sampling
-    lacking = "" if found.is_known else f"; {SOURCES_UNKNOWN}: records get no interval"
-    return [f"sampling unit: {found.unit} ({found.basis}){lacking}", f"splits: {found.splits}"]
-
-
-def _prompts(components: Components) -> str:
-    own, learned = components.rule.label(), components.learned.label()
-    return own if own == learned else f"{own}, those of fits from {learned}"
-
-
-def _measured(components: Components) -> str:
-    if components.experiment:
-        training = ", ".join(arm.name for arm in components.experiment.mix)
-        return f"experiment {components.experiment.name} on the pool {components.experiment.pool}; training mixes: {training}"
-    names = dict.fromkeys(components.label(metric) for evaluation in components.evaluations for metric in evaluation.metrics)
-    message = f"measures {', '.join(names)} over {', '.join(components.label(evaluation.encoder) for evaluation in components.evaluations)}"
-    message += "".join(f"; {components.label(metric)}" for metric in components.condition_metrics)
-    return message + (
-        "; training mixes " + ", ".join(d.name for d in components.task.mixes) if components.config.mixes else ""
-    )
-
-
-def description(components: Components, splits: DataSplits) -> str:
-    """How many patches and slides each split has, and what the prompts show."""
-    unit = components.dataset.sampling.unit if isinstance(components.dataset, StatesSampling) else "slides"
-    rows = [
-        f"{name} {len(part)} patches / {len(set(part.conditions.groups.tolist()))} {unit}"
-        for name, part in splits.plain.items()
-    ]
-    size = splits.plain["test"].conditions.size
-    message = [f"{size} px: {'; '.join(rows)}; downstream training mix {len(splits.mix)} patches of {splits.pool}"]
-    if splits.prompted["test"].conditions.prompts is not None:
-        shown = prompts.report(splits.prompted["test"].conditions)
-        message.append(
-            f"prompts cover {shown.coverage:.1%} of a test patch; {shown.missing} of {shown.wanted} classes found no crop"
-            + (f"; {shown.whole} show the whole region" if shown.whole else "")
-            + f"; {_cut_from(splits, shown)}"
+def check_fit(generator: Generator, components: Components) -> None:
+    """Raises UsageError if the dataset does not provide what the generator needs."""
+    dataset = components.dataset
+    provides = set(dataset.provides) | ({"prompts"} if "masks" in dataset.provides else set())
+    missing = sorted(set(generator.card.needs) - provides)
+    if missing:
+        raise UsageError(
+            f"{generator.card.name} needs the condition {', '.join(missing)}; {dataset.card.name} provides "
+            f"{', '.join(sorted(provides))}. Choose another pair: bench list generators, bench info {dataset.card.name}."
         )
-    if instance_table := getattr(components.dataset, "instance_table", None):
-        message.append(f"tiles: {instance_table}")
-    return "\n".join(message)
 
 
-def _cut_from(splits: DataSplits, shown: prompts.PromptReport) -> str:
-    """Where the crops of test patches come from, reference or not."""
-    crops = shown.wanted - shown.missing
-    if splits.donors is None:
-        return f"all {crops} crops are cut from reference patches"
-    return (
-        f"{shown.reference} of {crops} crops are cut from reference patches, the others from {len(splits.donors)} patches of "
-        "the test slides in no reference set"
-    )
-
-
-def folder_name(asked: RunConfig) -> str:
-    """`generator--task--key`: the key tells two plans apart, and the same plan writes to the same place."""
-    words = {name: plain(value) for name, value in vars(replace(asked, workers=1)).items()}
-    safe = re.sub(r"[^A-Za-z0-9._-]+", "_", asked.generator).strip("_")
-    return f"{safe}--{asked.task}--{key_of(words)[:8]}"
+def folder_name(config: RunConfig) -> str:
+    """`generator--task--key`: the key tells two configs apart, and the same config writes to the same place."""
+    values = config.as_json()
+    safe = re.sub(r"[^A-Za-z0-9._-]+", "_", config.generator).strip("_")
+    return f"{safe}--{config.task}--{key_of(values)[:8]}"

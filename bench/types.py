@@ -145,8 +145,13 @@ class ImageSet:
 
     def __getitem__(self, index: Index) -> ImageSet:
         rows = np.arange(len(self))[index]
+        return ImageSet(self.part_key_of(self.key, rows), self.images[rows], self.conditions[rows])
+
+    @staticmethod
+    def part_key_of(key: str, rows: NDArray[Any]) -> str:
+        """The key of some rows, int64 (m,), of the set with this key."""
         part = hashlib.sha256(rows.astype("<i8").tobytes()).hexdigest()[:12]
-        return ImageSet(f"{self.key}[{part}]", self.images[rows], self.conditions[rows])
+        return f"{key}[{part}]"
 
 
 def image_seeds(run_seed: int, ids: Strings) -> NDArray[np.uint64]:
@@ -168,11 +173,10 @@ def silent(done: int, total: int, what: str) -> None:
 
 @runtime_checkable
 class Generator(Protocol):
-    """Generates one patch for each condition and seed.
+    """Generates one image for each condition and seed.
 
-    Options are constructor arguments with defaults, kept as attributes of the same names. Constructors are cheap: weights
-    and heavy libraries are loaded at first use. A generator made of outside content also has `digest: str`, which
-    becomes part of every key.
+    Options are constructor arguments with defaults, kept as attributes of the same names. Constructors are cheap: weights and
+    heavy libraries are loaded at first use.
     """
 
     card: Card
@@ -184,13 +188,13 @@ class Generator(Protocol):
 
 @runtime_checkable
 class Fittable(Protocol):
-    """A plug-in that is fitted on real training patches first."""
+    """A plug-in that is trained on real patches first."""
 
     card: Card
 
     def fit(self, train: ImageSet, seed: int, progress: Progress, work: Path) -> None:
-        """Fits in place. `work` is a folder that outlives an interruption: a second call with the same arguments goes
-        on from what it finds there and ends with the same weights."""
+        """Trains in place. `work` is a folder that outlives an interruption: a second call with the same arguments continues
+        from what it finds there and ends with the same weights."""
         ...
 
     def save(self, folder: Path) -> None: ...
@@ -198,21 +202,117 @@ class Fittable(Protocol):
 
 
 @runtime_checkable
-class Trainable(Generator, Fittable, Protocol): ...
+class Trainable(Generator, Fittable, Protocol):
+    """A generator that is trained first."""
 
 
 @runtime_checkable
-class Shipped(Protocol):
-    """A trainable that brings weights for some training sets. It has `training_config() -> dict`: what decides its weights."""
+class HasDigest(Protocol):
+    """A plug-in made of content from outside (a folder, a checkpoint, weights): its digest is part of every key."""
 
-    def shipped(self, train_key: str) -> Path | None:
-        """Folder to `load` for this training set and these options, or None."""
+    @property
+    def digest(self) -> str:
+        """Changes with the content. MissingError where the content is not there."""
         ...
 
 
 @runtime_checkable
+class HasTrainingConfig(Protocol):
+    """A trainable whose weights depend on less than all of its options."""
+
+    def training_config(self) -> dict[str, Any]:
+        """JSON: everything that decides the weights but data and seed."""
+        ...
+
+
+@runtime_checkable
+class ShipsWeights(Protocol):
+    """A trainable that brings weights for some training sets."""
+
+    def shipped(self, train_key: str) -> Path | None:
+        """Folder to `load` for this training set and these options, or None. DamagedError where its files are not those that
+        were delivered."""
+        ...
+
+
+@runtime_checkable
+class TrainsSharedStage(Protocol):
+    """A trainable one of whose parts is trained first, from images alone, and shared by several plug-ins (a first stage)."""
+
+    def stage_config(self) -> dict[str, Any]:
+        """JSON: everything that decides the stage but images and seed."""
+        ...
+
+    def train_stage(self, train: ImageSet, seed: int, progress: Progress, work: Path) -> None:
+        """Trains the stage on the images of `train`, which carry no conditions, and writes it into `work`, as `fit` does."""
+        ...
+
+    def use_stage(self, folder: Path) -> None:
+        """Takes the stage from a folder that `train_stage` filled; called before `fit`."""
+        ...
+
+
+@runtime_checkable
+class StatesEffort(Protocol):
+    """A trainable that says what training takes."""
+
+    def effort(self) -> str:
+        """E.g. "5000 steps of the denoiser"."""
+        ...
+
+
+@runtime_checkable
+class ChoosesTrainingPatches(Protocol):
+    """A control that is given other real patches than those of the training split."""
+
+    training_patches: Literal["train", "holdout", "target"]
+    """`holdout`: neither trained on nor a reference. `target`: those of the very conditions to be generated, which nothing
+    but a control may see."""
+
+
+@runtime_checkable
+class ChecksConditions(Protocol):
+    """A generator that can say before a run whether it has an image for every condition."""
+
+    def check_conditions(self, ids: Strings) -> None:
+        """Raises MissingError or UsageError, naming what is absent or too much."""
+        ...
+
+
+@runtime_checkable
+class FollowsPromptSource(Protocol):
+    """A generator whose images depend on the prompt source although it is not shown prompts (images made elsewhere)."""
+
+    follows_prompt_source: bool
+
+
+@runtime_checkable
+class LimitsSeeds(Protocol):
+    """A generator that has images for some run seeds only (images made elsewhere)."""
+
+    def available_seeds(self, seeds: tuple[int, ...]) -> tuple[int, ...]:
+        """The seeds among those asked for that it has different images for."""
+        ...
+
+
+@runtime_checkable
+class IsDeterministic(Protocol):
+    """A generator of which it is known whether a condition has one image, whatever the seed."""
+
+    deterministic: bool
+
+
+@runtime_checkable
+class HasSmallInstance(Protocol):
+    """A plug-in class that offers an instance which trains in seconds, for `bench check`."""
+
+    @classmethod
+    def trial(cls) -> Any: ...
+
+
+@runtime_checkable
 class LayoutGenerator(Protocol):
-    """Draws synthetic conditions: class maps and instance maps that no slide shows."""
+    """Samples synthetic conditions: class maps and instance maps that no slide shows."""
 
     card: Card
 
@@ -232,20 +332,22 @@ class Encoder(Protocol):
     def dim(self) -> int: ...
 
     def encode(self, images: Images) -> Features:
-        """float32 (n, dim); row i depends on image i alone, to 1e-5, in any batch and order."""
+        """float32 (n, dim), finite; row i depends on image i alone, to 1e-5, in any batch and order."""
+        ...
+
+
+@runtime_checkable
+class ReportsReadiness(Protocol):
+    """An encoder that can say whether its weights are there."""
+
+    def ready(self) -> str:
+        """Where its weights are. MissingError, GatedError or DamagedError where they are not."""
         ...
 
 
 @runtime_checkable
 class FeatureMetric(Protocol):
-    """One number from the features of real and generated patches.
-
-    It may bring its own interval over slides, in place of the jackknife that others get:
-    `estimate(real, fake, groups_real, groups_fake, rng) -> bench.stats.Estimate`, `groups_*` being str (n,). It may have
-    `bounds`, a pair of the least and the most it can be (None for none), to which intervals are cut; `encoder`, the name of
-    the one encoder that it reads whatever panel was asked for; and `normalised = True`: the harness then adds its lower reference (real
-    against real) and its normalised form.
-    """
+    """One number from the features of real and generated patches."""
 
     card: Card
     direction: Direction
@@ -259,10 +361,7 @@ class FeatureMetric(Protocol):
 
 @runtime_checkable
 class TrainedMetric(Protocol):
-    """One number from the features of real, generated and training patches: it can tell copies from new patches.
-
-    It may bring its own interval as a `FeatureMetric` may: `estimate_trained`, with `train` the third argument.
-    """
+    """One number from the features of real, generated and training patches: it can tell copies from new patches."""
 
     card: Card
     direction: Direction
@@ -274,10 +373,63 @@ class TrainedMetric(Protocol):
     def compare_trained(self, real: Features, fake: Features, train: Features, rng: np.random.Generator) -> float: ...
 
 
+@runtime_checkable
+class BringsInterval(Protocol):
+    """A `FeatureMetric` with an interval over slides of its own, in place of the jackknife that others get."""
+
+    def estimate(
+        self, real: Features, fake: Features, groups_real: Strings, groups_fake: Strings, rng: np.random.Generator
+    ) -> Any:
+        """A `bench.statistics.Estimate`; `groups_*` are str (n,)."""
+        ...
+
+
+@runtime_checkable
+class BringsTrainedInterval(Protocol):
+    """A `TrainedMetric` with an interval over slides of its own."""
+
+    def estimate_trained(
+        self,
+        real: Features,
+        fake: Features,
+        train: Features,
+        groups_real: Strings,
+        groups_fake: Strings,
+        rng: np.random.Generator,
+    ) -> Any:
+        """A `bench.statistics.Estimate`."""
+        ...
+
+
+@runtime_checkable
+class HasBounds(Protocol):
+    """A metric that knows what it can be: intervals are cut to it."""
+
+    bounds: tuple[float | None, float | None]
+    """The least and the most, None for none."""
+
+
+@runtime_checkable
+class ReadsOneEncoder(Protocol):
+    """A metric that reads one encoder, whatever panel was asked for."""
+
+    encoder: str
+    """Its name; empty for the panel."""
+
+
+@runtime_checkable
+class Normalisable(Protocol):
+    """A distance to which the harness adds its lower reference (real against real) and its normalised form."""
+
+    normalised: bool
+
+
 @dataclass(frozen=True)
 class Tally:
-    """Additive counts per test patch, and the measures that are functions of their sums. Counts in place of scores let
-    intervals resample whole slides and pool exactly."""
+    """Additive counts per test patch, and the measures that are functions of their sums.
+
+    Keeping counts instead of scores lets intervals resample whole slides and pool exactly.
+    """
 
     columns: tuple[str, ...]
     counts: NDArray[np.float64]
@@ -291,21 +443,72 @@ class Tally:
 
 
 @runtime_checkable
-class Dataset(Protocol):
-    """Conditions and real patches of one origin, split by slide.
+class ConditionMetric(Protocol):
+    """Checks each generated patch against its condition, by a reference segmenter that learned from real slides alone.
 
-    It may also have `pools: tuple[str, ...]`, further splits for downstream training mixes: `R1`, of training slides, and `R2`, of
-    slides in no other split; `recognises(folder) -> bool`, static; `digest`, of outside content; `instance_table`, said before a run.
+    The harness trains the segmenter once, has it count on generated and on real test patches, and reports every measure and
+    its ratio to what real patches get.
     """
+
+    card: Card
+    directions: Mapping[str, Direction]
+    """Measure -> which way is better, for each measure of the tally."""
+
+    def learn(self, train: ImageSet, validation: ImageSet, seed: int, progress: Progress, folder: Path) -> None:
+        """Trains the reference segmenter and writes it into the folder."""
+        ...
+
+    def agree(self, patches: ImageSet, segmenter: Path) -> Tally:
+        """Counts of each patch against its own condition; row i depends on patch i alone."""
+        ...
+
+    def tally(self, counts: NDArray[np.float64]) -> Tally:
+        """The tally that `agree` gave, rebuilt from its stored counts."""
+        ...
+
+
+class Sliceable(Protocol):
+    """Something with a row for each patch."""
+
+    def __getitem__(self, index: Index, /) -> Any: ...
+
+
+@runtime_checkable
+class LayoutMetric(Protocol):
+    """One number from real and sampled layouts, patch by patch in the same order; images play no part."""
+
+    card: Card
+    direction: Direction
+
+    def measured(self, conditions: Conditions) -> Sliceable:
+        """What it needs to know of each patch."""
+        ...
+
+    def compare_layouts(self, real: Any, sampled: Any) -> float:
+        """The value of rows of what `measured` gave."""
+        ...
+
+
+@runtime_checkable
+class Dataset(Protocol):
+    """Conditions and real patches of one origin, split by slide."""
 
     card: Card
     provides: frozenset[str]
     """Condition columns that its splits carry, but for prompts, which the harness cuts, and places in images."""
 
     def split(self, name: str) -> ImageSet:
-        """`train`, `validation` or `test`: no slide in two of them. `holdout`: real patches that are neither fitted on nor
+        """`train`, `validation` or `test`: no slide in two of them. `holdout`: real patches that are neither trained on nor
         a reference, the source of the `real` control; a dataset says in its card where they come from."""
         ...
+
+
+@runtime_checkable
+class ProvidesPools(Protocol):
+    """A dataset with further splits for downstream training."""
+
+    pools: tuple[str, ...]
+    """Names that `split` takes: `R1`, of training slides, and `R2`, of slides in no other split."""
 
 
 @runtime_checkable
@@ -324,6 +527,24 @@ class ProvidesPromptDonors(Protocol):
         ...
 
 
+@runtime_checkable
+class RecognisesFolder(Protocol):
+    """A dataset class that can tell whether a folder has its layout."""
+
+    @staticmethod
+    def recognises(folder: Path) -> bool: ...
+
+
+@runtime_checkable
+class SummarisesData(Protocol):
+    """A dataset with something to say before a run: how its patches were cut, and how many were left out."""
+
+    @property
+    def tile_summary(self) -> Any:
+        """Shown as text. MissingError as `split`."""
+        ...
+
+
 SyntheticSource = Literal["generated", "shuffled", "copied", "augmented"]
 
 
@@ -335,17 +556,13 @@ class TrainingMix:
     real: float
     synthetic: float
     synthetic_source: SyntheticSource = "generated"
-    """What the synthetic share is made of: `generated` patches; as controls `shuffled` ones, under the maps of others, the real
-    share over again (`copied`), or turned, bent, blurred and restained (`augmented`)."""
+    """What the synthetic share is made of: `generated` patches; as controls `shuffled` ones, under the maps of others, the
+    real share over again (`copied`), or turned, bent, blurred and restained (`augmented`)."""
 
 
 @runtime_checkable
 class Task(Protocol):
-    """A downstream model trained on a training mix and scored on real test patches.
-
-    It may also have `pool: str`, the split that training mixes are made of where the dataset has it; `patches: int`, how many of them
-    (0: all); `asks: tuple[str, ...]`, metrics that belong to it; `experiments: Path`, a folder of TOML files.
-    """
+    """A downstream model trained on a mix of real and synthetic patches and scored on real test patches."""
 
     card: Card
     direction: Direction
@@ -356,10 +573,58 @@ class Task(Protocol):
     mixes: tuple[TrainingMix, ...]
 
     def score(self, mix: list[ImageSet], validation: ImageSet, test: ImageSet, seed: int, progress: Progress) -> Tally:
-        """Trains on the sets of `mix` (one or two, equal budget whatever their size), selects on `validation`, and
-        counts on `test`."""
+        """Trains on the sets of `mix` (one or two, equal budget whatever their size), selects on `validation`, and counts on
+        `test`."""
         ...
 
     def tally(self, counts: NDArray[np.float64], classes: tuple[str, ...]) -> Tally:
         """The tally that `score` gave, rebuilt from its stored counts."""
+        ...
+
+    def measures(self, classes: tuple[str, ...]) -> tuple[str, ...]:
+        """The measures that a tally has for these classes. A test set that lacks a class may have further ones."""
+        ...
+
+
+@runtime_checkable
+class UsesPool(Protocol):
+    """A task whose downstream models learn from another split than the training one, where the dataset has it."""
+
+    pool: str
+
+
+@runtime_checkable
+class LimitsPatches(Protocol):
+    """A task whose downstream models learn from so many patches."""
+
+    patches: int
+    """How many of them; 0 for all."""
+
+
+@runtime_checkable
+class BringsMetrics(Protocol):
+    """A task with metrics that belong to it."""
+
+    metrics: tuple[str, ...]
+    """Measured where nobody names metrics, beside the default ones."""
+
+
+@runtime_checkable
+class ProvidesExperiments(Protocol):
+    """A task with experiments."""
+
+    experiments: Path
+    """Folder of TOML files, one an experiment."""
+
+
+@runtime_checkable
+class SegmentsNuclei(Protocol):
+    """A task whose model finds nuclei: what the metric of nuclei asks."""
+
+    def learn(self, mix: list[ImageSet], validation: ImageSet, seed: int, progress: Progress, folder: Path) -> None:
+        """Trains the model and writes it into the folder."""
+        ...
+
+    def segment(self, folder: Path, images: Images) -> tuple[NDArray[np.int32], NDArray[np.uint8]]:
+        """Instances int32 (n, h, w), 0 for none, and types uint8 (n, h, w) by the model in the folder."""
         ...

@@ -10,8 +10,8 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from bench import stats
-from bench.stats import Estimate
+from bench import statistics
+from bench.statistics import Estimate
 from bench.types import Features, Strings
 from metrics.frechet.frechet_distance import FrechetDistance, frechet_distance
 from metrics.frechet.frechet_infinity import FrechetInfinity
@@ -88,9 +88,10 @@ def second_order(sides: Sides, rng: np.random.Generator) -> Estimate:
 
 def first_order(sides: Sides, rng: np.random.Generator) -> Estimate:
     """The jackknife's own bias correction, two-sided over slides, with the jackknife's error; never refuses."""
-    block_jackknife = stats.BlockJackknife(sides.distance, sides.names, sides.names, 20)
+    block_jackknife = statistics.BlockJackknife(sides.distance, sides.names, sides.names, 20)
     return _around(
-        *stats.jackknife(block_jackknife.value, block_jackknife.without(), block_jackknife.shares), len(block_jackknife.shares)
+        *statistics.jackknife(block_jackknife.value, block_jackknife.without(), block_jackknife.shares),
+        len(block_jackknife.shares),
     )
 
 
@@ -105,13 +106,13 @@ def nested_slides(sides: Sides, rng: np.random.Generator) -> Estimate:
         distances = [sides.distance(rows, rows) for rows in chosen]
         return float(np.polyfit(1 / np.array(sizes), distances, 1)[1])
 
-    return stats.group_jackknife(intercept, sides.names, sides.names)
+    return statistics.group_jackknife(intercept, sides.names, sides.names)
 
 
 def raw_by_slide(sides: Sides, rng: np.random.Generator) -> Estimate:
     """`fd` as a run estimates it: the distance as it is, jackknife over slides."""
     metric, (real, fake) = FrechetDistance(), sides.encoded
-    return stats.group_jackknife(lambda a, b: metric.compare(real[a], fake[b], rng), sides.names, sides.names)
+    return statistics.group_jackknife(lambda a, b: metric.compare(real[a], fake[b], rng), sides.names, sides.names)
 
 
 def raw_bootstrap(sides: Sides, rng: np.random.Generator) -> Estimate:
@@ -125,19 +126,20 @@ def raw_bootstrap(sides: Sides, rng: np.random.Generator) -> Estimate:
 def patches_both(sides: Sides, rng: np.random.Generator) -> Estimate:
     """Patches taken for independent: the jackknife's correction and error over blocks of patches, both sides."""
     names = np.char.zfill(rng.permutation(len(sides.slide)).astype(str), 6)
-    block_jackknife = stats.BlockJackknife(sides.loose_distance, names, names, 20)
-    return _around(*stats.jackknife(block_jackknife.value, block_jackknife.without(), block_jackknife.shares), 20)
+    block_jackknife = statistics.BlockJackknife(sides.loose_distance, names, names, 20)
+    return _around(*statistics.jackknife(block_jackknife.value, block_jackknife.without(), block_jackknife.shares), 20)
 
 
 def patches_generated(sides: Sides, rng: np.random.Generator) -> Estimate:
     """As published for FD-infinity: extrapolated over generated patches alone; error from blocks of those."""
     names = np.char.zfill(rng.permutation(len(sides.slide)).astype(str), 6)
     everything = np.array(["all"] * len(names))
-    block_jackknife = stats.BlockJackknife(
+    block_jackknife = statistics.BlockJackknife(
         lambda _, fake: sides.loose_distance(np.ones(len(names), bool), fake), everything, names, 21
     )
     return _around(
-        *stats.jackknife(block_jackknife.value, block_jackknife.without(), block_jackknife.shares), len(block_jackknife.shares)
+        *statistics.jackknife(block_jackknife.value, block_jackknife.without(), block_jackknife.shares),
+        len(block_jackknife.shares),
     )
 
 
@@ -185,7 +187,7 @@ def _moments(features: Floats) -> tuple[Floats, Floats]:
 
 
 def _around(value: float, error: float, blocks: int) -> Estimate:
-    reach = stats.student(blocks - 1) * error
+    reach = statistics.student(blocks - 1) * error
     return Estimate(value, value - reach, value + reach, error)
 
 

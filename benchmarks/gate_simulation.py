@@ -19,7 +19,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # before numpy: small matrices ar
 import numpy as np
 from numpy.typing import NDArray
 
-from bench import stats
+from bench import statistics
 from bench.results.schema import ResultRecord
 from benchmarks.study import seeded
 from leaderboards.gate import gate
@@ -172,7 +172,7 @@ def pair(setting: Setting, added: dict[str, float], rng: np.random.Generator) ->
 def _without(by_slide: Floats) -> Floats:
     """Sums over all slides, then without each block: (..., slides, columns) to (..., 1 + blocks, columns)."""
     total = by_slide.sum(axis=-2, keepdims=True)
-    blocks = stats.dealt([str(i) for i in range(by_slide.shape[-2])])
+    blocks = statistics.blocks_of([str(i) for i in range(by_slide.shape[-2])])
     left = [by_slide[..., [int(i) for i in block], :].sum(axis=-2, keepdims=True) for block in blocks]
     return np.concatenate([total, *(total - part for part in left)], axis=-2)
 

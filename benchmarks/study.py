@@ -17,8 +17,8 @@ from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
 
-from bench.cache import write_text
 from bench.errors import BenchError, MissingError, NotComparableError, UsageError
+from bench.files.text import write_text
 from benchmarks.source_digest import source_digest
 
 DOCS = Path(__file__).parents[1] / "docs"

@@ -8,7 +8,7 @@ blur        the very target out of focus: the price of lost detail where all els
 generate       each class in its mean colour, what is not annotated in grey: obedience without tissue
 noise       uniform noise: neither
 
-`shown` names the real patches that the harness hands to `fit`: "train" where a class has no such attribute, "holdout"
+`training_patches` names the real patches that the harness hands to `fit`: "train" where a class has no such attribute, "holdout"
 (neither fitted on nor a reference), or "target" (those of the very conditions to be generated, training and test alike,
 which nothing but a control may see). `deterministic` says that a condition has one image, whatever the seed.
 """
@@ -18,7 +18,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -198,7 +198,7 @@ class Real(_KeepsPatches):
         notes="Of the condition's slide where the holdout has that slide, of any slide where not. Drawn with "
         "replacement. Ignores the map: a lower reference for what looks at images alone, not for what asks for obedience.",
     )
-    shown = "holdout"
+    training_patches: Literal["train", "holdout", "target"] = "holdout"
 
     def generate(self, conditions: Conditions, seeds: Seeds) -> Images:
         """uint8 (n, size, size, 3)."""
@@ -223,7 +223,7 @@ class Shuffle(_KeepsPatches):
         notes="Each slide's patches change places by the seed of the fit: as a set they are the real ones. Ignores the "
         "seeds of images. The only patch of a slide gives way to one of any other slide.",
     )
-    shown = "target"
+    training_patches: Literal["train", "holdout", "target"] = "target"
     deterministic = True
 
     def fit(self, train: ImageSet, seed: int, progress: Progress, work: Path) -> None:
@@ -247,7 +247,7 @@ class Blur(_KeepsPatches):
         "The target itself behind a Gaussian blur: everything is right but the detail.",
         notes="It sees the target. Ignores seeds.",
     )
-    shown = "target"
+    training_patches: Literal["train", "holdout", "target"] = "target"
     deterministic = True
 
     def __init__(self, sigma: float = 2.0) -> None:

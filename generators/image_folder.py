@@ -54,7 +54,7 @@ class Folder:
             total.update(f"{stem}\0{hashlib.sha256(_content(file)).hexdigest()}\n".encode())
         return total.hexdigest()
 
-    def audit(self, ids: Iterable[str]) -> None:
+    def check_conditions(self, ids: Iterable[str]) -> None:
         """Refuses a folder whose images are not exactly those of the ids: lists what is missing and what is extra."""
         expected = {file_stem(name): name for name in ids}
         missing = [name for stem, name in expected.items() if stem not in self._files]

@@ -104,7 +104,7 @@ def _share(one: float | None, other: float | None) -> float:
 
 def _rank(line: ResultRecord) -> tuple[bool, int, str, str]:
     """The record to keep comes first: with a number, of the furthest state, of the earliest stamp."""
-    return (line.value is None, -STATES.index(line.state), line.stamp.get("made", ""), schema.line(line))
+    return (line.value is None, -STATES.index(line.state), line.stamp.get("made", ""), schema.to_json(line))
 
 
 def _clash(one: Found, other: Found) -> str:

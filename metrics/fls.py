@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.errors import UsageError
-from bench.stats import Estimate, group_jackknife
+from bench.statistics import Estimate, group_jackknife
 from bench.types import Card, Direction, Features, Strings
 from metrics.features import Table, checked
 

@@ -1,4 +1,4 @@
-"""`bench cache`: what is kept, how large it is, and making package."""
+"""`bench cache`: what is kept, how large it is, and how to free space."""
 
 from __future__ import annotations
 
@@ -7,44 +7,50 @@ from datetime import datetime
 
 import click
 
-from bench.cache import Cache, Entry, home
 from bench.errors import UsageError
+from bench.jobs.store import Store, default_root
 
 UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
 
 
 @click.group("cache")
 def command() -> None:
-    """What is kept in $BENCH_HOME (default ~/.cache/histobench), and making package."""
+    """What is kept in $BENCH_HOME (default ~/.cache/histobench), and how to free space."""
 
 
 @command.command("list")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 def show(as_json: bool) -> None:
     """Every finished entry, oldest first."""
-    for entry in Cache(home()).entries():
+    listing = Store(default_root()).entries()
+    for entry in listing.entries:
         if as_json:
             click.echo(json.dumps({"kind": entry.kind, "key": entry.key, "bytes": entry.bytes, "spec": entry.spec}))
         else:
             made = datetime.fromtimestamp(entry.made).strftime("%Y-%m-%d %H:%M")
             click.echo(f"{made}  {entry.bytes / 1e6:9.2f} MB  {entry.kind:12s}{entry.key}")
+    for skipped in listing.skipped:
+        click.echo(f"no entry: {skipped}", err=True)
 
 
 @command.command()
 def size() -> None:
     """Megabytes of each kind, and in all."""
-    entries = Cache(home()).entries()
+    entries = Store(default_root()).entries().entries
     for kind in sorted({entry.kind for entry in entries}):
         click.echo(f"{kind:14s}{sum(e.bytes for e in entries if e.kind == kind) / 1e6:9.2f} MB")
-    click.echo(f"{'all':14s}{sum(e.bytes for e in entries) / 1e6:9.2f} MB  in {home()}")
+    click.echo(f"{'all':14s}{sum(e.bytes for e in entries) / 1e6:9.2f} MB  in {default_root()}")
 
 
 @command.command()
 @click.option("--keep", default="0", show_default=True, help="How much may stay, e.g. 2G; the oldest entries go first.")
 def prune(keep: str) -> None:
     """Remove the oldest entries until at most --keep remains."""
-    removed: list[Entry] = Cache(home()).prune(_bytes(keep))
-    click.echo(f"removed {len(removed)} entries, {sum(e.bytes for e in removed) / 1e6:.2f} MB")
+    pruned = Store(default_root()).prune(_bytes(keep))
+    size = sum(entry.bytes for entry in pruned.removed)
+    click.echo(f"removed {len(pruned.removed)} entries, {size / 1e6:.2f} MB")
+    for skipped in pruned.skipped:
+        click.echo(f"left alone: {skipped}", err=True)
 
 
 def _bytes(text: str) -> int:

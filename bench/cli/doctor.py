@@ -12,8 +12,8 @@ from pathlib import Path
 import click
 
 from bench import registry
-from bench.cache import home
 from bench.errors import BenchError, MissingError, UsageError
+from bench.jobs.store import default_root
 from bench.runtime import import_guard
 
 Finding = tuple[bool, str]
@@ -106,13 +106,13 @@ def _vision() -> Iterator[Finding]:
 
 
 def _cache() -> Iterator[Finding]:
-    root = home()
+    root = default_root()
     there = next(p for p in (root, *root.parents) if p.exists())
     free = shutil.disk_usage(there).free / 1e9
     if not os.access(there, os.W_OK):
         yield False, f"{root} cannot be written: point BENCH_HOME to another folder."
     else:
-        yield free > 1, f"{root}, {free:.1f} GB free" + ("" if free > 1 else ": make package, or move BENCH_HOME")
+        yield free > 1, f"{root}, {free:.1f} GB free" + ("" if free > 1 else ": free space, or move BENCH_HOME")
 
 
 def _data() -> Iterator[Finding]:

@@ -8,8 +8,7 @@ from pathlib import Path
 import click
 import numpy as np
 
-from bench.cache import Cache, home
-from bench.cli.options import data_options, merged, progress_bar
+from bench.cli.options import data_options, execution_options, merged, open_context
 from bench.errors import MissingError
 
 
@@ -22,24 +21,40 @@ def command() -> None:
 @click.option("--task", "-t", required=True)
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), required=True)
 @click.option("--seed", default=0, show_default=True, help="The run seed that the seed of each row is derived from.")
+@execution_options
 @data_options
 def conditions(
-    task: str, out: Path, seed: int, data: str, class_map: str, prompt_source: str, options: Mapping[str, str]
+    task: str,
+    out: Path,
+    seed: int,
+    workers: int,
+    scheduler: str,
+    data: str,
+    class_map: str,
+    prompt_source: str,
+    options: Mapping[str, str],
 ) -> None:
-    """Maps, crops and seeds of the conditions that a run generates: the test patches and those of the downstream training mix.
+    """Maps, crops and seeds of the conditions of a run: the test patches and those that downstream models learn from.
 
-    Generate them with whatever you have, one PNG an id under DIR/samples, and score them with --generator folder:DIR.
+    Generate one PNG an id under DIR/samples with whatever you have, and score them with --generator folder:DIR.
     """
-    from bench import config
+    from bench.config import UPPER_REFERENCE, RunConfig, load_components
     from bench.pipeline import exporting
-    from bench.pipeline.data import set_up
+    from bench.pipeline.data import load_splits
+    from bench.pipeline.sets import in_memory
 
-    asked = config.RunConfig(
-        generator="noise", task=task, data=data, prompt_source=prompt_source, controls=(), options=merged(options, class_map)
+    config = RunConfig(
+        generator=UPPER_REFERENCE,
+        task=task,
+        data=data,
+        prompt_source=prompt_source,
+        controls=(),
+        options=merged(options, class_map),
     )
-    components = config.components(asked)
-    splits = set_up(components, Cache(home()), progress_bar(), crops=True)
-    exporting.write_conditions({"train": splits.mix, "test": splits.prompted["test"]}, out, seed)
+    with open_context(workers, scheduler) as context:
+        splits = load_splits(load_components(config), context.store, context.execute, with_prompts=True)
+        sets = {"train": in_memory(splits.pool.patches), "test": in_memory(splits.prompted["test"].patches)}
+        exporting.write_conditions(sets, out, seed)
     click.echo(str(out / "conditions.csv"))
 
 
@@ -48,15 +63,19 @@ def conditions(
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), required=True)
 def samples(run: Path, out: Path) -> None:
     """Everything generated for RUN (a folder of `bench run`): DIR/<generator>-seed<n>/samples/<id>.png."""
+    from bench.jobs.store import EntryRef, Store, default_root
     from bench.pipeline import exporting
+    from bench.pipeline.generation import generated_ref
     from bench.results import schema
 
-    lines = schema.read([run / "results.jsonl"])
-    held = {(line.generator, line.seed, line.keys["samples"]) for line in lines if "samples" in line.keys}
-    for generator, seed, key in sorted(held):
-        kept = Cache(home()).root / "samples" / key
-        if not (kept / "images.npy").exists():
-            raise MissingError(f"the samples {key} of {generator} are no longer in the cache: run the same command again.")
+    store = Store(default_root().absolute())
+    records = schema.read([run / "results.jsonl"])
+    found = {(record.generator, record.seed, record.keys["samples"]) for record in records if "samples" in record.keys}
+    for generator, seed, key in sorted(found):
+        listed = EntryRef("samples", key)
+        if not key.isalnum() or not store.has(listed):
+            raise MissingError(f"the samples {key} of {generator} are no longer in the store: run the same command again.")
+        generated = generated_ref(store.read_json(listed, "samples.json")).load(store)
         folder = out / f"{generator}-seed{seed}"
-        exporting.write_images(np.load(kept / "ids.npy"), np.load(kept / "images.npy", mmap_mode="r"), folder)
+        exporting.write_images(np.asarray(generated.conditions.ids), generated.images, folder)
         click.echo(str(folder))

@@ -1,72 +1,75 @@
-"""`bench fit`: fit a generator on a dataset's training slides and deliver its weights."""
+"""`bench fit`: train a generator on the training slides of a dataset and deliver its weights."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
-from functools import partial
 from pathlib import Path
-from typing import Any
 
 import click
 
-from bench.cache import Cache, home
-from bench.cli.options import data_options, merged, progress_bar
+from bench.cli.options import data_options, execution_options, merged, open_context
 from bench.errors import UsageError
 from bench.types import Fittable
 
 
 @click.command("fit")
-@click.option("--generator", "-g", default="", help="A name or path.py:Class of a generator that can be fitted.")
-@click.option("--layouts", default="", help="Instead of a generator, a plug-in that draws maps.")
-@click.option("--task", "-t", required=True, help="The task whose data it is fitted on.")
+@click.option("--generator", "-g", default="", help="A name or path.py:Class of a generator that can be trained.")
+@click.option("--layout-generator", default="", help="Instead of a generator, a plug-in that samples layouts.")
+@click.option("--task", "-t", required=True, help="The task whose data it is trained on.")
 @click.option("--fit-seed", default=0, show_default=True)
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), required=True, help="Where the weights go.")
+@execution_options
 @data_options
 def command(
     generator: str,
-    layouts: str,
+    layout_generator: str,
     task: str,
     fit_seed: int,
     out: Path,
+    workers: int,
+    scheduler: str,
     data: str,
     class_map: str,
     prompt_source: str,
     options: Mapping[str, str],
 ) -> None:
-    """Fit a generator and save its weights with a manifest (training config, data key, digests, versions).
+    """Train a generator and save its weights with a manifest (training config, data key, digests, versions).
 
     \b
     bench fit --generator ldm-prompt --task cam16-seg --out weights
-    bench fit --layouts nasdm-masks --task lizard-nuclei --out weights
+    bench fit --layout-generator nasdm-masks --task lizard-nuclei --out weights
     """
-    from bench import config, steps
-    from bench.pipeline.data import MAPS, fitting_set, only, set_up
-    from bench.provenance import weights_manifest
+    from bench.config import UPPER_REFERENCE, RunConfig, load_components
+    from bench.pipeline.data import MAPS, load_splits, raise_failure
+    from bench.pipeline.training import training_job, training_patches
+    from bench.provenance.weights_manifest import deliver
+    from bench.run import check_fit
 
-    if bool(generator) == bool(layouts):
-        raise UsageError("bench fit takes a --generator or --layouts, one of the two.")
-    asked = config.RunConfig(
-        generator=generator or config.UPPER_REFERENCE,
-        layouts=layouts,
+    if bool(generator) == bool(layout_generator):
+        raise UsageError("bench fit takes a --generator or a --layout-generator, one of the two.")
+    config = RunConfig(
+        generator=generator or UPPER_REFERENCE,
+        layout_generator=layout_generator,
         task=task,
         data=data,
         prompt_source=prompt_source,
         fit_prompt_source=prompt_source,
         controls=(),
         fit_seed=fit_seed,
-        refit=True,
+        retrain=True,
         options=merged(options, class_map),
     )
-    components = config.components(asked)
-    plugin: Any = components.layouts or components.generators[0]
-    steps.check_fit(plugin, components.dataset)
-    if not isinstance(plugin, Fittable):
-        raise UsageError(f"{plugin.card.name} has nothing to fit: it works as it is.")
-    cache, progress = Cache(home()), progress_bar()
-    splits = set_up(components, cache, progress)
-    train = only(splits.plain["train"], MAPS) if layouts else fitting_set(components.generators[0], splits)
-    log = partial(click.echo, err=True)
-    weights = steps.load_or_train(generator or layouts, plugin, train, fit_seed, True, cache, progress, log)
-    manifest = weights_manifest.deliver(plugin, weights, train, fit_seed, " ".join(["bench", *sys.argv[1:]]), out)
-    click.echo(str(manifest))
+    components = load_components(config)
+    plugin = components.layout_generator or components.generator_plugins[0]
+    built = plugin.build()
+    check_fit(built, components)
+    if not isinstance(built, Fittable):
+        raise UsageError(f"{built.card.name} has nothing to train: it works as it is.")
+    with open_context(workers, scheduler) as context:
+        splits = load_splits(components, context.store, context.execute)
+        train = splits.plain["train"].only(MAPS) if layout_generator else training_patches(plugin, splits)
+        job = training_job(plugin, built, train, fit_seed)
+        raise_failure(context.execute([job]))
+        command_line = " ".join(["bench", *sys.argv[1:]])
+        click.echo(str(deliver(built, context.store.path(job.ref), train, fit_seed, command_line, out)))

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import sys
-import time
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from bench.errors import UsageError
-from bench.types import PROMPT_SOURCES, Progress
+from bench.types import PROMPT_SOURCES
+
+if TYPE_CHECKING:
+    from bench.run import RunContext
 
 
 def assignments(_ctx: click.Context, _parameter: click.Parameter, values: tuple[str, ...]) -> Mapping[str, str]:
@@ -67,21 +69,34 @@ def merged(options: Mapping[str, str], class_map: str) -> dict[str, str]:
     return {**options, **({"dataset.class_map": class_map} if class_map else {})}
 
 
-def progress_bar() -> Progress:
-    """Progress with remaining time on stderr; quiet where stderr is not a terminal."""
-    if not sys.stderr.isatty():
-        return lambda done, total, what: None
-    started: dict[str, tuple[float, int]] = {}
+def execution_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The options that say who runs the jobs."""
+    for decorate in (
+        click.option("--workers", default=0, help="Processes on this machine.  [default: one a core, at most 4]"),
+        click.option("--scheduler", default="", help="Address of a dask scheduler, e.g. tcp://host:8786: see docs/scale.md."),
+    ):
+        function = decorate(function)
+    return function
 
-    def show(done: int, total: int, what: str) -> None:
-        now = time.monotonic()
-        since, first = started.setdefault(what, (now, done))
-        left = (now - since) / (done - first) * (total - done) if done > first else None
-        remaining = "" if left is None else f"  {left:4.0f} s left"
-        bar = ("#" * round(20 * done / max(total, 1))).ljust(20)
-        click.echo(f"\r\033[K{what:28.28s} [{bar}] {done}/{total}{remaining}", nl=False, err=True)
-        if done >= total:
-            click.echo("\r\033[K", nl=False, err=True)
-            started.pop(what)
 
-    return show
+@contextmanager
+def open_context(workers: int = 0, scheduler: str = "") -> Iterator[RunContext]:
+    """What a command needs to run jobs: the store, an executor whose workers stay until the command ends, progress and log."""
+    from bench.jobs.choosing import Kept, choose_executor
+    from bench.jobs.progress import reporter_for
+    from bench.jobs.store import Store, default_root
+    from bench.run import RunContext
+
+    opened: dict[str, Kept] = {}
+
+    def executor_for(jobs: int) -> Kept:
+        chosen = choose_executor(workers, scheduler, jobs)
+        return opened.setdefault(repr(chosen), Kept(chosen))
+
+    choose_executor(workers, scheduler, 0)  # refuses options that make no sense before any work
+    root = default_root().absolute()
+    try:
+        yield RunContext(Store(root), executor_for, reporter_for(), lambda text: click.echo(text, err=True))
+    finally:
+        for kept in opened.values():
+            kept.close()

@@ -1,4 +1,4 @@
-"""`bench run`: one generator on one task, from data to result lines."""
+"""`bench run`: one generator on one task, from data to result records."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ from pathlib import Path
 
 import click
 
-from bench.cache import Cache, home
-from bench.cli.options import data_options, merged, numbers, progress_bar, words
+from bench.cli.options import data_options, execution_options, merged, numbers, open_context, words
 from bench.config import CONTROLS, ENCODERS, METRICS, RunConfig
 from bench.errors import MissingError
 from bench.results import schema
@@ -28,7 +27,7 @@ ABSENT = ("missing", "gated", "damaged")
     "--metrics",
     "-m",
     callback=words,
-    help="Names, or distribution.  [default: " + ",".join(METRICS) + " and what the task asks for]",
+    help="Names, or distribution.  [default: " + ",".join(METRICS) + " and what the task brings]",
 )
 @click.option("--weights", type=click.Path(path_type=Path, exists=True), help="Folder with weights of encoders.")
 @click.option("--controls", default=",".join(CONTROLS), show_default=True, callback=words, help="none for none.")
@@ -39,18 +38,18 @@ ABSENT = ("missing", "gated", "damaged")
     type=click.Choice(PROMPT_SOURCES),
     default="slide",
     show_default=True,
-    help="Where crops it is fitted on come from.",
+    help="Prompt source that the generator is trained with.",
 )
-@click.option("--fit", "refit", is_flag=True, help="Fit from nothing even where weights ship with the package.")
+@click.option("--fit", "retrain", is_flag=True, help="Train from nothing even where weights ship with the package.")
 @click.option("--downstream/--no-downstream", default=True, help="Train and score the downstream model.")
-@click.option("--layouts", default="", help="Generate from maps that this plug-in draws, e.g. nasdm-masks.")
+@click.option("--layout-generator", default="", help="Generate from layouts that this plug-in samples, e.g. nasdm-masks.")
 @click.option(
-    "--experiment", default="", help="Serve the training mixes of an experiment of the task, e.g. addition, or of a file.toml."
+    "--experiment", default="", help="Score the arms of an experiment of the task, e.g. addition, or of a file.toml."
 )
-@click.option("--workers", default=0, help="Processes that generate and train.  [default: one a core, at most 4]")
+@execution_options
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), default=Path("results"), show_default=True)
 @click.option("--strict", is_flag=True, help="Exit 3 where weights or data were missing, 4 where a number was skipped.")
-@click.option("--json", "as_json", is_flag=True, help="Result lines on stdout instead of the table.")
+@click.option("--json", "as_json", is_flag=True, help="Result records on stdout instead of the table.")
 @data_options
 def command(
     generator: str,
@@ -62,11 +61,12 @@ def command(
     seeds: tuple[int, ...],
     fit_seed: int,
     fit_prompt_source: str,
-    refit: bool,
-    mixes: bool,
-    layouts: str,
+    retrain: bool,
+    downstream: bool,
+    layout_generator: str,
     experiment: str,
     workers: int,
+    scheduler: str,
     out: Path,
     strict: bool,
     as_json: bool,
@@ -75,7 +75,7 @@ def command(
     prompt_source: str,
     options: Mapping[str, str],
 ) -> None:
-    """Fit, generate, measure and score one generator.
+    """Train, generate, measure and score one generator.
 
     \b
     bench run --generator ldm-prompt --task cam16-seg
@@ -97,23 +97,23 @@ def command(
         seeds=seeds,
         fit_seed=fit_seed,
         fit_prompt_source=fit_prompt_source,
-        refit=refit,
-        mixes=mixes,
-        layouts=layouts,
+        retrain=retrain,
+        downstream=downstream,
+        layout_generator=layout_generator,
         experiment=experiment,
-        workers=workers,
         options=merged(options, class_map),
     )
-    outcome = run.run(config, Cache(home()), progress_bar(), lambda text: click.echo(text, err=True), out)
+    with open_context(workers, scheduler) as context:
+        outcome = run.run(config, context, out)
     if as_json:
-        for result in outcome.results:
-            click.echo(schema.line(result))
+        for record in outcome.records:
+            click.echo(schema.to_json(record))
     else:
         click.echo(outcome.table)
         click.echo(str(outcome.folder))
     for fault in outcome.faults:
         click.echo(f"bench: {fault}. The result records are in {outcome.folder}.", err=True)
-    _exit(outcome.results, strict)
+    _exit(outcome.records, strict)
     if outcome.faults:
         raise SystemExit(SOME_FAILED)
 

@@ -9,11 +9,10 @@ from typing import Any, get_args
 
 import numpy as np
 
-from bench.conditional import LayoutMetric
 from bench.contracts.cases import COMMON, Broken, Check, Outcome, PluginCase, builds, evaluation
 from bench.contracts.layouts import layouts
 from bench.contracts.mock import partly_annotated
-from bench.types import NOT_ANNOTATED, Conditions, Direction
+from bench.types import NOT_ANNOTATED, Conditions, Direction, LayoutMetric
 
 TOLERANCE = 1e-9
 """Largest change of a value where nothing but the order of rows changes."""

@@ -13,10 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench import registry
-from bench.conditional import ConditionMetric
 from bench.contracts.cases import COMMON, Broken, Check, Outcome, PluginCase, Skip, batches, builds, evaluation
 from bench.contracts.mock import partly_annotated
-from bench.types import Direction, FeatureMetric, Features, ImageSet, TrainedMetric, silent
+from bench.types import ConditionMetric, Direction, FeatureMetric, Features, ImageSet, TrainedMetric, silent
 
 TOLERANCE = 1e-6
 """Largest change of a value from one order of rows to another, relative to the value, or absolute below 1."""

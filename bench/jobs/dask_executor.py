@@ -136,7 +136,7 @@ class _DaskSession:
                 elif isinstance(item, tuple):
                     outcomes.extend(self._ended(*item))
                 else:
-                    outcomes.extend(self._describe(item))
+                    outcomes.extend(self._told(item))
                 item = self._arrived.get_nowait()
         return outcomes
 
@@ -166,7 +166,7 @@ class _DaskSession:
             return [Failed(ref, JobError("killed", "KilledWorker", f"{message}. {hint}", ""), ref)]
         return [failure_of(ref, error)]
 
-    def _describe(self, message: Mapping[str, Any]) -> list[Outcome]:
+    def _told(self, message: Mapping[str, Any]) -> list[Outcome]:
         """Passes on what a worker says; returns the outcome where that is what it says."""
         ref = EntryRef(*message["ref"])
         if ref not in self._futures:  # of another driver with this store
@@ -188,7 +188,7 @@ class _DaskSession:
         self._threads = sum(worker["nthreads"] for worker in workers)
         for resource in self._offered:
             self._offered[resource] = int(sum((worker.get("resources") or {}).get(resource, 0) for worker in workers))
-        self._required |= {resource for resource, package in self._offered.items() if package}
+        self._required |= {resource for resource, room in self._offered.items() if room}
         self._counted_at = time.monotonic()
         if not self._threads and not self._said_waiting:
             self._listener.log("waiting for workers")

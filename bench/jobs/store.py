@@ -33,6 +33,11 @@ _SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 _ABANDONED_AFTER = 7 * 24 * 3600.0  # seconds; for work folders of other machines, where nobody can ask whether a process lives
 
 
+def default_root() -> Path:
+    """Where entries are kept: `$BENCH_HOME`, or `~/.cache/histobench`. Read in the driver only."""
+    return Path(os.environ.get("BENCH_HOME", "~/.cache/histobench")).expanduser()
+
+
 @dataclass(frozen=True)
 class Store:
     root: Path
@@ -98,6 +103,10 @@ class Store:
     def names(self, ref: EntryRef) -> tuple[str, ...]:
         """Files of an entry; an array is named by its `NAME/zarr.json`. DamagedEntry where the entry is not there."""
         return tuple(self._manifest(ref)["files"])
+
+    def digests(self, ref: EntryRef) -> dict[str, str]:
+        """File -> sha256 of an entry, as they were written. DamagedEntry where the entry is not there."""
+        return dict(self._manifest(ref)["files"])
 
     def remove(self, ref: EntryRef) -> None:
         """Removes an entry, finished or damaged; nothing happens where there is none."""

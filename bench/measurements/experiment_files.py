@@ -14,6 +14,9 @@ from bench.files import typed_toml
 from bench.statistics.equivalence import Claim
 from bench.types import SyntheticSource, TrainingMix
 
+BETWEEN = " - "
+"""Stands between the two arms of a difference."""
+
 
 @dataclass(frozen=True)
 class Arm:
@@ -36,7 +39,7 @@ class Comparison:
     """Whether one training mix is superior, non-inferior or equivalent to another, at a margin of a measure."""
 
     __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
-    mix: str
+    arm: str
     against: str
     claim: Claim
     margin: float = 0.0
@@ -53,7 +56,7 @@ class Experiment:
     """The real patches whose shares are served, and whose conditions are generated."""
     measures: tuple[str, ...]
     """Columns of its table; the first is what comparisons are made by."""
-    mix: tuple[Arm, ...]
+    arm: tuple[Arm, ...]
     comparison: tuple[Comparison, ...] = ()
     source: str = ""
     """Where the reported numbers come from."""
@@ -62,17 +65,17 @@ class Experiment:
 def read(path: Path) -> Experiment:
     """The experiment of a TOML file; raises MissingError or UsageError, naming the file and the line of the fault."""
     found = typed_toml.read(path, Experiment, "experiment")
-    names = [arm.name for arm in found.mix]
+    names = [arm.name for arm in found.arm]
     if len(set(names)) < len(names) or not found.measures:
         raise UsageError(f"{path}: training mixes have names of their own, and there is at least one measure.")
     for comparison in found.comparison:
-        for name in (comparison.mix, comparison.against):
+        for name in (comparison.arm, comparison.against):
             if name not in names:
                 raise UsageError(
                     f"{path} compares the training mix {name!r}, which it does not serve.{did_you_mean(name, names)}"
                 )
         if comparison.claim != "superior" and comparison.margin <= 0:
-            raise UsageError(f"{path}: {comparison.mix!r} is to be {comparison.claim}: state a margin above 0.")
+            raise UsageError(f"{path}: {comparison.arm!r} is to be {comparison.claim}: state a margin above 0.")
     return found
 
 

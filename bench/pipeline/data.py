@@ -1,140 +1,250 @@
-"""The data of a run: splits, pools and prompts, and what of them each generator is shown."""
+"""The data of a run: splits, pools and prompts, each an entry of the store made by a job.
+
+The rest of the graph is keyed by what these sets hold, so they are made first; a set that is in the store is only opened.
+"""
 
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, replace
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from bench import registry
-from bench.cache import Cache, key_of
 from bench.config import Components
-from bench.errors import UsageError
+from bench.errors import MissingError, UsageError
 from bench.histology.sampling import CONFIRM_MPP, implausible_mpp, is_plausible_mpp
+from bench.jobs.graph import Job, JobContext
+from bench.jobs.outcomes import Failed, Outcome
+from bench.jobs.store import EntryRef, Store, key_of
 from bench.pipeline import prompts
+from bench.pipeline.plugins import Plugin
+from bench.pipeline.prompts import PromptReport, PromptRule
+from bench.pipeline.sets import SetRef, in_memory, load_set, only, save_set, select
 from bench.provenance import sources
-from bench.store import load_set, save_set
-from bench.types import Conditions, Dataset, Generator, ImageSet, Progress, ProvidesPromptDonors
+from bench.provenance.digests import digest_of_array, digest_of_patch, root_digest
+from bench.types import Conditions, ImageSet, ProvidesPools, ProvidesPromptDonors, UsesPool
 
 MAPS = {"masks", "instances", "types"}
 """Condition columns that say what is where; all that layouts and downstream models are shown."""
 SPLITS = ("train", "validation", "test", "holdout")
-COLUMNS = 2
-"""Raised when datasets give more columns of the same patches: cached splits that lack them are made again."""
+DONORS = "prompt donors"
+"""What is read beside the splits: patches of the test slides in no reference set."""
+
+Execute = Callable[[Sequence[Job]], dict[EntryRef, Outcome]]
+"""Runs jobs and returns how each ended."""
+
+
+@dataclass(frozen=True)
+class Patches:
+    """A set of real patches in the store: how it is made, what names it on a worker, and its arrays as seen from here."""
+
+    job: Job
+    ref: SetRef
+    patches: ImageSet
+    images_key: str
+    """Names the images alone, whatever prompts were attached."""
+
+    @property
+    def key(self) -> str:
+        return self.patches.key
+
+    @property
+    def needs(self) -> tuple[Job, ...]:
+        return (self.job,)
+
+    @property
+    def conditions(self) -> Conditions:
+        return self.patches.conditions
+
+    def __len__(self) -> int:
+        return len(self.patches)
+
+    def rows(self, chosen: np.ndarray[Any, Any]) -> Patches:
+        """Some of the rows; all of them are the set itself."""
+        if len(chosen) == len(self):
+            return self
+        part = select(self.patches, chosen)
+        images_key = ImageSet.part_key_of(self.images_key, chosen)
+        return replace(
+            self, ref=replace(self.ref, key=part.key, rows=tuple(chosen.tolist())), patches=part, images_key=images_key
+        )
+
+    def only(self, columns: set[str]) -> Patches:
+        """The same with other columns hidden."""
+        return replace(self, ref=replace(self.ref, columns=tuple(sorted(columns))), patches=only(self.patches, columns))
 
 
 @dataclass(frozen=True)
 class DataSplits:
-    """The data of a run, once as the dataset gives it and once with prompts attached where a generator is shown them."""
+    """The sets of a run, once as the dataset gives them and once with prompts where a generator is shown prompts."""
 
-    plain: dict[str, ImageSet]
-    prompted: dict[str, ImageSet]
-    """Patches to learn from with prompt source that generators are fitted on, those to generate with prompt source of the run."""
-    training: ImageSet
+    plain: dict[str, Patches]
+    prompted: dict[str, Patches]
+    """`train` with the prompt source that generators are trained with, `test` with the one of the run."""
+    training: Patches
     """The real patches that downstream models are trained on."""
-    mix: ImageSet
-    """The same with prompts: the conditions that generators generate for downstream models."""
-    pool: str = "train"
+    pool: Patches
+    """The same with prompts: the conditions that are generated for downstream models."""
+    pool_name: str = "train"
     """The split that they come from."""
-    donors: ImageSet | None = None
+    prompt_report: PromptReport | None = None
+    """Of the test patches, where prompts were cut."""
+    donors: Patches | None = None
     """Patches of the test slides outside every reference set, that prompts of test patches are cut from; None where there are
     none, or where nothing is cut from them."""
 
+    @property
+    def test(self) -> Patches:
+        return self.plain["test"]
 
-def set_up(components: Components, cache: Cache, progress: Progress, crops: bool = False) -> DataSplits:
-    """Splits of the dataset, and the same with crops attached where a generator is shown them or they are wanted, from
-    the cache or made."""
-    plain: dict[str, ImageSet] = {}
-    for number, name in enumerate(SPLITS):
-        plain[name] = split(components.dataset, name, cache)
-        progress(number + 1, len(SPLITS), "data")
-    check_groups(plain)
-    name = pool(components)
-    training = plain["train"] if name == "train" else pooled(components, name, plain, cache)
-    rows = spread(training.conditions.ids, getattr(components.task, "patches", 0))
-
-    cut = crops or _prompts_shown(components)
-    donors = prompt_donors(components, plain, cache) if cut else None
-
-    def prompted(patches: ImageSet, rule: prompts.PromptRule = components.rule, others: ImageSet | None = None) -> ImageSet:
-        return prompted_set(patches, rule, cache, others) if cut else patches
-
-    prompted_splits = {"train": prompted(plain["train"], components.learned), "test": prompted(plain["test"], others=donors)}
-    return DataSplits(plain, prompted_splits, training[rows], prompted(training)[rows], name, donors)
+    def joined(self, one: str, other: str, columns: set[str]) -> Patches:
+        """Two plain splits in a row, prompts left behind: what the controls that show targets are given."""
+        sets = [self.plain[name].only(columns - {"prompts"}) for name in (one, other)]
+        key = "+".join(part.key for part in sets)
+        action = JoinSets(tuple(part.ref for part in sets))
+        needs = tuple(job for part in sets for job in part.needs)
+        job = Job(
+            "data", {"joined": [part.key for part in sets], "columns": sorted(columns)}, action, needs, label="join splits"
+        )
+        conditions = sets[0].conditions[[]]  # what a control may look at before it is trained
+        return Patches(job, SetRef(job.ref, key), ImageSet(key, sets[0].patches.images[:0], conditions), key)
 
 
-def _prompts_shown(components: Components) -> bool:
-    return any("prompts" in generator.card.needs for generator in components.generators)
+def load_splits(components: Components, store: Store, execute: Execute, with_prompts: bool = False) -> DataSplits:
+    """Splits of the dataset, the pool of downstream models, and prompts where a generator is shown them or they are wanted.
+
+    Raises UsageError where splits leak or the resolution cannot be that of histology, and the error of a job that failed.
+    """
+    pool_name = pool_of(components)
+    cut = with_prompts or any("prompts" in generator.card.needs for generator in components.generators)
+    names = tuple(dict.fromkeys((*SPLITS, pool_name)))
+    jobs = {name: split_job(components.dataset_plugin, name) for name in names}
+    if cut and _has_prompt_donors(components):
+        jobs[DONORS] = split_job(components.dataset_plugin, DONORS)
+    raise_failure(execute(list(jobs.values())))
+    sets = {name: _opened(job, store) for name, job in jobs.items()}
+    _check_resolution(components, sets["test"].conditions.mpp)
+    check_groups({name: sets[name].patches for name in SPLITS})
+    if pool_name != "train":
+        _check_pool(pool_name, sets)
+    donors = sets.get(DONORS)
+    if donors is not None:
+        _check_donors(donors, sets)
+    plain, training = {name: sets[name] for name in SPLITS}, sets[pool_name]
+    prompted, report = {"train": plain["train"], "test": plain["test"], "pool": training}, None
+    if cut:
+        made = {
+            "train": prompts_job(plain["train"], components.learned, None),
+            "test": prompts_job(plain["test"], components.rule, donors),
+            "pool": prompts_job(training, components.rule, None),
+        }
+        raise_failure(execute(list(made.values())))
+        prompted = {name: _opened(job, store, prompted[name].images_key) for name, job in made.items()}
+        report = PromptReport(**store.read_json(made["test"].ref, "report.json"))
+    rows = spread(training.conditions.ids, components.task.patches if isinstance(components.task, UsesPool) else 0)
+    pool = prompted.pop("pool").rows(rows)
+    return DataSplits(plain, prompted, training.rows(rows), pool, pool_name, report, donors)
 
 
-def pool(components: Components) -> str:
-    """The split that downstream training mixes are made of: what experiment or task name, where the dataset has it; train otherwise."""
-    wanted = components.experiment.pool if components.experiment else getattr(components.task, "pool", "train")
-    if wanted == "train" or wanted in getattr(components.dataset, "pools", ()):
+def split_job(dataset: Plugin, name: str) -> Job:
+    """Reads one split of a dataset, or its patches for prompts alone (`DONORS`), into the store."""
+    spec = {"dataset": registry.describe(dataset.build()), "split": name}
+    return Job("data", spec, ReadSplit(dataset, name), label=f"read the {name} split")
+
+
+def prompts_job(patches: Patches, rule: PromptRule, donors: Patches | None) -> Job:
+    """Cuts prompts for a set, from `donors` first where they are given."""
+    spec = {"patches": patches.key, "rule": asdict(rule), "donors": donors.key if donors is not None else ""}
+    needs = (*patches.needs, *(donors.needs if donors is not None else ()))
+    action = CutPrompts(patches.ref, rule, donors.ref if donors is not None else None)
+    return Job("prompts", spec, action, needs, label=f"cut prompts ({rule.label()})")
+
+
+@dataclass(frozen=True)
+class ReadSplit:
+    """Action: one split of a dataset, with the digests that a manifest lists.
+
+    The key of a set names its content as the dataset says; that of a dataset from outside also holds what the dataset is made
+    of, since an edit may change the content and not the key.
+    """
+
+    dataset: Plugin
+    split: str
+
+    def __call__(self, work: Path, context: JobContext) -> None:
+        dataset = self.dataset.build()
+        made = dataset.prompt_donors() if self.split == DONORS else dataset.split(self.split)
+        foreign = sources.describe(type(dataset))
+        if foreign:
+            made = replace(made, key=key_of({"key": made.key, **foreign}))
+        save_set(made, work)
+        (work / "digests.json").write_text(json.dumps(digests_of(made)), encoding="utf-8")
+
+
+def digests_of(patches: ImageSet) -> dict[str, str]:
+    """Digests of the patches, of their groups, and of each column."""
+    ids = patches.conditions.ids.tolist()
+    columns = sorted(patches.conditions.columns() - {"prompts"})
+    return {
+        "images": root_digest({name: digest_of_patch(patches.images[i]) for i, name in enumerate(ids)}),
+        "groups": root_digest(dict(zip(ids, patches.conditions.groups.tolist(), strict=True))),
+        **{name: digest_of_array(np.asarray(getattr(patches.conditions, name))) for name in columns},
+    }
+
+
+@dataclass(frozen=True)
+class CutPrompts:
+    """Action: the set with prompts, and what they show."""
+
+    patches: SetRef
+    rule: PromptRule
+    donors: SetRef | None = None
+
+    def __call__(self, work: Path, context: JobContext) -> None:
+        donors = None if self.donors is None else in_memory(self.donors.load(context.store))
+        made = prompts.attach(in_memory(self.patches.load(context.store)), self.rule, donors)
+        save_set(made, work)
+        (work / "report.json").write_text(json.dumps(asdict(prompts.report(made.conditions))), encoding="utf-8")
+
+
+@dataclass(frozen=True)
+class JoinSets:
+    """Action: sets in a row, with the columns that all have."""
+
+    sets: tuple[SetRef, ...]
+
+    def __call__(self, work: Path, context: JobContext) -> None:
+        loaded = [ref.load(context.store) for ref in self.sets]
+        first = loaded[0].conditions
+        columns = frozenset.intersection(*(part.conditions.columns() for part in loaded)) - {"prompts"}
+        merged: dict[str, Any] = {
+            name: np.concatenate([np.asarray(getattr(part.conditions, name)) for part in loaded])
+            for name in ("ids", "groups", *sorted(columns))
+        }
+        conditions = Conditions(**merged, classes=first.classes, size=first.size, mpp=first.mpp)
+        images = np.concatenate([np.asarray(part.images) for part in loaded])
+        save_set(ImageSet("+".join(part.key for part in loaded), images, conditions), work)
+
+
+def pool_of(components: Components) -> str:
+    """The split that downstream models learn from: what experiment or task name, where the dataset has it; else train."""
+    task = components.task
+    wanted = components.experiment.pool if components.experiment else task.pool if isinstance(task, UsesPool) else "train"
+    has_it = isinstance(components.dataset, ProvidesPools) and wanted in components.dataset.pools
+    if wanted == "train" or has_it:
         return str(wanted)
     if components.experiment:
         raise UsageError(
-            f"the experiment {components.config.experiment} is made of the pool {wanted}, which {components.dataset.card.name} has not. "
-            "Choose a dataset with pools (bench list datasets), or pool = 'train' in a TOML file of your own."
+            f"the experiment {components.config.experiment} is made of the pool {wanted}, which "
+            f"{components.dataset.card.name} has not. Choose a dataset with pools (bench list datasets), or pool = 'train' in a "
+            "TOML file of your own."
         )
     return "train"
-
-
-def pooled(components: Components, name: str, plain: dict[str, ImageSet], cache: Cache) -> ImageSet:
-    """The patches of a pool: R1 is of training slides, any other of slides in no split."""
-    patches = split(components.dataset, name, cache)
-    for other in ("validation", "test") if name == "R1" else ("train", "validation", "test"):
-        _apart({name: patches, other: plain[other]}, name, other)
-    return patches
-
-
-def split(dataset: Dataset, name: str, cache: Cache) -> ImageSet:
-    """One split, memory-mapped from the cache. Its key names its content as the dataset says; that of a dataset from outside
-    also holds what the dataset is made of, since an edit may change the content and not the key."""
-    described = registry.describe(dataset)
-
-    def make(work: Path) -> None:
-        made = dataset.split(name)
-        foreign = sources.describe(type(dataset))
-        save_set(replace(made, key=key_of({"key": made.key, **foreign})) if foreign else made, work)
-
-    found = load_set(cache.entry("data", {"dataset": described, "split": name, "columns": COLUMNS}, make))
-    mpp = found.conditions.mpp
-    if not is_plausible_mpp(mpp) and described["options"].get(CONFIRM_MPP) is not True:
-        raise UsageError(implausible_mpp(f"patches of {dataset.card.name} have an mpp of {mpp:g}"))
-    return found
-
-
-def prompt_donors(components: Components, plain: dict[str, ImageSet], cache: Cache) -> ImageSet | None:
-    """Patches of the test slides outside every reference set, memory-mapped from the cache; None where the dataset has none
-    or the prompt source has no use for them. Raises UsageError where they are of a slide that is fitted on, or in a split."""
-    dataset = components.dataset
-    if (
-        not isinstance(dataset, ProvidesPromptDonors)
-        or not dataset.has_prompt_donors
-        or components.rule.prompt_source == "self"
-    ):
-        return None
-    spec = {"dataset": registry.describe(dataset), "split": "prompt donors", "columns": COLUMNS}
-    donors = load_set(cache.entry("data", spec, lambda work: save_set(dataset.prompt_donors(), work)))
-    for name in ("train", "validation"):
-        _apart({"prompt donors": donors, name: plain[name]}, "prompt donors", name)
-    for name in ("test", "holdout"):
-        shared = [i for i in range(len(donors)) if donors.conditions.overlaps(i, plain[name].conditions).any()]
-        if shared:
-            listed = ", ".join(donors.conditions.ids[shared[:5]].tolist())
-            raise UsageError(f"{len(shared)} patches to cut prompts from show pixels of {name} patches ({listed}).")
-    return donors
-
-
-def prompted_set(patches: ImageSet, rule: prompts.PromptRule, cache: Cache, others: ImageSet | None = None) -> ImageSet:
-    """The patches with prompts cut by the rule, from `others` first."""
-    spec = {"patches": patches.key, "rule": repr(rule), "overlapping": prompts.overlapping(patches.conditions)}
-    spec |= {"donors": others.key} if others is not None else {}
-    return load_set(cache.entry("prompts", spec, lambda work: save_set(prompts.attach(patches, rule, others), work)))
 
 
 def spread(ids: np.ndarray[Any, Any], count: int) -> np.ndarray[Any, Any]:
@@ -146,49 +256,62 @@ def spread(ids: np.ndarray[Any, Any], count: int) -> np.ndarray[Any, Any]:
 
 
 def check_groups(sets: dict[str, ImageSet]) -> None:
-    """Raises UsageError if a slide is in two of train, validation and test, or the holdout is fitted or tested on."""
+    """Raises UsageError if a slide is in two of train, validation and test, or the holdout is trained or tested on."""
     for one, other in (("train", "validation"), ("train", "test"), ("validation", "test"), ("train", "holdout")):
-        _apart(sets, one, other)
+        _check_apart(sets[one], sets[other], one, other)
     again = np.intersect1d(sets["test"].conditions.ids, sets["holdout"].conditions.ids)
     if len(again):
         raise UsageError(f"{len(again)} held-out patches are also test patches ({', '.join(again[:5].tolist())}).")
 
 
-def _apart(sets: dict[str, ImageSet], one: str, other: str) -> None:
-    both = np.intersect1d(sets[one].conditions.groups, sets[other].conditions.groups)
+def raise_failure(outcomes: dict[EntryRef, Outcome]) -> None:
+    """Raises the first failure as the error that it was."""
+    for outcome in outcomes.values():
+        if isinstance(outcome, Failed):
+            error = outcome.error
+            if error.code == "usage":
+                raise UsageError(error.message)
+            if error.code in ("missing", "gated", "damaged"):
+                raise MissingError(error.message)
+            raise RuntimeError(f"{error.type}: {error.message}\n{error.traceback}")
+
+
+def _has_prompt_donors(components: Components) -> bool:
+    dataset = components.dataset
+    return components.rule.prompt_source != "self" and isinstance(dataset, ProvidesPromptDonors) and dataset.has_prompt_donors
+
+
+def _check_resolution(components: Components, mpp: float) -> None:
+    described = registry.describe(components.dataset)
+    if not is_plausible_mpp(mpp) and described["options"].get(CONFIRM_MPP) is not True:
+        raise UsageError(implausible_mpp(f"patches of {components.dataset.card.name} have an mpp of {mpp:g}"))
+
+
+def _check_donors(donors: Patches, sets: dict[str, Patches]) -> None:
+    """Raises UsageError where donors are of a slide that is trained on, or show pixels of a reference patch."""
+    for name in ("train", "validation"):
+        _check_apart(donors.patches, sets[name].patches, DONORS, name)
+    for name in ("test", "holdout"):
+        theirs = sets[name].conditions
+        shared = [i for i in range(len(donors)) if donors.conditions.overlaps(i, theirs).any()]
+        if shared:
+            listed = ", ".join(donors.conditions.ids[shared[:5]].tolist())
+            raise UsageError(f"{len(shared)} patches to cut prompts from show pixels of {name} patches ({listed}).")
+
+
+def _check_pool(name: str, plain: dict[str, Patches]) -> None:
+    """R1 is made of training slides, any other pool of slides in no split."""
+    for other in ("validation", "test") if name == "R1" else ("train", "validation", "test"):
+        _check_apart(plain[name].patches, plain[other].patches, name, other)
+
+
+def _check_apart(one: ImageSet, other: ImageSet, name: str, other_name: str) -> None:
+    both = np.intersect1d(one.conditions.groups, other.conditions.groups)
     if len(both):
         listed = ", ".join(both[:5].tolist())
-        raise UsageError(f"{len(both)} slides are in both {one} and {other} ({listed}): the splits leak.")
+        raise UsageError(f"{len(both)} slides are in both {name} and {other_name} ({listed}): the splits leak.")
 
 
-def shown(generator: Generator, splits: DataSplits, name: str) -> ImageSet:
-    """A split with the condition columns that the generator declares, and no other: what it sees is what it says."""
-    needs = set(generator.card.needs)
-    patches = splits.prompted[name] if "prompts" in needs else splits.plain[name]
-    return only(patches, needs)
-
-
-def only(patches: ImageSet, needs: set[str]) -> ImageSet:
-    """The set without the optional columns that are not needed."""
-    hidden = {column: None for column in patches.conditions.columns() - needs}
-    return replace(patches, conditions=replace(patches.conditions, **hidden))  # type: ignore[arg-type]
-
-
-def fitting_set(generator: Generator, splits: DataSplits) -> ImageSet:
-    """The real patches a generator may learn from: training patches, or what a control says it is shown."""
-    wanted = getattr(generator, "shown", "train")
-    if wanted == "target":
-        train, test = (shown(generator, splits, name) for name in ("train", "test"))
-        return joined(train, test)
-    return only(splits.plain[wanted], set(generator.card.needs)) if wanted != "train" else shown(generator, splits, "train")
-
-
-def joined(one: ImageSet, other: ImageSet) -> ImageSet:
-    """Two sets in a row, with the columns both have; prompts are left behind."""
-    first, second = one.conditions, other.conditions
-    columns = (first.columns() & second.columns()) - {"prompts"}
-    merged: dict[str, Any] = {
-        name: np.concatenate([getattr(first, name), getattr(second, name)]) for name in ("ids", "groups", *sorted(columns))
-    }
-    conditions = Conditions(**merged, classes=first.classes, size=first.size, mpp=first.mpp)
-    return ImageSet(f"{one.key}+{other.key}", np.concatenate([one.images, other.images]), conditions)
+def _opened(job: Job, store: Store, images_key: str = "") -> Patches:
+    patches = load_set(store, job.ref)
+    return Patches(job, SetRef(job.ref, patches.key), patches, images_key or patches.key)

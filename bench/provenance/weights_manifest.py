@@ -1,4 +1,4 @@
-"""The manifest beside fitted weights: what they were fitted on, with what training config, by which command, and their digests."""
+"""The manifest beside delivered weights: training set, training config, command, and digests of the files."""
 
 from __future__ import annotations
 
@@ -6,20 +6,21 @@ import json
 import shutil
 from pathlib import Path
 
-from bench.cache import digest_of, write_text
+from bench.files.text import write_text
+from bench.pipeline.data import Patches
+from bench.pipeline.training import training_config, weight_files
+from bench.provenance.digests import digest_of
 from bench.results.schema import stamp
-from bench.steps import Weights, training_config, weight_files
-from bench.types import Fittable, ImageSet
+from bench.types import Fittable
 
 
-def deliver(plugin: Fittable, weights: Weights, train: ImageSet, seed: int, command: str, folder: Path) -> Path:
+def deliver(plugin: Fittable, weights: Path, train: Patches, seed: int, command: str, folder: Path) -> Path:
     """Copies the weights into `folder` and writes `<name>.manifest.json` there; returns the manifest's path.
 
     Variants that share a file (a first stage) may be delivered into one folder as long as its bytes are the same.
     """
-    assert weights.folder is not None
     folder.mkdir(parents=True, exist_ok=True)
-    files = [weights.folder / name for name in weight_files(weights.folder, plugin.card.name)]
+    files = [weights / name for name in weight_files(weights, plugin.card.name)]
     for file in files:
         shutil.copyfile(file, folder / file.name)
     card = plugin.card

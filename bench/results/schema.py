@@ -11,8 +11,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from bench.cache import write_text
 from bench.errors import MissingError
+from bench.files.text import write_text
 
 SCHEMA = 1
 STATES = ("reported", "measured", "reproduced", "verified")
@@ -23,6 +23,9 @@ NO_SOURCES = (
     f"{SOURCES_UNKNOWN}: the data do not tell which images are of one slide or patient, so there is no interval and no "
     "test. Add a column patient, case or slide to index.csv"
 )
+
+ENCODER_CONFLICT = "encoder-conflict"
+"""Flag of records of an encoder that the generator or the data was conditioned or shaped by."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +60,7 @@ class ResultRecord:
     groups: int = 0
     """Slides that the interval resamples."""
     replicates: tuple[float, ...] = ()
-    """The value without each block of slides (`bench.stats.dealt`), for comparisons in pairs."""
+    """The value without each block of slides (`bench.statistics.blocks_of`), for comparisons in pairs."""
     state: str = "measured"
     """`reported`: printed in a paper, never ranked with ours; `measured` by this project; `reproduced`: measured again by
     others, `verified`: recomputed by `bench verify`."""
@@ -93,15 +96,15 @@ def stamp() -> dict[str, str]:
     return {**stamped, "machine": f"{platform.system()} {platform.machine()}"}
 
 
-def line(result: ResultRecord) -> str:
+def to_json(record: ResultRecord) -> str:
     """The result as one JSON object."""
-    return json.dumps(asdict(result), allow_nan=False)
+    return json.dumps(asdict(record), allow_nan=False)
 
 
 def write(results: Iterable[ResultRecord], path: Path) -> None:
     """Writes a whole file of lines at once."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_text(path, "".join(line(result) + "\n" for result in results))
+    write_text(path, "".join(to_json(result) + "\n" for result in results))
 
 
 def read(paths: Iterable[Path]) -> Iterator[ResultRecord]:

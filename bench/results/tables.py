@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from bench import stats
+from bench import statistics
 from bench.results.protocols import difference_between, split_by_protocol
 from bench.results.schema import NO_SOURCES, SOURCES_UNKNOWN, ResultRecord, unit_of
 
@@ -52,7 +52,7 @@ def _cell(measure: str, rows: list[ResultRecord]) -> Cell:
     good = [row for row in rows if row.status == "ok" and row.value is not None]
     value = low = high = None
     if good:
-        combined = stats.combine_seeds(
+        combined = statistics.combine_seeds(
             [row.value for row in good if row.value is not None],
             [row.low for row in good],
             [row.high for row in good],

@@ -1,1 +1,64 @@
-"""TODO."""
+"""Intervals with slides as the sampling unit. Patches of one slide resemble each other, so they are never resampled alone.
+
+Every interval is meant to hold the true value in 95 of 100 repetitions with other slides. What cannot be said is said so: an
+undefined value stays NaN, an interval that cannot be had is None, and `reason` gives the cause. numpy at import time, no more.
+"""
+
+from bench.statistics.blocks import BLOCKS, block_order, blocks_of, scattered
+from bench.statistics.bootstrap import TOLERATED, group_bootstrap, paired_difference
+from bench.statistics.estimates import (
+    LEVEL,
+    MINIMUM_GROUPS,
+    NOTHING,
+    UNDERPOWERED,
+    VERSION,
+    Estimate,
+    Floats,
+    Rows,
+    Statistic,
+    count_groups,
+    finite_replicates,
+    student,
+    too_few,
+    undefined,
+)
+from bench.statistics.jackknife import (
+    EXTRAPOLATED_GROUPS,
+    TRUSTED,
+    BlockJackknife,
+    group_extrapolation,
+    group_jackknife,
+    jackknife,
+)
+from bench.statistics.seeds import combine_seeds
+
+__all__ = [
+    "BLOCKS",
+    "BlockJackknife",
+    "EXTRAPOLATED_GROUPS",
+    "Estimate",
+    "Floats",
+    "LEVEL",
+    "MINIMUM_GROUPS",
+    "NOTHING",
+    "Rows",
+    "Statistic",
+    "TOLERATED",
+    "TRUSTED",
+    "UNDERPOWERED",
+    "VERSION",
+    "block_order",
+    "blocks_of",
+    "combine_seeds",
+    "count_groups",
+    "finite_replicates",
+    "group_bootstrap",
+    "group_extrapolation",
+    "group_jackknife",
+    "jackknife",
+    "paired_difference",
+    "scattered",
+    "student",
+    "too_few",
+    "undefined",
+]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from bench.stats import Estimate
+from bench.statistics import Estimate
 
 Claim = Literal["superior", "non-inferior", "equivalent"]
 INCONCLUSIVE = "inconclusive"

@@ -6,8 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from bench.cache import digest_of
 from bench.errors import MissingError
+from bench.provenance.digests import digest_of
 
 SHIPPED = Path(__file__).parents[1] / "weights"
 

@@ -10,7 +10,6 @@ and in nothing else. This file holds options, files and keys; `networks/latent.p
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
@@ -19,8 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench import registry
-from bench.cache import Cache, home, key_of
 from bench.errors import UsageError
+from bench.jobs.store import key_of
 from bench.types import Card, Conditions, Images, ImageSet, Progress
 from generators.diffusion import checks
 from generators.diffusion.shipped import shipped
@@ -31,6 +30,21 @@ if TYPE_CHECKING:
 
 SAMPLING = ("sampler", "sample_steps", "eta")
 """Settings that change samples but not weights."""
+STAGE = (
+    "size",
+    "multiple",
+    "stage_kind",
+    "stage_channels",
+    "stage_layers",
+    "latent_channels",
+    "codebook",
+    "stage_steps",
+    "stage_batch",
+    "stage_rate",
+    "views",
+    "stain",
+)
+"""Settings that decide the first stage."""
 PAPER_SOURCE = "Alfasly et al., HeteroTissue-Diffuse, NeurIPS 2025, arXiv 2509.17847; shapes of its public development code"
 
 
@@ -65,6 +79,7 @@ class _Ldm:
         self.sample_steps = sample_steps
         self.eta = eta
         self._model: LatentDiffusion | None = None
+        self._stage: Path | None = None
 
     @classmethod
     def trial(cls) -> Self:
@@ -94,27 +109,36 @@ class _Ldm:
         """Name of the encoder that turns crops into vectors; empty where the variant has none."""
         return ""
 
+    def stage_config(self) -> dict[str, Any]:
+        """What decides the first stage, the same for all variants: a stage is trained once."""
+        stage = {name: value for name, value in asdict(self.settings).items() if name in STAGE}
+        return {"first stage": stage, "precision": self.precision, "version": self.card.version}
+
+    def train_stage(self, train: ImageSet, seed: int, progress: Progress, work: Path) -> None:
+        """Trains the first stage on images alone."""
+        from generators.latent_diffusion.model import fit_first_stage
+
+        fit_first_stage(self.settings, train.images, self.precision, seed, progress, work)
+
+    def use_stage(self, folder: Path) -> None:
+        """Takes the first stage from a folder of `train_stage`."""
+        self._stage = folder / "first_stage.safetensors"
+
     def fit(self, train: ImageSet, seed: int, progress: Progress, work: Path) -> None:
-        """Trains the first stage, shared by the variants through the cache, then the denoiser."""
+        """Trains the denoiser on the latents of the first stage, which is trained here if nobody brought one."""
         from generators.latent_diffusion.model import LatentDiffusion
 
         self._accept(train.conditions)
         model = LatentDiffusion(self.settings, self.kind, len(train.conditions.classes), self.vectoriser())
-        stage = self._first_stage(train, seed, progress)
-        model.load_first_stage(stage / "first_stage.safetensors")
+        if self._stage is None:
+            (work / "stage").mkdir(exist_ok=True)
+            if not (work / "stage" / "done").exists():
+                self.train_stage(train, seed, progress, work / "stage")
+                (work / "stage" / "done").touch()
+            self.use_stage(work / "stage")
+        model.load_first_stage(self._stage)
         model.fit(train, self.precision, seed, progress, work)
         self._model = model
-
-    def _first_stage(self, train: ImageSet, seed: int, progress: Progress) -> Path:
-        from generators.latent_diffusion.model import fit_first_stage
-
-        images = hashlib.sha256(train.images.tobytes()).hexdigest()[:16]
-        spec = {"preset": self.preset, "steps": self.settings.stage_steps, "precision": self.precision}
-        return Cache(home()).entry(
-            "first-stage",
-            {**spec, "version": self.card.version, "images": images, "seed": seed},
-            lambda work: fit_first_stage(self.settings, train.images, self.precision, seed, progress, work),
-        )
 
     def generate(self, conditions: Conditions, seeds: NDArray[np.uint64]) -> Images:
         """uint8 (n, size, size, 3), generated in batches of fixed size."""

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.cache import key_of
 from bench.errors import UsageError
 from bench.histology.nuclei import UNLABELLED
+from bench.jobs.store import key_of
 from bench.messages import needed
 from bench.types import Card, Conditions, ImageSet, Progress
 from generators.diffusion import checks, shipped

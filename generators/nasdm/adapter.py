@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.cache import digest_of, key_of
 from bench.errors import UsageError
+from bench.jobs.store import key_of
+from bench.provenance.digests import digest_of
 from bench.types import Card, Conditions, Images, ImageSet, Progress
 from generators.diffusion import checks
 from generators.diffusion.shipped import shipped

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import click
 
-from bench.cache import Cache, home
 from bench.cli.options import progress_bar
 from leaderboards.report import site
 

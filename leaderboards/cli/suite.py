@@ -8,7 +8,6 @@ from pathlib import Path
 
 import click
 
-from bench.cache import Cache, home
 from bench.cli.options import assignments, progress_bar
 from bench.config import RunConfig
 from bench.errors import UsageError

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import click
 
-from bench.cache import Cache, home
 from bench.cli.options import numbers, progress_bar
 from bench.errors import UsageError
 from bench.provenance.manifest import LINES

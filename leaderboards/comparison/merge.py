@@ -13,9 +13,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from bench.cache import digest_of, write_text
 from bench.errors import DamagedError, MissingError
+from bench.files.text import write_text
 from bench.provenance import manifest
+from bench.provenance.digests import digest_of
 from bench.results import schema
 from bench.results.schema import ResultRecord
 from leaderboards import identity

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from bench import stats
+from bench import statistics
 from bench.results.schema import NO_SOURCES, SOURCES_UNKNOWN, ResultRecord, unit_of
 
 
@@ -32,7 +32,7 @@ class Difference:
     @property
     def interval(self) -> tuple[float, float]:
         """95 %, two-sided."""
-        reach = stats.student(self.freedom) * self.error
+        reach = statistics.student(self.freedom) * self.error
         return self.value - reach, self.value + reach
 
     def above(self, threshold: float) -> float:
@@ -68,7 +68,7 @@ def paired(first: Iterable[ResultRecord], second: Iterable[ResultRecord]) -> Dif
     values = np.array([_value(ours[seed]) - _value(theirs[seed]) for seed in seeds])
     replicates = np.array([np.subtract(ours[seed].replicates, theirs[seed].replicates) for seed in seeds]).mean(axis=0)
     groups = lines[0].groups
-    _, slides = stats.jackknife(float(values.mean()), replicates, _shares(groups, len(replicates)))
+    _, slides = statistics.jackknife(float(values.mean()), replicates, _shares(groups, len(replicates)))
     between = float(values.var(ddof=1)) / len(seeds) if len(seeds) > 1 else 0.0
     error = math.sqrt(slides**2 + between)
     reason = "" if len(seeds) > 1 else "one seed: the noise of training and sampling is left out"
@@ -87,7 +87,7 @@ def _value(line: ResultRecord) -> float:
 
 def _shares(groups: int, blocks: int) -> NDArray[np.float64]:
     """The part of all slides that each block holds."""
-    return np.array([len(block) / groups for block in stats.dealt([str(i) for i in range(groups)], blocks)])
+    return np.array([len(block) / groups for block in statistics.blocks_of([str(i) for i in range(groups)], blocks)])
 
 
 def _freedom(slides: float, blocks: int, between: float, seeds: int) -> float:

@@ -8,8 +8,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from bench.cache import digest_of, write_text
 from bench.errors import BenchError, MissingError, UsageError
+from bench.files.text import write_text
+from bench.provenance.digests import digest_of
 from bench.results import schema
 from bench.results.schema import ResultRecord
 from leaderboards.gate.gate import measured

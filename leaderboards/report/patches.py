@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench import steps
-from bench.cache import MANIFEST, Cache
+from bench.jobs.entries import MANIFEST
 from bench.results import pictures
 from bench.results.schema import ResultRecord
 from bench.store import load_set

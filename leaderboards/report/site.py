@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from bench import registry
-from bench.cache import Cache, write_text
 from bench.errors import MissingError, UsageError
+from bench.files.text import write_text
 from bench.results.schema import ResultRecord
 from bench.types import Progress, silent
 from leaderboards.report import data, page, patches, provenance, training_mixes

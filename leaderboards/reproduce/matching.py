@@ -10,7 +10,6 @@ from typing import Any, Literal
 
 import numpy as np
 
-from bench.cache import Cache
 from bench.pipeline.exporting import file_stem
 from bench.provenance.manifest import SampleDigests, digest_of_patch
 from bench.results import schema
@@ -153,7 +152,7 @@ def _describe(line: ResultRecord, without_numbers: bool = False) -> dict[str, An
             replicates=(),
             reason=f"has a number, an interval, jackknife replicates: {shape}",
         )
-    with_estimate: dict[str, Any] = json.loads(schema.line(line))
+    with_estimate: dict[str, Any] = json.loads(schema.to_json(line))
     return with_estimate
 
 

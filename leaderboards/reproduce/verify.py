@@ -3,10 +3,10 @@
 files     the files of the run have the digests of the manifest
 data      the splits and the test set are the ones of the run; where not, nothing else can be compared
 plug-ins  name, version and options are those of the run, and so is what they are made of
-weights   what ships, is in the cache, or was fitted again now has the recorded digest
-patches   N conditions of each generated set, drawn at random, generated again without the cache of samples
-kept      every generated patch that the cache still holds has the recorded digest
-numbers   encoded and measured again from kept patches, nothing but weights and data taken from the cache; scores of
+weights   what ships, is in the store, or was trained again now has the recorded digest
+patches   N conditions of each generated set, chosen at random, generated again without the stored samples
+kept      every generated patch that the store still holds has the recorded digest
+numbers   encoded and measured again from kept patches, nothing but weights and data taken from the store; scores of
           downstream models are left out
 
 With `everything` all patches are generated again, all numbers are measured from these, and downstream models are trained.
@@ -22,23 +22,31 @@ from typing import Any
 
 import numpy as np
 
-from bench import config, generation, layouts, run, steps
-from bench.cache import Cache, digest_of, key_of
-from bench.errors import BenchError, MissingError, UsageError
-from bench.layouts import FittedLayoutGenerator
-from bench.measuring import Desk, Log
-from bench.pipeline.data import set_up
+from bench.config import RunConfig
+from bench.errors import MissingError, UsageError
+from bench.jobs.executors import Executor
+from bench.jobs.outcomes import Failed
+from bench.jobs.progress import Reporter
+from bench.jobs.store import EntryRef, Store
+from bench.measurements.downstream import DownstreamMeasurement
+from bench.measurements.experiments import ArmDifference
+from bench.measurements.planning import Generated
+from bench.pipeline.data import Patches
+from bench.pipeline.generation import GeneratedSet, generate
+from bench.pipeline.training import Weights
 from bench.provenance import environment, manifest
-from bench.provenance.manifest import LINES, PATCHES, RunLog, SampleDigests
+from bench.provenance.digests import digest_of
+from bench.provenance.manifest import PATCHES, RECORDS, SampleDigests
 from bench.results import schema
 from bench.results.schema import ResultRecord
-from bench.steps import Fitted
-from bench.types import Generator, Images, ImageSet, Progress
+from bench.run import Prepared, RunContext, collect_records, prepare
+from bench.types import Images
 from leaderboards.reproduce import matching
 from leaderboards.reproduce.matching import EXITS, Check, Identity, Outcome
 
-WEIGHTS = frozenset(("weights", "segmenters"))
+WEIGHTS = frozenset(("weights", "first-stage", "segmenters"))
 GIVEN = WEIGHTS | {"data", "prompts", "layouts"}
+"""Kinds of entries that are taken from the store as they are."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +56,7 @@ class Request:
     sample: int = 20
     """Patches of each generated set."""
     seed: int = 0
-    """Of the draw of the sample."""
+    """Of the choice of the sample."""
     seeds: tuple[int, ...] | None = None
     """Of the run, those looked at; None for all."""
     everything: bool = False
@@ -67,7 +75,7 @@ class Report:
     elsewhere: Mapping[str, tuple[Any, Any]]
     """What of versions and machine is not as it was: name -> then and now."""
     confirmed: frozenset[Identity]
-    """The lines whose numbers were made again, bit-equal."""
+    """The records whose numbers were made again, bit-equal."""
 
     @property
     def outcome(self) -> Outcome:
@@ -76,228 +84,271 @@ class Report:
 
 
 @dataclass(frozen=True)
-class Aside(Cache):
-    """The cache for what is taken as it is, a folder to be thrown away for all that is made again."""
+class Overlay(Store):
+    """A store for what is made again, under `root`, that takes entries of some kinds, and some entries, from another."""
 
-    work: Path
-    kinds: frozenset[str]
-    keys: frozenset[str] = frozenset()
-    """Of entries of other kinds that are taken as well."""
+    base: Store = Store(Path())
+    kinds: frozenset[str] = frozenset()
+    taken: frozenset[EntryRef] = frozenset()
 
-    def entry(self, kind: str, spec: Any, make: Callable[[Path], None]) -> Path:
-        taken = kind in self.kinds or key_of(spec) in self.keys
-        return super().entry(kind, spec, make) if taken else Cache(self.work).entry(kind, spec, make)
+    def path(self, ref: EntryRef) -> Path:
+        return self.base.path(ref) if self._is_taken(ref) else super().path(ref)
 
-    def has(self, kind: str, spec: Any) -> bool:
-        taken = kind in self.kinds or key_of(spec) in self.keys
-        return super().has(kind, spec) if taken else Cache(self.work).has(kind, spec)
+    def has(self, ref: EntryRef) -> bool:
+        return self.base.has(ref) if self._is_taken(ref) else super().has(ref)
+
+    def write(self, ref: EntryRef, spec: Any, make: Callable[[Path], None], resumable: bool = False) -> None:
+        if self._is_taken(ref):
+            self.base.write(ref, spec, make, resumable)
+        else:
+            super().write(ref, spec, make, resumable)
+
+    def remove(self, ref: EntryRef) -> None:
+        """A damaged entry of the other store is left as it is: what it holds is what is looked at."""
+        if not self._is_taken(ref):
+            super().remove(ref)
+
+    def _is_taken(self, ref: EntryRef) -> bool:
+        return ref.kind in self.kinds or ref in self.taken
 
 
 @dataclass(frozen=True)
 class Case:
-    """A run as it was recorded, and the desk at which it is made again."""
+    """A run as it was recorded, and the plan of making it again."""
 
-    asked: Request
+    request: Request
     held: dict[str, Any]
-    lines: list[ResultRecord]
+    records: list[ResultRecord]
     samples: list[SampleDigests]
     elsewhere: dict[str, tuple[Any, Any]]
-    desk: Desk
-    cache: Cache
+    prepared: Prepared
+    context: RunContext
+    base: Store
+    known_weights: frozenset[EntryRef]
+    """Weights that were in the store before anything was trained again."""
 
-    def recorded(self, name: str) -> list[SampleDigests]:
-        return [p for p in self.samples if p.generator == name and p.seed in self.desk.components.config.seeds]
+    def recorded(self, made: Generated) -> Iterator[tuple[SampleDigests, GeneratedSet, Patches]]:
+        """The recorded sets of one generator and seed, with the jobs and conditions that make them again."""
+        parts: dict[str, tuple[GeneratedSet | None, Patches]] = {
+            "test": (made.test, made.test_conditions),
+            "pool": (made.pool, made.pool_conditions),
+        }
+        for entry in self.samples:
+            generated, conditions = parts[entry.part]
+            if (entry.generator, entry.seed) == (made.trained.plugin.name, made.seed) and generated is not None:
+                yield entry, generated, conditions
 
 
-def verify(folder: Path, asked: Request, cache: Cache, progress: Progress, log: Log) -> Report:
-    """Looks at the run in `folder`. Neither the folder nor what the cache holds of the run is changed."""
+def verify(
+    folder: Path, request: Request, store: Store, executor: Executor, reporter: Reporter, log: Callable[[str], None]
+) -> Report:
+    """Looks at the run in `folder`. Neither the folder nor what the store holds of the run is changed."""
     held = manifest.read(folder)
-    if not (folder / LINES).is_file():
-        raise MissingError(f"no {LINES} in {folder}: there is nothing to hold a number against.")
-    samples, lines = manifest.read_samples(folder, held), list(schema.read([folder / LINES]))
+    if not (folder / RECORDS).is_file():
+        raise MissingError(f"no {RECORDS} in {folder}: there is nothing to hold a number against.")
+    samples, records = manifest.read_samples(folder, held), list(schema.read([folder / RECORDS]))
     elsewhere = environment.differences(held["environment"], environment.environment())
-    checks = [*_files(folder, held), *_listed(held, samples)]
+    checks = [*_check_files(folder, held), *_check_listing(held, samples)]
     with tempfile.TemporaryDirectory(prefix="bench-verify-") as work:
-        shop = Aside(cache.root, Path(work), WEIGHTS if asked.everything else GIVEN)
-        components = config.components(_plan(held, asked))
-        desk = Desk(components, set_up(components, shop, progress), shop, progress, log, schema.stamp())
-        case = Case(asked, held, lines, samples, elsewhere, desk, cache)
-        checks.append(matching.data(held["data"], manifest.data(desk)))
-        checks += matching.plugins(held["described"], manifest.described(desk))
+        overlay = Overlay(Path(work), store, WEIGHTS if request.everything else GIVEN)
+        context = RunContext(overlay, executor, reporter, log)
+        prepared = prepare(_config(held, request), context)
+        checks.append(matching.data(held["data"], manifest.describe_data(prepared.components, prepared.splits, overlay)))
+        checks += matching.plugins(held["described"], manifest.describe(prepared.components))
         if any(check.outcome == "not-comparable" for check in checks):
             return Report(folder, tuple(checks), elsewhere, frozenset())
-        made: dict[Identity, ResultRecord] = {}
-        for name, generator in zip(components.names, components.generators, strict=True):
-            checks += _again(case, name, generator, made)
-        numbers = {matching.identity(line): (line, _number(case, line, made)) for line in lines}
-        checks += _describe(case, numbers, made)
-    confirmed = frozenset(key for key, (line, check) in numbers.items() if check.outcome == "holds" and line.value is not None)
+        known = frozenset(w.ref.entry for _, w in prepared.plan.weights if w.ref.entry is not None and store.has(w.ref.entry))
+        case = Case(request, held, records, samples, elsewhere, prepared, context, store, known)
+        again: dict[Identity, ResultRecord] = {}
+        for name, weights in ((plugin.name, weights) for plugin, weights in prepared.plan.weights):
+            checks += _check_weights(case, name, weights)
+        is_sound = all(check.outcome == "holds" for check in checks if check.what.startswith("weights"))
+        good: list[Generated] = []
+        for made in prepared.plan.generated:
+            found = list(_check_samples(case, made))
+            checks += found
+            if (
+                is_sound
+                and all(check.outcome == "holds" for check in found if check.what.startswith("kept"))
+                and _is_kept(case, made)
+            ):
+                good.append(made)
+        if request.everything:
+            again = _measure(case, list(prepared.plan.generated), everything=True)
+            checks += _check_generated(case)
+        elif prepared.components.experiment is None:
+            again = _measure(case, good, everything=False)
+        numbers = {matching.identity(record): (record, _check_number(case, record, again)) for record in records}
+        checks += _summarise(case, numbers, again)
+    confirmed = frozenset(
+        key for key, (record, check) in numbers.items() if check.outcome == "holds" and record.value is not None
+    )
     return Report(folder, tuple(checks), elsewhere, confirmed)
 
 
-def _plan(held: Mapping[str, Any], asked: Request) -> config.RunConfig:
-    then = manifest.planned(held)
-    if asked.seeds is not None and (unknown := sorted(set(asked.seeds) - set(then.seeds))):
+def _config(held: Mapping[str, Any], request: Request) -> RunConfig:
+    then = manifest.config_of(held)
+    if request.seeds is not None and (unknown := sorted(set(request.seeds) - set(then.seeds))):
         raise UsageError(f"the run has no seed {unknown[0]}: it was made with {', '.join(map(str, then.seeds))}.")
-    mixes = then.mixes and (asked.everything or bool(then.experiment))
-    return replace(then, workers=1, data=asked.data or then.data, seeds=asked.seeds or then.seeds, mixes=mixes)
+    downstream = then.downstream and (request.everything or bool(then.experiment))
+    return replace(then, data=request.data or then.data, seeds=request.seeds or then.seeds, downstream=downstream)
 
 
-def _files(folder: Path, held: Mapping[str, Any]) -> Iterator[Check]:
-    """Tables and pictures may be left behind; lines and digests of patches may not."""
+def _check_files(folder: Path, held: Mapping[str, Any]) -> Iterator[Check]:
+    """Tables and pictures may be left behind; records and digests of patches may not."""
     for name, digest in held["files"].items():
         if (folder / name).is_file():
             same = digest_of(folder / name) == digest
             yield Check(name, "holds" if same else "fails", f"{'has' if same else 'has not'} the digest of the manifest")
-        elif name in (LINES, PATCHES):
+        elif name in (RECORDS, PATCHES):
             yield Check(name, "fails", "is not there")
 
 
-def _listed(held: Mapping[str, Any], samples: list[SampleDigests]) -> Iterator[Check]:
+def _check_listing(held: Mapping[str, Any], samples: list[SampleDigests]) -> Iterator[Check]:
     for entry, recorded in zip(held["samples"], samples, strict=True):
         if recorded.digest != entry["digest"]:
             yield Check(_label(recorded), "fails", f"the rows of {PATCHES} have not the digest of the manifest")
 
 
-def _again(case: Case, name: str, generator: Generator, made: dict[Identity, ResultRecord]) -> Iterator[Check]:
-    """Everything about one generator; the lines that were measured again go into `made`."""
-    recorded = case.recorded(name)
-    if not recorded:
+def _check_weights(case: Case, name: str, weights: Weights) -> Iterator[Check]:
+    """Trains what is in neither package nor store, and compares the digest."""
+    if name not in case.held["weights"]:
         yield Check(name, "not-done", "it generated nothing then")
         return
-    before = {entry.name for entry in (case.cache.root / "weights").glob("*")}
-    fitted = generation.fit(case.desk, name, generator)
-    yield (weights := _weights(case, name, fitted, before))
-    good: list[int] = []
-    if not case.asked.everything:
-        layout_generator = _layout_generator(case, name)
-        for entry in recorded:
-            known, changed = matching.kept(case.cache, entry)
-            if known or changed:
-                message = f"{len(changed)} changed: {', '.join(changed[:3])}" if changed else f"all {len(known)} as recorded"
-                yield Check(f"kept {_label(entry)}", "fails" if changed else "holds", f"in the cache, {message}")
-            if known and not changed and entry.part == "test":
-                good.append(entry.seed)
-            if case.asked.sample:
-                yield _sampled(case, entry, fitted, layout_generator, known)
-        if weights.outcome != "holds" or case.desk.components.experiment:
+    then = case.held["weights"][name].get("digest")
+    if weights.job is not None:
+        outcome = case.context.execute([weights.job])[weights.job.ref]
+        if isinstance(outcome, Failed):
+            yield Check(f"weights {name}", "fails", f"could not be trained: {outcome.error.type}: {outcome.error.message}")
             return
-    run_log = RunLog()
-    lines = _measured(case, name, generator, good, run_log)
-    made.update({matching.identity(line): line for line in lines})
-    if case.asked.everything:
-        yield from _generated(case, recorded, run_log)
-
-
-def _weights(case: Case, name: str, fitted: Fitted, before: set[str]) -> Check:
-    then = case.held["weights"].get(name, {}).get("digest")
-    if fitted.origin == "none":
-        message = "it has none"
+    found = weights.digest(case.context.store)
+    if weights.origin == "none":
+        origin = "it has none"
     else:
-        known = fitted.weights is not None and fitted.weights.name in before
-        message = "shipped" if fitted.origin == "shipped" else "from the cache" if known else "fitted again now"
-    if then == fitted.digest:
-        return Check(f"weights {name}", "holds", message)
-    return Check(f"weights {name}", "fails", f"{message}; recorded {then}, found {fitted.digest}")
+        is_known = weights.ref.entry in case.known_weights
+        origin = "shipped" if weights.origin == "shipped" else "from the store" if is_known else "trained again now"
+    if then == found:
+        yield Check(f"weights {name}", "holds", origin)
+    else:
+        yield Check(f"weights {name}", "fails", f"{origin}; recorded {then}, found {found}")
 
 
-def _layout_generator(case: Case, name: str) -> FittedLayoutGenerator | None:
-    components = case.desk.components
-    return (
-        layouts.fitted(case.desk, components.layouts) if components.layouts and name == components.config.generator else None
-    )
+def _check_samples(case: Case, made: Generated) -> Iterator[Check]:
+    """The patches that the store still holds, and some patches generated again."""
+    if case.request.everything:
+        return
+    for entry, generated, conditions in case.recorded(made):
+        known, changed = matching.kept(case.base, entry)
+        if known or changed:
+            text = f"{len(changed)} changed: {', '.join(changed[:3])}" if changed else f"all {len(known)} as recorded"
+            yield Check(f"kept {_label(entry)}", "fails" if changed else "holds", f"in the store, {text}")
+        if case.request.sample:
+            yield _check_sample(case, entry, generated, conditions, made, known)
 
 
-def _sampled(
-    case: Case, entry: SampleDigests, fitted: Fitted, layout_generator: FittedLayoutGenerator | None, known: dict[str, Images]
+def _is_kept(case: Case, made: Generated) -> bool:
+    """Whether the store holds all test patches of a generator and seed."""
+    return made.test is not None and case.base.has(made.test.job.ref) and all(map(case.base.has, made.test.ref.shards))
+
+
+def _check_sample(
+    case: Case, entry: SampleDigests, generated: GeneratedSet, conditions: Patches, made: Generated, known: dict[str, Images]
 ) -> Check:
-    """Some conditions of one generated set, generated again into a folder of their own."""
-    desk = case.desk
-    conditions = desk.splits.prompted["test"] if entry.part == "test" else desk.splits.mix
-    if layout_generator is not None:
-        conditions = layout_generator.replaced(desk, conditions, entry.seed)
-    count = min(case.asked.sample, len(conditions))
-    rows = np.sort(np.random.default_rng(case.asked.seed).choice(len(conditions), count, replace=False))
-    try:
-        generated = steps.sample(fitted, conditions[rows], entry.seed, 1, desk.cache, desk.progress).patches
-    except BenchError:
-        raise
-    except Exception as error:  # a generator is a plug-in
-        return Check(_label(entry), "fails", f"could not generate: {type(error).__name__}: {error}")
-    return matching.patches(_label(entry), entry, generated, _known(case, entry, known), bool(case.elsewhere))
+    """Some conditions of one set, generated again into a folder of their own."""
+    count = min(case.request.sample, len(generated))
+    rows = np.sort(np.random.default_rng(case.request.seed).choice(len(generated), count, replace=False))
+    again = generate(made.trained, conditions.rows(rows), entry.seed)
+    outcome = case.context.execute([again.job])[again.job.ref]
+    if isinstance(outcome, Failed):
+        return Check(_label(entry), "fails", f"could not generate: {outcome.error.type}: {outcome.error.message}")
+    images = again.ref.load(case.context.store)
+    return matching.patches(_label(entry), entry, images, _known(case, entry, known), bool(case.elsewhere))
 
 
 def _known(case: Case, entry: SampleDigests, known: dict[str, Images]) -> dict[str, Images]:
-    if case.asked.samples is None:
+    if case.request.samples is None:
         return known
-    label = next((line.generator for line in case.lines if line.keys.get("samples") == entry.key), entry.generator)
-    return {**matching.exported(case.asked.samples, label, entry), **known}
+    label = next((record.generator for record in case.records if record.keys.get("samples") == entry.key), entry.generator)
+    return {**matching.exported(case.request.samples, label, entry), **known}
 
 
-def _measured(case: Case, name: str, generator: Generator, good: list[int], run_log: RunLog) -> list[ResultRecord]:
-    """The lines of one generator: everything, or those of the seeds whose patches are in the cache as they were recorded."""
-    desk = replace(case.desk, log=lambda text: None)  # it has been said when the sample was generated
-    if not case.asked.everything:
-        if not good:
-            return []
-        assert isinstance(desk.cache, Aside)
-        components = replace(desk.components, config=replace(desk.components.config, seeds=tuple(good)))
-        keys = frozenset(p.key for p in case.recorded(name) if p.seed in good)
-        desk = replace(desk, components=components, cache=replace(desk.cache, keys=keys))
-    shown: dict[str, ImageSet] = {}
-    return run.measured(desk, name, generator, shown, run_log)
-
-
-def _generated(case: Case, recorded: list[SampleDigests], run_log: RunLog) -> Iterator[Check]:
-    """All patches generated again against what was recorded."""
-    made = {(entry.seed, entry.part): patches for entry, patches in run_log.samples}
-    for entry in recorded:
-        if (entry.seed, entry.part) not in made:
-            yield Check(_label(entry), "fails", "could not be generated again")
-            continue
-        known = _known(case, entry, matching.kept(case.cache, entry)[0])
-        yield matching.patches(_label(entry), entry, made[entry.seed, entry.part], known, bool(case.elsewhere))
-
-
-def _number(case: Case, line: ResultRecord, made: Mapping[Identity, ResultRecord]) -> Check:
-    again = made.get(matching.identity(line))
-    if again is not None:
-        return matching.number(line, again, bool(case.elsewhere))
-    if line.seed not in case.desk.components.config.seeds:
-        return Check(matching.called(line), "not-done", "numbers of other seeds")
-    if case.asked.everything:
-        return Check(matching.called(line), "fails", "is no number that this run makes")
-    if line.mix:
-        return Check(matching.called(line), "not-done", "numbers of downstream models: --all trains them again")
-    if any(seed == line.seed and generator == line.generator for generator, seed in _remeasured(made)):
-        return Check(matching.called(line), "fails", "is no number that this run makes")
-    return Check(
-        matching.called(line), "not-done", "numbers whose patches are not in this cache as recorded: --all generates them"
+def _measure(case: Case, chosen: list[Generated], everything: bool) -> dict[Identity, ResultRecord]:
+    """The records of some generators and seeds: all of them from patches generated again, or those whose test patches are
+    kept, downstream scores left out."""
+    prepared, context = case.prepared, case.context
+    if not everything:
+        taken = frozenset(
+            ref for made in chosen if made.test is not None for ref in (*made.test.ref.shards, made.test.job.ref)
+        )
+        assert isinstance(context.store, Overlay)
+        context = replace(context, store=replace(context.store, taken=taken))
+    wanted = {(made.trained.plugin.label, made.seed) for made in chosen}
+    pairs = [
+        (measurement, job)
+        for measurement, job in zip(prepared.plan.measurements, prepared.jobs, strict=True)
+        if everything
+        or not isinstance(measurement, DownstreamMeasurement | ArmDifference)
+        and all((_plain_name(record), record.seed) in wanted for record in measurement.planned())
+    ]
+    part = replace(
+        prepared,
+        plan=replace(prepared.plan, measurements=tuple(measurement for measurement, _ in pairs)),
+        jobs=tuple(job for _, job in pairs),
     )
+    records = collect_records(part, context.execute(part.jobs), replace(context, log=lambda text: None))
+    return {matching.identity(record): record for record in records}
 
 
-def _remeasured(made: Mapping[Identity, ResultRecord]) -> set[tuple[str, int]]:
-    return {(line.generator, line.seed) for line in made.values() if line.encoder}
+def _plain_name(record: ResultRecord) -> str:
+    return record.generator.partition(" + ")[0]
 
 
-def _describe(
-    case: Case, numbers: Mapping[Identity, tuple[ResultRecord, Check]], made: Mapping[Identity, ResultRecord]
+def _check_generated(case: Case) -> Iterator[Check]:
+    """All patches generated again against what was recorded."""
+    for made in case.prepared.plan.generated:
+        for entry, generated, _ in case.recorded(made):
+            if not case.context.store.has(generated.job.ref):
+                yield Check(_label(entry), "fails", "could not be generated again")
+                continue
+            images = generated.ref.load(case.context.store)
+            known = _known(case, entry, matching.kept(case.base, entry)[0])
+            yield matching.patches(_label(entry), entry, images, known, bool(case.elsewhere))
+
+
+def _check_number(case: Case, record: ResultRecord, again: Mapping[Identity, ResultRecord]) -> Check:
+    made = again.get(matching.identity(record))
+    name = matching.name_of(record)
+    if made is not None:
+        return matching.number(record, made, bool(case.elsewhere))
+    if record.seed not in case.prepared.config.seeds:
+        return Check(name, "not-done", "numbers of other seeds")
+    if case.request.everything:
+        return Check(name, "fails", "is no number that this run makes")
+    if record.mix:
+        return Check(name, "not-done", "numbers of downstream models: --all trains them again")
+    if any((found.generator, found.seed) == (record.generator, record.seed) for found in again.values() if found.encoder):
+        return Check(name, "fails", "is no number that this run makes")
+    return Check(name, "not-done", "numbers whose patches are not in this store as recorded: --all generates them")
+
+
+def _summarise(
+    case: Case, numbers: Mapping[Identity, tuple[ResultRecord, Check]], again: Mapping[Identity, ResultRecord]
 ) -> Iterator[Check]:
     """One check for all numbers that hold, one for each reason why others were not made, one for each that fails."""
     checks = [check for _, check in numbers.values()]
-    source = "patches generated again" if case.asked.everything else "kept patches"
+    source = "patches generated again" if case.request.everything else "kept patches"
     words: dict[Outcome, str] = {"holds": "bit-equal", "near": f"within {matching.NUMBERS:g}, interval included"}
-    for outcome, message in words.items():
-        found = [line.value is not None for line, check in numbers.values() if check.outcome == outcome]
+    for outcome, text in words.items():
+        found = [record.value is not None for record, check in numbers.values() if check.outcome == outcome]
         without = f", {found.count(False)} without a value, as recorded" if False in found else ""
         if found:
-            yield Check("numbers", outcome, f"{found.count(True)} made again from {source}, {message}{without}")
+            yield Check("numbers", outcome, f"{found.count(True)} made again from {source}, {text}{without}")
     for reason in dict.fromkeys(check.message for check in checks if check.outcome == "not-done"):
         yield Check("numbers", "not-done", f"{sum(check.message == reason for check in checks)} {reason}")
     yield from (check for check in checks if check.outcome == "fails")
-    for key, line in made.items():
-        if key not in numbers and line.seed in case.desk.components.config.seeds:
-            yield Check(matching.called(line), "fails", f"is made by this run and not in {LINES}")
+    for key, record in again.items():
+        if key not in numbers and record.seed in case.prepared.config.seeds:
+            yield Check(matching.name_of(record), "fails", f"is made by this run and not in {RECORDS}")
 
 
 def _label(entry: SampleDigests) -> str:

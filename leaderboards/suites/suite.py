@@ -15,10 +15,10 @@ from itertools import product
 from pathlib import Path
 from typing import ClassVar
 
-from bench.cache import write_text
 from bench.config import CONTROLS, ENCODERS, RunConfig
 from bench.errors import BenchError, MissingError, NotComparableError, UsageError, did_you_mean
 from bench.files import typed_toml
+from bench.files.text import write_text
 from bench.results.schema import ResultRecord
 
 FOLDER = Path(__file__).parents[1] / "suites"

@@ -127,7 +127,7 @@ def _experiment(layout: Table) -> Experiment | None:
 
 def _mixes(layout: Table, experiment: Experiment) -> tuple[tuple[Pick, ...], tuple[Pick, ...]]:
     """A row a training mix, a column a measure."""
-    rows = tuple(Pick(arm.name, mix=arm.name) for arm in experiment.mix)
+    rows = tuple(Pick(arm.name, mix=arm.name) for arm in experiment.arm)
     return rows, tuple(Pick(name, task=layout.task, measure=name) for name in experiment.measures)
 
 

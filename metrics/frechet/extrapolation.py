@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from bench import stats
-from bench.stats import Estimate, Statistic
+from bench import statistics
+from bench.statistics import Estimate, Statistic
 from bench.types import Strings
 
 ROWS_PER_FEATURE = 4
@@ -16,7 +16,7 @@ def extrapolated(statistic: Statistic, groups_real: Strings, groups_fake: String
 
     Without an interval, as underpowered, where there are too few rows or slides; docs/coverage.md is the study behind it.
     """
-    found = stats.group_extrapolation(statistic, groups_real, groups_fake, seed=0)
+    found = statistics.group_extrapolation(statistic, groups_real, groups_fake, seed=0)
     fewest = min(len(groups_real), len(groups_fake))
     if fewest < ROWS_PER_FEATURE * d and found.low is not None:
         reason = f"underpowered: {fewest} patches, {ROWS_PER_FEATURE * d} are needed for {d} features"

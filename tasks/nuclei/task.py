@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.cache import digest_of
 from bench.errors import MissingError, UsageError
 from bench.histology.nuclei import UNLABELLED, USUAL_MPP, majority
 from bench.histology.training_mixes import TRAINING_MIXES
 from bench.messages import listed, needed
+from bench.provenance.digests import digest_of
 from bench.runtime.precision import device, inference
 from bench.types import Card, Direction, Images, ImageSet, Progress, Tally, TrainingMix
 from tasks.nuclei.scores import nuclei_counts, nuclei_tally
@@ -79,7 +79,7 @@ class LizardNuclei:
     mixes: tuple[TrainingMix, ...] = TRAINING_MIXES
     pool = "R2"
     """The split of the dataset that training mixes are made of, where it has it."""
-    asks: tuple[str, ...] = ("nuclei-faithfulness",)
+    metrics: tuple[str, ...] = ("nuclei-faithfulness",)
     """Metrics that belong to it beside the usual ones."""
     experiments = Path(__file__).parents[1] / "experiments" / "lizard-nuclei"
     """Split whose patches make the training mixes: a generator must not have been fitted on what it is compared with."""

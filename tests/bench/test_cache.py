@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from bench.cache import Cache, key_of
 from bench.errors import MissingError
+from bench.jobs.store import key_of
 
 SPEC = {"what": "numbers", "n": 3}
 
@@ -75,7 +75,7 @@ def test_failed_make_leaves_its_work_and_no_entry(tmp_path: Path) -> None:
 _SLOW = """
 import sys, time
 from pathlib import Path
-from bench.cache import Cache
+from bench.jobs.store import Store
 def make(work):
     (work / "started").write_text("")
     time.sleep(float(sys.argv[2]))

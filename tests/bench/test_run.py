@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from bench import registry
-from bench.cache import digest_of
+from bench.provenance.digests import digest_of
 from bench.results import schema
 from bench.results.schema import ResultRecord
 from bench.types import image_seeds

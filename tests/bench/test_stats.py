@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from bench.stats import Estimate, combine_seeds, group_bootstrap, group_extrapolation, group_jackknife, paired_difference
+from bench.statistics import Estimate, combine_seeds, group_bootstrap, group_extrapolation, group_jackknife, paired_difference
 from bench.types import Strings, Tally
 
 Floats = NDArray[np.float64]

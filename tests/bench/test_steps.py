@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 from bench import registry, steps
-from bench.cache import Cache
 from bench.config import Components, RunConfig, components
 from bench.errors import UsageError
 from bench.pipeline import data as splits_

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from bench.cache import Cache
 from bench.config import RunConfig, components
 from bench.pipeline import data
 from bench.pipeline.data import DataSplits, fitting_set
@@ -25,7 +24,7 @@ def set_up(tmp_path: Path, **changes: object) -> tuple[DataSplits, str]:
 
 
 def prompt_sources(made: DataSplits) -> tuple[str, ...]:
-    sets = (made.prompted["train"], made.prompted["test"], made.mix)
+    sets = (made.prompted["train"], made.prompted["test"], made.arm)
     return tuple(patches.conditions.prompts.prompt_source for patches in sets if patches.conditions.prompts is not None)
 
 

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from bench.cache import digest_of
 from bench.errors import MissingError
 from bench.pipeline.prompts import PromptRule, attached_key
+from bench.provenance.digests import digest_of
 from generators.diffusion import shipped
 from generators.diffusion.shipped import SHIPPED
 from generators.latent_diffusion.adapter import LdmEmbed, LdmPrompt, LdmSemantic

@@ -7,7 +7,7 @@ import zlib
 import numpy as np
 from numpy.typing import NDArray
 
-from bench import stats
+from bench import statistics
 from bench.results.schema import ResultRecord
 
 SLIDES, PATCHES = 40, 8
@@ -31,7 +31,7 @@ def run(
 def line(generator: str, measure: str, direction: str, seed: int, values: NDArray[np.float64]) -> ResultRecord:
     """A mean over patches with its values without each block of slides, as a run would write it."""
     by_slide = values.reshape(SLIDES, PATCHES).mean(axis=1)
-    blocks = stats.dealt([str(i) for i in range(SLIDES)])
+    blocks = statistics.blocks_of([str(i) for i in range(SLIDES)])
     replicates = tuple(float(np.delete(by_slide, [int(i) for i in block]).mean()) for block in blocks)
     value, reach = float(by_slide.mean()), 2 * float(by_slide.std()) / SLIDES**0.5
     name, _, beside = measure.partition(" ")

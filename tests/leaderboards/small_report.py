@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from bench.cache import Cache, key_of
+from bench.jobs.store import key_of
 from bench.results import schema
 from bench.results.schema import ResultRecord
 from bench.store import save_set

@@ -14,7 +14,6 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from bench.cache import Cache
 from bench.errors import UsageError
 from bench.results import schema
 from bench.results.schema import ResultRecord

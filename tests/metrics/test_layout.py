@@ -8,10 +8,9 @@ import numpy as np
 import pytest
 
 from bench import registry
-from bench.conditional import LayoutMetric
 from bench.contracts import check_layout_metric
 from bench.errors import UsageError
-from bench.types import Conditions, image_seeds, silent
+from bench.types import Conditions, LayoutMetric, image_seeds, silent
 from generators.layout_controls import CopyMasks, RandomDiscs
 from metrics.layout import LAYOUT, InstanceTable, area_distances, count_distances, instance_table, mixes, obedience
 from tasks.datasets.phantom.dataset import PhantomLizard

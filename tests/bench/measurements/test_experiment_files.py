@@ -48,9 +48,9 @@ def test_ours_hold_the_controls_that_the_paper_lacks(name: str) -> None:
     assert "shuffled" in synthetic_sources
     if name == "addition":
         assert synthetic_sources == {"generated", "shuffled", "copied", "augmented"}
-        assert {arm.real for arm in found.mix if not arm.synthetic} == {0.25, 0.5, 0.75, 1.0}
+        assert {arm.real for arm in found.arm if not arm.synthetic} == {0.25, 0.5, 0.75, 1.0}
     if name == "replacement":
-        assert all(s.real + s.synthetic == 1 for s in found.mix if s.synthetic)  # same masks, same count
+        assert all(s.real + s.synthetic == 1 for s in found.arm if s.synthetic)  # same masks, same count
 
 
 def test_a_file_of_ones_own_is_read(tmp_path: Path) -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from bench.statistics import Estimate
 from bench.statistics.equivalence import INCONCLUSIVE, Claim, verdict
-from bench.stats import Estimate
 
 
 @pytest.mark.parametrize(

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from bench import registry
-from bench.cache import digest_of
 from bench.contracts.layouts import layouts
 from bench.errors import MissingError, UsageError
 from bench.histology.nuclei import UNLABELLED
+from bench.provenance.digests import digest_of
 from bench.types import Conditions, ImageSet, LayoutGenerator, Shipped, image_seeds, silent
 from generators.diffusion import shipped
 from generators.layout_controls import CopyMasks, RandomDiscs

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.cache import digest_of
+from bench.provenance.digests import digest_of
 from bench.results import schema
 from bench.results.schema import ResultRecord
 from tests.small_run import WORDS, bench, run

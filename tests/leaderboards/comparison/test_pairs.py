@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 from bench.results.schema import ResultRecord
-from bench.stats import group_bootstrap, group_jackknife, scattered
+from bench.statistics import group_bootstrap, group_jackknife, scattered
 from bench.types import Tally
 from leaderboards.comparison.pairs import Difference, paired
 

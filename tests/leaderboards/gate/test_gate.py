@@ -11,7 +11,6 @@ import pytest
 from click.testing import CliRunner
 from click.testing import ResultRecord as Outcome
 
-from bench.cache import Cache
 from bench.config import RunConfig
 from bench.errors import MissingError, UsageError
 from bench.results import schema
@@ -200,14 +199,14 @@ def test_the_gate_that_the_page_shows_seldom_errs() -> None:
 
 
 def test_the_simulated_distance_is_that_of_the_harness() -> None:
-    from bench import registry, stats
+    from bench import registry, statistics
 
     runs = simulation.draw(SMALL, dict.fromkeys(simulation.CHANGED, 0.0), np.random.default_rng(0))
-    in_order = stats.scattered(f"s{i:02}" for i in range(SMALL.slides))  # slide 0 is dealt first, as in the simulation
+    in_order = statistics.scattered(f"s{i:02}" for i in range(SMALL.slides))  # slide 0 is dealt first, as in the simulation
     names = np.array(in_order).repeat(SMALL.per_slide)
     real, fake = (part.reshape(-1, simulation.WIDTH) for part in (runs.real[1], runs.fake[1, 1, 0]))
     metric = registry.load("metrics", "fd")
-    found = stats.group_jackknife(lambda a, b: metric.compare(real[a], fake[b], np.random.default_rng(0)), names, names)
+    found = statistics.group_jackknife(lambda a, b: metric.compare(real[a], fake[b], np.random.default_rng(0)), names, names)
     assert runs.distances()[1, 1, 0] == pytest.approx([found.value, *found.replicates])
 
 

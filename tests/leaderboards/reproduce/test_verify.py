@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from bench.cache import digest_of
+from bench.provenance.digests import digest_of
 from bench.provenance.manifest import SampleDigests, digest_of_patch, root
 from bench.results import schema
 from bench.results.schema import ResultRecord

@@ -286,7 +286,7 @@ def test_lines_come_back_as_they_were(tmp_path: Path) -> None:
     ],
 )
 def test_broken_lines_are_named_with_file_and_number(tmp_path: Path, change, message: str) -> None:
-    good = schema.line(line("a", 1.0))
+    good = schema.to_json(line("a", 1.0))
     changed = change(json.loads(good))
     (tmp_path / "l.jsonl").write_text(f"{good}\n{changed if isinstance(changed, str) else json.dumps(changed)}\n")
     with pytest.raises(MissingError, match="l.jsonl:2") as caught:

@@ -165,7 +165,7 @@ def test_the_shipped_list_of_withdrawn_numbers_can_be_read() -> None:
 
 @pytest.mark.parametrize(("field", "value"), [("value", "high"), ("seed", "one"), ("direction", "up")])
 def test_wrong_types_stop_the_reading_by_place(tmp_path: Path, field: str, value: object) -> None:
-    held = {**json.loads(schema.line(line("iou", 0.5))), field: value}
+    held = {**json.loads(schema.to_json(line("iou", 0.5))), field: value}
     (tmp_path / "r.jsonl").write_text("\n" + json.dumps(held) + "\n")
     with pytest.raises(MissingError, match="r.jsonl:2"):
         reading.lines([tmp_path])

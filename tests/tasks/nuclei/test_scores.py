@@ -12,7 +12,7 @@ import pytest
 from numpy.typing import NDArray
 
 from bench.errors import UsageError
-from bench.stats import group_bootstrap
+from bench.statistics import group_bootstrap
 from bench.types import Conditions, Tally
 from tasks.nuclei.scores import nuclei_columns, nuclei_counts, nuclei_tally
 

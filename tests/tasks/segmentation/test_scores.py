@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from bench.errors import UsageError
 from bench.runtime import torchvision_shim
-from bench.stats import group_bootstrap
+from bench.statistics import group_bootstrap
 from bench.types import Tally
 from tasks.segmentation.scores import IGNORED, class_pixels, segmentation_counts, segmentation_tally, shown_iou
 

@@ -1,0 +1,91 @@
+"""What a run says before and after its data are read: what it will do, on which data, and what its prompts show."""
+
+from __future__ import annotations
+
+from bench.config import Components
+from bench.histology.sampling import StatesSampling
+from bench.jobs.store import Store
+from bench.pipeline.data import DataSplits
+from bench.results.schema import SOURCES_UNKNOWN
+from bench.types import SummarisesData
+
+
+def announce(components: Components, store: Store) -> str:
+    """What will be done, before anything is computed."""
+    config, dataset = components.config, components.dataset
+    origin = f"data: {dataset.card.name}"
+    if components.embedded:
+        origin = f"EMBEDDED DATA: {dataset.card.name}. {dataset.card.notes}"
+    names = [plugin.name for plugin in components.generator_plugins]
+    layouts = components.layout_generator
+    return "\n".join(
+        [
+            origin,
+            *_sampling(components),
+            f"generator {names[0]} beside {', '.join(names[1:]) or 'no controls'}; task {config.task}; "
+            f"prompts from {_prompts(components)}; seeds {', '.join(map(str, config.seeds))}",
+            *([f"layouts sampled by {layouts.name}"] if layouts else []),
+            _measured(components),
+            f"kept in {store.root}",
+        ]
+    )
+
+
+def describe_splits(components: Components, splits: DataSplits) -> str:
+    """How many patches and slides each split has, and what the prompts show."""
+    dataset = components.dataset
+    unit = dataset.sampling.unit if isinstance(dataset, StatesSampling) else "slides"
+    rows = [
+        f"{name} {len(part)} patches / {_groups(part.conditions.groups.tolist())} {unit}"
+        for name, part in splits.plain.items()
+    ]
+    size = splits.test.conditions.size
+    text = [f"{size} px: {'; '.join(rows)}; downstream models learn from {len(splits.training)} patches of {splits.pool_name}"]
+    if splits.prompt_report is not None:
+        text.append(_prompts_shown(splits))
+    if isinstance(dataset, SummarisesData):
+        text.append(f"tiles: {dataset.tile_summary}")
+    return "\n".join(text)
+
+
+def _groups(names: list[str]) -> int:
+    return len(set(names))
+
+
+def _prompts_shown(splits: DataSplits) -> str:
+    report = splits.prompt_report
+    assert report is not None
+    text = f"prompts cover {report.coverage:.1%} of a test patch; {report.missing} of {report.wanted} classes found no crop"
+    text += f"; {report.whole} show the whole region" if report.whole else ""
+    crops = report.wanted - report.missing
+    if splits.donors is None:
+        return f"{text}; all {crops} crops are cut from reference patches"
+    return (
+        f"{text}; {report.reference} of {crops} crops are cut from reference patches, the others from {len(splits.donors)} "
+        "patches of the test slides in no reference set"
+    )
+
+
+def _sampling(components: Components) -> list[str]:
+    """What the groups of the data are and where its splits come from, where the dataset says so."""
+    if not isinstance(components.dataset, StatesSampling):
+        return []
+    found = components.dataset.sampling
+    lacking = "" if found.is_known else f"; {SOURCES_UNKNOWN}: records get no interval"
+    return [f"sampling unit: {found.unit} ({found.basis}){lacking}", f"splits: {found.splits}"]
+
+
+def _prompts(components: Components) -> str:
+    own, learned = components.rule.label(), components.learned.label()
+    return own if own == learned else f"{own}, those of training from {learned}"
+
+
+def _measured(components: Components) -> str:
+    if components.experiment:
+        arms = ", ".join(arm.name for arm in components.experiment.arm)
+        return f"experiment {components.experiment.name} on the pool {components.experiment.pool}; arms: {arms}"
+    names = dict.fromkeys(metric.label for evaluation in components.evaluations for metric in evaluation.metrics)
+    text = f"measures {', '.join(names)} over {', '.join(evaluation.encoder.label for evaluation in components.evaluations)}"
+    text += "".join(f"; {metric.label}" for metric in components.condition_metrics)
+    mixes = ", ".join(mix.name for mix in components.task.mixes)
+    return text + (f"; downstream training mixes {mixes}" if components.config.downstream else "")

@@ -1,0 +1,86 @@
+"""Which executor runs the jobs of a command, and one that stays open from one graph to the next."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from bench.errors import UsageError
+from bench.jobs.executors import Executor, Listener, Serial, Session
+from bench.jobs.store import EntryRef, Store
+
+MOST_WORKERS = 4
+WORTH_WORKERS = 60
+"""Fewer pending jobs than this are done here sooner than workers are started: importing torch takes seconds."""
+_DEVICE_FILES = ("/dev/nvidia0", "/dev/nvidiactl", "/dev/kfd", "/dev/dxg")
+
+
+def choose_executor(workers: int, scheduler: str, jobs: int) -> Executor:
+    """For a graph of so many pending jobs: a scheduler's workers, `workers` processes of this machine, or this process.
+
+    With `workers` of 0 it is one process a core, at most `MOST_WORKERS`, where that is worth it, and this process where there
+    are few jobs or a GPU, which several processes would only share.
+    """
+    if workers < 0:
+        raise UsageError(f"--workers takes a number of processes, not {workers}; 0 is for what suits the machine.")
+    if scheduler and workers:
+        raise UsageError("--workers starts processes on this machine, --scheduler names others: give one of the two.")
+    if scheduler or workers > 1:
+        from bench.jobs.dask_executor import Dask
+
+        return Dask(workers=max(workers, 1), address=scheduler or None)
+    usual = min(MOST_WORKERS, cores())
+    if workers == 1 or jobs < WORTH_WORKERS or usual < 2 or has_device_files():
+        return Serial()
+    from bench.jobs.dask_executor import Dask
+
+    return Dask(workers=usual, devices=())
+
+
+def cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def has_device_files() -> bool:
+    """Whether the machine may have a GPU, without asking torch."""
+    return any(Path(file).exists() for file in _DEVICE_FILES)
+
+
+@dataclass
+class Kept:
+    """An executor whose workers stay between graphs; `close` ends them."""
+
+    executor: Executor
+    _stack: ExitStack = field(default_factory=ExitStack)
+    _session: Session | None = None
+    _relay: _Relay | None = None
+
+    @contextmanager
+    def open(self, store: Store, listener: Listener) -> Iterator[Session]:
+        if self._session is None or self._relay is None:
+            self._relay = _Relay(listener)
+            inner = Listener(self._relay.log, self._relay.progress)
+            self._session = self._stack.enter_context(self.executor.open(store, inner))
+        self._relay.listener = listener
+        yield self._session
+
+    def close(self) -> None:
+        self._stack.close()
+        self._session = None
+
+
+@dataclass
+class _Relay:
+    """Passes messages on to whoever runs a graph now."""
+
+    listener: Listener
+
+    def log(self, text: str) -> None:
+        self.listener.log(text)
+
+    def progress(self, ref: EntryRef, done: int, total: int, what: str) -> None:
+        self.listener.progress(ref, done, total, what)

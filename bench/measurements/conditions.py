@@ -1,0 +1,164 @@
+"""Condition metrics: a reference segmenter that saw real slides alone says whether generated patches kept their conditions."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bench import registry, statistics
+from bench.jobs.arrays import open_sharded, write_array
+from bench.jobs.graph import Job, JobContext
+from bench.jobs.store import EntryRef, Store
+from bench.measurements.protocol import Measured
+from bench.pipeline.data import DataSplits
+from bench.pipeline.generation import GeneratedSet, shard_bounds
+from bench.pipeline.plugins import Plugin
+from bench.pipeline.sets import PatchesRef, SetRef, in_memory, rows_per_chunk, select
+from bench.results.schema import ResultRecord
+from bench.types import ConditionMetric, Direction, Tally
+
+SEED = 0
+"""Of the reference segmenter: one for all generators and runs."""
+OF_REAL = "-of-real"
+"""Ending of a measure that is divided by what real test patches get."""
+SHARD = 256
+"""Patches of one job."""
+
+
+@dataclass(frozen=True)
+class ConditionMeasurement:
+    """Every measure of one condition metric on generated patches, and its ratio to that on real test patches."""
+
+    records: tuple[ResultRecord, ...]
+    metric: Plugin
+    test: SetRef
+    generated_counts: tuple[EntryRef, ...]
+    real_counts: tuple[EntryRef, ...]
+    needs: tuple[Job, ...] = ()
+
+    def planned(self) -> list[ResultRecord]:
+        return list(self.records)
+
+    def inputs(self) -> tuple[Job, ...]:
+        return self.needs
+
+    def spec(self) -> Mapping[str, Any]:
+        return {"metric": registry.describe(self.metric.build()), "groups": self.test.key}
+
+    def compute(self, store: Store) -> dict[str, Measured]:
+        metric: ConditionMetric = self.metric.build()
+        generated, real = (
+            metric.tally(np.asarray(open_sharded(store, refs, "counts"))) for refs in (self.generated_counts, self.real_counts)
+        )
+        both = beside(generated, real)
+        found = statistics.group_bootstrap(both, self.test.load(store).conditions.groups, seed=0)
+        return {name: Measured(estimate, both.bounds.get(name, (0.0, 1.0))) for name, estimate in found.items()}
+
+
+def plan_conditions(
+    record: ResultRecord,
+    plugin: Plugin,
+    generated: GeneratedSet,
+    splits: DataSplits,
+    protocol: Callable[[str], str],
+) -> ConditionMeasurement:
+    """The measurement and its jobs; `protocol` gives the protocol key of a measure."""
+    metric: ConditionMetric = plugin.build()
+    segmenter = segmenter_job(plugin, splits)
+    ours = _count_jobs(plugin, segmenter, generated.ref, generated.key, len(generated), (generated.job,))
+    real = _count_jobs(plugin, segmenter, splits.test.ref, splits.test.key, len(splits.test), splits.test.needs)
+    records = tuple(
+        replace(record, measure=measure, direction=direction, protocol=protocol(measure))
+        for measure, direction in directions(metric).items()
+    )
+    refs = (tuple(job.ref for job in jobs) for jobs in (ours, real))
+    return ConditionMeasurement(records, plugin, splits.test.ref, *refs, needs=(*ours, *real))
+
+
+def directions(metric: ConditionMetric) -> dict[str, Direction]:
+    """Every measure and its ratio to real patches, with the direction that is better."""
+    return {**metric.directions, **{f"{name}{OF_REAL}": direction for name, direction in metric.directions.items()}}
+
+
+def segmenter_job(plugin: Plugin, splits: DataSplits) -> Job:
+    """Trains the reference segmenter of a metric on real training slides."""
+    train, validation = splits.plain["train"], splits.plain["validation"]
+    spec = {"metric": registry.describe(plugin.build()), "train": train.key, "validation": validation.key, "seed": SEED}
+    action = TrainSegmenter(plugin, train.ref, validation.ref)
+    return Job(
+        "segmenters",
+        spec,
+        action,
+        (*train.needs, *validation.needs),
+        "gpu",
+        label=f"train the reference segmenter of {plugin.name}",
+    )
+
+
+@dataclass(frozen=True)
+class TrainSegmenter:
+    """Action: the reference segmenter of a condition metric."""
+
+    metric: Plugin
+    train: SetRef
+    validation: SetRef
+
+    def __call__(self, work: Path, context: JobContext) -> None:
+        train, validation = (in_memory(part.load(context.store)) for part in (self.train, self.validation))
+        self.metric.build_anew().learn(train, validation, SEED, context.progress, work)
+
+
+@dataclass(frozen=True)
+class CountAgreement:
+    """Action: what the reference segmenter counts on some patches."""
+
+    metric: Plugin
+    segmenter: EntryRef
+    patches: PatchesRef
+    start: int
+    stop: int
+
+    def __call__(self, work: Path, context: JobContext) -> None:
+        for name in context.store.names(self.segmenter):
+            context.store.file(self.segmenter, name)
+        part = in_memory(select(self.patches.load(context.store), np.arange(self.start, self.stop)))
+        counts = self.metric.build().agree(part, context.store.path(self.segmenter)).counts
+        write_array(work, "counts", counts, rows_per_chunk(counts))
+
+
+def _count_jobs(
+    plugin: Plugin, segmenter: Job, patches: PatchesRef, key: str, count: int, needs: tuple[Job, ...]
+) -> tuple[Job, ...]:
+    spec = {"metric": registry.describe(plugin.build()), "patches": key}
+    return tuple(
+        Job(
+            "agreement",
+            {**spec, "rows": [start, stop]},
+            CountAgreement(plugin, segmenter.ref, patches, start, stop),
+            (segmenter, *needs),
+            "gpu",
+            label=f"ask the reference segmenter of {plugin.name}, rows {start} to {stop - 1}",
+        )
+        for start, stop in shard_bounds(count, SHARD)
+    )
+
+
+def beside(generated: Tally, real: Tally) -> Tally:
+    """One tally of generated and real patches, row by row: the measures of generated ones, and their ratios to real ones."""
+    columns = (*generated.columns, *(f"real {name}" for name in real.columns))
+    ratios = {f"{name}{OF_REAL}": partial(_ratio, measure) for name, measure in generated.measures.items()}
+    bounds = {**generated.bounds, **{name: (0.0, None) for name in ratios}}
+    counts = np.concatenate([generated.counts, real.counts], axis=1)
+    return Tally(columns, counts, {**generated.measures, **ratios}, bounds)
+
+
+def _ratio(measure: Callable[[Mapping[str, float]], float], sums: Mapping[str, float]) -> float:
+    real = {name.removeprefix("real "): value for name, value in sums.items() if name.startswith("real ")}
+    least = measure(real)
+    return measure(sums) / least if least else math.nan

@@ -1,0 +1,348 @@
+"""Every measurement of a run: which generators, seeds, encoders, metrics, training mixes and arms give which records."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+from bench import registry
+from bench.config import UPPER_REFERENCE, Components, RunConfig
+from bench.errors import MissingError
+from bench.histology.sampling import StatesSampling
+from bench.histology.training_mixes import TRAINING_MIXES
+from bench.jobs.graph import Job
+from bench.jobs.outcomes import failure_of
+from bench.jobs.store import EntryRef
+from bench.measurements import prompts
+from bench.measurements.conditions import plan_conditions
+from bench.measurements.distributions import FORMS, DistributionMeasurement, Form
+from bench.measurements.downstream import DownstreamMeasurement, Scores, plan_downstream, score_job
+from bench.measurements.experiment_files import Comparison
+from bench.measurements.experiments import ArmDifference, difference_record, mark_experiment, statement
+from bench.measurements.layouts import LayoutMeasurement
+from bench.measurements.protocol import Fail, Measurement, content_of, protocol_key
+from bench.pipeline.data import MAPS, DataSplits, Patches
+from bench.pipeline.encoding import FeatureSet, describe_encoder, encode
+from bench.pipeline.generation import GeneratedSet, TrainedGenerator, generate, sample_layouts
+from bench.pipeline.plugins import Plugin, WeightsRef
+from bench.pipeline.training import Weights, training_patches, weights_of
+from bench.results.schema import ENCODER_CONFLICT, SOURCES_UNKNOWN, ResultRecord, stamp
+from bench.statistics import VERSION
+from bench.types import ChecksConditions, FollowsPromptSource, Normalisable, TrainedMetric, TrainingMix
+
+
+@dataclass(frozen=True)
+class Generated:
+    """What one generator makes with one seed: for the test conditions, and for those of downstream models."""
+
+    trained: TrainedGenerator
+    seed: int
+    test: GeneratedSet | None
+    pool: GeneratedSet | None
+    test_conditions: Patches
+    """What `test` is generated for: the test patches, or sampled layouts in their place."""
+    pool_conditions: Patches
+    """What `pool` is generated for, likewise."""
+
+
+@dataclass(frozen=True)
+class RunPlan:
+    """Everything that a run will do."""
+
+    measurements: tuple[Measurement, ...]
+    generated: tuple[Generated, ...]
+    weights: tuple[tuple[Plugin, Weights], ...]
+    """Of each generator and layout generator."""
+
+
+def plan_run(components: Components, splits: DataSplits, log: Callable[[str], None]) -> RunPlan:
+    """The measurements of a run. A plug-in that breaks while it is prepared costs its own records and nothing else."""
+    planner = _Planner(components, splits, log)
+    measurements: list[Measurement] = []
+    generated: list[Generated] = []
+    weights: list[tuple[Plugin, Weights]] = []
+    for plugin in components.generator_plugins:
+        trained = planner.prepare(plugin, training_patches)
+        weights.append((plugin, trained.weights))
+        layout_generator = None
+        if components.layout_generator is not None and plugin == components.generator_plugins[0]:
+            layout_generator = planner.prepare(components.layout_generator, lambda _, given: given.plain["train"].only(MAPS))
+            weights.append((components.layout_generator, layout_generator.weights))
+            trained = replace(trained, layout_generator=components.layout_generator.label)
+        measurements += planner.prompts(trained)
+        for seed in components.config.seeds:
+            made = planner.generate(trained, layout_generator, seed)
+            generated.append(made)
+            measurements += planner.measurements(made)
+    return RunPlan(tuple(measurements), tuple(generated), tuple(weights))
+
+
+@dataclass(frozen=True)
+class _Planner:
+    components: Components
+    splits: DataSplits
+    log: Callable[[str], None]
+
+    def prepare(self, plugin: Plugin, patches: Callable[[Plugin, DataSplits], Patches]) -> TrainedGenerator:
+        """The plug-in with its weights, or the job that trains them."""
+        config = self.components.config
+        try:
+            return TrainedGenerator(plugin, weights_of(plugin, patches(plugin, self.splits), config.fit_seed, config.retrain))
+        except Exception as error:  # a plug-in: what it breaks are its own records
+            self.log("".join(traceback.format_exception(error)))
+            failed = failure_of(EntryRef("weights", plugin.name), error).error
+            spec = {"plugin": plugin.name, "failed": failed.message}
+            job = Job("weights", spec, Fail(failed), label=f"prepare {plugin.name}")
+            return TrainedGenerator(plugin, Weights("trained", WeightsRef(entry=job.ref), job))
+
+    def generate(self, trained: TrainedGenerator, layout_generator: TrainedGenerator | None, seed: int) -> Generated:
+        """The jobs that generate: for every test condition, unless an experiment asks for its own alone, and for the pool of
+        downstream models where any is trained on what this generator makes."""
+        test, pool = self._conditions_for(trained)
+        if layout_generator is not None:
+            test, pool = (sample_layouts(layout_generator, part, seed) for part in (test, pool))
+        with_test = self.components.experiment is None
+        with_pool = self.components.config.downstream and trained.plugin == self.components.generator_plugins[0]
+        if isinstance(trained.generator, ChecksConditions):
+            for is_wanted, part in ((with_test, test), (with_pool, pool)):
+                if is_wanted:
+                    trained.generator.check_conditions(part.conditions.ids)
+        made_test = generate(trained, test, seed) if with_test else None
+        return Generated(trained, seed, made_test, generate(trained, pool, seed) if with_pool else None, test, pool)
+
+    def _conditions_for(self, trained: TrainedGenerator) -> tuple[Patches, Patches]:
+        """Test patches and pool, with prompts where the generator is shown prompts."""
+        if "prompts" in trained.generator.card.needs:
+            return self.splits.prompted["test"], self.splits.pool
+        return self.splits.test, self.splits.training
+
+    def measurements(self, made: Generated) -> Iterator[Measurement]:
+        """What is measured of one generator and seed."""
+        if self.components.experiment is not None:
+            yield from self.experiment(made)
+            return
+        if made.test is not None:
+            yield from self.distributions(made, made.test)
+            yield from self.conditions(made, made.test)
+            yield from self.layouts(made)
+        if made.pool is not None:
+            yield from (self.downstream(made, mix) for mix in self.components.task.mixes)
+
+    def prompts(self, trained: TrainedGenerator) -> Iterator[Measurement]:
+        """What the prompts of the test patches show, once for each generator that is shown them."""
+        if "prompts" not in trained.generator.card.needs:
+            return
+        patches = self.splits.prompted["test"]
+        record = replace(self.blank(trained, 0), direction="none", n=len(patches), groups=self.groups)
+        records = tuple(
+            replace(record, measure=measure, protocol=self.protocol({"measure": measure})) for measure in prompts.MEASURES
+        )
+        yield prompts.PromptMeasurement(records, patches.ref.entry, patches.needs)
+
+    def distributions(self, made: Generated, test: GeneratedSet) -> Iterator[Measurement]:
+        """Every metric over every encoder, real test patches against generated ones."""
+        base = self.sized(self.blank(made.trained, made.seed), test)
+        for evaluation in self.components.evaluations:
+            encoder = evaluation.encoder.build()
+            is_conflict = self.is_shaped_by(made, evaluation.encoder)
+            described = {**base.described, "encoder": describe_encoder(encoder)}
+            record = replace(base, encoder=evaluation.encoder.label, described=described)
+            real, generated = encode(evaluation.encoder, self.splits.test), encode(evaluation.encoder, test)
+            for metric in evaluation.metrics:
+                forms: tuple[Form, ...] = ("value",)
+                if isinstance(metric.build(), Normalisable) and metric.build().normalised:
+                    forms = ("value", *FORMS)
+                for form in forms:
+                    # a lower reference is of real patches alone, whatever the encoder had to do with the generator
+                    flags = (ENCODER_CONFLICT,) if is_conflict and form != "lower-reference" else ()
+                    flagged = replace(record, flags=(*record.flags, *flags))
+                    yield self.distribution(flagged, form, evaluation.encoder, metric, real, generated, made)
+
+    def is_shaped_by(self, made: Generated, encoder: Plugin) -> bool:
+        """Whether the generator or the data was conditioned by an encoder. A card that names a library without a network,
+        `timm`, means each of its networks."""
+        known = (*made.trained.generator.card.conditioned_by, *self.components.dataset.card.conditioned_by)
+        names = [registry.card("encoders", name).name if registry.is_file(name) else name for name in known]
+        return bool({encoder.label, encoder.build().card.name}.intersection(names))
+
+    def distribution(
+        self,
+        record: ResultRecord,
+        form: Form,
+        encoder: Plugin,
+        metric: Plugin,
+        real: FeatureSet,
+        generated: FeatureSet,
+        made: Generated,
+    ) -> DistributionMeasurement:
+        """One metric over one encoder in one form."""
+        built = metric.build()
+        described = {**record.described, "metric": registry.describe(built)}
+        protocol = {"encoder": described["encoder"], "metric": described["metric"], "interval": VERSION}
+        if form != "value":
+            protocol |= {"form": form, "upper reference": UPPER_REFERENCE}
+        train = encode(encoder, self.splits.plain["train"]) if isinstance(built, TrainedMetric) else None
+        upper = encode(encoder, self.upper_reference(made.seed)) if form == "normalised" else None
+        sets = {"real": real, "generated": generated if form != "lower-reference" else None, "train": train, "upper": upper}
+        return DistributionMeasurement(
+            record=replace(
+                record,
+                measure=metric.label if form == "value" else f"{metric.label}-{form}",
+                direction=built.direction,
+                described=described,
+                protocol=self.protocol(protocol),
+            ),
+            form=form,
+            metric=metric,
+            test=self.splits.test.ref,
+            generated_for=made.test_conditions.ref if form != "lower-reference" else self.splits.test.ref,
+            **{name: found.ref if found is not None else None for name, found in sets.items()},  # type: ignore[arg-type]
+            seed=made.seed,
+            needs=tuple(found.job for found in sets.values() if found is not None),
+        )
+
+    def upper_reference(self, seed: int) -> GeneratedSet:
+        """The bad control that a normalised distance of 1 stands for, on the same test conditions."""
+        trained = self.prepare(self.components.upper_reference, training_patches)
+        return generate(trained, self._conditions_for(trained)[0], seed)
+
+    def conditions(self, made: Generated, test: GeneratedSet) -> Iterator[Measurement]:
+        """Whether generated patches kept their conditions."""
+        record = self.sized(self.blank(made.trained, made.seed), test)
+        for metric in self.components.condition_metrics:
+            described = registry.describe(metric.build())
+
+            def protocol(measure: str, described: dict[str, Any] = described) -> str:
+                return self.protocol({"metric": described, "measure": measure, "train": self.splits.plain["train"].key})
+
+            base = replace(record, described={**record.described, "metric": described})
+            yield plan_conditions(base, metric, test, self.splits, protocol)
+
+    def layouts(self, made: Generated) -> Iterator[Measurement]:
+        """Sampled layouts against the real layouts of the test patches, where layouts are sampled."""
+        if not made.trained.layout_generator:
+            return
+        blank = self.blank(made.trained, made.seed)
+        record = replace(blank, n=len(made.test_conditions), n_real=len(self.splits.test), groups=self.groups)
+        for metric in self.components.layout_metrics:
+            built, described = metric.build(), registry.describe(metric.build())
+            named = replace(
+                record,
+                measure=metric.label,
+                direction=built.direction,
+                described={**record.described, "metric": described},
+                protocol=self.protocol({"metric": described, "interval": VERSION}),
+            )
+            needs = (*self.splits.test.needs, *made.test_conditions.needs)
+            yield LayoutMeasurement(named, metric, self.splits.test.ref, made.test_conditions.ref, needs)
+
+    def downstream(self, made: Generated, mix: TrainingMix) -> DownstreamMeasurement:
+        """The task's model trained on a mix, scored on real test patches."""
+        record = self.scored(made, mix)
+        return plan_downstream(record, self.components.task_plugin, mix, self.splits, made.pool, made.seed)
+
+    def scored(self, made: Generated, mix: TrainingMix) -> ResultRecord:
+        """What all scores of one training mix share."""
+        task = self.components.task
+        record = self.blank(made.trained, made.seed)
+        return replace(
+            record,
+            mix=mix.name,
+            direction=task.direction,
+            n=len(self.splits.test),
+            n_real=len(self.splits.test),
+            groups=self.groups,
+            protocol=self.protocol(self.mix_protocol(mix)),
+            keys={**record.keys, **({"samples": made.pool.key} if made.pool is not None else {})},
+            described={**record.described, "task": registry.describe(task)},
+        )
+
+    def experiment(self, made: Generated) -> Iterator[Measurement]:
+        """Every arm, and every comparison of two arms."""
+        experiment = self.components.experiment
+        if experiment is None or made.pool is None:
+            return
+        mixes = {arm.name: arm.mix for arm in experiment.arm}
+        for mix in mixes.values():
+            arm = self.downstream(made, mix)
+            yield replace(arm, records=tuple(mark_experiment(record, experiment) for record in arm.records))
+        for comparison in experiment.comparison:
+            pair = mixes[comparison.arm], mixes[comparison.against]
+            record = self.difference(made, comparison, experiment.measures[0], pair)
+            jobs = tuple(score_job(self.components.task_plugin, mix, self.splits, made.pool, made.seed) for mix in pair)
+            first, second = (Scores(self.components.task_plugin, job.ref, self.splits.test.ref) for job in jobs)
+            yield ArmDifference(mark_experiment(record, experiment), experiment.measures[0], first, second, jobs)
+
+    def difference(
+        self, made: Generated, comparison: Comparison, measure: str, pair: tuple[TrainingMix, TrainingMix]
+    ) -> ResultRecord:
+        compared = [self.mix_protocol(mix) for mix in pair]
+        protocol = self.protocol({"compared": compared, **statement(comparison, measure)})
+        return replace(difference_record(self.scored(made, pair[0]), comparison, measure), protocol=protocol)
+
+    def blank(self, trained: TrainedGenerator, seed: int) -> ResultRecord:
+        """A record with everything but what is measured."""
+        components, generator, config = self.components, trained.generator, self.components.config
+        described: dict[str, Any] = {
+            "generator": registry.describe(generator),
+            "dataset": registry.describe(components.dataset),
+        }
+        flags: tuple[str, ...] = ("embedded",) if components.embedded else ()
+        if isinstance(components.dataset, StatesSampling):
+            described["dataset"]["unit"] = components.dataset.sampling.unit
+            flags = flags if components.dataset.sampling.is_known else (*flags, SOURCES_UNKNOWN)
+        needs_prompts = "prompts" in generator.card.needs
+        if self.splits.donors is not None and needs_prompts and components.experiment is None:
+            described["generator"]["prompt_donors"] = self.splits.donors.key
+        is_trained = trained.weights.origin != "none"
+        if is_trained and needs_prompts and config.fit_prompt_source != RunConfig.fit_prompt_source:
+            described["generator"]["fit_prompt_source"] = config.fit_prompt_source
+        if trained.layout_generator:
+            described["layouts"] = _describe_layouts(components.layout_generator)
+        follows = isinstance(generator, FollowsPromptSource) and generator.follows_prompt_source
+        weights = trained.weights.job.ref.key if trained.weights.job is not None else trained.weights.shipped_digest
+        return ResultRecord(
+            generator=" + ".join(filter(None, (trained.plugin.label, trained.layout_generator))),
+            dataset=components.dataset_plugin.label,
+            prompt_source=components.rule.label() if needs_prompts or follows else "none",
+            task=components.task_plugin.label,
+            measure="",
+            direction="",
+            protocol="",
+            seed=seed,
+            flags=flags,
+            described=described,
+            keys={"test": self.splits.test.key, "train": self.splits.plain["train"].key, "weights": weights},
+            stamp=stamp(),
+        )
+
+    def sized(self, record: ResultRecord, test: GeneratedSet) -> ResultRecord:
+        keys = {**record.keys, "samples": test.key}
+        return replace(record, n=len(test), n_real=len(self.splits.test), groups=self.groups, keys=keys)
+
+    @property
+    def groups(self) -> int:
+        return len(set(self.splits.test.conditions.groups.tolist()))
+
+    def protocol(self, what: dict[str, Any]) -> str:
+        return protocol_key(self.splits.test, what)
+
+    def mix_protocol(self, mix: TrainingMix) -> dict[str, Any]:
+        """What two scores must share of task, mix and pool to be compared."""
+        described = {"task": registry.describe(self.components.task), "mix": mix.name, "n": len(self.splits.training)}
+        if mix in TRAINING_MIXES and self.splits.pool_name == "train":
+            return described
+        shares = [mix.real, mix.synthetic, mix.synthetic_source]
+        return {**described, "mix": [mix.name, *shares], "pool": [self.splits.pool_name, content_of(self.splits.training)]}
+
+
+def _describe_layouts(layout_generator: Plugin | None) -> dict[str, Any]:
+    """The description; without the digest where weights are missing, which the records say."""
+    assert layout_generator is not None
+    built = layout_generator.build()
+    try:
+        return registry.describe(built)
+    except MissingError:
+        return {"name": built.card.name, "version": built.card.version, "digest": "no weights"}

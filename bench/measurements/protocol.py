@@ -1,0 +1,145 @@
+"""What a measurement is, the job that computes one, and the one place where numbers become result records.
+
+A measurement says which records it will produce (`planned`), from which jobs (`inputs`), and computes their estimates
+(`compute`). It runs as a job of its own. `records_of` turns every planned record into one with a number or one with the reason
+why there is none: nothing that was planned ends as nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, Protocol
+
+from bench import statistics
+from bench.jobs.graph import Job, JobContext
+from bench.jobs.outcomes import Failed, JobError, Outcome
+from bench.jobs.store import Store, key_of
+from bench.pipeline.data import Patches
+from bench.results.identity import Status
+from bench.results.schema import ResultRecord
+from bench.statistics import UNDERPOWERED, Estimate
+
+Bounds = tuple[float | None, float | None]
+"""The least and the most that a measure can be, None for none."""
+_SKIPPED_CODES = ("missing", "gated", "damaged")
+
+
+@dataclass(frozen=True)
+class Measured:
+    """An estimate, and what the measure can be: intervals are cut to it."""
+
+    estimate: Estimate
+    bounds: Bounds = (None, None)
+
+
+class Measurement(Protocol):
+    """One computation that gives one or more numbers. A picklable frozen dataclass: it holds references, no arrays."""
+
+    @property
+    def needs(self) -> tuple[Job, ...]:
+        """A field of the dataclass: what `inputs` returns. It stays behind when the measurement travels to a worker."""
+        ...
+
+    def planned(self) -> list[ResultRecord]:
+        """Every record that this measurement will produce, without its number; their measures differ."""
+        ...
+
+    def inputs(self) -> tuple[Job, ...]:
+        """The jobs whose entries `compute` reads."""
+        ...
+
+    def spec(self) -> Mapping[str, Any]:
+        """JSON: with the keys of `inputs`, everything that decides the numbers."""
+        ...
+
+    def compute(self, store: Store) -> dict[str, Measured]:
+        """Measure -> number, for every planned record."""
+        ...
+
+
+@dataclass(frozen=True)
+class Compute:
+    """Action: computes a measurement and writes `estimates.json`."""
+
+    measurement: Measurement
+
+    def __call__(self, work: Path, context: JobContext) -> None:
+        found = self.measurement.compute(context.store)
+        text = json.dumps({measure: {**asdict(one.estimate), "bounds": one.bounds} for measure, one in found.items()})
+        (work / "estimates.json").write_text(text, encoding="utf-8")
+
+
+def job_of(measurement: Measurement) -> Job:
+    """The job that computes a measurement."""
+    spec = {**measurement.spec(), "statistics": statistics.VERSION}
+    measures = ", ".join(dict.fromkeys(record.measure for record in measurement.planned()[:3]))
+    return Job("measured", spec, Compute(replace(measurement, needs=())), measurement.inputs(), label=f"measure {measures}")
+
+
+def records_of(measurement: Measurement, outcome: Outcome, store: Store) -> Iterator[ResultRecord]:
+    """Every planned record, with its number or the reason why there is none."""
+    if isinstance(outcome, Failed):
+        yield from (failed_record(record, outcome.error) for record in measurement.planned())
+        return
+    held = store.read_json(outcome.ref, "estimates.json")
+    for record in measurement.planned():
+        if record.measure not in held:
+            error = JobError("internal", "KeyError", f"the measurement gave no {record.measure}", "")
+            yield failed_record(record, error)
+            continue
+        found = dict(held[record.measure])
+        least, most = found.pop("bounds")
+        yield with_estimate(record, Estimate(**{**found, "replicates": tuple(found["replicates"])}), (least, most))
+
+
+def with_estimate(record: ResultRecord, estimate: Estimate, bounds: Bounds) -> ResultRecord:
+    """The record with its number, or skipped where there is nothing to measure."""
+    flags = (*record.flags, UNDERPOWERED) if estimate.reason.startswith(UNDERPOWERED) else record.flags
+    record = replace(record, reason=estimate.reason, flags=flags)
+    if math.isnan(estimate.value):
+        return replace(record, status=Status.SKIPPED)
+    least, most = bounds
+    record = replace(record, value=estimate.value, low=estimate.low, high=estimate.high, replicates=estimate.replicates)
+    return replace(record, least=least, most=most)
+
+
+def failed_record(record: ResultRecord, error: JobError) -> ResultRecord:
+    """Skipped where something outside is missing, an error where something broke."""
+    if error.code in _SKIPPED_CODES:
+        return replace(record, status=Status.SKIPPED, reason=f"{error.code}: {error.message}")
+    return replace(record, status=Status.ERROR, reason=f"{error.type}: {error.message}")
+
+
+@dataclass(frozen=True)
+class Fail:
+    """Action of a job that stands for a plug-in that could not even be prepared: it raises what was raised then."""
+
+    error: JobError
+
+    def __call__(self, work: Path, context: JobContext) -> None:
+        raise PreparationError(self.error)
+
+
+class PreparationError(Exception):
+    def __init__(self, error: JobError) -> None:
+        super().__init__(error)
+        self.error = error
+
+    def __str__(self) -> str:
+        return f"{self.error.type}: {self.error.message}"
+
+
+def protocol_key(test: Patches, what: Mapping[str, Any]) -> str:
+    """Key of everything that two numbers must share to be ranked together."""
+    return key_of({"test": content_of(test), "seeds": "sha256(seed/id)", **what})[:10]
+
+
+def content_of(patches: Patches) -> str:
+    """Names a test set by what is in it, so that the same patches from another folder compare."""
+    ids = hashlib.sha256("\n".join(patches.conditions.ids.tolist()).encode()).hexdigest()
+    return f"{patches.key}/{ids[:12]}"

@@ -1,0 +1,113 @@
+"""Features of real and generated patches: one job for each shard of rows and encoder."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from bench import registry
+from bench.errors import BenchError, MissingError
+from bench.jobs.arrays import open_sharded, write_array
+from bench.jobs.graph import Job, JobContext
+from bench.jobs.store import EntryRef, Store
+from bench.pipeline.data import Patches
+from bench.pipeline.generation import SHARD as GENERATED_SHARD
+from bench.pipeline.generation import GeneratedSet, shard_bounds
+from bench.pipeline.plugins import Plugin
+from bench.pipeline.sets import PatchesRef, rows_per_chunk, select
+from bench.provenance.digests import digest_of_array
+from bench.types import Encoder, Features
+
+SHARD = 256
+"""Patches of one job."""
+
+
+@dataclass(frozen=True)
+class FeaturesRef:
+    """Names the features of a set of patches in the store."""
+
+    shards: tuple[EntryRef, ...]
+
+    def load(self, store: Store) -> Features:
+        """float32 (n, dim)."""
+        return np.asarray(open_sharded(store, self.shards, "features"))
+
+
+@dataclass(frozen=True)
+class FeatureSet:
+    """Features of one set of patches, and the job that is finished once all of them are there."""
+
+    job: Job
+    ref: FeaturesRef
+
+
+def encode(encoder: Plugin, patches: Patches | GeneratedSet) -> FeatureSet:
+    """The jobs that encode every patch of a set."""
+    key = patches.images_key if isinstance(patches, Patches) else patches.key
+    spec = {"encoder": describe_encoder(encoder.build()), "images": key}
+    bounds = shard_bounds(len(patches), SHARD)
+    shards = tuple(
+        Job(
+            "encoded",
+            {**spec, "rows": [start, stop]},
+            Encode(encoder, patches.ref, start, stop),
+            _needs(patches, start, stop),
+            "gpu",
+            label=f"encode with {encoder.name}, rows {start} to {stop - 1}",
+        )
+        for start, stop in bounds
+    )
+    refs = tuple(job.ref for job in shards)
+    ref = FeaturesRef(refs)
+    return FeatureSet(Job("features", spec, ListFeatures(ref), shards, label=f"list features of {encoder.name}"), ref)
+
+
+def _needs(patches: Patches | GeneratedSet, start: int, stop: int) -> tuple[Job, ...]:
+    """The jobs that make the rows, and no others, so that encoding starts while generation goes on."""
+    if isinstance(patches, Patches):
+        return patches.needs
+    return patches.shards[start // GENERATED_SHARD : -(-stop // GENERATED_SHARD)]
+
+
+@dataclass(frozen=True)
+class Encode:
+    """Action: the features of some rows."""
+
+    encoder: Plugin
+    patches: PatchesRef
+    start: int
+    stop: int
+
+    def __call__(self, work: Path, context: JobContext) -> None:
+        encoder: Encoder = self.encoder.build()
+        images = np.asarray(select(self.patches.load(context.store), np.arange(self.start, self.stop)).images)
+        features = np.asarray(encoder.encode(images))
+        if features.ndim != 2 or len(features) != len(images):
+            raise BenchError(f"{self.encoder.name} gave features {features.shape} for {len(images)} images. See: bench check.")
+        if not np.isfinite(features).all():
+            bad = int((~np.isfinite(features).all(axis=1)).sum())
+            raise BenchError(f"{self.encoder.name} gave features that are not finite for {bad} of {len(images)} images.")
+        write_array(work, "features", features.astype(np.float32, copy=False), rows_per_chunk(features))
+
+
+@dataclass(frozen=True)
+class ListFeatures:
+    """Action: shape and digest of all features, for the manifest of a run."""
+
+    features: FeaturesRef
+
+    def __call__(self, work: Path, context: JobContext) -> None:
+        features = self.features.load(context.store)
+        listed = {"shape": list(features.shape), "digest": digest_of_array(features)}
+        (work / "features.json").write_text(json.dumps(listed), encoding="utf-8")
+
+
+def describe_encoder(encoder: Encoder) -> dict[str, object]:
+    """The encoder's description; without the digest where its weights are missing, which its records say."""
+    try:
+        return registry.describe(encoder)
+    except MissingError:
+        return {"name": encoder.card.name, "version": encoder.card.version, "digest": "no weights"}

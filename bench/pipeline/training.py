@@ -1,0 +1,134 @@
+"""Weights of a plug-in that is trained first: those that ship with the package, or those of a training job."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from bench import registry
+from bench.jobs.graph import Job, JobContext
+from bench.jobs.store import EntryRef, Store, key_of
+from bench.pipeline.data import DataSplits, Patches
+from bench.pipeline.plugins import Plugin, WeightsRef
+from bench.pipeline.sets import SetRef, in_memory, only
+from bench.provenance.digests import digest_of
+from bench.types import (
+    ChoosesTrainingPatches,
+    Fittable,
+    HasDigest,
+    HasTrainingConfig,
+    ShipsWeights,
+    StatesEffort,
+    TrainsSharedStage,
+)
+
+Origin = Literal["shipped", "trained", "none"]
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Where the weights of a plug-in come from. `job` makes them where they are trained."""
+
+    origin: Origin
+    ref: WeightsRef = WeightsRef()
+    job: Job | None = None
+    shipped_digest: str = ""
+
+    @property
+    def needs(self) -> tuple[Job, ...]:
+        return () if self.job is None else (self.job,)
+
+    def digest(self, store: Store) -> str:
+        """Digest of the weight files; of trained ones only once they are there, empty before and where there are none."""
+        if self.ref.entry is None:
+            return self.shipped_digest
+        return key_of(dict(sorted(store.digests(self.ref.entry).items()))) if store.has(self.ref.entry) else ""
+
+
+def weights_of(plugin: Plugin, train: Patches, seed: int, retrain: bool) -> Weights:
+    """The shipped weights for this training set, or the job that trains them. `train` is what the plug-in may learn from."""
+    built = plugin.build()
+    if not isinstance(built, Fittable):
+        return Weights("none", shipped_digest=built.digest if isinstance(built, HasDigest) else "")
+    if not retrain and isinstance(built, ShipsWeights) and (folder := built.shipped(train.key)) is not None:
+        files = {name: digest_of(folder / name) for name in weight_files(folder, built.card.name)}
+        return Weights("shipped", WeightsRef(folder=folder), shipped_digest=key_of(files))
+    job = training_job(plugin, built, train, seed)
+    return Weights("trained", WeightsRef(entry=job.ref), job)
+
+
+def training_job(plugin: Plugin, built: Fittable, train: Patches, seed: int) -> Job:
+    """Trains the plug-in. What several plug-ins share (a first stage) is a job of its own, trained once."""
+    stage: tuple[Job, ...] = ()
+    if isinstance(built, TrainsSharedStage):
+        spec = {"config": built.stage_config(), "images": train.images_key, "seed": seed}
+        action = TrainStage(plugin, train.ref, seed)
+        stage = (Job("first-stage", spec, action, train.needs, "gpu", resumable=True, label=f"first stage of {plugin.name}"),)
+    spec = {"plugin": training_config(built), "train": train.key, "seed": seed}
+    action = Train(plugin, train.ref, seed, stage[0].ref if stage else None)
+    return Job("weights", spec, action, (*train.needs, *stage), "gpu", resumable=True, label=f"train {plugin.name}")
+
+
+def training_config(plugin: Any) -> dict[str, Any]:
+    """What decides the weights apart from data and seed."""
+    return plugin.training_config() if isinstance(plugin, HasTrainingConfig) else registry.describe(plugin)
+
+
+@dataclass(frozen=True)
+class TrainStage:
+    """Action: trains the stage that several plug-ins share."""
+
+    plugin: Plugin
+    train: SetRef
+    seed: int
+
+    def __call__(self, work: Path, context: JobContext) -> None:
+        built = self.plugin.build_anew()
+        built.train_stage(in_memory(only(self.train.load(context.store), set())), self.seed, context.progress, work)
+
+
+@dataclass(frozen=True)
+class Train:
+    """Action: trains a plug-in on real patches and saves its weights. `work` outlives an interruption."""
+
+    plugin: Plugin
+    train: SetRef
+    seed: int
+    stage: EntryRef | None = None
+
+    def __call__(self, work: Path, context: JobContext) -> None:
+        built = self.plugin.build_anew()
+        if isinstance(built, StatesEffort):
+            context.log(f"{self.plugin.name}: no weights for this training set yet, training {built.effort()}")
+        if self.stage is not None:
+            for name in context.store.names(self.stage):
+                context.store.file(self.stage, name)
+            built.use_stage(context.store.path(self.stage))
+        train = in_memory(self.train.load(context.store))
+        built.fit(train, self.seed, context.progress, work)
+        for left in work.iterdir():
+            shutil.rmtree(left) if left.is_dir() else left.unlink()
+        built.save(work)
+
+
+def training_patches(plugin: Plugin, splits: DataSplits) -> Patches:
+    """The real patches that a generator may learn from, with the condition columns that it declares: training patches, or
+    what a control says that it shows."""
+    built = plugin.build()
+    needs = set(built.card.needs)
+    chosen = built.training_patches if isinstance(built, ChoosesTrainingPatches) else "train"
+    if chosen == "target":
+        return splits.joined("train", "test", needs)
+    prompted = "prompts" in needs and chosen == "train"
+    return (splits.prompted if prompted else splits.plain)[chosen].only(needs)
+
+
+def weight_files(folder: Path, name: str) -> list[str]:
+    """Names of the files that hold the weights of one plug-in: several may share a folder that was delivered."""
+    manifest = folder / f"{name}.manifest.json"
+    if manifest.is_file():
+        return sorted(json.loads(manifest.read_text(encoding="utf-8"))["files"])
+    return sorted(file.name for file in folder.iterdir() if file.name != "entry.json")

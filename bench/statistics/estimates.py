@@ -1,0 +1,76 @@
+"""What an estimate is: a value with its 95 % interval, or the reason why there is none."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.types import Strings
+
+VERSION = "2"
+"""Part of the key of every estimate that is kept: raise it when an interval changes."""
+
+LEVEL = 0.95
+
+MINIMUM_GROUPS = 5
+"""Fewer slides than this say nothing about other slides."""
+
+UNDERPOWERED = "underpowered"
+"""First word of the reason where there are too few slides or patches for a number or its interval."""
+
+Floats = NDArray[np.float64]
+
+Rows = NDArray[np.bool_]
+
+Statistic = Callable[[Rows, Rows], float]
+"""From the real and the generated rows to use, bool (n,) and bool (m,), to a value."""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A value with its 95 % interval."""
+
+    value: float
+    """NaN where there is nothing to measure."""
+    low: float | None
+    high: float | None
+    error: float | None = None
+    """Standard error."""
+    reason: str = ""
+    """Why the value is undefined or the interval missing, or what the interval leaves out."""
+    replicates: tuple[float, ...] = ()
+    """The value without each block of slides, so that two numbers of the same slides can be compared in pairs later; empty
+    where there is no such value. See `blocks`."""
+
+
+def undefined(reason: str) -> Estimate:
+    return Estimate(math.nan, None, None, reason=reason)
+
+
+def too_few(value: float, groups: int) -> Estimate:
+    return Estimate(value, None, None, reason=f"underpowered: {groups} slides, an interval needs {MINIMUM_GROUPS}")
+
+
+def count_groups(groups: Strings) -> int:
+    return len(np.unique(groups))
+
+
+def finite_replicates(replicates: Floats) -> tuple[float, ...]:
+    return tuple(replicates.tolist()) if np.isfinite(replicates).all() else ()
+
+
+def student(freedom: float) -> float:
+    from scipy.special import stdtrit  # not at the top: `bench --help` should not wait for it
+
+    return float(stdtrit(freedom, (1 + LEVEL) / 2))
+
+
+NOTHING = "nothing to measure in these patches"
+"""Why a measure has no value, where its tally does not say more."""
+
+_ROUNDING = 1e-9
+"""Share of a value that its corrections may amount to by rounding alone."""

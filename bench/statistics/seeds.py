@@ -1,0 +1,44 @@
+"""One number and one interval from several seeds."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from bench.statistics.estimates import Estimate, Floats, student
+
+
+def combine_seeds(values: Sequence[float], lows: Sequence[float | None], highs: Sequence[float | None]) -> Estimate:
+    """The mean over S training seeds that were scored on the same slides, with an interval for slides and seeds together.
+
+    More seeds do not bring more slides, so the slide part stays as wide as that of one seed (root mean square over
+    seeds); only the variance between seeds is divided by S. The two variances add, for the lower and the upper half of
+    the interval apart. The seed variance is itself known from S - 1 degrees of freedom only, which Welch and
+    Satterthwaite's formula carries into the t quantile: with no spread between seeds the slides' interval comes back
+    unchanged, with spread and few seeds it is wide.
+    """
+    count = len(values)
+    if not count:
+        raise ValueError("no seeds to combine.")
+    undefined = sum(math.isnan(value) for value in values)
+    if undefined:
+        return undefined(f"undefined for {undefined} of {count} seeds")
+    value = math.fsum(values) / count
+    known_lows = [low for low in lows if low is not None]
+    known_highs = [high for high in highs if high is not None]
+    if min(len(known_lows), len(known_highs)) < count:
+        return Estimate(value, None, None, reason="no interval over slides for some of the seeds")
+    if count == 1:
+        return Estimate(value, known_lows[0], known_highs[0], reason="one seed: the interval leaves training noise out")
+    between = float(np.var(values, ddof=1)) / count
+    below = _half(np.subtract(values, known_lows), between, count)
+    above = _half(np.subtract(known_highs, values), between, count)
+    return Estimate(value, value - below, value + above)
+
+
+def _half(slide_halves: Floats, between: float, seeds: int) -> float:
+    within = float(np.mean(slide_halves**2)) / student(math.inf) ** 2
+    freedom = (seeds - 1) * ((within + between) / between) ** 2 if between else math.inf
+    return student(freedom) * math.sqrt(within + between)
