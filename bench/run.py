@@ -77,11 +77,17 @@ class Prepared:
     """One for each measurement, in their order."""
     times: Times
 
+    @property
+    def targets(self) -> tuple[Job, ...]:
+        """Everything that has to be finished: the measurements, and the lists of generated patches."""
+        sets = (generated for made in self.plan.generated for generated in (made.test, made.pool))
+        return (*self.jobs, *(generated.job for generated in sets if generated is not None))
+
 
 def run(config: RunConfig, context: RunContext, out: Path) -> RunOutcome:
     """Does everything that was asked, writes it under `out`, and returns it. What is in the store is not made again."""
     prepared = prepare(config, context)
-    return finish(prepared, context.execute(prepared.jobs), context, out)
+    return finish(prepared, context.execute(prepared.targets), context, out)
 
 
 def prepare(config: RunConfig, context: RunContext) -> Prepared:

@@ -64,13 +64,8 @@ def plan_downstream(
 ) -> DownstreamMeasurement:
     """The measurement and the job that trains and scores the model; `record` lacks its measure."""
     job = score_job(task, mix, splits, generated, seed)
-    records = tuple(replace(record, measure=measure) for measure in measures_of(task.build(), splits.test.conditions.classes))
+    records = tuple(replace(record, measure=measure) for measure in task.build().measures(splits.test.conditions.classes))
     return DownstreamMeasurement(records, Scores(task, job.ref, splits.test.ref), (job,))
-
-
-def measures_of(task: Task, classes: tuple[str, ...]) -> tuple[str, ...]:
-    """The measures of a task, which its tally names whatever was counted."""
-    return tuple(task.tally(np.zeros((0, 0)), classes).measures)
 
 
 def score_job(task: Plugin, mix: TrainingMix, splits: DataSplits, generated: GeneratedSet | None, seed: int) -> Job:

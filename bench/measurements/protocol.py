@@ -21,7 +21,7 @@ from bench.jobs.outcomes import Failed, JobError, Outcome
 from bench.jobs.store import Store, key_of
 from bench.pipeline.data import Patches
 from bench.results.identity import Status
-from bench.results.schema import ResultRecord
+from bench.results.schema import NO_SOURCES, SOURCES_UNKNOWN, ResultRecord
 from bench.statistics import UNDERPOWERED, Estimate
 
 Bounds = tuple[float | None, float | None]
@@ -87,7 +87,10 @@ def records_of(measurement: Measurement, outcome: Outcome, store: Store) -> Iter
         yield from (failed_record(record, outcome.error) for record in measurement.planned())
         return
     held = store.read_json(outcome.ref, "estimates.json")
-    for record in measurement.planned():
+    planned = measurement.planned()
+    # what the test set lacks can bring further measures (`iou-present`), which nobody could plan
+    further = [measure for measure in held if measure not in {record.measure for record in planned}]
+    for record in (*planned, *(replace(planned[0], measure=measure) for measure in further)):
         if record.measure not in held:
             error = JobError("internal", "KeyError", f"the measurement gave no {record.measure}", "")
             yield failed_record(record, error)
@@ -98,7 +101,13 @@ def records_of(measurement: Measurement, outcome: Outcome, store: Store) -> Iter
 
 
 def with_estimate(record: ResultRecord, estimate: Estimate, bounds: Bounds) -> ResultRecord:
-    """The record with its number, or skipped where there is nothing to measure."""
+    """The record with its number, or skipped where there is nothing to measure.
+
+    Where sources are unknown it loses its interval and its values without each block: groups would be images, and images of
+    one slide resemble each other.
+    """
+    if SOURCES_UNKNOWN in record.flags and not math.isnan(estimate.value):
+        estimate = Estimate(estimate.value, None, None, reason=NO_SOURCES)
     flags = (*record.flags, UNDERPOWERED) if estimate.reason.startswith(UNDERPOWERED) else record.flags
     record = replace(record, reason=estimate.reason, flags=flags)
     if math.isnan(estimate.value):

@@ -114,9 +114,7 @@ def result_key(record: ResultRecord) -> ResultKey:
 
 def quantity(record: ResultRecord) -> Quantity:
     """The quantity that a record is a measurement of."""
-    return Quantity(
-        record.task, record.dataset, record.prompt_source, record.generator, column(record), experiment(record)
-    )
+    return Quantity(record.task, record.dataset, record.prompt_source, record.generator, column(record), experiment(record))
 
 
 def variant(record: ResultRecord) -> str:

@@ -23,7 +23,7 @@ from bench.messages import listed, needed
 from bench.provenance.digests import digest_of
 from bench.runtime.precision import device, inference
 from bench.types import Card, Direction, Images, ImageSet, Progress, Tally, TrainingMix
-from tasks.nuclei.scores import nuclei_counts, nuclei_tally
+from tasks.nuclei.scores import nuclei_columns, nuclei_counts, nuclei_tally
 from tasks.training import Budget, labelled, reproducible
 
 if TYPE_CHECKING:
@@ -121,6 +121,10 @@ class LizardNuclei:
             self.learn(mix, validation, seed, progress, Path(folder))
             instances, types = self.segment(Path(folder), test.images)
         return self.tally(nuclei_counts(instances, types, test.conditions), test.conditions.classes)
+
+    def measures(self, classes: tuple[str, ...]) -> tuple[str, ...]:
+        """The measures of a test set that shows every class."""
+        return tuple(self.tally(np.ones((1, len(nuclei_columns(classes)))), classes).measures)
 
     def tally(self, counts: NDArray[np.float64], classes: tuple[str, ...]) -> Tally:
         """The tally that `score` gave, rebuilt from its stored counts."""

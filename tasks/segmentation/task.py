@@ -18,7 +18,7 @@ from bench.histology.training_mixes import TRAINING_MIXES
 from bench.runtime import torchvision_shim
 from bench.runtime.precision import device
 from bench.types import Card, Direction, ImageSet, Progress, Tally, TrainingMix
-from tasks.segmentation.scores import segmentation_tally
+from tasks.segmentation.scores import segmentation_columns, segmentation_tally
 from tasks.training import Budget, Labelled, count, labelled, reproducible, train
 
 if TYPE_CHECKING:
@@ -100,6 +100,10 @@ class _Segmentation:
             net = self._network(len(classes)).to(device())
             train(net, training, chosen_on, budget, np.random.default_rng(seed), progress)
             return self.tally(count(net, scored_on, self.batch), classes)
+
+    def measures(self, classes: tuple[str, ...]) -> tuple[str, ...]:
+        """The measures of a test set that shows every class."""
+        return tuple(self.tally(np.ones((1, len(segmentation_columns(classes)))), classes).measures)
 
     def tally(self, counts: NDArray[np.float64], classes: tuple[str, ...]) -> Tally:
         """The tally that `score` gave, rebuilt from its stored counts."""
