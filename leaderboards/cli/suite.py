@@ -25,7 +25,7 @@ SOME_FAILED = 4
 @click.option("--workers", default=0, help="Processes that generate and train.  [default: one a core, at most 4]")
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), default=Path("results"), show_default=True)
 @click.option("-o", "options", multiple=True, callback=assignments, help="name=value for all cells, TASK:name=value for some.")
-@click.option("--config", "only_plan", is_flag=True, help="Say what would be run, and run nothing.")
+@click.option("--plan", "only_plan", is_flag=True, help="Say what would be run, and run nothing.")
 def suite(
     name: str | None,
     preset: str,

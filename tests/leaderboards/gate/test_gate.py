@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from click.testing import ResultRecord as Outcome
+from click.testing import Result as Outcome
 
 from bench.config import RunConfig
 from bench.errors import MissingError, UsageError
