@@ -28,6 +28,7 @@ from bench.jobs.store import EntryRef, Store, key_of
 from bench.measurements.planning import RunPlan, plan_run
 from bench.measurements.protocol import job_of, records_of
 from bench.pipeline.data import DataSplits, load_splits
+from bench.pipeline.generation import run_seeds
 from bench.provenance import manifest
 from bench.provenance.manifest import Times
 from bench.results import experiment_tables, pictures, schema, tables
@@ -97,6 +98,7 @@ def prepare(config: RunConfig, context: RunContext) -> Prepared:
     components = load_components(config)
     for generator in components.generators:
         check_fit(generator, components)
+        run_seeds(generator, config.seeds)  # a set of images that is not there is named before anything is computed
     context.log(announcement.announce(components, context.store))
     splits = load_splits(components, context.store, context.execute)
     context.log(announcement.describe_splits(components, splits))

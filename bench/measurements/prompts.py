@@ -13,7 +13,7 @@ from bench.pipeline.prompts import PromptReport
 from bench.results.schema import ResultRecord
 from bench.statistics import Estimate
 
-MEASURES = ("prompt-coverage", "prompt-missing", "prompt-whole", "prompt-from-reference")
+MEASURES = ("prompt-coverage", "prompt-missing", "prompt-whole", "prompt-reference")
 
 
 @dataclass(frozen=True)
@@ -40,6 +40,6 @@ class PromptMeasurement:
             "prompt-coverage": report.coverage,
             "prompt-missing": report.missing / wanted,
             "prompt-whole": report.whole / wanted,
-            "prompt-from-reference": report.from_reference / wanted,
+            "prompt-reference": report.reference / wanted,
         }
         return {measure: Measured(Estimate(value, None, None)) for measure, value in values.items()}

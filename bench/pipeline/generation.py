@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from bench import registry
-from bench.errors import UsageError
+from bench.errors import MissingError, UsageError
 from bench.jobs.arrays import write_array
 from bench.jobs.graph import Job, JobContext
 from bench.jobs.store import EntryRef, Store
@@ -19,7 +19,7 @@ from bench.pipeline.plugins import Plugin, WeightsRef, load_model
 from bench.pipeline.sets import GeneratedRef, SetRef, in_memory, rows_per_chunk, save_set, select
 from bench.pipeline.training import Weights
 from bench.provenance.digests import digest_of_patch
-from bench.types import Images, ImageSet, image_seeds
+from bench.types import HasDigest, Images, ImageSet, ProvidesSets, image_seeds
 
 SHARD = 64
 """Conditions of one job."""
@@ -59,6 +59,39 @@ class GeneratedSet:
         )
 
 
+def run_seeds(generator: Any, asked: tuple[int, ...]) -> tuple[int, ...]:
+    """The run seeds that a generator is measured with: those asked for, but the first alone where it has one set of images.
+
+    Raises MissingError where it has sets and lacks one that was asked for.
+    """
+    if not isinstance(generator, ProvidesSets):
+        return asked
+    held = generator.set_seeds()
+    if held and (missing := [seed for seed in asked if seed not in held]):
+        raise MissingError(
+            f"{generator.card.name} has sets of the seeds {', '.join(map(str, held))}, "
+            f"none of {', '.join(map(str, missing))}. Ask for those: --seeds {','.join(map(str, held))}"
+        )
+    return asked if held else asked[:1]
+
+
+def has_one_set(generator: Any) -> bool:
+    """Whether a generator has one set of images made elsewhere."""
+    return isinstance(generator, ProvidesSets) and not generator.set_seeds()
+
+
+def with_seed(trained: TrainedGenerator, seed: int) -> TrainedGenerator:
+    """The generator with its set of images of a run seed, where it has several sets."""
+    generator = trained.generator
+    if not isinstance(generator, ProvidesSets) or not generator.set_seeds():
+        return trained
+    own = generator.of_seed(seed)
+    options = tuple(sorted(registry.describe(own)["options"].items()))
+    plugin = Plugin(trained.plugin.kind, trained.plugin.name.partition(":")[0], options)
+    digest = own.digest if isinstance(own, HasDigest) else ""
+    return replace(trained, plugin=plugin, weights=replace(trained.weights, shipped_digest=digest))
+
+
 def shard_bounds(n: int, size: int = SHARD) -> list[tuple[int, int]]:
     """[0, n) in pieces of at most `size`: first row, and the row after the last."""
     return [(first, min(first + size, n)) for first in range(0, n, size)]
@@ -66,6 +99,7 @@ def shard_bounds(n: int, size: int = SHARD) -> list[tuple[int, int]]:
 
 def generate(trained: TrainedGenerator, conditions: Patches, seed: int) -> GeneratedSet:
     """The jobs that generate one image for every condition."""
+    trained = with_seed(trained, seed)
     spec = {
         "generator": registry.describe(trained.generator),
         "weights": trained.weights.shipped_digest,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import click
@@ -45,7 +45,7 @@ def leaderboard(
     if task is not None and (task in suite.names() or task.endswith(".toml")):
         if measures or experiment:
             raise UsageError(f"{task} is a suite, its table is that of its paper: leave out --measures and --experiment.")
-        click.echo(formats.write(_suite(suite.find(task), places), style))
+        click.echo(formats.write(_suite(suite.find(task), task, places), style))
         return
     lines = reading.lines(places)
     if experiment:
@@ -70,12 +70,17 @@ def _boards(task: str | None, measures: str, lines: list[ResultRecord]) -> list[
     return [board for board in boards if task in (None, board.task)]
 
 
-def _suite(asked: suite.Suite, places: tuple[Path, ...]) -> list[formats.Sheet]:
-    """The paper's tables and, where a suite has none, those of its tasks; from the first place that it was run into."""
+def _suite(asked: suite.Suite, task: str, places: tuple[Path, ...]) -> list[formats.Sheet]:
+    """The paper's tables and, where a suite has none, those of its tasks; from the first place that it was run into. Before
+    any run: what the paper reported, and the command that fills the other columns."""
     folders = [folder for place in places for folder in (place, place / asked.name) if (folder / suite.INDEX).is_file()]
     if not folders:
         where = ", ".join(str(place / asked.name) for place in places)
-        raise MissingError(f"{asked.name} was not run into {where}. Run it: bench suite {asked.name} --out {places[0]}")
+        run = f"{asked.name} was not run into {where}. Run it: bench suite {task} --out {places[0]}"
+        reported = paper.sheets(asked, (), (), reading.reported()) if asked.table else []
+        if not any(sheet.records for sheet in reported):
+            raise MissingError(run)
+        return [replace(sheet, notes=[f"Reported numbers alone: {run}", *sheet.notes]) for sheet in reported]
     preset, cells = suite.index(folders[0])
     files = suite.result_files(folders[0], cells)
     lines = reading.lines(files) if files else []

@@ -12,7 +12,7 @@ from bench.config import RunConfig
 from bench.results.protocols import OWN, difference_between, split_by_protocol
 from bench.results.protocols import column as column_of
 from bench.results.schema import ResultRecord
-from bench.results.tables import ARROWS, Cell, cells, interval, interval_note, reasons, sizes
+from bench.results.tables import ARROWS, Cell, cells, interval, interval_note, one_set, reasons, sizes
 from leaderboards.tables import formats, ties
 from leaderboards.tables.consensus import conflicted, consensus, sentences
 from leaderboards.tables.formats import Sheet
@@ -237,6 +237,8 @@ def marks(found: list[Cell]) -> list[str]:
     notes = [f"n: {'; '.join(sizes(measured))}. {note[:1].upper()}{note[1:]}."] if measured else []
     if any("encoder-conflict" in cell.flags for cell in found):
         notes.append("* the generator was conditioned by this encoder: not an independent encoder.")
+    if named := one_set(found):
+        notes.append(f"{named}.")
     if any("underpowered" in cell.flags for cell in found):
         notes.append("† too few slides or patches for an interval: docs/coverage.md.")
     return notes
