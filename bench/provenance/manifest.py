@@ -19,7 +19,7 @@ import json
 import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -134,7 +134,7 @@ def describe(components: Components) -> dict[str, Any]:
         "encoders": {evaluation.encoder.label: _describe(evaluation.encoder) for evaluation in components.evaluations},
         "metrics": list({metric.label: _describe(metric) for metric in metrics}.values()),
         "layout_generator": _describe(layouts) if layouts else None,
-        "prompts": {name: _plain(value) for name, value in asdict(components.rule).items()},
+        "prompts": {name: _plain(value) for name, value in components.rule.described().items()},
     }
 
 
