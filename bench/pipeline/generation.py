@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import warnings
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -69,7 +71,7 @@ def run_seeds(generator: Any, asked: tuple[int, ...]) -> tuple[int, ...]:
     held = generator.set_seeds()
     if held and (missing := [seed for seed in asked if seed not in held]):
         raise MissingError(
-            f"{generator.card.name} has sets of the seeds {', '.join(map(str, held))}, "
+            f"the generator has sets of the seeds {', '.join(map(str, held))}, "
             f"none of {', '.join(map(str, missing))}. Ask for those: --seeds {','.join(map(str, held))}"
         )
     return asked if held else asked[:1]
@@ -146,14 +148,31 @@ class Generate:
         generator = load_model(self.plugin, self.weights, context.store)
         rows = np.arange(self.start, self.stop)
         conditions = in_memory(select(self.conditions.load(context.store), rows)).conditions
-        images = generator.generate(conditions, image_seeds(self.seed, conditions.ids))
+        images = _finite(self.plugin.label, lambda: generator.generate(conditions, image_seeds(self.seed, conditions.ids)))
         wanted = (len(conditions), conditions.size, conditions.size, 3)
         if not isinstance(images, np.ndarray) or images.shape != wanted or images.dtype != np.uint8:
             found = f"{images.dtype} {images.shape}" if isinstance(images, np.ndarray) else type(images).__name__
-            raise UsageError(f"{self.plugin.name} returned {found}; a generator returns uint8 {wanted}. See: bench check.")
+            raise UsageError(f"{self.plugin.label} returned {found}; a generator returns uint8 {wanted}. See: bench check.")
+        if len(images) > 1 and not images.any():
+            raise FloatingPointError(
+                f"{self.plugin.label}: all {len(images)} images are black, as NaN becomes. See: bench check."
+            )
         write_array(work, "images", images, rows_per_chunk(images))
         digests = {str(name): digest_of_patch(images[i]) for i, name in enumerate(conditions.ids.tolist())}
         (work / "digests.json").write_text(json.dumps(digests), encoding="utf-8")
+
+
+def _finite(name: str, make: Callable[[], Any]) -> Any:
+    """What `make` returns; raises FloatingPointError where values that are not finite became whole numbers on the way."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", "invalid value encountered in cast", RuntimeWarning)
+        try:
+            return make()
+        except RuntimeWarning as error:
+            raise FloatingPointError(
+                f"{name} casts NaN or infinite values to whole numbers ({error}): the images would be black there. "
+                "See: bench check."
+            ) from error
 
 
 @dataclass(frozen=True)

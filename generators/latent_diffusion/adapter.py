@@ -141,6 +141,7 @@ class _Ldm:
                 self.train_stage(train, seed, progress, work / "stage")
                 (work / "stage" / "done").touch()
             self.use_stage(work / "stage")
+        assert self._stage is not None
         model.load_first_stage(self._stage)
         model.fit(train, self.precision, seed, progress, work)
         self._model = model
