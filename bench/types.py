@@ -172,6 +172,13 @@ def silent(done: int, total: int, what: str) -> None:
 
 
 @runtime_checkable
+class HasCard(Protocol):
+    """What makes a class a plug-in."""
+
+    card: Card
+
+
+@runtime_checkable
 class Generator(Protocol):
     """Generates one image for each condition and seed.
 

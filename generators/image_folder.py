@@ -94,7 +94,7 @@ class Folder:
         """Refuses a folder whose images are not exactly those of the ids: lists what is missing and what is extra."""
         wanted = list(ids)
         for one in self._sets.values():
-            one.audit(wanted)
+            one.check_conditions(wanted)
         if self._sets:
             return
         expected = {file_stem(name): name for name in wanted}

@@ -12,6 +12,7 @@ import click
 from bench import registry
 from bench.cli.list import KINDS
 from bench.errors import UsageError, did_you_mean
+from bench.types import ConditionMetric, FeatureMetric, HasBounds, ReadsOneEncoder, TrainedMetric
 
 FIELDS = (
     *("direction", "range", "least_n", "encoder", "cost"),
@@ -51,14 +52,16 @@ def _measuring(kind: str, cls: type[Any]) -> dict[str, Any]:
     """What a metric says of its values: better direction, range, the one encoder it reads, least patches a side."""
     if kind != "metrics":
         return {}
-    if directions := getattr(cls, "directions", None):
-        return {"direction": "; ".join(f"{measure}: {better} is better" for measure, better in directions.items())}
+    if isinstance(cls, ConditionMetric):
+        return {"direction": "; ".join(f"{measure}: {better} is better" for measure, better in cls.directions.items())}
     text: dict[str, Any] = {"direction": f"{cls.direction} is better"}
-    if bounds := getattr(cls, "bounds", None):
-        text["range"] = " to ".join("any number" if bound is None else f"{bound:g}" for bound in bounds)
-    if encoder := getattr(cls, "encoder", ""):
-        text["encoder"] = f"{encoder}, always"
-    if hasattr(cls, "minimum_n") and not any(p.default is p.empty for p in registry.parameters(cls).values()):
+    if isinstance(cls, HasBounds):
+        text["range"] = " to ".join("any number" if bound is None else f"{bound:g}" for bound in cls.bounds)
+    if isinstance(cls, ReadsOneEncoder) and cls.encoder:
+        text["encoder"] = f"{cls.encoder}, always"
+    if isinstance(cls, FeatureMetric | TrainedMetric) and not any(
+        p.default is p.empty for p in registry.parameters(cls).values()
+    ):
         metric = cls()
         text["least_n"] = ", ".join(f"{metric.minimum_n(d)} for {d} features" for d in WIDTHS)
     return text

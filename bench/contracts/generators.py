@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from bench.contracts.cases import COMMON, Broken, Check, Outcome, PluginCase, Skip, batches, builds, evaluation
 from bench.contracts.mock import mock, partly_annotated
 from bench.errors import BenchError
-from bench.types import Conditions, Generator, Images, Trainable, image_seeds, silent
+from bench.types import Conditions, Generator, HasSmallInstance, Images, IsDeterministic, Trainable, image_seeds, silent
 
 
 def check_generator(make: Callable[..., Generator], name: str = "", size: int = 64) -> list[Outcome]:
@@ -39,9 +39,9 @@ class _Case(PluginCase):
     work: Path
 
     def fresh(self) -> Generator:
-        """A new generator, with the options of `trial` where it has that."""
-        trial = getattr(type(self.plugin), "trial", None)
-        return cast(Generator, trial() if trial else self.make())
+        """A new generator, small where its class offers that."""
+        cls = type(self.plugin)
+        return cast(Generator, cls.trial() if isinstance(cls, HasSmallInstance) else self.make())
 
     @cached_property
     def generator(self) -> Generator:
@@ -99,7 +99,7 @@ def same_seed_same_bytes(case: _Case) -> None:
 def other_seed_other_bytes(case: _Case) -> None:
     """Another run seed changes some image, unless the generator declares that it has one image a condition."""
     differs = not np.array_equal(case.generate(run_seed=1), case.images)
-    deterministic = bool(getattr(case.generator, "deterministic", False))
+    deterministic = isinstance(case.generator, IsDeterministic) and case.generator.deterministic
     if deterministic and differs:
         raise Broken("it declares itself deterministic, and other seeds give other images")
     if deterministic:

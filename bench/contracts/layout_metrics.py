@@ -12,7 +12,7 @@ import numpy as np
 from bench.contracts.cases import COMMON, Broken, Check, Outcome, PluginCase, builds, evaluation
 from bench.contracts.layouts import layouts
 from bench.contracts.mock import partly_annotated
-from bench.types import NOT_ANNOTATED, Conditions, Direction, LayoutMetric
+from bench.types import NOT_ANNOTATED, Conditions, Direction, HasBounds, LayoutMetric
 
 TOLERANCE = 1e-9
 """Largest change of a value where nothing but the order of rows changes."""
@@ -49,7 +49,7 @@ def measures(case: _Case) -> None:
     value = case.value(case.layouts, case.worse)
     if not isinstance(value, float) or not np.isfinite(value):
         raise Broken(f"compare_layouts gives {value!r}, not a finite float")
-    low, high = getattr(case.plugin, "bounds", (None, None))
+    low, high = case.plugin.bounds if isinstance(case.plugin, HasBounds) else (None, None)
     if (low is not None and value < low) or (high is not None and value > high):
         raise Broken(f"compare_layouts gives {value:.4g}, outside its bounds {low} and {high}")
 

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from bench.contracts.cases import COMMON, Broken, Check, Outcome, PluginCase, Skip, batches, builds, evaluation
 from bench.contracts.mock import CLASSES, mock, partly_annotated
 from bench.errors import BenchError
-from bench.types import NOT_ANNOTATED, Conditions, Fittable, ImageSet, LayoutGenerator, image_seeds, silent
+from bench.types import NOT_ANNOTATED, Conditions, Fittable, HasSmallInstance, ImageSet, LayoutGenerator, image_seeds, silent
 
 COLUMNS = ("masks", "instances", "types")
 KEPT = ("ids", "groups", "classes", "size", "mpp")
@@ -55,9 +55,9 @@ class _Case(PluginCase):
         return layouts(self.size)
 
     def fresh(self) -> LayoutGenerator:
-        """A new drawer, with the options of `trial` where it has that."""
-        trial = getattr(type(self.plugin), "trial", None)
-        return cast(LayoutGenerator, trial() if trial else self.make())
+        """A new layout generator, small where its class offers that."""
+        cls = type(self.plugin)
+        return cast(LayoutGenerator, cls.trial() if isinstance(cls, HasSmallInstance) else self.make())
 
     @cached_property
     def layout_generator(self) -> LayoutGenerator:

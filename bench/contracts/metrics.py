@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from bench import registry
 from bench.contracts.cases import COMMON, Broken, Check, Outcome, PluginCase, Skip, batches, builds, evaluation
 from bench.contracts.mock import partly_annotated
-from bench.types import ConditionMetric, Direction, FeatureMetric, Features, ImageSet, TrainedMetric, silent
+from bench.types import ConditionMetric, Direction, FeatureMetric, Features, ImageSet, ReadsOneEncoder, TrainedMetric, silent
 
 TOLERANCE = 1e-6
 """Largest change of a value from one order of rows to another, relative to the value, or absolute below 1."""
@@ -39,7 +39,7 @@ class _Case(PluginCase):
     @cached_property
     def clouds(self) -> tuple[Features, Features]:
         """float32 (n, d) twice, one standard deviation apart in every feature; d is what the one encoder it reads gives."""
-        encoder = getattr(self.plugin, "encoder", "")
+        encoder = self.plugin.encoder if isinstance(self.plugin, ReadsOneEncoder) else ""
         width = registry.load("encoders", encoder).dim if encoder else WIDTH
         n, rng = max(128, 2 * self.plugin.minimum_n(width)), np.random.default_rng(0)
         near, far = (rng.normal(middle, 1, (n, width)).astype(np.float32) for middle in (0, 1))

@@ -19,8 +19,8 @@ from bench.statistics.estimates import (
     count_groups,
     finite_replicates,
     student,
-    too_few,
-    undefined,
+    too_few_groups,
+    undefined_estimate,
 )
 from bench.statistics.jackknife import (
     EXTRAPOLATED_GROUPS,
@@ -59,6 +59,6 @@ __all__ = [
     "paired_difference",
     "scattered",
     "student",
-    "too_few",
-    "undefined",
+    "too_few_groups",
+    "undefined_estimate",
 ]

@@ -87,7 +87,7 @@ def test_wrong_words_are_answered(mine: suite.Suite, preset: str, data: dict[str
     ("text", "message"),
     [
         ("name = ", "not TOML"),
-        (MINE.replace("training mixes = true", "training mix = true"), "mix"),
+        (MINE.replace("training mixes = true", "arm = true"), "mix"),
         (MINE.replace("seeds = [3]", 'seeds = ["three"]'), "seeds"),
         (MINE.replace('"mine"', '"../mine"'), "can be a folder"),
         ('name = "x"\nsummary = ""\ncells = []\npreset = {}', "a preset and cells"),
