@@ -20,7 +20,17 @@ from tests.tasks.small_nuclei import nuclei
 SEGMENTATION = ["-g", "flat-colour", "-t", "cam16-seg", "-e", "stain", "-m", "fd,precision", "--controls", "noise"]
 SEGMENTATION += ["--seeds", "0,1", "-o", "task.steps=2", "-o", "dataset.size=32"]
 NUCLEI = ["-g", "flat-colour", "-t", "lizard-nuclei", "-e", "stain", "-m", "fd,nuclei-faithfulness", "--controls", "none"]
-NUCLEI += ["--layout-generator", "random-discs", "--no-downstream", "--seeds", "0", "-o", "metric.steps=2", "-o", "dataset.size=32"]
+NUCLEI += [
+    "--layout-generator",
+    "random-discs",
+    "--no-downstream",
+    "--seeds",
+    "0",
+    "-o",
+    "metric.steps=2",
+    "-o",
+    "dataset.size=32",
+]
 
 
 def segmentation(folder: Path, column: str) -> Path:
