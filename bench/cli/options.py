@@ -83,7 +83,7 @@ def execution_options(function: Callable[..., Any]) -> Callable[..., Any]:
 def open_context(workers: int = 0, scheduler: str = "") -> Iterator[RunContext]:
     """What a command needs to run jobs: the store, an executor whose workers stay until the command ends, progress and log."""
     from bench.jobs.choosing import Kept, choose_executor
-    from bench.jobs.progress import reporter_for
+    from bench.jobs.progress import default_reporter
     from bench.jobs.store import Store, default_root
     from bench.run import RunContext
 
@@ -96,7 +96,7 @@ def open_context(workers: int = 0, scheduler: str = "") -> Iterator[RunContext]:
     choose_executor(workers, scheduler, 0)  # refuses options that make no sense before any work
     root = default_root().absolute()
     try:
-        yield RunContext(Store(root), executor_for, reporter_for(), lambda text: click.echo(text, err=True))
+        yield RunContext(Store(root), executor_for, default_reporter(), lambda text: click.echo(text, err=True))
     finally:
         for kept in opened.values():
             kept.close()
