@@ -123,7 +123,7 @@ from bench.types import Card
 
 
 class Good:
-    card = Card("good", "generator", "1", "grey patches")
+    card = Card("good", "1", "grey patches")
     error: Exception | None = None
 
     def generate(self, conditions, seeds):
@@ -133,7 +133,7 @@ class Good:
 
 
 class Bad(Good):
-    card = Card("bad", "generator", "1", "fails when it generates")
+    card = Card("bad", "1", "fails when it generates")
     error = ValueError("what")
 
 
@@ -146,17 +146,17 @@ class Unprepared(Good):
 
 
 class Broken(Unprepared):
-    card = Card("broken", "generator", "1", "fails when it is built")
+    card = Card("broken", "1", "fails when it is built")
     error = ValueError("what")
 
 
 class Gated(Unprepared):
-    card = Card("gated", "generator", "1", "has weights that are not here")
+    card = Card("gated", "1", "has weights that are not here")
     error = GatedError("ask")
 
 
 class Other(Unprepared):
-    card = Card("other", "generator", "1", "cannot be compared")
+    card = Card("other", "1", "cannot be compared")
     error = NotComparableError("else")
 """
 
