@@ -12,7 +12,7 @@ import numpy as np
 
 from bench.jobs.arrays import open_array
 from bench.jobs.store import DamagedEntry, EntryRef, Store
-from bench.pipeline.exporting import file_stem
+from bench.pipeline.exporting import file_stem, samples_folder
 from bench.pipeline.generation import generated_ref, shard_bounds
 from bench.provenance.digests import digest_of_patch
 from bench.provenance.manifest import SampleDigests
@@ -123,7 +123,7 @@ def exported(folder: Path, label: str, recorded: SampleDigests) -> dict[str, Ima
 
     found = {}
     for name, digest in recorded.patches.items():
-        file = folder / f"{label}-seed{recorded.seed}" / "samples" / f"{file_stem(name)}.png"
+        file = samples_folder(folder, label, recorded.seed) / "samples" / f"{file_stem(name)}.png"
         if file.is_file():
             image = np.asarray(Image.open(file, formats=["PNG"]).convert("RGB"))
             if digest_of_patch(image) == digest:
