@@ -17,6 +17,7 @@ from bench.statistics.estimates import (
     finite_replicates,
     student,
     too_few,
+    undefined,
 )
 from bench.types import Strings, Tally
 

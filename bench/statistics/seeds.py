@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from bench.statistics.estimates import Estimate, Floats, student
+from bench.statistics.estimates import Estimate, Floats, student, undefined
 
 
 def combine_seeds(values: Sequence[float], lows: Sequence[float | None], highs: Sequence[float | None]) -> Estimate:

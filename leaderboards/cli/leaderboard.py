@@ -101,7 +101,9 @@ def _experiments(task: str | None, name: str, lines: list[ResultRecord]) -> list
         parts = split_by_protocol(build.variants([line for line in made if line.dataset == dataset]))
         for number, part in enumerate(parts, start=1):
             for row in sorted({(line.generator, line.prompt_source) for line in part}):
-                one = experiment_tables.make_table(asked, [line for line in part if (line.generator, line.prompt_source) == row])
+                one = experiment_tables.make_table(
+                    asked, [line for line in part if (line.generator, line.prompt_source) == row]
+                )
                 which = {"prompt_source": row[1], "protocol_set": number}
                 heading, notes = one.heading, one.notes
                 if number > 1:

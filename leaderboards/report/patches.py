@@ -1,7 +1,7 @@
 """The patches behind the numbers: generated, real, map, prompt and nearest training patch, found in the store by their keys.
 
-Result records hold keys, never pictures. A generated set is there where the store of this machine still holds it; where it does
-not, the report says so and nothing is generated again.
+Result records hold keys, never pictures. A generated set is there where the store of this machine still holds it; where it
+does not, the report says so and nothing is generated again.
 """
 
 from __future__ import annotations
@@ -64,7 +64,8 @@ class Exhibit:
 
 
 def wanted(lines: Iterable[ResultRecord]) -> list[Wanted]:
-    """The first seed's generated sets of every generator, dataset and prompt source: of test conditions, else of training mixes."""
+    """The first seed's generated sets of every generator, dataset and prompt source: of test conditions, or else of those of
+    downstream models."""
     ranked = sorted((line for line in lines if "samples" in line.keys), key=lambda line: (bool(line.mix), line.seed))
     found: dict[tuple[str, ...], Wanted] = {}
     for line in ranked:

@@ -1,4 +1,4 @@
-"""Pictures of numbers as inline SVG: intervals of a cell, and curves over training mixes. Colours come from the style sheet."""
+"""Pictures of numbers as inline SVG: intervals of a cell, curves over training mixes. Colours come from the style sheet."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from bench.results.tables import Cell
 from leaderboards.report.data import rounded
 from leaderboards.report.html import Html, joined, tag
-from leaderboards.report.training_mixes import MixScore, MixChart
+from leaderboards.report.training_mixes import MixChart, MixScore
 
 WIDTH, HEIGHT = 104, 12
 PLOT = (620, 300)
@@ -58,7 +58,7 @@ def mixture(score: MixScore) -> str:
 
 
 def curves(chart: MixChart, label: str, ends: tuple[float, float]) -> Html:
-    """The measure over the patches trained on, as a share of the pool; a line for each kind of training mix. `ends`: of the measure's
+    """The measure over the patches trained on, as a share of the pool; a line for each kind of mix. `ends`: of the measure's
     axis, so that pictures of one task share it."""
     low, high, step = nice(*ends)
     most = max(score.real + score.synthetic for score in chart.scores)

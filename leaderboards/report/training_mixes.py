@@ -97,7 +97,8 @@ Shares = dict[str, tuple[float, float, str]]
 
 
 def _training(task: str, experiment: str) -> tuple[Shares, dict[str, dict[str, float]], str]:
-    """Training mix -> shares and what is synthetic, training mix -> what was reported, and by whom; empty for a task that is not installed."""
+    """Training mix -> shares and what is synthetic, training mix -> what was reported, and by whom; empty for a task that is
+    not installed."""
     try:
         cls = registry.find("tasks", task)[0]
         if not experiment:

@@ -167,8 +167,8 @@ def verify(folder: Path, request: Request, context: RunContext) -> Report:
                 sound.add(plugin.name)
         good: list[Generated] = []
         for made in prepared.plan.generated:
-            checks += (samples := list(_check_samples(case, made)))
-            is_kept = _is_kept(case, made) and all(c.outcome == "holds" for c in samples if c.what.startswith("kept"))
+            checks += (looked_at := list(_check_samples(case, made)))
+            is_kept = _is_kept(case, made) and all(c.outcome == "holds" for c in looked_at if c.what.startswith("kept"))
             if is_kept and made.trained.plugin.name in sound:
                 good.append(made)
         again: dict[Identity, ResultRecord] = {}

@@ -41,7 +41,7 @@ class Preset:
     tasks: dict[str, dict[str, str]] = field(default_factory=dict)
     """Options of the cells of one task alone, e.g. fewer steps where no weights are shipped."""
     fit_prompt_sources: dict[str, str] = field(default_factory=dict)
-    """Prompt source that is generated with -> prompt source that generators are trained with; `slide` where nothing is said."""
+    """Prompt source that is generated with -> prompt source that generators are trained with; `slide` where none is named."""
     note: str = ""
     """What the tables made with it must say."""
 
@@ -153,7 +153,8 @@ def plans(
     weights: Path | None = None,
     given: Mapping[str, Mapping[str, str]] | None = None,
 ) -> Iterator[tuple[Cell, RunConfig | None]]:
-    """Each cell with its config, None where it cannot be run. `data`: task -> folder, `given`: task -> options, "" for any task.
+    """Each cell with its config, None where it cannot be run. `data`: task -> folder, `given`: task -> options, "" for any
+    task.
 
     What is given overrules the cell's options, those the preset's for the task, and those the preset's for all; options of
     layouts are for the cells that have any.
