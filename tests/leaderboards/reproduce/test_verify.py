@@ -342,6 +342,13 @@ def test_tolerances_are_the_stated_ones() -> None:
             assert matching.number(record, other, False).outcome == ("holds" if not share else "fails")
 
 
+def test_workers_make_the_same_again(place: Place) -> None:
+    """Workers stay from one graph to the next, also where these write to different stores."""
+    alone, workers = place.verify("--sample", "2"), place.verify("--sample", "2", "--workers", "2")
+    assert workers == alone and alone[0] == 0 and alone[1]["confirmed"] > 0
+    assert not list(place.home.glob("verify/.*")), "the scratch folder is gone"
+
+
 def test_text_says_the_verdict_last(made: Place) -> None:
     done = bench("verify", made.folder, "--sample", "1", home=made.home)
     assert done.stdout.splitlines()[-1] == "HOLDS: all that was made again is bit-equal."
