@@ -70,9 +70,10 @@ class Patches:
             return self
         part = select(self.patches, chosen)
         images_key = ImageSet.part_key_of(self.images_key, chosen)
-        return replace(
-            self, ref=replace(self.ref, key=part.key, rows=tuple(chosen.tolist())), patches=part, images_key=images_key
-        )
+        # rows of this set, which may itself be some rows of the entry
+        of_entry = chosen if self.ref.rows is None else np.asarray(self.ref.rows)[chosen]
+        ref = replace(self.ref, key=part.key, rows=tuple(of_entry.tolist()))
+        return replace(self, ref=ref, patches=part, images_key=images_key)
 
     def only(self, columns: set[str]) -> Patches:
         """The same with other columns hidden."""
