@@ -31,6 +31,7 @@ from bench.pipeline.data import DataSplits, load_splits
 from bench.provenance import manifest
 from bench.provenance.manifest import Times
 from bench.results import experiment_tables, pictures, schema, tables
+from bench.results.identity import ABSENT
 from bench.results.schema import ResultRecord
 from bench.types import Generator, ImageSet
 
@@ -143,7 +144,7 @@ def collect_records(prepared: Prepared, outcomes: dict[EntryRef, Outcome], conte
         outcome = outcomes[job.ref]
         if isinstance(outcome, Failed) and outcome.cause not in causes:
             causes.add(outcome.cause)
-            if outcome.error.code not in ("missing", "gated", "damaged", "usage"):
+            if outcome.error.code not in (*ABSENT, "usage"):
                 context.log(outcome.error.traceback or f"{outcome.cause}: {outcome.error.message}")
         records += records_of(measurement, outcome, context.store)
     return records

@@ -11,12 +11,11 @@ from bench.cli.options import data_options, execution_options, merged, numbers, 
 from bench.config import CONTROLS, ENCODERS, METRICS, RunConfig
 from bench.errors import MissingError
 from bench.results import schema
+from bench.results.identity import Status, is_absent
 from bench.results.schema import ResultRecord
 from bench.types import PROMPT_SOURCES
 
 SOME_FAILED = 4
-ABSENT = ("missing", "gated", "damaged")
-"""First words of the reasons that more data or weights would remove."""
 
 
 @click.command("run")
@@ -119,8 +118,8 @@ def command(
 
 
 def _exit(lines: tuple[ResultRecord, ...], strict: bool) -> None:
-    if strict and any(result.status == "skipped" and result.reason.startswith(ABSENT) for result in lines):
+    if strict and any(result.status == Status.SKIPPED and is_absent(result.reason) for result in lines):
         raise SystemExit(MissingError.exit_code)
-    bad = {"error", "skipped", "not-comparable"} if strict else {"error"}
+    bad = {Status.ERROR, Status.SKIPPED, Status.NOT_COMPARABLE} if strict else {Status.ERROR}
     if any(result.status in bad for result in lines):
         raise SystemExit(SOME_FAILED)

@@ -1,4 +1,4 @@
-"""Result lines: one number each, with its interval, its protocol and its provenance, as one JSON object a line."""
+"""Result records: one number each, with its interval, its protocol and its provenance, as one JSON object a line."""
 
 from __future__ import annotations
 
@@ -7,25 +7,21 @@ import platform
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field, fields
 from datetime import UTC, datetime
+from enum import StrEnum
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from bench.errors import MissingError
 from bench.files.text import write_text
+from bench.results.identity import Reason, State, Status
 
 SCHEMA = 1
-STATES = ("reported", "measured", "reproduced", "verified")
-STATUSES = ("ok", "error", "skipped", "not-comparable")
-SOURCES_UNKNOWN = "sources-unknown"
-"""Flag of records of a dataset that does not tell which images are of one slide: they have no interval."""
+W = TypeVar("W", bound=StrEnum)
 NO_SOURCES = (
-    f"{SOURCES_UNKNOWN}: the data do not tell which images are of one slide or patient, so there is no interval and no "
+    f"{Reason.SOURCES_UNKNOWN}: the data do not tell which images are of one slide or patient, so there is no interval and no "
     "test. Add a column patient, case or slide to index.csv"
 )
-
-ENCODER_CONFLICT = "encoder-conflict"
-"""Flag of records of an encoder that the generator or the data was conditioned or shaped by."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +37,7 @@ class ResultRecord:
     direction: str
     protocol: str
     """Key of everything two numbers must share to be ranked: data, split, n, encoder, metric or task with their options."""
-    status: str = "ok"
+    status: Status = Status.OK
     reason: str = ""
     """Why there is no number, or no interval."""
     encoder: str = ""
@@ -61,16 +57,13 @@ class ResultRecord:
     """Slides that the interval resamples."""
     replicates: tuple[float, ...] = ()
     """The value without each block of slides (`bench.statistics.blocks_of`), for comparisons in pairs."""
-    state: str = "measured"
-    """`reported`: printed in a paper, never ranked with ours; `measured` by this project; `reproduced`: measured again by
-    others, `verified`: recomputed by `bench verify`."""
+    state: State = State.MEASURED
     source: str = ""
     """Of a reported number: paper and table."""
     suspect: str = ""
     """Why a reported number is not to be trusted; empty where nothing speaks against it."""
     flags: tuple[str, ...] = ()
-    """`evaluation-conflict`: the generator was conditioned or shaped by this encoder. `embedded`: procedural data.
-    `sources-unknown`: nothing tells which images are of one slide, so that there is no interval."""
+    """Of `identity.Flag`."""
     described: dict[str, Any] = field(default_factory=dict)
     """Name, version, options and digest of generator, encoder, metric and task."""
     keys: dict[str, str] = field(default_factory=dict)
@@ -86,7 +79,7 @@ def unit_of(result: ResultRecord) -> str:
 
 
 def stamp() -> dict[str, str]:
-    """When and with what a line was made."""
+    """When and with what a record was made."""
     stamped = {"made": datetime.now(UTC).isoformat(timespec="seconds"), "python": platform.python_version()}
     for package in ("histobench", "numpy", "torch", "diffusers", "timm", "segmentation-models-pytorch"):
         try:
@@ -102,13 +95,13 @@ def to_json(record: ResultRecord) -> str:
 
 
 def write(results: Iterable[ResultRecord], path: Path) -> None:
-    """Writes a whole file of lines at once."""
+    """Writes a whole file of records at once."""
     path.parent.mkdir(parents=True, exist_ok=True)
     write_text(path, "".join(to_json(result) + "\n" for result in results))
 
 
 def read(paths: Iterable[Path]) -> Iterator[ResultRecord]:
-    """Every line of the files; raises MissingError with file and line number on one that is not a result."""
+    """Every record of the files; raises MissingError with file and line number on what is not one."""
     for path in paths:
         for number, text in enumerate(path.read_text().splitlines(), start=1):
             if text.strip():
@@ -122,6 +115,14 @@ def _whole(held: dict[str, Any]) -> str:
     return f"{held['encoder']}:{network}" if network else held.get("encoder", "")
 
 
+def _word(words: type[W], field: str, found: Any, where: str) -> W:
+    """The member of an enum that a field of a record holds."""
+    try:
+        return words(found)
+    except ValueError:
+        raise MissingError(f"{where}: {field} {found!r}; known are {', '.join(words)}.") from None
+
+
 def _parsed(text: str, where: str) -> ResultRecord:
     try:
         held = json.loads(text)
@@ -129,17 +130,15 @@ def _parsed(text: str, where: str) -> ResultRecord:
         raise MissingError(f"{where} is not JSON: {error}.") from error
     if not isinstance(held, dict) or held.get("schema") != SCHEMA:
         found = held.get("schema") if isinstance(held, dict) else type(held).__name__
-        raise MissingError(f"{where} is not a result line of schema {SCHEMA}: found {found!r}.")
+        raise MissingError(f"{where} is not a result record of schema {SCHEMA}: found {found!r}.")
     known = {f.name for f in fields(ResultRecord)}
     required = {"generator", "dataset", "prompt_source", "task", "measure", "direction", "protocol"}
     if wrong := sorted((set(held) - known) | (required - set(held))):
         raise MissingError(f"{where}: unknown or missing fields {', '.join(wrong)}.")
-    if held.get("status", "ok") not in STATUSES:
-        raise MissingError(f"{where}: status {held['status']!r}; known are {', '.join(STATUSES)}.")
-    if held.get("state", "measured") not in STATES:
-        raise MissingError(f"{where}: state {held['state']!r}; known are {', '.join(STATES)}.")
-    if (held.get("value") is None) == (held.get("status", "ok") == "ok"):
-        raise MissingError(f"{where}: a line has a value exactly when its status is ok.")
+    held["status"] = status = _word(Status, "status", held.get("status", Status.OK), where)
+    held["state"] = _word(State, "state", held.get("state", State.MEASURED), where)
+    if (held.get("value") is None) == (status == Status.OK):
+        raise MissingError(f"{where}: a record has a value exactly when its status is ok.")
     lists = {name: held.get(name, []) for name in ("flags", "replicates")}
     if wrong := [name for name, found in lists.items() if not isinstance(found, list)]:
         raise MissingError(f"{where}: {wrong[0]} is a list, not {lists[wrong[0]]!r}.")

@@ -7,8 +7,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from bench import statistics
+from bench.results.identity import Flag, Quantity, Status, quantity
 from bench.results.protocols import difference_between, split_by_protocol
-from bench.results.schema import NO_SOURCES, SOURCES_UNKNOWN, ResultRecord, unit_of
+from bench.results.schema import NO_SOURCES, ResultRecord, unit_of
 
 ARROWS = {"lower": "↓", "higher": "↑", "none": ""}
 REPORT_ONLY = "none"
@@ -30,26 +31,24 @@ class Cell:
     n: int
     groups: int
     seeds: int
-    status: str
+    status: Status
     reason: str
     flags: tuple[str, ...]
     unit: str = "slides"
     """What `groups` counts."""
 
 
-def cells(lines: Iterable[ResultRecord]) -> list[Cell]:
-    """One cell for each generator, prompt source, measure and protocol, in the order of first appearance."""
-    grouped: dict[tuple[str, ...], list[ResultRecord]] = defaultdict(list)
-    for line in lines:
-        beside = line.encoder or line.mix
-        measure = f"{line.measure} {beside}".strip()
-        grouped[(line.dataset, line.generator, line.prompt_source, measure, line.protocol)].append(line)
-    return [_cell(key[3], rows) for key, rows in grouped.items()]
+def cells(records: Iterable[ResultRecord]) -> list[Cell]:
+    """One cell for each quantity and protocol, in the order of first appearance."""
+    grouped: dict[tuple[Quantity, str], list[ResultRecord]] = defaultdict(list)
+    for record in records:
+        grouped[quantity(record), record.protocol].append(record)
+    return [_cell(key.measure, rows) for (key, _), rows in grouped.items()]
 
 
 def _cell(measure: str, rows: list[ResultRecord]) -> Cell:
     first = rows[0]
-    good = [row for row in rows if row.status == "ok" and row.value is not None]
+    good = [row for row in rows if row.status == Status.OK and row.value is not None]
     value = low = high = None
     if good:
         combined = statistics.combine_seeds(
@@ -58,7 +57,7 @@ def _cell(measure: str, rows: list[ResultRecord]) -> Cell:
             [row.high for row in good],
         )
         value, low, high = combined.value, _cut(combined.low, first), _cut(combined.high, first)
-    failed = next((row for row in rows if row.status != "ok"), None)
+    failed = next((row for row in rows if row.status != Status.OK), None)
     return Cell(
         generator=first.generator,
         prompt_source=first.prompt_source,
@@ -71,7 +70,7 @@ def _cell(measure: str, rows: list[ResultRecord]) -> Cell:
         n=first.n,
         groups=first.groups,
         seeds=len({row.seed for row in good}),
-        status="ok" if good else first.status,
+        status=Status.OK if good else first.status,
         reason=failed.reason if failed else first.reason,
         flags=tuple(sorted({flag for row in rows for flag in row.flags})),
         unit=unit_of(first),
@@ -100,7 +99,7 @@ def interval(cell: Cell) -> str:
     if cell.value is None:
         word = cell.reason.partition(":")[0]
         return f"{cell.status}({word})" if word and len(word) < 40 else cell.status
-    mark = ("*" if "encoder-conflict" in cell.flags else "") + ("†" if "underpowered" in cell.flags else "")
+    mark = ("*" if Flag.ENCODER_CONFLICT in cell.flags else "") + ("†" if Flag.UNDERPOWERED in cell.flags else "")
     bounds = "" if cell.low is None or cell.high is None else f" [{number(cell.low)}, {number(cell.high)}]"
     return f"{number(cell.value)}{mark}{bounds}"
 
@@ -143,7 +142,7 @@ def aligned(rows: list[list[str]]) -> list[str]:
 
 def lacks_explanation(cell: Cell) -> bool:
     """Whether the number or its interval is missing for a reason that `interval_note` does not give."""
-    return cell.value is None or (cell.low is None and SOURCES_UNKNOWN not in cell.flags)
+    return cell.value is None or (cell.low is None and Flag.SOURCES_UNKNOWN not in cell.flags)
 
 
 def reasons(unfinished: Sequence[Cell]) -> list[str]:
@@ -153,7 +152,7 @@ def reasons(unfinished: Sequence[Cell]) -> list[str]:
         if cell.reason and cell.direction != "none":
             whose[cell.measure, cell.status, cell.reason].append(cell.generator)
     return [
-        f"{measure} ({', '.join(dict.fromkeys(generators))}): {'' if status == 'ok' else f'{status}, '}{reason}"
+        f"{measure} ({', '.join(dict.fromkeys(generators))}): {'' if status == Status.OK else f'{status}, '}{reason}"
         for (measure, status, reason), generators in whose.items()
     ]
 
@@ -167,9 +166,9 @@ def sizes(found: Iterable[Cell]) -> list[str]:
 def interval_note(found: Iterable[Cell]) -> str:
     """What intervals range over, or why there are none."""
     cells = list(found)
-    units = sorted({cell.unit for cell in cells if SOURCES_UNKNOWN not in cell.flags})
+    units = sorted({cell.unit for cell in cells if Flag.SOURCES_UNKNOWN not in cell.flags})
     message = [f"intervals: 95 % over {' or '.join(units)} and seeds"] if units else []
-    if any(SOURCES_UNKNOWN in cell.flags for cell in cells):
+    if any(Flag.SOURCES_UNKNOWN in cell.flags for cell in cells):
         message.append(f"no intervals, {NO_SOURCES}")
     return "; ".join(message)
 
@@ -181,11 +180,11 @@ def _prompt_sources(made: list[Cell]) -> str:
 def _notes(made: list[Cell]) -> list[str]:
     measured = [cell for cell in made if cell.value is not None and cell.direction != "none"]
     notes = [f"n = {'; n = '.join(sizes(measured))}; {interval_note(measured)}"] if measured else []
-    if any("encoder-conflict" in cell.flags for cell in made):
+    if any(Flag.ENCODER_CONFLICT in cell.flags for cell in made):
         notes.append("* the generator was conditioned by this encoder: not an independent encoder")
-    if any("underpowered" in cell.flags for cell in made):
+    if any(Flag.UNDERPOWERED in cell.flags for cell in made):
         notes.append("† too few slides or patches for an interval")
-    if any("embedded" in cell.flags for cell in made):
+    if any(Flag.EMBEDDED in cell.flags for cell in made):
         notes.append("embedded phantom tissue: these numbers say nothing of real patients")
     notes += reasons([cell for cell in made if lacks_explanation(cell)])
     return notes
