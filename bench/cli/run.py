@@ -10,7 +10,7 @@ import click
 from bench.cli.options import data_options, execution_options, merged, numbers, open_context, words
 from bench.config import CONTROLS, ENCODERS, METRICS, RunConfig
 from bench.errors import MissingError
-from bench.results import schema
+from bench.results import schema, terminal
 from bench.results.identity import Status, is_absent
 from bench.results.schema import ResultRecord
 from bench.types import PROMPT_SOURCES
@@ -108,7 +108,7 @@ def command(
         for record in outcome.records:
             click.echo(schema.to_json(record))
     else:
-        click.echo(outcome.table)
+        terminal.show(outcome.tables)
         click.echo(str(outcome.folder))
     for fault in outcome.faults:
         click.echo(f"bench: {fault}. The result records are in {outcome.folder}.", err=True)

@@ -21,21 +21,11 @@ def of(name: str, made: Iterable[ResultRecord]) -> list[ResultRecord]:
 
 
 @dataclass(frozen=True)
-class ExperimentTable:
+class ExperimentTable(tables.Table):
     """An experiment's table, ready to be written."""
 
-    heading: str
-    rows: list[list[str]]
-    """The first is the head."""
-    notes: list[str]
     cells: tuple[tables.Cell, ...]
     """All numbers, differences among them."""
-
-
-def as_text(experiment: Experiment, made: Sequence[ResultRecord]) -> str:
-    """What is shown of an experiment, in columns."""
-    found = make_table(experiment, made)
-    return "\n".join([found.heading, *tables.aligned(found.rows), *found.notes])
 
 
 def make_table(experiment: Experiment, made: Sequence[ResultRecord]) -> ExperimentTable:
@@ -65,8 +55,8 @@ def make_table(experiment: Experiment, made: Sequence[ResultRecord]) -> Experime
         *sentences(experiment, cells),
         *tables.reasons([cell for cell in cells.values() if tables.lacks_explanation(cell)]),
     ]
-    heading = f"{experiment.name} ({first.generator}, {first.task} on {first.dataset}): {experiment.summary}"
-    return ExperimentTable(heading, body, notes, tuple(cells.values()))
+    title = f"{experiment.name} ({first.generator}, {first.task} on {first.dataset}): {experiment.summary}"
+    return ExperimentTable(title, body, notes, tuple(cells.values()))
 
 
 def sentences(experiment: Experiment, cells: dict[tuple[str, str], tables.Cell]) -> list[str]:

@@ -12,7 +12,7 @@ from bench.results.identity import OWN, Flag, State, experiment, variant
 from bench.results.identity import column as column_of
 from bench.results.protocols import difference_between, split_by_protocol
 from bench.results.schema import ResultRecord
-from bench.results.tables import ARROWS, Cell, cells, interval, interval_note, reasons, sizes
+from bench.results.tables import ARROWS, Cell, cells, fold_skipped, interval, interval_note, plain, reasons, sizes
 from leaderboards.tables import formats, ties
 from leaderboards.tables.consensus import conflicted, consensus, sentences
 from leaderboards.tables.formats import Sheet
@@ -176,10 +176,17 @@ def sheet(board: Board) -> Sheet:
 
 
 def as_rows(board: Board) -> list[list[str]]:
-    """Header and one row a generator, as text."""
-    heads = [f"{column} {ARROWS[_direction(board, column)]}".strip() for column in board.columns]
-    body = [[name, *(interval(found[c]) if c in found else "–" for c in board.columns)] for name, found in board.rows]
+    """Header and one row a generator, as text; without columns in which everything was skipped."""
+    columns, _ = _fold(board)
+    heads = [f"{column} {ARROWS[_direction(board, column)]}".strip() for column in columns]
+    body = [[name, *(interval(found[c]) if c in found else "–" for c in columns)] for name, found in board.rows]
     return [["generator", *heads], *body]
+
+
+def _fold(board: Board) -> tuple[list[str], list[str]]:
+    """The columns to show, and a note on those in which everything was skipped."""
+    found = [row[column] for column in board.columns for _, row in board.rows if column in row]
+    return fold_skipped(found, f"bench run -g NAME -t {board.task}")
 
 
 def _direction(board: Board, column: str) -> str:
@@ -194,7 +201,7 @@ def title(board: Board) -> str:
 
 
 def as_text(board: Board) -> str:
-    return formats.as_text(sheet(board))
+    return plain([sheet(board)])
 
 
 def as_markdown(board: Board) -> str:
@@ -209,7 +216,8 @@ def notes(board: Board) -> list[str]:
         notes += sentences(agreed)
     if board.states:
         notes.append("; ".join(f"{name}: {state}" for name, state in sorted(board.states.items())) + ".")
-    return notes + reasons([cell for cell in found if cell.value is None])
+    columns, folded = _fold(board)
+    return notes + reasons([cell for cell in found if cell.value is None and cell.measure in columns]) + folded
 
 
 def apart(board: Board) -> list[str]:
