@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field, fields
 from datetime import UTC, datetime
 from enum import StrEnum
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, TypeVar
@@ -17,6 +18,8 @@ from bench.files.text import write_text
 from bench.results.identity import Reason, State, Status
 
 SCHEMA = 1
+RUN, VERIFIED = "results.jsonl", "verified.jsonl"
+"""What a run writes, and what `bench verify --mark` writes beside it."""
 W = TypeVar("W", bound=StrEnum)
 NO_SOURCES = (
     f"{Reason.SOURCES_UNKNOWN}: the data do not tell which images are of one slide or patient, so there is no interval and no "
@@ -103,30 +106,86 @@ def write(results: Iterable[ResultRecord], path: Path) -> None:
 def read(paths: Iterable[Path]) -> Iterator[ResultRecord]:
     """Every record of the files; raises MissingError with file and line number on what is not one."""
     for path in paths:
-        for number, text in enumerate(path.read_text().splitlines(), start=1):
-            if text.strip():
-                yield _parsed(text, f"{path}:{number}")
+        yield from (record for _, record in numbered(path))
 
 
-def _whole(held: dict[str, Any]) -> str:
+def numbered(path: Path) -> Iterator[tuple[int, ResultRecord]]:
+    """The records of one file with their line numbers; raises MissingError as `read` does."""
+    try:
+        held = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise MissingError(f"{path} is not a file of result records: {error}.") from error
+    # not splitlines: other programs may write letters unescaped that it takes for ends of lines, e.g. U+2028
+    for number, text in enumerate(held.split("\n"), start=1):
+        if text.strip():
+            yield number, _parsed(text, f"{path}:{number}")
+
+
+def files(places: Iterable[Path]) -> list[Path]:
+    """The .jsonl files among the places and below them, each once; raises MissingError where there is none.
+
+    Where `bench verify --mark` wrote the records of a run again, with their state, those are read in place of the run's.
+    """
+    asked = list(places)
+    found = [file for place in asked for file in (_below(place) if place.is_dir() else [place])]
+    if not found:
+        raise MissingError(
+            f"no result records in {', '.join(map(str, asked))}. Make some: bench run --generator ldm-prompt --task cam16-seg"
+        )
+    if absent := [str(file) for file in found if not file.is_file()]:
+        raise MissingError(f"no file or folder {', '.join(absent)}. Give those that a run wrote: bench run … --out DIR")
+    return list({file.resolve(): file for file in found}.values())
+
+
+def _below(folder: Path) -> list[Path]:
+    found = sorted(folder.rglob("*.jsonl"))
+    return [file for file in found if file.name != RUN or file.with_name(VERIFIED) not in found]
+
+
+@cache
+def _adapter() -> Any:
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(ResultRecord)
+
+
+def checked(record: ResultRecord, where: str) -> ResultRecord:
+    """The record with every field of its type; raises MissingError, with the place, where one is not."""
+    from pydantic import ValidationError
+
+    try:
+        typed: ResultRecord = _adapter().validate_python(vars(record))
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise MissingError(f"{where}: {'.'.join(map(str, first['loc']))}: {first['msg']}.") from error
+    if typed.direction not in ("lower", "higher", "none", ""):
+        raise MissingError(f"{where}: direction {typed.direction!r}; known are lower, higher and none.")
+    return typed
+
+
+def _whole(held: dict[str, Any]) -> Any:
     """The encoder with the network of its library: older records say `timm` for each network that has one."""
-    message = held.get("described", {}).get("encoder") or {}
-    network = message.get("options", {}).get("name") if message.get("name") == held.get("encoder") else None
-    return f"{held['encoder']}:{network}" if network else held.get("encoder", "")
+    named = held.get("encoder", "")
+    found = held.get("described")
+    for name in ("encoder", "options", "name"):
+        if not isinstance(found, dict) or (name == "options" and found.get("name") != named):
+            return named
+        found = found.get(name)
+    return f"{named}:{found}" if found else named
 
 
 def _word(words: type[W], field: str, found: Any, where: str) -> W:
     """The member of an enum that a field of a record holds."""
     try:
         return words(found)
-    except ValueError:
+    except (ValueError, TypeError):  # TypeError: of a list, which no dictionary of members can look up
         raise MissingError(f"{where}: {field} {found!r}; known are {', '.join(words)}.") from None
 
 
 def _parsed(text: str, where: str) -> ResultRecord:
     try:
         held = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise MissingError(f"{where} is not JSON: {error}.") from error
     if not isinstance(held, dict) or held.get("schema") != SCHEMA:
         found = held.get("schema") if isinstance(held, dict) else type(held).__name__

@@ -23,17 +23,16 @@ import tomllib
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
-from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar
 
-from bench.errors import MissingError, UsageError
+from bench.errors import UsageError
 from bench.results import schema
 from bench.results.identity import Reason, State, Status
 from bench.results.schema import ResultRecord
 from leaderboards.tables.duplicates import Found, each_once
 
-RUN, VERIFIED = "results.jsonl", "verified.jsonl"
+VERIFIED = schema.VERIFIED
 PUBLISHED = Path(__file__).parents[1] / "published"
 INVALIDATIONS = Path(__file__).parents[1] / "invalidated.toml"
 SHARES = ("precision", "recall", "coverage", "iou", "dice", "miou", "aji", "pq", "dq", "sq")
@@ -91,56 +90,14 @@ def invalidations(run_log: Path = INVALIDATIONS) -> list[Invalidation]:
 
 
 def _found(places: Iterable[Path]) -> Iterator[Found]:
-    for file in files(places):
+    for file in schema.files(places):
         yield from of_file(file)
 
 
 def of_file(file: Path) -> Iterator[Found]:
     """Every record of a file, typed, with where it stands."""
-    numbers = [n for n, text in enumerate(file.read_text(encoding="utf-8").splitlines(), start=1) if text.strip()]
-    for number, line in zip(numbers, schema.read([file]), strict=True):
-        yield f"{file}:{number}", _typed(line, f"{file}:{number}")
-
-
-def files(places: Iterable[Path]) -> list[Path]:
-    """The .jsonl files among the places and below them, each once; raises MissingError where there is none.
-
-    Where `bench verify --mark` wrote the lines of a run again, with their state, those are read in place of the run's.
-    """
-    asked = list(places)
-    found = [f for place in asked for f in (_below(place) if place.is_dir() else [place])]
-    if not found:
-        raise MissingError(
-            f"no result lines in {', '.join(map(str, asked))}. Make some: bench run --generator ldm-prompt --task cam16-seg"
-        )
-    if absent := [str(file) for file in found if not file.is_file()]:
-        raise MissingError(f"no file or folder {', '.join(absent)}. Give those that a run wrote: bench run … --out DIR")
-    return list({file.resolve(): file for file in found}.values())
-
-
-def _below(folder: Path) -> list[Path]:
-    found = sorted(folder.rglob("*.jsonl"))
-    return [file for file in found if file.name != RUN or file.with_name(VERIFIED) not in found]
-
-
-@cache
-def _schema() -> Any:
-    from pydantic import TypeAdapter
-
-    return TypeAdapter(ResultRecord)
-
-
-def _typed(line: ResultRecord, where: str) -> ResultRecord:
-    from pydantic import ValidationError
-
-    try:
-        typed: ResultRecord = _schema().validate_python(vars(line))
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise MissingError(f"{where}: {'.'.join(map(str, first['loc']))}: {first['msg']}.") from error
-    if typed.direction not in ("lower", "higher", "none", ""):
-        raise MissingError(f"{where}: direction {typed.direction!r}; known are lower, higher and none.")
-    return typed
+    for number, record in schema.numbered(file):
+        yield f"{file}:{number}", schema.checked(record, f"{file}:{number}")
 
 
 def _known_wrong(found: list[Found], entries: list[Invalidation]) -> list[Found]:
