@@ -36,15 +36,19 @@ def _show_rich(table: Table, out: TextIO, is_first: bool) -> None:
         console.print()
     console.print(Text(printable(table.title), style="bold"))
     rows = [[printable(entry) for entry in row] for row in table.rows]
-    for columns in blocks(rows, console.width):
+    for number, columns in enumerate(blocks(rows, console.width)):
+        if number:
+            console.print()
         grid = Grid(box=None, padding=(0, GAP, 0, 0), header_style="bold", pad_edge=False)
         for column in columns:
             grid.add_column(Text(rows[0][column]), overflow="fold")
         for row in rows[1:]:
-            grid.add_row(*(Text(row[column], style="dim" if _lacks_number(row[column]) else "") for column in columns))
+            grid.add_row(
+                *(Text(row[column], style="dim" if column and _lacks_number(row[column]) else "") for column in columns)
+            )
         console.print(grid)
     for note in table.notes:
-        console.print(Padding(Text(printable(note), style="dim"), (0, 0, 0, GAP)))
+        console.print(Padding(Text(printable(note), style="dim"), (0, 0, 0, GAP), expand=False))
 
 
 def blocks(rows: Sequence[Sequence[str]], width: int) -> list[list[int]]:
@@ -59,5 +63,7 @@ def blocks(rows: Sequence[Sequence[str]], width: int) -> list[list[int]]:
     return found
 
 
-def _lacks_number(entry: str) -> bool:
-    return not any(letter.isdigit() for letter in entry.partition("(")[0])
+def _style(column: int, entry: str) -> str:
+    """What holds no number recedes, but for names of rows."""
+    has_number = any(letter.isdigit() for letter in entry.partition("(")[0])
+    return "" if has_number or not column else "dim"
