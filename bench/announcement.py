@@ -6,7 +6,7 @@ from bench.config import Components
 from bench.histology.sampling import StatesSampling
 from bench.jobs.store import Store
 from bench.pipeline.data import DataSplits
-from bench.results.schema import SOURCES_UNKNOWN
+from bench.results.identity import Reason
 from bench.types import SummarisesData
 
 
@@ -68,7 +68,7 @@ def _sampling(components: Components) -> list[str]:
     if not isinstance(components.dataset, StatesSampling):
         return []
     found = components.dataset.sampling
-    lacking = "" if found.is_known else f"; {SOURCES_UNKNOWN}: records get no interval"
+    lacking = "" if found.is_known else f"; {Reason.SOURCES_UNKNOWN}: records get no interval"
     return [f"sampling unit: {found.unit} ({found.basis}){lacking}", f"splits: {found.splits}"]
 
 

@@ -47,6 +47,11 @@ def names(kind: str) -> list[str]:
     return sorted(_entries(kind))
 
 
+def entry(kind: str, name: str) -> EntryPoint:
+    """The entry point of a registered name; imports nothing."""
+    return _entries(kind)[name]
+
+
 def expand(kind: str, asked: Iterable[str]) -> tuple[str, ...]:
     """The names with panels replaced by their members, each once, in the order of first mention.
 

@@ -32,6 +32,7 @@ from bench.pipeline.generation import run_seeds
 from bench.provenance import manifest
 from bench.provenance.manifest import Times
 from bench.results import experiment_tables, pictures, schema, tables
+from bench.results.identity import ABSENT
 from bench.results.schema import ResultRecord
 from bench.types import Generator, ImageSet
 
@@ -59,7 +60,7 @@ class RunOutcome:
     """What a run gives."""
 
     records: tuple[ResultRecord, ...]
-    table: str
+    tables: tuple[tables.Table, ...]
     """Empty where it could not be made, for one of the `faults`."""
     folder: Path
     faults: tuple[str, ...] = ()
@@ -115,13 +116,16 @@ def finish(prepared: Prepared, outcomes: dict[EntryRef, Outcome], context: RunCo
     schema.write(records, folder / "results.jsonl")
     times = prepared.times.with_phase("jobs")
     experiment = prepared.components.experiment
-    tables_made: list[str] = []
+    shown: list[tables.Table] = []
     faults: list[str] = []
 
     def write_table(path: Path) -> None:
-        table = experiment_tables.as_text(experiment, records) if experiment else tables.text(records)
-        tables_made.append(table)
-        write_text(path, table + "\n")
+        shown.extend(
+            [experiment_tables.make_table(experiment, records)]
+            if experiment
+            else tables.make_tables(records, prepared.config.generator)
+        )
+        write_text(path, tables.plain(shown) + "\n")
 
     steps: tuple[tuple[str, Callable[[Path], None]], ...] = (
         ("table.txt", write_table),
@@ -134,7 +138,7 @@ def finish(prepared: Prepared, outcomes: dict[EntryRef, Outcome], context: RunCo
         except Exception as error:  # the records are written: what stands beside them must not cost them
             context.log("".join(traceback.format_exception(error)))
             faults.append(f"{name} could not be written: {type(error).__name__}: {error}")
-    return RunOutcome(tuple(records), "".join(tables_made), folder, tuple(faults))
+    return RunOutcome(tuple(records), tuple(shown), folder, tuple(faults))
 
 
 def collect_records(prepared: Prepared, outcomes: dict[EntryRef, Outcome], context: RunContext) -> list[ResultRecord]:
@@ -145,7 +149,7 @@ def collect_records(prepared: Prepared, outcomes: dict[EntryRef, Outcome], conte
         outcome = outcomes[job.ref]
         if isinstance(outcome, Failed) and outcome.cause not in causes:
             causes.add(outcome.cause)
-            if outcome.error.code not in ("missing", "gated", "damaged", "usage"):
+            if outcome.error.code not in (*ABSENT, "usage"):
                 context.log(outcome.error.traceback or f"{outcome.cause}: {outcome.error.message}")
         records += records_of(measurement, outcome, context.store)
     return records

@@ -28,7 +28,8 @@ from bench.pipeline.encoding import FeatureSet, describe_encoder, encode
 from bench.pipeline.generation import GeneratedSet, TrainedGenerator, generate, has_one_set, run_seeds, sample_layouts
 from bench.pipeline.plugins import Plugin, WeightsRef
 from bench.pipeline.training import Weights, training_patches, weights_of
-from bench.results.schema import ENCODER_CONFLICT, SOURCES_UNKNOWN, ResultRecord, stamp
+from bench.results.identity import Flag
+from bench.results.schema import ResultRecord, stamp
 from bench.results.tables import ONE_SET
 from bench.statistics import VERSION
 from bench.types import ChecksConditions, FollowsPromptSource, Normalisable, TrainedMetric, TrainingMix
@@ -165,7 +166,7 @@ class _Planner:
                     forms = ("value", *FORMS)
                 for form in forms:
                     # a lower reference is of real patches alone, whatever the encoder had to do with the generator
-                    flags = (ENCODER_CONFLICT,) if is_conflict and form != "lower-reference" else ()
+                    flags = (Flag.ENCODER_CONFLICT,) if is_conflict and form != "lower-reference" else ()
                     flagged = replace(record, flags=(*record.flags, *flags))
                     yield self.distribution(flagged, form, evaluation.encoder, metric, real, generated, made)
 
@@ -300,10 +301,10 @@ class _Planner:
             "generator": registry.describe(generator),
             "dataset": registry.describe(components.dataset),
         }
-        flags: tuple[str, ...] = ("embedded",) if components.embedded else ()
+        flags: tuple[str, ...] = (Flag.EMBEDDED,) if components.embedded else ()
         if isinstance(components.dataset, StatesSampling):
             described["dataset"]["unit"] = components.dataset.sampling.unit
-            flags = flags if components.dataset.sampling.is_known else (*flags, SOURCES_UNKNOWN)
+            flags = flags if components.dataset.sampling.is_known else (*flags, Flag.SOURCES_UNKNOWN)
         flags = (*flags, ONE_SET) if has_one_set(generator) else flags
         needs_prompts = "prompts" in generator.card.needs
         if self.splits.donors is not None and needs_prompts and components.experiment is None:

@@ -27,6 +27,7 @@ from bench.pipeline.prompts import PromptReport, PromptRule
 from bench.pipeline.sets import SetRef, in_memory, load_set, only, save_set, select
 from bench.provenance import sources
 from bench.provenance.digests import digest_of_array, digest_of_patch, root_digest
+from bench.results.identity import ABSENT
 from bench.types import Conditions, ImageSet, LimitsPatches, ProvidesPools, ProvidesPromptDonors, UsesPool
 
 MAPS = {"masks", "instances", "types"}
@@ -272,7 +273,7 @@ def raise_failure(outcomes: dict[EntryRef, Outcome]) -> None:
             error = outcome.error
             if error.code == "usage":
                 raise UsageError(error.message)
-            if error.code in ("missing", "gated", "damaged"):
+            if error.code in ABSENT:
                 raise MissingError(error.message)
             raise RuntimeError(f"{error.type}: {error.message}\n{error.traceback}")
 

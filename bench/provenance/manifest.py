@@ -38,6 +38,7 @@ from bench.pipeline.training import Weights, weight_files
 from bench.provenance import environment
 from bench.provenance.digests import digest_of, root_digest
 from bench.results import schema
+from bench.results.identity import Status
 from bench.results.schema import ResultRecord
 from bench.runtime.import_guard import OUR_PACKAGES
 
@@ -105,7 +106,7 @@ def write_manifest(
         "weights": describe_weights(prepared, store),
         "samples": [_entry(entry) for entry in samples],
         "features": list(_features(prepared, outcomes, store)),
-        "failures": [_failure(record) for record in made if record.status != "ok"],
+        "failures": [_failure(record) for record in made if record.status != Status.OK],
         "records": {"count": len(made), "digest": digest_of_records(made)},
         "files": {name: digest_of(folder / name) for name in FILES if (folder / name).is_file()},
         "times": {

@@ -7,8 +7,8 @@ from pathlib import Path
 import click
 
 from bench.errors import UsageError
-from leaderboards import identity
 from leaderboards.comparison import merge
+from leaderboards.tables import duplicates
 
 
 @click.command("merge")
@@ -16,7 +16,7 @@ from leaderboards.comparison import merge
 @click.option("--out", required=True, type=click.Path(path_type=Path, dir_okay=False), help="The .jsonl file to write.")
 @click.option(
     "--tolerance",
-    default=identity.TOLERATED,
+    default=duplicates.TOLERATED,
     show_default=True,
     help="Largest relative difference of numbers that count as equal; 0 asks for the same bits.",
 )

@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench import statistics
-from bench.results.schema import NO_SOURCES, SOURCES_UNKNOWN, ResultRecord, unit_of
+from bench.results.identity import Flag
+from bench.results.schema import NO_SOURCES, ResultRecord, unit_of
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,7 @@ def paired(first: Iterable[ResultRecord], second: Iterable[ResultRecord]) -> Dif
     lines = [*(ours[seed] for seed in seeds), *(theirs[seed] for seed in seeds)]
     if len(protocols := {line.protocol for line in lines}) > 1:
         return f"protocols differ: {', '.join(sorted(protocols))}"
-    if any(SOURCES_UNKNOWN in line.flags for line in lines):
+    if any(Flag.SOURCES_UNKNOWN in line.flags for line in lines):
         return NO_SOURCES
     blocks = {len(line.replicates) for line in lines}
     if len(blocks) > 1 or min(blocks) < 2:

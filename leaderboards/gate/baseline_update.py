@@ -12,6 +12,7 @@ from bench.errors import BenchError, MissingError, UsageError
 from bench.files.text import write_text
 from bench.provenance.digests import digest_of
 from bench.results import schema
+from bench.results.identity import State
 from bench.results.schema import ResultRecord
 from leaderboards.gate.gate import measured
 from leaderboards.gate.policy import Policy
@@ -29,7 +30,7 @@ def accept(baseline: Path, candidate: Sequence[ResultRecord], reason: str, polic
     """
     if not reason.strip():
         raise UsageError("a baseline moves for a reason: bench gate accept … --reason TEXT.")
-    lines = [line for line in candidate if line.state != "reported"]
+    lines = [line for line in candidate if line.state != State.REPORTED]
     if not any(line.value is not None for line in lines):
         raise MissingError("the candidate holds no measured number: there is nothing to accept.")
     before = digest_of(baseline) if baseline.is_file() else ""
@@ -58,5 +59,5 @@ def _moved(baseline: Path, lines: list[ResultRecord], policy: Policy) -> tuple[s
         return f"unreadable: {error}", []
     moved = [one for one in gate.gate_results if one.baseline != one.candidate]
     return gate.verdict, [
-        {"number": str(one.number), "old": one.baseline, "new": one.candidate, "verdict": one.verdict} for one in moved
+        {"number": str(one.quantity), "old": one.baseline, "new": one.candidate, "verdict": one.verdict} for one in moved
     ]

@@ -307,7 +307,9 @@ def _measure(case: Case, chosen: list[Generated], everything: bool) -> dict[Iden
         plan=replace(prepared.plan, measurements=tuple(measurement for measurement, _ in pairs)),
         jobs=tuple(job for _, job in pairs),
     )
-    records = collect_records(part, context.execute(part.targets if everything else part.jobs), replace(context, log=lambda text: None))
+    records = collect_records(
+        part, context.execute(part.targets if everything else part.jobs), replace(context, log=lambda text: None)
+    )
     return {matching.identity(record): record for record in records}
 
 

@@ -11,6 +11,7 @@ from statistics import NormalDist
 import numpy as np
 from numpy.typing import NDArray
 
+from bench.results.identity import Flag
 from bench.results.tables import Cell
 
 Rows = Mapping[str, Mapping[str, Cell]]
@@ -56,7 +57,7 @@ class Consensus:
 def consensus(rows: Rows, columns: tuple[str, ...], measure: str = "fd") -> Consensus | None:
     """Ranks over the columns of a distance (`fd ENCODER`); None with fewer than two encoders or two generators.
 
-    A encoder that knew one of the generators is left out for all, or ranks would rest on different panels. Intervals of mean
+    An encoder that knew one of the generators is left out for all, or ranks would rest on different panels. Intervals of mean
     ranks come from drawing each distance from the normal distribution that its interval describes, independently: test
     slides are common to all generators, so that the true intervals are rather narrower.
     """
@@ -81,7 +82,7 @@ def consensus(rows: Rows, columns: tuple[str, ...], measure: str = "fd") -> Cons
 
 def conflicted(rows: Rows, column: str) -> bool:
     """Whether the encoder of this column shaped one of the generators, or their data."""
-    return any("encoder-conflict" in found[column].flags for found in rows.values() if column in found)
+    return any(Flag.ENCODER_CONFLICT in found[column].flags for found in rows.values() if column in found)
 
 
 def sentences(found: Consensus) -> list[str]:

@@ -1,51 +1,29 @@
-"""Which number a line is a take of, and what keeps two takes of one number from being compared."""
+"""The records of each quantity by protocol, and what keeps two records of one quantity from being compared."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 from bench.errors import UsageError
-from bench.results.protocols import OWN, column, entries
+from bench.results.identity import OWN, Quantity, State, quantity
+from bench.results.protocols import entries
 from bench.results.schema import ResultRecord
 
-Takes = dict[str, list[ResultRecord]]
-"""protocol -> lines of one number, one a seed."""
+SeedsByProtocol = dict[str, list[ResultRecord]]
+"""protocol -> records of one quantity, one a seed."""
 
 
-@dataclass(frozen=True, order=True)
-class Number:
-    """What stays the same when a generator is run again."""
+def grouped(lines: Iterable[ResultRecord], what: str) -> dict[Quantity, SeedsByProtocol]:
+    """Records by quantity and protocol, in the order of the quantities. Each number is given once: see `duplicates.each_once`.
 
-    task: str
-    dataset: str
-    prompt_source: str
-    generator: str
-    measure: str
-    """With its encoder or training mix, e.g. `fd texture`."""
-    experiment: str = ""
-
-    def __str__(self) -> str:
-        beside = "".join(f", {word}" for word in (self.prompt_source, self.experiment) if word not in ("", "none"))
-        return f"{self.generator}: {self.measure} ({self.task} on {self.dataset}{beside})"
-
-
-def of(line: ResultRecord) -> Number:
-    experiment = line.described.get("experiment", {}).get("name", "")
-    return Number(line.task, line.dataset, line.prompt_source, line.generator, column(line), experiment)
-
-
-def grouped(lines: Iterable[ResultRecord], what: str) -> dict[Number, Takes]:
-    """Lines by number and protocol, in the order of the numbers. Each number is given once: see `identity.each_once`.
-
-    Reported numbers are no takes of ours, and measures without a direction are no better or worse: both are left out.
-    `what` names the lines in the UsageError that is raised where one name stands for generators of several options.
+    Reported numbers are not ours, and measures without a direction are no better or worse: both are left out.
+    `what` names the records in the UsageError that is raised where one name stands for generators of several options.
     """
-    found: dict[tuple[Number, str, int], ResultRecord] = {}
+    found: dict[tuple[Quantity, str, int], ResultRecord] = {}
     for line in sorted(lines, key=lambda r: r.stamp.get("made", "")):
-        if line.state == "reported" or line.direction == "none":
+        if line.state == State.REPORTED or line.direction == "none":
             continue
-        key = (of(line), line.protocol, line.seed)
+        key = (quantity(line), line.protocol, line.seed)
         before = found.get(key)
         if before is not None and (other := _otherwise(before, line)):
             raise UsageError(
@@ -53,10 +31,10 @@ def grouped(lines: Iterable[ResultRecord], what: str) -> dict[Number, Takes]:
                 "Name the folder or the file of the one run that is meant."
             )
         found[key] = line
-    takes: dict[Number, Takes] = {}
-    for (number, protocol, _), line in sorted(found.items(), key=lambda item: item[0]):
-        takes.setdefault(number, {}).setdefault(protocol, []).append(line)
-    return takes
+    held: dict[Quantity, SeedsByProtocol] = {}
+    for (where, protocol, _), line in sorted(found.items(), key=lambda item: item[0]):
+        held.setdefault(where, {}).setdefault(protocol, []).append(line)
+    return held
 
 
 def _otherwise(one: ResultRecord, other: ResultRecord) -> list[str]:
@@ -67,7 +45,7 @@ def _otherwise(one: ResultRecord, other: ResultRecord) -> list[str]:
 
 
 def equal(first: list[ResultRecord], second: list[ResultRecord]) -> bool:
-    """Whether two takes agree bit by bit: the same seeds, values and values without each block of slides."""
+    """Whether two repeats agree bit by bit: the same seeds, values and values without each block of slides."""
     ours, theirs = ({line.seed: (line.value, line.replicates, line.protocol) for line in lines} for lines in (first, second))
     return ours == theirs and all(line.value is not None for line in first)
 

@@ -16,6 +16,8 @@ from bench import registry
 from bench.measurements import experiment_files
 from bench.measurements.experiment_files import Experiment
 from bench.results import experiment_tables, tables
+from bench.results.identity import Flag, Status
+from bench.results.identity import experiment as experiment_of
 from bench.results.protocols import difference_between, split_by_protocol
 from bench.results.schema import ResultRecord
 from bench.results.tables import ARROWS
@@ -57,7 +59,7 @@ def sheets(
     sets = _protocol_sets(build.variants(measured))
     ours = sets[0].records if sets else []
     noted = [suite.preset[preset].note] if preset in suite.preset and suite.preset[preset].note else []
-    unfinished = [f"{cell.name}: {cell.status}: {cell.reason}" for cell in cells if cell.status != "ok"]
+    unfinished = [f"{cell.name}: {cell.status}: {cell.reason}" for cell in cells if cell.status != Status.OK]
     made = [_sheet(suite, layout, cells, ours, reported) for layout in suite.table]
     made = [replace(sheet, notes=sheet.notes + (noted + unfinished if i == 0 else [])) for i, sheet in enumerate(made)]
     for number, found in enumerate(sets[1:], start=2):
@@ -82,7 +84,7 @@ class _ProtocolSet:
 def _protocol_sets(measured: Sequence[ResultRecord]) -> list[_ProtocolSet]:
     places: dict[tuple[str, str, str], list[ResultRecord]] = defaultdict(list)
     for line in measured:
-        places[line.task, line.dataset, str(line.described.get("experiment", {}).get("name", ""))].append(line)
+        places[line.task, line.dataset, experiment_of(line)].append(line)
     made: list[_ProtocolSet] = []
     for (task, dataset, _), lines in sorted(places.items()):
         parts = split_by_protocol(lines)
@@ -135,7 +137,7 @@ def _mixes(layout: Table, experiment: Experiment) -> tuple[tuple[Pick, ...], tup
 
 def _of(experiment: Experiment | None, lines: Sequence[ResultRecord]) -> list[ResultRecord]:
     """The lines of the experiment; without one, those of none."""
-    return [line for line in lines if line.described.get("experiment", {}).get("name") == (experiment and experiment.name)]
+    return [line for line in lines if experiment_of(line) == (experiment.name if experiment else "")]
 
 
 def _entry(row: Pick, column: Pick, measured: Sequence[ResultRecord], reported: Sequence[ResultRecord]) -> Entry:
@@ -188,7 +190,7 @@ def _reported(entry: Entry) -> str:
     line = entry.reported
     if line is None or line.value is None:
         return ABSENT
-    if "not-comparable" in line.flags:
+    if Flag.NOT_COMPARABLE in line.flags:
         return f"not-comparable({line.value:g})"
     return f"{line.value:g}" + ("‡" if line.suspect else "")
 
@@ -199,12 +201,12 @@ def _notes(suite: Suite, grid: Grid) -> list[str]:
     text = [f"reported: {suite.source}; other data and other samples: never ranked with ours."] if suite.source else []
     doubtful = [line for entry in entries if (line := entry.reported) and line.suspect]
     text += [f"‡ {line.dataset}, {line.generator}, {line.encoder or line.mix}: {line.suspect}." for line in doubtful]
-    if any(entry.reported and "not-comparable" in entry.reported.flags for entry in entries):
+    if any(entry.reported and Flag.NOT_COMPARABLE in entry.reported.flags for entry in entries):
         text.append(
             "not-comparable: the paper's rows are of several tissues and data sets, and their numbers of images unknown."
         )
     text += build.marks(found)
-    if any("embedded" in cell.flags for cell in found):
+    if any(Flag.EMBEDDED in cell.flags for cell in found):
         text.append("embedded phantom tissue: these numbers say nothing of real patients.")
     plain = [replace(cell, generator=_plain(cell.generator)) for cell in found if cell.value is None]
     return text + tables.reasons(plain)

@@ -92,7 +92,7 @@ def test_fewer_patches_are_named_where_descriptions_agree() -> None:
 def test_prompt_sources_are_not_mixed_but_a_generator_without_prompts_meets_each() -> None:
     own = [replace(line, prompt_source="self") for line in run("a")]
     slide = [replace(line, prompt_source="slide") for line in run("b")]
-    assert "prompt prompt sources differ: self and slide" in text(against(own, slide))
+    assert "prompt sources differ: self and slide" in text(against(own, slide))
     both = against([*own, *(replace(line, prompt_source="slide") for line in run("a"))], run("b"))
     assert {one.where.prompt_source for one in both.made} == {"self", "slide"} and len(both.made) == 6
 

@@ -38,7 +38,7 @@ def gate(worse: float = 0.0, rule: Policy = LOOSE, **more: object) -> Gate:
 
 
 def only(found: Gate, measure: str = "fd conv") -> GateResult:
-    return next(one for one in found.gate_results if one.number.measure == measure)
+    return next(one for one in found.gate_results if one.quantity.measure == measure)
 
 
 def test_a_worse_candidate_regresses_in_the_direction_of_each_measure() -> None:
@@ -142,7 +142,7 @@ def test_reported_lines_and_what_has_no_direction_are_not_measured() -> None:
 def test_the_policy_leaves_out_what_it_ignores_by_pattern() -> None:
     rule = Policy((Margin("*", absolute=0.0),), ignore=Ignore(generators=("noi*",), measures=("fd *",)))
     found = measured([*run(), *run("noise")], run(worse=0.1), rule)
-    assert {one.number.measure for one in found.gate_results} == {"iou synthetic", "precision conv"}
+    assert {one.quantity.measure for one in found.gate_results} == {"iou synthetic", "precision conv"}
     with pytest.raises(UsageError, match="ignores each of the 3"):
         measured(run(), run(), replace(rule, ignore=Ignore(measures=("*",))))
 

@@ -7,11 +7,13 @@ import random
 from dataclasses import replace
 from pathlib import Path
 
+import pandas
 import pytest
 from click.testing import CliRunner
 
-from bench.errors import MissingError
+from bench.errors import MissingError, UsageError
 from bench.results import schema, tables
+from bench.results.identity import Status
 from bench.results.schema import ResultRecord
 from leaderboards.cli.leaderboard import leaderboard
 from leaderboards.tables import build
@@ -292,3 +294,30 @@ def test_broken_lines_are_named_with_file_and_number(tmp_path: Path, change, mes
     with pytest.raises(MissingError, match="l.jsonl:2") as caught:
         list(schema.read([tmp_path / "l.jsonl"]))
     assert message in str(caught.value)
+
+
+def test_columns_of_nothing_but_skipped_cells_are_folded_for_people_and_kept_for_machines(tmp_path: Path) -> None:
+    absent = {"status": Status.SKIPPED, "encoder": "uni", "protocol": "u", "reason": "missing: no file."}
+    lines = [line("a", 1.0), line("b", 2.0), *(line(name, None, **absent) for name in "ab")]
+    schema.write(lines, tmp_path / "r.jsonl")
+
+    def shown(*words: str) -> str:
+        return CliRunner().invoke(leaderboard, ["--results", str(tmp_path), *words]).output
+
+    for style in ("text", "markdown", "latex", "html"):
+        text = shown("--format", style)
+        assert "skipped(missing)" in text and "bench run -g NAME -t t -e uni --weights DIR" in text, style
+        assert text.count("uni") == 2, text  # in the note alone
+    assert "fd uni" in shown("--format", "csv") and "fd uni" in shown("--json")
+
+
+def test_binary_formats_ask_for_a_file(tmp_path: Path) -> None:
+    schema.write([line("a", 1.0), line("b", 2.0)], tmp_path / "r.jsonl")
+    words = ["--results", str(tmp_path), "--format", "parquet"]
+    refused = CliRunner().invoke(leaderboard, words)
+    assert isinstance(refused.exception, UsageError) and "--out FILE.parquet" in str(refused.exception)
+    done = CliRunner().invoke(leaderboard, [*words, "--out", str(tmp_path / "t.parquet")])
+    assert done.exit_code == 0 and done.output.strip() == str(tmp_path / "t.parquet")
+    table = pandas.read_parquet(tmp_path / "t.parquet")
+    assert table[table["measure"].str.startswith("fd")]["value"].tolist() == [1.0, 2.0]
+    assert set(table["encoder"].dropna()) == {"e"}
