@@ -51,7 +51,7 @@ RULES = (
     ),
     Rule(
         "layout generator, sampled layout",
-        r"drawers?|(layouts?|masks|maps) (is |are |was |were |that it )?(drawn|drew)|draws? (a |one |the )?(layout|mask|map)s?\b",
+        r"drawers?|(layouts?|masks|maps) (is |are |was |were )?(drawn|drew)|draws? (a |one |the )?(layout|mask|map)s?",
         r"ImageDraw",
     ),
     Rule("training config, preset", r"recipes?"),
@@ -59,7 +59,7 @@ RULES = (
     Rule("instance table", r"census(es)?"),
     Rule("class weights", r"loudness"),
     Rule("freeze, load or train", r"settled?|settles|settling"),
-    Rule("round to fp16", r"halved|halves\("),
+    Rule("round to fp16", r"halved"),
     Rule("weighted", r"weighed"),
     Rule("test case, case", r"subjects?", r"subject to"),
     Rule("jackknife replicates, pixel unshuffle", r"folds?|folded|folding", r"[a-z-]+fold\b"),
@@ -81,7 +81,9 @@ def _pieces(text: str) -> str:
 def _wrong(rule: Rule, text: str) -> bool:
     """Whether a line has one of the rule's words outside its other meanings."""
     rest = re.sub(rule.allowed, " ", text, flags=re.IGNORECASE) if rule.allowed else text
-    return any(re.search(rf"(?<![A-Za-z])(?:{rule.instead_of})(?![A-Za-z])", form) for form in {rest, _pieces(rest), rest.lower()})
+    return any(
+        re.search(rf"(?<![A-Za-z])(?:{rule.instead_of})(?![A-Za-z])", form) for form in {rest, _pieces(rest), rest.lower()}
+    )
 
 
 def _files() -> list[Path]:
