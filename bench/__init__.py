@@ -1,1 +1,1 @@
-"""The harness: data types, registry, job graph, store, measurements, statistics and result records. Imports no torch."""
+"""The harness: nouns, registry, cache, the steps of a run, statistics and result lines. No torch, no plug-in by name."""
