@@ -45,12 +45,12 @@ class RunContext:
     reporter: Reporter
     log: Callable[[str], None]
 
-    def execute(self, jobs: Sequence[Job]) -> dict[EntryRef, Outcome]:
-        """Runs the jobs that are not in the store, with what they need."""
+    def execute(self, jobs: Sequence[Job], ended: Callable[[Outcome], None] | None = None) -> dict[EntryRef, Outcome]:
+        """Runs the jobs that are not in the store, with what they need; `ended` is told of each that ends meanwhile."""
         waiting = len(pending(jobs, self.store))
         if not waiting:
             return {job.ref: Finished(job.ref) for job in jobs}
-        return execute(list(jobs), self.store, self.executor_for(waiting), self.reporter)
+        return execute(list(jobs), self.store, self.executor_for(waiting), self.reporter, ended)
 
 
 @dataclass(frozen=True)

@@ -1,9 +1,9 @@
 """When two records are of one number, and when they contradict each other: one rule for every command that reads records.
 
 Two records are of one number when they agree in `key`: generator and layouts (name, version, options, digest), data set,
-prompt source, task, measure, encoder, training mix, experiment, seed, protocol and weights. They are the same number made again when value,
-interval and values without each block of slides differ by at most `TOLERATED` of the larger one: in another run of the same
-machine, on another machine, by `bench verify`. The record with the furthest state stays, and of those the one made first. A
+prompt source, task, measure, encoder, training mix, experiment, seed, protocol and weights. They are the same number made
+again when value, interval and values without each block of slides differ by at most `TOLERATED` of the larger one: in another
+run of the same machine, on another machine, by `bench verify`. The record with the furthest state stays, and of those the one made first. A
 record without a number gives way to one with it. Anything else is a contradiction, and stops the reading by the files and
 line numbers of both: nobody can say which of the two is true.
 """

@@ -46,7 +46,7 @@ CASES: dict[str, list[list[str]]] = {
     ],
     "suite": [
         "suite.toml --preset other --data cam16-seg=embedded --weights weights --workers 1 --out out".split() + SMALL,
-        ["suite.toml", "--config"],
+        ["suite.toml", "--plan"],
     ],
     "fit": [
         "-g copy-train -t cam16-seg --fit-seed 1 --out fitted --data folder --class-map 0=1,1=0 --prompt-source self".split()

@@ -52,25 +52,28 @@ def has_device_files() -> bool:
 
 @dataclass
 class Kept:
-    """An executor whose workers stay between graphs; `close` ends them."""
+    """An executor whose workers stay between graphs of one store; `close` ends them."""
 
     executor: Executor
     _stack: ExitStack = field(default_factory=ExitStack)
     _session: Session | None = None
+    _store: Store | None = None
     _relay: _Relay | None = None
 
     @contextmanager
     def open(self, store: Store, listener: Listener) -> Iterator[Session]:
+        if self._store != store:
+            self.close()  # a session writes to the store that it was opened with
         if self._session is None or self._relay is None:
             self._relay = _Relay(listener)
             inner = Listener(self._relay.log, self._relay.progress)
-            self._session = self._stack.enter_context(self.executor.open(store, inner))
+            self._session, self._store = self._stack.enter_context(self.executor.open(store, inner)), store
         self._relay.listener = listener
         yield self._session
 
     def close(self) -> None:
         self._stack.close()
-        self._session = None
+        self._session = self._store = None
 
 
 @dataclass

@@ -185,6 +185,8 @@ class _Planner:
             protocol |= {"form": form, "upper reference": UPPER_REFERENCE}
         train = encode(encoder, self.splits.plain["train"]) if isinstance(built, TrainedMetric) else None
         upper = encode(encoder, self.upper_reference(made.seed)) if form == "normalised" else None
+        # the manifest names every patch behind a number: the listing of the generated ones is made with it
+        listing = (made.test.job,) if made.test is not None and form != "lower-reference" else ()
         sets = {"real": real, "generated": generated if form != "lower-reference" else None, "train": train, "upper": upper}
         return DistributionMeasurement(
             record=replace(
@@ -200,7 +202,7 @@ class _Planner:
             generated_for=made.test_conditions.ref if form != "lower-reference" else self.splits.test.ref,
             **{name: found.ref if found is not None else None for name, found in sets.items()},  # type: ignore[arg-type]
             seed=made.seed,
-            needs=tuple(found.job for found in sets.values() if found is not None),
+            needs=(*(found.job for found in sets.values() if found is not None), *listing),
         )
 
     def upper_reference(self, seed: int) -> GeneratedSet:

@@ -17,6 +17,7 @@ from bench.statistics.estimates import (
     finite_replicates,
     student,
     too_few,
+    undefined,
 )
 from bench.types import Strings, Tally
 
@@ -78,9 +79,9 @@ def _resampled(tally: Tally, groups: Strings, seed: int, resamples: int) -> dict
     }
 
 
-def _percentiles(value: float, draws: Floats, groups: int, replicates: Floats, undefined: str) -> Estimate:
+def _percentiles(value: float, draws: Floats, groups: int, replicates: Floats, why: str) -> Estimate:
     if math.isnan(value):
-        return undefined(undefined)
+        return undefined(why)
     if groups < MINIMUM_GROUPS:
         return too_few(value, groups)
     defined = draws[~np.isnan(draws)]

@@ -7,12 +7,14 @@ from pathlib import Path
 
 import click
 
-from bench import registry, trial
+from bench import registry
 from bench.errors import MissingError, UsageError, did_you_mean
 from bench.measurements import experiment_files
+from bench.results import experiment_tables
 from bench.results.protocols import difference_between, split_by_protocol
 from bench.results.schema import ResultRecord
 from bench.results.tables import headlines
+from bench.types import ProvidesExperiments
 from leaderboards.suites import suite
 from leaderboards.tables import build, formats, paper, reading
 
@@ -49,7 +51,7 @@ def leaderboard(
         return
     lines = reading.lines(places)
     if experiment:
-        click.echo(formats.write(_trials(task, experiment, lines), style))
+        click.echo(formats.write(_experiments(task, experiment, lines), style))
         return
     click.echo(formats.write([build.sheet(board) for board in _boards(task, measures, lines)], style))
 
@@ -84,12 +86,14 @@ def _suite(asked: suite.Suite, places: tuple[Path, ...]) -> list[formats.Sheet]:
     return [build.sheet(board) for board in build.boards(headlines(lines))]
 
 
-def _trials(task: str | None, name: str, lines: list[ResultRecord]) -> list[formats.Sheet]:
+def _experiments(task: str | None, name: str, lines: list[ResultRecord]) -> list[formats.Sheet]:
     """A table of the experiment for each dataset, protocol set, generator and prompt source."""
     if task is None:
         raise UsageError(f"--experiment {name} is of a task: bench leaderboard TASK --experiment {name}.")
-    asked = experiment_files.find(name, getattr(registry.find("tasks", task)[0], "experiments", None), task)
-    made = [line for line in trial.of(asked.name, lines) if line.task == task]
+    owner = registry.find("tasks", task)[0]
+    folder = owner.experiments if isinstance(owner, ProvidesExperiments) else None
+    asked = experiment_files.find(name, folder, task)
+    made = [line for line in experiment_tables.of(asked.name, lines) if line.task == task]
     if not made:
         raise MissingError(f"no results of {asked.name}. Make some: bench run -t {task} --experiment {name} -g NAME")
     sheets = []
@@ -97,7 +101,9 @@ def _trials(task: str | None, name: str, lines: list[ResultRecord]) -> list[form
         parts = split_by_protocol(build.variants([line for line in made if line.dataset == dataset]))
         for number, part in enumerate(parts, start=1):
             for row in sorted({(line.generator, line.prompt_source) for line in part}):
-                one = trial.shown(asked, [line for line in part if (line.generator, line.prompt_source) == row])
+                one = experiment_tables.make_table(
+                    asked, [line for line in part if (line.generator, line.prompt_source) == row]
+                )
                 which = {"prompt_source": row[1], "protocol_set": number}
                 heading, notes = one.heading, one.notes
                 if number > 1:

@@ -100,7 +100,7 @@ def _files(places: Sequence[Path], leaving: Path | None) -> list[Path]:
 
 def _as_recorded(file: Path) -> None:
     """Raises DamagedError where the lines of a run are not those that its manifest lists."""
-    if file.name != manifest.LINES or not (file.parent / manifest.NAME).is_file():
+    if file.name != manifest.RECORDS or not (file.parent / manifest.NAME).is_file():
         return
     if manifest.read(file.parent)["files"].get(file.name) != digest_of(file):
         raise DamagedError(f"{file} has not the digest of its {manifest.NAME}. See: bench verify {file.parent}")

@@ -12,13 +12,14 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from bench import registry, trial
+from bench import registry
 from bench.measurements import experiment_files
 from bench.measurements.experiment_files import Experiment
-from bench.results import tables
+from bench.results import experiment_tables, tables
 from bench.results.protocols import difference_between, split_by_protocol
 from bench.results.schema import ResultRecord
 from bench.results.tables import ARROWS
+from bench.types import ProvidesExperiments
 from leaderboards.suites.suite import Cell, Pick, Suite, Table
 from leaderboards.tables import build
 from leaderboards.tables.formats import Sheet
@@ -122,7 +123,8 @@ def _experiment(layout: Table) -> Experiment | None:
     if not layout.experiment:
         return None
     task = registry.find("tasks", layout.task)[0]
-    return experiment_files.find(layout.experiment, getattr(task, "experiments", None), layout.task)
+    folder = task.experiments if isinstance(task, ProvidesExperiments) else None
+    return experiment_files.find(layout.experiment, folder, layout.task)
 
 
 def _mixes(layout: Table, experiment: Experiment) -> tuple[tuple[Pick, ...], tuple[Pick, ...]]:
@@ -217,7 +219,7 @@ def _verdicts(experiment: Experiment, lines: Sequence[ResultRecord]) -> list[str
             if (line.generator, line.dataset) == (generator, dataset):
                 grouped.setdefault((line.measure, line.mix), []).append(line)
         found = {key: tables.cells(rows)[0] for key, rows in grouped.items()}
-        text += [f"{generator} on {dataset}: {sentence}." for sentence in trial.sentences(experiment, found)]
+        text += [f"{generator} on {dataset}: {sentence}." for sentence in experiment_tables.sentences(experiment, found)]
     return text
 
 

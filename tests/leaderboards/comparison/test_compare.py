@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from click.testing import ResultRecord as Outcome
+from click.testing import Result as Outcome
 
 from bench.errors import MissingError, NotComparableError, UsageError
 from bench.results import schema

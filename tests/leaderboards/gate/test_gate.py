@@ -9,14 +9,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from click.testing import ResultRecord as Outcome
+from click.testing import Result as Outcome
 
 from bench.config import RunConfig
 from bench.errors import MissingError, UsageError
+from bench.jobs.executors import Serial
+from bench.jobs.progress import SilentReporter
+from bench.jobs.store import Store
 from bench.results import schema
 from bench.results.schema import ResultRecord
-from bench.run import run as run_plan
-from bench.types import silent
+from bench.run import RunContext
+from bench.run import run as run_config
 from benchmarks import gate_simulation as simulation
 from benchmarks import planted
 from leaderboards.cli.gate import command
@@ -357,7 +360,7 @@ FEW = {"dataset.train_slides": "8", "dataset.validation_slides": "4", "dataset.p
 
 
 def generated(generator: str, home: Path, encoder: str = "stain", **options: str) -> list[ResultRecord]:
-    """Lines of a run on 12 test slides of the phantom."""
+    """Records of a run on 12 test slides of the phantom."""
     config = RunConfig(
         generator,
         "cam16-seg",
@@ -365,11 +368,11 @@ def generated(generator: str, home: Path, encoder: str = "stain", **options: str
         metrics=("fd", "precision", "recall", f"{ROOT / PLUGINS}:Colours"),
         controls=(),
         seeds=(0, 1),
-        mixes=False,
-        workers=1,
+        downstream=False,
         options={"dataset.test_slides": "12", **options},
     )
-    return list(run_plan(config, Cache(home), silent, lambda message: None, home / "out").results)
+    context = RunContext(Store(home), lambda jobs: Serial(), SilentReporter(), lambda text: None)
+    return list(run_config(config, context, home / "out").records)
 
 
 @pytest.fixture(scope="module")

@@ -118,7 +118,7 @@ def test_options_of_a_task_never_mix_within_a_row() -> None:
 
     boards = build.boards([*made(100, MIXES[:2], 1.0, 10), *made(200, MIXES[1:], 2.0, 11)])
     rows = [{column: cell.value for column, cell in board.rows[0][1].items()} for board in boards]
-    assert {"iou real": 1.0, "iou synthetic": 1.0} in rows and {"iou synthetic": 2.0, "iou both": 2.0} in rows
+    assert {"iou real": 1.0, "iou synthetic": 1.0} in rows and {"iou synthetic": 2.0, "iou real+synthetic": 2.0} in rows
     assert len(rows) == 2
     assert "task.options.steps" in boards[1].difference
 
@@ -278,7 +278,7 @@ def test_lines_come_back_as_they_were(tmp_path: Path) -> None:
     [
         (lambda held: "{", "not JSON"),
         (lambda held: {**held, "schema": 99}, "schema 1: found 99"),
-        (lambda held: {**held, "replicates": 3}, "jackknife replicates is a list, not 3"),
+        (lambda held: {**held, "replicates": 3}, "replicates is a list, not 3"),
         (lambda held: {**held, "extra": 1}, "extra"),
         (lambda held: {k: v for k, v in held.items() if k != "protocol"}, "protocol"),
         (lambda held: {**held, "status": "fine"}, "status 'fine'"),

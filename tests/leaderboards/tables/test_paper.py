@@ -67,7 +67,7 @@ def test_doubtful_numbers_say_why() -> None:
 def test_published_and_experiments_report_the_same() -> None:
     folder = registry.find("tasks", "lizard-nuclei")[0].experiments
     for name in ("addition", "replacement", "annotation"):
-        training = {s.name: s.reported for s in experiment_files.find(name, folder, "lizard-nuclei").mix}
+        training = {s.name: s.reported for s in experiment_files.find(name, folder, "lizard-nuclei").arm}
         lines = [r for r in reading.reported() if r.described.get("experiment") == {"name": name}]
         assert lines and all(training[r.mix][r.measure] == r.value for r in lines)
 
