@@ -87,7 +87,7 @@ class Conditions:
     mpp: float
     """Microns per pixel; NaN where it is unknown."""
     masks: NDArray[np.uint8] | None = None
-    """uint8 (n, size, size): class of each pixel, 0..k-1, or 255 where nobody said: ignored everywhere."""
+    """uint8 (n, size, size): class of each pixel, 0..k-1, or 255 where nobody annotated it: ignored everywhere."""
     instances: NDArray[np.int32] | None = None
     """int32 (n, size, size): nucleus of each pixel, 0 = none."""
     types: NDArray[np.uint8] | None = None

@@ -35,13 +35,14 @@ controls = []
 CASES: dict[str, list[list[str]]] = {
     "run": [
         "-g crop-paste -t cam16-seg -e stain,texture -m fd,precision --weights weights --controls noise --seeds 0 "
-        "--fit-seed 1 --fit-prompt-source cohort --prompt-source self --fit --no-downstream --workers 2 --out out --data embedded".split()
+        "--fit-seed 1 --fit-prompt-source cohort --prompt-source self --fit --no-downstream --workers 2 --out out "
+        "--data embedded".split()
         + SMALL,
         "-g flat-colour -t cam16-seg -e stain -m fd --data folder --class-map 0=1,1=0 --controls none --strict --json".split()
         + ["--no-downstream", "-o", "dataset.size=64", "--out", "out"],
         ["-g", "flat-colour", "-t", "cam16-seg", "--experiment", "mine.toml", "--seeds", "0", "--out", "out", *DOWN],
-        "-g flat-colour -t lizard-nuclei --layout-generator random-discs -e stain -m fd --controls none --no-downstream --seeds 0".split()
-        + ["--out", "out", *NUCLEI],
+        "-g flat-colour -t lizard-nuclei --layout-generator random-discs -e stain -m fd --controls none".split()
+        + ["--no-downstream", "--seeds", "0", "--out", "out", *NUCLEI],
     ],
     "suite": [
         "suite.toml --preset other --data cam16-seg=embedded --weights weights --workers 1 --out out".split() + SMALL,

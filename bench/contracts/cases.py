@@ -1,4 +1,4 @@
-"""A plug-in under test, the checks that every kind shares, and the encoder that runs checks and keeps their outcomes."""
+"""A plug-in under test, the checks that every kind shares, and the function that runs checks and keeps their outcomes."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ _Kind = TypeVar("_Kind", bound=PluginCase)
 Check = Callable[[_Kind], None]
 
 
-def evaluation(case: _Kind, checks: Sequence[Check[_Kind]], essential: Sequence[Check[_Kind]]) -> list[Outcome]:
+def run_checks(case: _Kind, checks: Sequence[Check[_Kind]], essential: Sequence[Check[_Kind]]) -> list[Outcome]:
     """Outcomes of all checks, in order. Once an essential one fails the rest is skipped: it would fail as well."""
     outcomes: list[Outcome] = []
     broken = ""

@@ -9,7 +9,7 @@ from typing import Any, get_args
 
 import numpy as np
 
-from bench.contracts.cases import COMMON, Broken, Check, Outcome, PluginCase, builds, evaluation
+from bench.contracts.cases import COMMON, Broken, Check, Outcome, PluginCase, builds, run_checks
 from bench.contracts.layouts import layouts
 from bench.contracts.mock import partly_annotated
 from bench.types import NOT_ANNOTATED, Conditions, Direction, HasBounds, LayoutMetric
@@ -20,7 +20,7 @@ TOLERANCE = 1e-9
 
 def check_layout_metric(make: Callable[..., LayoutMetric], name: str = "", size: int = 64) -> list[Outcome]:
     """Outcomes on 12 mock patches of `size` px. `make(**options)` builds one, `name` is what it was asked by."""
-    return evaluation(_Case(make, name, size), CHECKS, essential=(builds, measures))
+    return run_checks(_Case(make, name, size), CHECKS, essential=(builds, measures))
 
 
 @dataclass

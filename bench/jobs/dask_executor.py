@@ -80,7 +80,7 @@ class _DaskSession:
         self._arrived: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._threads, self._offered, self._counted_at = 0, {"cpu": 0, "gpu": 0}, float("-inf")
         self._required: set[str] = set()  # what some worker offers, or offered before it died
-        self._said_waiting = False
+        self._logged_waiting = False
         client.subscribe_topic(self._topic, lambda event: self._arrived.put(event[1]))
 
     def require_devices(self) -> None:
@@ -128,7 +128,7 @@ class _DaskSession:
                 elif isinstance(item, tuple):
                     outcomes.extend(self._ended(*item))
                 else:
-                    outcomes.extend(self._told(item))
+                    outcomes.extend(self._receive(item))
                 item = self._arrived.get_nowait()
         return outcomes
 
@@ -140,7 +140,7 @@ class _DaskSession:
         self._futures.clear()
 
     def _ended(self, ref: EntryRef, future: Any) -> list[Outcome]:
-        """How a job ended of which dask says that it has. Empty where its worker said so itself, which is quicker."""
+        """The outcome of a job that dask reports as ended. Empty where its worker reported it before, which is quicker."""
         from distributed import KilledWorker
 
         if ref not in self._futures or self._futures[ref][0] is not future:
@@ -158,8 +158,8 @@ class _DaskSession:
             return [Failed(ref, JobError("killed", "KilledWorker", f"{message}. {hint}", ""), ref)]
         return [failure_of(ref, error)]
 
-    def _told(self, message: Mapping[str, Any]) -> list[Outcome]:
-        """Passes on what a worker says; returns the outcome where that is what it says."""
+    def _receive(self, message: Mapping[str, Any]) -> list[Outcome]:
+        """Passes on a worker's message; returns the outcome where the message holds one."""
         ref = EntryRef(*message["ref"])
         if ref not in self._futures:  # of another driver with this store
             return []
@@ -180,11 +180,11 @@ class _DaskSession:
         self._threads = sum(worker["nthreads"] for worker in workers)
         for resource in self._offered:
             self._offered[resource] = int(sum((worker.get("resources") or {}).get(resource, 0) for worker in workers))
-        self._required |= {resource for resource, room in self._offered.items() if room}
+        self._required |= {resource for resource, slots in self._offered.items() if slots}
         self._counted_at = time.monotonic()
-        if not self._threads and not self._said_waiting:
+        if not self._threads and not self._logged_waiting:
             self._listener.log("waiting for workers")
-        self._said_waiting = not self._threads
+        self._logged_waiting = not self._threads
 
     @contextmanager
     def _connection(self) -> Iterator[None]:
@@ -253,7 +253,7 @@ class _Relay:
         with self._lock:
             wait = self._sent_at + _MESSAGES_EVERY - time.monotonic()
             if wait > 0:
-                if self._timer is None:  # what was said last arrives too, though the job then says nothing for an hour
+                if self._timer is None:  # the last message arrives too, though the job then sends none for an hour
                     self._timer = threading.Timer(wait, self._flush)
                     self._timer.daemon = True
                     self._timer.start()

@@ -110,13 +110,13 @@ def generate(trained: TrainedGenerator, conditions: Patches, seed: int) -> Gener
     }
     needs = (*conditions.needs, *trained.weights.needs)
     columns = tuple(sorted(trained.generator.card.needs))
-    told = SetRef(conditions.ref.entry, conditions.ref.key, conditions.ref.rows, columns)
+    shown = SetRef(conditions.ref.entry, conditions.ref.key, conditions.ref.rows, columns)
     name = trained.plugin.name
     shards = tuple(
         Job(
             "generated",
             {**spec, "rows": [start, stop]},
-            Generate(trained.plugin, trained.weights.ref, told, start, stop, seed),
+            Generate(trained.plugin, trained.weights.ref, shown, start, stop, seed),
             needs,
             "gpu",
             label=f"generate {name} seed {seed}, rows {start} to {stop - 1}",

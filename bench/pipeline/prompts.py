@@ -1,8 +1,8 @@
 """Visual prompts: one tissue crop a class, cut from a donor patch and pasted on a grey canvas.
 
-The donor decides the prompt source. `self` is the protocol of HeteroTissue-Diffuse's public code: the crop is cut from the very
-image to be generated and left in place, which makes generated set a partial inpainting. `slide` takes another patch of the same
-slide, `cohort` a patch of another slide; there the crop is put at a random valid place in the target's region. A patch that
+The donor decides the prompt source. `self` is the protocol of HeteroTissue-Diffuse's public code: the crop is cut from the
+very image to be generated and left in place, which makes generation a partial inpainting. `slide` takes another patch of the
+same slide, `cohort` a patch of another slide; there the crop is put at a random valid place in the target's region. A patch that
 has a pixel in common with the target is never its donor.
 
 Test patches are the reference that generated ones are compared with. Their crops are cut from patches outside the reference
@@ -104,7 +104,7 @@ class PromptRule:
 
 @dataclass(frozen=True)
 class PromptReport:
-    """What the prompts of a set show, said with every run."""
+    """What the prompts of a set show, reported with every run."""
 
     coverage: float
     """Mean share of a patch's pixels under a crop, in [0, 1]."""

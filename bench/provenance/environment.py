@@ -35,7 +35,7 @@ PACKAGES = (
 )
 """Every library that can change a number."""
 PRECISION = "float32, TF32 off, deterministic convolutions; an encoder's own precision is among its options"
-"""What `bench.runtime.precision` sees to, said where people look for it."""
+"""The precision that `bench.runtime.precision` sets, as it is written into manifests."""
 
 
 def environment() -> dict[str, Any]:

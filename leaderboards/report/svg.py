@@ -35,7 +35,7 @@ def whisker(cell: Cell, least: float, most: float) -> Html:
         return round(4 + (WIDTH - 8) * (value - least) / (most - least), 1)
 
     middle = HEIGHT / 2
-    parts = [tag("line", class_="prompt_source", x1=4, x2=WIDTH - 4, y1=middle, y2=middle)]
+    parts = [tag("line", class_="scale", x1=4, x2=WIDTH - 4, y1=middle, y2=middle)]
     if least < 0 < most:
         parts.append(tag("line", class_="zero", x1=x(0), x2=x(0), y1=1, y2=HEIGHT - 1))
     if cell.value > most:
