@@ -48,7 +48,7 @@ class CorruptError(DamagedError):
     """A file that came with the package and is not what was shipped: the installation is at fault, so that what needs the file
     ends as an error, and not as skipped for want of weights."""
 
-    code = "corrupt"
+    code = Reason.CORRUPT
 
 
 class NotComparableError(BenchError):
