@@ -237,8 +237,8 @@ def test_discs_show_the_asked_types_alone(train: ImageSet) -> None:
 
 
 def test_the_names_are_registered() -> None:
-    assert {"nasdm-masks", "copy-masks", "random-discs"} <= set(registry.names("layouts"))
-    assert isinstance(registry.load("layouts", "nasdm-masks", steps="5"), LayoutGenerator)
+    assert {"nasdm-masks", "copy-masks", "random-discs"} <= set(registry.names("layout_generators"))
+    assert isinstance(registry.load("layout_generators", "nasdm-masks", steps="5"), LayoutGenerator)
 
 
 def test_shipped_weights_agree_with_their_manifest_and_are_found() -> None:
