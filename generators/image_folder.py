@@ -12,7 +12,6 @@ import csv
 import hashlib
 import re
 from collections import Counter
-from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path
 
@@ -23,7 +22,7 @@ from bench.errors import MissingError
 from bench.files.image_files import check_opaque, check_upright, find_png_fault
 from bench.messages import listed
 from bench.pipeline.exporting import file_stem
-from bench.types import Card, Conditions, Images
+from bench.types import Card, Conditions, Images, Strings
 
 _SET = re.compile(r"seed(0|[1-9][0-9]*)")
 _PNG = b"\x89PNG\r\n\x1a\n"
@@ -90,14 +89,13 @@ class Folder:
             total.update(f"{stem}\0{hashlib.sha256(_content(file)).hexdigest()}\n".encode())
         return total.hexdigest()
 
-    def check_conditions(self, ids: Iterable[str]) -> None:
+    def check_conditions(self, ids: Strings) -> None:
         """Refuses a folder whose images are not exactly those of the ids: lists what is missing and what is extra."""
-        wanted = list(ids)
         for one in self._sets.values():
-            one.check_conditions(wanted)
+            one.check_conditions(ids)
         if self._sets:
             return
-        expected = {file_stem(name): name for name in wanted}
+        expected = {file_stem(name): name for name in ids.tolist()}
         missing = [name for stem, name in expected.items() if stem not in self._files]
         extra = [file.name for stem, file in self._files.items() if stem not in expected]
         self._refuse(missing, extra)
