@@ -25,12 +25,12 @@ from bench.jobs.graph import Job, pending
 from bench.jobs.outcomes import Failed, Finished, Outcome
 from bench.jobs.progress import Reporter
 from bench.jobs.store import EntryRef, Store, key_of
-from bench.measurements.planning import RunPlan, plan_run
+from bench.measurements.planning import plan_run
+from bench.measurements.prepared import Prepared, Times
 from bench.measurements.protocol import job_of, records_of
-from bench.pipeline.data import DataSplits, load_splits
+from bench.pipeline.data import load_splits
 from bench.pipeline.generation import run_seeds
 from bench.provenance import manifest
-from bench.provenance.manifest import Times
 from bench.results import experiment_tables, pictures, schema, tables
 from bench.results.identity import ABSENT
 from bench.results.schema import ResultRecord
@@ -65,25 +65,6 @@ class RunOutcome:
     folder: Path
     faults: tuple[str, ...] = ()
     """What could not be written beside the records, and why."""
-
-
-@dataclass(frozen=True)
-class Prepared:
-    """A run whose data are loaded and whose jobs are known: nothing is trained, generated or measured yet."""
-
-    config: RunConfig
-    components: Components
-    splits: DataSplits
-    plan: RunPlan
-    jobs: tuple[Job, ...]
-    """One for each measurement, in their order."""
-    times: Times
-
-    @property
-    def targets(self) -> tuple[Job, ...]:
-        """Everything that has to be finished: the measurements, and the lists of generated patches."""
-        sets = (generated for made in self.plan.generated for generated in (made.test, made.pool))
-        return (*self.jobs, *(generated.job for generated in sets if generated is not None))
 
 
 def run(config: RunConfig, context: RunContext, out: Path) -> RunOutcome:

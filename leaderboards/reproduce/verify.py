@@ -28,6 +28,7 @@ from bench.jobs.store import DamagedEntry, EntryRef, Store
 from bench.measurements.downstream import DownstreamMeasurement
 from bench.measurements.experiments import ArmDifference
 from bench.measurements.planning import Generated
+from bench.measurements.prepared import Prepared
 from bench.pipeline.data import Patches, digests_of, raise_failure
 from bench.pipeline.generation import GeneratedSet, generate
 from bench.pipeline.training import Weights
@@ -36,7 +37,7 @@ from bench.provenance.digests import digest_of
 from bench.provenance.manifest import PATCHES, RECORDS, SampleDigests
 from bench.results import schema
 from bench.results.schema import ResultRecord
-from bench.run import Prepared, RunContext, collect_records, prepare
+from bench.run import RunContext, collect_records, prepare
 from bench.types import Images
 from leaderboards.reproduce import matching
 from leaderboards.reproduce.matching import EXITS, Check, Identity, Outcome
