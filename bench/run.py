@@ -48,7 +48,7 @@ class RunContext:
     log: Callable[[str], None]
 
     def execute(self, jobs: Sequence[Job], ended: Callable[[Outcome], None] | None = None) -> dict[EntryRef, Outcome]:
-        """Runs the jobs that are not in the store, with what they need; `ended` is told of each that ends meanwhile."""
+        """Runs the jobs that are not in the store, with what they need; `ended` is called for each that ends meanwhile."""
         waiting = len(pending(jobs, self.store))
         if not waiting:
             return {job.ref: Finished(job.ref) for job in jobs}

@@ -123,8 +123,9 @@ def page(rows: list[Row]) -> str:
     lines = [
         "# Parity",
         "",
-        "Each metric and the implementation that papers used, or the formula of its paper implemented again, on equal features in",
-        "float64. The error is relative to the reference. Tests require every row to agree to 1e-6 (`tests/metrics/test_parity.py`).",
+        "Each metric and the implementation that papers used, or a second implementation of its paper's formula, on equal",
+        "features in float64. The error is relative to the reference. Tests require every row to agree to 1e-6",
+        "(`tests/metrics/test_parity.py`).",
         "",
         "Made by `python -m benchmarks.parity`, run from the checkout, on",
         f"{platform.machine()} with Python {platform.python_version()}, NumPy {version('numpy')}, SciPy {version('scipy')}, "

@@ -2,8 +2,8 @@
 
     python -m benchmarks.speed [--rows 10000] [--widths 384,1024,1536,2560] [--patches 2000] [--write]
 
-prints the tables, and with --write puts them into docs/speed.md. Metrics are timed from features or moments in memory; networks
-have random weights.
+prints the tables, and with --write puts them into docs/speed.md. Metrics are timed from features or moments in memory;
+networks have random weights.
 """
 
 from __future__ import annotations
