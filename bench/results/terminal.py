@@ -43,9 +43,7 @@ def _show_rich(table: Table, out: TextIO, is_first: bool) -> None:
         for column in columns:
             grid.add_column(Text(rows[0][column]), overflow="fold")
         for row in rows[1:]:
-            grid.add_row(
-                *(Text(row[column], style="dim" if column and _lacks_number(row[column]) else "") for column in columns)
-            )
+            grid.add_row(*(Text(row[column], style=_style(column, row[column])) for column in columns))
         console.print(grid)
     for note in table.notes:
         console.print(Padding(Text(printable(note), style="dim"), (0, 0, 0, GAP), expand=False))
