@@ -52,9 +52,8 @@ def equal(first: list[ResultRecord], second: list[ResultRecord]) -> bool:
 
 def holm(p_values: list[float]) -> list[float]:
     """Holm's (1979) step-down adjustment: at most alpha of families hold a false finding where each is below alpha."""
-    order = sorted(range(len(p_values)), key=lambda i: p_values[i])
-    adjusted, least = [0.0] * len(p_values), 0.0
-    for step, i in enumerate(order):
-        least = max(least, min(1.0, (len(p_values) - step) * p_values[i]))
-        adjusted[i] = least
-    return adjusted
+    if not p_values:
+        return []
+    from statsmodels.stats.multitest import multipletests  # a second, for scipy and pandas: only who tests waits for it
+
+    return [float(p) for p in multipletests(p_values, method="holm")[1]]

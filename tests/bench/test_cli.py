@@ -114,7 +114,7 @@ def test_list_shows_every_name_in_text_and_json() -> None:
         (("list", "generator"), "Did you mean 'generators'"),
         (("info", "ldm-promt"), "Did you mean 'ldm-prompt'"),
         (("cache", "prune", "--keep", "lots"), "500M or 2G"),
-        (("fit", "-g", "noise", "-t", "cam16-seg", "--data", "embedded", *SMALL, "--out", "w"), "nothing to fit"),
+        (("fit", "-g", "noise", "-t", "cam16-seg", "--data", "embedded", *SMALL, "--out", "w"), "nothing to train"),
         (("leaderboard", "--results", "absent"), "bench run"),
     ],
 )

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 from click.testing import Result as Outcome
+from hypothesis import given
+from hypothesis import strategies as any_
 
 from bench.errors import MissingError, NotComparableError, UsageError
 from bench.results import schema
@@ -54,6 +56,17 @@ def test_holm_by_hand_and_in_any_order() -> None:
     assert holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
     assert holm([0.03, 0.01, 0.04]) == pytest.approx([0.06, 0.03, 0.06])
     assert holm([0.9, 0.8]) == [1.0, 1.0] and holm([]) == []
+
+
+@given(any_.lists(any_.floats(0, 1), max_size=20))
+def test_holm_is_what_the_paper_defines_bit_by_bit(p_values: list[float]) -> None:
+    """Holm 1979: the i-th smallest of n times n - i + 1, at least as large as the one before, at most 1."""
+    order = sorted(range(len(p_values)), key=lambda i: p_values[i])
+    expected, least = [0.0] * len(p_values), 0.0
+    for step, i in enumerate(order):
+        least = max(least, min(1.0, (len(p_values) - step) * p_values[i]))
+        expected[i] = least
+    assert holm(p_values) == expected
 
 
 def test_more_measures_make_each_harder_to_tell_apart() -> None:

@@ -11,21 +11,16 @@ import pytest
 from click.testing import CliRunner
 from click.testing import Result as Outcome
 
-from bench.config import RunConfig
 from bench.errors import MissingError, UsageError
-from bench.jobs.executors import Serial
-from bench.jobs.progress import SilentReporter
-from bench.jobs.store import Store
 from bench.results import schema
 from bench.results.schema import ResultRecord
-from bench.run import RunContext
-from bench.run import run as run_config
 from benchmarks import gate_simulation as simulation
 from benchmarks import planted
 from leaderboards.cli.gate import command
 from leaderboards.gate import policy
 from leaderboards.gate.gate import EXIT_CODES, Gate, GateResult, measured
 from leaderboards.gate.policy import Ignore, Margin, Policy
+from tests import small_run
 from tests.leaderboards.runs import MEASURES, run
 
 ROOT = Path(__file__).parents[3]
@@ -361,18 +356,11 @@ FEW = {"dataset.train_slides": "8", "dataset.validation_slides": "4", "dataset.p
 
 def generated(generator: str, home: Path, encoder: str = "stain", **options: str) -> list[ResultRecord]:
     """Records of a run on 12 test slides of the phantom."""
-    config = RunConfig(
-        generator,
-        "cam16-seg",
-        encoders=(encoder,),
-        metrics=("fd", "precision", "recall", f"{ROOT / PLUGINS}:Colours"),
-        controls=(),
-        seeds=(0, 1),
-        downstream=False,
-        options={"dataset.test_slides": "12", **options},
-    )
-    context = RunContext(Store(home), lambda jobs: Serial(), SilentReporter(), lambda text: None)
-    return list(run_config(config, context, home / "out").records)
+    measures = f"fd,precision,recall,{ROOT / PLUGINS}:Colours"
+    words = ["-g", generator, "-t", "cam16-seg", "-e", encoder, "-m", measures, "--controls", "none", "--no-downstream"]
+    asked = [word for option in {"dataset.test_slides": "12", **options}.items() for word in ("-o", "=".join(option))]
+    folder = small_run.run(*words, *asked, "--workers", "1", home=home, out=home / "out")
+    return list(schema.read([folder / "results.jsonl"]))
 
 
 @pytest.fixture(scope="module")
