@@ -71,11 +71,11 @@ def _show(sheets: list[formats.Sheet], style: str, out: Path | None) -> None:
 
 def _boards(task: str | None, measures: str, lines: list[ResultRecord]) -> list[build.Board]:
     wanted = {word.strip() for word in measures.split(",") if word.strip()}
-    present = {line.measure for line in lines}
+    present = {record.measure for record in lines}
     if unknown := sorted(wanted - present):
         near = did_you_mean(unknown[0], present)
         raise UsageError(f"no results of the measure {unknown[0]!r}.{near} There are: {', '.join(sorted(present))}.")
-    boards = build.boards([line for line in lines if line.measure in wanted] if wanted else headlines(lines))
+    boards = build.boards([record for record in lines if record.measure in wanted] if wanted else headlines(lines))
     if not boards:
         raise MissingError("every line here is of an experiment. Print one: bench leaderboard TASK --experiment NAME")
     known = sorted({board.task for board in boards})
@@ -110,16 +110,16 @@ def _experiments(task: str | None, name: str, lines: list[ResultRecord]) -> list
         raise UsageError(f"--experiment {name} is of a task: bench leaderboard TASK --experiment {name}.")
     found = registry.find("tasks", task)[0]
     asked = experiment_files.find(name, found.experiments if isinstance(found, ProvidesExperiments) else None, task)
-    made = [line for line in experiment_tables.of(asked.name, lines) if line.task == task]
+    made = [record for record in experiment_tables.of(asked.name, lines) if record.task == task]
     if not made:
         raise MissingError(f"no results of {asked.name}. Make some: bench run -t {task} --experiment {name} -g NAME")
     sheets = []
-    for dataset in sorted({line.dataset for line in made}):
-        parts = split_by_protocol(build.variants([line for line in made if line.dataset == dataset]))
+    for dataset in sorted({record.dataset for record in made}):
+        parts = split_by_protocol(build.variants([record for record in made if record.dataset == dataset]))
         for number, part in enumerate(parts, start=1):
-            for row in sorted({(line.generator, line.prompt_source) for line in part}):
+            for row in sorted({(record.generator, record.prompt_source) for record in part}):
                 one = experiment_tables.make_table(
-                    asked, [line for line in part if (line.generator, line.prompt_source) == row]
+                    asked, [record for record in part if (record.generator, record.prompt_source) == row]
                 )
                 which = {"prompt_source": row[1], "protocol_set": number}
                 title, notes = one.title, one.notes
