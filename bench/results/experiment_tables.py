@@ -38,7 +38,7 @@ def make_table(experiment: Experiment, made: Sequence[ResultRecord]) -> Experime
         cells[key] = tables.cells(rows)[0]
     reported = any(arm.reported for arm in experiment.arm)
     heads = [head for name in experiment.measures for head in ((name, f"{name} reported") if reported else (name,))]
-    body = [["mix", *heads]]
+    body = [["training mix", *heads]]
     for arm in experiment.arm:
         row = [arm.name]
         for name in experiment.measures:

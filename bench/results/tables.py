@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from bench import statistics
@@ -167,24 +167,41 @@ def fold_skipped(found: Sequence[Cell], run: str) -> tuple[list[str], list[str]]
     folded = {name for name, own in by_measure.items() if all(cell.status == Status.SKIPPED for cell in own)}
     if len(folded) == len(by_measure):
         return list(by_measure), []
-    together: dict[tuple[str, bool], list[Cell]] = defaultdict(list)
-    for cell in found:
-        if cell.measure in folded:
-            together[cell.reason.partition(":")[0], bool(cell.encoder)].append(cell)
-    notes = [_folded_note(kind, own, run if of_encoder else "") for (kind, of_encoder), own in together.items()]
+    hidden = [cell for cell in found if cell.measure in folded]
+    notes = folded_notes(hidden, lambda encoders: f"{run} -e {','.join(encoders)} --weights DIR")
     return [name for name in by_measure if name not in folded], notes
 
 
-def _folded_note(kind: str, own: Sequence[Cell], run: str) -> str:
-    """One sentence for measures that were skipped for one kind of reason; `run` is empty where no encoder would help."""
-    measures = list(dict.fromkeys(cell.measure for cell in own))
-    reasons_given = list(dict.fromkeys(cell.reason for cell in own))
-    example = "e.g. " if len(reasons_given) > 1 else ""
-    note = f"not shown, skipped({kind}) everywhere: {', '.join(measures)} ({example}{reasons_given[0].rstrip('.')})"
-    if run and is_absent(kind):
-        encoders = ",".join(dict.fromkeys(cell.encoder for cell in own))
-        note += f". To fill them: {run} -e {encoders} --weights DIR; bench doctor --encoders says where the weights come from"
-    return note
+def folded_notes(hidden: Sequence[Cell], command: Callable[[Sequence[str]], str]) -> list[str]:
+    """A sentence for each kind of reason for which cells were skipped that are not shown. `command` is what fills those of some
+    encoders."""
+    together: dict[tuple[str, bool], list[Cell]] = defaultdict(list)
+    for cell in hidden:
+        together[cell.reason.partition(":")[0], bool(cell.encoder)].append(cell)
+    notes = []
+    for (kind, is_of_encoder), own in together.items():
+        reasons_given = list(dict.fromkeys(cell.reason for cell in own))
+        example = "e.g. " if len(reasons_given) > 1 else ""
+        note = f"not shown, skipped({kind}) everywhere: {_listed(own)} ({example}{reasons_given[0].rstrip('.')})"
+        if is_of_encoder and is_absent(kind):
+            fills = command(list(dict.fromkeys(cell.encoder for cell in own)))
+            note += f". To fill them: {fills}; bench doctor --encoders says where the weights come from"
+        notes.append(note)
+    return notes
+
+
+def _listed(own: Sequence[Cell]) -> str:
+    """The measures of some cells, those of several encoders together: `fd, precision of uni, conch; iou synthetic`."""
+    by_encoder: dict[str, dict[str, None]] = defaultdict(dict)
+    for cell in own:
+        beside = f" {cell.encoder}" if cell.encoder else ""
+        by_encoder[cell.encoder][cell.measure.removesuffix(beside)] = None
+    encoders: dict[str, list[str]] = defaultdict(list)
+    for encoder, measures in by_encoder.items():
+        encoders[", ".join(measures)].append(encoder)
+    return "; ".join(
+        f"{measures} of {', '.join(names)}" if names != [""] else measures for measures, names in encoders.items()
+    )
 
 
 def plain(tables: Iterable[Table]) -> str:

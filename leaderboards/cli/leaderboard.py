@@ -52,7 +52,7 @@ def leaderboard(
             raise UsageError(f"{task} is a suite, its table is that of its paper: leave out --measures and --experiment.")
         _show(_suite(suite.find(task), task, places), style, out)
         return
-    lines = reading.lines(places)
+    lines = reading.read_records(places)
     if experiment:
         _show(_experiments(task, experiment, lines), style, out)
         return
@@ -98,7 +98,7 @@ def _suite(asked: suite.Suite, task: str, places: tuple[Path, ...]) -> list[form
         return [replace(sheet, notes=[f"Reported numbers alone: {run}", *sheet.notes]) for sheet in reported]
     preset, cells = suite.index(folders[0])
     files = suite.result_files(folders[0], cells)
-    lines = reading.lines(files) if files else []
+    lines = reading.read_records(files) if files else []
     if asked.table:
         return paper.sheets(asked, cells, lines, reading.reported(), preset)
     return [build.sheet(board) for board in build.boards(headlines(lines))]

@@ -16,7 +16,7 @@ from bench.results.identity import State
 from bench.results.schema import ResultRecord
 from leaderboards.gate.gate import measured
 from leaderboards.gate.policy import Policy
-from leaderboards.tables.reading import records as read
+from leaderboards.tables.reading import read_records as read
 
 NEW = "new"
 """Verdict of a baseline that did not exist."""

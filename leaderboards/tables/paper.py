@@ -107,18 +107,37 @@ def _sheet(
     grid = [[_entry(row, column, ours, theirs) for column in columns] for row in rows]
     shown = [i for i in range(len(columns)) if not all(row[i].empty for row in grid)]
     beside = [i for i in shown if any(row[i].reported for row in grid)]
+    texts = [[_measured(found[i], _end(row, columns[i], cells)) for i in shown] for row, found in zip(rows, grid, strict=True)]
+    folded = _folded([[row[i] for i in shown] for row in grid], texts)
     head = ["", "data"]
-    for i in shown:
+    for place, i in enumerate(shown):
         arrow = ARROWS[next(row[i].direction for row in grid if not row[i].empty)]
-        head += [f"{columns[i].label} {arrow}".strip(), *(["reported"] if i in beside else [])]
+        label = f"{columns[i].label} {arrow}".strip()
+        if place not in folded:
+            head.append(label)
+        if i in beside:
+            head.append(f"{label} reported" if place in folded else "reported")
     body = []
-    for row, found in zip(rows, grid, strict=True):
+    for row, found, entries in zip(rows, grid, texts, strict=True):
         line = [row.label, _data(found)]
-        for i in shown:
-            line += [_measured(found[i], _end(row, columns[i], cells)), *([_reported(found[i])] if i in beside else [])]
+        for place, i in enumerate(shown):
+            line += [*([entries[place]] if place not in folded else []), *([_reported(found[i])] if i in beside else [])]
         body.append(line)
-    notes = [*_notes(suite, grid), *(_verdicts(experiment, ours) if experiment else [])]
+    hidden = {shown[place] for place in folded}
+    notes = [*_notes(suite, grid, hidden), *(_verdicts(experiment, ours) if experiment else [])]
     return Sheet(f"{suite.name}: {layout.title}", [head, *body], notes, _records(suite, layout, rows, columns, grid))
+
+
+def _folded(grid: Grid, texts: Sequence[Sequence[str]]) -> set[int]:
+    """Columns without a measured number in any row, at least one of which was skipped; none where that holds for all."""
+    found = set()
+    for place in range(len(texts[0]) if texts else 0):
+        entries, shown = [row[place].measured for row in grid], [row[place] for row in texts]
+        empty = all(cell is None or cell.status == Status.SKIPPED for cell in entries)
+        words = {text.partition("(")[0] for text in shown}
+        if empty and Status.SKIPPED in words and words <= {Status.SKIPPED, ABSENT}:
+            found.add(place)
+    return found if texts and len(found) < len(texts[0]) else set()
 
 
 def _experiment(layout: Table) -> Experiment | None:
@@ -195,7 +214,8 @@ def _reported(entry: Entry) -> str:
     return f"{line.value:g}" + ("‡" if line.suspect else "")
 
 
-def _notes(suite: Suite, grid: Grid) -> list[str]:
+def _notes(suite: Suite, grid: Grid, hidden: set[int]) -> list[str]:
+    """What the numbers are, and why others are missing; `hidden` are the columns that are not shown."""
     entries = [entry for row in grid for entry in row]
     found = [entry.measured for entry in entries if entry.measured]
     text = [f"reported: {suite.source}; other data and other samples: never ranked with ours."] if suite.source else []
@@ -208,8 +228,13 @@ def _notes(suite: Suite, grid: Grid) -> list[str]:
     text += build.marks(found)
     if any(Flag.EMBEDDED in cell.flags for cell in found):
         text.append("embedded phantom tissue: these numbers say nothing of real patients.")
-    plain = [replace(cell, generator=_plain(cell.generator)) for cell in found if cell.value is None]
-    return text + tables.reasons(plain)
+    missing = [
+        [replace(cell, generator=_plain(cell.generator)) for row in grid if (cell := row[i].measured) and cell.value is None]
+        for i in range(len(grid[0]) if grid else 0)
+    ]
+    unseen = [cell for i, own in enumerate(missing) if i in hidden for cell in own]
+    text += tables.reasons([cell for i, own in enumerate(missing) if i not in hidden for cell in own])
+    return text + tables.folded_notes(unseen, lambda encoders: f"bench suite {suite.name} --weights DIR")
 
 
 def _verdicts(experiment: Experiment, lines: Sequence[ResultRecord]) -> list[str]:

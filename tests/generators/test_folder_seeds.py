@@ -41,7 +41,7 @@ def measured(made: Path, folder: Path, seeds: str, tmp_path: Path, *words: str) 
     )
     done = bench(*asked, home=made / "home")
     assert done.exit_code == 0, done.stderr
-    return reading.lines([Path(done.stdout.splitlines()[-1])]), done.output
+    return reading.read_records([Path(done.stdout.splitlines()[-1])]), done.output
 
 
 def values(records: list[ResultRecord], measure: str = "fd") -> dict[int, float | None]:
@@ -62,7 +62,7 @@ def test_one_set_is_one_seed_whatever_is_asked_for(made: Path, tmp_path: Path) -
 
 def test_each_seed_has_its_own_set(made: Path, tmp_path: Path) -> None:
     records, text = measured(made, made / "sets", "0,1", tmp_path)
-    noise = reading.lines([made / "noise"])
+    noise = reading.read_records([made / "noise"])
     assert values(records) == pytest.approx(values(noise)) and values(records)[0] != values(records)[1]
     (board,) = build.boards(records)
     assert [name for name, _ in board.rows] == ["folder"] and "one set" not in text + build.as_text(board)
@@ -76,7 +76,7 @@ def test_workers_read_the_set_of_their_seed(made: Path, tmp_path: Path) -> None:
     done = bench(*asked, "--out", tmp_path / "out", home=home)
     assert done.exit_code == 0, done.stderr
     records = list(schema.read([Path(done.stdout.splitlines()[-1]) / "results.jsonl"]))
-    assert values(records) == pytest.approx(values(reading.lines([made / "noise"])))
+    assert values(records) == pytest.approx(values(reading.read_records([made / "noise"])))
 
 
 def test_a_seed_without_a_set_is_refused_before_anything_is_computed(made: Path, tmp_path: Path) -> None:

@@ -29,9 +29,9 @@ def test_measures_of_which_everything_was_skipped_become_a_note_with_the_command
     table = of_run(FD, replace(FD, generator="noise"), *(skipped(e, g) for e in REASONS for g in ("ldm", "noise")))
     assert table.rows == [["", "ldm", "noise"], ["fd conv ↓", "1.500 [1.000, 2.000]", "1.500 [1.000, 2.000]"]]
     gated, missing = (note for note in table.notes if note.startswith("not shown"))
-    assert gated.startswith("not shown, skipped(gated) everywhere: fd uni, fd virchow (e.g. gated: uni is gated)")
+    assert gated.startswith("not shown, skipped(gated) everywhere: fd of uni, virchow (e.g. gated: uni is gated)")
     assert "bench run -g mine.py:Mine -t seg -e uni,virchow --weights DIR" in gated and "bench doctor --encoders" in gated
-    assert "fd conch (missing: conch is not here yet)" in missing and "-e conch " in missing
+    assert "fd of conch (missing: conch is not here yet)" in missing and "-e conch " in missing
     assert not any("fd uni (" in note for note in table.notes)  # its reason is said once
 
 
@@ -53,7 +53,7 @@ def test_where_everything_was_skipped_everything_is_shown() -> None:
 def test_too_few_patches_are_folded_without_a_command_that_would_not_help() -> None:
     few = replace(skipped("uni"), reason="underpowered: 3 patches")
     (note,) = (note for note in of_run(FD, few).notes if note.startswith("not shown"))
-    assert note == "not shown, skipped(underpowered) everywhere: fd uni (underpowered: 3 patches)"
+    assert note == "not shown, skipped(underpowered) everywhere: fd of uni (underpowered: 3 patches)"
 
 
 class Terminal(io.StringIO):

@@ -10,6 +10,7 @@ import pytest
 
 from bench import registry
 from bench.measurements import experiment_files
+from bench.results.identity import Status
 from bench.results.schema import ResultRecord
 from leaderboards.suites import suite
 from leaderboards.suites.suite import Cell, Pick, Preset, Suite, Table
@@ -148,6 +149,24 @@ def test_runs_without_numbers_say_how_they_ended() -> None:
     assert [row[2] for row in sheet.rows[1:]] == ["1.000", "–", "skipped(gated)"]
     assert "c--t: skipped: gated: ask" in sheet.notes
     assert half not in "".join(sheet.notes), "which numbers and why is said number by number"
+
+
+def test_columns_of_which_everything_was_skipped_leave_their_reported_numbers_and_one_note() -> None:
+    layout = replace(TABLE, columns=(*TABLE.columns, Pick("G", measure="fd", encoder="g")))
+    absent = {"encoder": "e", "protocol": "e", "status": Status.SKIPPED, "low": None, "high": None}
+    made = [line(name, None, reason=f"gated: ask for {name}.", **absent) for name in "ab"] + [line("a", 1.0, encoder="g")]
+    cells = (Cell("c--t", "c", "t", "slide", {}, "skipped", "missing: no weights"),)
+    (sheet,) = paper.sheets(replace(SUITE, table=(layout,)), cells, made, [replace(r, state="reported") for r in PAPER])
+    assert sheet.rows == [
+        ["", "data", "E ↓ reported", "G ↓"],
+        ["A", "phantom-d", "7‡", "1.000"],
+        ["B", "phantom-d", "not-comparable(8)", "–"],
+        ["C", "–", "–", "skipped(missing)"],
+    ]
+    (note,) = (note for note in sheet.notes if "gated" in note)
+    assert note.startswith("not shown, skipped(gated) everywhere: fd of e (e.g. gated: ask for a)")
+    assert "To fill them: bench suite s --weights DIR; bench doctor --encoders" in note
+    assert [record["measure"] for record in sheet.records if record.get("status") == "skipped"] == ["fd e", "fd e"]
 
 
 def test_rarer_protocols_stand_in_a_table_of_their_own_with_the_difference() -> None:
