@@ -8,6 +8,7 @@ load("generators", "mine.py:MyGenerator")  a class in a file, no installation ne
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
 import math
 import types
@@ -21,7 +22,7 @@ from typing import Any, Protocol
 
 from bench.errors import MissingError, UsageError, did_you_mean
 from bench.provenance import sources
-from bench.types import Card, HasCard, HasDigest
+from bench.types import Card, HasCard, HasConfig, HasDigest, HasPresets
 
 KINDS = ("generators", "encoders", "metrics", "tasks", "datasets", "layout_generators", "commands")
 _BOOLEANS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
@@ -108,7 +109,7 @@ def label(kind: str, name: str, plugin: Any) -> str:
     called = str(plugin.card.name)
     if first is None or Path in _accepted(first.annotation) or not (given or first.default is first.empty):
         return called
-    value = getattr(plugin, first.name)
+    value = option_values(plugin).get(first.name, *given)  # a preset has its values there, and no name
     return f"{called}({first.name}={value})" if kind == "metrics" else f"{called}:{value}"
 
 
@@ -131,16 +132,42 @@ def load(kind: str, name: str, **options: Any) -> Any:
 
 
 def parameters(cls: type[Any]) -> dict[str, inspect.Parameter]:
-    """The options of a plug-in: the parameters of its constructor, annotations resolved."""
+    """The options of a plug-in: the parameters of its constructor, annotations resolved.
+
+    Of a class with presets: `preset`, the fields of its config with the values of the default preset, and its further parameters.
+    """
     if cls.__init__ is object.__init__:
         return {}
-    return dict(inspect.signature(cls, eval_str=True).parameters)
+    found = dict(inspect.signature(cls, eval_str=True).parameters)
+    if not isinstance(cls, HasPresets):
+        return found
+    presets = cls.presets
+    named = {name: parameter for name, parameter in found.items() if parameter.kind is not parameter.VAR_KEYWORD}
+    chosen = named.pop("preset").replace(annotation=typing.Literal[tuple(presets)])
+    config = presets[chosen.default]
+    hints = typing.get_type_hints(type(config))
+    values = {
+        f.name: inspect.Parameter(
+            f.name, inspect.Parameter.KEYWORD_ONLY, default=getattr(config, f.name), annotation=hints[f.name]
+        )
+        for f in dataclasses.fields(config)
+    }
+    return {"preset": chosen, **values, **named}
+
+
+def option_values(plugin: Any) -> dict[str, Any]:
+    """Option -> the value that a plug-in works with. A preset is there as its values, whatever it was called."""
+    known = parameters(type(plugin))
+    if not isinstance(plugin, HasConfig):
+        return {name: getattr(plugin, name) for name in known}
+    values = {f.name: getattr(plugin.config, f.name) for f in dataclasses.fields(plugin.config)}
+    return {**values, **{name: getattr(plugin, name) for name in known if name not in values and name != "preset"}}
 
 
 def describe(plugin: Any) -> dict[str, Any]:
     """Everything about a plug-in that changes what it computes, as JSON: name, version, options, digest of its content, and of
     one from outside what `sources.describe` says: who edits it should not be shown what it did before."""
-    options = {name: _plain(getattr(plugin, name)) for name in parameters(type(plugin))}
+    options = {name: _plain(value) for name, value in option_values(plugin).items()}
     spec: dict[str, Any] = {"name": plugin.card.name, "version": plugin.card.version, "options": options}
     if isinstance(plugin, HasDigest) and plugin.digest:
         spec["digest"] = plugin.digest

@@ -179,11 +179,29 @@ class HasCard(Protocol):
 
 
 @runtime_checkable
+class HasPresets(Protocol):
+    """A plug-in class with a config, a frozen dataclass: its options are `preset`, every field of the config, and what else
+    its constructor names. Keys and records hold the values of the config, never the name of a preset."""
+
+    presets: Mapping[str, Any]
+    """Name -> an instance of the config. The constructor takes one of the names as `preset`, which has a default, and fields of
+    the config as keywords; see `bench.presets.configure`."""
+
+
+@runtime_checkable
+class HasConfig(HasPresets, Protocol):
+    """An object of such a class."""
+
+    config: Any
+    """What it works with: the preset with the values that were given in place of its own."""
+
+
+@runtime_checkable
 class Generator(Protocol):
     """Generates one image for each condition and seed.
 
-    Options are constructor arguments with defaults, kept as attributes of the same names. Constructors are cheap: weights and
-    heavy libraries are loaded at first use.
+    Options are constructor arguments with defaults, kept as attributes of the same names, or fields of a config (`HasPresets`).
+    Constructors are cheap: weights and heavy libraries are loaded at first use.
     """
 
     card: Card

@@ -16,7 +16,7 @@ from bench.errors import MissingError, UsageError
 from bench.histology.nuclei import UNLABELLED
 from bench.messages import needed
 from bench.types import Card, Conditions, ImageSet, Progress
-from generators.mask_diffusion.adapter import sampled_for
+from generators.mask_diffusion.adapter import conditions_of
 from generators.mask_diffusion.instance_encoding import types_present
 
 Layout = tuple[NDArray[np.uint8], NDArray[np.int32]]
@@ -119,4 +119,4 @@ def _each(asked: Conditions, layout: Callable[[int], Layout]) -> Conditions:
     instances = np.zeros(masks.shape, dtype=np.int32)
     for row in range(len(asked)):
         masks[row], instances[row] = layout(row)
-    return sampled_for(asked, masks, instances)
+    return conditions_of(asked, masks, instances)

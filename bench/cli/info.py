@@ -42,10 +42,14 @@ def command(name: str, kind: str | None, as_json: bool) -> None:
 
 
 def _options(cls: type[Any]) -> dict[str, Any]:
-    return {
-        p.name: None if p.default is p.empty else str(p.default) if p.default is not None else "none"
-        for p in registry.parameters(cls).values()
-    }
+    """Option -> its default as `-o` takes it, None where it has none."""
+    return {p.name: None if p.default is p.empty else _spell(p.default) for p in registry.parameters(cls).values()}
+
+
+def _spell(value: Any) -> str:
+    if isinstance(value, tuple):
+        return ",".join(map(_spell, value))
+    return "none" if value is None else str(value)
 
 
 def _measuring(kind: str, cls: type[Any]) -> dict[str, Any]:

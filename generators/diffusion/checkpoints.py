@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from bench.errors import DamagedError, MissingError, UsageError
-from generators.nasdm.config import PRESETS, NasdmPreset
+from generators.nasdm.config import PRESETS, NasdmConfig
 from generators.nasdm.model import SemanticDiffusion
 from generators.nasdm.networks import SdmShape, shape_of
 
@@ -37,15 +37,15 @@ def _shape(path: Path, changed: float) -> SdmShape:
     return shape_of(read(path), HEAD, GROUPS)
 
 
-def sized(preset: NasdmPreset, path: Path) -> NasdmPreset:
-    """The preset with the sizes of the network in the file."""
+def take_sizes(config: NasdmConfig, path: Path) -> NasdmConfig:
+    """The config with the sizes of the network in the file."""
     if not path.is_file():
         read(path)
     found = _shape(path, path.stat().st_mtime)
     if not found.learned_variance:
         raise UsageError(f"{path} does not say its variances (learn_sigma); such networks are not generated with here.")
     return replace(
-        preset,
+        config,
         unshuffle=1,
         prediction="epsilon",
         width=found.width,
@@ -58,11 +58,11 @@ def sized(preset: NasdmPreset, path: Path) -> NasdmPreset:
     )
 
 
-def fitting(path: Path) -> str:
+def describe_fit(path: Path) -> str:
     """Which preset the network in the file is, or how it differs from all of them."""
     found = shape_of(read(path), HEAD, GROUPS)
     for name, preset in PRESETS.items():
-        if preset.unshuffle == 1 and sized(preset, path) == preset:
+        if preset.unshuffle == 1 and take_sizes(preset, path) == preset:
             return f"preset {name}"
     return (
         f"no preset: {found.width} channels x {found.multipliers}, {found.blocks} blocks a level, attention on levels "
@@ -83,6 +83,6 @@ def adopt(model: SemanticDiffusion, path: Path) -> None:
     given = {name: tuple(value.shape) for name, value in state.items()}
     if wanted != given:
         wrong = sorted(set(wanted.items()) ^ set(given.items()))[:3]
-        raise UsageError(f"{path} is {fitting(path)}, and differs in {wrong}.")
+        raise UsageError(f"{path} is {describe_fit(path)}, and differs in {wrong}.")
     model.network.net.load_state_dict(state)
     model.network.eval()

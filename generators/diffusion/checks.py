@@ -1,4 +1,4 @@
-"""What generators with weights refuse, all in the same words."""
+"""What generators with weights refuse, in the same words for all."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from bench.types import Card, Conditions
 Model = TypeVar("Model")
 
 
-def ready(card: Card, model: Model | None, verb: str = "work") -> Model:
-    """The model, or a usage error where there is none yet. `command`: what was asked of it, `work` or `save`."""
+def require_model(card: Card, model: Model | None, verb: str = "work") -> Model:
+    """The model, or a usage error where there is none yet. `verb`: what was asked of it, `work` or `save`."""
     if model is None and verb == "save":
         raise UsageError(f"{card.name} has nothing to save: fit it first.")
     if model is None:
@@ -21,20 +21,20 @@ def ready(card: Card, model: Model | None, verb: str = "work") -> Model:
     return model
 
 
-def suits(card: Card, preset: str, multiple: int, conditions: Conditions) -> None:
-    """Raises UsageError where a column that the card needs is missing, or patches have sides that the preset cannot take."""
+def check_conditions(card: Card, multiple: int, conditions: Conditions) -> None:
+    """Raises UsageError where a column that the card needs is missing, or patches have sides that the network cannot take."""
     missing = sorted(set(card.needs) - conditions.columns())
     if missing:
         found = ", ".join(sorted(conditions.columns())) or "none"
         raise UsageError(f"{card.name} needs the condition {', '.join(missing)}; these have {found}.")
     if conditions.size % multiple:
         raise UsageError(
-            f"{card.name} with preset {preset} takes sides that are multiples of {multiple} px, not {conditions.size}. "
-            "Choose the patch size with -o size=…"
+            f"{card.name} takes sides that are multiples of {multiple} px, not {conditions.size}. "
+            "Choose the patch size with -o dataset.size=…"
         )
 
 
-def same_classes(card: Card, fitted: int, conditions: Conditions) -> None:
+def check_classes(card: Card, fitted: int, conditions: Conditions) -> None:
     """Raises UsageError where conditions have another number of classes than the weights."""
     if len(conditions.classes) != fitted:
         raise UsageError(
@@ -43,7 +43,7 @@ def same_classes(card: Card, fitted: int, conditions: Conditions) -> None:
         )
 
 
-def notes(card: Card, folder: Path) -> dict[str, Any]:
+def read_notes(card: Card, folder: Path) -> dict[str, Any]:
     """What `<name>.json` in a folder of weights says; raises MissingError where it is absent."""
     file = folder / f"{card.name}.json"
     if not file.is_file():

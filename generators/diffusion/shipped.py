@@ -6,22 +6,22 @@ import json
 from pathlib import Path
 from typing import Any
 
-from bench.errors import MissingError
+from bench.errors import CorruptError
 from bench.provenance.digests import digest_of
 
 SHIPPED = Path(__file__).parents[1] / "weights"
 
 
-def shipped(name: str, training_config: dict[str, Any], train_key: str) -> Path | None:
+def find_shipped(name: str, training_config: dict[str, Any], train_key: str) -> Path | None:
     """The folder inside the package whose `<name>.manifest.json` says this training config and this training set, if any.
 
-    Raises MissingError where its files are not those of the manifest.
+    Raises CorruptError where its files are not those of the manifest.
     """
     for manifest in sorted(SHIPPED.glob(f"*/{name}.manifest.json")):
         held = json.loads(manifest.read_text())
         if held["train_key"] == train_key and held["training_config"] == json.loads(json.dumps(training_config)):
             for file, digest in held["files"].items():
                 if digest_of(manifest.parent / file) != digest:
-                    raise MissingError(f"{manifest.parent / file} is damaged: reinstall histobench, or run with --fit.")
+                    raise CorruptError(f"{manifest.parent / file} is damaged: reinstall histobench, or run with --fit.")
             return manifest.parent
     return None

@@ -171,8 +171,8 @@ def noisy(schedule: DDIMScheduler, clean: Tensor, rng: np.random.Generator) -> t
     n = len(clean)
     steps = torch.from_numpy(rng.integers(0, schedule.config.num_train_timesteps, n)).to(clean.device)
     noise = torch.from_numpy(rng.standard_normal(tuple(clean.shape), dtype=np.float32)).to(clean.device)
-    text = {"epsilon": noise, "sample": clean, "v_prediction": schedule.get_velocity(clean, noise, steps)}
-    return schedule.add_noise(clean, noise, steps), steps, text[schedule.config.prediction_type]
+    target = {"epsilon": noise, "sample": clean, "v_prediction": schedule.get_velocity(clean, noise, steps)}
+    return schedule.add_noise(clean, noise, steps), steps, target[schedule.config.prediction_type]
 
 
 @dataclass(frozen=True)
@@ -209,12 +209,12 @@ class Sampler:
         eta = min(self.eta, 0.999) if schedule.zero_snr else self.eta
         state = draw()
         for step in scheduler.timesteps:
-            text = predict(state, step)
+            predicted = predict(state, step)
             if self.kind == "dpm":
-                state = scheduler.step(text, step, state).prev_sample
+                state = scheduler.step(predicted, step, state).prev_sample
             else:
                 fresh = draw() if eta > 0 else None
-                state = scheduler.step(text, step, state, eta=eta, variance_noise=fresh).prev_sample
+                state = scheduler.step(predicted, step, state, eta=eta, variance_noise=fresh).prev_sample
         return self._finite(state)
 
     def _ancestral(

@@ -4,12 +4,14 @@
     ldm-prompt     the map and one raw tissue crop per class (HeteroTissue-Diffuse, Alfasly et al. 2025)
     ldm-embed      the map and an encoder's embedding of each crop, laid over the region of its class
 
-One network family, one training config, one first stage: the variants differ in `kind`, what the denoiser is conditioned on,
-and in nothing else. This file holds options, files and keys; `networks/latent.py` the networks, `diffusion.py` the loops.
+One network family, one config, one first stage: the variants differ in `kind`, what the denoiser is conditioned on, and in
+nothing else. This file holds options, files and keys; `config.py` every number, `model.py` training and sampling,
+`networks.py` the networks.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
@@ -18,111 +20,58 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench import registry
-from bench.errors import UsageError
-from bench.jobs.store import key_of
+from bench.presets import configure
 from bench.types import Card, Conditions, Images, ImageSet, Progress
 from generators.diffusion import checks
-from generators.diffusion.shipped import shipped
-from generators.latent_diffusion.config import PRESETS, Preset
+from generators.diffusion.shipped import find_shipped
+from generators.latent_diffusion.config import PRESETS, SAMPLING, STAGE_FILE, STAGE_VERSION, LatentDiffusionConfig
 
 if TYPE_CHECKING:
     from generators.latent_diffusion.model import LatentDiffusion
 
-SAMPLING = ("sampler", "sample_steps", "eta")
-"""Settings that change samples but not weights."""
-STAGE = (
-    "size",
-    "multiple",
-    "stage_kind",
-    "stage_channels",
-    "stage_layers",
-    "latent_channels",
-    "codebook",
-    "stage_steps",
-    "stage_batch",
-    "stage_rate",
-    "views",
-    "stain",
-)
-"""Settings that decide the first stage."""
 PAPER_SOURCE = "Alfasly et al., HeteroTissue-Diffuse, NeurIPS 2025, arXiv 2509.17847; shapes of its public development code"
 
 
 class _Ldm:
-    """What the three variants share. `steps` and `stage_steps` of 0 mean the preset's own."""
+    """What the three variants share."""
 
     card: Card
+    presets: Mapping[str, LatentDiffusionConfig] = PRESETS
     kind: Literal["semantic", "prompt", "embed"]
     """What the denoiser is conditioned on."""
 
-    def __init__(
-        self,
-        preset: Literal["tiny", "paper"] = "tiny",
-        steps: int = 0,
-        stage_steps: int = 0,
-        batch: int = 0,
-        precision: Literal["fp32", "bf16"] = "fp32",
-        sampler: Literal["preset", "ddim", "dpm"] = "preset",
-        sample_steps: int = 0,
-        eta: float | None = None,
-    ) -> None:
-        if min(steps, stage_steps, batch, sample_steps) < 0:
-            raise UsageError("steps, stage_steps, batch and sample_steps are counts, not negative; 0 is the preset's own.")
-        if eta is not None and not 0 <= eta <= 1:
-            raise UsageError(f"eta is a share in [0, 1], not {eta}.")
-        self.preset = preset
-        self.steps = steps
-        self.stage_steps = stage_steps
-        self.batch = batch
-        self.precision = precision
-        self.sampler = sampler
-        self.sample_steps = sample_steps
-        self.eta = eta
+    def __init__(self, preset: str = "tiny", **values: Any) -> None:
+        """`values`: fields of `LatentDiffusionConfig` in place of those of the preset."""
+        self.config = configure(self.card.name, self.presets, preset, values)
         self._model: LatentDiffusion | None = None
         self._stage: Path | None = None
 
     @classmethod
     def trial(cls) -> Self:
-        """An instance that fits in seconds, for `bench check`."""
+        """An instance that trains in seconds, for `bench check`."""
         return cls(steps=4, stage_steps=4, sample_steps=3)
 
-    @property
-    def settings(self) -> Preset:
-        """The preset with this instance's own numbers put in."""
-        base = PRESETS[self.preset]
-        return replace(
-            base,
-            steps=self.steps or base.steps,
-            stage_steps=self.stage_steps or base.stage_steps,
-            batch=self.batch or base.batch,
-            sampler=base.sampler if self.sampler == "preset" else self.sampler,
-            sample_steps=self.sample_steps or base.sample_steps,
-            eta=base.eta if self.eta is None else self.eta,
-        )
-
     def effort(self) -> str:
-        """What a fit takes, said before it begins."""
-        chosen = self.settings
-        return f"{chosen.stage_steps} steps of the first stage (shared) and {chosen.steps} of the denoiser"
+        """What training takes."""
+        return f"{self.config.stage_steps} steps of the first stage (shared) and {self.config.steps} of the denoiser"
 
-    def vectoriser(self) -> str:
+    def crop_encoder(self) -> str:
         """Name of the encoder that turns crops into vectors; empty where the variant has none."""
         return ""
 
     def stage_config(self) -> dict[str, Any]:
         """What decides the first stage, the same for all variants: a stage is trained once."""
-        stage = {name: value for name, value in asdict(self.settings).items() if name in STAGE}
-        return {"first stage": stage, "precision": self.precision, "version": self.card.version}
+        return {"first stage": asdict(self.config.first_stage()), "version": STAGE_VERSION}
 
     def train_stage(self, train: ImageSet, seed: int, progress: Progress, work: Path) -> None:
         """Trains the first stage on images alone."""
         from generators.latent_diffusion.model import fit_first_stage
 
-        fit_first_stage(self.settings, train.images, self.precision, seed, progress, work)
+        fit_first_stage(self.config.first_stage(), train.images, seed, progress, work)
 
     def use_stage(self, folder: Path) -> None:
         """Takes the first stage from a folder of `train_stage`."""
-        self._stage = folder / "first_stage.safetensors"
+        self._stage = folder / STAGE_FILE
 
     def first_crop(self) -> int:
         """The first class whose crop the network is shown, where it is shown crops."""
@@ -134,55 +83,49 @@ class _Ldm:
 
         self._accept(train.conditions)
         classes = len(train.conditions.classes)
-        model = LatentDiffusion(self.settings, self.kind, classes, self.vectoriser(), self.first_crop())
-        if self._stage is None:
-            (work / "stage").mkdir(exist_ok=True)
-            if not (work / "stage" / "done").exists():
+        model = LatentDiffusion(self.config, self.kind, classes, self.crop_encoder(), self.first_crop())
+        stage = self._stage
+        if stage is None:
+            stage = work / "stage" / STAGE_FILE
+            if not stage.exists():
+                (work / "stage").mkdir(exist_ok=True)
                 self.train_stage(train, seed, progress, work / "stage")
-                (work / "stage" / "done").touch()
-            self.use_stage(work / "stage")
-        assert self._stage is not None
-        model.load_first_stage(self._stage)
-        model.fit(train, self.precision, seed, progress, work)
+        model.load_first_stage(stage)
+        model.fit(train, seed, progress, work)
         self._model = model
 
     def generate(self, conditions: Conditions, seeds: NDArray[np.uint64]) -> Images:
         """uint8 (n, size, size, 3), generated in batches of fixed size."""
         self._accept(conditions)
-        model = checks.ready(self.card, self._model)
-        checks.same_classes(self.card, model.classes, conditions)
-        return model.generate(conditions, seeds, self.settings)
+        model = checks.require_model(self.card, self._model)
+        checks.check_classes(self.card, model.classes, conditions)
+        return model.generate(conditions, seeds)
 
     def save(self, folder: Path) -> None:
         """Writes `first_stage.safetensors`, `<name>.safetensors` and `<name>.json`. Several variants that share a first stage
         may be saved into one folder."""
-        checks.ready(self.card, self._model, "save").save(folder, self.card.name)
+        checks.require_model(self.card, self._model, "save").save(folder, self.card.name)
 
     def load(self, folder: Path) -> None:
-        """Reads what `save` wrote; raises MissingError where a file is absent or does not fit the preset."""
+        """Reads what `save` wrote; raises MissingError where a file is absent or does not fit the config."""
         from generators.latent_diffusion.model import LatentDiffusion
 
-        held = checks.notes(self.card, folder)
-        model = LatentDiffusion(self.settings, self.kind, held["classes"], self.vectoriser(), self.first_crop())
+        held = checks.read_notes(self.card, folder)
+        model = LatentDiffusion(self.config, self.kind, held["classes"], self.crop_encoder(), self.first_crop())
         model.load(folder, self.card.name)
         self._model = model
 
     def shipped(self, train_key: str) -> Path | None:
         """The folder of weights inside the package that were fitted on this training set with these options, if any."""
-        return shipped(self.card.name, self.training_config(), train_key)
+        return find_shipped(self.card.name, self.training_config(), train_key)
 
     def training_config(self) -> dict[str, Any]:
-        """What decides the weights apart from data and seed, in plain numbers: a preset that changes makes other weights."""
-        settings = {name: value for name, value in asdict(self.settings).items() if name not in SAMPLING}
-        return {"name": self.card.name, "version": self.card.version, "precision": self.precision, "settings": settings}
-
-    @property
-    def digest(self) -> str:
-        """The preset behind the options, so that a changed preset generates under another key."""
-        return key_of(asdict(self.settings))
+        """What decides the weights apart from data and seed."""
+        config = {name: value for name, value in asdict(self.config).items() if name not in SAMPLING}
+        return {"name": self.card.name, "version": self.card.version, "config": config}
 
     def _accept(self, conditions: Conditions) -> None:
-        checks.suits(self.card, self.preset, PRESETS[self.preset].multiple, conditions)
+        checks.check_conditions(self.card, self.config.multiple, conditions)
 
 
 class LdmSemantic(_Ldm):
@@ -215,18 +158,9 @@ class LdmPrompt(_Ldm):
     )
 
     def __init__(
-        self,
-        preset: Literal["tiny", "paper"] = "tiny",
-        steps: int = 0,
-        stage_steps: int = 0,
-        batch: int = 0,
-        precision: Literal["fp32", "bf16"] = "fp32",
-        sampler: Literal["preset", "ddim", "dpm"] = "preset",
-        sample_steps: int = 0,
-        eta: float | None = None,
-        crops: Literal["every-class", "without-background"] = "every-class",
+        self, preset: str = "tiny", crops: Literal["every-class", "without-background"] = "every-class", **values: Any
     ) -> None:
-        super().__init__(preset, steps, stage_steps, batch, precision, sampler, sample_steps, eta)
+        super().__init__(preset, **values)
         self.crops = crops
 
     def first_crop(self) -> int:
@@ -254,19 +188,8 @@ class LdmEmbed(_Ldm):
         conditioned_by=("phantom-cnn",),
     )
 
-    def __init__(
-        self,
-        preset: Literal["tiny", "paper"] = "tiny",
-        steps: int = 0,
-        stage_steps: int = 0,
-        batch: int = 0,
-        precision: Literal["fp32", "bf16"] = "fp32",
-        sampler: Literal["preset", "ddim", "dpm"] = "preset",
-        sample_steps: int = 0,
-        eta: float | None = None,
-        encoder: str = "phantom-cnn",
-    ) -> None:
-        super().__init__(preset, steps, stage_steps, batch, precision, sampler, sample_steps, eta)
+    def __init__(self, preset: str = "tiny", encoder: str = "phantom-cnn", **values: Any) -> None:
+        super().__init__(preset, **values)
         self.encoder = encoder
         self.card = replace(self.card, conditioned_by=(encoder,))
 
@@ -274,5 +197,5 @@ class LdmEmbed(_Ldm):
         """The same, with the encoder that the vectors come from."""
         return {**super().training_config(), "encoder": registry.describe(registry.load("encoders", self.encoder))}
 
-    def vectoriser(self) -> str:
+    def crop_encoder(self) -> str:
         return self.encoder

@@ -1,60 +1,108 @@
-"""Sizes of the latent diffusion, every number with its reason. No torch: read by `bench info`."""
+"""Sizes and training of the latent diffusion, every number with its reason. No torch: read by `bench info`."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Literal
 
+from bench.errors import UsageError
 
-@dataclass(frozen=True)
-class Preset:
-    size: int
-    """Side of the patches it is made for, pixels; the networks take any multiple of `multiple`."""
-    multiple: int
-    # first stage
+STAGE_FILE = "first_stage.safetensors"
+STAGE_VERSION = "1"
+"""Changes with the code that trains the first stage, wherever that makes other weights."""
+SAMPLING = ("sampler", "sample_steps", "eta")
+"""Fields that change images but not weights."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FirstStageConfig:
+    """Everything that decides the first stage but images and seed."""
+
     stage_kind: Literal["vq", "dc"]
+    """A VQ autoencoder as published, or a deep-compression autoencoder without a codebook."""
     stage_channels: tuple[int, ...]
+    """Width of each level; each after the first halves the resolution."""
     stage_layers: tuple[int, ...]
+    """Residual blocks of each level."""
     latent_channels: int
     codebook: int
+    """Codes of the VQ autoencoder; 0 for none."""
     stage_steps: int
     stage_batch: int
+    """Patches of one training step."""
     stage_rate: float
-    # denoiser
-    channels: tuple[int, ...]
-    layers: int
-    head: int
-    attention: tuple[bool, ...]
-    groups: int
-    condition_channels: int
-    # noise
-    beta_start: float
-    beta_end: float
-    prediction: Literal["epsilon", "v_prediction"]
-    zero_snr: bool
-    loss: Literal["l1", "l2"]
-    normalise: bool
-    """Bring latents to zero mean and unit variance; the published scale factor is 1."""
-    # training
-    steps: int
-    batch: int
-    learning_rate: float
-    warmup: int
-    decay: bool
-    ema: float
+    """Learning rate."""
     views: int
     """Turned, mirrored and restained copies of each training patch; 1 is the patch itself alone, as published."""
     stain: float
-    # sampling
+    """Standard deviation of the log factors on optical density in restained copies."""
+    precision: Literal["fp32", "bf16"] = "fp32"
+    """Of training, both of the first stage and of the denoiser."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LatentDiffusionConfig(FirstStageConfig):
+    """One latent diffusion: first stage, denoiser, training and sampling."""
+
+    channels: tuple[int, ...]
+    """Width of each level of the denoiser; each after the first halves the resolution."""
+    layers: int
+    """Residual blocks of each level."""
+    head: int
+    """Channels of an attention head."""
+    attention: tuple[bool, ...]
+    """Whether each level has attention."""
+    groups: int
+    """Groups of the group normalisation."""
+    condition_channels: int
+    """Channels that the condition is mapped to before the denoiser sees it."""
+    beta_start: float
+    """Variance that the first of 1000 steps of noise adds."""
+    beta_end: float
+    """Variance that the last one adds."""
+    prediction: Literal["epsilon", "v_prediction"]
+    """What the denoiser predicts: the noise or the velocity."""
+    zero_snr: bool
+    """Rescale the schedule so that the last step is pure noise (Lin and others 2024)."""
+    loss: Literal["l1", "l2"]
+    normalise: bool
+    """Bring latents to zero mean and unit variance; the published scale factor is 1."""
+    steps: int
+    """Training steps of the denoiser."""
+    batch: int
+    """Patches of one training step."""
+    learning_rate: float
+    warmup: int
+    """Training steps in which the learning rate rises."""
+    decay: bool
+    """Cosine decay of the learning rate after the warm-up."""
+    ema: float
+    """Decay of the moving average of the weights, which is what is kept."""
     sampler: Literal["ddim", "dpm"]
     sample_steps: int
+    """Passes of the denoiser for one image."""
     eta: float
+    """Share of fresh noise in each step of DDIM: 0 is deterministic, 1 is ancestral."""
+
+    def __post_init__(self) -> None:
+        counts = (self.steps, self.stage_steps, self.batch, self.stage_batch, self.sample_steps, self.views)
+        if min(counts) < 1:
+            raise UsageError("steps, stage_steps, batch, stage_batch, sample_steps and views are counts of at least 1.")
+        if not 0 <= self.eta <= 1:
+            raise UsageError(f"eta is a share in [0, 1], not {self.eta}.")
+
+    @property
+    def multiple(self) -> int:
+        """Sides of patches are multiples of this, in pixels: every level halves a whole number."""
+        return int(2 ** (len(self.stage_channels) + len(self.channels) - 2))
+
+    def first_stage(self) -> FirstStageConfig:
+        """The part that decides the first stage."""
+        return FirstStageConfig(**{f.name: getattr(self, f.name) for f in fields(FirstStageConfig)})
 
 
-PAPER = Preset(
+PAPER = LatentDiffusionConfig(
     # CompVis VQ-f4 (ldm/models/first_stage_models/vq-f4): 256 px -> 64 x 64 x 3, 8192 codes
-    size=256,
-    multiple=32,
     stage_kind="vq",
     stage_channels=(128, 256, 512),
     stage_layers=(2, 2, 2),
@@ -90,10 +138,8 @@ PAPER = Preset(
     eta=1.0,
 )
 
-TINY = Preset(
+TINY = LatentDiffusionConfig(
     # minutes on two cores; 64 px -> 16 x 16 x 8, wide enough a latent for nuclei of 7 px to keep their edges
-    size=64,
-    multiple=16,
     stage_kind="dc",
     stage_channels=(32, 64, 64),
     stage_layers=(0, 1, 2),

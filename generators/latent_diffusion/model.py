@@ -15,9 +15,9 @@ from bench import registry
 from bench.runtime.precision import device, full_float32
 from bench.types import GREY, Conditions, Images, ImageSet, Progress
 from generators.diffusion.augmentation import view
-from generators.diffusion.training import Precision, Sampler, Schedule, TrainingConfig, micro_batches, noisy, train
+from generators.diffusion.training import Sampler, Schedule, TrainingConfig, micro_batches, noisy, train
 from generators.diffusion.weight_files import load_network, round_to_fp16, save_network, to_images, to_tensor
-from generators.latent_diffusion.config import Preset
+from generators.latent_diffusion.config import STAGE_FILE, FirstStageConfig, LatentDiffusionConfig
 from generators.latent_diffusion.networks import (
     DenoiserShape,
     FirstStage,
@@ -36,15 +36,15 @@ VECTOR_CHANNELS = 12
 class Denoiser(nn.Module):
     """The U-Net with its condition: `forward(noisy, step, shown)`, `shown` holding maps and, for `embed`, vectors."""
 
-    def __init__(self, preset: Preset, kind: Kind, classes: int, vector_dim: int, cropped: int) -> None:
+    def __init__(self, config: LatentDiffusionConfig, kind: Kind, classes: int, vector_dim: int, cropped: int) -> None:
         super().__init__()
         channels = {"semantic": classes, "prompt": classes + 3 * cropped, "embed": classes + VECTOR_CHANNELS}[kind]
         self.vectors = RegionVectors(vector_dim, VECTOR_CHANNELS) if kind == "embed" else None
-        self.cond_stage_model = SpatialRescaler(channels, preset.condition_channels)
+        self.cond_stage_model = SpatialRescaler(channels, config.condition_channels)
         shape = DenoiserShape(
-            preset.channels, preset.layers, preset.head, preset.attention, preset.groups, preset.condition_channels
+            config.channels, config.layers, config.head, config.attention, config.groups, config.condition_channels
         )
-        self.model = build_denoiser(shape, preset.latent_channels)
+        self.model = build_denoiser(shape, config.latent_channels)
 
     def forward(self, noisy_latent: Tensor, step: Tensor, shown: dict[str, Tensor]) -> Tensor:
         condition = shown["maps"]
@@ -58,27 +58,29 @@ class Denoiser(nn.Module):
 class LatentDiffusion:
     """First stage, denoiser and the latents' scale, with the way from `Conditions` to tensors."""
 
-    def __init__(self, preset: Preset, kind: Kind, classes: int, encoder: str, first_crop: int = 0) -> None:
+    def __init__(
+        self, config: LatentDiffusionConfig, kind: Kind, classes: int, encoder: str, first_crop: int = 0
+    ) -> None:
         """`first_crop`: of the kind `prompt`, the first class whose crop is shown."""
-        self.preset = preset
+        self.config = config
         self.first_crop = first_crop
         self.kind = kind
         self.classes = classes
         self.encoder = registry.load("encoders", encoder) if encoder else None
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
-            self.stage = FirstStage(_stage_shape(preset))
+            self.stage = FirstStage(_stage_shape(config))
             dim = self.encoder.dim if self.encoder else 0
-            self.denoiser = Denoiser(preset, kind, classes, dim, classes - first_crop)
-        self.mean = torch.zeros(preset.latent_channels)
-        self.deviation = torch.ones(preset.latent_channels)
-        self.schedule = Schedule(preset.beta_start, preset.beta_end, preset.prediction, preset.zero_snr)
+            self.denoiser = Denoiser(config, kind, classes, dim, classes - first_crop)
+        self.mean = torch.zeros(config.latent_channels)
+        self.deviation = torch.ones(config.latent_channels)
+        self.schedule = Schedule(config.beta_start, config.beta_end, config.prediction, config.zero_snr)
 
-    def fit(self, patches: ImageSet, precision: Precision, seed: int, progress: Progress, work: Path) -> None:
+    def fit(self, patches: ImageSet, seed: int, progress: Progress, work: Path) -> None:
         """Trains the denoiser on latents of views of the patches; the first stage stays as it is."""
-        preset = self.preset
+        config = self.config
         latents, shown = self._training_tensors(patches, seed, progress)
-        if preset.normalise:
+        if config.normalise:
             self.mean, self.deviation = latents.mean(dim=(0, 2, 3)), latents.std(dim=(0, 2, 3))
         latents = (latents - self.mean[:, None, None]) / self.deviation[:, None, None]
         if self.denoiser.vectors is not None:
@@ -88,15 +90,15 @@ class LatentDiffusion:
         schedule = self.schedule.ddim()
 
         def loss(network: nn.Module, rng: np.random.Generator) -> Tensor:
-            rows = torch.from_numpy(rng.integers(0, len(latents), preset.batch))
+            rows = torch.from_numpy(rng.integers(0, len(latents), config.batch))
             where = next(network.parameters()).device
             state, steps, target = noisy(schedule, latents[rows].to(where), rng)
-            text = network(state, steps, {name: values[rows].to(where) for name, values in shown.items()})
-            error = text.float() - target
-            return error.abs().mean() if preset.loss == "l1" else error.square().mean()
+            predicted = network(state, steps, {name: values[rows].to(where) for name, values in shown.items()})
+            error = predicted.float() - target
+            return error.abs().mean() if config.loss == "l1" else error.square().mean()
 
         training_config = TrainingConfig(
-            preset.steps, preset.learning_rate, preset.warmup, preset.decay, preset.ema, precision
+            config.steps, config.learning_rate, config.warmup, config.decay, config.ema, config.precision
         )
         train(self.denoiser, loss, training_config, seed, progress, work, f"fit {self.kind}")
         self.denoiser = round_to_fp16(self.denoiser.cpu())
@@ -106,21 +108,21 @@ class LatentDiffusion:
         latents: list[Tensor] = []
         shown: list[dict[str, Tensor]] = []
         self.stage.to(device())
-        for number in range(self.preset.views):
+        for number in range(self.config.views):
             rng = np.random.default_rng([seed, number])
-            seen = view(patches, rng, self.preset.stain) if number else patches
+            seen = view(patches, rng, self.config.stain) if number else patches
             for first in range(0, len(seen), 64):
                 rows = slice(first, first + 64)
                 with torch.no_grad():
                     latents.append(self.stage.encode(to_tensor(seen.images[rows]).to(device())).cpu())
                 shown.append(self._shown(seen.conditions[rows]))
-            progress(number + 1, self.preset.views, "encode")
+            progress(number + 1, self.config.views, "encode")
         return torch.cat(latents), {name: torch.cat([part[name] for part in shown]) for name in shown[0]}
 
     def _shown(self, conditions: Conditions) -> dict[str, Tensor]:
         """The condition as the denoiser takes it, at latent size."""
         assert conditions.masks is not None
-        halvings = len(self.preset.stage_channels) - 1
+        halvings = len(self.config.stage_channels) - 1
         values = torch.arange(self.classes)[None, :, None, None]
         maps = shrink((torch.from_numpy(np.array(conditions.masks))[:, None] == values).float(), halvings)
         if self.kind == "semantic":
@@ -152,13 +154,14 @@ class LatentDiffusion:
         return vectors, present
 
     @full_float32()
-    def generate(self, conditions: Conditions, seeds: NDArray[np.uint64], preset: Preset) -> Images:
+    def generate(self, conditions: Conditions, seeds: NDArray[np.uint64]) -> Images:
         """uint8 (n, size, size, 3)."""
+        config = self.config
         where = device()
         self.stage.to(where).eval()
         self.denoiser.to(where).eval()
-        side = conditions.size // 2 ** (len(preset.stage_channels) - 1)
-        sampler = Sampler(preset.sampler, preset.sample_steps, preset.eta)
+        side = conditions.size // 2 ** (len(config.stage_channels) - 1)
+        sampler = Sampler(config.sampler, config.sample_steps, config.eta)
         generated = np.empty((len(conditions), conditions.size, conditions.size, 3), dtype=np.uint8)
         for rows, count in micro_batches(len(conditions), MICRO_BATCH):
             shown = {name: values.to(where) for name, values in self._shown(conditions[rows]).items()}
@@ -166,7 +169,7 @@ class LatentDiffusion:
             def predict(state: Tensor, step: Tensor, shown: dict[str, Tensor] = shown) -> Tensor:
                 return self.denoiser(state, step, shown)
 
-            latents = sampler.walk(self.schedule, predict, (preset.latent_channels, side, side), seeds[rows], where)
+            latents = sampler.walk(self.schedule, predict, (config.latent_channels, side, side), seeds[rows], where)
             generated[rows[:count]] = self._decode(latents)[:count]
         return generated
 
@@ -181,7 +184,7 @@ class LatentDiffusion:
 
     def save(self, folder: Path, name: str) -> None:
         """Half precision, exactly what is held: fitting ends with rounding to it."""
-        save_network(self.stage, folder / "first_stage.safetensors")
+        save_network(self.stage, folder / STAGE_FILE)
         save_network(self.denoiser, folder / f"{name}.safetensors")
         held = {"classes": self.classes, "mean": self.mean.tolist(), "deviation": self.deviation.tolist()}
         (folder / f"{name}.json").write_text(json.dumps(held, indent=1) + "\n")
@@ -189,11 +192,11 @@ class LatentDiffusion:
     def load(self, folder: Path, name: str) -> None:
         held = json.loads((folder / f"{name}.json").read_text())
         self.mean, self.deviation = torch.tensor(held["mean"]), torch.tensor(held["deviation"])
-        load_network(self.stage, folder / "first_stage.safetensors")
+        load_network(self.stage, folder / STAGE_FILE)
         load_network(self.denoiser, folder / f"{name}.safetensors")
 
 
-def fit_first_stage(preset: Preset, images: Images, precision: Precision, seed: int, progress: Progress, work: Path) -> None:
+def fit_first_stage(config: FirstStageConfig, images: Images, seed: int, progress: Progress, work: Path) -> None:
     """Trains the autoencoder on restained views of the patches and writes `first_stage.safetensors` into `work`.
 
     The loss is L1 on pixels and on their horizontal and vertical differences, which keeps the edges of nuclei, plus a
@@ -201,25 +204,27 @@ def fit_first_stage(preset: Preset, images: Images, precision: Precision, seed: 
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        stage = FirstStage(_stage_shape(preset))
+        stage = FirstStage(_stage_shape(config))
 
     def loss(network: nn.Module, rng: np.random.Generator) -> Tensor:
-        rows = np.sort(rng.integers(0, len(images), preset.stage_batch))
+        rows = np.sort(rng.integers(0, len(images), config.stage_batch))
         plain = ImageSet("", np.asarray(images[rows]), _no_conditions(len(rows)))
-        seen = view(plain, rng, preset.stain) if preset.views > 1 else plain
+        seen = view(plain, rng, config.stain) if config.views > 1 else plain
         real = to_tensor(seen.images).to(next(network.parameters()).device)
         rebuilt, penalty = network(real)
         across, down = (torch.diff(rebuilt - real, dim=axis).abs().mean() for axis in (2, 3))
         return (rebuilt - real).abs().mean() + 0.5 * (across + down) + 1e-4 * penalty
 
-    training_config = TrainingConfig(preset.stage_steps, preset.stage_rate, 50, True, 0.995, precision)
+    training_config = TrainingConfig(config.stage_steps, config.stage_rate, 50, True, 0.995, config.precision)
     train(stage, loss, training_config, seed, progress, work, "fit first stage")
-    save_network(round_to_fp16(stage.cpu()), work / "first_stage.safetensors")
+    unfinished = work / f"{STAGE_FILE}.part"
+    save_network(round_to_fp16(stage.cpu()), unfinished)
+    unfinished.replace(work / STAGE_FILE)  # whoever finds the file finds all of it
 
 
-def _stage_shape(preset: Preset) -> FirstStageShape:
+def _stage_shape(config: FirstStageConfig) -> FirstStageShape:
     return FirstStageShape(
-        preset.stage_kind, preset.stage_channels, preset.stage_layers, preset.latent_channels, preset.codebook
+        config.stage_kind, config.stage_channels, config.stage_layers, config.latent_channels, config.codebook
     )
 
 

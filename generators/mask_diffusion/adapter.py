@@ -1,46 +1,47 @@
-"""`nasdm-masks`: synthetic layouts of nuclei by diffusion, told which types are asked for (NASDM++'s mask generator).
+"""`nasdm-masks`: synthetic layouts of nuclei by diffusion, conditioned on the types to show (NASDM++'s mask generator).
 
-This file holds options, files and keys; `planes.py` the representation, which the paper does not publish, and why it
-keeps nuclei apart that touch; `mask_diffusion.py` the loops and `networks/mask_unet.py` the network.
+This file holds options, files and keys; `config.py` every number; `instance_encoding.py` the representation, which the paper
+does not publish, and why it keeps nuclei apart that touch; `model.py` training and sampling; `networks.py` the network.
 """
 
 from __future__ import annotations
 
-from dataclasses import asdict, replace
+from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bench.errors import UsageError
 from bench.histology.nuclei import UNLABELLED
-from bench.jobs.store import key_of
 from bench.messages import needed
+from bench.presets import configure
 from bench.types import Card, Conditions, ImageSet, Progress
-from generators.diffusion import checks, shipped
-from generators.mask_diffusion.config import PRESETS, MaskPreset
+from generators.diffusion import checks
+from generators.diffusion.shipped import find_shipped
+from generators.mask_diffusion.config import PRESETS, SAMPLING, MaskDiffusionConfig
 from generators.mask_diffusion.instance_encoding import types_present
 
 if TYPE_CHECKING:
     from generators.mask_diffusion.model import MaskDiffusion
 
-SAMPLING = ("sampler", "sample_steps", "eta", "guidance")
-"""Settings that change samples but not weights."""
 COVERED = 0.5
 """Share of a patch that annotation must cover for the patch to be learned from."""
 
 
 class NasdmMasks:
-    """Diffusion over type maps and offsets to the middles of nuclei, conditioned on a multi-hot of the wanted types.
+    """Diffusion over type maps and offsets to the middles of nuclei, conditioned on a multi-hot vector of the wanted types.
 
-    Counts of 0 and values of none mean the preset's own. It draws patches of the size it was fitted on.
+    It samples layouts of the size that it was trained on.
     """
 
+    presets: Mapping[str, MaskDiffusionConfig] = PRESETS
     card = Card(
         "nasdm-masks",
         "1",
-        "Layouts of nuclei by diffusion, told which types to show (NASDM++'s mask generator).",
+        "Layouts of nuclei by diffusion, conditioned on the types to show (NASDM++'s mask generator).",
         source="NASDM++ (follow-up of Shrivastava and Fletcher 2023, arXiv 2303.11477): the multi-hot added to the step's "
         "embedding is the paper's; planes, loss and decoding, which it does not publish, are ours",
         cost="O(n) passes of its network, times the sampling steps",
@@ -49,63 +50,27 @@ class NasdmMasks:
         "what is not covered counts as background.",
     )
 
-    def __init__(
-        self,
-        preset: Literal["tiny", "paper"] = "tiny",
-        steps: int = 0,
-        batch: int = 0,
-        precision: Literal["fp32", "bf16"] = "fp32",
-        sampler: Literal["preset", "ddim", "dpm"] = "preset",
-        sample_steps: int = 0,
-        eta: float | None = None,
-        guidance: float | None = None,
-    ) -> None:
-        if min(steps, batch, sample_steps) < 0:
-            raise UsageError("steps, batch and sample_steps are counts, not negative; 0 is the preset's own.")
-        if eta is not None and not 0 <= eta <= 1:
-            raise UsageError(f"eta is a share in [0, 1], not {eta}.")
-        if guidance is not None and not 0 <= guidance < np.inf:
-            raise UsageError(f"guidance is a factor of at least 0, not {guidance}; 1 is none.")
-        self.preset = preset
-        self.steps = steps
-        self.batch = batch
-        self.precision = precision
-        self.sampler = sampler
-        self.sample_steps = sample_steps
-        self.eta = eta
-        self.guidance = guidance
+    def __init__(self, preset: str = "tiny", **values: Any) -> None:
+        """`values`: fields of `MaskDiffusionConfig` in place of those of the preset."""
+        self.config = configure(self.card.name, self.presets, preset, values)
         self._model: MaskDiffusion | None = None
 
     @classmethod
     def trial(cls) -> Self:
-        """An instance that fits in seconds, for `bench check`."""
+        """An instance that trains in seconds, for `bench check`."""
         return cls(steps=4, sample_steps=3)
 
-    @property
-    def settings(self) -> MaskPreset:
-        """The preset with this instance's own numbers put in."""
-        base = PRESETS[self.preset]
-        return replace(
-            base,
-            steps=self.steps or base.steps,
-            batch=self.batch or base.batch,
-            sampler=base.sampler if self.sampler == "preset" else self.sampler,
-            sample_steps=self.sample_steps or base.sample_steps,
-            eta=base.eta if self.eta is None else self.eta,
-            guidance=base.guidance if self.guidance is None else self.guidance,
-        )
-
     def effort(self) -> str:
-        """What a fit takes, said before it begins."""
-        return f"{self.settings.steps} steps of the layout diffusion"
+        """What training takes."""
+        return f"{self.config.steps} steps of the layout diffusion"
 
     def fit(self, train: ImageSet, seed: int, progress: Progress, work: Path) -> None:
         """Learns from the layouts of the training patches; their images are not looked at."""
         from generators.mask_diffusion.model import MaskDiffusion
 
         layouts = self._learnable(train.conditions)
-        model = MaskDiffusion(self.settings, len(layouts.classes), layouts.size)
-        model.fit(layouts, self.precision, seed, progress, work)
+        model = MaskDiffusion(self.config, len(layouts.classes), layouts.size)
+        model.fit(layouts, seed, progress, work)
         self._model = model
 
     def sample(self, asked: Conditions, seeds: NDArray[np.uint64]) -> Conditions:
@@ -115,43 +80,38 @@ class NasdmMasks:
         patch from 1. Row i depends on the types of row i and seed i alone.
         """
         masks = needed(self.card.name, "masks", asked.masks)
-        model = checks.ready(self.card, self._model)
+        model = checks.require_model(self.card, self._model)
         self._accept(model, asked)
-        sampled, instances = model.sample(types_present(masks, asked.classes), seeds, self.settings)
-        return sampled_for(asked, sampled, instances)
+        sampled, instances = model.sample(types_present(masks, asked.classes), seeds)
+        return conditions_of(asked, sampled, instances)
 
     def save(self, folder: Path) -> None:
         """Writes `nasdm-masks.safetensors` and `nasdm-masks.json`."""
-        checks.ready(self.card, self._model, "save").save(folder, self.card.name)
+        checks.require_model(self.card, self._model, "save").save(folder, self.card.name)
 
     def load(self, folder: Path) -> None:
-        """Reads what `save` wrote; raises MissingError where a file is absent or does not fit the preset."""
+        """Reads what `save` wrote; raises MissingError where a file is absent or does not fit the config."""
         from generators.mask_diffusion.model import MaskDiffusion
 
-        held = checks.notes(self.card, folder)
-        model = MaskDiffusion(self.settings, held["classes"], held["size"])
+        held = checks.read_notes(self.card, folder)
+        model = MaskDiffusion(self.config, held["classes"], held["size"])
         model.load(folder, self.card.name)
         self._model = model
 
     def shipped(self, train_key: str) -> Path | None:
         """The folder of weights inside the package that were fitted on this training set with these options, if any."""
-        return shipped.shipped(self.card.name, self.training_config(), train_key)
+        return find_shipped(self.card.name, self.training_config(), train_key)
 
     def training_config(self) -> dict[str, Any]:
-        """What decides the weights apart from data and seed, in plain numbers: a preset that changes makes other weights."""
-        settings = {name: value for name, value in asdict(self.settings).items() if name not in SAMPLING}
-        return {"name": self.card.name, "version": self.card.version, "precision": self.precision, "settings": settings}
-
-    @property
-    def digest(self) -> str:
-        """The preset behind the options, so that a changed preset draws under another key."""
-        return key_of(asdict(self.settings))
+        """What decides the weights apart from data and seed."""
+        config = {name: value for name, value in asdict(self.config).items() if name not in SAMPLING}
+        return {"name": self.card.name, "version": self.card.version, "config": config}
 
     def _learnable(self, layouts: Conditions) -> Conditions:
         """The rows that show enough; refuses layouts of which nothing can be learned."""
         masks = needed(self.card.name, "masks", layouts.masks)
         instances = needed(self.card.name, "instances", layouts.instances)
-        checks.suits(self.card, self.preset, self.settings.multiple, layouts)
+        checks.check_conditions(self.card, self.config.multiple, layouts)
         if len(layouts.classes) < 2 or not (instances > 0).any():
             raise UsageError(
                 f"{self.card.name} needs layouts with nuclei of at least one type; these have the classes "
@@ -171,6 +131,6 @@ class NasdmMasks:
             )
 
 
-def sampled_for(asked: Conditions, masks: NDArray[np.uint8], instances: NDArray[np.int32]) -> Conditions:
+def conditions_of(asked: Conditions, masks: NDArray[np.uint8], instances: NDArray[np.int32]) -> Conditions:
     """The rows of `asked` with these layouts, and no other column."""
     return Conditions(asked.ids, asked.groups, asked.classes, asked.size, asked.mpp, masks, instances, types=masks)

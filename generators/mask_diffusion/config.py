@@ -1,52 +1,81 @@
-"""Sizes of the layout diffusion, every number with its reason. No torch: read by `bench info`."""
+"""Sizes and training of the layout diffusion, every number with its reason. No torch: read by `bench info`."""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
+from bench.errors import UsageError
 
-@dataclass(frozen=True)
-class MaskPreset:
-    size: int
-    """Side of the patches it is made for, pixels; it takes any multiple of `multiple`."""
+SAMPLING = ("sampler", "sample_steps", "eta", "guidance")
+"""Fields that change layouts but not weights."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class MaskDiffusionConfig:
+    """One layout diffusion: network, noise, training and sampling."""
+
     unshuffle: int
     """Side of the squares of pixels that are stacked into channels before the network sees them; 1 for none."""
-    # network: see networks/mask_unet.py
     channels: tuple[int, ...]
+    """Width of each level of the network; each after the first halves the resolution."""
     layers: int
+    """Residual blocks of each level."""
     attention: tuple[bool, ...]
+    """Whether each level has attention."""
     head: int
+    """Channels of an attention head."""
     groups: int
-    # noise
+    """Groups of the group normalisation."""
     beta_start: float
+    """Variance that the first of 1000 steps of noise adds."""
     beta_end: float
+    """Variance that the last one adds."""
     betas: Literal["scaled_linear", "linear"]
+    """What rises in a straight line: the root of beta, or beta."""
     prediction: Literal["epsilon", "sample"]
+    """What the network predicts: the noise or the clean layout."""
     zero_snr: bool
-    # training
+    """Rescale the schedule so that the last step is pure noise (Lin and others 2024)."""
     steps: int
+    """Training steps."""
     batch: int
+    """Layouts of one training step."""
     learning_rate: float
     warmup: int
+    """Training steps in which the learning rate rises."""
     decay: bool
+    """Cosine decay of the learning rate after the warm-up."""
     ema: float
+    """Decay of the moving average of the weights, which is what is kept."""
     weight_decay: float
-    # sampling
     sampler: Literal["ddim", "dpm"]
     sample_steps: int
+    """Steps of the sampler for one layout."""
     eta: float
+    """Share of fresh noise in each step of DDIM: 0 is deterministic, 1 is ancestral."""
     guidance: float
     """How far a layout goes from what is usual to what is asked for: 1 is what the network says."""
+    precision: Literal["fp32", "bf16"] = "fp32"
+    """Of training."""
+
+    def __post_init__(self) -> None:
+        if min(self.steps, self.batch, self.sample_steps) < 1:
+            raise UsageError("steps, batch and sample_steps are counts of at least 1.")
+        if not 0 <= self.eta <= 1:
+            raise UsageError(f"eta is a share in [0, 1], not {self.eta}.")
+        if not 0 <= self.guidance < math.inf:
+            raise UsageError(f"guidance is a factor of at least 0, not {self.guidance}; 1 is none.")
 
     @property
     def multiple(self) -> int:
+        """Sides of patches are multiples of this, in pixels."""
         return int(self.unshuffle * 2 ** (len(self.channels) - 1))
 
 
-PAPER = MaskPreset(
+PAPER = MaskDiffusionConfig(
     # the paper gives its mask generator no sizes of its own: those of its image model, on the library's U-Net
-    size=128,
     unshuffle=1,
     channels=(256, 256, 512, 768, 1024),
     layers=2,
@@ -73,9 +102,8 @@ PAPER = MaskPreset(
     guidance=1.0,
 )
 
-TINY = MaskPreset(
-    # a quarter of an hour on one core; pixels folded 4 x 4, so that 64 px cost what 16 px do
-    size=64,
+TINY = MaskDiffusionConfig(
+    # a quarter of an hour on one core; pixels unshuffled 4 x 4, so that 64 px cost what 16 px do
     unshuffle=4,
     channels=(64, 96),
     layers=1,

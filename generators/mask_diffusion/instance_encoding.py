@@ -36,7 +36,7 @@ def types_present(masks: NDArray[np.uint8], classes: tuple[str, ...]) -> NDArray
     return np.stack([(masks == value).any(axis=(1, 2)) for value in range(1, len(classes))], axis=1)
 
 
-def encoded(masks: NDArray[np.uint8], instances: NDArray[np.int32], classes: int) -> Planes:
+def encode(masks: NDArray[np.uint8], instances: NDArray[np.int32], classes: int) -> Planes:
     """The planes of type maps and instance maps, (n, h, w) each. What is not covered is background."""
     nuclei = (instances > 0) & (masks > 0) & (masks != UNLABELLED)
     shown = np.where(nuclei, masks, 0)
@@ -56,13 +56,13 @@ def _offsets(instances: NDArray[np.int32]) -> NDArray[np.float64]:
     return offsets
 
 
-def decoded(planes: Planes) -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
+def decode(planes: Planes) -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
     """Type maps uint8 and instance maps int32, (n, h, w) each: a nucleus is connected and of one type."""
     masks = np.zeros((len(planes), *planes.shape[2:]), dtype=np.uint8)
     instances = np.zeros(masks.shape, dtype=np.int32)
     for i, each in enumerate(planes):
-        voted = _voted(each[0] < 0, each[-2:] * REACH)
-        instances[i] = _connected(voted)
+        voted = _vote(each[0] < 0, each[-2:] * REACH)
+        instances[i] = _connect(voted)
         count = int(instances[i].max())
         sums = np.stack([np.bincount(instances[i].ravel(), plane.ravel(), count + 1) for plane in each[1:-2]])
         types = sums.argmax(axis=0) + 1
@@ -71,7 +71,7 @@ def decoded(planes: Planes) -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
     return masks, instances
 
 
-def _voted(nuclei: NDArray[np.bool_], offsets: NDArray[np.float32]) -> NDArray[np.int64]:
+def _vote(nuclei: NDArray[np.bool_], offsets: NDArray[np.float32]) -> NDArray[np.int64]:
     """int64 (h, w): for each nucleus pixel the number, from 1, of the summit of votes nearest to where it points."""
     from scipy.ndimage import center_of_mass, gaussian_filter, label, maximum_filter
     from scipy.spatial import KDTree
@@ -91,7 +91,7 @@ def _voted(nuclei: NDArray[np.bool_], offsets: NDArray[np.float32]) -> NDArray[n
     return owner
 
 
-def _connected(owner: NDArray[np.int64]) -> NDArray[np.int32]:
+def _connect(owner: NDArray[np.int64]) -> NDArray[np.int32]:
     """int32 (h, w): the largest connected piece of each nucleus, renumbered from 1; specks are dropped."""
     from scipy.ndimage import find_objects, label
 

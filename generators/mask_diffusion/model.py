@@ -1,4 +1,4 @@
-"""The torch side of the layout diffusion: how it is fitted on layouts and how it draws them."""
+"""The torch side of the layout diffusion: how it is fitted on layouts and how it samples them."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from torch import Tensor, nn
 from bench.runtime.precision import device, full_float32
 from bench.types import Conditions, ImageSet, Progress
 from generators.diffusion.augmentation import view
-from generators.diffusion.training import Precision, Sampler, Schedule, TrainingConfig, micro_batches, noisy, train
+from generators.diffusion.training import Sampler, Schedule, TrainingConfig, micro_batches, noisy, train
 from generators.diffusion.weight_files import load_network, round_to_fp16, save_network
-from generators.mask_diffusion.config import MaskPreset
-from generators.mask_diffusion.instance_encoding import decoded, encoded, types_present
+from generators.mask_diffusion.config import MaskDiffusionConfig
+from generators.mask_diffusion.instance_encoding import decode, encode, types_present
 from generators.mask_diffusion.networks import MaskUNet
 
 MICRO_BATCH = 16
@@ -27,8 +27,8 @@ HEAVIEST = 5.0
 class MaskDiffusion:
     """A network for layouts of `classes` classes, of which class 0 is no nucleus, in patches of `size` px."""
 
-    def __init__(self, preset: MaskPreset, classes: int, size: int) -> None:
-        self.preset = preset
+    def __init__(self, config: MaskDiffusionConfig, classes: int, size: int) -> None:
+        self.config = config
         self.classes = classes
         self.size = size
         self.class_weights = torch.ones(classes + 2)
@@ -38,17 +38,17 @@ class MaskDiffusion:
             self.network = MaskUNet(
                 classes + 2,
                 classes - 1,
-                preset.unshuffle,
-                preset.channels,
-                preset.layers,
-                preset.attention,
-                preset.head,
-                preset.groups,
+                config.unshuffle,
+                config.channels,
+                config.layers,
+                config.attention,
+                config.head,
+                config.groups,
             )
-        self.schedule = Schedule(preset.beta_start, preset.beta_end, preset.prediction, preset.zero_snr, preset.betas)
+        self.schedule = Schedule(config.beta_start, config.beta_end, config.prediction, config.zero_snr, config.betas)
 
-    def fit(self, layouts: Conditions, precision: Precision, seed: int, progress: Progress, work: Path) -> None:
-        """Trains on the layouts turned and mirrored in all eight ways, each told which types it shows."""
+    def fit(self, layouts: Conditions, seed: int, progress: Progress, work: Path) -> None:
+        """Trains on the layouts turned and mirrored in all eight ways, each with the types that it shows as its condition."""
         assert layouts.masks is not None
         asked = torch.from_numpy(types_present(layouts.masks, layouts.classes)).float()
         self.class_weights, self.usual = _class_weights(layouts.masks, self.classes), asked.mean(dim=0)
@@ -56,20 +56,20 @@ class MaskDiffusion:
         weights = self._weights(schedule.alphas_cumprod)
 
         def loss(network: nn.Module, rng: np.random.Generator) -> Tensor:
-            rows = rng.integers(0, len(layouts), self.preset.batch)
+            rows = rng.integers(0, len(layouts), self.config.batch)
             where = next(network.parameters()).device
             state, steps, target = noisy(schedule, self._turned(layouts[rows], rng).to(where), rng)
             error = (network(state, steps, asked[rows].to(where)).float() - target).square().mean(dim=(1, 2, 3))
             return (error * weights.to(where)[steps]).mean()
 
-        chosen = self.preset
+        chosen = self.config
         training_config = TrainingConfig(
             chosen.steps,
             chosen.learning_rate,
             chosen.warmup,
             chosen.decay,
             chosen.ema,
-            precision,
+            chosen.precision,
             weight_decay=chosen.weight_decay,
         )
         train(self.network, loss, training_config, seed, progress, work, "fit layouts")
@@ -81,7 +81,7 @@ class MaskDiffusion:
         An error of the clean planes divided by the noise's variance is one of the velocity (Salimans and Ho 2022); cut,
         because the last steps decide nothing: what is read from the planes stands noise.
         """
-        if self.preset.prediction == "epsilon":
+        if self.config.prediction == "epsilon":
             return torch.ones_like(kept)
         return (1 / (1 - kept)).clamp(max=HEAVIEST)
 
@@ -90,35 +90,33 @@ class MaskDiffusion:
         unseen = np.zeros((len(layouts), 1, 1, 3), dtype=np.uint8)  # a view is one of patches; here no image is asked for
         turned = view(ImageSet("", unseen, layouts), rng, stain=0.0).conditions
         assert turned.masks is not None and turned.instances is not None
-        return torch.from_numpy(encoded(turned.masks, turned.instances, self.classes)) * self.class_weights[:, None, None]
+        return torch.from_numpy(encode(turned.masks, turned.instances, self.classes)) * self.class_weights[:, None, None]
 
     @full_float32()
-    def sample(
-        self, asked: NDArray[np.bool_], seeds: NDArray[np.uint64], preset: MaskPreset
-    ) -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
+    def sample(self, asked: NDArray[np.bool_], seeds: NDArray[np.uint64]) -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
         """Type maps uint8 and instance maps int32, (n, size, size) each, for the wanted types bool (n, types).
 
         Guidance sets what the network says of the wanted types against what it says of the training set's mean multi-hot,
         where classifier-free guidance has a dropped condition: nothing need be dropped in training.
         """
-        where = device()
+        config, where = self.config, device()
         self.network.to(where).eval()
-        sampler = Sampler(preset.sampler, preset.sample_steps, preset.eta)
+        sampler = Sampler(config.sampler, config.sample_steps, config.eta)
         masks = np.zeros((len(asked), self.size, self.size), dtype=np.uint8)
         instances = np.zeros(masks.shape, dtype=np.int32)
         for rows, count in micro_batches(len(asked), MICRO_BATCH):
             wanted = torch.from_numpy(asked[rows]).float().to(where)
 
             def predict(state: Tensor, step: Tensor, wanted: Tensor = wanted) -> Tensor:
-                text = self.network(state, step, wanted)
-                if preset.guidance == 1:
-                    return text
+                predicted = self.network(state, step, wanted)
+                if config.guidance == 1:
+                    return predicted
                 usual = self.network(state, step, self.usual.to(where).expand_as(wanted))
-                return usual + preset.guidance * (text - usual)
+                return usual + config.guidance * (predicted - usual)
 
             planes = sampler.walk(self.schedule, predict, (self.classes + 2, self.size, self.size), seeds[rows], where)
             quiet = planes[:count].cpu() / self.class_weights[:, None, None]
-            masks[rows[:count]], instances[rows[:count]] = decoded(quiet.numpy())
+            masks[rows[:count]], instances[rows[:count]] = decode(quiet.numpy())
         return masks, instances
 
     def save(self, folder: Path, name: str) -> None:

@@ -1,59 +1,92 @@
-"""Sizes of the nuclei-aware diffusion, every number with its reason. No torch: read by `bench info`."""
+"""Sizes and training of the nuclei-aware diffusion, every number with its reason. No torch: read by `bench info`."""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
+from bench.errors import UsageError
 
-@dataclass(frozen=True)
-class NasdmPreset:
-    size: int
-    """Side of the patches it is made for, pixels; it takes any multiple of `multiple`."""
+SAMPLING = ("sampler", "sample_steps", "eta", "guidance")
+"""Fields that change images but not weights."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class NasdmConfig:
+    """One nuclei-aware diffusion: network, training and sampling."""
+
     unshuffle: int
     """Side of the squares of pixels that are stacked into channels before the network sees them; 1 as published."""
-    # network: see networks/sdm_unet.py
     width: int
+    """Channels of the first level."""
     multipliers: tuple[int, ...]
+    """Width of each level in multiples of `width`; each after the first halves the resolution."""
     blocks: int
+    """Residual blocks of each level."""
     attended: tuple[int, ...]
+    """Levels with attention, counted from 0."""
     head: int
+    """Channels of an attention head."""
     groups: int
+    """Groups of the group normalisation."""
     hidden: int
+    """Channels between a map and the scale and shift that it gives (SPADE)."""
     prediction: Literal["epsilon", "sample"]
     """What the network says: the noise, as published, or the clean image, from which the noise follows."""
-    # training: first without dropped conditions, then tuned with them
     steps: int
+    """Training steps of the first stage, on whole conditions."""
     learning_rate: float
     tuning_steps: int
+    """Training steps of the second stage, with some conditions dropped."""
     tuning_rate: float
+    """Learning rate of the second stage."""
     drop: float
     """Share of training patches whose whole condition is zero while tuning."""
     snr_cap: float
     """Errors of the clean image weigh by the signal-to-noise ratio of the step, cut to 1 (Salimans and Ho 2022) and to this
     (Hang and others 2023); 0: errors of the noise, all alike."""
     batch: int
+    """Patches of one training step."""
     warmup: int
+    """Training steps in which the learning rate rises."""
     decay: bool
+    """Cosine decay of the learning rate after the warm-up."""
     weight_decay: float
     """Of AdamW."""
     ema: float
+    """Decay of the moving average of the weights, which is what is kept."""
     views: Literal["mirrored", "turned and restained"]
+    """How training patches are varied."""
     stain: float
-    # sampling
+    """Standard deviation of the log factors on optical density in restained patches."""
     sampler: Literal["ddpm", "ddim", "dpm"]
     sample_steps: int
+    """Steps of the sampler for one image."""
     eta: float
+    """Share of fresh noise in each step of DDIM: 0 is deterministic, 1 is ancestral."""
     guidance: float
+    """How far an image goes from what no condition gives to what its condition gives: 1 is what the network says."""
+    precision: Literal["fp32", "bf16"] = "fp32"
+    """Of training."""
+
+    def __post_init__(self) -> None:
+        if min(self.steps, self.tuning_steps, self.batch, self.sample_steps) < 1:
+            raise UsageError("steps, tuning_steps, batch and sample_steps are counts of at least 1.")
+        for name, value in (("drop", self.drop), ("ema", self.ema), ("eta", self.eta)):
+            if not 0 <= value <= 1:
+                raise UsageError(f"{name} lies in [0, 1], not {value}.")
+        if not 0 <= self.guidance < math.inf:
+            raise UsageError(f"guidance is a factor of at least 0, not {self.guidance}; 1 is none.")
 
     @property
     def multiple(self) -> int:
-        return self.unshuffle * 2 ** (len(self.multipliers) - 1)
+        """Sides of patches are multiples of this, in pixels."""
+        return int(self.unshuffle * 2 ** (len(self.multipliers) - 1))
 
 
-PAPER = NasdmPreset(
+PAPER = NasdmConfig(
     # 128 px, 256 channels, attention on maps of 32, 16 and 8 px: 500.5 M parameters with six types
-    size=128,
     unshuffle=1,
     width=256,
     multipliers=(1, 1, 2, 3, 4),
@@ -83,9 +116,8 @@ PAPER = NasdmPreset(
     guidance=1.5,
 )
 
-TINY = NasdmPreset(
-    # half an hour of one core; pixels folded 4 x 4, so that the network sees 64 px as 16 x 16 places
-    size=64,
+TINY = NasdmConfig(
+    # half an hour of one core; pixels unshuffled 4 x 4, so that the network sees 64 px as 16 x 16 places
     unshuffle=4,
     width=48,
     multipliers=(1, 2),
@@ -94,7 +126,7 @@ TINY = NasdmPreset(
     head=48,
     groups=16,
     hidden=32,
-    # noise fills all 48 channels of a folded place and no narrow network can say it; images lie on little of them
+    # noise fills all 48 channels of an unshuffled place and no narrow network can say it; images lie on little of them
     prediction="sample",
     snr_cap=5.0,
     steps=3_600,

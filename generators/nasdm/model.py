@@ -1,4 +1,4 @@
-"""The torch side of nuclei-aware diffusion: what the network is shown, the hybrid loss, guidance, fitting and generated set."""
+"""The torch side of nuclei-aware diffusion: what the network is shown, the hybrid loss, guidance, training and sampling."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from bench.messages import needed
 from bench.runtime.precision import device, full_float32
 from bench.types import Conditions, Images, ImageSet, Progress
 from generators.diffusion.augmentation import ALL, MIRROR, view
-from generators.diffusion.training import Precision, Sampler, Schedule, TrainingConfig, micro_batches, noisy, train
+from generators.diffusion.training import Sampler, Schedule, TrainingConfig, micro_batches, noisy, train
 from generators.diffusion.weight_files import load_network, round_to_fp16, save_network, to_images, to_tensor
-from generators.nasdm.config import NasdmPreset
+from generators.nasdm.config import NasdmConfig
 from generators.nasdm.networks import SdmShape, SdmUNet
 
 COLOURS = 3
@@ -41,28 +41,28 @@ class PixelUnshuffled(nn.Module):
 
     def forward(self, images: Tensor, steps: Tensor, maps: Tensor) -> tuple[Tensor, Tensor]:
         """Predicted noise and share of the largest log variance, both of the shape of the images."""
-        text = self.net(
+        predicted = self.net(
             functional.pixel_unshuffle(images, self.unshuffle), steps, functional.pixel_unshuffle(maps, self.unshuffle)
         )
-        first, share = (functional.pixel_shuffle(half, self.unshuffle) for half in text.chunk(2, dim=1))
+        first, share = (functional.pixel_shuffle(half, self.unshuffle) for half in predicted.chunk(2, dim=1))
         if self.prediction == "epsilon":
             return first, share
         kept = self.kept.to(images.device)[steps][:, None, None, None]
         return (images - kept.sqrt() * first) / (1 - kept).sqrt(), share
 
 
-def shape(preset: NasdmPreset, classes: int) -> SdmShape:
-    """The network of a preset for conditions of this many classes, background among them."""
+def shape(config: NasdmConfig, classes: int) -> SdmShape:
+    """The network for conditions of this many classes, background among them."""
     return SdmShape(
-        colours=COLOURS * preset.unshuffle**2,
-        labels=(classes + 1) * preset.unshuffle**2,
-        width=preset.width,
-        multipliers=preset.multipliers,
-        blocks=preset.blocks,
-        attended=preset.attended,
-        head=preset.head,
-        groups=preset.groups,
-        hidden=preset.hidden,
+        colours=COLOURS * config.unshuffle**2,
+        labels=(classes + 1) * config.unshuffle**2,
+        width=config.width,
+        multipliers=config.multipliers,
+        blocks=config.blocks,
+        attended=config.attended,
+        head=config.head,
+        groups=config.groups,
+        hidden=config.hidden,
     )
 
 
@@ -151,27 +151,27 @@ def _log_likelihood(values: Tensor, mean: Tensor, log_variance: Tensor) -> Tenso
 class SemanticDiffusion:
     """Network, schedule and the way from `Conditions` to images."""
 
-    def __init__(self, preset: NasdmPreset, classes: int) -> None:
-        self.preset = preset
+    def __init__(self, config: NasdmConfig, classes: int) -> None:
+        self.config = config
         self.classes = classes
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
-            self.network = PixelUnshuffled(shape(preset, classes), preset.unshuffle, preset.prediction)
+            self.network = PixelUnshuffled(shape(config, classes), config.unshuffle, config.prediction)
 
-    def fit(self, patches: ImageSet, precision: Precision, seed: int, progress: Progress, work: Path) -> None:
+    def fit(self, patches: ImageSet, seed: int, progress: Progress, work: Path) -> None:
         """Stage one on whole conditions, stage two at a smaller rate with some of them dropped, each resumable."""
-        preset = self.preset
+        config = self.config
         first = TrainingConfig(
-            preset.steps,
-            preset.learning_rate,
-            preset.warmup,
-            preset.decay,
-            preset.ema,
-            precision,
-            weight_decay=preset.weight_decay,
+            config.steps,
+            config.learning_rate,
+            config.warmup,
+            config.decay,
+            config.ema,
+            config.precision,
+            weight_decay=config.weight_decay,
         )
-        second = replace(first, steps=preset.tuning_steps, learning_rate=preset.tuning_rate, warmup=0)
-        stages = (("fit", first, 0.0), ("tune", second, preset.drop))
+        second = replace(first, steps=config.tuning_steps, learning_rate=config.tuning_rate, warmup=0)
+        stages = (("fit", first, 0.0), ("tune", second, config.drop))
         for number, (what, training_config, drop) in enumerate(stages):
             done, folder = work / f"{what}.safetensors", work / what
             if not done.exists():
@@ -185,36 +185,36 @@ class SemanticDiffusion:
         self.network = round_to_fp16(self.network.cpu())
 
     def _loss(self, patches: ImageSet, drop: float) -> Callable[[nn.Module, np.random.Generator], Tensor]:
-        preset, scheduler = self.preset, SCHEDULE.ddim()
-        hybrid = HybridLoss(scheduler.alphas_cumprod, scheduler.betas, preset.snr_cap)
-        symmetries, stain = (MIRROR, 0.0) if preset.views == "mirrored" else (ALL, preset.stain)
+        config, scheduler = self.config, SCHEDULE.ddim()
+        hybrid = HybridLoss(scheduler.alphas_cumprod, scheduler.betas, config.snr_cap)
+        symmetries, stain = (MIRROR, 0.0) if config.views == "mirrored" else (ALL, config.stain)
 
         def loss(network: nn.Module, rng: np.random.Generator) -> Tensor:
-            rows = rng.integers(0, len(patches), preset.batch)
+            rows = rng.integers(0, len(patches), config.batch)
             seen = view(patches[np.sort(rows)], rng, stain, symmetries)
             where = next(network.parameters()).device
             clean, maps = to_tensor(seen.images).to(where), maps_of(seen.conditions).to(where)
             covered = maps[:, :-1].sum(dim=1, keepdim=True)
             kept = torch.from_numpy(rng.random(len(rows)) >= drop).to(where)
             state, steps, noise = noisy(scheduler, clean, rng)
-            text = network(state, steps, maps * kept[:, None, None, None])
-            return (hybrid(clean, state, steps, noise, text) * covered).sum() / (covered.sum() * COLOURS).clamp_min(1)
+            predicted = network(state, steps, maps * kept[:, None, None, None])
+            return (hybrid(clean, state, steps, noise, predicted) * covered).sum() / (covered.sum() * COLOURS).clamp_min(1)
 
         return loss
 
     @full_float32()
-    def generate(self, conditions: Conditions, seeds: NDArray[np.uint64], preset: NasdmPreset) -> Images:
+    def generate(self, conditions: Conditions, seeds: NDArray[np.uint64]) -> Images:
         """uint8 (n, size, size, 3)."""
-        where = device()
+        config, where = self.config, device()
         self.network.to(where).eval()
-        sampler = Sampler(preset.sampler, preset.sample_steps, preset.eta)
+        sampler = Sampler(config.sampler, config.sample_steps, config.eta)
         generated = np.empty((len(conditions), conditions.size, conditions.size, 3), dtype=np.uint8)
         for rows, count in micro_batches(len(conditions), MICRO_BATCH):
             maps = maps_of(conditions[rows]).to(where)
 
             def predict(state: Tensor, step: Tensor, maps: Tensor = maps) -> Tensor:
-                noise, share = self._guided(state, step.expand(len(state)), maps, preset.guidance)
-                return torch.cat([noise, share], dim=1) if preset.sampler == "ddpm" else noise
+                noise, share = self._guided(state, step.expand(len(state)), maps, config.guidance)
+                return torch.cat([noise, share], dim=1) if config.sampler == "ddpm" else noise
 
             side = conditions.size
             images = sampler.walk(SCHEDULE, predict, (COLOURS, side, side), seeds[rows], where)

@@ -71,7 +71,7 @@ def pieces(instances: np.ndarray) -> set[frozenset[int]]:
 def test_touching_nuclei_come_back_apart(kinds: tuple[int, int]) -> None:
     masks, instances = discs((15, 12, kinds[0]), (15, 17, kinds[1]), (5, 28, 2))
     assert (np.diff(instances[0, 15, 7:23]) != 0).sum() == 3, "the two touch, with no gap between them"
-    read_masks, read_instances = instance_encoding.decoded(instance_encoding.encoded(masks, instances, 3))
+    read_masks, read_instances = instance_encoding.decode(instance_encoding.encode(masks, instances, 3))
     assert np.array_equal(read_masks, masks)
     assert pieces(read_instances[0]) == pieces(instances[0]) and len(pieces(instances[0])) == 3
 
@@ -79,9 +79,9 @@ def test_touching_nuclei_come_back_apart(kinds: tuple[int, int]) -> None:
 def test_planes_stand_noise(train: ImageSet) -> None:
     masks, instances = train.conditions.masks, train.conditions.instances
     assert masks is not None and instances is not None
-    clean = instance_encoding.encoded(masks, instances, 7)
+    clean = instance_encoding.encode(masks, instances, 7)
     noise = np.random.default_rng(0).normal(0, 0.2, clean.shape).astype(np.float32)
-    read_masks, read_instances = instance_encoding.decoded(clean + noise)
+    read_masks, read_instances = instance_encoding.decode(clean + noise)
     assert np.mean(read_masks == masks) > 0.999
     found = sum(len(pieces(a) & pieces(b)) for a, b in zip(instances, read_instances, strict=True))
     assert found > 0.95 * sum(len(pieces(a)) for a in instances)
@@ -89,7 +89,7 @@ def test_planes_stand_noise(train: ImageSet) -> None:
 
 def test_planes_are_what_they_say() -> None:
     masks, instances = discs((10, 10, 2), radius=2.5)
-    one = instance_encoding.encoded(masks, instances * 7, 3)[0]
+    one = instance_encoding.encode(masks, instances * 7, 3)[0]
     assert one.shape == (5, 32, 32) and one.dtype == np.float32
     assert one[:3, 10, 10].tolist() == [-1, -1, 1] and one[:3, 0, 0].tolist() == [1, -1, -1]
     assert one[3:, 9, 12] * instance_encoding.REACH == pytest.approx([1, -2]), "the middle lies one below and two to the left"
@@ -99,9 +99,9 @@ def test_planes_are_what_they_say() -> None:
 def test_uncovered_and_empty_are_background() -> None:
     masks, instances = discs((10, 10, 1))
     masks[instances == 0] = UNLABELLED
-    assert np.array_equal(instance_encoding.encoded(masks, instances, 3), instance_encoding.encoded(*discs((10, 10, 1)), 3))
+    assert np.array_equal(instance_encoding.encode(masks, instances, 3), instance_encoding.encode(*discs((10, 10, 1)), 3))
     nothing = np.zeros((2, 16, 16), np.uint8)
-    for array in instance_encoding.decoded(instance_encoding.encoded(nothing, nothing.astype(np.int32), 3)):
+    for array in instance_encoding.decode(instance_encoding.encode(nothing, nothing.astype(np.int32), 3)):
         assert array.shape == (2, 16, 16) and not array.any()
 
 

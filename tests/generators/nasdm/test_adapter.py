@@ -17,7 +17,7 @@ from bench.contracts import check_generator
 from bench.errors import DamagedError, MissingError, UsageError
 from bench.registry import load
 from bench.types import Conditions, ImageSet, image_seeds, silent
-from generators.diffusion.checkpoints import fitting
+from generators.diffusion.checkpoints import describe_fit
 from generators.diffusion.shipped import SHIPPED
 from generators.nasdm.adapter import Nasdm
 from generators.nasdm.config import PAPER
@@ -168,7 +168,7 @@ def test_pixels_that_nobody_annotated_teach_nothing(train: ImageSet) -> None:
         shown = images.copy()
         shown[:, :, :32] = left
         part = ImageSet(train.key, shown, Conditions(**{**vars(train.conditions[rows]), "masks": masks}))
-        model = SemanticDiffusion(Nasdm().settings, 7)
+        model = SemanticDiffusion(Nasdm().config, 7)
         network = model.network
         loss = model._loss(part, 0.0)(network, np.random.default_rng(0))
         loss.backward()  # type: ignore[no-untyped-call]
@@ -192,7 +192,7 @@ class Echo(nn.Module):
 
 @pytest.mark.parametrize(("guidance", "expected"), [(1.0, 1.5), (1.5, 1.75), (3.0, 2.5)])
 def test_guidance_moves_away_from_the_empty_map_and_leaves_the_variance(guidance: float, expected: float) -> None:
-    model = SemanticDiffusion(Nasdm().settings, 7)
+    model = SemanticDiffusion(Nasdm().config, 7)
     model.network = Echo()  # type: ignore[assignment]
     maps = torch.full((2, 8, 8, 8), 0.5)
     noise, share = model._guided(torch.zeros(2, 3, 8, 8), torch.zeros(2, dtype=torch.long), maps, guidance)
@@ -318,10 +318,10 @@ def test_a_checkpoint_is_part_of_every_key(checkpoint: Path) -> None:
 
 
 def test_a_checkpoint_tells_which_preset_it_is(checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert "no preset: 64 channels x (1, 2)" in fitting(checkpoint)
+    assert "no preset: 64 channels x (1, 2)" in describe_fit(checkpoint)
     like = {**asdict(PAPER), "width": 64, "multipliers": (1, 2), "blocks": 1, "attended": (1,)}
     monkeypatch.setattr("generators.diffusion.checkpoints.PRESETS", {"small": type(PAPER)(**like)})
-    assert fitting(checkpoint) == "preset small"
+    assert describe_fit(checkpoint) == "preset small"
 
 
 def test_checkpoints_that_do_not_fit_are_refused(checkpoint: Path, train: ImageSet, tmp_path: Path) -> None:
