@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_type_hints
 
 from bench import registry
-from bench.errors import MissingError, UsageError, did_you_mean
+from bench.errors import BenchError, MissingError, UsageError, did_you_mean
 from bench.pipeline.plugins import Plugin
 from bench.pipeline.prompts import PromptRule
 from bench.types import (
@@ -169,7 +170,7 @@ def load_components(config: RunConfig) -> Components:
             given.setdefault(("encoder", name), {}).setdefault("weights", str(config.weights.resolve()))
 
     def plugin(kind: str, owner: str, name: str) -> Plugin:
-        return Plugin(kind, registry.absolute_name(name), tuple(sorted(given.get((owner, name), {}).items())))
+        return _tried(Plugin(kind, registry.absolute_name(name), tuple(sorted(given.get((owner, name), {}).items()))))
 
     is_experiment = bool(config.experiment)
     controls = () if is_experiment else tuple(name for name in config.controls if name != config.generator)
@@ -212,8 +213,26 @@ def load_components(config: RunConfig) -> Components:
     return components
 
 
+def _tried(plugin: Plugin) -> Plugin:
+    """The plug-in, built and described once. One that breaks then costs its own records and nothing else; a dataset is what
+    everything is measured on, so that its error goes on, as an error of the user does."""
+    try:
+        built = plugin.build()
+        with suppress(BenchError):  # weights that are not there: its records say so
+            registry.describe(built)
+        if plugin.kind == "metrics" and isinstance(built, ConditionMetric):
+            built.directions.items()
+    except BenchError:
+        raise
+    except (Exception, SystemExit) as error:
+        if plugin.kind == "datasets":
+            raise
+        return plugin.broken_by(error)
+    return plugin
+
+
 def _check_labels(components: Components) -> None:
-    """Builds every plug-in once, and refuses two that result records would call by one name."""
+    """Refuses two plug-ins that result records would call by one name."""
     owners: dict[tuple[str, str], Plugin] = {}
     for plugin in components.plugins():
         other = owners.setdefault((plugin.kind, plugin.label), plugin)
@@ -224,7 +243,7 @@ def _check_labels(components: Components) -> None:
                 "they are made of."
             )
     measures: dict[str, Plugin] = {}
-    for plugin in components.condition_metrics:
+    for plugin in (metric for metric in components.condition_metrics if metric.failure is None):
         for measure in plugin.build().directions:
             other = measures.setdefault(measure, plugin)
             if other != plugin:
@@ -302,7 +321,7 @@ def _metric_names(config: RunConfig, task: Any) -> tuple[str, ...]:
 
 
 def _layout_metrics() -> tuple[Plugin, ...]:
-    return tuple(Plugin("metrics", name) for name in registry.expand("metrics", ("layout",)))
+    return tuple(_tried(Plugin("metrics", name)) for name in registry.expand("metrics", ("layout",)))
 
 
 def _experiment(config: RunConfig, task: Any) -> Experiment | None:

@@ -13,7 +13,7 @@ import inspect
 import math
 import types
 import typing
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
@@ -115,6 +115,12 @@ def label(kind: str, name: str, plugin: Any) -> str:
 
 def load(kind: str, name: str, **options: Any) -> Any:
     """Builds a plug-in. Option values may be strings, as a command line gives them; they are converted by annotation."""
+    cls, values = arguments(kind, name, options)
+    return cls(**values)
+
+
+def arguments(kind: str, name: str, options: Mapping[str, Any]) -> tuple[type[Any], dict[str, Any]]:
+    """The class of a plug-in, and what it is built with; UsageError where an option is unknown, wrong or missing."""
     cls, given = find(kind, name)
     known = parameters(cls)
     named = dict(zip(known, given, strict=False))
@@ -127,8 +133,7 @@ def load(kind: str, name: str, **options: Any) -> Any:
     missing = [p.name for p in known.values() if p.default is p.empty and p.name not in {**named, **options}]
     if missing:
         raise UsageError(f"{name!r} needs {', '.join(missing)}: write {name.partition(':')[0]}:{missing[0].upper()}.")
-    values = {option: convert(name, known[option], value) for option, value in {**named, **options}.items()}
-    return cls(**values)
+    return cls, {option: convert(name, known[option], value) for option, value in {**named, **options}.items()}
 
 
 def parameters(cls: type[Any]) -> dict[str, inspect.Parameter]:

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from bench import announcement
 from bench.config import Components, RunConfig, load_components
-from bench.errors import UsageError
+from bench.errors import BenchError, UsageError
 from bench.files.text import write_text
 from bench.jobs.executors import Executor, execute
 from bench.jobs.graph import Job, pending
@@ -80,7 +80,7 @@ def prepare(config: RunConfig, context: RunContext) -> Prepared:
     components = load_components(config)
     for generator in components.generators:
         check_fit(generator, components)
-        run_seeds(generator, config.seeds)  # a set of images that is not there is named before anything is computed
+        _check_seeds(generator, config.seeds)
     context.log(announcement.announce(components, context.store))
     splits = load_splits(components, context.store, context.execute)
     context.log(announcement.describe_splits(components, splits))
@@ -145,6 +145,17 @@ def draw(prepared: Prepared, store: Store, path: Path) -> None:
             shown.setdefault(made.trained.plugin.name, generated.ref.load(store))
     splits = prepared.splits
     pictures.gallery((splits.pool if prepared.components.experiment else splits.prompted["test"]).patches, shown, path)
+
+
+def _check_seeds(generator: Generator, seeds: tuple[int, ...]) -> None:
+    """Names a set of images that is not there before anything is computed. Other errors are the generator's own: its records
+    get them when it is planned."""
+    try:
+        run_seeds(generator, seeds)
+    except BenchError:
+        raise
+    except Exception:
+        return
 
 
 def check_fit(generator: Generator, components: Components) -> None:

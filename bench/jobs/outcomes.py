@@ -22,13 +22,24 @@ _TRACEBACK_CHARACTERS = 20_000
 @dataclass(frozen=True)
 class JobError:
     code: str
-    """"missing" for data or weights ("gated" and "damaged" where bench.errors says so), "corrupt", "usage", "interrupted", "killed" for a
-    job whose worker died repeatedly, otherwise "internal"."""
+    """"missing" for data or weights ("gated" and "damaged" where bench.errors says so), "corrupt", "usage", "interrupted",
+    "killed" for a job whose worker died repeatedly, otherwise "internal"."""
     type: str
     """Name of the exception's class."""
     message: str
     traceback: str
     """Empty where there is none, as for a killed worker."""
+
+
+class EarlierFailure(Exception):
+    """Raised by a job that stands for something which broke before it could run: the job ends as that did."""
+
+    def __init__(self, error: JobError) -> None:
+        super().__init__(error)
+        self.error = error
+
+    def __str__(self) -> str:
+        return f"{self.error.type}: {self.error.message}"
 
 
 @dataclass(frozen=True)
@@ -80,6 +91,8 @@ def run_task(task: Task, log: Callable[[str], None], progress: Callable[[int, in
 
 def failure_of(ref: EntryRef, error: BaseException) -> Failed:
     """The failure of the job `ref` by this exception."""
+    if isinstance(error, EarlierFailure):
+        return Failed(ref, error.error, ref)
     damaged = _damaged_entry(error)
     text = "".join(traceback.format_exception(error))[-_TRACEBACK_CHARACTERS:]
     # a message that cannot be made must not hide the failure

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 from bench import registry
 from bench.config import UPPER_REFERENCE, Components, RunConfig
-from bench.errors import MissingError
+from bench.errors import BenchError, MissingError
 from bench.histology.sampling import StatesSampling
 from bench.histology.training_mixes import TRAINING_MIXES
 from bench.jobs.graph import Job
@@ -22,7 +21,7 @@ from bench.measurements.downstream import DownstreamMeasurement, Scores, plan_do
 from bench.measurements.experiment_files import Comparison
 from bench.measurements.experiments import ArmDifference, difference_record, mark_experiment, statement
 from bench.measurements.layouts import LayoutMeasurement
-from bench.measurements.protocol import Fail, Measurement, content_of, protocol_key
+from bench.measurements.protocol import Fail, FailedMeasurement, Measurement, content_of, protocol_key
 from bench.pipeline.data import MAPS, DataSplits, Patches
 from bench.pipeline.encoding import FeatureSet, describe_encoder, encode
 from bench.pipeline.generation import GeneratedSet, TrainedGenerator, generate, has_one_set, run_seeds, sample_layouts
@@ -62,29 +61,12 @@ class RunPlan:
 def plan_run(components: Components, splits: DataSplits, log: Callable[[str], None]) -> RunPlan:
     """The measurements of a run. A plug-in that breaks while it is prepared costs its own records and nothing else."""
     planner = _Planner(components, splits, log)
-    measurements: list[Measurement] = []
-    generated: list[Generated] = []
-    weights: list[tuple[Plugin, Weights]] = []
-    for plugin in components.generator_plugins:
-        trained = planner.prepare(plugin, training_patches)
-        weights.append((plugin, trained.weights))
-        layout_generator = None
-        if components.layout_generator is not None and plugin == components.generator_plugins[0]:
-            layout_generator = planner.prepare(components.layout_generator, lambda _, given: given.plain["train"].only(MAPS))
-            weights.append((components.layout_generator, layout_generator.weights))
-            trained = replace(trained, layout_generator=components.layout_generator.label)
-        measurements += planner.prompts(trained)
-        seeds = run_seeds(trained.generator, components.config.seeds)
-        if dropped := components.config.seeds[len(seeds) :]:
-            log(
-                f"{plugin.label}: one set of images counts as one seed, measured as seed {seeds[0]}; nothing for seed "
-                f"{', '.join(map(str, dropped))}. A folder with seed0/, seed1/ has one set for each seed."
-            )
-        for seed in seeds:
-            made = planner.generate(trained, layout_generator, seed)
-            generated.append(made)
-            measurements += planner.measurements(made)
-    return RunPlan(tuple(measurements), tuple(generated), tuple(weights))
+    plans = [planner.plan(plugin) for plugin in components.generator_plugins]
+    return RunPlan(
+        tuple(measurement for plan in plans for measurement in plan.measurements),
+        tuple(made for plan in plans for made in plan.generated),
+        tuple(weights for plan in plans for weights in plan.weights),
+    )
 
 
 @dataclass(frozen=True)
@@ -93,13 +75,42 @@ class _Planner:
     splits: DataSplits
     log: Callable[[str], None]
 
+    def plan(self, plugin: Plugin) -> RunPlan:
+        """What concerns one generator. One that breaks meanwhile is planned as one that fails."""
+        try:
+            return self.plan_generator(plugin)
+        except BenchError:
+            raise
+        except (Exception, SystemExit) as error:
+            if plugin.failure is not None:
+                raise
+            return self.plan_generator(plugin.broken_by(error))
+
+    def plan_generator(self, plugin: Plugin) -> RunPlan:
+        components, asked = self.components, self.components.config.seeds
+        trained = self.prepare(plugin, training_patches)
+        weights = [(plugin, trained.weights)]
+        layout_generator = None
+        if components.layout_generator is not None and plugin == components.generator_plugins[0]:
+            layout_generator = self.prepare(components.layout_generator, lambda _, given: given.plain["train"].only(MAPS))
+            weights.append((components.layout_generator, layout_generator.weights))
+            trained = replace(trained, layout_generator=components.layout_generator.label)
+        seeds = run_seeds(trained.generator, asked)
+        if dropped := asked[len(seeds) :]:
+            self.log(
+                f"{plugin.label}: one set of images counts as one seed, measured as seed {seeds[0]}; nothing for seed "
+                f"{', '.join(map(str, dropped))}. A folder with seed0/, seed1/ has one set for each seed."
+            )
+        generated = tuple(self.generate(trained, layout_generator, seed) for seed in seeds)
+        measured = (measurement for made in generated for measurement in self.measurements(made))
+        return RunPlan((*self.prompts(trained), *measured), generated, tuple(weights))
+
     def prepare(self, plugin: Plugin, patches: Callable[[Plugin, DataSplits], Patches]) -> TrainedGenerator:
         """The plug-in with its weights, or the job that trains them."""
         config = self.components.config
         try:
             return TrainedGenerator(plugin, weights_of(plugin, patches(plugin, self.splits), config.fit_seed, config.retrain))
-        except Exception as error:  # a plug-in: what it breaks are its own records
-            self.log("".join(traceback.format_exception(error)))
+        except (Exception, SystemExit) as error:  # a plug-in: what it breaks are its own records
             failed = failure_of(EntryRef("weights", plugin.name), error).error
             spec = {"plugin": plugin.name, "failed": failed.message}
             job = Job("weights", spec, Fail(failed), label=f"prepare {plugin.name}")
@@ -168,7 +179,8 @@ class _Planner:
                     # a lower reference is of real patches alone, whatever the encoder had to do with the generator
                     flags = (Flag.ENCODER_CONFLICT,) if is_conflict and form != "lower-reference" else ()
                     flagged = replace(record, flags=(*record.flags, *flags))
-                    yield self.distribution(flagged, form, evaluation.encoder, metric, real, generated, made)
+                    named = replace(flagged, measure=metric.label, direction="none")
+                    yield _planned(named, self.distribution, flagged, form, evaluation.encoder, metric, real, generated, made)
 
     def is_shaped_by(self, made: Generated, encoder: Plugin) -> bool:
         """Whether the generator or the data was conditioned by an encoder. A card that names a library without a network,
@@ -230,7 +242,8 @@ class _Planner:
                 return self.protocol({"metric": described, "measure": measure, "train": self.splits.plain["train"].key})
 
             base = replace(record, described={**record.described, "metric": described})
-            yield plan_conditions(base, metric, test, self.splits, protocol)
+            named = replace(base, measure=metric.label, direction="none", protocol=protocol(metric.label))
+            yield _planned(named, plan_conditions, base, metric, test, self.splits, protocol)
 
     def layouts(self, made: Generated) -> Iterator[Measurement]:
         """Sampled layouts against the real layouts of the test patches, where layouts are sampled."""
@@ -250,10 +263,12 @@ class _Planner:
             needs = (*self.splits.test.needs, *made.test_conditions.needs)
             yield LayoutMeasurement(named, metric, self.splits.test.ref, made.test_conditions.ref, needs)
 
-    def downstream(self, made: Generated, mix: TrainingMix) -> DownstreamMeasurement:
+    def downstream(self, made: Generated, mix: TrainingMix) -> DownstreamMeasurement | FailedMeasurement:
         """The task's model trained on a mix, scored on real test patches."""
-        record = self.scored(made, mix)
-        return plan_downstream(record, self.components.task_plugin, mix, self.splits, made.pool, made.seed)
+        record, task = self.scored(made, mix), self.components.task_plugin
+        return _planned(
+            replace(record, measure=task.label), plan_downstream, record, task, mix, self.splits, made.pool, made.seed
+        )
 
     def scored(self, made: Generated, mix: TrainingMix) -> ResultRecord:
         """What all scores of one training mix share."""
@@ -279,7 +294,10 @@ class _Planner:
         mixes = {arm.name: arm.mix for arm in experiment.arm}
         for mix in mixes.values():
             arm = self.downstream(made, mix)
-            yield replace(arm, records=tuple(mark_experiment(record, experiment) for record in arm.records))
+            if isinstance(arm, FailedMeasurement):
+                yield replace(arm, record=mark_experiment(arm.record, experiment))
+            else:
+                yield replace(arm, records=tuple(mark_experiment(record, experiment) for record in arm.records))
         for comparison in experiment.comparison:
             pair = mixes[comparison.arm], mixes[comparison.against]
             record = self.difference(made, comparison, experiment.measures[0], pair)
@@ -349,6 +367,20 @@ class _Planner:
             return described
         shares = [mix.real, mix.synthetic, mix.synthetic_source]
         return {**described, "mix": [mix.name, *shares], "pool": [self.splits.pool_name, content_of(self.splits.training)]}
+
+
+P = ParamSpec("P")
+M = TypeVar("M")
+
+
+def _planned(record: ResultRecord, plan: Callable[P, M], *args: P.args, **more: P.kwargs) -> M | FailedMeasurement:
+    """The measurement, or one of `record` alone that fails, where the plug-in breaks before it says what it measures."""
+    try:
+        return plan(*args, **more)
+    except BenchError:
+        raise
+    except (Exception, SystemExit) as error:
+        return FailedMeasurement(record, failure_of(EntryRef("measured", record.measure), error).error)
 
 
 def _describe_layouts(layout_generator: Plugin | None) -> dict[str, Any]:

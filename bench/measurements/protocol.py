@@ -17,7 +17,7 @@ from typing import Any, Protocol
 
 from bench import statistics
 from bench.jobs.graph import Job, JobContext
-from bench.jobs.outcomes import Failed, JobError, Outcome
+from bench.jobs.outcomes import EarlierFailure, Failed, JobError, Outcome
 from bench.jobs.store import Store, key_of
 from bench.pipeline.data import Patches
 from bench.results.identity import ABSENT, Flag, Reason, Status
@@ -131,16 +131,28 @@ class Fail:
     error: JobError
 
     def __call__(self, work: Path, context: JobContext) -> None:
-        raise PreparationError(self.error)
+        raise EarlierFailure(self.error)
 
 
-class PreparationError(Exception):
-    def __init__(self, error: JobError) -> None:
-        super().__init__(error)
-        self.error = error
+@dataclass(frozen=True)
+class FailedMeasurement:
+    """Stands for a measurement that could not be planned, for what its plug-in raised then."""
 
-    def __str__(self) -> str:
-        return f"{self.error.type}: {self.error.message}"
+    record: ResultRecord
+    error: JobError
+    needs: tuple[Job, ...] = ()
+
+    def planned(self) -> list[ResultRecord]:
+        return [self.record]
+
+    def inputs(self) -> tuple[Job, ...]:
+        return self.needs
+
+    def spec(self) -> Mapping[str, Any]:
+        return {"failed": self.error.message, "measure": self.record.measure, "protocol": self.record.protocol}
+
+    def compute(self, store: Store) -> dict[str, Measured]:
+        raise EarlierFailure(self.error)
 
 
 def protocol_key(test: Patches, what: Mapping[str, Any]) -> str:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import lru_cache
+import inspect
+from dataclasses import dataclass, field, replace
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
 from bench import registry
+from bench.jobs.outcomes import EarlierFailure, JobError, failure_of
 from bench.jobs.store import EntryRef, Store
 from bench.types import Fittable
 
@@ -22,10 +24,12 @@ class Plugin:
     kind: str
     name: str
     options: tuple[tuple[str, Any], ...] = ()
+    failure: JobError | None = field(default=None, compare=False)
+    """What broke when it was built or described; None for a plug-in that works."""
 
     def build(self) -> Any:
-        """The object, the same one each time in one process."""
-        return _build(self)
+        """The object, the same one each time in one process; of a plug-in that failed, what stands for it."""
+        return _build(self) if self.failure is None else _stand_in(self, self.failure)
 
     @property
     def label(self) -> str:
@@ -34,7 +38,13 @@ class Plugin:
 
     def build_anew(self) -> Any:
         """An object of its own, for a caller that changes its state (trains it)."""
+        if self.failure is not None:
+            raise EarlierFailure(self.failure)
         return registry.load(self.kind, self.name, **dict(self.options))
+
+    def broken_by(self, error: BaseException) -> Plugin:
+        """The same plug-in, each use of which ends as this error: its records are planned, and get it as their reason."""
+        return replace(self, failure=failure_of(EntryRef(self.kind, self.name), error).error)
 
 
 @dataclass(frozen=True)
@@ -66,9 +76,34 @@ def forget() -> None:
     _load_model.cache_clear()
 
 
-@lru_cache(maxsize=None)
+@cache
 def _build(plugin: Plugin) -> Any:
     return plugin.build_anew()
+
+
+_UNASKED = ("set_seeds", "of_seed", "check_conditions")
+"""Abilities that planning asks a generator about; one that failed has none of them."""
+
+
+def _stand_in(plugin: Plugin, failure: JobError) -> Any:
+    """An object with the attributes that the class of a plug-in declares and the options that it was given, so that everything
+    can be planned; each of its methods and properties raises the failure."""
+    cls, values = registry.arguments(plugin.kind, plugin.name, dict(plugin.options))
+
+    def refuse(*_: Any, **__: Any) -> Any:
+        raise EarlierFailure(failure)
+
+    members: dict[str, Any] = {}
+    for name, member in inspect.getmembers_static(cls):
+        if not name.startswith("__") and (inspect.isfunction(member) or isinstance(member, property)):
+            members[name] = property(refuse) if isinstance(member, property) else refuse
+    members |= {name: None for name in _UNASKED if name in members}
+    members |= {"digest": ""} if "digest" in members else {}
+    members |= {
+        name: option.default for name, option in registry.parameters(cls).items() if option.default is not option.empty
+    }
+    members |= {**values, "__module__": cls.__module__, "__qualname__": cls.__qualname__}
+    return object.__new__(type(cls)(cls.__name__, (cls,), members))
 
 
 @lru_cache(maxsize=_MODELS_KEPT)
