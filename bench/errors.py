@@ -41,7 +41,7 @@ class GatedError(MissingError):
 class DamagedError(MissingError):
     """Files that are there but cannot be read, or are not what they should be."""
 
-    code = Reason.DAMAGED
+    code: str = Reason.DAMAGED
 
 
 class CorruptError(DamagedError):

@@ -66,7 +66,7 @@ def load_results(places: str | PathLike[str] | Iterable[str | PathLike[str]]) ->
             **{name: "float64" for name in FLOATS},
             **{name: "int64" for name in INTEGERS},
             **{name: "bool" for name in flags},
-            "direction": pandas.CategoricalDtype(DIRECTIONS),
+            "direction": pandas.CategoricalDtype(list(DIRECTIONS)),
             "status": pandas.CategoricalDtype([str(status) for status in Status]),
             "state": pandas.CategoricalDtype([str(state) for state in State], ordered=True),
         }
