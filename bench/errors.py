@@ -9,8 +9,6 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
-from bench.results.identity import Reason
-
 
 class BenchError(Exception):
     """Something that the person at the keyboard can put right."""
@@ -28,20 +26,20 @@ class MissingError(BenchError):
     """Data or weights that are absent, gated or damaged."""
 
     exit_code = 3
-    code: str = Reason.MISSING
+    code: str = "missing"
     """What a cell that ends for want of it is skipped for, in one word."""
 
 
 class GatedError(MissingError):
     """Weights whose owner wants to be asked first."""
 
-    code = Reason.GATED
+    code = "gated"
 
 
 class DamagedError(MissingError):
     """Files that are there but cannot be read, or are not what they should be."""
 
-    code: str = Reason.DAMAGED
+    code = "damaged"
 
 
 class CorruptError(DamagedError):

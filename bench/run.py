@@ -25,11 +25,12 @@ from bench.jobs.graph import Job, pending
 from bench.jobs.outcomes import Failed, Finished, Outcome
 from bench.jobs.progress import Reporter
 from bench.jobs.store import EntryRef, Store, key_of
-from bench.measurements.planning import RunPlan, plan_run
+from bench.measurements.planning import plan_run
+from bench.measurements.prepared import Prepared, Times
 from bench.measurements.protocol import job_of, records_of
-from bench.pipeline.data import DataSplits, load_splits
+from bench.pipeline.data import load_splits
+from bench.pipeline.generation import run_seeds
 from bench.provenance import manifest
-from bench.provenance.manifest import Times
 from bench.results import experiment_tables, pictures, schema, tables
 from bench.results.identity import ABSENT
 from bench.results.schema import ResultRecord
@@ -46,12 +47,12 @@ class RunContext:
     reporter: Reporter
     log: Callable[[str], None]
 
-    def execute(self, jobs: Sequence[Job]) -> dict[EntryRef, Outcome]:
-        """Runs the jobs that are not in the store, with what they need."""
+    def execute(self, jobs: Sequence[Job], ended: Callable[[Outcome], None] | None = None) -> dict[EntryRef, Outcome]:
+        """Runs the jobs that are not in the store, with what they need; `ended` is called for each that ends meanwhile."""
         waiting = len(pending(jobs, self.store))
         if not waiting:
             return {job.ref: Finished(job.ref) for job in jobs}
-        return execute(list(jobs), self.store, self.executor_for(waiting), self.reporter)
+        return execute(list(jobs), self.store, self.executor_for(waiting), self.reporter, ended)
 
 
 @dataclass(frozen=True)
@@ -64,25 +65,6 @@ class RunOutcome:
     folder: Path
     faults: tuple[str, ...] = ()
     """What could not be written beside the records, and why."""
-
-
-@dataclass(frozen=True)
-class Prepared:
-    """A run whose data are loaded and whose jobs are known: nothing is trained, generated or measured yet."""
-
-    config: RunConfig
-    components: Components
-    splits: DataSplits
-    plan: RunPlan
-    jobs: tuple[Job, ...]
-    """One for each measurement, in their order."""
-    times: Times
-
-    @property
-    def targets(self) -> tuple[Job, ...]:
-        """Everything that has to be finished: the measurements, and the lists of generated patches."""
-        sets = (generated for made in self.plan.generated for generated in (made.test, made.pool))
-        return (*self.jobs, *(generated.job for generated in sets if generated is not None))
 
 
 def run(config: RunConfig, context: RunContext, out: Path) -> RunOutcome:
@@ -98,6 +80,7 @@ def prepare(config: RunConfig, context: RunContext) -> Prepared:
     components = load_components(config)
     for generator in components.generators:
         check_fit(generator, components)
+        run_seeds(generator, config.seeds)  # a set of images that is not there is named before anything is computed
     context.log(announcement.announce(components, context.store))
     splits = load_splits(components, context.store, context.execute)
     context.log(announcement.describe_splits(components, splits))

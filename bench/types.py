@@ -87,7 +87,7 @@ class Conditions:
     mpp: float
     """Microns per pixel; NaN where it is unknown."""
     masks: NDArray[np.uint8] | None = None
-    """uint8 (n, size, size): class of each pixel, 0..k-1, or 255 where nobody said: ignored everywhere."""
+    """uint8 (n, size, size): class of each pixel, 0..k-1, or 255 where nobody annotated it: ignored everywhere."""
     instances: NDArray[np.int32] | None = None
     """int32 (n, size, size): nucleus of each pixel, 0 = none."""
     types: NDArray[np.uint8] | None = None
@@ -169,6 +169,13 @@ Progress = Callable[[int, int, str], None]
 
 def silent(done: int, total: int, what: str) -> None:
     """A progress report that nobody reads."""
+
+
+@runtime_checkable
+class HasCard(Protocol):
+    """What makes a class a plug-in."""
+
+    card: Card
 
 
 @runtime_checkable
@@ -287,11 +294,15 @@ class FollowsPromptSource(Protocol):
 
 
 @runtime_checkable
-class LimitsSeeds(Protocol):
-    """A generator that has images for some run seeds only (images made elsewhere)."""
+class ProvidesSets(Protocol):
+    """A generator whose images were made elsewhere: it has one set of them for each of some run seeds, or one set in all."""
 
-    def available_seeds(self, seeds: tuple[int, ...]) -> tuple[int, ...]:
-        """The seeds among those asked for that it has different images for."""
+    def set_seeds(self) -> tuple[int, ...]:
+        """Run seeds with a set of their own, ascending; empty where there is one set, which counts as one seed."""
+        ...
+
+    def of_seed(self, seed: int) -> Generator:
+        """The generator of the set of one run seed, another instance of the same class."""
         ...
 
 

@@ -2,7 +2,7 @@
 
 A run is slides x patches x seeds, measured six times: three means over patches and three Fréchet distances of features, each
 with its slides' own difficulty, common to both sides of a pair, and what each generator has of its own by slide, by seed and
-by patch. Judged by `leaderboards.gate.gate`. A change is put into the first mean and the first
+by patch. The verdicts are those of `leaderboards.gate.gate`. A change is put into the first mean and the first
 distance; the other four never change.
 """
 
@@ -64,7 +64,7 @@ class Finding:
     worsening: dict[str, float]
     """Mean over gates of what was measured."""
     visible: dict[str, float]
-    """Median over gates of the change that each said it could have seen."""
+    """Median over gates of the change that each reports as visible."""
 
 
 def settings() -> Iterator[Setting]:
@@ -162,7 +162,7 @@ def pair(setting: Setting, added: dict[str, float], rng: np.random.Generator) ->
         for kind, side, seed in np.ndindex(found.shape[:3]):
             value, *replicates = found[kind, side, seed].tolist()
             named = ResultRecord(
-                "painter", "simulated", "none", "gate", f"{name}-{kind}", direction, "p", seed=seed, value=value
+                "generator", "simulated", "none", "gate", f"{name}-{kind}", direction, "p", seed=seed, value=value
             )
             n = setting.slides * setting.per_slide
             sides[side].append(replace(named, replicates=tuple(replicates), n=n, groups=setting.slides))

@@ -104,7 +104,7 @@ CASES = (
     *(Case(name, {"k": 5}, "prdc", references.prdc(name)) for name in ("precision", "recall", "density", "coverage")),
     Case("vendi", {}, "vendi-score", references.vendi_package(1)),
     Case("vendi", {"q": 2.0}, "vendi-score", references.vendi_package(2)),
-    Case("vendi", {"q": float("inf")}, "vendi-score", references.vendi_package("inf")),
+    Case("vendi", {"q": "inf"}, "vendi-score", references.vendi_package("inf")),
     Case("stain", {}, "scipy", references.wasserstein),
     Case("fls", {}, "arXiv 2302.04440 with torch's Adam", references.fls_restated),
 )
@@ -123,8 +123,9 @@ def page(rows: list[Row]) -> str:
     lines = [
         "# Parity",
         "",
-        "Each metric and the implementation that papers used, or the formula of its paper restated, on equal features in",
-        "float64. The error is relative to the reference. Tests hold every line to 1e-6 (`tests/metrics/test_parity.py`).",
+        "Each metric and the implementation that papers used, or a second implementation of its paper's formula, on equal",
+        "features in float64. The error is relative to the reference. Tests require every row to agree to 1e-6",
+        "(`tests/metrics/test_parity.py`).",
         "",
         "Made by `python -m benchmarks.parity`, run from the checkout, on",
         f"{platform.machine()} with Python {platform.python_version()}, NumPy {version('numpy')}, SciPy {version('scipy')}, "

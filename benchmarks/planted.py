@@ -20,8 +20,8 @@ SIZE = 1.0
 
 
 def plant(records: Sequence[ResultRecord]) -> list[ResultRecord]:
-    """The records with the first Fréchet distance of the first generator doubled in all seeds, jackknife replicates and interval included.
-    Raises ValueError where no distance has two seeds and values without each block of slides."""
+    """The records with the first Fréchet distance of the first generator doubled in all seeds, with its interval and its
+    jackknife replicates. Raises ValueError where no distance has two seeds and values without each block of slides."""
     found: dict[tuple[str, str, str], list[ResultRecord]] = defaultdict(list)
     for record in records:
         if record.measure == "fd" and record.value and record.replicates:
@@ -38,7 +38,7 @@ def _worse(record: ResultRecord) -> ResultRecord:
     assert record.value is not None
     by = SIZE * abs(record.value)
     low, high = (None if bound is None else bound + by for bound in (record.low, record.high))
-    replicates = tuple(jackknife + by for jackknife in record.replicates)
+    replicates = tuple(replicate + by for replicate in record.replicates)
     return replace(record, value=record.value + by, low=low, high=high, replicates=replicates)
 
 

@@ -1,4 +1,4 @@
-"""Names the code that a number depends on: kept results of older code are told from those of today's."""
+"""Names the code that a number depends on: kept results of older code are recognised as such."""
 
 from __future__ import annotations
 

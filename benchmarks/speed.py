@@ -1,9 +1,9 @@
-"""How fast the suite is beside what is usually used: ratios, both sides timed in one run on one machine.
+"""Time and memory of the suite's implementations relative to the usual ones, both timed in one run on one machine.
 
     python -m benchmarks.speed [--rows 10000] [--widths 384,1024,1536,2560] [--patches 2000] [--write]
 
-prints the tables, and with --write puts them into docs/speed.md. The mathematics is timed from features or moments that lie
-in memory; networks have random weights.
+prints the tables, and with --write puts them into docs/speed.md. Metrics are timed from features or moments in memory;
+networks have random weights.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ MANIFOLD_WIDTH, NEIGHBOURS = 1024, 5
 PAGE = Path(__file__).parents[1] / "docs" / "speed.md"
 HEAD = """# Speed
 
-Ours beside what is usually used, both sides timed in one run on one machine; `times` is theirs over ours, so that more than 1
-is faster, or smaller for memory. Made by `OMP_NUM_THREADS=1 python -m benchmarks.speed --write`, run from the checkout, on """
+Our implementation and the usual one, both timed in one run on one machine. `times` is theirs divided by ours: above 1, ours is
+faster, or needs less memory. Made by `OMP_NUM_THREADS=1 python -m benchmarks.speed --write`, run from the checkout, on """
 FOUR = ("precision", "recall", "density", "coverage")
 
 

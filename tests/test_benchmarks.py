@@ -84,6 +84,6 @@ def test_a_published_models_output_is_laid_out_for_the_folder_generator(tmp_path
     published_nasdm.lay_out(lizard, tmp_path / "generated.npz", tmp_path / "out")
     test = published_nasdm.dataset(tmp_path / "out" / "real").split("test")
     generated = registry.load("generators", f"folder:{tmp_path / 'out' / 'generated'}")
-    generated.audit(test.conditions.ids)
+    generated.check_conditions(test.conditions.ids)
     assert generated.generate(test.conditions, np.zeros(3, np.uint64)).shape == (3, 128, 128, 3)
     assert json.dumps(sorted(p.name for p in (tmp_path / "out" / "generated" / "samples").iterdir())).count(".png") == 3

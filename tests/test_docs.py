@@ -1,7 +1,8 @@
-"""The documentation is run: every command as printed, every table as generated."""
+"""The documentation is tested: every command runs as printed, every table is what its command prints, lists are complete."""
 
 from __future__ import annotations
 
+import ast
 import os
 import re
 import subprocess
@@ -13,6 +14,8 @@ import pytest
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 BLOCK = re.compile(r"^```sh( \w+)?\n(.*?)^```", re.MULTILINE | re.DOTALL)
+OTHERS = re.compile(r"dask worker|dask scheduler|nthreads|--resources|sbatch|--gres|python -m|ssh-keygen|minisign")
+"""Lines with options of other programs."""
 GENERATED = re.compile(r"<!-- made by: (.+?) -->\n(.*?)<!-- end -->", re.DOTALL)
 
 
@@ -85,7 +88,61 @@ def test_every_verb_and_every_plugin_is_documented() -> None:
     assert not [name for name in names if f"`{name}" not in text]
 
 
-def test_pictures_and_pages_that_are_named_exist() -> None:
+def test_options_in_the_pages_exist() -> None:
+    """Every `--option` of a page is one of some command of ours, or of a program that the page names."""
+    import click
+
+    from bench.cli import group
+
+    def options(command: click.Command, context: click.Context) -> set[str]:
+        found = {text for parameter in command.params for text in (*parameter.opts, *parameter.secondary_opts)}
+        if isinstance(command, click.Group):
+            for name in command.list_commands(context):
+                below = command.get_command(context, name)
+                assert below is not None
+                found |= options(below, context)
+        return found
+
+    ours = options(group, click.Context(group)) | {"--help", "--version"}
     for page in PAGES:
-        for target in re.findall(r"\]\(([^)#]+?)\)", page.read_text()):
-            assert target.startswith("http") or (page.parent / target).exists(), f"{page.name}: {target}"
+        lines = [line for line in page.read_text().splitlines() if not OTHERS.search(line)]
+        used = set(re.findall(r"(?<![\w-])--[a-z][a-z-]*", "\n".join(lines)))
+        assert not used - ours, f"{page.name}: {sorted(used - ours)}"
+
+
+def test_every_protocol_is_listed() -> None:
+    """docs/architecture.md lists the protocols of bench/types.py in their order, each with one line."""
+    tree = ast.parse((ROOT / "bench" / "types.py").read_text())
+    classes = [node for node in tree.body if isinstance(node, ast.ClassDef)]
+    declared = [node.name for node in classes if any(isinstance(b, ast.Name) and b.id == "Protocol" for b in node.bases)]
+    section = (ROOT / "docs" / "architecture.md").read_text().partition("## Protocols\n")[2]
+    listed = re.findall(r"^\| `(\w+)` \| [^|]+ \| [^|]+ \|$", section, re.MULTILINE)
+    assert listed == declared
+
+
+def test_paths_and_modules_in_the_pages_exist() -> None:
+    """What a page names as a file or folder of the repository is there; so is every section that it links to."""
+    packages = r"(?:bench|benchmarks|generators|metrics|tasks|leaderboards|tests|docs)"
+    for page in [*PAGES, ROOT / "CONTRIBUTING.md"]:
+        text = re.sub(GENERATED, "", page.read_text())
+        for path in re.findall(rf"`({packages}/[\w./-]+)`", text):
+            assert (ROOT / path).exists(), f"{page.name}: {path}"
+        for module in re.findall(rf"python -m ({packages}(?:\.\w+)+)", text):
+            place = ROOT / module.replace(".", "/")
+            assert place.is_dir() or place.with_suffix(".py").is_file(), f"{page.name}: {module}"
+
+
+def anchors(page: Path) -> set[str]:
+    """The section links of a page, as GitHub makes them."""
+    heads = re.findall(r"^#+ (.+)$", page.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", head.lower()).replace(" ", "-") for head in heads}
+
+
+def test_pictures_pages_and_sections_that_are_linked_exist() -> None:
+    for page in PAGES:
+        for target, section in re.findall(r"\]\(([^)#\s]*)(?:#([^)]*))?\)", page.read_text()):
+            if target.startswith("http"):
+                continue
+            place = page.parent / target if target else page
+            assert place.exists(), f"{page.name}: {target}"
+            assert not section or section in anchors(place), f"{page.name}: {target}#{section}"

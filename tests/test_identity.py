@@ -215,17 +215,18 @@ def gated(baseline: list[ResultRecord], candidate: list[ResultRecord], home: Pat
     return bench("gate", *words, home=home).exit_code
 
 
-def _shifted(line: ResultRecord) -> ResultRecord:
-    if line.value is None:
-        return line
-    high = None if line.high is None else line.high + 9
-    return replace(line, value=line.value + 9, high=high, replicates=tuple(unshuffle + 9 for unshuffle in line.replicates))
+def _shifted(record: ResultRecord) -> ResultRecord:
+    if record.value is None:
+        return record
+    high = None if record.high is None else record.high + 9
+    replicates = tuple(replicate + 9 for replicate in record.replicates)
+    return replace(record, value=record.value + 9, high=high, replicates=replicates)
 
 
 def test_records_of_before_are_read_with_the_network(networks: Path, tmp_path: Path) -> None:
     text = (networks / "results.jsonl").read_text()
     (tmp_path / "old.jsonl").write_text(text.replace('"encoder": "timm:test_resnet"', '"encoder": "timm"'))
-    assert {line.encoder for line in reading.lines([tmp_path / "old.jsonl"])} == {"timm:test_resnet", "timm:test_vit"}
+    assert {line.encoder for line in reading.read_records([tmp_path / "old.jsonl"])} == {"timm:test_resnet", "timm:test_vit"}
 
 
 def test_a_number_of_two_protocols_is_measured_in_both(networks: Path, home: Path, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from bench.cli import group
 from bench.results import schema
-from tests.bench.test_trial import MINE
+from tests.bench.test_experiment_runs import MINE
 from tests.small_run import OPTIONS, SMALL, bench
 from tests.tasks.small_folder import halves, photo, write
 
@@ -25,7 +25,7 @@ seeds = [0]
 [preset.other]
 seeds = [1]
 [[cells]]
-generators = ["generate"]
+generators = ["flat-colour"]
 tasks = ["cam16-seg"]
 encoders = ["stain"]
 metrics = ["fd"]
@@ -35,22 +35,23 @@ controls = []
 CASES: dict[str, list[list[str]]] = {
     "run": [
         "-g crop-paste -t cam16-seg -e stain,texture -m fd,precision --weights weights --controls noise --seeds 0 "
-        "--fit-seed 1 --fit-prompt-source cohort --prompt-source self --fit --no-downstream --workers 2 --out out --data embedded".split()
+        "--fit-seed 1 --fit-prompt-source cohort --prompt-source self --fit --no-downstream --workers 2 --out out "
+        "--data embedded".split()
         + SMALL,
-        "-g generate -t cam16-seg -e stain -m fd --data folder --class-map 0=1,1=0 --controls none --strict --json".split()
+        "-g flat-colour -t cam16-seg -e stain -m fd --data folder --class-map 0=1,1=0 --controls none --strict --json".split()
         + ["--no-downstream", "-o", "dataset.size=64", "--out", "out"],
         ["-g", "flat-colour", "-t", "cam16-seg", "--experiment", "mine.toml", "--seeds", "0", "--out", "out", *DOWN],
-        "-g generate -t lizard-nuclei --layouts random-discs -e stain -m fd --controls none --no-downstream --seeds 0".split()
-        + ["--out", "out", *NUCLEI],
+        "-g flat-colour -t lizard-nuclei --layout-generator random-discs -e stain -m fd --controls none".split()
+        + ["--no-downstream", "--seeds", "0", "--out", "out", *NUCLEI],
     ],
     "suite": [
         "suite.toml --preset other --data cam16-seg=embedded --weights weights --workers 1 --out out".split() + SMALL,
-        ["suite.toml", "--config"],
+        ["suite.toml", "--plan"],
     ],
     "fit": [
         "-g copy-train -t cam16-seg --fit-seed 1 --out fitted --data folder --class-map 0=1,1=0 --prompt-source self".split()
         + ["-o", "dataset.size=64"],
-        ["--layouts", "copy-masks", "-t", "lizard-nuclei", "--out", "fitted", *NUCLEI],
+        ["--layout-generator", "copy-masks", "-t", "lizard-nuclei", "--out", "fitted", *NUCLEI],
     ],
     "leaderboard": [
         ["cam16-seg", "--results", "ran", "--measures", "fd", "--format", "markdown"],

@@ -109,14 +109,14 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize(
     ("file", "old", "new", "refused"),
     [
-        ("bench/statistics.py", "TRUSTED = 0.7", "TRUSTED = 0.8", True),
-        ("bench/statistics.py", "names[block::blocks]", "names[block :: blocks + 0]", True),
+        ("bench/statistics/jackknife.py", "TRUSTED = 0.7", "TRUSTED = 0.8", True),
+        ("bench/statistics/blocks.py", "names[block::blocks]", "names[block :: blocks + 0]", True),
         ("metrics/frechet/extrapolation.py", "seed=0", "seed=1", True),
         ("metrics/frechet/frechet_distance.py", "min(len(real), len(fake)) > real", "min(len(real), len(fake)) >= real", True),
         ("metrics/features.py", "astype(np.float64), fake", "astype(np.float32), fake", True),
         ("benchmarks/coverage_simulation.py", "SHARED = 0.5", "SHARED = 0.4", True),
-        ("bench/statistics.py", "TOLERATED = 0.05", "TOLERATED = 0.06", False),
-        ("bench/statistics.py", '"""A value with its 95 % interval."""', '"""A value."""  # and more', False),
+        ("bench/statistics/bootstrap.py", "TOLERATED = 0.05", "TOLERATED = 0.06", False),
+        ("bench/statistics/estimates.py", '"""A value with its 95 % interval."""', '"""A value."""  # and more', False),
         ("metrics/frechet/frechet_infinity.py", "Noisier than fd", "More noise than in fd", False),
     ],
 )

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 import numpy as np
 
 from bench.cli.options import data_options, execution_options, merged, open_context
 from bench.errors import MissingError
+
+if TYPE_CHECKING:
+    from bench.jobs.store import Store
+    from bench.pipeline.sets import GeneratedRef
+    from bench.run import RunContext
 
 
 @click.group("export")
@@ -61,21 +67,60 @@ def conditions(
 @command.command()
 @click.argument("run", type=click.Path(path_type=Path, exists=True, file_okay=False))
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), required=True)
-def samples(run: Path, out: Path) -> None:
-    """Everything generated for RUN (a folder of `bench run`): DIR/<generator>-seed<n>/samples/<id>.png."""
-    from bench.jobs.store import EntryRef, Store, default_root
+@execution_options
+def samples(run: Path, out: Path, workers: int, scheduler: str) -> None:
+    """Everything generated for RUN (a folder of `bench run`): DIR/<generator>-seed<n>/samples/<id>.png.
+
+    What the store no longer holds is generated again.
+    """
     from bench.pipeline import exporting
-    from bench.pipeline.generation import generated_ref
+    from bench.provenance.manifest import RECORDS
     from bench.results import schema
 
-    store = Store(default_root().absolute())
-    records = schema.read([run / "results.jsonl"])
-    found = {(record.generator, record.seed, record.keys["samples"]) for record in records if "samples" in record.keys}
-    for generator, seed, key in sorted(found):
-        listed = EntryRef("samples", key)
-        if not key.isalnum() or not store.has(listed):
-            raise MissingError(f"the samples {key} of {generator} are no longer in the store: run the same command again.")
-        generated = generated_ref(store.read_json(listed, "samples.json")).load(store)
-        folder = out / f"{generator}-seed{seed}"
-        exporting.write_images(np.asarray(generated.conditions.ids), generated.images, folder)
-        click.echo(str(folder))
+    if not (run / RECORDS).is_file():
+        raise MissingError(f"no {RECORDS} in {run}. Give a folder that bench run wrote.")
+    records = schema.read([run / RECORDS])
+    found = sorted({(record.generator, record.seed, record.keys["samples"]) for record in records if "samples" in record.keys})
+    if not found:
+        raise MissingError(f"no record in {run} names generated patches: nothing was generated. See its table.txt.")
+    with open_context(workers, scheduler) as context:
+        keys = {key for _, _, key in found}
+        if any(_kept(key, context.store) is None for key in keys):
+            _generate_again(run, keys, context)
+        for generator, seed, key in found:
+            kept = _kept(key, context.store)
+            if kept is None:
+                raise MissingError(
+                    f"the samples {key} of {generator} are not in the store, and its run cannot be made again from the data, "
+                    f"weights and versions here. See: bench verify {run}"
+                )
+            generated = kept.load(context.store)
+            folder = exporting.samples_folder(out, generator, seed)
+            exporting.write_images(np.asarray(generated.conditions.ids), generated.images, folder)
+            click.echo(str(folder))
+
+
+def _kept(key: str, store: Store) -> GeneratedRef | None:
+    """The generated set where the store holds all of it."""
+    from bench.jobs.store import EntryRef
+    from bench.pipeline.generation import generated_ref
+
+    listing = EntryRef("samples", key)
+    # a key from a file is text of somebody else's: it must not lead out of the store
+    if not key.isalnum() or not store.has(listing):
+        return None
+    found = generated_ref(store.read_json(listing, "samples.json"))
+    return found if all(map(store.has, (*found.shards, found.conditions.entry))) else None
+
+
+def _generate_again(run: Path, keys: set[str], context: RunContext) -> None:
+    """Generates the sets of these keys as the manifest of the run says."""
+    from bench.pipeline.data import raise_failure
+    from bench.provenance import manifest
+    from bench.run import prepare
+
+    prepared = prepare(manifest.config_of(manifest.read(run)), context)
+    sets = [part for made in prepared.plan.generated for part in (made.test, made.pool) if part is not None]
+    # each shard by name: a listing outlives shards that were pruned
+    jobs = [job for generated in sets if generated.key in keys for job in (*generated.shards, generated.job)]
+    raise_failure(context.execute(jobs))

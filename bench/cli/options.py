@@ -85,8 +85,10 @@ def open_context(workers: int = 0, scheduler: str = "") -> Iterator[RunContext]:
     from bench.jobs.choosing import Kept, choose_executor
     from bench.jobs.progress import default_reporter
     from bench.jobs.store import Store, default_root
+    from bench.pipeline import plugins
     from bench.run import RunContext
 
+    plugins.forget()
     opened: dict[str, Kept] = {}
 
     def executor_for(jobs: int) -> Kept:

@@ -1,4 +1,4 @@
-"""A plug-in under test, the checks that every kind shares, and the encoder that runs checks and keeps their outcomes."""
+"""A plug-in under test, the checks that every kind shares, and the function that runs checks and keeps their outcomes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any, Literal, TypeVar
 from bench import registry
 from bench.contracts.mock import mock
 from bench.errors import BenchError, UsageError
-from bench.types import Card, Conditions, ImageSet
+from bench.types import Card, Conditions, HasCard, ImageSet
 
 Status = Literal["passed", "failed", "skipped"]
 
@@ -56,7 +56,7 @@ _Kind = TypeVar("_Kind", bound=PluginCase)
 Check = Callable[[_Kind], None]
 
 
-def evaluation(case: _Kind, checks: Sequence[Check[_Kind]], essential: Sequence[Check[_Kind]]) -> list[Outcome]:
+def run_checks(case: _Kind, checks: Sequence[Check[_Kind]], essential: Sequence[Check[_Kind]]) -> list[Outcome]:
     """Outcomes of all checks, in order. Once an essential one fails the rest is skipped: it would fail as well."""
     outcomes: list[Outcome] = []
     broken = ""
@@ -89,9 +89,10 @@ def builds(case: PluginCase) -> None:
 
 def card_complete(case: PluginCase) -> None:
     """Its class carries a card with a name (the registered one), version, summary, licence and true columns."""
-    card = getattr(type(case.plugin), "card", None)
-    if not isinstance(card, Card):
+    cls = type(case.plugin)
+    if not isinstance(cls, HasCard) or not isinstance(cls.card, Card):
         raise Broken("the class has no attribute card = Card(...)")
+    card = cls.card
     if empty := [field for field in ("name", "version", "summary", "licence") if not getattr(card, field)]:
         raise Broken(f"the card says nothing about {', '.join(empty)}")
     columns = {field.name for field in fields(Conditions)}

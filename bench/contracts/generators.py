@@ -1,12 +1,4 @@
-"""What every generator must do. Beyond the protocols it may have:
-
-shown: str            the real patches that `fit` is handed: "train" (default), "holdout", or "target" (controls only)
-deterministic: bool   a condition has one image, seeds are ignored
-digest: str           digest of outside content, part of every key
-follows_track: bool   its lines carry the run's prompt prompt source although it needs no prompts itself
-trial() -> Self       classmethod: an instance whose options are so small that fitting and generated set take seconds
-audit(ids) -> None    raises where the images at hand are not exactly those of a run's ids
-"""
+"""What every generator must do. What it may do besides is declared in `bench.types`."""
 
 from __future__ import annotations
 
@@ -20,32 +12,32 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.contracts.cases import COMMON, Broken, Check, Outcome, PluginCase, Skip, batches, builds, evaluation
+from bench.contracts.cases import COMMON, Broken, Check, Outcome, PluginCase, Skip, batches, builds, run_checks
 from bench.contracts.mock import mock, partly_annotated
 from bench.errors import BenchError
-from bench.types import Conditions, Generator, Images, Trainable, image_seeds, silent
+from bench.types import Conditions, Generator, HasSmallInstance, Images, IsDeterministic, Trainable, image_seeds, silent
 
 
 def check_generator(make: Callable[..., Generator], name: str = "", size: int = 64) -> list[Outcome]:
     """Outcomes on 12 mock patches of `size` px. `make(**options)` builds one, `name` is what it was asked by."""
     with tempfile.TemporaryDirectory(prefix="bench-check-") as work:
-        return evaluation(_Case(make, name, size, Path(work)), CHECKS, essential=(builds, generates))
+        return run_checks(_Case(make, name, size, Path(work)), CHECKS, essential=(builds, generates))
 
 
 @dataclass
 class _Case(PluginCase):
-    """A generator under test, what it was fitted with and what it generated."""
+    """A generator under test, what it was trained with and what it generated."""
 
     work: Path
 
     def fresh(self) -> Generator:
-        """A new generator, with the options of `trial` where it has that."""
-        trial = getattr(type(self.plugin), "trial", None)
-        return cast(Generator, trial() if trial else self.make())
+        """A new generator, small where its class offers that."""
+        cls = type(self.plugin)
+        return cast(Generator, cls.trial() if isinstance(cls, HasSmallInstance) else self.make())
 
     @cached_property
     def generator(self) -> Generator:
-        """Fitted, if it is one to be fitted."""
+        """Trained, if it is one that is trained."""
         generator = self.fresh()
         if isinstance(generator, Trainable):
             generator.fit(self.real, 0, silent, _new(self.work / "fit"))
@@ -99,7 +91,7 @@ def same_seed_same_bytes(case: _Case) -> None:
 def other_seed_other_bytes(case: _Case) -> None:
     """Another run seed changes some image, unless the generator declares that it has one image a condition."""
     differs = not np.array_equal(case.generate(run_seed=1), case.images)
-    deterministic = bool(getattr(case.generator, "deterministic", False))
+    deterministic = isinstance(case.generator, IsDeterministic) and case.generator.deterministic
     if deterministic and differs:
         raise Broken("it declares itself deterministic, and other seeds give other images")
     if deterministic:
@@ -112,7 +104,7 @@ def save_load_round_trip(case: _Case) -> None:
     """Saved, and loaded into a new object, it generates the same."""
     loaded = case.fresh()
     if not isinstance(case.generator, Trainable) or not isinstance(loaded, Trainable):
-        raise Skip("nothing is fitted")
+        raise Skip("nothing is trained")
     folder = _new(case.work / "saved")
     case.generator.save(folder)
     loaded.load(folder)

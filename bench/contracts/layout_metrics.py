@@ -9,10 +9,10 @@ from typing import Any, get_args
 
 import numpy as np
 
-from bench.contracts.cases import COMMON, Broken, Check, Outcome, PluginCase, builds, evaluation
+from bench.contracts.cases import COMMON, Broken, Check, Outcome, PluginCase, builds, run_checks
 from bench.contracts.layouts import layouts
 from bench.contracts.mock import partly_annotated
-from bench.types import NOT_ANNOTATED, Conditions, Direction, LayoutMetric
+from bench.types import NOT_ANNOTATED, Conditions, Direction, HasBounds, LayoutMetric
 
 TOLERANCE = 1e-9
 """Largest change of a value where nothing but the order of rows changes."""
@@ -20,7 +20,7 @@ TOLERANCE = 1e-9
 
 def check_layout_metric(make: Callable[..., LayoutMetric], name: str = "", size: int = 64) -> list[Outcome]:
     """Outcomes on 12 mock patches of `size` px. `make(**options)` builds one, `name` is what it was asked by."""
-    return evaluation(_Case(make, name, size), CHECKS, essential=(builds, measures))
+    return run_checks(_Case(make, name, size), CHECKS, essential=(builds, measures))
 
 
 @dataclass
@@ -49,7 +49,7 @@ def measures(case: _Case) -> None:
     value = case.value(case.layouts, case.worse)
     if not isinstance(value, float) or not np.isfinite(value):
         raise Broken(f"compare_layouts gives {value!r}, not a finite float")
-    low, high = getattr(case.plugin, "bounds", (None, None))
+    low, high = case.plugin.bounds if isinstance(case.plugin, HasBounds) else (None, None)
     if (low is not None and value < low) or (high is not None and value > high):
         raise Broken(f"compare_layouts gives {value:.4g}, outside its bounds {low} and {high}")
 

@@ -1,8 +1,4 @@
-"""What every drawer of layouts must do, on the nuclei of the mock. Beyond the protocol it may have:
-
-fit, save, load       it learns from training layouts first
-trial() -> Self       classmethod: an instance whose options are so small that fitting and drawing take seconds
-"""
+"""What every layout generator must do, on the nuclei of the mock. What it may do besides is declared in `bench.types`."""
 
 from __future__ import annotations
 
@@ -16,10 +12,10 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.contracts.cases import COMMON, Broken, Check, Outcome, PluginCase, Skip, batches, builds, evaluation
+from bench.contracts.cases import COMMON, Broken, Check, Outcome, PluginCase, Skip, batches, builds, run_checks
 from bench.contracts.mock import CLASSES, mock, partly_annotated
 from bench.errors import BenchError
-from bench.types import NOT_ANNOTATED, Conditions, Fittable, ImageSet, LayoutGenerator, image_seeds, silent
+from bench.types import NOT_ANNOTATED, Conditions, Fittable, HasSmallInstance, ImageSet, LayoutGenerator, image_seeds, silent
 
 COLUMNS = ("masks", "instances", "types")
 KEPT = ("ids", "groups", "classes", "size", "mpp")
@@ -28,7 +24,7 @@ KEPT = ("ids", "groups", "classes", "size", "mpp")
 def check_layouts(make: Callable[..., LayoutGenerator], name: str = "", size: int = 64) -> list[Outcome]:
     """Outcomes on 12 mock patches of `size` px. `make(**options)` builds one, `name` is what it was asked by."""
     with tempfile.TemporaryDirectory(prefix="bench-check-") as work:
-        return evaluation(_Case(make, name, size, Path(work)), CHECKS, essential=(builds, samples))
+        return run_checks(_Case(make, name, size, Path(work)), CHECKS, essential=(builds, samples))
 
 
 def layouts(size: int) -> ImageSet:
@@ -46,7 +42,7 @@ def layouts(size: int) -> ImageSet:
 
 @dataclass
 class _Case(PluginCase):
-    """A drawer under test, what it was fitted with and what it drew."""
+    """A layout generator under test, what it was trained with and what it sampled."""
 
     work: Path
 
@@ -55,13 +51,13 @@ class _Case(PluginCase):
         return layouts(self.size)
 
     def fresh(self) -> LayoutGenerator:
-        """A new drawer, with the options of `trial` where it has that."""
-        trial = getattr(type(self.plugin), "trial", None)
-        return cast(LayoutGenerator, trial() if trial else self.make())
+        """A new layout generator, small where its class offers that."""
+        cls = type(self.plugin)
+        return cast(LayoutGenerator, cls.trial() if isinstance(cls, HasSmallInstance) else self.make())
 
     @cached_property
     def layout_generator(self) -> LayoutGenerator:
-        """Fitted, if it is one to be fitted."""
+        """Trained, if it is one that is trained."""
         layout_generator = self.fresh()
         if isinstance(layout_generator, Fittable):
             layout_generator.fit(self.real, 0, silent, _new(self.work / "fit"))
@@ -79,34 +75,34 @@ class _Case(PluginCase):
         return (by or self.layout_generator).sample(asked, image_seeds(run_seed, asked.ids))
 
 
-def samples(desk: _Case) -> None:
+def samples(case: _Case) -> None:
     """One layout for each row: masks uint8, types the same, instances int32, each (n, size, size)."""
-    sampled: Any = desk.sampled
+    sampled: Any = case.sampled
     if not isinstance(sampled, Conditions):
         raise Broken(f"draw gives {type(sampled).__name__}, not Conditions")
     for column, kind in zip(COLUMNS, (np.uint8, np.int32, np.uint8), strict=True):
-        array, wanted = getattr(sampled, column), f"{np.dtype(kind)} {(len(desk.real), desk.size, desk.size)}"
+        array, wanted = getattr(sampled, column), f"{np.dtype(kind)} {(len(case.real), case.size, case.size)}"
         found = f"{array.dtype} {array.shape}" if isinstance(array, np.ndarray) else type(array).__name__
         if found != wanted:
             raise Broken(f"{column} is {found}, not {wanted}")
 
 
-def condition_carried(desk: _Case) -> None:
+def condition_carried(case: _Case) -> None:
     """Ids, groups, classes, size and resolution are those that were asked, and no other column is made up."""
-    asked, sampled = desk.real.conditions, desk.sampled
+    asked, sampled = case.real.conditions, case.sampled
     if changed := [name for name in KEPT if not np.array_equal(getattr(asked, name), getattr(sampled, name))]:
         raise Broken(f"{', '.join(changed)} is not what was asked")
     if more := sorted(sampled.columns() - set(COLUMNS)):
         raise Broken(f"a drawn layout has no {', '.join(more)}")
 
 
-def nuclei_sound(desk: _Case) -> None:
+def nuclei_sound(case: _Case) -> None:
     """Types are among the classes, every pixel of a type belongs to a nucleus and the reverse, a nucleus has one type."""
-    masks, instances, types = (getattr(desk.sampled, column) for column in COLUMNS)
+    masks, instances, types = (getattr(case.sampled, column) for column in COLUMNS)
     if not np.array_equal(masks, types):
         raise Broken("types are not the masks")
-    if masks.max() >= len(desk.real.conditions.classes):
-        raise Broken(f"it draws type {masks.max()}; the classes are {', '.join(desk.real.conditions.classes)}")
+    if masks.max() >= len(case.real.conditions.classes):
+        raise Broken(f"it samples type {masks.max()}; the classes are {', '.join(case.real.conditions.classes)}")
     if not np.array_equal(masks > 0, instances > 0):
         raise Broken("pixels have a type without a nucleus, or a nucleus without a type")
     for mask, nuclei in zip(masks, instances, strict=True):
@@ -115,71 +111,71 @@ def nuclei_sound(desk: _Case) -> None:
             raise Broken("a nucleus has pixels of two types")
 
 
-def batch_independent(desk: _Case) -> None:
+def batch_independent(case: _Case) -> None:
     """Row i depends on row i and seed i alone: one by one, in sevens and in reverse give the same layouts."""
-    for way, chosen in batches(len(desk.real)).items():
+    for way, chosen in batches(len(case.real)).items():
         for rows in chosen:
-            if not _same(desk.sample(rows), desk.sampled[rows]):
+            if not _same(case.sample(rows), case.sampled[rows]):
                 raise Broken(f"drawn {way}, layouts are others than when all are drawn at once")
 
 
-def same_seed_same_layout(desk: _Case) -> None:
+def same_seed_same_layout(case: _Case) -> None:
     """Asked again it draws the same."""
-    if not _same(desk.sample(), desk.sampled):
+    if not _same(case.sample(), case.sampled):
         raise Broken("the same conditions and seeds give other layouts the second time")
 
 
-def other_seed_other_layout(desk: _Case) -> None:
+def other_seed_other_layout(case: _Case) -> None:
     """Another run seed changes some layout."""
-    if _same(desk.sample(run_seed=1), desk.sampled):
+    if _same(case.sample(run_seed=1), case.sampled):
         raise Broken("other seeds give the same layouts: use them")
 
 
-def wanted_types_alone_matter(desk: _Case) -> None:
+def wanted_types_alone_matter(case: _Case) -> None:
     """Of the asked masks it looks at the types that they show and nothing else."""
-    asked = desk.real.conditions
+    asked = case.real.conditions
     assert asked.masks is not None
-    rolled = np.roll(asked.masks, desk.size // 3, axis=2)
+    rolled = np.roll(asked.masks, case.size // 3, axis=2)
     hidden = replace(asked, masks=rolled, instances=None, types=None, texts=None, labels=None, prompts=None)
-    if not _same(desk.sample_for(hidden), desk.sampled):
+    if not _same(case.sample_for(hidden), case.sampled):
         raise Broken("other masks of the same types, or absent columns, give other layouts")
 
 
-def wanted_types_matter(desk: _Case) -> None:
+def wanted_types_matter(case: _Case) -> None:
     """Asked for other types it draws other layouts."""
-    asked = desk.real.conditions
+    asked = case.real.conditions
     assert asked.masks is not None
     others = replace(asked, masks=np.where(asked.masks > 0, 1 + (asked.masks[:1] > 1), 0).astype(np.uint8))
-    if _same(desk.sample_for(others), desk.sampled):
+    if _same(case.sample_for(others), case.sampled):
         raise Broken("the wanted types change nothing")
 
 
-def save_load_round_trip(desk: _Case) -> None:
+def save_load_round_trip(case: _Case) -> None:
     """Saved, and loaded into a new object, it draws the same."""
-    loaded = desk.fresh()
-    if not isinstance(desk.layout_generator, Fittable) or not isinstance(loaded, Fittable):
+    loaded = case.fresh()
+    if not isinstance(case.layout_generator, Fittable) or not isinstance(loaded, Fittable):
         raise Skip("nothing is fitted")
-    folder = _new(desk.work / "saved")
-    desk.layout_generator.save(folder)
+    folder = _new(case.work / "saved")
+    case.layout_generator.save(folder)
     loaded.load(folder)
-    if not _same(desk.sample(by=loaded), desk.sampled):
+    if not _same(case.sample(by=loaded), case.sampled):
         raise Broken("saved and loaded again, it draws other layouts")
 
 
-def accepts_not_annotated(desk: _Case) -> None:
+def accepts_not_annotated(case: _Case) -> None:
     """Class maps with 255, not annotated, in training layouts and in what is asked for are accepted; none is drawn."""
-    patches, layout_generator = partly_annotated(desk.real), desk.fresh()
+    patches, layout_generator = partly_annotated(case.real), case.fresh()
     if isinstance(layout_generator, Fittable):
-        layout_generator.fit(patches, 0, silent, _new(desk.work / "partly-annotated"))
-    sampled = desk.sample_for(patches.conditions, by=layout_generator)
+        layout_generator.fit(patches, 0, silent, _new(case.work / "partly-annotated"))
+    sampled = case.sample_for(patches.conditions, by=layout_generator)
     if any((getattr(sampled, column) == NOT_ANNOTATED).any() for column in ("masks", "types")):
         raise Broken("it draws 255, not annotated: a drawn layout says what every pixel is")
 
 
-def missing_masks_refused(desk: _Case) -> None:
+def missing_masks_refused(case: _Case) -> None:
     """Without masks nothing is asked for: refused, with an error that names them."""
     try:
-        desk.sample_for(replace(desk.real.conditions, masks=None))
+        case.sample_for(replace(case.real.conditions, masks=None))
     except BenchError as refusal:
         if "masks" not in str(refusal):
             raise Broken(f"without masks it says {str(refusal)!r}, which does not name them") from refusal
@@ -187,13 +183,13 @@ def missing_masks_refused(desk: _Case) -> None:
         raise Broken("it draws without masks, which say what is asked for")
 
 
-def inputs_untouched(desk: _Case) -> None:
+def inputs_untouched(case: _Case) -> None:
     """Read-only arrays are enough for it, and neither fitting nor drawing changes what it is given."""
-    given, pristine = layouts(desk.size).conditions, layouts(desk.size).conditions
+    given, pristine = layouts(case.size).conditions, layouts(case.size).conditions
     for column in COLUMNS:
         getattr(given, column).flags.writeable = False  # memory-mapped arrays are
-    desk.sample_for(given)
-    for conditions in (given, desk.real.conditions):
+    case.sample_for(given)
+    for conditions in (given, case.real.conditions):
         if not _same(conditions, pristine):
             raise Broken("it changes the layouts that it is given")
 

@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench import registry
-from bench.contracts.cases import COMMON, Broken, Check, Outcome, PluginCase, Skip, batches, builds, evaluation
+from bench.contracts.cases import COMMON, Broken, Check, Outcome, PluginCase, Skip, batches, builds, run_checks
 from bench.contracts.mock import partly_annotated
-from bench.types import ConditionMetric, Direction, FeatureMetric, Features, ImageSet, TrainedMetric, silent
+from bench.types import ConditionMetric, Direction, FeatureMetric, Features, ImageSet, ReadsOneEncoder, TrainedMetric, silent
 
 TOLERANCE = 1e-6
 """Largest change of a value from one order of rows to another, relative to the value, or absolute below 1."""
@@ -29,7 +29,7 @@ def check_metric(
     make: Callable[..., FeatureMetric | TrainedMetric | ConditionMetric], name: str = "", size: int = 64
 ) -> list[Outcome]:
     """Outcomes for a metric of any sort. `make(**options)` builds one, `name` is what it was asked by."""
-    return evaluation(_Case(make, name, size), CHECKS, essential=(builds, measures))
+    return run_checks(_Case(make, name, size), CHECKS, essential=(builds, measures))
 
 
 @dataclass
@@ -39,7 +39,7 @@ class _Case(PluginCase):
     @cached_property
     def clouds(self) -> tuple[Features, Features]:
         """float32 (n, d) twice, one standard deviation apart in every feature; d is what the one encoder it reads gives."""
-        encoder = getattr(self.plugin, "encoder", "")
+        encoder = self.plugin.encoder if isinstance(self.plugin, ReadsOneEncoder) else ""
         width = registry.load("encoders", encoder).dim if encoder else WIDTH
         n, rng = max(128, 2 * self.plugin.minimum_n(width)), np.random.default_rng(0)
         near, far = (rng.normal(middle, 1, (n, width)).astype(np.float32) for middle in (0, 1))
@@ -59,7 +59,7 @@ class _Case(PluginCase):
 
     @cached_property
     def segmenter(self) -> tuple[tempfile.TemporaryDirectory[str], Path]:
-        """What a condition metric learned from the mock; the folder lives as long as the gauge."""
+        """What a condition metric learned from the mock; the folder lives as long as this case."""
         held = tempfile.TemporaryDirectory(prefix="bench-check-")
         cast(ConditionMetric, self.plugin).learn(self.typed, self.typed, 0, silent, Path(held.name))
         return held, Path(held.name)

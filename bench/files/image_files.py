@@ -40,7 +40,7 @@ def open_image(path: Path) -> Image.Image:
 
 
 def check_upright(path: Path, picture: Image.Image) -> None:
-    """Raises MissingError on an EXIF or TIFF orientation: viewers turn such images, and maps are drawn on what is viewed.
+    """Raises MissingError on an EXIF or TIFF orientation: viewers turn such images, and maps are annotated on what is viewed.
 
     To be called before the picture is decoded: Pillow turns a TIFF then, and drops the tag.
     """

@@ -1,8 +1,8 @@
 """Training mixes: which real and which generated patches a downstream model is trained on.
 
 The rule of the shares. Conditions stand in the order of sha256(id). A real share r takes the first r of that order, a
-synthetic share s the last s, both rounded down to whole patches. So a training mix is the same on every machine, a larger share
-holds every patch of a smaller one, and no condition is shown both real and generated unless r + s > 1.
+synthetic share s the last s, both rounded down to whole patches. So a training mix is the same on every machine, a larger
+share holds every patch of a smaller one, and no condition is shown both real and generated unless r + s > 1.
 """
 
 from __future__ import annotations
@@ -25,15 +25,16 @@ TRAINING_MIXES = (REAL, SYNTHETIC, BOTH)
 
 
 def training_sets(mix: TrainingMix, real: ImageSet, generated: ImageSet | None) -> list[ImageSet]:
-    """The sets that the training mix serves, real before generated, rows in their own order; a share of 0 is left out.
+    """The sets of a training mix, real before generated, rows in their own order; a share of 0 is left out.
 
-    What fills the synthetic share is as large as the share, whatever it is made of: see `TrainingMix.synthetic_source`. `generated` may be
-    None for a training mix without it. Where both are served and one only in part, both must show the same
-    conditions, or the shares could not be kept apart.
+    The synthetic share has the same size whatever it is made of: see `TrainingMix.synthetic_source`. `generated` may be None
+    for a training mix without it. Where both are used and one only in part, both must show the same conditions: otherwise a
+    condition could be in both shares.
     """
     if not (0 <= mix.real <= 1 and 0 <= mix.synthetic <= 1 and mix.real + mix.synthetic > 0):
         raise UsageError(
-            f"training mix {mix.name!r}: shares are in [0, 1] and not both 0, found real {mix.real} and synthetic {mix.synthetic}."
+            f"training mix {mix.name!r}: shares are in [0, 1] and not both 0, found real {mix.real} and synthetic "
+            f"{mix.synthetic}."
         )
     training: list[ImageSet] = []
     if mix.real:

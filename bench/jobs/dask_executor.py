@@ -10,35 +10,27 @@ Workers read nothing from their environment: a job carries all that it needs.
 
 from __future__ import annotations
 
-import os
 import pickle
 import queue
 import secrets
-import signal
-import tempfile
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, cast
 
 from bench.errors import MissingError, UsageError
 from bench.jobs.executors import Listener, Session
 from bench.jobs.graph import Job
+from bench.jobs.local_cluster import devices_of, local_cluster, uninterrupted
 from bench.jobs.outcomes import Failed, JobError, Outcome, Task, failure_of, run_task, task_of
 from bench.jobs.store import EntryRef, Store, key_of
 
-DEATHS = 2
-"""A job is given up when more workers than these died while they ran it. A cluster started elsewhere has its own number."""
-ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
-"""Several processes that each take every core run many times slower than one."""
 _MESSAGES_EVERY = 0.3  # seconds between two messages of one job to the driver
 _COUNT_EVERY = 1.0  # seconds between two looks at which workers there are
-_QUIET = 50  # logging.CRITICAL: the driver says in its own words what happens to jobs
 
 
 @dataclass(frozen=True)
@@ -61,9 +53,9 @@ class Dask:
     @contextmanager
     def open(self, store: Store, listener: Listener) -> Iterator[Session]:
         with ExitStack() as stack:
-            devices = _devices(self.devices) if self.address is None else ()
+            devices = devices_of(self.devices) if self.address is None else ()
             if self.address is None:
-                cluster = stack.enter_context(_local_cluster(self.workers, devices, listener))
+                cluster = stack.enter_context(local_cluster(self.workers, devices, listener))
                 client = stack.enter_context(_client(cluster, "on this machine", self.patience))
             else:
                 client = stack.enter_context(_client(self.address, self.address, self.patience))
@@ -88,7 +80,7 @@ class _DaskSession:
         self._arrived: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._threads, self._offered, self._counted_at = 0, {"cpu": 0, "gpu": 0}, float("-inf")
         self._required: set[str] = set()  # what some worker offers, or offered before it died
-        self._said_waiting = False
+        self._logged_waiting = False
         client.subscribe_topic(self._topic, lambda event: self._arrived.put(event[1]))
 
     def require_devices(self) -> None:
@@ -136,7 +128,7 @@ class _DaskSession:
                 elif isinstance(item, tuple):
                     outcomes.extend(self._ended(*item))
                 else:
-                    outcomes.extend(self._told(item))
+                    outcomes.extend(self._receive(item))
                 item = self._arrived.get_nowait()
         return outcomes
 
@@ -148,7 +140,7 @@ class _DaskSession:
         self._futures.clear()
 
     def _ended(self, ref: EntryRef, future: Any) -> list[Outcome]:
-        """How a job ended of which dask says that it has. Empty where its worker said so itself, which is quicker."""
+        """The outcome of a job that dask reports as ended. Empty where its worker reported it before, which is quicker."""
         from distributed import KilledWorker
 
         if ref not in self._futures or self._futures[ref][0] is not future:
@@ -166,8 +158,8 @@ class _DaskSession:
             return [Failed(ref, JobError("killed", "KilledWorker", f"{message}. {hint}", ""), ref)]
         return [failure_of(ref, error)]
 
-    def _told(self, message: Mapping[str, Any]) -> list[Outcome]:
-        """Passes on what a worker says; returns the outcome where that is what it says."""
+    def _receive(self, message: Mapping[str, Any]) -> list[Outcome]:
+        """Passes on a worker's message; returns the outcome where the message holds one."""
         ref = EntryRef(*message["ref"])
         if ref not in self._futures:  # of another driver with this store
             return []
@@ -188,11 +180,11 @@ class _DaskSession:
         self._threads = sum(worker["nthreads"] for worker in workers)
         for resource in self._offered:
             self._offered[resource] = int(sum((worker.get("resources") or {}).get(resource, 0) for worker in workers))
-        self._required |= {resource for resource, room in self._offered.items() if room}
+        self._required |= {resource for resource, slots in self._offered.items() if slots}
         self._counted_at = time.monotonic()
-        if not self._threads and not self._said_waiting:
+        if not self._threads and not self._logged_waiting:
             self._listener.log("waiting for workers")
-        self._said_waiting = not self._threads
+        self._logged_waiting = not self._threads
 
     @contextmanager
     def _connection(self) -> Iterator[None]:
@@ -261,7 +253,7 @@ class _Relay:
         with self._lock:
             wait = self._sent_at + _MESSAGES_EVERY - time.monotonic()
             if wait > 0:
-                if self._timer is None:  # what was said last arrives too, though the job then says nothing for an hour
+                if self._timer is None:  # the last message arrives too, though the job then sends none for an hour
                     self._timer = threading.Timer(wait, self._flush)
                     self._timer.daemon = True
                     self._timer.start()
@@ -287,59 +279,8 @@ def _client(target: Any, where: str, patience: float) -> Iterator[Any]:
     try:
         yield client
     finally:
-        with _uninterrupted(), suppress(Exception):
+        with uninterrupted(), suppress(Exception):
             client.close(timeout=5)
-
-
-@contextmanager
-def _local_cluster(workers: int, devices: tuple[str, ...], listener: Listener) -> Iterator[Any]:
-    import dask
-    from distributed import Nanny, Scheduler, SpecCluster
-
-    has_dashboard = find_spec("bokeh") is not None
-    scheduler = {"host": "127.0.0.1", "port": 0, "dashboard": has_dashboard, "dashboard_address": "127.0.0.1:0"}
-    settings = {
-        "distributed.worker.multiprocessing-method": "spawn",  # a forked process inherits locks of torch's thread pools
-        "distributed.scheduler.allowed-failures": DEATHS,
-        "distributed.scheduler.worker-ttl": None,  # a long call into C is no death; a real one closes the connection
-    }
-    with ExitStack() as stack:
-        folder = tempfile.TemporaryDirectory(prefix="histobench-workers-", ignore_cleanup_errors=True)
-        scratch = stack.enter_context(folder)
-        options = {"host": "127.0.0.1", "dashboard_address": "127.0.0.1:0", "nthreads": 1, "memory_limit": 0}
-        options |= {"local_directory": scratch, "silence_logs": _QUIET}
-        specs = {}
-        for number in range(workers):
-            hidden = {"CUDA_VISIBLE_DEVICES": ""} if devices else {}  # a job that asked for no device takes none
-            specs[f"cpu-{number}"] = {**options, "resources": {"cpu": 1}, "env": ONE_THREAD | hidden}
-        for device in devices:
-            env = ONE_THREAD | {"CUDA_VISIBLE_DEVICES": device}
-            specs[f"gpu-{device}"] = {**options, "resources": {"gpu": 1}, "env": env}
-        stack.enter_context(dask.config.set(settings))
-        stack.enter_context(_environment(ONE_THREAD))
-        cluster = cast(Any, SpecCluster)(
-            scheduler={"cls": Scheduler, "options": scheduler},
-            workers={name: {"cls": Nanny, "options": spec} for name, spec in specs.items()},
-            silence_logs=_QUIET,
-        )
-        if has_dashboard:
-            listener.log(f"dashboard: {cluster.dashboard_link}")
-        try:
-            yield cluster
-        except BaseException:
-            _kill_workers(cluster)
-            raise
-        finally:
-            with _uninterrupted(), suppress(Exception):
-                cluster.close(timeout=10)
-
-
-def _kill_workers(cluster: Any) -> None:
-    """Ends the worker processes at once, in the middle of their jobs."""
-    for nanny in cluster.workers.values():
-        nanny.auto_restart = False
-        with suppress(ProcessLookupError, TypeError):  # TypeError: it is just being started again and has no number yet
-            os.kill(nanny.pid, signal.SIGKILL)
 
 
 def _check_workers(client: Any, store: Store) -> None:
@@ -365,46 +306,3 @@ def _is_there(path: str) -> bool:
     with suppress(OSError):
         list(Path(path).parent.iterdir())  # makes a network file system look again
     return Path(path).exists()
-
-
-def _devices(asked: tuple[str, ...] | None) -> tuple[str, ...]:
-    if asked is not None:
-        return asked
-    import torch
-
-    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    visible = [name.strip() for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name.strip()]
-    return tuple(visible[:count] if visible else map(str, range(count)))
-
-
-@contextmanager
-def _environment(variables: Mapping[str, str]) -> Iterator[None]:
-    """Sets variables of this process while its workers start: they import numpy before dask can set any in them. Afterwards
-    all is as before, also those that dask sets here for the same reason and leaves."""
-    import dask
-
-    names = {*variables, *dask.config.get("distributed.nanny.pre-spawn-environ"), "PYTHONHASHSEED"}
-    before = {name: os.environ.get(name) for name in names}
-    os.environ.update(variables)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
-
-
-@contextmanager
-def _uninterrupted() -> Iterator[None]:
-    """A second Ctrl-C does not leave processes behind."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -87,12 +87,19 @@ class _SerialSession:
         return [run_task(task_of(job, self._store), self._listener.log, progress)]
 
 
-def execute(targets: Sequence[Job], store: Store, executor: Executor, progress: Reporter) -> dict[EntryRef, Outcome]:
+def execute(
+    targets: Sequence[Job],
+    store: Store,
+    executor: Executor,
+    progress: Reporter,
+    ended: Callable[[Outcome], None] | None = None,
+) -> dict[EntryRef, Outcome]:
     """Runs what is not finished, and returns how each target ended.
 
     A job that fails takes down those that need it, and no other. An entry that turns out to be damaged is removed and made
     again, once everything else has run. Raises KeyboardInterrupt after SIGINT and SIGTERM: finished entries stay, and the same
-    call continues. MissingError where the executor's workers cannot be reached or do not see the store.
+    call continues. MissingError where the executor's workers cannot be reached or do not see the store. `ended` is called in
+    this thread with the outcome of each job, target or not, once it is final; more than once where a graph is run again.
     """
     failures: dict[EntryRef, Failed] = {}
     passes: list[_Pass] = []
@@ -108,7 +115,7 @@ def execute(targets: Sequence[Job], store: Store, executor: Executor, progress: 
             jobs = pending(targets, store)
             if not jobs:
                 break
-            passes.append(_Pass(jobs, store, progress, failures))
+            passes.append(_Pass(jobs, store, progress, failures, ended))
             if session is None:
                 store.remove_abandoned()
                 session = stack.enter_context(executor.open(store, Listener(progress.log, report)))
@@ -126,9 +133,16 @@ def execute(targets: Sequence[Job], store: Store, executor: Executor, progress: 
 class _Pass:
     """One run over the pending jobs."""
 
-    def __init__(self, jobs: Sequence[Job], store: Store, reporter: Reporter, failures: dict[EntryRef, Failed]) -> None:
+    def __init__(
+        self,
+        jobs: Sequence[Job],
+        store: Store,
+        reporter: Reporter,
+        failures: dict[EntryRef, Failed],
+        on_end: Callable[[Outcome], None] | None,
+    ) -> None:
         """`failures`: of earlier passes, which stand; those of this pass are added."""
-        self._store, self._reporter, self._failures = store, reporter, failures
+        self._store, self._reporter, self._failures, self._on_end = store, reporter, failures, on_end
         self._damaged: dict[EntryRef, Failed] = {}
         self._jobs = {job.ref: job for job in jobs}
         self._missing = {job.ref: {need.ref for need in job.needs if need.ref in self._jobs} for job in jobs}
@@ -208,6 +222,8 @@ class _Pass:
                 if is_new and ended.cause == ended.ref and not ended.damaged:
                     label = self._jobs[ended.ref].label
                     self._reporter.log(f"{ended.ref}{f' ({label})' if label else ''} failed: {ended.error.message}")
+            if self._on_end is not None and not (isinstance(ended, Failed) and ended.damaged):
+                self._on_end(ended)
             for dependant in self._dependants[ended.ref]:
                 if isinstance(ended, Failed):
                     stack.append(replace(ended, ref=dependant))

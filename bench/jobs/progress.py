@@ -119,6 +119,7 @@ class RichReporter:
         self._bars.start()
 
     def update(self, kinds: Sequence[KindProgress]) -> None:
+        self._bars.start()  # again, where an earlier graph has ended
         for kind in kinds:
             if kind.kind not in self._rows:
                 self._rows[kind.kind] = self._bars.add_task(kind.kind, total=kind.total, left="", what="")

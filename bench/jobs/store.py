@@ -115,6 +115,18 @@ class Store:
             path.rename(aside)  # first, so that nobody ever reads half an entry
             _delete(aside)
 
+    @contextmanager
+    def scratch(self, kind: str) -> Iterator[Path]:
+        """An empty folder beside the entries, which every worker sees. It is removed on leaving; where the process is killed,
+        by `prune`."""
+        ref = EntryRef(kind, "scratch")
+        with self._refusals():
+            self.path(ref).parent.mkdir(parents=True, exist_ok=True)
+            with self._private_folder(ref) as work:
+                yield work
+        with suppress(OSError):
+            self.path(ref).parent.rmdir()
+
     def entries(self) -> Listing:
         """Every finished entry, and what lies there besides."""
         entries, skipped = [], []

@@ -53,7 +53,7 @@ class Experiment:
     name: str
     summary: str
     pool: Literal["train", "R1", "R2"]
-    """The real patches whose shares are served, and whose conditions are generated."""
+    """The real patches that shares are taken of, and whose conditions are generated."""
     measures: tuple[str, ...]
     """Columns of its table; the first is what comparisons are made by."""
     arm: tuple[Arm, ...]
@@ -72,7 +72,7 @@ def read(path: Path) -> Experiment:
         for name in (comparison.arm, comparison.against):
             if name not in names:
                 raise UsageError(
-                    f"{path} compares the training mix {name!r}, which it does not serve.{did_you_mean(name, names)}"
+                    f"{path} compares the training mix {name!r}, which it does not have.{did_you_mean(name, names)}"
                 )
         if comparison.claim != "superior" and comparison.margin <= 0:
             raise UsageError(f"{path}: {comparison.arm!r} is to be {comparison.claim}: state a margin above 0.")
@@ -80,7 +80,7 @@ def read(path: Path) -> Experiment:
 
 
 def find(asked: str, folder: Path | None, task: str) -> Experiment:
-    """The experiment behind a name on the task's shelf, or in a file of one's own."""
+    """The experiment of this name in the task's folder, or of a TOML file."""
     if asked.endswith(".toml"):
         return read(Path(asked))
     known = sorted(path.stem for path in folder.glob("*.toml")) if folder else []

@@ -77,7 +77,8 @@ def job_of(measurement: Measurement) -> Job:
     """The job that computes a measurement."""
     spec = {**measurement.spec(), "statistics": statistics.VERSION}
     measures = ", ".join(dict.fromkeys(record.measure for record in measurement.planned()[:3]))
-    return Job("measured", spec, Compute(replace(measurement, needs=())), measurement.inputs(), label=f"measure {measures}")
+    action = Compute(replace(measurement, needs=()))  # type: ignore[type-var]
+    return Job("measured", spec, action, measurement.inputs(), label=f"measure {measures}")
 
 
 def records_of(measurement: Measurement, outcome: Outcome, store: Store) -> Iterator[ResultRecord]:

@@ -28,7 +28,7 @@ from bench.pipeline.sets import SetRef, in_memory, load_set, only, save_set, sel
 from bench.provenance import sources
 from bench.provenance.digests import digest_of_array, digest_of_patch, root_digest
 from bench.results.identity import ABSENT
-from bench.types import Conditions, ImageSet, ProvidesPools, ProvidesPromptDonors, UsesPool
+from bench.types import Conditions, ImageSet, LimitsPatches, ProvidesPools, ProvidesPromptDonors, UsesPool
 
 MAPS = {"masks", "instances", "types"}
 """Condition columns that say what is where; all that layouts and downstream models are shown."""
@@ -71,9 +71,10 @@ class Patches:
             return self
         part = select(self.patches, chosen)
         images_key = ImageSet.part_key_of(self.images_key, chosen)
-        return replace(
-            self, ref=replace(self.ref, key=part.key, rows=tuple(chosen.tolist())), patches=part, images_key=images_key
-        )
+        # rows of this set, which may itself be some rows of the entry
+        of_entry = chosen if self.ref.rows is None else np.asarray(self.ref.rows)[chosen]
+        ref = replace(self.ref, key=part.key, rows=tuple(of_entry.tolist()))
+        return replace(self, ref=ref, patches=part, images_key=images_key)
 
     def only(self, columns: set[str]) -> Patches:
         """The same with other columns hidden."""
@@ -147,7 +148,7 @@ def load_splits(components: Components, store: Store, execute: Execute, with_pro
         raise_failure(execute(list(made.values())))
         prompted = {name: _opened(job, store, prompted[name].images_key) for name, job in made.items()}
         report = PromptReport(**store.read_json(made["test"].ref, "report.json"))
-    rows = spread(training.conditions.ids, components.task.patches if isinstance(components.task, UsesPool) else 0)
+    rows = spread(training.conditions.ids, components.task.patches if isinstance(components.task, LimitsPatches) else 0)
     pool = prompted.pop("pool").rows(rows)
     return DataSplits(plain, prompted, training.rows(rows), pool, pool_name, report, donors)
 
@@ -160,7 +161,7 @@ def split_job(dataset: Plugin, name: str) -> Job:
 
 def prompts_job(patches: Patches, rule: PromptRule, donors: Patches | None) -> Job:
     """Cuts prompts for a set, from `donors` first where they are given."""
-    spec = {"patches": patches.key, "rule": asdict(rule), "donors": donors.key if donors is not None else ""}
+    spec = {"patches": patches.key, "rule": rule.described(), "donors": donors.key if donors is not None else ""}
     needs = (*patches.needs, *(donors.needs if donors is not None else ()))
     action = CutPrompts(patches.ref, rule, donors.ref if donors is not None else None)
     return Job("prompts", spec, action, needs, label=f"cut prompts ({rule.label()})")
@@ -210,7 +211,7 @@ class CutPrompts:
         donors = None if self.donors is None else in_memory(self.donors.load(context.store))
         made = prompts.attach(in_memory(self.patches.load(context.store)), self.rule, donors)
         save_set(made, work)
-        (work / "report.json").write_text(json.dumps(asdict(prompts.report(made.conditions))), encoding="utf-8")
+        (work / "report.json").write_text(json.dumps(asdict(prompts.report(made.conditions, self.rule))), encoding="utf-8")
 
 
 @dataclass(frozen=True)

@@ -32,6 +32,11 @@ def file_stem(name: str) -> str:
     return name.replace("/", "__")
 
 
+def samples_folder(out: Path, generator: str, seed: int) -> Path:
+    """Where the images of one generator and seed go."""
+    return out / f"{file_stem(generator)}-seed{seed}"
+
+
 def write_conditions(sets: Mapping[str, ImageSet], folder: Path, run_seed: int) -> None:
     """Writes the conditions of every split (name -> set) into a new or empty folder; `conditions.csv` comes last.
 

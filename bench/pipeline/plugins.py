@@ -60,6 +60,12 @@ def load_model(plugin: Plugin, weights: WeightsRef, store: Store) -> Any:
     return _load_model(plugin, weights, store)
 
 
+def forget() -> None:
+    """Drops what was built, so that files which changed since are read again. A command begins with this."""
+    _build.cache_clear()
+    _load_model.cache_clear()
+
+
 @lru_cache(maxsize=None)
 def _build(plugin: Plugin) -> Any:
     return plugin.build_anew()

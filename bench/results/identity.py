@@ -44,6 +44,7 @@ class Reason(StrEnum):
     MISSING = "missing"
     GATED = "gated"
     DAMAGED = "damaged"
+    CORRUPT = "corrupt"
     UNDERPOWERED = "underpowered"
     SOURCES_UNKNOWN = "sources-unknown"
     INVALID = "invalid"

@@ -13,6 +13,9 @@ from bench.results.schema import NO_SOURCES, ResultRecord, unit_of
 
 ARROWS = {"lower": "↓", "higher": "↑", "none": ""}
 REPORT_ONLY = "none"
+ONE_SET = "one-set"
+"""Flag of records of a generator with one set of images, made elsewhere: however many seeds were asked for, it is one."""
+ONE_SET_NOTE = "one seed: one set of images made elsewhere says nothing of variation between seeds"
 
 
 @dataclass(frozen=True)
@@ -255,6 +258,12 @@ def interval_note(found: Iterable[Cell]) -> str:
     return "; ".join(message)
 
 
+def one_set(made: Iterable[Cell]) -> str:
+    """Which generators have one set of images, and what that means; empty where none has."""
+    names = sorted({cell.generator for cell in made if ONE_SET in cell.flags})
+    return f"{', '.join(names)}: {ONE_SET_NOTE}" if names else ""
+
+
 def _prompt_sources(made: list[Cell]) -> str:
     return ", ".join(sorted({cell.prompt_source for cell in made} - {"none"})) or "none"
 
@@ -266,6 +275,8 @@ def _notes(made: list[Cell]) -> list[str]:
         notes.append("* the generator was conditioned by this encoder: not an independent encoder")
     if any(Flag.UNDERPOWERED in cell.flags for cell in made):
         notes.append("† too few slides or patches for an interval")
+    if named := one_set(made):
+        notes.append(named)
     if any(Flag.EMBEDDED in cell.flags for cell in made):
         notes.append("embedded phantom tissue: these numbers say nothing of real patients")
     notes += reasons([cell for cell in made if lacks_explanation(cell)])

@@ -1,4 +1,4 @@
-"""Where networks run and how exactly they calculate, said once. torch is imported when it is needed."""
+"""Where networks run and how exactly they calculate; nothing else sets either. torch is imported when it is needed."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Intervals with slides as the sampling unit. Patches of one slide resemble each other, so they are never resampled alone.
 
-Every interval is meant to hold the true value in 95 of 100 repetitions with other slides. What cannot be said is said so: an
-undefined value stays NaN, an interval that cannot be had is None, and `reason` gives the cause. numpy at import time, no more.
+Every interval is meant to hold the true value in 95 of 100 repetitions with other slides. An undefined value
+stays NaN, an interval that cannot be computed is None, and `reason` gives the cause. Imports numpy and nothing heavier.
 """
 
 from bench.statistics.blocks import BLOCKS, block_order, blocks_of, scattered
@@ -18,8 +18,8 @@ from bench.statistics.estimates import (
     count_groups,
     finite_replicates,
     student,
-    too_few,
-    undefined,
+    too_few_groups,
+    undefined_estimate,
 )
 from bench.statistics.jackknife import (
     EXTRAPOLATED_GROUPS,
@@ -57,6 +57,6 @@ __all__ = [
     "paired_difference",
     "scattered",
     "student",
-    "too_few",
-    "undefined",
+    "too_few_groups",
+    "undefined_estimate",
 ]

@@ -45,11 +45,11 @@ class Estimate:
     where there is no such value. See `blocks`."""
 
 
-def undefined(reason: str) -> Estimate:
+def undefined_estimate(reason: str) -> Estimate:
     return Estimate(math.nan, None, None, reason=reason)
 
 
-def too_few(value: float, groups: int) -> Estimate:
+def too_few_groups(value: float, groups: int) -> Estimate:
     return Estimate(value, None, None, reason=f"{Reason.UNDERPOWERED}: {groups} slides, an interval needs {MINIMUM_GROUPS}")
 
 

@@ -1,1 +1,1 @@
-"""TODO."""
+"""What families of diffusion models share: schedules, samplers, the training loop, weight files. No plug-in."""

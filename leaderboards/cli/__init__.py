@@ -1,1 +1,1 @@
-"""TODO."""
+"""The commands of this folder: options and output, and no computation of their own."""

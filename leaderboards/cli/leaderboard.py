@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import click
@@ -50,11 +50,11 @@ def leaderboard(
     if task is not None and (task in suite.names() or task.endswith(".toml")):
         if measures or experiment:
             raise UsageError(f"{task} is a suite, its table is that of its paper: leave out --measures and --experiment.")
-        _show(_suite(suite.find(task), places), style, out)
+        _show(_suite(suite.find(task), task, places), style, out)
         return
-    lines = reading.lines(places)
+    lines = reading.read_records(places)
     if experiment:
-        _show(_trials(task, experiment, lines), style, out)
+        _show(_experiments(task, experiment, lines), style, out)
         return
     _show([build.sheet(board) for board in _boards(task, measures, lines)], style, out)
 
@@ -71,11 +71,11 @@ def _show(sheets: list[formats.Sheet], style: str, out: Path | None) -> None:
 
 def _boards(task: str | None, measures: str, lines: list[ResultRecord]) -> list[build.Board]:
     wanted = {word.strip() for word in measures.split(",") if word.strip()}
-    present = {line.measure for line in lines}
+    present = {record.measure for record in lines}
     if unknown := sorted(wanted - present):
         near = did_you_mean(unknown[0], present)
         raise UsageError(f"no results of the measure {unknown[0]!r}.{near} There are: {', '.join(sorted(present))}.")
-    boards = build.boards([line for line in lines if line.measure in wanted] if wanted else headlines(lines))
+    boards = build.boards([record for record in lines if record.measure in wanted] if wanted else headlines(lines))
     if not boards:
         raise MissingError("every line here is of an experiment. Print one: bench leaderboard TASK --experiment NAME")
     known = sorted({board.task for board in boards})
@@ -85,36 +85,41 @@ def _boards(task: str | None, measures: str, lines: list[ResultRecord]) -> list[
     return [board for board in boards if task in (None, board.task)]
 
 
-def _suite(asked: suite.Suite, places: tuple[Path, ...]) -> list[formats.Sheet]:
-    """The paper's tables and, where a suite has none, those of its tasks; from the first place that it was run into."""
+def _suite(asked: suite.Suite, task: str, places: tuple[Path, ...]) -> list[formats.Sheet]:
+    """The paper's tables and, where a suite has none, those of its tasks; from the first place that it was run into. Before
+    any run: what the paper reported, and the command that fills the other columns."""
     folders = [folder for place in places for folder in (place, place / asked.name) if (folder / suite.INDEX).is_file()]
     if not folders:
         where = ", ".join(str(place / asked.name) for place in places)
-        raise MissingError(f"{asked.name} was not run into {where}. Run it: bench suite {asked.name} --out {places[0]}")
+        run = f"{asked.name} was not run into {where}. Run it: bench suite {task} --out {places[0]}"
+        reported = paper.sheets(asked, (), (), reading.reported()) if asked.table else []
+        if not any(sheet.records for sheet in reported):
+            raise MissingError(run)
+        return [replace(sheet, notes=[f"Reported numbers alone: {run}", *sheet.notes]) for sheet in reported]
     preset, cells = suite.index(folders[0])
     files = suite.result_files(folders[0], cells)
-    lines = reading.lines(files) if files else []
+    lines = reading.read_records(files) if files else []
     if asked.table:
         return paper.sheets(asked, cells, lines, reading.reported(), preset)
     return [build.sheet(board) for board in build.boards(headlines(lines))]
 
 
-def _trials(task: str | None, name: str, lines: list[ResultRecord]) -> list[formats.Sheet]:
+def _experiments(task: str | None, name: str, lines: list[ResultRecord]) -> list[formats.Sheet]:
     """A table of the experiment for each dataset, protocol set, generator and prompt source."""
     if task is None:
         raise UsageError(f"--experiment {name} is of a task: bench leaderboard TASK --experiment {name}.")
     found = registry.find("tasks", task)[0]
     asked = experiment_files.find(name, found.experiments if isinstance(found, ProvidesExperiments) else None, task)
-    made = [line for line in experiment_tables.of(asked.name, lines) if line.task == task]
+    made = [record for record in experiment_tables.of(asked.name, lines) if record.task == task]
     if not made:
         raise MissingError(f"no results of {asked.name}. Make some: bench run -t {task} --experiment {name} -g NAME")
     sheets = []
-    for dataset in sorted({line.dataset for line in made}):
-        parts = split_by_protocol(build.variants([line for line in made if line.dataset == dataset]))
+    for dataset in sorted({record.dataset for record in made}):
+        parts = split_by_protocol(build.variants([record for record in made if record.dataset == dataset]))
         for number, part in enumerate(parts, start=1):
-            for row in sorted({(line.generator, line.prompt_source) for line in part}):
+            for row in sorted({(record.generator, record.prompt_source) for record in part}):
                 one = experiment_tables.make_table(
-                    asked, [line for line in part if (line.generator, line.prompt_source) == row]
+                    asked, [record for record in part if (record.generator, record.prompt_source) == row]
                 )
                 which = {"prompt_source": row[1], "protocol_set": number}
                 title, notes = one.title, one.notes

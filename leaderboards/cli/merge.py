@@ -34,7 +34,7 @@ def command(places: tuple[Path, ...], out: Path, tolerance: float) -> None:
     beside = merge.write(merged, out, tolerance)
     for pair in merged.filled:
         click.echo(f"of {pair} one has no number: the other is kept", err=True)
-    click.echo(f"{len(merged.lines)} lines of {len(merged.files)} files, {merged.again} that were there already")
+    click.echo(f"{len(merged.records)} lines of {len(merged.files)} files, {merged.again} that were there already")
     if merged.farthest:
         click.echo(f"numbers that count as equal differ by up to {merged.farthest:.2g}", err=True)
     click.echo(f"{out}\n{beside}")

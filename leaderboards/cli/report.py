@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import click
 
-from bench.cli.options import progress_bar
+from bench.cli.options import open_context
 from leaderboards.report import site
 
 
@@ -32,5 +33,9 @@ def command(places: tuple[Path, ...], out: Path, title: str, patches: int, encod
     bench report leaderboards/measured/phantom --out report --patches 0
     """
     asked = site.Asked(places or (Path("results"),), out, title, patches, encoder)
-    made = site.build(asked, Cache(home()), progress_bar(), lambda text: click.echo(text, err=True))
+    with open_context() as context:
+        try:
+            made = site.build(asked, context.store, partial(context.reporter.job_progress, "report"), context.log)
+        finally:
+            context.reporter.close()
     click.echo(str(made))

@@ -1,4 +1,4 @@
-"""`bench suite`: all runs of a table, one after the other."""
+"""`bench suite`: all runs of a table, as one graph of jobs."""
 
 from __future__ import annotations
 
@@ -8,10 +8,9 @@ from pathlib import Path
 
 import click
 
-from bench.cli.options import assignments, progress_bar
+from bench.cli.options import assignments, execution_options, open_context
 from bench.config import RunConfig
 from bench.errors import UsageError
-from bench.results.schema import ResultRecord
 from leaderboards.suites import suite as suites
 
 SOME_FAILED = 4
@@ -22,16 +21,17 @@ SOME_FAILED = 4
 @click.option("--preset", default="tiny", show_default=True, help="How much of it: tiny, or paper.")
 @click.option("--data", "data", multiple=True, help="TASK=DIR, repeated, or a DIR for all; else BENCH_DATA, else embedded.")
 @click.option("--weights", type=click.Path(path_type=Path, exists=True), help="Folder with weights of encoders.")
-@click.option("--workers", default=0, help="Processes that generate and train.  [default: one a core, at most 4]")
+@execution_options
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), default=Path("results"), show_default=True)
 @click.option("-o", "options", multiple=True, callback=assignments, help="name=value for all cells, TASK:name=value for some.")
-@click.option("--config", "only_plan", is_flag=True, help="Say what would be run, and run nothing.")
+@click.option("--plan", "only_plan", is_flag=True, help="Say what would be run, and run nothing.")
 def suite(
     name: str | None,
     preset: str,
     data: tuple[str, ...],
     weights: Path | None,
     workers: int,
+    scheduler: str,
     out: Path,
     options: Mapping[str, str],
     only_plan: bool,
@@ -49,12 +49,13 @@ def suite(
             click.echo(f"{known:20} {suites.find(known).summary}")
         return
     asked = suites.find(name)
-    planned = list(suites.plans(asked, preset, _folders(data), weights, workers, _options(options)))
+    planned = list(suites.plans(asked, preset, _folders(data), weights, _options(options)))
     if only_plan:
         for cell, config in planned:
-            click.echo(f"{cell.name}  {_said(config) if config else cell.reason}")
+            click.echo(f"{cell.name}  {_describe(config) if config else cell.reason}")
         return
-    done = suites.run(asked, preset, planned, _run, lambda text: click.echo(text, err=True), out)
+    with open_context(workers, scheduler) as context:
+        done = suites.run(asked, preset, planned, context, out)
     for cell in done:
         click.echo(f"{cell.status:14} {cell.seconds:7.1f} s  {cell.name}" + (f"  {cell.reason}" if cell.reason else ""))
     counted = Counter(cell.status for cell in done)
@@ -85,14 +86,7 @@ def _options(given: Mapping[str, str]) -> dict[str, dict[str, str]]:
     return found
 
 
-def _said(config: RunConfig) -> str:
-    measured = config.experiment or "mixes" * config.mixes or "distances"
+def _describe(config: RunConfig) -> str:
+    measured = config.experiment or ("distances and downstream scores" if config.downstream else "distances")
     options = "".join(f"; {name}={value}" for name, value in config.options.items())
     return f"seeds {','.join(map(str, config.seeds))}; {measured}; data {config.data or 'BENCH_DATA or embedded'}{options}"
-
-
-def _run(config: RunConfig, out: Path) -> tuple[tuple[ResultRecord, ...], Path, tuple[str, ...]]:
-    from bench import run
-
-    outcome = run.run(config, Cache(home()), progress_bar(), lambda text: click.echo(text, err=True), out)
-    return outcome.results, outcome.folder, outcome.faults

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import click
 
-from bench.cli.options import numbers, progress_bar
+from bench.cli.options import execution_options, numbers, open_context
 from bench.errors import UsageError
-from bench.provenance.manifest import LINES
+from bench.provenance.manifest import RECORDS
 from bench.results import schema
+from bench.results.identity import State
 from leaderboards.reproduce import matching
 from leaderboards.reproduce.matching import EXITS
 from leaderboards.reproduce.verify import Report, Request, verify
@@ -30,7 +31,7 @@ VERDICTS = {
 @click.command("verify")
 @click.argument("run", type=click.Path(path_type=Path, exists=True, file_okay=False))
 @click.option("--sample", default=Request.sample, show_default=True, help="Patches of each generated set to generate again.")
-@click.option("--seed", default=0, show_default=True, help="Of the draw of the sample.")
+@click.option("--seed", default=0, show_default=True, help="Of the choice of the sample.")
 @click.option("--seeds", callback=lambda c, p, text: numbers(c, p, text) if text else None, help="Of the run; default: all.")
 @click.option(
     "--all", "everything", is_flag=True, help="Generate every patch, train every downstream model, make every number."
@@ -39,7 +40,8 @@ VERDICTS = {
 @click.option(
     "--samples", type=click.Path(path_type=Path, exists=True, file_okay=False), help="What bench export samples wrote there."
 )
-@click.option("--mark", is_flag=True, help=f"Write {reading.VERIFIED}: the lines, those that were made again as `verified`.")
+@click.option("--mark", is_flag=True, help=f"Write {reading.VERIFIED}: the records, those made again as `verified`.")
+@execution_options
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 def command(
     run: Path,
@@ -50,9 +52,11 @@ def command(
     data: str,
     samples: Path | None,
     mark: bool,
+    workers: int,
+    scheduler: str,
     as_json: bool,
 ) -> None:
-    """Make part of RUN again (a folder of `bench run`) and hold it against its manifest.
+    """Make part of RUN again (a folder of `bench run`) and compare it with its manifest.
 
     \b
     bench verify results/ldm-prompt--cam16-seg--1a2b3c4d --sample 50
@@ -63,19 +67,20 @@ def command(
     if sample < 0:
         raise UsageError(f"--sample takes a number of patches, not {sample}.")
     asked = Request(sample, seed, seeds, everything, data, samples)
-    found = verify(run, asked, Cache(home()), progress_bar(), lambda text: click.echo(text, err=True))
+    with open_context(workers, scheduler) as context:
+        found = verify(run, asked, context)
     marked = marking(found) if mark else None
     click.echo(as_object(found, marked) if as_json else text(found, marked))
     raise SystemExit(EXITS[found.outcome])
 
 
 def marking(found: Report) -> int:
-    """Writes the lines beside the others, those that were confirmed as `verified`; the number of these. None are where
-    anything failed, and none are by another machine or other versions."""
+    """Writes the records to a file of their own, those that were confirmed as `verified`, and returns the number of these.
+    None are where anything failed, and none on another machine or with other versions."""
     if EXITS[found.outcome] or found.elsewhere:
         return 0
-    lines = list(schema.read([found.folder / LINES]))
-    marked = [replace(e, state="verified") if matching.identity(e) in found.confirmed else e for e in lines]
+    records = list(schema.read([found.folder / RECORDS]))
+    marked = [replace(e, state=State.VERIFIED) if matching.identity(e) in found.confirmed else e for e in records]
     schema.write(marked, found.folder / reading.VERIFIED)
     return len(found.confirmed)
 
@@ -93,8 +98,8 @@ def _marked(marked: int | None) -> list[str]:
     if marked is None:
         return []
     if not marked:
-        return ["no line marked: lines are where they hold bit-equal, with the versions and on a machine like that of the run"]
-    return [f"{marked} lines marked as verified in {reading.VERIFIED}"]
+        return ["no record marked: one is where it holds bit-equal, with the versions and on a machine like that of the run"]
+    return [f"{marked} records marked as verified in {reading.VERIFIED}"]
 
 
 def as_object(found: Report, marked: int | None) -> str:

@@ -22,7 +22,7 @@ class Side:
     """One of the two: what it is called in sentences, and its lines."""
 
     name: str
-    lines: tuple[ResultRecord, ...]
+    records: tuple[ResultRecord, ...]
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ def compared(first: Side, second: Side, measures: Sequence[str] = ()) -> Compari
 def _takes(side: Side, measures: Sequence[str]) -> dict[Quantity, list[tuple[str, SeedsByProtocol]]]:
     """By number, without generator and prompt source: (prompt source, takes) for each prompt source it was measured in."""
     found: dict[Quantity, list[tuple[str, SeedsByProtocol]]] = {}
-    for name, takes in grouped(side.lines, side.name).items():
+    for name, takes in grouped(side.records, side.name).items():
         if any(fnmatchcase(name.measure, p) for p in measures) if measures else ":" not in name.measure.partition(" ")[0]:
             found.setdefault(replace(name, generator="", prompt_source=""), []).append((name.prompt_source, takes))
     return found
@@ -106,13 +106,13 @@ def _pairs(
 
 
 def _pair(where: Quantity, ours: list[ResultRecord], theirs: list[ResultRecord]) -> Comparison | str:
-    for lines in (ours, theirs):
-        if failed := [line for line in lines if line.value is None]:
+    for records in (ours, theirs):
+        if failed := [record for record in records if record.value is None]:
             return f"{failed[0].generator} has {failed[0].status} for seed {failed[0].seed}: {failed[0].reason}"
     found = paired(ours, theirs)
     if isinstance(found, str):
         return found
-    conflict = any(Flag.ENCODER_CONFLICT in line.flags for line in (*ours, *theirs))
+    conflict = any(Flag.ENCODER_CONFLICT in record.flags for record in (*ours, *theirs))
     return Comparison(where, ours[0].direction, found, ours[0].n, equal(ours, theirs), conflict=conflict)
 
 
@@ -155,13 +155,13 @@ def sentence(found: Comparisons, one: Comparison) -> str:
 
 def text(found: Comparisons) -> str:
     """Every sentence, under a heading for each task, dataset and prompt source, then what was not compared."""
-    lines: list[str] = []
+    records: list[str] = []
     for place in dict.fromkeys(_place(one.where) for one in found.made):
-        lines += [place, *(f"  {sentence(found, one)}" for one in found.made if _place(one.where) == place), ""]
+        records += [place, *(f"  {sentence(found, one)}" for one in found.made if _place(one.where) == place), ""]
     if found.refused:
-        lines += ["not compared:", *(f"  {_place(where)}, {where.measure}: {reason}" for where, reason in found.refused), ""]
-    lines += [f"only {name} has: {', '.join(measures)}" for name, measures in found.alone]
-    return "\n".join(lines).rstrip()
+        records += ["not compared:", *(f"  {_place(where)}, {where.measure}: {reason}" for where, reason in found.refused), ""]
+    records += [f"only {name} has: {', '.join(measures)}" for name, measures in found.alone]
+    return "\n".join(records).rstrip()
 
 
 def _place(where: Quantity) -> str:

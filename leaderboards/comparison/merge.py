@@ -30,7 +30,7 @@ NAME = "merged.json"
 class Merged:
     """The lines that remain, and what became of the others."""
 
-    lines: tuple[ResultRecord, ...]
+    records: tuple[ResultRecord, ...]
     files: tuple[Path, ...]
     again: int = 0
     """Lines whose number was there already."""
@@ -50,9 +50,9 @@ def merge(places: Sequence[Path], leaving: Path | None = None, tolerance: float 
     by_file = {file: list(reading.of_file(file)) for file in files}
     found = [entry for entries in by_file.values() for entry in entries]
     once = duplicates.each_once(_checked(found), tolerance)
-    lines = tuple(found[i][1] for i in once.kept)  # as they were written: whoever reads them withdraws what is wrong
+    records = tuple(found[i][1] for i in once.kept)  # as they were written: whoever reads them withdraws what is wrong
     counts = {file: len(entries) for file, entries in by_file.items()}
-    return Merged(lines, tuple(files), once.again, once.filled, once.farthest, counts)
+    return Merged(records, tuple(files), once.again, once.filled, once.farthest, counts)
 
 
 def _checked(found: list[duplicates.Found]) -> list[duplicates.Found]:
@@ -66,12 +66,12 @@ def _checked(found: list[duplicates.Found]) -> list[duplicates.Found]:
 
 def write(merged: Merged, out: Path, tolerance: float = duplicates.TOLERATED) -> Path:
     """Writes the lines, and `merged.json` beside them: files, their digests and those of their manifests."""
-    schema.write(merged.lines, out)
+    schema.write(merged.records, out)
     held = {
         "schema": SCHEMA,
         "out": out.name,
         "digest": digest_of(out),
-        "lines": len(merged.lines),
+        "lines": len(merged.records),
         "again": merged.again,
         "filled": list(merged.filled),
         "tolerance": tolerance,
@@ -82,10 +82,10 @@ def write(merged: Merged, out: Path, tolerance: float = duplicates.TOLERATED) ->
     return out.parent / NAME
 
 
-def _source(file: Path, lines: int) -> dict[str, Any]:
+def _source(file: Path, records: int) -> dict[str, Any]:
     beside = file.parent / manifest.NAME
     known = digest_of(beside) if beside.is_file() else None
-    return {"file": str(file), "digest": digest_of(file), "lines": lines, "manifest": known}
+    return {"file": str(file), "digest": digest_of(file), "lines": records, "manifest": known}
 
 
 def _files(places: Sequence[Path], leaving: Path | None) -> list[Path]:

@@ -105,9 +105,9 @@ def measured(baseline: Iterable[ResultRecord], candidate: Iterable[ResultRecord]
 def _by_protocol(takes: SeedsByProtocol, found: SeedsByProtocol) -> Iterator[tuple[SeedsByProtocol, SeedsByProtocol]]:
     """Each protocol of the baseline with the candidate's takes of it, or with those that the baseline has no protocol of:
     where a number was measured in two ways, each is measured."""
-    for protocol, lines in takes.items():
+    for protocol, records in takes.items():
         theirs = {protocol} if protocol in found else set(found) - set(takes)
-        yield {protocol: lines}, {other: lines for other, lines in found.items() if other in theirs}
+        yield {protocol: records}, {other: records for other, records in found.items() if other in theirs}
 
 
 def _asked(held: dict[Quantity, SeedsByProtocol], policy: Policy) -> dict[Quantity, SeedsByProtocol]:
@@ -115,16 +115,16 @@ def _asked(held: dict[Quantity, SeedsByProtocol], policy: Policy) -> dict[Quanti
     valued = {
         quantity: kept
         for quantity, takes in held.items()
-        if (kept := {p: good for p, lines in takes.items() if (good := [line for line in lines if line.value is not None])})
+        if (kept := {p: good for p, records in takes.items() if (good := [record for record in records if record.value is not None])})
     }
     if not valued:
         raise MissingError(
             "the baseline holds no measured number. Make one: bench gate accept --baseline FILE --candidate RUN"
         )
-    lines_held = [line for takes in valued.values() for lines in takes.values() for line in lines]
-    if all(Flag.SOURCES_UNKNOWN in line.flags for line in lines_held):
+    lines_held = [record for takes in valued.values() for records in takes.values() for record in records]
+    if all(Flag.SOURCES_UNKNOWN in record.flags for record in lines_held):
         raise MissingError(f"no number of the baseline can be measured. {NO_SOURCES}, and run it again.")
-    if not any(line.replicates for line in lines_held):
+    if not any(record.replicates for record in lines_held):
         raise MissingError(
             "no line of the baseline keeps its values without each block of slides, which pairs are made of: it is older "
             "than they are, or has too few slides. Run it again, and accept that: bench gate accept --reason TEXT"
@@ -140,23 +140,23 @@ def _first(
 ) -> GateResult:
     """What can be said of a number by itself; `inconclusive` where it is for the test to say."""
     protocol = next((p for p in takes if p in found), "")
-    lines = takes[protocol or next(iter(takes))]
-    before = sum(_value(line) for line in lines) / len(lines)
+    records = takes[protocol or next(iter(takes))]
+    before = sum(_value(record) for record in records) / len(records)
     margin = policy.margin_of(quantity, before)
-    gate_result = GateResult(quantity, lines[0].direction, "broken", baseline=before, margin=margin, n=lines[0].n)
+    gate_result = GateResult(quantity, records[0].direction, "broken", baseline=before, margin=margin, n=records[0].n)
     if not found:
         return replace(gate_result, reason=_absence(quantity, made))
     if not protocol:
-        reason = f"protocols differ: {difference(lines[0], next(iter(found.values()))[0])}"
+        reason = f"protocols differ: {difference(records[0], next(iter(found.values()))[0])}"
         return replace(gate_result, verdict="not-comparable", reason=reason)
-    theirs = {line.seed: line for line in found[protocol]}
-    if missing := [line.seed for line in lines if line.seed not in theirs]:
+    theirs = {record.seed: record for record in found[protocol]}
+    if missing := [record.seed for record in records if record.seed not in theirs]:
         return replace(gate_result, reason=f"the candidate lacks seed {', '.join(map(str, missing))}")
-    now = [theirs[line.seed] for line in lines]
-    if failed := [line for line in now if line.value is None]:
+    now = [theirs[record.seed] for record in records]
+    if failed := [record for record in now if record.value is None]:
         return replace(gate_result, reason=f"{failed[0].status} for seed {failed[0].seed}: {failed[0].reason}")
     gate_result = replace(gate_result, candidate=sum(map(_value, now)) / len(now))
-    return _beside(gate_result, lines, now, policy)
+    return _beside(gate_result, records, now, policy)
 
 
 def _beside(gate_result: GateResult, before: list[ResultRecord], now: list[ResultRecord], policy: Policy) -> GateResult:
@@ -188,14 +188,14 @@ def _describe(gate_result: GateResult, p: float, tested: int, policy: Policy) ->
 def _absence(quantity: Quantity, made: Sequence[ResultRecord]) -> str:
     """Why the candidate lacks a number, if one of its lines says so."""
     near = [
-        line
-        for line in made
-        if (line.generator, line.task, line.dataset) == (quantity.generator, quantity.task, quantity.dataset)
+        record
+        for record in made
+        if (record.generator, record.task, record.dataset) == (quantity.generator, quantity.task, quantity.dataset)
     ]
     beside = quantity.measure.partition(" ")[2]
-    for line in near:
-        if line.status != Status.OK and (line.encoder or line.mix) == beside:
-            return f"{line.status}: {line.reason}"
+    for record in near:
+        if record.status != Status.OK and (record.encoder or record.mix) == beside:
+            return f"{record.status}: {record.reason}"
     return "the candidate lacks this number" if near else f"the candidate has no {quantity.generator} here"
 
 
@@ -227,6 +227,6 @@ def _quantile(freedom: float, share: float) -> float:
     return float(stdtrit(freedom, share)) if math.isfinite(freedom) else NormalDist().inv_cdf(share)
 
 
-def _value(line: ResultRecord) -> float:
-    assert line.value is not None
-    return line.value
+def _value(record: ResultRecord) -> float:
+    assert record.value is not None
+    return record.value

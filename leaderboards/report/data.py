@@ -33,7 +33,7 @@ class Column:
 
 @dataclass(frozen=True)
 class Table:
-    """One task, dataset and prompt source: a row a generator, best mean rank first; those with reported numbers alone come last."""
+    """One task, dataset and prompt source: a row a generator, best mean rank first; those with reported numbers alone last."""
 
     task: str
     dataset: str

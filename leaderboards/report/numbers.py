@@ -9,11 +9,11 @@ from leaderboards.report import svg
 from leaderboards.report.data import Column, Table, rounded, size
 from leaderboards.report.html import Html, Section, joined, tag, titled
 
-MARKS = {"encoder-conflict": "*", "underpowered": "†", "sources-unknown": "‡", "suspect": "?", "not-comparable": "≠"}
+MARKS = {"encoder-conflict": "*", "underpowered": "†", "sources-unknown": "§", "suspect": "?", "not-comparable": "≠"}
 MEANING = {
-    "encoder-conflict": "* the generator was conditioned by this encoder, or the encoder shaped the data: no independent encoder",
+    "encoder-conflict": "* not independent: the generator was conditioned by this encoder, or the encoder shaped the data",
     "underpowered": "† too few slides or patches for an interval",
-    "sources-unknown": "‡ nothing tells which images are of one slide: no interval",
+    "sources-unknown": "§ nothing tells which images are of one slide: no interval",
     "suspect": "? reported, and not to be trusted: the notes say why",
     "not-comparable": "≠ reported of other data: to be compared with nothing here",
 }

@@ -11,7 +11,7 @@ from leaderboards.report import html, numbers, sections
 from leaderboards.report.data import Table
 from leaderboards.report.html import Html, Section, tag
 from leaderboards.report.provenance import Origin, Used
-from leaderboards.report.training_mixes import Meal
+from leaderboards.report.training_mixes import MixChart
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class Site:
     made: str
     embedded: bool
     tables: tuple[Table, ...]
-    meals: tuple[Meal, ...]
+    charts: tuple[MixChart, ...]
     gallery: dict[str, Any]
     """What the script draws the gallery from; empty without patches."""
     absent: tuple[str, ...]
@@ -55,7 +55,7 @@ def page(site: Site) -> str:
         numbers.section(site.tables),
         sections.encoders(site.tables),
         sections.patches(site.gallery, site.absent),
-        sections.mixes(site.meals),
+        sections.mixes(site.charts),
         sections.provenance(site.origins, site.manifests),
         sections.licences(site.used),
     )

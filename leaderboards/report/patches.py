@@ -1,30 +1,35 @@
-"""The patches behind the numbers: generated, real, map, prompt and nearest training patch, found in the cache by their keys.
+"""The patches behind the numbers: generated, real, map, prompt and nearest training patch, found in the store by their keys.
 
-Result lines hold keys, never pictures. A generated set is there where the cache of this machine still holds it; where it does
-not, the report says so and nothing is generated again.
+Result records hold keys, never pictures. A generated set is there where the store of this machine still holds it; where it
+does not, the report says so and nothing is generated again.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bench import steps
-from bench.jobs.entries import MANIFEST
+from bench.jobs.arrays import open_array, write_array
+from bench.jobs.store import DamagedEntry, EntryRef, Store, key_of
+from bench.pipeline.encoding import describe_encoder
+from bench.pipeline.generation import generated_ref
+from bench.pipeline.sets import load_set
 from bench.results import pictures
 from bench.results.schema import ResultRecord
-from bench.store import load_set
-from bench.types import Conditions, Encoder, Features, Images, ImageSet, Progress
+from bench.types import Conditions, Encoder, Features, Images, ImageSet
 
-SETS = ("data", "prompts", "layouts")
-"""Kinds of cache entries that hold conditions."""
+SETS = ("data", "prompts")
+"""Kinds of entries that hold sets of real patches."""
+FEATURES = "report-features"
+"""Kind of the entries with features that reports compute."""
+ENCODED_AT_ONCE = 64
 TO_REAL = "its real patch"
 TO_TRAIN = "the nearest training patch"
 """What distances are to, as the page says them."""
@@ -33,7 +38,7 @@ CHUNK = 512
 
 @dataclass(frozen=True)
 class Wanted:
-    """Generated sets that lines were measured on, by their keys."""
+    """Generated sets that records were measured on, by their keys."""
 
     generator: str
     dataset: str
@@ -50,7 +55,7 @@ class Exhibit:
     generated: Images
     conditions: Conditions
     real: Images | None
-    """None where maps were drawn: no real patch has them."""
+    """None where layouts were sampled: no real patch has them."""
     train: ImageSet
     nearest: NDArray[np.int64]
     """Row of the nearest training patch."""
@@ -59,7 +64,8 @@ class Exhibit:
 
 
 def wanted(lines: Iterable[ResultRecord]) -> list[Wanted]:
-    """The first seed's generated sets of every generator, dataset and prompt source: of test conditions, else of training mixes."""
+    """The first seed's generated sets of every generator, dataset and prompt source: of test conditions, or else of those of
+    downstream models."""
     ranked = sorted((line for line in lines if "samples" in line.keys), key=lambda line: (bool(line.mix), line.seed))
     found: dict[tuple[str, ...], Wanted] = {}
     for line in ranked:
@@ -69,61 +75,78 @@ def wanted(lines: Iterable[ResultRecord]) -> list[Wanted]:
     return list(found.values())
 
 
-def folder(cache: Cache) -> dict[str, Path]:
-    """Key -> folder of every set of conditions in the cache."""
-    held: dict[str, Path] = {}
+def find_sets(store: Store) -> dict[str, EntryRef]:
+    """Key -> entry of every set of real patches in the store."""
+    found: dict[str, EntryRef] = {}
     for kind in SETS:
-        for file in sorted((cache.root / kind).glob("*/set.json")):
-            if file.parent.suffix != ".part":
-                held[json.loads(file.read_text())["key"]] = file.parent
-    return held
+        for file in sorted((store.root / kind).glob("*/set.json")):
+            ref = EntryRef(kind, file.parent.name)
+            if not ref.key.startswith(".") and store.has(ref):
+                with suppress(DamagedEntry):  # as if it were not there
+                    found[store.read_json(ref, "set.json")["key"]] = ref
+    return found
 
 
-def exhibit(asked: Wanted, shelved: dict[str, Path], encoder: Encoder, cache: Cache, progress: Progress) -> Exhibit | str:
+def exhibit(asked: Wanted, sets: dict[str, EntryRef], encoder: Encoder, store: Store) -> Exhibit | str:
     """The generated sets, or in a sentence why they cannot be shown."""
-    gone = f"The generated sets of {asked.generator} on {asked.dataset} are not in the cache of this machine"
-    again = "run it again here, or give BENCH_HOME the cache of the machine that made them."
-    # a key from a line is text of somebody else's: it must not lead out of the cache
-    spec = _spec(cache.root / "samples" / asked.samples) if asked.samples.isalnum() else None
-    if spec is None or not cache.has("samples", spec):
+    gone = f"The generated sets of {asked.generator} on {asked.dataset} are not in the store of this machine"
+    again = "run it again here, or give BENCH_HOME the store of the machine that made them."
+    listing = EntryRef("samples", asked.samples)
+    # a key from a record is text of somebody else's: it must not lead out of the store
+    if not asked.samples.isalnum() or not store.has(listing):
         return f"{gone} (samples {asked.samples}): {again}"
-    base = str(spec["conditions"]).partition("[")[0]
-    if base not in shelved or asked.train not in shelved:
+    try:
+        ref = generated_ref(store.read_json(listing, "samples.json"))
+        generated, shown = ref.load(store), ref.conditions.load(store)
+        train = load_set(store, sets[asked.train])
+        # sampled layouts have no real patches
+        real = None if ref.conditions.entry.kind == "layouts" else replace(shown, key=ref.conditions.key)
+        nearest, measures = _measured(generated, real, train, encoder, store)
+    except (KeyError, DamagedEntry):
         return f"{gone} with the data they belong to: {again}"
-    folder = cache.root / "samples" / asked.samples
-    ids = np.load(folder / "ids.npy")
-    images = np.load(folder / "images.npy", mmap_mode="r")
-    held = load_set(shelved[base])
-    conditions = held.conditions[_rows(held, ids)]
-    real = _real(shelved[base], shelved, ids)
-    train = load_set(shelved[asked.train])
-    nearest, measures = _measured(ImageSet(asked.samples, images, conditions), real, train, encoder, cache, progress)
-    return Exhibit(asked, images, conditions, None if real is None else real[0].images[real[1]], train, nearest, measures)
+    return Exhibit(
+        asked, generated.images, generated.conditions, None if real is None else real.images, train, nearest, measures
+    )
 
 
 Rows = NDArray[np.int64]
 
 
 def _measured(
-    generated: ImageSet,
-    real: tuple[ImageSet, Rows] | None,
-    train: ImageSet,
-    encoder: Encoder,
-    cache: Cache,
-    progress: Progress,
+    generated: ImageSet, real: ImageSet | None, train: ImageSet, encoder: Encoder, store: Store
 ) -> tuple[Rows, dict[str, NDArray[np.float64]]]:
     """Nearest training patches and distances in the features of the encoder.
 
     The unit is the root mean square distance of two training patches: 1 is as far apart as two real patches usually are.
     """
-    theirs, learned = (steps.features(encoder, part, cache, progress) for part in (generated, train))
+    theirs, learned = (_features(encoder, part, store) for part in (generated, train))
     unit = np.sqrt(2 * learned.astype(np.float64).var(axis=0, ddof=1).sum()) or 1.0
     nearest, far = nearest_rows(theirs, learned)
     measures = {TO_TRAIN: far / unit}
     if real is not None:
-        ours = steps.features(encoder, real[0], cache, progress)[real[1]]
+        ours = _features(encoder, real, store)
         measures = {TO_REAL: np.linalg.norm(theirs.astype(np.float64) - ours, axis=1) / unit, **measures}
     return nearest, measures
+
+
+def _features(encoder: Encoder, patches: ImageSet, store: Store) -> Features:
+    """float32 (n, d) from the store, where a report has kept them, or computed now. Patches are read a few at a time."""
+    spec = {"encoder": describe_encoder(encoder), "images": patches.key}
+    ref = EntryRef(FEATURES, key_of(spec))
+
+    def encode(work: Path) -> None:
+        starts = range(0, len(patches), ENCODED_AT_ONCE)
+        parts = [np.asarray(encoder.encode(np.asarray(patches.images[start : start + ENCODED_AT_ONCE]))) for start in starts]
+        write_array(work, "features", np.concatenate(parts).astype(np.float32, copy=False), max(1, len(patches)))
+
+    for _ in range(2):
+        if not store.has(ref):
+            store.write(ref, spec, encode)
+        try:
+            return np.asarray(open_array(store, ref, "features"))
+        except DamagedEntry:
+            store.remove(ref)
+    raise DamagedEntry(ref, "it was made again and cannot be read")
 
 
 def nearest_rows(asked: Features, among: Features) -> tuple[Rows, NDArray[np.float64]]:
@@ -156,7 +179,7 @@ def spread(shown: Exhibit, count: int) -> Rows:
 
 
 def entries(shown: Exhibit, count: int, store: PatchStore) -> Iterator[dict[str, Any]]:
-    """What the page knows of each patch it shows; pictures are put into the album."""
+    """What the page knows of each patch it shows; pictures are put into the folder."""
     usual = set(spread(shown, count).tolist())
     for row in chosen(shown, count).tolist():
         one = shown.conditions[[row]]
@@ -193,26 +216,3 @@ class PatchStore:
             self.folder.mkdir(parents=True, exist_ok=True)
             Image.fromarray(image).save(self.folder / name)
         return f"{self.folder.name}/{name}"
-
-
-def _spec(folder: Path) -> dict[str, Any] | None:
-    try:
-        spec = json.loads((folder / MANIFEST).read_text())["spec"]
-    except (OSError, ValueError, KeyError):
-        return None
-    return spec if isinstance(spec, dict) else None
-
-
-def _real(folder: Path, shelved: dict[str, Path], ids: NDArray[Any]) -> tuple[ImageSet, Rows] | None:
-    """The real patches of the same conditions and their rows, as the dataset gave them; None for sampled maps."""
-    if folder.parent.name == "prompts":
-        folder = shelved.get(str((_spec(folder) or {}).get("patches")), folder)
-    if folder.parent.name != "data":
-        return None
-    held = load_set(folder)
-    return held, _rows(held, ids)
-
-
-def _rows(held: ImageSet, ids: NDArray[Any]) -> Rows:
-    place = {name: row for row, name in enumerate(held.conditions.ids.tolist())}
-    return np.array([place[name] for name in ids.tolist()], dtype=np.int64)

@@ -13,7 +13,7 @@ from leaderboards.report.data import HeatMap, Table, heat_map, rounded
 from leaderboards.report.html import Html, Section, joined, tag, titled
 from leaderboards.report.numbers import marks
 from leaderboards.report.provenance import Origin, Used
-from leaderboards.report.training_mixes import Meal
+from leaderboards.report.training_mixes import MixChart
 
 EDGES = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
 """Where one colour of the map of distances ends and the next begins."""
@@ -115,26 +115,26 @@ def dialog() -> Html:
     )
 
 
-def mixes(meals: Sequence[Meal]) -> Section | None:
-    if not meals:
+def mixes(charts: Sequence[MixChart]) -> Section | None:
+    if not charts:
         return None
     lead = (
         "What a downstream model reached on real test patches, over what it was trained on. Upright lines: 95 % intervals "
         "over slides (or what the table counts in their place) and seeds. Pictures of one task and data set share their axis.",
     )
-    figures = [_meal(meal, svg.ends(other for other in meals if other.where == meal.where)) for meal in meals]
+    figures = [_chart(chart, svg.ends(other for other in charts if other.where == chart.where)) for chart in charts]
     return titled("mixes", "Mixes", lead, tag("div", *figures, class_="figures"))
 
 
-def _meal(meal: Meal, ends: tuple[float, float]) -> Html:
-    label = f"{meal.measure} of {meal.title}, over the share of patches served"
-    heads = ["mix", meal.measure, "95 % interval", *(["reported"] if meal.reported_by else [])]
+def _chart(chart: MixChart, ends: tuple[float, float]) -> Html:
+    label = f"{chart.measure} of {chart.title}, over the share of patches trained on"
+    heads = ["mix", chart.measure, "95 % interval", *(["reported"] if chart.reported_by else [])]
     rows = []
-    for dish in meal.dishes:
-        cells = [tag("td", text) for text in rounded(dish.cell)]
-        if meal.reported_by:
-            cells.append(tag("td", "–" if dish.reported is None else number(dish.reported), class_="reported"))
-        rows.append(tag("tr", tag("th", dish.mix, scope="row"), *cells))
+    for score in chart.scores:
+        cells = [tag("td", text) for text in rounded(score.cell)]
+        if chart.reported_by:
+            cells.append(tag("td", "–" if score.reported is None else number(score.reported), class_="reported"))
+        rows.append(tag("tr", tag("th", score.mix, scope="row"), *cells))
     drawn = tag(
         "table",
         tag("caption", label, class_="unseen"),
@@ -143,11 +143,11 @@ def _meal(meal: Meal, ends: tuple[float, float]) -> Html:
     )
     box = tag("div", drawn, class_="scroll", tabindex="0", role="region", aria_label=f"Table: {label}")
     source = tag(
-        "p", f"Reported: {meal.reported_by}. Other data, another network size: never ranked with ours.", class_="small"
+        "p", f"Reported: {chart.reported_by}. Other data, another network size: never ranked with ours.", class_="small"
     )
-    numbers = tag("details", tag("summary", "In numbers"), box, source if meal.reported_by else None)
-    caption = tag("figcaption", tag("h3", meal.title), tag("p", f"{meal.measure} ↑"))
-    return tag("figure", caption, svg.legend(meal), svg.curves(meal, label, ends), numbers)
+    numbers = tag("details", tag("summary", "In numbers"), box, source if chart.reported_by else None)
+    caption = tag("figcaption", tag("h3", chart.title), tag("p", f"{chart.measure} ↑"))
+    return tag("figure", caption, svg.legend(chart), svg.curves(chart, label, ends), numbers)
 
 
 def provenance(origins: Sequence[Origin], manifests: Sequence[tuple[str, str]]) -> Section:

@@ -1,4 +1,4 @@
-"""Builds the site: lines and what lies beside them -> one HTML file, a folder of pictures, and the same as JSON."""
+"""Builds the site: records and what lies beside them -> one HTML file, a folder of pictures, and the same as JSON."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench import registry
 from bench.errors import MissingError, UsageError
 from bench.files.text import write_text
+from bench.jobs.store import Store
+from bench.pipeline.plugins import Plugin
 from bench.results.schema import ResultRecord
 from bench.types import Progress, silent
 from leaderboards.report import data, page, patches, provenance, training_mixes
@@ -35,21 +36,21 @@ class Asked:
     encoder: str = "texture"
     """Whose features say which patches are alike. One without a download, so that every report can be made everywhere."""
     published: Path = reading.PUBLISHED
-    """Folder with lines that papers reported."""
+    """Folder with records that papers reported."""
 
 
-def build(asked: Asked, cache: Cache, progress: Progress = silent, log: Callable[[str], None] = print) -> Path:
+def build(asked: Asked, store: Store, progress: Progress = silent, log: Callable[[str], None] = print) -> Path:
     """Writes the site and returns its page. Raises UsageError where the folder holds something else."""
     if asked.out.exists() and any(asked.out.iterdir()) and not (asked.out / MARKER).exists():
         raise UsageError(f"{asked.out} is not empty and holds no report: give --out another folder.")
-    lines = reading.lines(asked.places)
+    lines = reading.read_records(asked.places)
     if not lines:
-        raise MissingError(f"no measured lines in {', '.join(map(str, asked.places))}.")
+        raise MissingError(f"no measured records in {', '.join(map(str, asked.places))}.")
     tasks = {line.task for line in lines}
     reported = [line for line in _reported(asked) if line.task in tasks]
     asked.out.mkdir(parents=True, exist_ok=True)
     shutil.rmtree(asked.out / PICTURES, ignore_errors=True)  # an older report's patches must not stay behind
-    gallery, absent = _gallery(asked, lines, cache, progress) if asked.patches else ({}, [])
+    gallery, absent = _gallery(asked, lines, store, progress) if asked.patches else ({}, [])
     for reason in absent:
         log(reason)
     shown = page.Site(
@@ -57,7 +58,7 @@ def build(asked: Asked, cache: Cache, progress: Progress = silent, log: Callable
         made=_period(lines),
         embedded=any("embedded" in line.flags for line in lines),
         tables=tuple(data.report_tables(lines, reported)),
-        meals=tuple(training_mixes.meals(lines)),
+        charts=tuple(training_mixes.charts(lines)),
         gallery=gallery,
         absent=tuple(absent),
         origins=tuple(provenance.origins(lines)),
@@ -76,23 +77,23 @@ def _reported(asked: Asked) -> list[ResultRecord]:
 
 
 def _gallery(
-    asked: Asked, lines: Sequence[ResultRecord], cache: Cache, progress: Progress
+    asked: Asked, lines: Sequence[ResultRecord], store: Store, progress: Progress
 ) -> tuple[dict[str, Any], list[str]]:
     """What the script draws patches from, and why some cannot be drawn."""
-    encoder = registry.load("encoders", asked.encoder)
-    shelved = patches.folder(cache)
-    store = patches.PatchStore(asked.out / PICTURES)
+    plugin = Plugin("encoders", asked.encoder)
+    sets = patches.find_sets(store)
+    folder = patches.PatchStore(asked.out / PICTURES)
     exhibits, absent = [], []
     everyone = patches.wanted(lines)
     titles = Counter(_called(one) for one in everyone)
     for number, one in enumerate(everyone):
         progress(number, len(everyone), "patches")
-        found = patches.exhibit(one, shelved, encoder, cache, silent)
+        found = patches.exhibit(one, sets, plugin.build(), store)
         if isinstance(found, str):
             absent.append(found)
             continue
         name = _called(one) if titles[_called(one)] == 1 else f"{_called(one)} ({one.samples[:8]})"
-        held = list(patches.entries(found, asked.patches, store))
+        held = list(patches.entries(found, asked.patches, folder))
         size = found.conditions.size
         exhibits.append(
             {"name": name, "size": size, "all": len(found.generated), "measures": list(found.measures), "patches": held}
@@ -100,7 +101,7 @@ def _gallery(
     progress(len(everyone), len(everyone), "patches")
     if not exhibits:
         return {}, absent
-    return {"encoder": registry.label("encoders", asked.encoder, encoder), "ends": asked.patches, "exhibits": exhibits}, absent
+    return {"encoder": plugin.label, "ends": asked.patches, "exhibits": exhibits}, absent
 
 
 def _called(one: patches.Wanted) -> str:

@@ -1,4 +1,4 @@
-"""Pictures of numbers as inline SVG: intervals of a cell, and curves over training mixes. Colours come from the style sheet."""
+"""Pictures of numbers as inline SVG: intervals of a cell, curves over training mixes. Colours come from the style sheet."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from bench.results.tables import Cell
 from leaderboards.report.data import rounded
 from leaderboards.report.html import Html, joined, tag
-from leaderboards.report.training_mixes import Dish, Meal
+from leaderboards.report.training_mixes import MixChart, MixScore
 
 WIDTH, HEIGHT = 104, 12
 PLOT = (620, 300)
@@ -35,7 +35,7 @@ def whisker(cell: Cell, least: float, most: float) -> Html:
         return round(4 + (WIDTH - 8) * (value - least) / (most - least), 1)
 
     middle = HEIGHT / 2
-    parts = [tag("line", class_="prompt_source", x1=4, x2=WIDTH - 4, y1=middle, y2=middle)]
+    parts = [tag("line", class_="scale", x1=4, x2=WIDTH - 4, y1=middle, y2=middle)]
     if least < 0 < most:
         parts.append(tag("line", class_="zero", x1=x(0), x2=x(0), y1=1, y2=HEIGHT - 1))
     if cell.value > most:
@@ -47,21 +47,21 @@ def whisker(cell: Cell, least: float, most: float) -> Html:
     return tag("svg", *parts, class_="interval", viewBox=f"0 0 {WIDTH} {HEIGHT}", aria_hidden="true", focusable="false")
 
 
-def mixture(dish: Dish) -> str:
+def mixture(score: MixScore) -> str:
     """What a training mix is made of, as the legend of the curves calls it."""
-    if not dish.synthetic:
+    if not score.synthetic:
         return "real alone"
-    if not dish.real:
+    if not score.real:
         return "generated alone"
     named = {"shuffled": "generated under wrong maps", "copied": "copies", "augmented": "augmented"}
-    return f"real + {named.get(dish.synthetic_source, 'generated')}"
+    return f"real + {named.get(score.synthetic_source, 'generated')}"
 
 
-def curves(meal: Meal, label: str, ends: tuple[float, float]) -> Html:
-    """The measure over the patches served, as a share of the pool; a line for each kind of training mix. `ends`: of the measure's
+def curves(chart: MixChart, label: str, ends: tuple[float, float]) -> Html:
+    """The measure over the patches trained on, as a share of the pool; a line for each kind of mix. `ends`: of the measure's
     axis, so that pictures of one task share it."""
     low, high, step = nice(*ends)
-    most = max(dish.real + dish.synthetic for dish in meal.dishes)
+    most = max(score.real + score.synthetic for score in chart.scores)
 
     def x(share: float) -> float:
         return round(LEFT + (PLOT[0] - LEFT - RIGHT) * share / most, 1)
@@ -75,15 +75,15 @@ def curves(meal: Meal, label: str, ends: tuple[float, float]) -> Html:
         parts.append(tag("line", class_="grid", x1=LEFT, x2=PLOT[0] - RIGHT, y1=height, y2=height))
         parts.append(tag("text", f"{low + i * step:.2f}", x=LEFT - 8, y=height + 4, text_anchor="end"))
     foot = PLOT[1] - BOTTOM
-    for share in sorted({dish.real + dish.synthetic for dish in meal.dishes}):
+    for share in sorted({score.real + score.synthetic for score in chart.scores}):
         parts.append(tag("text", f"{share:.0%}", x=x(share), y=foot + 18, text_anchor="middle"))
-    parts.append(tag("text", "patches served, as a share of the pool", x=PLOT[0] / 2, y=PLOT[1] - 4, text_anchor="middle"))
-    return tag("svg", *parts, *_all_series(meal, x, y), class_="curves", viewBox=f"0 0 {PLOT[0]} {PLOT[1]}", role="img")
+    parts.append(tag("text", "patches trained on, as a share of the pool", x=PLOT[0] / 2, y=PLOT[1] - 4, text_anchor="middle"))
+    return tag("svg", *parts, *_all_series(chart, x, y), class_="curves", viewBox=f"0 0 {PLOT[0]} {PLOT[1]}", role="img")
 
 
-def ends(meals: Iterable[Meal]) -> tuple[float, float]:
+def ends(charts: Iterable[MixChart]) -> tuple[float, float]:
     """The least and the largest value or bound of all."""
-    cells = [dish.cell for meal in meals for dish in meal.dishes]
+    cells = [score.cell for chart in charts for score in chart.scores]
     found = [end for cell in cells for end in (cell.low, cell.value, cell.high) if end is not None]
     return min(found), max(found)
 
@@ -95,31 +95,31 @@ def nice(low: float, high: float) -> tuple[float, float, float]:
     return math.floor(low / step) * step, max(math.ceil(high / step), math.floor(low / step) + 1) * step, step
 
 
-def _all_series(meal: Meal, x: Scale, y: Scale) -> Iterator[Html]:
-    training: dict[str, list[Dish]] = defaultdict(list)
-    for dish in sorted(meal.dishes, key=lambda dish: dish.real + dish.synthetic):
-        training[mixture(dish)].append(dish)
+def _all_series(chart: MixChart, x: Scale, y: Scale) -> Iterator[Html]:
+    training: dict[str, list[MixScore]] = defaultdict(list)
+    for score in sorted(chart.scores, key=lambda score: score.real + score.synthetic):
+        training[mixture(score)].append(score)
     kinds = [kind for kind in MIXTURES if kind in training]
     for place, kind in enumerate(kinds):
         # a little to the side, so that intervals of one share do not hide each other
         aside = 6 * (place - (len(kinds) - 1) / 2)
-        yield _series(kind, [(x(dish.real + dish.synthetic) + aside, dish) for dish in training[kind]], y)
+        yield _series(kind, [(x(score.real + score.synthetic) + aside, score) for score in training[kind]], y)
 
 
-def _series(kind: str, points: list[tuple[float, Dish]], y: Scale) -> Html:
-    path = " ".join(f"{px:.1f},{y(dish.cell.value or 0.0)}" for px, dish in points)
+def _series(kind: str, points: list[tuple[float, MixScore]], y: Scale) -> Html:
+    path = " ".join(f"{px:.1f},{y(score.cell.value or 0.0)}" for px, score in points)
     marks = [tag("polyline", points=path, class_="curve")]
-    for px, dish in points:
-        cell = dish.cell
+    for px, score in points:
+        cell = score.cell
         if cell.low is not None and cell.high is not None:
             marks.append(tag("line", class_="whisker", x1=round(px, 1), x2=round(px, 1), y1=y(cell.low), y2=y(cell.high)))
-        text = tag("title", f"{dish.mix}: {rounded(cell)[0]}")
+        text = tag("title", f"{score.mix}: {rounded(cell)[0]}")
         marks.append(tag("circle", text, class_="dot", cx=round(px, 1), cy=y(cell.value or 0.0), r=4.5))
     return tag("g", *marks, class_=MIXTURES[kind])
 
 
-def legend(meal: Meal) -> Html:
-    kinds = dict.fromkeys(mixture(dish) for dish in meal.dishes)
+def legend(chart: MixChart) -> Html:
+    kinds = dict.fromkeys(mixture(score) for score in chart.scores)
     return tag("ul", *(tag("li", _swatch(MIXTURES[kind]), kind) for kind in MIXTURES if kind in kinds), class_="legend")
 
 

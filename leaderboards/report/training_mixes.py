@@ -1,4 +1,4 @@
-"""Training mixes as plain data: what a downstream model reached on each, over the shares that were served."""
+"""Training mixes as plain data: what a downstream model reached on each, over the shares of patches that it was trained on."""
 
 from __future__ import annotations
 
@@ -13,11 +13,12 @@ from bench.results import tables
 from bench.results.protocols import split_by_protocol
 from bench.results.schema import ResultRecord
 from bench.results.tables import Cell
+from bench.types import ProvidesExperiments
 from leaderboards.tables import build
 
 
 @dataclass(frozen=True)
-class Dish:
+class MixScore:
     """What a downstream model reached on one training mix."""
 
     mix: str
@@ -30,19 +31,19 @@ class Dish:
 
 
 @dataclass(frozen=True)
-class Meal:
+class MixChart:
     """The training mixes of one generator and measure."""
 
     title: str
     where: str
-    """Task or experiment, data set and measure: meals of one place share an axis."""
+    """Task or experiment, data set and measure: charts of one place share an axis."""
     measure: str
     generator: str
-    dishes: tuple[Dish, ...]
+    scores: tuple[MixScore, ...]
     reported_by: str = ""
 
 
-def meals(lines: Sequence[ResultRecord]) -> list[Meal]:
+def charts(lines: Sequence[ResultRecord]) -> list[MixChart]:
     """One for each generator, task, dataset and first measure of several training mixes."""
     places: dict[tuple[str, str, str], list[ResultRecord]] = defaultdict(list)
     for line in lines:
@@ -56,39 +57,39 @@ def meals(lines: Sequence[ResultRecord]) -> list[Meal]:
             for line in part:
                 grouped[task, dataset, line.generator, line.prompt_source, experiment].append(line)
             which = f", protocol set {number}" if len(parts) > 1 else ""
-            found += [meal for key, own in sorted(grouped.items()) if (meal := _meal(key, own, which)) is not None]
+            found += [chart for key, own in sorted(grouped.items()) if (chart := _chart(key, own, which)) is not None]
     return found
 
 
-def _meal(key: tuple[str, ...], lines: list[ResultRecord], which: str) -> Meal | None:
+def _chart(key: tuple[str, ...], lines: list[ResultRecord], which: str) -> MixChart | None:
     """`which` names the protocol set where a task and dataset have several: they share no axis."""
     task, dataset, generator, prompt_source, experiment = key
     shares, reported, source = _training(task, experiment)
     measure = next(
         (name for name in ("dice", "iou", "pq-pooled") if any(line.measure == name for line in lines)), lines[0].measure
     )
-    dishes = []
+    scores = []
     for mix in dict.fromkeys(line.mix for line in lines):
         made = [line for line in lines if line.mix == mix and line.measure == measure]
         if made and mix in shares:
             real, synthetic, synthetic_source = shares[mix]
-            dishes.append(
-                Dish(mix, real, synthetic, synthetic_source, tables.cells(made)[0], reported.get(mix, {}).get(measure))
+            scores.append(
+                MixScore(mix, real, synthetic, synthetic_source, tables.cells(made)[0], reported.get(mix, {}).get(measure))
             )
-    if len(dishes) < 2:
+    if len(scores) < 2:
         return None
     title = (
         f"{experiment or task}: {generator} on {dataset}"
         + ("" if prompt_source == "none" else f", prompts from: {prompt_source}")
         + which
     )
-    return Meal(
+    return MixChart(
         title,
         f"{experiment or task} {dataset} {measure}{which}",
         measure,
         generator,
-        tuple(dishes),
-        source if any(dish.reported for dish in dishes) else "",
+        tuple(scores),
+        source if any(score.reported for score in scores) else "",
     )
 
 
@@ -96,13 +97,15 @@ Shares = dict[str, tuple[float, float, str]]
 
 
 def _training(task: str, experiment: str) -> tuple[Shares, dict[str, dict[str, float]], str]:
-    """Training mix -> shares and filling, training mix -> what was reported, and by whom; empty for a task that is not installed."""
+    """Training mix -> shares and what is synthetic, training mix -> what was reported, and by whom; empty for a task that is
+    not installed."""
     try:
         cls = registry.find("tasks", task)[0]
         if not experiment:
             return {mix.name: (mix.real, mix.synthetic, mix.synthetic_source) for mix in cls.mixes}, {}, ""
-        found = experiment_files.find(experiment, getattr(cls, "experiments", None), task)
+        folder = cls.experiments if isinstance(cls, ProvidesExperiments) else None
+        found = experiment_files.find(experiment, folder, task)
     except (BenchError, AttributeError):
         return {}, {}, ""
-    shares: Shares = {one.name: (one.real, one.synthetic, one.synthetic_source) for one in found.mix}
-    return shares, {one.name: one.reported for one in found.mix}, found.source
+    shares: Shares = {one.name: (one.real, one.synthetic, one.synthetic_source) for one in found.arm}
+    return shares, {one.name: one.reported for one in found.arm}, found.source

@@ -10,9 +10,14 @@ from typing import Any, Literal
 
 import numpy as np
 
-from bench.pipeline.exporting import file_stem
-from bench.provenance.manifest import SampleDigests, digest_of_patch
+from bench.jobs.arrays import open_array
+from bench.jobs.store import DamagedEntry, EntryRef, Store
+from bench.pipeline.exporting import file_stem, samples_folder
+from bench.pipeline.generation import generated_ref, shard_bounds
+from bench.provenance.digests import digest_of_patch
+from bench.provenance.manifest import SampleDigests
 from bench.results import schema
+from bench.results.identity import State
 from bench.results.schema import ResultRecord
 from bench.types import Images, ImageSet
 
@@ -84,18 +89,33 @@ def apart(one: Images, other: Images) -> float:
     return float(np.abs(one.astype(np.int16) - other.astype(np.int16)).mean())
 
 
-def kept(cache: Cache, recorded: SampleDigests) -> tuple[dict[str, Images], list[str]]:
-    """The recorded patches that the cache still holds, and the ids of those it holds changed; nothing where it has none."""
-    folder = cache.root / "samples" / recorded.key
-    if not (folder / "images.npy").is_file():
+def kept(store: Store, recorded: SampleDigests) -> tuple[dict[str, Images], list[str]]:
+    """The recorded patches that the store still holds, and the ids of those that it holds changed; nothing where it has none.
+    A shard that is gone is neither."""
+    listing = EntryRef("samples", recorded.key)
+    # a key from a file is text of somebody else's: it must not lead out of the store
+    if not recorded.key.isalnum() or not store.has(listing):
         return {}, []
+    good: dict[str, Images] = {}
+    changed: list[str] = []
     try:
-        ids, images = np.load(folder / "ids.npy"), np.load(folder / "images.npy", mmap_mode="r")
-    except (OSError, ValueError):
+        listed = store.read_json(listing, "samples.json")
+        ids, shards = list(listed["patches"]), generated_ref(listed).shards
+        parts = list(zip(shards, shard_bounds(len(ids)), strict=True))
+    except (DamagedEntry, ValueError, KeyError, TypeError):
         return {}, list(recorded.patches)
-    held = dict(zip(ids.tolist(), images, strict=False))
-    good = {n: image for n, image in held.items() if digest_of_patch(image) == recorded.patches.get(n)}
-    return good, [name for name in recorded.patches if name not in good]
+    for shard, (start, stop) in parts:
+        if not store.has(shard):
+            continue
+        try:
+            images = dict(zip(ids[start:stop], np.asarray(open_array(store, shard, "images")), strict=True))
+        except (DamagedEntry, ValueError, KeyError):
+            images = {}
+        same = {name for name, image in images.items() if digest_of_patch(image) == recorded.patches.get(name)}
+        good |= {name: images[name] for name in same}
+        changed += [name for name in ids[start:stop] if name not in same]
+    changed += [name for name in recorded.patches if name not in ids]
+    return good, changed
 
 
 def exported(folder: Path, label: str, recorded: SampleDigests) -> dict[str, Images]:
@@ -104,7 +124,7 @@ def exported(folder: Path, label: str, recorded: SampleDigests) -> dict[str, Ima
 
     found = {}
     for name, digest in recorded.patches.items():
-        file = folder / f"{label}-seed{recorded.seed}" / "samples" / f"{file_stem(name)}.png"
+        file = samples_folder(folder, label, recorded.seed) / "samples" / f"{file_stem(name)}.png"
         if file.is_file():
             image = np.asarray(Image.open(file, formats=["PNG"]).convert("RGB"))
             if digest_of_patch(image) == digest:
@@ -115,49 +135,49 @@ def exported(folder: Path, label: str, recorded: SampleDigests) -> dict[str, Ima
 Identity = tuple[Any, ...]
 
 
-def identity(line: ResultRecord) -> Identity:
-    """What tells two lines of one run apart."""
-    return (line.generator, line.prompt_source, line.measure, line.encoder, line.mix, line.seed)
+def identity(record: ResultRecord) -> Identity:
+    """What tells two records of one run apart."""
+    return (record.generator, record.prompt_source, record.measure, record.encoder, record.mix, record.seed)
 
 
-def called(line: ResultRecord) -> str:
-    """The line in words, for people."""
-    return " ".join(filter(None, (line.generator, line.measure, line.encoder or line.mix, f"seed {line.seed}")))
+def name_of(record: ResultRecord) -> str:
+    """The record in words, for people."""
+    return " ".join(filter(None, (record.generator, record.measure, record.encoder or record.mix, f"seed {record.seed}")))
 
 
 def number(recorded: ResultRecord, made: ResultRecord, elsewhere: bool) -> Check:
-    """A line measured again against the recorded one: all fields but its stamp, its state and the words of its reason."""
+    """A record measured again against the recorded one: all fields but its stamp, its state and the words of its reason."""
     if _describe(recorded) == _describe(made):
-        return Check(called(recorded), "holds", "bit-equal")
+        return Check(name_of(recorded), "holds", "bit-equal")
     if differing := [name for name, value in _describe(recorded, True).items() if _describe(made, True)[name] != value]:
-        return Check(called(recorded), "fails", f"differs in {', '.join(differing)}")
+        return Check(name_of(recorded), "fails", f"differs in {', '.join(differing)}")
     far = max((_share(a, b) for a, b in zip(_numbers(recorded), _numbers(made), strict=True)), default=0.0)
     text = f"{recorded.value!r} recorded, {made.value!r} now: differs by {far:.2g} of the larger, interval included"
     if not elsewhere:
-        return Check(called(recorded), "fails", f"{text}; on the same machine and versions they are bit-equal")
-    return Check(called(recorded), "near" if far <= NUMBERS else "fails", f"{text}; {NUMBERS:g} is allowed elsewhere")
+        return Check(name_of(recorded), "fails", f"{text}; on the same machine and versions they are bit-equal")
+    return Check(name_of(recorded), "near" if far <= NUMBERS else "fails", f"{text}; {NUMBERS:g} is allowed elsewhere")
 
 
-def _describe(line: ResultRecord, without_numbers: bool = False) -> dict[str, Any]:
-    """What a line says, as JSON; the data set goes by its keys and digests, since its folder may have moved."""
-    described = {name: value for name, value in line.described.items() if name != "dataset"}
-    line = replace(line, stamp={}, state="measured", reason="", dataset="", described=described)
+def _describe(record: ResultRecord, without_numbers: bool = False) -> dict[str, Any]:
+    """What a record says, as JSON; the data set goes by its keys and digests, since its folder may have moved."""
+    described = {name: value for name, value in record.described.items() if name != "dataset"}
+    record = replace(record, stamp={}, state=State.MEASURED, reason="", dataset="", described=described)
     if without_numbers:
-        shape = (line.value is None, line.low is None, line.high is None, len(line.replicates))
-        line = replace(
-            line,
+        shape = (record.value is None, record.low is None, record.high is None, len(record.replicates))
+        record = replace(
+            record,
             value=None,
             low=None,
             high=None,
             replicates=(),
             reason=f"has a number, an interval, jackknife replicates: {shape}",
         )
-    with_estimate: dict[str, Any] = json.loads(schema.to_json(line))
+    with_estimate: dict[str, Any] = json.loads(schema.to_json(record))
     return with_estimate
 
 
-def _numbers(line: ResultRecord) -> list[float]:
-    return [value for value in (line.value, line.low, line.high, *line.replicates) if value is not None]
+def _numbers(record: ResultRecord) -> list[float]:
+    return [value for value in (record.value, record.low, record.high, *record.replicates) if value is not None]
 
 
 def _share(one: float, other: float) -> float:
@@ -167,11 +187,10 @@ def _share(one: float, other: float) -> float:
 
 def _named(text: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     """Every described plug-in but the data set, by a name for people."""
-    one = {f"generator {name}": entry for name, entry in text["generators"].items()}
-    kinds = ("encoders", "metrics")
-    many = {f"{kind[:-1]} {entry.get('label', entry['name'])}": entry for kind in kinds for entry in text[kind]}
-    rest = {kind: text[kind] for kind in ("task", "layouts") if text.get(kind)}
-    return {**one, **many, **rest, "prompts": {"name": "prompts", "options": text["prompts"]}}
+    named = {f"{kind[:-1]} {name}": entry for kind in ("generators", "encoders") for name, entry in text[kind].items()}
+    metrics = {f"metric {entry['name']}": entry for entry in text["metrics"]}
+    single = {kind.replace("_", " "): text[kind] for kind in ("task", "layout_generator") if text.get(kind)}
+    return {**named, **metrics, **single, "prompts": {"name": "prompts", "options": text["prompts"]}}
 
 
 def _spelt(text: Mapping[str, Any]) -> str:

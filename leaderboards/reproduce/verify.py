@@ -14,7 +14,6 @@ With `everything` all patches are generated again, all numbers are measured from
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,14 +23,13 @@ import numpy as np
 
 from bench.config import RunConfig
 from bench.errors import MissingError, UsageError
-from bench.jobs.executors import Executor
 from bench.jobs.outcomes import Failed
-from bench.jobs.progress import Reporter
-from bench.jobs.store import EntryRef, Store
+from bench.jobs.store import DamagedEntry, EntryRef, Store
 from bench.measurements.downstream import DownstreamMeasurement
 from bench.measurements.experiments import ArmDifference
 from bench.measurements.planning import Generated
-from bench.pipeline.data import Patches
+from bench.measurements.prepared import Prepared
+from bench.pipeline.data import Patches, digests_of, raise_failure
 from bench.pipeline.generation import GeneratedSet, generate
 from bench.pipeline.training import Weights
 from bench.provenance import environment, manifest
@@ -39,7 +37,7 @@ from bench.provenance.digests import digest_of
 from bench.provenance.manifest import PATCHES, RECORDS, SampleDigests
 from bench.results import schema
 from bench.results.schema import ResultRecord
-from bench.run import Prepared, RunContext, collect_records, prepare
+from bench.run import RunContext, collect_records, prepare
 from bench.types import Images
 from leaderboards.reproduce import matching
 from leaderboards.reproduce.matching import EXITS, Check, Identity, Outcome
@@ -139,45 +137,48 @@ class Case:
                 yield entry, generated, conditions
 
 
-def verify(
-    folder: Path, request: Request, store: Store, executor: Executor, reporter: Reporter, log: Callable[[str], None]
-) -> Report:
-    """Looks at the run in `folder`. Neither the folder nor what the store holds of the run is changed."""
+def verify(folder: Path, request: Request, context: RunContext) -> Report:
+    """Looks at the run in `folder`. Neither the folder nor what the store holds of the run is changed: what is made again goes
+    to a folder of its own in the store, where every worker sees it, and is removed at the end."""
     held = manifest.read(folder)
     if not (folder / RECORDS).is_file():
         raise MissingError(f"no {RECORDS} in {folder}: there is nothing to hold a number against.")
     samples, records = manifest.read_samples(folder, held), list(schema.read([folder / RECORDS]))
     elsewhere = environment.differences(held["environment"], environment.environment())
     checks = [*_check_files(folder, held), *_check_listing(held, samples)]
-    with tempfile.TemporaryDirectory(prefix="bench-verify-") as work:
-        overlay = Overlay(Path(work), store, WEIGHTS if request.everything else GIVEN)
-        context = RunContext(overlay, executor, reporter, log)
+    store = context.store
+    with store.scratch("verify") as work:
+        overlay = Overlay(work, store, WEIGHTS if request.everything else GIVEN)
+        context = replace(context, store=overlay)
         prepared = prepare(_config(held, request), context)
-        checks.append(matching.data(held["data"], manifest.describe_data(prepared.components, prepared.splits, overlay)))
+        found_data = manifest.describe_data(prepared.components, prepared.splits, overlay)
+        # the digests in an entry are of the day when it was made: what counts is what it holds now
+        found_data["test"] = digests_of(prepared.splits.test.patches)
+        checks.append(matching.data(held["data"], found_data))
         checks += matching.plugins(held["described"], manifest.describe(prepared.components))
         if any(check.outcome == "not-comparable" for check in checks):
             return Report(folder, tuple(checks), elsewhere, frozenset())
         known = frozenset(w.ref.entry for _, w in prepared.plan.weights if w.ref.entry is not None and store.has(w.ref.entry))
         case = Case(request, held, records, samples, elsewhere, prepared, context, store, known)
-        again: dict[Identity, ResultRecord] = {}
-        for name, weights in ((plugin.name, weights) for plugin, weights in prepared.plan.weights):
-            checks += _check_weights(case, name, weights)
-        is_sound = all(check.outcome == "holds" for check in checks if check.what.startswith("weights"))
+        sound: set[str] = set()
+        for plugin, weights in prepared.plan.weights:
+            found = _check_weights(case, plugin.name, weights)
+            checks.append(found)
+            if found.outcome == "holds":
+                sound.add(plugin.name)
         good: list[Generated] = []
         for made in prepared.plan.generated:
-            found = list(_check_samples(case, made))
-            checks += found
-            if (
-                is_sound
-                and all(check.outcome == "holds" for check in found if check.what.startswith("kept"))
-                and _is_kept(case, made)
-            ):
+            checks += (looked_at := list(_check_samples(case, made)))
+            is_kept = _is_kept(case, made) and all(c.outcome == "holds" for c in looked_at if c.what.startswith("kept"))
+            if is_kept and made.trained.plugin.name in sound:
                 good.append(made)
+        again: dict[Identity, ResultRecord] = {}
         if request.everything:
             again = _measure(case, list(prepared.plan.generated), everything=True)
             checks += _check_generated(case)
         elif prepared.components.experiment is None:
             again = _measure(case, good, everything=False)
+        checks += _check_segmenters(case)
         numbers = {matching.identity(record): (record, _check_number(case, record, again)) for record in records}
         checks += _summarise(case, numbers, again)
     confirmed = frozenset(
@@ -190,8 +191,7 @@ def _config(held: Mapping[str, Any], request: Request) -> RunConfig:
     then = manifest.config_of(held)
     if request.seeds is not None and (unknown := sorted(set(request.seeds) - set(then.seeds))):
         raise UsageError(f"the run has no seed {unknown[0]}: it was made with {', '.join(map(str, then.seeds))}.")
-    downstream = then.downstream and (request.everything or bool(then.experiment))
-    return replace(then, data=request.data or then.data, seeds=request.seeds or then.seeds, downstream=downstream)
+    return replace(then, data=request.data or then.data, seeds=request.seeds or then.seeds)
 
 
 def _check_files(folder: Path, held: Mapping[str, Any]) -> Iterator[Check]:
@@ -210,17 +210,19 @@ def _check_listing(held: Mapping[str, Any], samples: list[SampleDigests]) -> Ite
             yield Check(_label(recorded), "fails", f"the rows of {PATCHES} have not the digest of the manifest")
 
 
-def _check_weights(case: Case, name: str, weights: Weights) -> Iterator[Check]:
+def _check_weights(case: Case, name: str, weights: Weights) -> Check:
     """Trains what is in neither package nor store, and compares the digest."""
     if name not in case.held["weights"]:
-        yield Check(name, "not-done", "it generated nothing then")
-        return
+        return Check(name, "not-done", "it generated nothing then")
     then = case.held["weights"][name].get("digest")
     if weights.job is not None:
         outcome = case.context.execute([weights.job])[weights.job.ref]
         if isinstance(outcome, Failed):
-            yield Check(f"weights {name}", "fails", f"could not be trained: {outcome.error.type}: {outcome.error.message}")
-            return
+            return Check(f"weights {name}", "fails", f"could not be trained: {outcome.error.type}: {outcome.error.message}")
+    try:
+        weights.ref.path(case.context.store)
+    except DamagedEntry as error:
+        return Check(f"weights {name}", "fails", str(error))
     found = weights.digest(case.context.store)
     if weights.origin == "none":
         origin = "it has none"
@@ -228,9 +230,18 @@ def _check_weights(case: Case, name: str, weights: Weights) -> Iterator[Check]:
         is_known = weights.ref.entry in case.known_weights
         origin = "shipped" if weights.origin == "shipped" else "from the store" if is_known else "trained again now"
     if then == found:
-        yield Check(f"weights {name}", "holds", origin)
-    else:
-        yield Check(f"weights {name}", "fails", f"{origin}; recorded {then}, found {found}")
+        return Check(f"weights {name}", "holds", origin)
+    return Check(f"weights {name}", "fails", f"{origin}; recorded {then}, found {found}")
+
+
+def _check_segmenters(case: Case) -> Iterator[Check]:
+    """The reference segmenters that numbers were made again with."""
+    found = manifest.describe_weights(case.prepared, case.context.store)
+    for name in found.keys() - {plugin.name for plugin, _ in case.prepared.plan.weights}:
+        if then := case.held["weights"].get(name):
+            same = then["files"] == found[name]["files"]
+            text = "the reference segmenter is as recorded" if same else "its files have not the digests of the manifest"
+            yield Check(f"weights {name}", "holds" if same else "fails", text)
 
 
 def _check_samples(case: Case, made: Generated) -> Iterator[Check]:
@@ -260,6 +271,8 @@ def _check_sample(
     again = generate(made.trained, conditions.rows(rows), entry.seed)
     outcome = case.context.execute([again.job])[again.job.ref]
     if isinstance(outcome, Failed):
+        if outcome.error.code in ("usage", "missing", "gated") and outcome.cause != made.trained.weights.ref.entry:
+            raise_failure({again.job.ref: outcome})  # what the user can mend says nothing of the run
         return Check(_label(entry), "fails", f"could not generate: {outcome.error.type}: {outcome.error.message}")
     images = again.ref.load(case.context.store)
     return matching.patches(_label(entry), entry, images, _known(case, entry, known), bool(case.elsewhere))
@@ -295,7 +308,9 @@ def _measure(case: Case, chosen: list[Generated], everything: bool) -> dict[Iden
         plan=replace(prepared.plan, measurements=tuple(measurement for measurement, _ in pairs)),
         jobs=tuple(job for _, job in pairs),
     )
-    records = collect_records(part, context.execute(part.targets if everything else part.jobs), replace(context, log=lambda text: None))
+    records = collect_records(
+        part, context.execute(part.targets if everything else part.jobs), replace(context, log=lambda text: None)
+    )
     return {matching.identity(record): record for record in records}
 
 

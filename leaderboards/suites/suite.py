@@ -1,7 +1,7 @@
-"""Suites: a paper's table, or any list of runs, as names, seeds and counts in TOML; done cell by cell.
+"""Suites: a paper's table, or any list of runs, as names, seeds and counts in TOML; run as one graph of jobs.
 
 A cell is one run of one generator. It ends as `ok`, `error`, `skipped` or `not-comparable`, with the reason, and never stops
-the others. `suite.json` is written after each: what is finished comes from the cache when the same command is given again.
+the others. `suite.json` is written after each: what is finished comes from the store when the same command is given again.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import time
 import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from itertools import product
 from pathlib import Path
@@ -19,7 +19,12 @@ from bench.config import CONTROLS, ENCODERS, RunConfig
 from bench.errors import BenchError, MissingError, NotComparableError, UsageError, did_you_mean
 from bench.files import typed_toml
 from bench.files.text import write_text
+from bench.jobs.graph import pending
+from bench.jobs.outcomes import Finished, Outcome
+from bench.jobs.store import EntryRef
+from bench.measurements.prepared import Prepared
 from bench.results.schema import ResultRecord
+from bench.run import RunContext, finish, prepare
 
 FOLDER = Path(__file__).parents[1] / "suites"
 INDEX = "suite.json"
@@ -37,7 +42,7 @@ class Preset:
     tasks: dict[str, dict[str, str]] = field(default_factory=dict)
     """Options of the cells of one task alone, e.g. fewer steps where no weights are shipped."""
     fit_prompt_sources: dict[str, str] = field(default_factory=dict)
-    """Prompt source that is generated on -> prompt source that generators are fitted on; `slide` where nothing is said."""
+    """Prompt source that is generated with -> prompt source that generators are trained with; `slide` where none is named."""
     note: str = ""
     """What the tables made with it must say."""
 
@@ -50,11 +55,11 @@ class Cells:
     generators: tuple[str, ...]
     tasks: tuple[str, ...]
     prompt_sources: tuple[str, ...] = ("slide",)
-    layouts: tuple[str, ...] = ("",)
+    layout_generators: tuple[str, ...] = ("",)
     encoders: tuple[str, ...] = ENCODERS
     metrics: tuple[str, ...] | None = None
     controls: tuple[str, ...] = CONTROLS
-    mixes: bool = False
+    downstream: bool = False
     experiment: str = ""
     seeds: tuple[int, ...] = ()
     """In place of the preset's."""
@@ -65,7 +70,7 @@ class Cells:
 
 @dataclass(frozen=True)
 class Pick:
-    """A row or a column of a table: its label, and what the lines in it have; empty for anything."""
+    """A row or a column of a table: its label, and what the records in it have; empty for anything."""
 
     __pydantic_config__: ClassVar[dict[str, str]] = STRICT
     label: str
@@ -108,7 +113,7 @@ class Cell:
 
     name: str
     generator: str
-    """As its lines call it: with the plug-in that drew its maps, if there was one."""
+    """As its records call it: with the plug-in that sampled its layouts, if there was one."""
     task: str
     prompt_source: str
     options: dict[str, str]
@@ -117,6 +122,7 @@ class Cell:
     folder: str = ""
     """Of its results, below the suite's; empty where there are none."""
     seconds: float = 0.0
+    """From the start of the suite to the end of the cell."""
 
 
 def names() -> list[str]:
@@ -146,10 +152,10 @@ def plans(
     preset: str,
     data: Mapping[str, str],
     weights: Path | None = None,
-    workers: int = 0,
     given: Mapping[str, Mapping[str, str]] | None = None,
 ) -> Iterator[tuple[Cell, RunConfig | None]]:
-    """Each cell with its plan, None where it cannot be run. `data`: task -> folder, `given`: task -> options, "" for any task.
+    """Each cell with its config, None where it cannot be run. `data`: task -> folder, `given`: task -> options, "" for any
+    task.
 
     What is given overrules the cell's options, those the preset's for the task, and those the preset's for all; options of
     layouts are for the cells that have any.
@@ -163,7 +169,7 @@ def plans(
         raise UsageError(f"{suite.name} has no task {unknown[0]!r}.{did_you_mean(unknown[0], tasks)}")
     for block in suite.cells:
         for generator, task, prompt_source, layouts in product(
-            block.generators, block.tasks, block.prompt_sources, block.layouts
+            block.generators, block.tasks, block.prompt_sources, block.layout_generators
         ):
             of_task = asked.tasks.get(task, {})
             options = {**asked.options, **of_task, **block.options, **given.get("", {}), **given.get(task, {})}
@@ -183,57 +189,104 @@ def plans(
                 prompt_source=prompt_source,
                 fit_prompt_source=asked.fit_prompt_sources.get(prompt_source, RunConfig.fit_prompt_source),
                 seeds=block.seeds or asked.seeds,
-                mixes=block.mixes or bool(block.experiment),
-                layouts=layouts,
+                downstream=block.downstream or bool(block.experiment),
+                layout_generator=layouts,
                 experiment=block.experiment,
-                workers=workers,
                 options=options,
             )
             yield (replace(cell, reason=f"missing: {block.absent}"), None) if block.absent else (cell, config)
 
 
-Runner = Callable[[RunConfig, Path], tuple[tuple[ResultRecord, ...], Path, tuple[str, ...]]]
-"""Does one run under a folder: its result records, the folder that holds them, and what could not be written beside them."""
-
-
 def run(
-    suite: Suite,
-    preset: str,
-    planned: list[tuple[Cell, RunConfig | None]],
-    runner: Runner,
-    log: Callable[[str], None],
-    out: Path,
+    suite: Suite, preset: str, planned: Sequence[tuple[Cell, RunConfig | None]], context: RunContext, out: Path
 ) -> list[Cell]:
-    """Every cell in turn under `out/<suite>`; the index is written before the first and after each."""
+    """Every cell under `out/<suite>`, as one graph of jobs: what cells share is one job. The index is written before the first
+    job and whenever a cell has ended; what is finished is found in the store when the same suite is run again."""
     folder = out / suite.name
     folder.mkdir(parents=True, exist_ok=True)
-    done = [cell for cell, _ in planned]
-    _write(suite, preset, done, folder)
+    ends = _Ends(suite, preset, [cell for cell, _ in planned], folder, context)
+    ends.write()
+    prepared: dict[int, Prepared] = {}
     for number, (cell, config) in enumerate(planned):
-        log(f"[{number + 1}/{len(planned)}] {cell.name}")
-        if config is not None:
-            done[number] = _ended(cell, config, runner, log, folder)
-            _write(suite, preset, done, folder)
-        if done[number].status != "ok":
-            log(f"{cell.name}: {done[number].status}: {done[number].reason}")
-    return done
+        if config is None:
+            context.log(f"{cell.name}: {cell.status}: {cell.reason}")
+            continue
+        context.log(f"[{number + 1}/{len(planned)}] {cell.name}")
+        try:
+            prepared[number] = prepare(config, context)
+        except Exception as error:  # whatever breaks in a cell ends that cell alone
+            ends.broken(number, error)
+    ends.await_jobs(prepared)
+    jobs = [job for one in prepared.values() for job in one.jobs]
+    outcomes = context.execute(jobs, ends.ended)
+    for number in [*ends.waiting]:
+        ends.finish(number, outcomes)
+    return ends.cells
 
 
-def _ended(cell: Cell, config: RunConfig, runner: Runner, log: Callable[[str], None], folder: Path) -> Cell:
-    began = time.monotonic()
-    try:
-        lines, made, faults = runner(config, folder)
-    except Exception as error:  # whatever breaks in a cell is the fate of that cell alone
+@dataclass
+class _Ends:
+    """How far the cells of a suite are."""
+
+    suite: Suite
+    preset: str
+    cells: list[Cell]
+    folder: Path
+    context: RunContext
+    since: float = field(default_factory=time.monotonic)
+    prepared: dict[int, Prepared] = field(default_factory=dict)
+    waiting: dict[int, set[EntryRef]] = field(default_factory=dict)
+    """Cell -> its jobs that have not ended; cells that have ended are not among them."""
+    outcomes: dict[EntryRef, Outcome] = field(default_factory=dict)
+
+    def await_jobs(self, prepared: dict[int, Prepared]) -> None:
+        """Finishes the cells that have no job left to run."""
+        self.prepared = prepared
+        refs = {number: {job.ref for job in one.jobs} for number, one in prepared.items()}
+        missing = {job.ref for job in pending([job for one in prepared.values() for job in one.jobs], self.context.store)}
+        self.waiting = {number: found & missing for number, found in refs.items()}
+        self.outcomes = {ref: Finished(ref) for found in refs.values() for ref in found - missing}
+        for number in [number for number, left in self.waiting.items() if not left]:
+            self.finish(number, self.outcomes)
+
+    def ended(self, outcome: Outcome) -> None:
+        """A job has ended: the cells that waited for nothing else are finished."""
+        self.outcomes[outcome.ref] = outcome
+        for number, left in [*self.waiting.items()]:
+            if outcome.ref in left:
+                left.discard(outcome.ref)
+                if not left:
+                    self.finish(number, self.outcomes)
+
+    def finish(self, number: int, outcomes: dict[EntryRef, Outcome]) -> None:
+        """Writes the records of a cell."""
+        del self.waiting[number]
+        try:
+            done = finish(self.prepared[number], outcomes, self.context, self.folder)
+        except Exception as error:
+            self.broken(number, error)
+            return
+        status, reason = status_of(done.records, done.faults)
+        self.set(number, status, reason, done.folder.relative_to(self.folder).as_posix())
+
+    def broken(self, number: int, error: Exception) -> None:
         if not isinstance(error, BenchError):
-            log("".join(traceback.format_exception(error)))
-        status, reason = _fate(error)
-        return replace(cell, status=status, reason=reason, seconds=round(time.monotonic() - began, 1))
-    status, reason = _outcome(lines, faults)
-    where = made.relative_to(folder).as_posix()
-    return replace(cell, status=status, reason=reason, folder=where, seconds=round(time.monotonic() - began, 1))
+            self.context.log("".join(traceback.format_exception(error)))
+        self.set(number, *_status_of_error(error))
+
+    def set(self, number: int, status: str, reason: str, folder: str = "") -> None:
+        seconds = round(time.monotonic() - self.since, 1)
+        self.cells[number] = replace(self.cells[number], status=status, reason=reason, folder=folder, seconds=seconds)
+        self.write()
+        if status != "ok":
+            self.context.log(f"{self.cells[number].name}: {status}: {reason}")
+
+    def write(self) -> None:
+        held = {"suite": self.suite.name, "preset": self.preset, "cells": [asdict(cell) for cell in self.cells]}
+        write_text(self.folder / INDEX, json.dumps(held, indent=1) + "\n")
 
 
-def _fate(error: Exception) -> tuple[str, str]:
+def _status_of_error(error: Exception) -> tuple[str, str]:
     if isinstance(error, MissingError):
         return "skipped", f"{error.code}: {error}"
     if isinstance(error, NotComparableError):
@@ -241,11 +294,11 @@ def _fate(error: Exception) -> tuple[str, str]:
     return "error", f"{type(error).__name__}: {error}"
 
 
-def _outcome(lines: tuple[ResultRecord, ...], faults: tuple[str, ...]) -> tuple[str, str]:
+def status_of(records: tuple[ResultRecord, ...], faults: tuple[str, ...]) -> tuple[str, str]:
     """The worst that happened to a number, but `ok` as long as there are numbers, none failed, and all files are there."""
-    planned = [line for line in lines if line.direction != "none"]
+    planned = [record for record in records if record.direction != "none"]
     without = {
-        status: [line for line in planned if line.status == status] for status in ("error", "skipped", "not-comparable")
+        status: [record for record in planned if record.status == status] for status in ("error", "skipped", "not-comparable")
     }
     text = [
         f"{len(found)} of {len(planned)} numbers {status}: {found[0].reason}" for status, found in without.items() if found
@@ -253,14 +306,9 @@ def _outcome(lines: tuple[ResultRecord, ...], faults: tuple[str, ...]) -> tuple[
     text += faults
     if without["error"] or faults:
         return "error", "; ".join(text)
-    if any(line.status == "ok" for line in planned):
+    if any(record.status == "ok" for record in planned):
         return "ok", "; ".join(text)
     return next(((status, "; ".join(text)) for status, found in without.items() if found), ("skipped", "nothing was planned"))
-
-
-def _write(suite: Suite, preset: str, cells: list[Cell], folder: Path) -> None:
-    held = {"suite": suite.name, "preset": preset, "cells": [asdict(cell) for cell in cells]}
-    write_text(folder / INDEX, json.dumps(held, indent=1) + "\n")
 
 
 def index(folder: Path) -> tuple[str, list[Cell]]:
@@ -277,7 +325,7 @@ def index(folder: Path) -> tuple[str, list[Cell]]:
 
 
 def result_files(folder: Path, cells: list[Cell]) -> list[Path]:
-    """The lines of the cells that have any, inside the suite's folder and nowhere else."""
+    """The records of the cells that have any, inside the suite's folder and nowhere else."""
     found = [folder / cell.folder / "results.jsonl" for cell in cells if cell.folder]
     for file in found:
         if not file.resolve().is_relative_to(folder.resolve()):

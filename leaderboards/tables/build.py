@@ -12,7 +12,7 @@ from bench.results.identity import OWN, Flag, State, experiment, variant
 from bench.results.identity import column as column_of
 from bench.results.protocols import difference_between, split_by_protocol
 from bench.results.schema import ResultRecord
-from bench.results.tables import ARROWS, Cell, cells, fold_skipped, interval, interval_note, plain, reasons, sizes
+from bench.results.tables import ARROWS, Cell, cells, fold_skipped, interval, interval_note, one_set, plain, reasons, sizes
 from leaderboards.tables import formats, ties
 from leaderboards.tables.consensus import conflicted, consensus, sentences
 from leaderboards.tables.formats import Sheet
@@ -51,14 +51,14 @@ def boards(lines: Iterable[ResultRecord]) -> list[Board]:
     table are of one protocol set: those of other sets have tables of their own, which say in what they differ. Experiments
     have tables of their own. Each number is given once: see `duplicates.each_once`.
     """
-    in_order = sorted(lines, key=lambda line: (line.stamp.get("made", ""), line.value or 0.0, line.protocol))
-    kept = [line for line in in_order if line.measure not in HIDDEN and line.state != State.REPORTED and not experiment(line)]
+    in_order = sorted(lines, key=lambda record: (record.stamp.get("made", ""), record.value or 0.0, record.protocol))
+    kept = [record for record in in_order if record.measure not in HIDDEN and record.state != State.REPORTED and not experiment(record)]
     made = []
-    for task, dataset in sorted({(line.task, line.dataset) for line in kept}):
-        here = variants([line for line in kept if (line.task, line.dataset) == (task, dataset)])
-        prompt_sources = sorted({line.prompt_source for line in here} - {"none"}) or ["none"]
+    for task, dataset in sorted({(record.task, record.dataset) for record in kept}):
+        here = variants([record for record in kept if (record.task, record.dataset) == (task, dataset)])
+        prompt_sources = sorted({record.prompt_source for record in here} - {"none"}) or ["none"]
         for prompt_source in prompt_sources:
-            parts = split_by_protocol(line for line in here if line.prompt_source in (prompt_source, "none"))
+            parts = split_by_protocol(record for record in here if record.prompt_source in (prompt_source, "none"))
             for number, part in enumerate(parts, start=1):
                 apart = difference_between(part, parts[0]) if number > 1 else ""
                 board = _board(task, dataset, prompt_source, part)
@@ -69,8 +69,8 @@ def boards(lines: Iterable[ResultRecord]) -> list[Board]:
 def variants(lines: Sequence[ResultRecord]) -> list[ResultRecord]:
     """The lines, with generators that were measured in several versions, options or weights named apart by them."""
     made: dict[str, dict[str, dict[str, str]]] = defaultdict(dict)
-    for line in lines:
-        made[line.generator][variant(line)] = _settings(line)
+    for record in lines:
+        made[record.generator][variant(record)] = _settings(record)
     named = {}
     for generator, known in made.items():
         differing = sorted({key for one in known.values() for key, value in one.items() if _other(known, key, value)})
@@ -78,7 +78,7 @@ def variants(lines: Sequence[ResultRecord]) -> list[ResultRecord]:
         shown = [key for key in differing if key not in apart] or differing
         for one, text in _briefest(known, shown, differing).items():
             named[generator, one] = f"{generator} ({text})" if text else generator
-    return [replace(line, generator=named[line.generator, variant(line)]) for line in lines]
+    return [replace(record, generator=named[record.generator, variant(record)]) for record in lines]
 
 
 def _briefest(known: Mapping[str, Mapping[str, str]], shown: list[str], differing: list[str]) -> dict[str, str]:
@@ -91,15 +91,15 @@ def _briefest(known: Mapping[str, Mapping[str, str]], shown: list[str], differin
     return text
 
 
-def _settings(line: ResultRecord) -> dict[str, str]:
+def _settings(record: ResultRecord) -> dict[str, str]:
     """What may tell two generators of one name apart; words on its generated layouts begin with `layouts.`."""
-    held, layouts = (line.described.get(kind) or {} for kind in OWN)
+    held, layouts = (record.described.get(kind) or {} for kind in OWN)
     drawn = {f"layouts.{key}": value for key, value in _parts(layouts).items()}
     shown = {
         "fit_prompt_source": str(held.get("fit_prompt_source", RunConfig.fit_prompt_source)),
         "prompt_donors": str(held.get("prompt_donors", "none")),
     }
-    shown["weights"] = line.keys.get("weights", "")
+    shown["weights"] = record.keys.get("weights", "")
     return {**_parts(held), **shown, **drawn}
 
 
@@ -115,8 +115,8 @@ def _other(known: Mapping[str, Mapping[str, str]], key: str, value: str) -> bool
 def _board(task: str, dataset: str, prompt_source: str, lines: list[ResultRecord]) -> Board:
     made = cells(lines)
     behind: dict[tuple[str, str, str], list[ResultRecord]] = defaultdict(list)
-    for line in lines:
-        behind[line.generator, column_of(line), line.protocol].append(line)
+    for record in lines:
+        behind[record.generator, column_of(record), record.protocol].append(record)
     columns = tuple(dict.fromkeys(cell.measure for cell in sorted(made, key=_column_order)))
     rows: dict[str, dict[str, Cell]] = {}
     for cell in made:
@@ -128,7 +128,7 @@ def _board(task: str, dataset: str, prompt_source: str, lines: list[ResultRecord
     for column in columns:
         mine = {name: found[column] for name, found in rows.items() if column in found}
         order[column] = ties.chain(mine, {name: behind[name, column, cell.protocol] for name, cell in mine.items()})
-    states = {line.generator: line.state for line in lines if line.state != State.MEASURED}
+    states = {record.generator: record.state for record in lines if record.state != State.MEASURED}
     return Board(task, dataset, prompt_source, columns, tuple(ordered), order, states)
 
 
@@ -235,6 +235,8 @@ def marks(found: list[Cell]) -> list[str]:
     notes = [f"n: {'; '.join(sizes(measured))}. {note[:1].upper()}{note[1:]}."] if measured else []
     if any(Flag.ENCODER_CONFLICT in cell.flags for cell in found):
         notes.append("* the generator was conditioned by this encoder: not an independent encoder.")
+    if named := one_set(found):
+        notes.append(f"{named}.")
     if any(Flag.UNDERPOWERED in cell.flags for cell in found):
         notes.append("† too few slides or patches for an interval: docs/coverage.md.")
     return notes

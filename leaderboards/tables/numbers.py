@@ -13,27 +13,27 @@ SeedsByProtocol = dict[str, list[ResultRecord]]
 """protocol -> records of one quantity, one a seed."""
 
 
-def grouped(lines: Iterable[ResultRecord], what: str) -> dict[Quantity, SeedsByProtocol]:
+def grouped(records: Iterable[ResultRecord], what: str) -> dict[Quantity, SeedsByProtocol]:
     """Records by quantity and protocol, in the order of the quantities. Each number is given once: see `duplicates.each_once`.
 
     Reported numbers are not ours, and measures without a direction are no better or worse: both are left out.
     `what` names the records in the UsageError that is raised where one name stands for generators of several options.
     """
     found: dict[tuple[Quantity, str, int], ResultRecord] = {}
-    for line in sorted(lines, key=lambda r: r.stamp.get("made", "")):
-        if line.state == State.REPORTED or line.direction == "none":
+    for record in sorted(records, key=lambda r: r.stamp.get("made", "")):
+        if record.state == State.REPORTED or record.direction == "none":
             continue
-        key = (quantity(line), line.protocol, line.seed)
+        key = (quantity(record), record.protocol, record.seed)
         before = found.get(key)
-        if before is not None and (other := _otherwise(before, line)):
+        if before is not None and (other := _otherwise(before, record)):
             raise UsageError(
-                f"{what}: {line.generator} was run with more than one set of options ({'; '.join(other)}). "
+                f"{what}: {record.generator} was run with more than one set of options ({'; '.join(other)}). "
                 "Name the folder or the file of the one run that is meant."
             )
-        found[key] = line
+        found[key] = record
     held: dict[Quantity, SeedsByProtocol] = {}
-    for (where, protocol, _), line in sorted(found.items(), key=lambda item: item[0]):
-        held.setdefault(where, {}).setdefault(protocol, []).append(line)
+    for (where, protocol, _), record in sorted(found.items(), key=lambda item: item[0]):
+        held.setdefault(where, {}).setdefault(protocol, []).append(record)
     return held
 
 
@@ -46,8 +46,8 @@ def _otherwise(one: ResultRecord, other: ResultRecord) -> list[str]:
 
 def equal(first: list[ResultRecord], second: list[ResultRecord]) -> bool:
     """Whether two repeats agree bit by bit: the same seeds, values and values without each block of slides."""
-    ours, theirs = ({line.seed: (line.value, line.replicates, line.protocol) for line in lines} for lines in (first, second))
-    return ours == theirs and all(line.value is not None for line in first)
+    ours, theirs = ({record.seed: (record.value, record.replicates, record.protocol) for record in records} for records in (first, second))
+    return ours == theirs and all(record.value is not None for record in first)
 
 
 def holm(p_values: list[float]) -> list[float]:

@@ -42,7 +42,7 @@ MOST = {name: 1.0 for name in SHARES}
 TOLERANCE = 1e-6
 
 
-def lines(places: Iterable[Path], run_log: Path = INVALIDATIONS) -> list[ResultRecord]:
+def read_records(places: Iterable[Path], run_log: Path = INVALIDATIONS) -> list[ResultRecord]:
     """Every number of the .jsonl files and of those below the folders but reported ones, once; wrong ones withdrawn. Raises
     NotComparableError where two records of one number contradict each other."""
     found = [(where, line) for where, line in _found(places) if line.state != State.REPORTED]

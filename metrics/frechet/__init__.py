@@ -1,1 +1,1 @@
-"""TODO."""
+"""The Fréchet distance, at the n at hand and extrapolated to infinitely many slides."""

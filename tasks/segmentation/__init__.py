@@ -1,1 +1,1 @@
-"""TODO."""
+"""Segmentation of tissue regions by a DeepLabV3+: the tasks and their scores."""

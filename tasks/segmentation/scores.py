@@ -70,8 +70,8 @@ def segmentation_tally(counts: NDArray[np.float64], classes: tuple[str, ...]) ->
 
 
 def totals(columns: tuple[str, ...], counts: NDArray[np.float64]) -> Sums:
-    """The sum of each column over all patches."""
-    return dict(zip(columns, counts.sum(axis=0).tolist(), strict=True))
+    """The sum of each column over all patches; zeros for no patches, whatever the width of their array."""
+    return dict(zip(columns, counts.reshape(len(counts), len(columns)).sum(axis=0).tolist(), strict=True))
 
 
 def means_over_classes(

@@ -1,6 +1,7 @@
-"""Plug-ins for the gate's tests: generators that were made worse on purpose under their own names, and a cheap reference segmenter.
+"""Plug-ins for the gate's tests: generators that were made worse on purpose under their own names, and a reference segmenter
+that costs nothing.
 
-They have a `digest` of their own: else the cache would take their samples for those of the original.
+They have a `digest` of their own: else the store would take their samples for those of the original.
 Named on the command line as `tests/leaderboards/deliberate.py:Shifted`; nothing installs them.
 """
 

@@ -1,17 +1,19 @@
-"""Result lines and a cache of small random patches, as runs leave them: what reports are made of in tests."""
+"""Result records and a store of small random patches, as runs leave them: what reports are made of in tests."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from bench.jobs.store import key_of
+from bench.jobs.arrays import write_array
+from bench.jobs.store import EntryRef, Store, key_of
+from bench.pipeline.sets import save_set
 from bench.results import schema
 from bench.results.schema import ResultRecord
-from bench.store import save_set
 from bench.types import GREY, Conditions, Images, ImageSet, Prompts
 
 SIZE = 32
@@ -20,30 +22,30 @@ ENCODERS = ("texture", "stain")
 
 @dataclass(frozen=True)
 class Material:
-    """Where a report finds lines and patches."""
+    """Where a report finds records and patches."""
 
     runs: Path
-    cache: Cache
+    store: Store
     test: ImageSet
     train: ImageSet
 
 
 def material(root: Path, generators: Iterable[str], n: int = 12, copies: bool = False) -> Material:
-    """A run folder with lines of every generator, and a cache with its generated sets: random, or with `copies` those of the first
-    generator are the real patches themselves."""
-    cache = Cache(root / "home")
+    """A run folder with records of every generator, and a store with its generated sets: random, or with `copies` those of the
+    first generator are the real patches themselves."""
+    store = Store(root / "home")
     rng = np.random.default_rng(0)
     train, test = patches("train", 2 * n, rng), patches("test", n, rng)
     for name, part in (("train", train), ("test", test)):
-        cache.entry("data", {"dataset": {"name": "d"}, "split": name}, lambda work, part=part: save_set(part, work))  # type: ignore[misc]
+        store.write(EntryRef("data", name), {"split": name}, lambda work, part=part: save_set(part, work))  # type: ignore[misc]
     shown = ImageSet("prompted", test.images, replace(test.conditions, prompts=prompts(n, rng)))
-    cache.entry("prompts", {"patches": "test", "rule": "slide"}, lambda work: save_set(shown, work))
-    lines: list[ResultRecord] = []
+    store.write(EntryRef("prompts", "prompted"), {"patches": "test"}, lambda work: save_set(shown, work))
+    records: list[ResultRecord] = []
     for i, name in enumerate(generators):
         generated = test.images if copies and not i else rng.integers(0, 256, test.images.shape, dtype=np.uint8)
-        lines += measured(name, 1.0 + i, samples(cache, name, generated, test.conditions))
-    schema.write(lines, root / "runs" / "one" / "results.jsonl")
-    return Material(root / "runs", cache, test, train)
+        records += measured(name, 1.0 + i, samples(store, name, generated))
+    schema.write(records, root / "runs" / "one" / "results.jsonl")
+    return Material(root / "runs", store, test, train)
 
 
 def patches(name: str, n: int, rng: np.random.Generator) -> ImageSet:
@@ -66,19 +68,23 @@ def prompts(n: int, rng: np.random.Generator) -> Prompts:
     return Prompts("slide", canvases, boxes, np.array([["other", ""]] * n))
 
 
-def samples(cache: Cache, name: str, images: Images, conditions: Conditions) -> str:
-    """Puts generated sets into the cache, as `bench.steps.sample` does; returns their key."""
-    spec = {"generator": {"name": name}, "weights": "", "conditions": "prompted", "seed": 0}
+def samples(store: Store, name: str, images: Images) -> str:
+    """Puts a generated set into the store, in two shards as a run would; returns its key."""
+    key, half = key_of({"generator": name}), len(images) // 2
+    shards = [EntryRef("generated", f"{key}{i}") for i in range(2)]
+    for shard, part in zip(shards, (images[:half], images[half:]), strict=True):
+        store.write(shard, {}, lambda work, part=part: write_array(work, "images", part, len(part)))  # type: ignore[misc]
+    listed = {
+        "key": key,
+        "shards": [[shard.kind, shard.key] for shard in shards],
+        "conditions": {"entry": ["prompts", "prompted"], "key": "prompted", "rows": None},
+        "patches": {},
+    }
+    store.write(EntryRef("samples", key), {}, lambda work: (work / "samples.json").write_text(json.dumps(listed)))
+    return key
 
-    def make(work: Path) -> None:
-        np.save(work / "ids.npy", conditions.ids)
-        np.save(work / "images.npy", images)
 
-    cache.entry("samples", spec, make)
-    return key_of(spec)
-
-
-def line(generator: str, value: float | None, **more: object) -> ResultRecord:
+def record(generator: str, value: float | None, **more: object) -> ResultRecord:
     base = ResultRecord(
         generator=generator,
         dataset="d",
@@ -107,10 +113,10 @@ def measured(generator: str, value: float, samples_key: str) -> list[ResultRecor
     found = []
     for number, encoder in enumerate(ENCODERS):
         named = {"encoder": encoder, "keys": keys, "protocol": f"p{number}"}
-        found.append(line(generator, value + number, **named))
-        found.append(line(generator, value / 30, **{**named, "measure": "fd-normalised", "protocol": f"n{number}"}))
+        found.append(record(generator, value + number, **named))
+        found.append(record(generator, value / 30, **{**named, "measure": "fd-normalised", "protocol": f"n{number}"}))
     for place, mix in enumerate(("real", "synthetic", "real+synthetic")):
         scored = {"encoder": "", "mix": mix, "measure": "iou", "direction": "higher", "protocol": f"i{place}"}
         known = {"value": 0.7 + place / 100, "low": 0.65, "high": 0.75, "least": 0.0, "most": 1.0}
-        found.append(replace(line(generator, 0.7), **scored, **known))  # type: ignore[arg-type]
+        found.append(replace(record(generator, 0.7), **scored, **known))  # type: ignore[arg-type]
     return found

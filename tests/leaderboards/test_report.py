@@ -15,6 +15,7 @@ import pytest
 from click.testing import CliRunner
 
 from bench.errors import UsageError
+from bench.jobs.store import Store
 from bench.results import schema
 from bench.results.schema import ResultRecord
 from bench.results.tables import cells
@@ -34,7 +35,7 @@ def built(made: Material, out: Path, **more: object) -> tuple[str, list[str]]:
     """The page, and what was said while it was made."""
     text: list[str] = []
     asked = replace(site.Asked((made.runs,), out, patches=3, published=out / "none"), **more)  # type: ignore[arg-type]
-    return site.build(asked, made.cache, log=text.append).read_text(), text
+    return site.build(asked, made.store, log=text.append).read_text(), text
 
 
 def gallery(page: str) -> Any:
@@ -95,7 +96,7 @@ def test_both_ends_of_every_measure_are_shown_and_patches_that_no_measure_picked
 
     (one, *_) = patches.wanted(schema.read([made.runs / "one" / "results.jsonl"]))
     encoder = registry.load("encoders", "texture")
-    found = patches.exhibit(one, patches.folder(made.cache), encoder, made.cache, lambda *_: None)
+    found = patches.exhibit(one, patches.find_sets(made.store), encoder, made.store)
     assert isinstance(found, patches.Exhibit)
     rows = set(patches.chosen(found, 2).tolist())
     for values in found.measures.values():
@@ -115,15 +116,15 @@ def test_the_encoder_and_the_number_of_patches_change_the_gallery(made: Material
 
 
 def test_generated_sets_that_are_not_here_are_said_to_be_missing(made: Material, tmp_path: Path) -> None:
-    elsewhere = replace(made, cache=Cache(tmp_path / "empty"))
+    elsewhere = replace(made, store=Store(tmp_path / "empty"))
     page, text = built(elsewhere, tmp_path / "out")
-    assert len(text) == 3 and "The generated sets of alike on d are not in the cache of this machine" in page
+    assert len(text) == 3 and "The generated sets of alike on d are not in the store of this machine" in page
 
 
 @pytest.mark.parametrize("key", ["../../runs", "", "no-such"])
-def test_a_key_leads_nowhere_but_into_the_cache(made: Material, key: str) -> None:
+def test_a_key_leads_nowhere_but_into_the_store(made: Material, key: str) -> None:
     asked = patches.Wanted("g", "d", "none", key, "train")
-    assert isinstance(patches.exhibit(asked, {}, None, made.cache, lambda *_: None), str)  # type: ignore[arg-type]
+    assert isinstance(patches.exhibit(asked, {}, None, made.store), str)  # type: ignore[arg-type]
 
 
 def test_a_report_replaces_a_report_and_nothing_else(made: Material, tmp_path: Path) -> None:
@@ -191,19 +192,19 @@ def test_the_map_has_a_row_a_generator_and_a_column_an_encoder() -> None:
     assert data.heat_map(data.report_tables([line("a", 9.0)], [])[0]) is None
 
 
-def test_mixes_stand_at_the_shares_that_were_served() -> None:
+def test_mixes_stand_at_the_shares_of_patches() -> None:
     lines = [
         line("a", 0.5 + i / 10, measure="iou", mix=name, encoder="", protocol=name)
         for i, name in enumerate(("real", "synthetic", "real+synthetic"))
     ]
-    (meal,) = training_mixes.meals(lines)
-    assert [(dish.mix, dish.real, dish.synthetic) for dish in meal.dishes] == [
+    (chart,) = training_mixes.charts(lines)
+    assert [(score.mix, score.real, score.synthetic) for score in chart.scores] == [
         ("real", 1, 0),
         ("synthetic", 0, 1),
         ("real+synthetic", 1, 1),
     ]
-    assert [svg.mixture(dish) for dish in meal.dishes] == ["real alone", "generated alone", "real + generated"]
-    assert training_mixes.meals([replace(one, task="nowhere") for one in lines]) == []
+    assert [svg.mixture(score) for score in chart.scores] == ["real alone", "generated alone", "real + generated"]
+    assert training_mixes.charts([replace(one, task="nowhere") for one in lines]) == []
 
 
 def two_class_maps() -> list[ResultRecord]:
@@ -219,14 +220,14 @@ def two_class_maps() -> list[ResultRecord]:
 
 
 def test_figures_of_training_mixes_hold_one_protocol_set() -> None:
-    found = training_mixes.meals(two_class_maps())
-    assert sorted([dish.cell.value for dish in meal.dishes] for meal in found) == [[0.2] * 3, [0.4] * 3]
-    assert len({meal.where for meal in found}) == 2 and len({meal.title for meal in found}) == 2
+    found = training_mixes.charts(two_class_maps())
+    assert sorted([score.cell.value for score in chart.scores] for chart in found) == [[0.2] * 3, [0.4] * 3]
+    assert len({chart.where for chart in found}) == 2 and len({chart.title for chart in found}) == 2
 
 
 def test_the_page_says_in_what_its_protocol_sets_differ(tmp_path: Path) -> None:
     schema.write(two_class_maps(), tmp_path / "run" / "results.jsonl")
-    page, _ = built(Material(tmp_path / "run", Cache(tmp_path), *[None] * 2), tmp_path / "out", patches=0)  # type: ignore[list-item]
+    page, _ = built(Material(tmp_path / "run", Store(tmp_path), *[None] * 2), tmp_path / "out", patches=0)  # type: ignore[list-item]
     assert "protocol set 1" in page and "Not comparable with protocol set 1: dataset.options.class_map" in page
 
 
@@ -234,8 +235,8 @@ def test_an_experiment_shows_what_the_paper_reported() -> None:
     about = {"generator": {"name": "nasdm"}, "experiment": {"name": "addition"}}
     named = {"task": "lizard-nuclei", "measure": "dice", "encoder": "", "described": about, "direction": "higher"}
     names = ("25 % real", "25 % real + 75 % generated")
-    (meal,) = training_mixes.meals([line("nasdm", 0.6, mix=name, protocol=name, **named) for name in names])
-    assert [dish.reported for dish in meal.dishes] == [0.7713, 0.8092] and "NASDM++" in meal.reported_by
+    (chart,) = training_mixes.charts([line("nasdm", 0.6, mix=name, protocol=name, **named) for name in names])
+    assert [score.reported for score in chart.scores] == [0.7713, 0.8092] and "NASDM++" in chart.reported_by
 
 
 @pytest.mark.parametrize(("low", "high"), [(0.86, 0.9), (0.0, 1.0), (-0.02, 37.0), (0.5, 0.5)])
@@ -262,7 +263,7 @@ def test_manifests_that_runs_wrote_are_shown(made: Material, tmp_path: Path) -> 
 
 
 def test_the_command_prints_where_the_page_is(made: Material, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("BENCH_HOME", str(made.cache.root))
+    monkeypatch.setenv("BENCH_HOME", str(made.store.root))
     done = CliRunner().invoke(command, [str(made.runs), "--out", str(tmp_path / "out"), "--patches", "1", "--title", "Mine"])
     assert done.exit_code == 0, done.output
     assert done.stdout.strip() == str(tmp_path / "out" / "index.html")

@@ -61,9 +61,9 @@ function filterNumbers() {
       [...row.cells].forEach((cell, i) => { cell.hidden = !wanted[i]; });
     }
     for (const row of table.tBodies[0].rows) {
-      const told = [...row.cells].some((cell, i) => i > 0 && wanted[i] && cell.dataset.told !== undefined);
-      row.hidden = !told || !row.cells[0].textContent.toLowerCase().includes(who);
-      if (panel.hidden || !told) continue;
+      const stated = [...row.cells].some((cell, i) => i > 0 && wanted[i] && cell.dataset.stated !== undefined);
+      row.hidden = !stated || !row.cells[0].textContent.toLowerCase().includes(who);
+      if (panel.hidden || !stated) continue;
       all += 1;
       shown += row.hidden ? 0 : 1;
     }
@@ -173,8 +173,8 @@ function enlarge(index) {
   find("enlarged-pictures").replaceChildren(...figures);
   const facts = { slide: patch.slide, "nearest training patch": patch.nearestId };
   for (const [name, value] of Object.entries(patch.values)) facts[`distance from ${name}`] = value.toFixed(3);
-  const said = Object.entries(facts).map(([name, value]) => make("div", {}, make("dt", {}, name), make("dd", {}, value)));
-  find("enlarged-facts").replaceChildren(...said);
+  const terms = Object.entries(facts).map(([name, value]) => make("div", {}, make("dt", {}, name), make("dd", {}, value)));
+  find("enlarged-facts").replaceChildren(...terms);
   find("before").disabled = index === 0;
   find("after").disabled = index === chosen.length - 1;
   if (!find("enlarged").open) find("enlarged").showModal();

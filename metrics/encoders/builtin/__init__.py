@@ -1,1 +1,1 @@
-"""TODO."""
+"""Encoders that need no download: texture, stain, random filters, and a network trained on phantom tissue."""

@@ -122,7 +122,7 @@ def test_every_record_comes_back_as_it_was_written(found: list[ResultRecord], es
 @given(field=any_.sampled_from([field.name for field in fields(ResultRecord)]), value=JSON)
 def test_no_value_of_any_field_ends_as_an_internal_error(field: str, value: Any, tmp_path: Path) -> None:
     (tmp_path / "any.jsonl").write_text(json.dumps({**asdict(FLAWED), field: value}), encoding="utf-8")
-    for read in (lambda: reading.lines([tmp_path]), lambda: bench.load_results(tmp_path)):
+    for read in (lambda: reading.read_records([tmp_path]), lambda: bench.load_results(tmp_path)):
         try:
             read()
         except BenchError as error:

@@ -76,8 +76,8 @@ def test_of_two_margins_the_larger_holds() -> None:
 def test_what_another_processor_rounds_differently_is_no_regression() -> None:
     """A distance of 0 has no share that could be its margin, and rounding may be all of one sign."""
 
-    def tiny(lines: list[ResultRecord]) -> list[ResultRecord]:
-        found = [line for line in lines if line.measure == "fd"]
+    def tiny(records: list[ResultRecord]) -> list[ResultRecord]:
+        found = [line for line in records if line.measure == "fd"]
         return [
             replace(r, value=(r.value or 0) * 1e-9, replicates=tuple(1e-9 * unshuffle for unshuffle in r.replicates))
             for r in found

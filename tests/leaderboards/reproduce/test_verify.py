@@ -15,8 +15,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from bench.provenance.digests import digest_of
-from bench.provenance.manifest import SampleDigests, digest_of_patch, root
+from bench.jobs.arrays import open_array, write_array
+from bench.jobs.entries import seal
+from bench.jobs.store import EntryRef, Store
+from bench.provenance.digests import digest_of, digest_of_patch, root_digest
+from bench.provenance.manifest import SampleDigests
 from bench.results import schema
 from bench.results.schema import ResultRecord
 from bench.types import Conditions, ImageSet
@@ -30,7 +33,7 @@ DOCS = Path(__file__).parents[3] / "docs" / "provenance.md"
 
 @dataclass(frozen=True)
 class Place:
-    """A run and the cache that it was made with, free to be tampered with."""
+    """A run and the store that it was made with, free to be tampered with."""
 
     folder: Path
     home: Path
@@ -49,40 +52,55 @@ class Place:
         file.write_text(json.dumps(held))
 
     def entry(self, kind: str, key: str, name: str, change: Callable[[np.ndarray], None]) -> None:  # type: ignore[type-arg]
-        """Changes an array in the cache, and its checksum with it."""
+        """Changes an array in the store, and its checksums with it."""
         folder = self.home / kind / key
-        values = np.load(folder / name)
-        change(values)
-        np.save(folder / name, values)
-        held = json.loads((folder / "entry.json").read_text())
-        held["files"][name] = digest_of(folder / name)
-        (folder / "entry.json").write_text(json.dumps(held))
+        spec = json.loads((folder / "entry.json").read_text())["spec"]
+        if name.endswith(".npy"):
+            values = np.load(folder / name)
+            change(values)
+            np.save(folder / name, values)
+        else:
+            values = np.array(open_array(Store(self.home), EntryRef(kind, key), name))
+            change(values)
+            shutil.rmtree(folder / name)
+            write_array(folder, name, values, len(values))
+        seal(folder, spec)
 
-    def line(self, number: int, **change: object) -> None:
-        lines = list(schema.read([self.folder / "results.jsonl"]))
-        lines[number] = replace(lines[number], **change)  # type: ignore[arg-type]
-        schema.write(lines, self.folder / "results.jsonl")
+    def listed(self, generator: str = "blur", seed: int = 0) -> dict[str, Any]:
+        """What the store says of a generated set: shards, and the digest of each patch."""
+        found: dict[str, Any] = json.loads((self.home / "samples" / self.key(generator, seed) / "samples.json").read_text())
+        return found
+
+    def patches(self, change: Callable[[np.ndarray], None]) -> None:  # type: ignore[type-arg]
+        """Changes what the store holds of the patches of blur with seed 0."""
+        kind, key = self.listed()["shards"][0]
+        self.entry(kind, key, "images", change)
+
+    def record(self, number: int, **change: object) -> None:
+        records = list(schema.read([self.folder / "results.jsonl"]))
+        records[number] = replace(records[number], **change)  # type: ignore[arg-type]
+        schema.write(records, self.folder / "results.jsonl")
 
     def key(self, generator: str = "blur", seed: int = 0) -> str:
         held = json.loads((self.folder / "manifest.json").read_text())
         return str(next(e["key"] for e in held["samples"] if (e["generator"], e["seed"]) == (generator, seed)))
 
     def recorded_otherwise(self, by: int, row: int = 0) -> str:
-        """As if one patch of blur had been generated otherwise by so many levels: in cache, patches.csv and manifest."""
+        """As if one patch of blur had been generated otherwise by so many levels: in store, patches.csv and manifest."""
 
         def shift(images: np.ndarray) -> None:  # type: ignore[type-arg]
             images[row] = np.where(images[row] > 127, images[row] - by, images[row] + by)
 
-        self.entry("samples", self.key(), "images.npy", shift)
-        kept = self.home / "samples" / self.key()
-        ids, images = np.load(kept / "ids.npy").tolist(), np.load(kept / "images.npy")
+        self.patches(shift)
+        ids, (kind, key) = list(self.listed()["patches"]), self.listed()["shards"][0]
+        images = np.asarray(open_array(Store(self.home), EntryRef(kind, key), "images"))
         listed = {name: digest_of_patch(image) for name, image in zip(ids, images, strict=True)}
         rows = (self.folder / "patches.csv").read_text().splitlines()
         rows = [
             f"blur,0,test,{n},{listed[n]}" if r.startswith(f"blur,0,test,{n},") else r for r in rows for n in [r.split(",")[3]]
         ]
         (self.folder / "patches.csv").write_text("\n".join(rows) + "\n")
-        self.manifest(lambda held: held["samples"][0].update(digest=root(listed)))
+        self.manifest(lambda held: held["samples"][0].update(digest=root_digest(listed)))
         return str(ids[row])
 
 
@@ -119,17 +137,17 @@ def test_an_untouched_run_holds_and_is_left_alone(made: Place) -> None:
     for name in ("blur", "real"):
         for seed in (0, 1):
             assert message(found, f"patches {name} seed {seed}") == [("holds", "5 of 24 patches generated again, bit-equal")]
-            assert message(found, f"kept patches {name} seed {seed}") == [("holds", "in the cache, all 24 as recorded")]
-    lines = list(schema.read([made.folder / "results.jsonl"]))
-    numbers = [line for line in lines if line.value is not None]
-    assert 0 < len(numbers) < len(lines) and found["confirmed"] == len(numbers)
-    rest = f"{len(lines) - len(numbers)} without a value, as recorded"
+            assert message(found, f"kept patches {name} seed {seed}") == [("holds", "in the store, all 24 as recorded")]
+    records = list(schema.read([made.folder / "results.jsonl"]))
+    numbers = [record for record in records if record.value is not None]
+    assert 0 < len(numbers) < len(records) and found["confirmed"] == len(numbers)
+    rest = f"{len(records) - len(numbers)} without a value, as recorded"
     assert message(found, "numbers") == [("holds", f"{len(numbers)} made again from kept patches, bit-equal, {rest}")]
     assert {f: f.stat().st_mtime_ns for f in (*made.home.rglob("*.json"), *made.folder.iterdir())} == before
 
 
 def test_a_tampered_number_is_found_by_its_file_and_by_itself(place: Place) -> None:
-    place.line(0, value=0.001, low=0.0, high=0.002)
+    place.record(0, value=0.001, low=0.0, high=0.002)
     code, found = place.verify()
     assert code == 4 and failing(found) == ["results.jsonl", "blur fd stain seed 0"]
     place.manifest(lambda held: None)  # whoever writes numbers can write digests
@@ -142,18 +160,18 @@ def test_a_tampered_number_is_found_by_its_file_and_by_itself(place: Place) -> N
     "change", [{"low": 0.0}, {"replicates": ()}, {"n": 25}, {"flags": ()}, {"status": "ok", "measure": "fid"}]
 )
 def test_what_stands_beside_a_number_counts_too(place: Place, change: dict[str, object]) -> None:
-    place.line(0, **change)
+    place.record(0, **change)
     place.manifest(lambda held: None)
     code, found = place.verify("--sample", "0")
     assert code == 4 and failing(found)[0].startswith("blur f")
 
 
-def test_a_tampered_patch_in_the_cache_is_found(place: Place) -> None:
-    place.entry("samples", place.key(), "images.npy", lambda images: images[3].fill(0))
+def test_a_tampered_patch_in_the_store_is_found(place: Place) -> None:
+    place.patches(lambda images: images[3].fill(0))
     code, found = place.verify("--sample", "0")
     assert code == 4 and failing(found) == ["kept patches blur seed 0"]
     assert "1 changed: test-000/003" in message(found, "kept patches blur seed 0")[0][1]
-    assert any(check["outcome"] == "not-done" and "not in this cache" in check["message"] for check in found["checks"])
+    assert any(check["outcome"] == "not-done" and "not in this store" in check["message"] for check in found["checks"])
 
 
 def test_a_patch_recorded_otherwise_is_found_by_generating_it_again(place: Place) -> None:
@@ -179,13 +197,13 @@ def test_a_changed_weight_file_is_found(place: Place) -> None:
     place.entry("weights", key, "images.npy", lambda images: images.fill(9))
     code, found = place.verify()
     assert code == 4 and {"weights blur", "patches blur seed 0", "patches blur seed 1"} <= set(failing(found))
-    assert message(found, "weights real")[0] == ("holds", "from the cache")
+    assert message(found, "weights real")[0] == ("holds", "from the store")
 
 
-def test_weights_that_are_gone_are_fitted_again(place: Place) -> None:
+def test_weights_that_are_gone_are_trained_again(place: Place) -> None:
     shutil.rmtree(place.home / "weights")
     code, found = place.verify()
-    assert code == 0 and message(found, "weights blur") == [("holds", "fitted again now")]
+    assert code == 0 and message(found, "weights blur") == [("holds", "trained again now")]
 
 
 def test_other_data_are_not_comparable(place: Place) -> None:
@@ -198,7 +216,7 @@ def test_other_data_are_not_comparable(place: Place) -> None:
 def test_patches_of_the_test_set_that_changed_are_not_comparable(place: Place) -> None:
     key = json.loads((place.folder / "manifest.json").read_text())["data"]["splits"]["test"]["key"]
     test = next(f.parent.name for f in place.home.glob("data/*/set.json") if key in f.read_text())
-    place.entry("data", test, "images.npy", lambda images: images[0].fill(0))
+    place.entry("data", test, "images", lambda images: images[0].fill(0))
     code, found = place.verify()
     assert code == 7 and "test.images was" in message(found, "data")[0][1]
 
@@ -210,7 +228,7 @@ def test_another_version_of_a_plugin_is_not_comparable(place: Place) -> None:
 
 
 def test_a_plugin_whose_content_changed_fails(place: Place) -> None:
-    place.manifest(lambda held: held["described"]["encoders"][0].update(digest="0" * 20))
+    place.manifest(lambda held: held["described"]["encoders"]["stain"].update(digest="0" * 20))
     code, found = place.verify("--sample", "0")
     assert code == 4 and failing(found) == ["encoder stain"]
 
@@ -232,11 +250,11 @@ def test_all_trains_downstream_models_again(tmp_path: Path) -> None:
     scored = Place(run("-g", "blur", *quick, "--controls", "none", "--seeds", "0", home=home, out=tmp_path / "r"), home)
     code, found = scored.verify("--sample", "2")
     assert code == 0 and "downstream models: --all" in message(found, "numbers")[1][1]
-    assert message(found, "patches blur seed 0 (training mix)") == [("holds", "2 of 8 patches generated again, bit-equal")]
+    assert message(found, "patches blur seed 0 (pool)") == [("holds", "2 of 8 patches generated again, bit-equal")]
     code, found = scored.verify("--all")
     assert code == 0 and message(found, "numbers")[0][1].count("made again from patches generated again, bit-equal")
-    numbers = [line for line in schema.read([scored.folder / "results.jsonl"]) if line.value is not None]
-    assert found["confirmed"] == len(numbers) and any(line.mix for line in numbers)
+    numbers = [record for record in schema.read([scored.folder / "results.jsonl"]) if record.value is not None]
+    assert found["confirmed"] == len(numbers) and any(record.mix for record in numbers)
 
 
 def test_seeds_choose_what_is_looked_at(made: Place) -> None:
@@ -268,14 +286,14 @@ def test_mark_writes_what_was_confirmed(place: Place) -> None:
     code, found = place.verify("--mark", "--sample", "1", "--seeds", "0")
     assert code == 0
     before, after = (list(schema.read([place.folder / name])) for name in ("results.jsonl", "verified.jsonl"))
-    assert [replace(line, state="measured") for line in after] == before
-    assert {(line.seed, line.value is not None) for line in after if line.state == "verified"} == {(0, True)}
-    assert found["marked"] == found["confirmed"] == sum(line.state == "verified" for line in after)
+    assert [replace(record, state="measured") for record in after] == before
+    assert {(record.seed, record.value is not None) for record in after if record.state == "verified"} == {(0, True)}
+    assert found["marked"] == found["confirmed"] == sum(record.state == "verified" for record in after)
 
 
 @pytest.mark.parametrize("why", ["fails", "elsewhere"])
 def test_mark_writes_nothing_where_it_may_not(place: Place, why: str) -> None:
-    place.line(0, value=0.001) if why == "fails" else place.manifest(moved)
+    place.record(0, value=0.001) if why == "fails" else place.manifest(moved)
     code, found = place.verify("--mark", "--sample", "1")
     assert code == (4 if why == "fails" else 0) and found["marked"] == 0
     assert not (place.folder / "verified.jsonl").exists()
@@ -316,12 +334,19 @@ def test_tolerances_are_the_stated_ones() -> None:
     for by, outcome in ((0, "holds"), (1, "near"), (2, "fails")):
         generated = ImageSet("k", images + np.uint8(by), Conditions(ids, ids, ("c",), 4, 1.0))
         assert matching.patches("p", recorded, generated, dict(zip("ab", images, strict=True)), True).outcome == outcome
-    line = ResultRecord("g", "d", "none", "t", "fd", "lower", "p", value=2.0, low=1.0, high=3.0)
+    record = ResultRecord("g", "d", "none", "t", "fd", "lower", "p", value=2.0, low=1.0, high=3.0)
     for share, outcome in ((0.0, "holds"), (0.9e-3, "near"), (1.1e-3, "fails")):
         for name in ("value", "low", "high"):
-            other = replace(line, **{name: getattr(line, name) * (1 - share)})  # type: ignore[arg-type]
-            assert matching.number(line, other, True).outcome == outcome
-            assert matching.number(line, other, False).outcome == ("holds" if not share else "fails")
+            other = replace(record, **{name: getattr(record, name) * (1 - share)})  # type: ignore[arg-type]
+            assert matching.number(record, other, True).outcome == outcome
+            assert matching.number(record, other, False).outcome == ("holds" if not share else "fails")
+
+
+def test_workers_make_the_same_again(place: Place) -> None:
+    """Workers stay from one graph to the next, also where these write to different stores."""
+    alone, workers = place.verify("--sample", "2"), place.verify("--sample", "2", "--workers", "2")
+    assert workers == alone and alone[0] == 0 and alone[1]["confirmed"] > 0
+    assert not list(place.home.glob("verify/.*")), "the scratch folder is gone"
 
 
 def test_text_says_the_verdict_last(made: Place) -> None:

@@ -3,20 +3,30 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 from click.testing import CliRunner
 
 from bench import registry
-from bench.config import RunConfig
-from bench.errors import GatedError, MissingError, NotComparableError, UsageError
+from bench.config import RunConfig, load_components
+from bench.errors import MissingError, UsageError
+from bench.jobs.executors import Listener, Serial, Session
+from bench.jobs.graph import Job
+from bench.jobs.outcomes import Outcome
+from bench.jobs.progress import SilentReporter
+from bench.jobs.store import EntryRef, Store
 from bench.results import schema
 from bench.results.schema import ResultRecord
+from bench.run import RunContext
 from leaderboards.cli.leaderboard import leaderboard
 from leaderboards.cli.suite import suite as command
 from leaderboards.suites import suite
+from tests import small_run
 
 PAPERS = {"heterotissue-fd", "heterotissue-seg", "nasdm-quality", "nasdm-addition", "nasdm-replacement", "nasdm-annotation"}
 
@@ -31,12 +41,12 @@ seeds = [0, 1]
 [[cells]]
 generators = ["a", "b"]
 tasks = ["t", "u"]
-prompt sources = ["slide", "self"]
-training mixes = true
+prompt_sources = ["slide", "self"]
+downstream = true
 [[cells]]
 generators = ["c"]
 tasks = ["t"]
-layouts = ["", "drawn"]
+layout_generators = ["", "sampled"]
 seeds = [7]
 options = { "generator.steps" = "5" }
 [[cells]]
@@ -46,7 +56,7 @@ absent = "no reader"
 """
 
 
-def line(config: RunConfig, **more: object) -> ResultRecord:
+def record(config: RunConfig, **more: object) -> ResultRecord:
     base = ResultRecord(
         config.generator, "d", config.prompt_source, config.task, "fd", "lower", "p", value=1.0, encoder="e", n=4, groups=2
     )
@@ -63,13 +73,13 @@ def test_lists_are_multiplied(mine: suite.Suite) -> None:
     planned = list(suite.plans(mine, "tiny", {"t": "T", "": "ALL"}))
     assert [cell.name for cell, _ in planned] == [
         *("a--t", "a--t--self", "a--u", "a--u--self", "b--t", "b--t--self", "b--u", "b--u--self"),
-        *("c--t", "c--drawn--t", "a--v"),
+        *("c--t", "c--sampled--t", "a--v"),
     ]
-    first, drawn = planned[1][1], planned[9][1]
-    assert first is not None and (first.prompt_source, first.seeds, first.data, first.mixes) == ("self", (3,), "T", True)
+    first, sampled = planned[1][1], planned[9][1]
+    assert first is not None and (first.prompt_source, first.seeds, first.data, first.downstream) == ("self", (3,), "T", True)
     assert planned[2][1] is not None and planned[2][1].data == "ALL"
-    assert drawn is not None and (drawn.layouts, drawn.seeds, drawn.mixes) == ("drawn", (7,), False)
-    assert drawn.options == {"dataset.size": "64", "generator.steps": "5"}
+    assert sampled is not None and (sampled.layout_generator, sampled.seeds, sampled.downstream) == ("sampled", (7,), False)
+    assert sampled.options == {"dataset.size": "64", "generator.steps": "5"}
     assert planned[-1][1] is None and planned[-1][0].reason == "missing: no reader"
     assert [config.seeds for _, config in suite.plans(mine, "large", {}) if config][0] == (0, 1)
 
@@ -87,7 +97,7 @@ def test_wrong_words_are_answered(mine: suite.Suite, preset: str, data: dict[str
     ("text", "message"),
     [
         ("name = ", "not TOML"),
-        (MINE.replace("training mixes = true", "training mix = true"), "mix"),
+        (MINE.replace("downstream = true", "down_stream = true"), "down_stream"),
         (MINE.replace("seeds = [3]", 'seeds = ["three"]'), "seeds"),
         (MINE.replace('"mine"', '"../mine"'), "can be a folder"),
         ('name = "x"\nsummary = ""\ncells = []\npreset = {}', "a preset and cells"),
@@ -106,71 +116,163 @@ def test_unknown_suites_are_answered() -> None:
         suite.find("nowhere.toml")
 
 
-def runner(config: RunConfig, out: Path) -> tuple[tuple[ResultRecord, ...], Path, tuple[str, ...]]:
-    """Writes one line; generators that are named after a fate meet it."""
-    fates = {
-        "broken": ValueError("what"),
-        "usage": UsageError("which"),
-        "gated": GatedError("ask"),
-        "other": NotComparableError("else"),
-    }
-    if config.generator in fates:
-        raise fates[config.generator]
-    statuses = {"half": ("ok", "skipped"), "none": ("skipped",), "bad": ("ok", "error"), "apart": ("not-comparable",)}
-    lines = tuple(
-        line(config) if status == "ok" else line(config, value=None, status=status, reason="why", seed=1)
-        for status in statuses.get(config.generator, ("ok",))
-    )
-    folder = out / f"{config.generator}--{config.task}"
-    schema.write(lines, folder / "results.jsonl")
-    return lines, folder, ("picture.png was not written: why",) if config.generator == "blind" else ()
+FATES = """
+import numpy as np
+from bench.errors import GatedError, NotComparableError
+from bench.types import Card
 
 
-def ended(tmp_path: Path, *generators: str) -> list[suite.Cell]:
-    planned: list[tuple[suite.Cell, RunConfig | None]] = [
-        (suite.Cell(g, g, "t", "slide", {}), RunConfig(g, "t")) for g in generators
-    ]
+class Good:
+    card = Card("good", "1", "grey patches")
+    error: Exception | None = None
+
+    def generate(self, conditions, seeds):
+        if self.error is not None:
+            raise self.error
+        return np.full((len(conditions), conditions.size, conditions.size, 3), 128, np.uint8)
+
+
+class Bad(Good):
+    card = Card("bad", "1", "fails when it generates")
+    error = ValueError("what")
+
+
+class Unprepared(Good):
+    error = None
+
+    def __init__(self):
+        if type(self).error is not None:
+            raise type(self).error
+
+
+class Broken(Unprepared):
+    card = Card("broken", "1", "fails when it is built")
+    error = ValueError("what")
+
+
+class Gated(Unprepared):
+    card = Card("gated", "1", "has weights that are not here")
+    error = GatedError("ask")
+
+
+class Other(Unprepared):
+    card = Card("other", "1", "cannot be compared")
+    error = NotComparableError("else")
+"""
+
+OPTIONS = {name.partition("=")[0]: name.partition("=")[2] for name in small_run.OPTIONS}
+
+
+@dataclass
+class Spy:
+    """A serial executor that keeps how many jobs each graph had, and can be interrupted after so many."""
+
+    interrupt_after: int = 10**6
+    graphs: list[list[EntryRef]] = field(default_factory=list)
+
+    @contextmanager
+    def open(self, store: Store, listener: Listener) -> Iterator[Session]:
+        with Serial().open(store, listener) as session:
+            done: list[EntryRef] = []
+            self.graphs.append(done)
+            yield cast(Session, _Counted(session, done, self.interrupt_after))
+
+
+@dataclass
+class _Counted:
+    session: Session
+    done: list[EntryRef]
+    interrupt_after: int
+
+    def has_room(self, job: Job) -> bool:
+        return self.session.has_room(job)
+
+    def submit(self, job: Job) -> None:
+        if len(self.done) >= self.interrupt_after:
+            raise KeyboardInterrupt
+        self.done.append(job.ref)
+        self.session.submit(job)
+
+    def wait(self) -> list[Outcome]:
+        return self.session.wait()
+
+
+def ended(tmp_path: Path, *generators: str, spy: Spy | None = None, home: str = "home", **config: Any) -> list[suite.Cell]:
+    """A suite of these generators of `FATES`, or of the package, run on a few phantom patches."""
+    (tmp_path / "fates.py").write_text(FATES)
+    named = {"seeds": (0,), "encoders": ("stain",), "metrics": ("precision",), "controls": (), "downstream": False, **config}
+    planned: list[tuple[suite.Cell, RunConfig | None]] = []
+    for name in generators:
+        generator = f"{tmp_path / 'fates.py'}:{name}" if name[0].isupper() else name
+        about = RunConfig(generator, "cam16-seg", data="embedded", options=OPTIONS, **named)
+        planned.append((suite.Cell(name, name, "cam16-seg", "slide", {}), about))
     asked = suite.Suite("s", "", {"tiny": suite.Preset((0,))}, ())
-    return suite.run(asked, "tiny", planned, runner, lambda text: None, tmp_path)
+    executor = spy or Spy()
+    context = RunContext(Store(tmp_path / home), lambda jobs: executor, SilentReporter(), lambda text: None)
+    return suite.run(asked, "tiny", planned, context, tmp_path)
 
 
 @pytest.mark.parametrize(
     ("generator", "status", "reason"),
     [
-        ("good", "ok", ""),
-        ("half", "ok", "1 of 2 numbers skipped: why"),
-        ("none", "skipped", "1 of 1 numbers skipped: why"),
-        ("apart", "not-comparable", "why"),
-        ("bad", "error", "1 of 2 numbers error: why"),
-        ("blind", "error", "picture.png was not written: why"),
-        ("broken", "error", "ValueError: what"),
-        ("usage", "error", "UsageError: which"),
-        ("gated", "skipped", "gated: ask"),
-        ("other", "not-comparable", "else"),
+        ("Bad", "error", "1 of 1 numbers error: ValueError: what"),
+        ("Broken", "error", "ValueError: what"),
+        ("nowhere", "error", "UsageError: unknown generator"),
+        ("Gated", "skipped", "gated: ask"),
+        ("Other", "not-comparable", "else"),
     ],
 )
 def test_every_cell_ends_as_something_and_stops_no_other(tmp_path: Path, generator: str, status: str, reason: str) -> None:
-    cell, after = ended(tmp_path, generator, "good")
-    assert cell.status == status and reason in cell.reason and (cell.reason == "") == (reason == "")
-    assert after.status == "ok"
+    cell, after = ended(tmp_path, generator, "Good")
+    assert cell.status == status and reason in cell.reason
+    assert (after.status, after.reason) == ("ok", "")
     assert suite.index(tmp_path / "s") == ("tiny", [cell, after])
 
 
-def test_the_index_tells_what_an_interrupted_run_had_done(tmp_path: Path) -> None:
-    def interrupted(config: RunConfig, out: Path) -> tuple[tuple[ResultRecord, ...], Path, tuple[str, ...]]:
-        if config.generator == "second":
-            raise KeyboardInterrupt
-        return runner(config, out)
+@pytest.mark.parametrize(
+    ("statuses", "faults", "status", "reason"),
+    [
+        (["ok"], (), "ok", ""),
+        (["ok", "skipped"], (), "ok", "1 of 2 numbers skipped: why"),
+        (["skipped"], (), "skipped", "1 of 1 numbers skipped: why"),
+        (["not-comparable"], (), "not-comparable", "1 of 1 numbers not-comparable: why"),
+        (["ok", "error"], (), "error", "1 of 2 numbers error: why"),
+        (["ok"], ("picture.png could not be written: why",), "error", "picture.png could not be written: why"),
+    ],
+)
+def test_a_cell_ends_as_its_numbers_did(statuses: list[str], faults: tuple[str, ...], status: str, reason: str) -> None:
+    asked = RunConfig("g", "t")
+    made = [record(asked) if one == "ok" else record(asked, value=None, status=one, reason="why") for one in statuses]
+    assert suite.status_of(tuple(made), faults) == (status, reason)
 
-    planned: list[tuple[suite.Cell, RunConfig | None]] = [
-        (suite.Cell(g, g, "t", "slide", {}), RunConfig(g, "t")) for g in ("first", "second", "third")
-    ]
-    asked = suite.Suite("s", "", {"tiny": suite.Preset((0,))}, ())
+
+def test_a_suite_is_one_graph_in_which_shared_jobs_are_one(tmp_path: Path) -> None:
+    """Two generators beside the same two controls: what the controls train, generate and are measured by is one job."""
+    both = Spy()
+    ended(tmp_path, "Good", "blur", spy=both, home="both", controls=("real", "noise"))
+    alone = [Spy(), Spy()]
+    for spy, name in zip(alone, ("Good", "blur"), strict=True):
+        ended(tmp_path, name, spy=spy, home=name, controls=("real", "noise"))
+    *_, together = both.graphs
+    (first, second) = (set(spy.graphs[-1]) for spy in alone)
+    assert len(together) == len(set(together)) and set(together) == first | second
+    assert {ref.kind for ref in first & second} >= {"weights", "generated", "samples", "encoded", "measured"}
+
+
+def test_a_second_start_runs_nothing(tmp_path: Path) -> None:
+    before, again = ended(tmp_path, "Good", "blur"), Spy()
+    after = ended(tmp_path, "Good", "blur", spy=again)
+    assert not again.graphs
+    assert [replace(cell, seconds=0.0) for cell in after] == [replace(cell, seconds=0.0) for cell in before]
+
+
+def test_the_index_tells_what_an_interrupted_run_had_done(tmp_path: Path) -> None:
+    ended(tmp_path, "Good")
     with pytest.raises(KeyboardInterrupt):
-        suite.run(asked, "tiny", planned, interrupted, lambda text: None, tmp_path)
+        ended(tmp_path, "blur", "Good", "Broken", spy=Spy(interrupt_after=3))
     _, cells = suite.index(tmp_path / "s")
-    assert [cell.status for cell in cells] == ["ok", "skipped", "skipped"]
-    assert cells[2].reason.startswith("pending")
+    assert [cell.status for cell in cells] == ["skipped", "ok", "error"]
+    assert cells[0].reason.startswith("pending") and (tmp_path / "s" / cells[1].folder / "results.jsonl").is_file()
 
 
 def test_an_index_cannot_name_files_elsewhere(tmp_path: Path) -> None:
@@ -201,20 +303,17 @@ def test_the_shipped_suites_name_what_exists() -> None:
                 registry.find("generators", config.generator)
                 registry.expand("encoders", config.encoders)
                 registry.expand("metrics", config.metrics or ())
-                folder = getattr(task, "experiments", None)
-                assert not config.experiment or (folder / f"{config.experiment}.toml").is_file(), cell.name
-                assert config.mixes or not config.experiment, cell.name  # an experiment is made of training mixes
+                assert not config.experiment or (task.experiments / f"{config.experiment}.toml").is_file(), cell.name
+                assert config.downstream or not config.experiment, cell.name  # an experiment is made of training mixes
 
 
 @pytest.mark.parametrize("name", sorted({*PAPERS, "embedded"}))
 def test_the_options_of_shipped_suites_belong_to_somebody(name: str) -> None:
-    from bench import config as planning
-
     asked = suite.find(name)
     for preset in asked.preset:
         for _, config in suite.plans(asked, preset, {"": "embedded"}):
             if config is not None:
-                planning.components(config)
+                load_components(config)
 
 
 def test_the_embedded_suite_never_leaves_embedded_data() -> None:
@@ -222,22 +321,39 @@ def test_the_embedded_suite_never_leaves_embedded_data() -> None:
     assert {config.data for config in plans if config} == {"embedded"}
 
 
-def test_command_runs_a_suite_and_prints_its_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    text = 'name = "s"\nsummary = "x"\npreset.tiny.seeds = [0]\n[[cells]]\ngenerators = ["good", "broken"]\ntasks = ["t"]\n'
-    table = (
-        '[[table]]\ntitle = "T"\nrows = [{ label = "G", generator = "good" }, { label = "B", generator = "broken" }]\n'
-        'columns = [{ label = "D", task = "t", measure = "fd" }]\n'
-    )
-    (tmp_path / "s.toml").write_text(text + table)
-    monkeypatch.setattr("leaderboards.cli.suite._run", runner)
-    asked, out = str(tmp_path / "s.toml"), str(tmp_path / "out")
-    assert "broken--t" in CliRunner().invoke(command, [asked, "--config"]).output
-    done = CliRunner().invoke(command, [asked, "--out", out])
-    assert done.exit_code == 4 and "1 ok, 1 error" in done.output and "ValueError: what" in done.output
-    shown = CliRunner().invoke(leaderboard, [asked, "--results", out])
-    assert "1.000" in shown.output and "error(ValueError)" in shown.output
-    assert json.loads((tmp_path / "out" / "s" / "suite.json").read_text())["cells"][1]["status"] == "error"
-    absent = CliRunner().invoke(leaderboard, ["embedded", "--results", out])
+def test_command_runs_a_suite_and_prints_its_table(tmp_path: Path) -> None:
+    (tmp_path / "fates.py").write_text(FATES)
+    options = ", ".join(f'"{name}" = "{value}"' for name, value in OPTIONS.items())
+    generators = [f"{tmp_path / 'fates.py'}:{name}" for name in ("Good", "Broken")]
+    text = f"""
+        name = "s"
+        summary = "x"
+        embedded = true
+        [preset.tiny]
+        seeds = [0]
+        options = {{ {options} }}
+        [[cells]]
+        generators = {generators!r}
+        tasks = ["cam16-seg"]
+        encoders = ["stain"]
+        metrics = ["precision"]
+        controls = []
+        [[table]]
+        title = "T"
+        rows = [{{ label = "G", generator = "good" }}, {{ label = "B", generator = {generators[1]!r} }}]
+        columns = [{{ label = "D", task = "cam16-seg", measure = "precision" }}]
+    """
+    (tmp_path / "s.toml").write_text(text)
+    asked, out, home = tmp_path / "s.toml", tmp_path / "out", tmp_path / "home"
+    assert "Broken--cam16-seg" in small_run.bench("suite", asked, "--plan", home=home).stdout
+    assert not home.exists() and not out.exists()
+    done = small_run.bench("suite", asked, "--out", out, "--workers", "1", home=home)
+    assert done.exit_code == 4 and "1 ok, 1 error" in done.stdout and "ValueError: what" in done.stdout
+    shown = small_run.bench("leaderboard", asked, "--results", out, home=home)
+    assert "0.000" in shown.stdout or "[0" in shown.stdout, shown.stdout
+    assert "error(ValueError)" in shown.stdout
+    assert json.loads((out / "s" / "suite.json").read_text())["cells"][1]["status"] == "error"
+    absent = CliRunner().invoke(leaderboard, ["embedded", "--results", str(out)])
     assert isinstance(absent.exception, MissingError) and "bench suite embedded" in str(absent.exception)
 
 
@@ -250,4 +366,4 @@ def test_command_lists_suites_and_refuses_two_folders_of_one_task() -> None:
 
 def test_options_of_layouts_are_for_cells_that_have_any(mine: suite.Suite) -> None:
     planned = suite.plans(mine, "tiny", {}, given={"": {"layouts.steps": "2"}})
-    assert [cell.name for cell, _ in planned if "layouts.steps" in cell.options] == ["c--drawn--t"]
+    assert [cell.name for cell, _ in planned if "layouts.steps" in cell.options] == ["c--sampled--t"]

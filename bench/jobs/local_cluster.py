@@ -1,0 +1,119 @@
+"""Worker processes on this machine, for dask_executor.py: started, hidden from the network, and ended whatever happens."""
+
+from __future__ import annotations
+
+import os
+import signal
+import tempfile
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
+from importlib.util import find_spec
+from typing import Any, cast
+
+from bench.jobs.executors import Listener
+from bench.runtime.devices import may_have_gpu
+
+DEATHS = 2
+"""A job is given up when more workers than these died while they ran it. A cluster started elsewhere has its own number."""
+ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+"""Several processes that each take every core run many times slower than one."""
+_QUIET = 50  # logging.CRITICAL: the driver says in its own words what happens to jobs
+
+
+@contextmanager
+def local_cluster(workers: int, devices: tuple[str, ...], listener: Listener) -> Iterator[Any]:
+    """A running dask cluster of `workers` processes and one more for each device."""
+    import dask
+    from distributed import Nanny, Scheduler, SpecCluster
+
+    has_dashboard = find_spec("bokeh") is not None
+    scheduler = {"host": "127.0.0.1", "port": 0, "dashboard": has_dashboard, "dashboard_address": "127.0.0.1:0"}
+    settings = {
+        "distributed.worker.multiprocessing-method": "spawn",  # a forked process inherits locks of torch's thread pools
+        "distributed.scheduler.allowed-failures": DEATHS,
+        "distributed.scheduler.worker-ttl": None,  # a long call into C is no death; a real one closes the connection
+    }
+    with ExitStack() as stack:
+        folder = tempfile.TemporaryDirectory(prefix="histobench-workers-", ignore_cleanup_errors=True)
+        scratch = stack.enter_context(folder)
+        options = {"host": "127.0.0.1", "dashboard_address": "127.0.0.1:0", "nthreads": 1, "memory_limit": 0}
+        options |= {"local_directory": scratch, "silence_logs": _QUIET}
+        specs = {}
+        for number in range(workers):
+            hidden = {"CUDA_VISIBLE_DEVICES": ""} if devices else {}  # a job that asked for no device takes none
+            specs[f"cpu-{number}"] = {**options, "resources": {"cpu": 1}, "env": ONE_THREAD | hidden}
+        for device in devices:
+            env = ONE_THREAD | {"CUDA_VISIBLE_DEVICES": device}
+            specs[f"gpu-{device}"] = {**options, "resources": {"gpu": 1}, "env": env}
+        stack.enter_context(dask.config.set(settings))
+        stack.enter_context(_environment(ONE_THREAD))
+        cluster = cast(Any, SpecCluster)(
+            scheduler={"cls": Scheduler, "options": scheduler},
+            workers={name: {"cls": Nanny, "options": spec} for name, spec in specs.items()},
+            silence_logs=_QUIET,
+        )
+        if has_dashboard:
+            listener.log(f"dashboard: {cluster.dashboard_link}")
+        try:
+            yield cluster
+        except BaseException:
+            _kill_workers(cluster)
+            raise
+        finally:
+            with uninterrupted(), suppress(Exception):
+                cluster.close(timeout=10)
+
+
+def _kill_workers(cluster: Any) -> None:
+    """Ends the worker processes at once, in the middle of their jobs."""
+    for nanny in cluster.workers.values():
+        nanny.auto_restart = False
+        with suppress(ProcessLookupError, TypeError):  # TypeError: it is just being started again and has no number yet
+            os.kill(nanny.pid, signal.SIGKILL)
+
+
+def devices_of(asked: tuple[str, ...] | None) -> tuple[str, ...]:
+    """The asked devices, or those that this process sees, as CUDA_VISIBLE_DEVICES names them."""
+    if asked is not None:
+        return asked
+    if not may_have_gpu():
+        return ()
+    import torch
+
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    visible = [name.strip() for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name.strip()]
+    return tuple(visible[:count] if visible else map(str, range(count)))
+
+
+@contextmanager
+def _environment(variables: Mapping[str, str]) -> Iterator[None]:
+    """Sets variables of this process while its workers start: they import numpy before dask can set any in them. Afterwards
+    all is as before, also those that dask sets here for the same reason and leaves."""
+    import dask
+
+    names = {*variables, *dask.config.get("distributed.nanny.pre-spawn-environ"), "PYTHONHASHSEED"}
+    before = {name: os.environ.get(name) for name in names}
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+@contextmanager
+def uninterrupted() -> Iterator[None]:
+    """A second Ctrl-C does not leave processes behind."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
