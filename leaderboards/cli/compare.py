@@ -13,7 +13,7 @@ from bench.errors import MissingError, NotComparableError, UsageError, did_you_m
 from bench.results.protocols import entries
 from leaderboards.comparison import compare
 from leaderboards.comparison.compare import Comparisons, Side
-from leaderboards.tables.reading import lines as read
+from leaderboards.tables.reading import read_records as read
 
 
 @click.command("compare")
