@@ -6,7 +6,7 @@ from bench.config import Components
 from bench.histology.sampling import StatesSampling
 from bench.jobs.store import Store
 from bench.pipeline.data import DataSplits
-from bench.results.schema import SOURCES_UNKNOWN
+from bench.results.identity import Reason
 from bench.types import SummarisesData
 
 
@@ -57,13 +57,10 @@ def _prompts_shown(splits: DataSplits) -> str:
     assert report is not None
     text = f"prompts cover {report.coverage:.1%} of a test patch; {report.missing} of {report.wanted} classes found no crop"
     text += f"; {report.whole} show the whole region" if report.whole else ""
-    crops = report.wanted - report.missing
     if splits.donors is None:
-        return f"{text}; all {crops} crops are cut from reference patches"
-    return (
-        f"{text}; {report.reference} of {crops} crops are cut from reference patches, the others from {len(splits.donors)} "
-        "patches of the test slides in no reference set"
-    )
+        return f"{text}; all {report.crops} crops are cut from reference patches"
+    inside = f"{text}; {report.reference} of {report.crops} crops are cut from reference patches"
+    return f"{inside}, the others from {len(splits.donors)} patches of the test slides in no reference set"
 
 
 def _sampling(components: Components) -> list[str]:
@@ -71,7 +68,7 @@ def _sampling(components: Components) -> list[str]:
     if not isinstance(components.dataset, StatesSampling):
         return []
     found = components.dataset.sampling
-    lacking = "" if found.is_known else f"; {SOURCES_UNKNOWN}: records get no interval"
+    lacking = "" if found.is_known else f"; {Reason.SOURCES_UNKNOWN}: records get no interval"
     return [f"sampling unit: {found.unit} ({found.basis}){lacking}", f"splits: {found.splits}"]
 
 

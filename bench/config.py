@@ -77,8 +77,9 @@ class RunConfig:
         """The config that `as_json` gave; raises MissingError on fields that this version lacks."""
         if unknown := sorted(set(held) - {f.name for f in fields(cls)}):
             raise MissingError(f"the config says {', '.join(unknown)}, which this version of histobench does not know.")
-        values = {name: tuple(value) if isinstance(value, list) else value for name, value in held.items()}
-        return cls(**{**values, "weights": Path(values["weights"]) if values.get("weights") else None})
+        values: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in held.items()}
+        values["weights"] = Path(values["weights"]) if values.get("weights") else None
+        return cls(**values)
 
 
 @dataclass(frozen=True)

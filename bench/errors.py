@@ -26,7 +26,7 @@ class MissingError(BenchError):
     """Data or weights that are absent, gated or damaged."""
 
     exit_code = 3
-    code = "missing"
+    code: str = "missing"
     """What a cell that ends for want of it is skipped for, in one word."""
 
 

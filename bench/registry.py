@@ -21,7 +21,7 @@ from typing import Any, Protocol
 
 from bench.errors import MissingError, UsageError, did_you_mean
 from bench.provenance import sources
-from bench.types import Card
+from bench.types import Card, HasCard, HasDigest
 
 KINDS = ("generators", "encoders", "metrics", "tasks", "datasets", "layout_generators", "commands")
 _BOOLEANS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
@@ -45,6 +45,11 @@ def _entries(kind: str) -> dict[str, EntryPoint]:
 def names(kind: str) -> list[str]:
     """Every registered name of a kind, sorted; imports nothing."""
     return sorted(_entries(kind))
+
+
+def entry(kind: str, name: str) -> EntryPoint:
+    """The entry point of a registered name; imports nothing."""
+    return _entries(kind)[name]
 
 
 def expand(kind: str, asked: Iterable[str]) -> tuple[str, ...]:
@@ -137,8 +142,8 @@ def describe(plugin: Any) -> dict[str, Any]:
     one from outside what `sources.describe` says: who edits it should not be shown what it did before."""
     options = {name: _plain(getattr(plugin, name)) for name in parameters(type(plugin))}
     spec: dict[str, Any] = {"name": plugin.card.name, "version": plugin.card.version, "options": options}
-    if digest := getattr(plugin, "digest", ""):
-        spec["digest"] = digest
+    if isinstance(plugin, HasDigest) and plugin.digest:
+        spec["digest"] = plugin.digest
     return {**spec, **sources.describe(type(plugin))}
 
 
@@ -230,7 +235,7 @@ def _from_file(path: Path, attribute: str) -> type[Any]:
     if not path.is_file():
         raise MissingError(f"no file {path}: a plug-in from a file is written path.py:Class.")
     module = sources.load(path)
-    plugins = [name for name, value in vars(module).items() if isinstance(value, type) and hasattr(value, "card")]
+    plugins = [name for name, value in vars(module).items() if isinstance(value, type) and isinstance(value, HasCard)]
     if attribute not in plugins:
         raise UsageError(
             f"{path} has no plug-in class {attribute!r}.{did_you_mean(attribute, plugins)} "

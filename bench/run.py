@@ -25,12 +25,14 @@ from bench.jobs.graph import Job, pending
 from bench.jobs.outcomes import Failed, Finished, Outcome
 from bench.jobs.progress import Reporter
 from bench.jobs.store import EntryRef, Store, key_of
-from bench.measurements.planning import RunPlan, plan_run
+from bench.measurements.planning import plan_run
+from bench.measurements.prepared import Prepared, Times
 from bench.measurements.protocol import job_of, records_of
-from bench.pipeline.data import DataSplits, load_splits
+from bench.pipeline.data import load_splits
+from bench.pipeline.generation import run_seeds
 from bench.provenance import manifest
-from bench.provenance.manifest import Times
 from bench.results import experiment_tables, pictures, schema, tables
+from bench.results.identity import ABSENT
 from bench.results.schema import ResultRecord
 from bench.types import Generator, ImageSet
 
@@ -58,30 +60,11 @@ class RunOutcome:
     """What a run gives."""
 
     records: tuple[ResultRecord, ...]
-    table: str
+    tables: tuple[tables.Table, ...]
     """Empty where it could not be made, for one of the `faults`."""
     folder: Path
     faults: tuple[str, ...] = ()
     """What could not be written beside the records, and why."""
-
-
-@dataclass(frozen=True)
-class Prepared:
-    """A run whose data are loaded and whose jobs are known: nothing is trained, generated or measured yet."""
-
-    config: RunConfig
-    components: Components
-    splits: DataSplits
-    plan: RunPlan
-    jobs: tuple[Job, ...]
-    """One for each measurement, in their order."""
-    times: Times
-
-    @property
-    def targets(self) -> tuple[Job, ...]:
-        """Everything that has to be finished: the measurements, and the lists of generated patches."""
-        sets = (generated for made in self.plan.generated for generated in (made.test, made.pool))
-        return (*self.jobs, *(generated.job for generated in sets if generated is not None))
 
 
 def run(config: RunConfig, context: RunContext, out: Path) -> RunOutcome:
@@ -97,6 +80,7 @@ def prepare(config: RunConfig, context: RunContext) -> Prepared:
     components = load_components(config)
     for generator in components.generators:
         check_fit(generator, components)
+        run_seeds(generator, config.seeds)  # a set of images that is not there is named before anything is computed
     context.log(announcement.announce(components, context.store))
     splits = load_splits(components, context.store, context.execute)
     context.log(announcement.describe_splits(components, splits))
@@ -113,13 +97,16 @@ def finish(prepared: Prepared, outcomes: dict[EntryRef, Outcome], context: RunCo
     schema.write(records, folder / "results.jsonl")
     times = prepared.times.with_phase("jobs")
     experiment = prepared.components.experiment
-    tables_made: list[str] = []
+    shown: list[tables.Table] = []
     faults: list[str] = []
 
     def write_table(path: Path) -> None:
-        table = experiment_tables.as_text(experiment, records) if experiment else tables.text(records)
-        tables_made.append(table)
-        write_text(path, table + "\n")
+        shown.extend(
+            [experiment_tables.make_table(experiment, records)]
+            if experiment
+            else tables.make_tables(records, prepared.config.generator)
+        )
+        write_text(path, tables.plain(shown) + "\n")
 
     steps: tuple[tuple[str, Callable[[Path], None]], ...] = (
         ("table.txt", write_table),
@@ -132,7 +119,7 @@ def finish(prepared: Prepared, outcomes: dict[EntryRef, Outcome], context: RunCo
         except Exception as error:  # the records are written: what stands beside them must not cost them
             context.log("".join(traceback.format_exception(error)))
             faults.append(f"{name} could not be written: {type(error).__name__}: {error}")
-    return RunOutcome(tuple(records), "".join(tables_made), folder, tuple(faults))
+    return RunOutcome(tuple(records), tuple(shown), folder, tuple(faults))
 
 
 def collect_records(prepared: Prepared, outcomes: dict[EntryRef, Outcome], context: RunContext) -> list[ResultRecord]:
@@ -143,7 +130,7 @@ def collect_records(prepared: Prepared, outcomes: dict[EntryRef, Outcome], conte
         outcome = outcomes[job.ref]
         if isinstance(outcome, Failed) and outcome.cause not in causes:
             causes.add(outcome.cause)
-            if outcome.error.code not in ("missing", "gated", "damaged", "usage"):
+            if outcome.error.code not in (*ABSENT, "usage"):
                 context.log(outcome.error.traceback or f"{outcome.cause}: {outcome.error.message}")
         records += records_of(measurement, outcome, context.store)
     return records

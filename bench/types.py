@@ -172,6 +172,13 @@ def silent(done: int, total: int, what: str) -> None:
 
 
 @runtime_checkable
+class HasCard(Protocol):
+    """What makes a class a plug-in."""
+
+    card: Card
+
+
+@runtime_checkable
 class Generator(Protocol):
     """Generates one image for each condition and seed.
 
@@ -287,11 +294,15 @@ class FollowsPromptSource(Protocol):
 
 
 @runtime_checkable
-class LimitsSeeds(Protocol):
-    """A generator that has images for some run seeds only (images made elsewhere)."""
+class ProvidesSets(Protocol):
+    """A generator whose images were made elsewhere: it has one set of them for each of some run seeds, or one set in all."""
 
-    def available_seeds(self, seeds: tuple[int, ...]) -> tuple[int, ...]:
-        """The seeds among those asked for that it has different images for."""
+    def set_seeds(self) -> tuple[int, ...]:
+        """Run seeds with a set of their own, ascending; empty where there is one set, which counts as one seed."""
+        ...
+
+    def of_seed(self, seed: int) -> Generator:
+        """The generator of the set of one run seed, another instance of the same class."""
         ...
 
 

@@ -83,7 +83,7 @@ def simulate(setting: Setting, worse: dict[str, float] | None = None) -> Finding
     rng = seeded(setting)
     added = changes(setting) if worse is None else worse
     gates = [gate.measured(*pair(setting, added, rng), setting.policy) for _ in range(setting.trials)]
-    by_name = [{j.number.measure: j for j in found.gate_results} for found in gates]
+    by_name = [{j.quantity.measure: j for j in found.gate_results} for found in gates]
     kept = {name: [found[name] for found in by_name] for name in CHANGED}
     return Finding(
         alarms=sum(any(j.verdict == "regress" and name not in CHANGED for name, j in found.items()) for found in by_name)

@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from bench.results import schema
-from bench.results.protocols import column
+from bench.results.identity import column
 from bench.results.schema import ResultRecord
 
 SIZE = 1.0

@@ -1,16 +1,17 @@
 """Images that somebody generated elsewhere for our exported conditions, matched by id: `folder:DIR`.
 
 DIR holds samples/<id>.png ("/" in an id written "__"), or samples.csv with the columns id and file (relative to DIR),
-which goes first where both are there. Images are 8-bit RGB PNG of the size of the conditions: nothing is resized,
-converted or decoded from a lossy format, because a metric would see it.
+which goes first where both are there. A DIR with folders seed0, seed1, ... of that layout has one set of images for each of
+these run seeds; without them it has one set, which counts as one seed however many are asked for. Images are 8-bit RGB PNG
+of the size of the conditions: nothing is resized, converted or decoded from a lossy format, because a metric would see it.
 """
 
 from __future__ import annotations
 
 import csv
 import hashlib
+import re
 from collections import Counter
-from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path
 
@@ -21,22 +22,23 @@ from bench.errors import MissingError
 from bench.files.image_files import check_opaque, check_upright, find_png_fault
 from bench.messages import listed
 from bench.pipeline.exporting import file_stem
-from bench.types import Card, Conditions, Images
+from bench.types import Card, Conditions, Images, Strings
 
+_SET = re.compile(r"seed(0|[1-9][0-9]*)")
 _PNG = b"\x89PNG\r\n\x1a\n"
 _COLOURS = {0: "grey", 2: "RGB", 3: "palette", 4: "grey with alpha", 6: "RGBA"}
 
 
 class Folder:
-    """One image for each condition, from a folder. Seeds are ignored: what was generated was generated."""
+    """One image for each condition and set, from a folder. Seeds of images are ignored: what was made was made."""
 
     card = Card(
         "folder",
         "1",
         "Images generated elsewhere for exported conditions, matched by id.",
         source="a folder of samples, see `bench export`",
-        notes="One image for each condition: it says nothing of variation between seeds. What it was fitted on is "
-        "not known here.",
+        notes="One set of images counts as one seed; seed0/, seed1/ are sets of those run seeds. What it was fitted on "
+        "is not known here.",
     )
     deterministic = True
     follows_prompt_source = True  # whoever generated may have been shown the crops of the export
@@ -46,23 +48,62 @@ class Folder:
         if not self.folder.is_dir():
             raise MissingError(f"no folder {self.folder}: `bench export conditions` writes what is to be generated.")
 
+    def set_seeds(self) -> tuple[int, ...]:
+        """Run seeds that have a set of images of their own; empty where there is one set."""
+        return tuple(self._sets)
+
+    def of_seed(self, seed: int) -> Folder:
+        """The set of one run seed."""
+        return self._sets[seed]
+
+    @cached_property
+    def _sets(self) -> dict[int, Folder]:
+        """Run seed -> its set. Raises MissingError where sets stand beside other images, or two hold the same ones."""
+        named = {
+            int(match[1]): path for path in self.folder.iterdir() if (match := _SET.fullmatch(path.name)) and path.is_dir()
+        }
+        if named and any((self.folder / name).exists() for name in ("samples", "samples.csv")):
+            raise MissingError(
+                f"{self.folder} has images of its own beside {', '.join(sorted(path.name for path in named.values()))}. "
+                "Keep either one set, or one for each seed."
+            )
+        sets = {seed: Folder(path) for seed, path in sorted(named.items())}
+        seen: dict[str, int] = {}
+        for seed, one in sets.items():
+            if (other := seen.setdefault(one.digest, seed)) != seed:
+                raise MissingError(
+                    f"{self.folder}/seed{other} and seed{seed} hold the same images: that is one set, and counts as one seed. "
+                    f"Leave one out, or give its folder: folder:{self.folder}/seed{other}"
+                )
+        return sets
+
     @cached_property
     def digest(self) -> str:
-        """sha256 of file names and content, which belongs to every key."""
+        """sha256 of file names and content, which belongs to every key; over all sets where there are several."""
         total = hashlib.sha256()
+        for seed, one in self._sets.items():
+            total.update(f"seed{seed}\0{one.digest}\n".encode())
+        if self._sets:
+            return total.hexdigest()
         for stem, file in sorted(self._files.items()):
             total.update(f"{stem}\0{hashlib.sha256(_content(file)).hexdigest()}\n".encode())
         return total.hexdigest()
 
-    def check_conditions(self, ids: Iterable[str]) -> None:
+    def check_conditions(self, ids: Strings) -> None:
         """Refuses a folder whose images are not exactly those of the ids: lists what is missing and what is extra."""
-        expected = {file_stem(name): name for name in ids}
+        for one in self._sets.values():
+            one.check_conditions(ids)
+        if self._sets:
+            return
+        expected = {file_stem(name): name for name in ids.tolist()}
         missing = [name for stem, name in expected.items() if stem not in self._files]
         extra = [file.name for stem, file in self._files.items() if stem not in expected]
         self._refuse(missing, extra)
 
     def generate(self, conditions: Conditions, seeds: NDArray[np.uint64]) -> Images:
-        """uint8 (n, size, size, 3). Images of other conditions may lie in the folder too."""
+        """uint8 (n, size, size, 3), of the first set. Images of other conditions may lie in the folder too."""
+        if self._sets:
+            return next(iter(self._sets.values())).generate(conditions, seeds)
         stems = [file_stem(name) for name in conditions.ids.tolist()]
         found = zip(conditions.ids.tolist(), stems, strict=True)
         self._refuse([name for name, stem in found if stem not in self._files], [])

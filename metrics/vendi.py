@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 
 from bench.errors import UsageError
@@ -28,10 +30,11 @@ class VendiScore:
     direction: Direction = "higher"
     bounds = (0.0, None)
 
-    def __init__(self, q: float = 1.0, relative: bool = False) -> None:
-        if not q >= 0:
+    def __init__(self, q: float | Literal["inf"] = 1.0, relative: bool = False) -> None:
+        if not float(q) >= 0:
             raise UsageError(f"vendi: the order q is 0 or more, or inf, not {q}.")
         self.q, self.relative = q, relative
+        self._order = float(q)
 
     def minimum_n(self, d: int) -> int:
         """2 rows a side: the score of one patch is 1, whatever it shows."""
@@ -41,10 +44,12 @@ class VendiScore:
         """The score or ratio; `rng` chooses as many of the larger side as the smaller has, if `relative`."""
         a, b = checked(self.card.name, real, fake, self.minimum_n(real.shape[-1]))
         if not self.relative:
-            return vendi_score(directions(self.card.name, b), self.q)
+            return vendi_score(directions(self.card.name, b), self._order)
         n = min(len(a), len(b))
         ours, theirs = (side if len(side) == n else side[rng.choice(len(side), n, replace=False)] for side in (b, a))
-        return vendi_score(directions(self.card.name, ours), self.q) / vendi_score(directions(self.card.name, theirs), self.q)
+        return vendi_score(directions(self.card.name, ours), self._order) / vendi_score(
+            directions(self.card.name, theirs), self._order
+        )
 
 
 def vendi_score(rows: Table, q: float = 1.0) -> float:

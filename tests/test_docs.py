@@ -78,10 +78,10 @@ def test_the_two_commands_are_one_line_each_and_ci_runs_the_second() -> None:
 
 def test_every_verb_and_every_plugin_is_documented() -> None:
     from bench import registry
-    from bench.cli import _OURS
+    from bench.cli import HERE
 
     text = "\n".join(page.read_text() for page in PAGES)
-    verbs = [*_OURS, *registry.names("commands")]
+    verbs = [*HERE, *registry.names("commands")]
     assert not [verb for verb in verbs if f"bench {verb}" not in text]
     kinds = ("generators", "encoders", "metrics", "tasks", "datasets", "layout_generators")
     names = [name for kind in kinds for name in registry.names(kind) if name != "example-plugin"]

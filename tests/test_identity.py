@@ -226,7 +226,7 @@ def _shifted(record: ResultRecord) -> ResultRecord:
 def test_records_of_before_are_read_with_the_network(networks: Path, tmp_path: Path) -> None:
     text = (networks / "results.jsonl").read_text()
     (tmp_path / "old.jsonl").write_text(text.replace('"encoder": "timm:test_resnet"', '"encoder": "timm"'))
-    assert {line.encoder for line in reading.lines([tmp_path / "old.jsonl"])} == {"timm:test_resnet", "timm:test_vit"}
+    assert {line.encoder for line in reading.read_records([tmp_path / "old.jsonl"])} == {"timm:test_resnet", "timm:test_vit"}
 
 
 def test_a_number_of_two_protocols_is_measured_in_both(networks: Path, home: Path, tmp_path: Path) -> None:

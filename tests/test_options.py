@@ -11,7 +11,7 @@ import pytest
 
 from bench.cli import group
 from bench.results import schema
-from tests.bench.test_trial import MINE
+from tests.bench.test_experiment_runs import MINE
 from tests.small_run import OPTIONS, SMALL, bench
 from tests.tasks.small_folder import halves, photo, write
 

@@ -1,7 +1,7 @@
 """The command `bench`: one small file a command, imported only when the command runs.
 
-Our own commands are named in `_OURS`; commands of other packages and of strangers enter through the entry-point group
-`bench.commands`. Data goes to stdout, progress and messages to stderr.
+`COMMANDS` names our own commands; those of other packages enter through the entry-point group `bench.commands`, as those of
+`leaderboards` do. Data goes to stdout, progress and messages to stderr.
 """
 
 from __future__ import annotations
@@ -14,17 +14,38 @@ import click
 
 from bench.errors import BenchError, UsageError, did_you_mean
 
-_OURS = {
-    "cache": "list, size or prune what is kept",
-    "check": "test a plug-in against its contract",
-    "doctor": "what works on this machine, and what to do about the rest",
-    "export": "conditions and samples as PNG and CSV",
-    "fit": "fit a generator and save its weights",
-    "info": "everything a plug-in says of itself",
-    "list": "names of generators, encoders, metrics, tasks and datasets",
-    "new": "write a new plug-in that passes `bench check`",
-    "run": "fit, generate, measure and score one generator",
+COMMANDS: dict[str, dict[str, str]] = {
+    "Run": {
+        "run": "train, generate, measure and score one generator on one task",
+        "suite": "run the cells of a paper's table, or of a file of your own",
+        "fit": "train a generator and save its weights",
+        "export": "write conditions or generated patches as PNG and CSV",
+    },
+    "Compare": {
+        "leaderboard": "tables of all runs, of a task, or of a suite as in its paper",
+        "compare": "two generators measure by measure, in pairs of slides and seeds",
+        "gate": "has a generator become worse than its baseline? for CI",
+    },
+    "Publish": {
+        "report": "a page with tables, patches and provenance of runs",
+        "merge": "join the results of several machines in one file",
+        "verify": "make part of a run again and compare it with what was recorded",
+    },
+    "Extend": {
+        "list": "names of generators, encoders, metrics, tasks and datasets",
+        "info": "card, options and documentation of a plug-in",
+        "new": "write a new plug-in that passes `bench check`",
+        "check": "test a plug-in against the contract of its kind",
+    },
+    "Maintain": {
+        "doctor": "what works on this machine, and what to do about the rest",
+        "cache": "list, size or prune what is kept",
+    },
 }
+"""What `bench --help` says of our commands, by group. A table, so that help imports none of them."""
+HERE = ("run", "fit", "export", "list", "info", "new", "check", "doctor", "cache")
+"""Commands that are modules of this package."""
+OTHERS = "Of other packages"
 INTERRUPTED = 130
 
 
@@ -34,12 +55,12 @@ class _Lazy(click.Group):
     def list_commands(self, ctx: click.Context) -> list[str]:
         from bench import registry
 
-        return sorted({*_OURS, *registry.names("commands")})
+        return sorted({*HERE, *registry.names("commands")})
 
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
         from bench import registry
 
-        if name in _OURS:
+        if name in HERE:
             found: click.Command = importlib.import_module(f"bench.cli.{name}").command
             return found
         return registry.find("commands", name)[0] if name in registry.names("commands") else None  # type: ignore[return-value]
@@ -51,9 +72,22 @@ class _Lazy(click.Group):
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        rows = [(name, _OURS.get(name, "from a plug-in")) for name in self.list_commands(ctx)]
-        with formatter.section("Verbs"):
-            formatter.write_dl(rows)
+        known = self.list_commands(ctx)
+        sections = {title: [(name, text) for name, text in own.items() if name in known] for title, own in COMMANDS.items()}
+        ours = {name for own in COMMANDS.values() for name in own}
+        sections[OTHERS] = [(name, _summary(name)) for name in known if name not in ours]
+        for title, rows in sections.items():
+            if rows:
+                with formatter.section(title):
+                    # one column of names in all sections
+                    formatter.write_dl([(name.ljust(max(map(len, known))), text) for name, text in rows])
+
+
+def _summary(name: str) -> str:
+    from bench import registry
+    from bench.cli.summaries import summary_of
+
+    return summary_of(registry.entry("commands", name))
 
 
 @click.group(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"]})

@@ -9,7 +9,9 @@ from functools import partial
 
 import click
 
-KINDS = ("generators", "layouts", "encoders", "metrics")
+from bench.types import LayoutMetric
+
+KINDS = ("generators", "layout_generators", "encoders", "metrics")
 MARKS = {"passed": "✓", "failed": "✗", "skipped": "–"}
 SOME_FAILED = 4
 
@@ -26,7 +28,7 @@ def command(context: click.Context, name: str, kind: str | None, size: int, as_j
 
     checks: dict[str, Callable[..., list[contracts.Outcome]]] = {
         "generators": contracts.check_generator,
-        "layouts": contracts.check_layouts,
+        "layout_generators": contracts.check_layouts,
         "encoders": contracts.check_encoder,
         "metrics": contracts.check_metric,
     }
@@ -34,7 +36,7 @@ def command(context: click.Context, name: str, kind: str | None, size: int, as_j
     kind = kind or next((each for each in KINDS if head in registry.names(each)), KINDS[0])
     found = registry.find(kind, name)[0]  # a wrong name or size is the user's mistake, not a failed check
     contracts.mock(size)
-    if hasattr(found, "compare_layouts"):
+    if isinstance(found, LayoutMetric):
         checks["metrics"] = contracts.check_layout_metric
     outcomes = checks[kind](partial(registry.load, kind, name), name, size)
     for outcome in outcomes:

@@ -15,6 +15,7 @@ from bench import registry
 from bench.errors import BenchError, MissingError, UsageError
 from bench.jobs.store import default_root
 from bench.runtime import import_guard
+from bench.types import ReportsReadiness
 
 Finding = tuple[bool, str]
 """Whether it is well, and one sentence that says what was found and, if it is not, what to do."""
@@ -70,7 +71,7 @@ def _state(name: str, weights: Path | None) -> tuple[str, str]:
         return "ready", f"a family: {name}:NAME"
     try:
         encoder = registry.load("encoders", name, **({"weights": weights} if weights and "weights" in takes else {}))
-        return "ready", encoder.ready() if hasattr(encoder, "ready") else "needs nothing from outside"
+        return "ready", encoder.ready() if isinstance(encoder, ReportsReadiness) else "needs nothing from outside"
     except MissingError as error:
         return error.code, str(error)
 

@@ -12,6 +12,7 @@ import click
 from bench import registry
 from bench.cli.list import KINDS
 from bench.errors import UsageError, did_you_mean
+from bench.types import ConditionMetric, FeatureMetric, HasBounds, ReadsOneEncoder, TrainedMetric
 
 FIELDS = (
     *("direction", "range", "least_n", "encoder", "cost"),
@@ -51,15 +52,16 @@ def _measuring(kind: str, cls: type[Any]) -> dict[str, Any]:
     """What a metric says of its values: better direction, range, the one encoder it reads, least patches a side."""
     if kind != "metrics":
         return {}
-    if directions := getattr(cls, "directions", None):
-        return {"direction": "; ".join(f"{measure}: {better} is better" for measure, better in directions.items())}
-    text: dict[str, Any] = {"direction": f"{cls.direction} is better"}
-    if bounds := getattr(cls, "bounds", None):
-        text["range"] = " to ".join("any number" if bound is None else f"{bound:g}" for bound in bounds)
-    if encoder := getattr(cls, "encoder", ""):
-        text["encoder"] = f"{encoder}, always"
-    if hasattr(cls, "minimum_n") and not any(p.default is p.empty for p in registry.parameters(cls).values()):
-        metric = cls()
+    is_complete = not any(parameter.default is parameter.empty for parameter in registry.parameters(cls).values())
+    metric: Any = cls() if is_complete else cls  # without its options, what the class itself declares
+    if isinstance(metric, ConditionMetric):
+        return {"direction": "; ".join(f"{measure}: {better} is better" for measure, better in metric.directions.items())}
+    text: dict[str, Any] = {"direction": f"{metric.direction} is better"}
+    if isinstance(metric, HasBounds):
+        text["range"] = " to ".join("any number" if bound is None else f"{bound:g}" for bound in metric.bounds)
+    if isinstance(metric, ReadsOneEncoder) and metric.encoder:
+        text["encoder"] = f"{metric.encoder}, always"
+    if is_complete and isinstance(metric, (FeatureMetric, TrainedMetric)):
         text["least_n"] = ", ".join(f"{metric.minimum_n(d)} for {d} features" for d in WIDTHS)
     return text
 

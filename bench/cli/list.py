@@ -16,13 +16,14 @@ KINDS = tuple(kind for kind in registry.KINDS if kind != "commands")
 @click.argument("kind", required=False)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 def command(kind: str | None, as_json: bool) -> None:
-    """Names of everything, or of one KIND: generators, encoders, metrics, tasks, datasets, layouts."""
+    """Names of everything, or of one KIND: generators, encoders, metrics, tasks, datasets, layout_generators."""
     if kind is not None and kind not in KINDS:
         raise UsageError(f"no kind {kind!r}.{did_you_mean(kind, KINDS)} The kinds are: {', '.join(KINDS)}.")
+    width = max(map(len, KINDS)) + 2
     for each in (kind,) if kind else KINDS:
         names = registry.names(each)
         if as_json:
             for name in names:
                 click.echo(json.dumps({"kind": each, "name": name}))
         else:
-            click.echo(f"{each:12s}{'  '.join(names) or '–'}")
+            click.echo(f"{each:{width}s}{'  '.join(names) or '–'}")

@@ -13,7 +13,7 @@ import click
 @click.option("--dir", "parent", type=click.Path(path_type=Path, file_okay=False), default=".", show_default=True)
 def command(kind: str, name: str, parent: Path) -> None:
     """Write a package of two files called NAME, which passes `bench check` as it is."""
-    from bench.cli import template
+    from bench.contracts import template
 
     module = template.write_generator(name, parent)
     click.echo(module.parent)

@@ -10,13 +10,12 @@ import click
 from bench.cli.options import data_options, execution_options, merged, numbers, open_context, words
 from bench.config import CONTROLS, ENCODERS, METRICS, RunConfig
 from bench.errors import MissingError
-from bench.results import schema
+from bench.results import schema, terminal
+from bench.results.identity import Status, is_absent
 from bench.results.schema import ResultRecord
 from bench.types import PROMPT_SOURCES
 
 SOME_FAILED = 4
-ABSENT = ("missing", "gated", "damaged")
-"""First words of the reasons that more data or weights would remove."""
 
 
 @click.command("run")
@@ -109,7 +108,7 @@ def command(
         for record in outcome.records:
             click.echo(schema.to_json(record))
     else:
-        click.echo(outcome.table)
+        terminal.show(outcome.tables)
         click.echo(str(outcome.folder))
     for fault in outcome.faults:
         click.echo(f"bench: {fault}. The result records are in {outcome.folder}.", err=True)
@@ -119,8 +118,8 @@ def command(
 
 
 def _exit(lines: tuple[ResultRecord, ...], strict: bool) -> None:
-    if strict and any(result.status == "skipped" and result.reason.startswith(ABSENT) for result in lines):
+    if strict and any(result.status == Status.SKIPPED and is_absent(result.reason) for result in lines):
         raise SystemExit(MissingError.exit_code)
-    bad = {"error", "skipped", "not-comparable"} if strict else {"error"}
+    bad = {Status.ERROR, Status.SKIPPED, Status.NOT_COMPARABLE} if strict else {Status.ERROR}
     if any(result.status in bad for result in lines):
         raise SystemExit(SOME_FAILED)

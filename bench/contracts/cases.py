@@ -13,7 +13,7 @@ from typing import Any, Literal, TypeVar
 from bench import registry
 from bench.contracts.mock import mock
 from bench.errors import BenchError, UsageError
-from bench.types import Card, Conditions, ImageSet
+from bench.types import Card, Conditions, HasCard, ImageSet
 
 Status = Literal["passed", "failed", "skipped"]
 
@@ -89,9 +89,10 @@ def builds(case: PluginCase) -> None:
 
 def card_complete(case: PluginCase) -> None:
     """Its class carries a card with a name (the registered one), version, summary, licence and true columns."""
-    card = getattr(type(case.plugin), "card", None)
-    if not isinstance(card, Card):
+    cls = type(case.plugin)
+    if not isinstance(cls, HasCard) or not isinstance(cls.card, Card):
         raise Broken("the class has no attribute card = Card(...)")
+    card = cls.card
     if empty := [field for field in ("name", "version", "summary", "licence") if not getattr(card, field)]:
         raise Broken(f"the card says nothing about {', '.join(empty)}")
     columns = {field.name for field in fields(Conditions)}

@@ -31,8 +31,9 @@ class _Case(PluginCase):
     work: Path
 
     def fresh(self) -> Generator:
-        """A new generator; the one of `trial` where the class has that."""
-        return cast(Generator, self.plugin.trial() if isinstance(self.plugin, HasSmallInstance) else self.make())
+        """A new generator, small where its class offers that."""
+        cls = type(self.plugin)
+        return cast(Generator, cls.trial() if isinstance(cls, HasSmallInstance) else self.make())
 
     @cached_property
     def generator(self) -> Generator:

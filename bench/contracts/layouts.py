@@ -51,8 +51,9 @@ class _Case(PluginCase):
         return layouts(self.size)
 
     def fresh(self) -> LayoutGenerator:
-        """A new layout generator; the one of `trial` where the class has that."""
-        return cast(LayoutGenerator, self.plugin.trial() if isinstance(self.plugin, HasSmallInstance) else self.make())
+        """A new layout generator, small where its class offers that."""
+        cls = type(self.plugin)
+        return cast(LayoutGenerator, cls.trial() if isinstance(cls, HasSmallInstance) else self.make())
 
     @cached_property
     def layout_generator(self) -> LayoutGenerator:

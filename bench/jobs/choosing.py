@@ -6,23 +6,22 @@ import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from bench.errors import UsageError
 from bench.jobs.executors import Executor, Listener, Serial, Session
 from bench.jobs.store import EntryRef, Store
+from bench.runtime.devices import may_have_gpu
 
 MOST_WORKERS = 4
 WORTH_WORKERS = 60
 """Fewer pending jobs than this are done here sooner than workers are started: importing torch takes seconds."""
-_DEVICE_FILES = ("/dev/nvidia0", "/dev/nvidiactl", "/dev/kfd", "/dev/dxg")
 
 
 def choose_executor(workers: int, scheduler: str, jobs: int) -> Executor:
     """For a graph of so many pending jobs: a scheduler's workers, `workers` processes of this machine, or this process.
 
     With `workers` of 0 it is one process a core, at most `MOST_WORKERS`, where that is worth it, and this process where there
-    are few jobs or a GPU, which several processes would only share.
+    are few jobs or one GPU, which several processes would only share. Several GPUs have a process each.
     """
     if workers < 0:
         raise UsageError(f"--workers takes a number of processes, not {workers}; 0 is for what suits the machine.")
@@ -33,21 +32,21 @@ def choose_executor(workers: int, scheduler: str, jobs: int) -> Executor:
 
         return Dask(workers=max(workers, 1), address=scheduler or None)
     usual = min(MOST_WORKERS, cores())
-    if workers == 1 or jobs < WORTH_WORKERS or usual < 2 or has_device_files():
+    if workers == 1 or jobs < WORTH_WORKERS or usual < 2:
         return Serial()
     from bench.jobs.dask_executor import Dask
 
-    return Dask(workers=usual, devices=())
+    if not may_have_gpu():
+        return Dask(workers=usual, devices=())
+    from bench.jobs.local_cluster import devices_of
+
+    devices = devices_of(None)
+    return Dask(workers=usual, devices=devices) if len(devices) != 1 else Serial()
 
 
 def cores() -> int:
     """Cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def has_device_files() -> bool:
-    """Whether the machine may have a GPU, without asking torch."""
-    return any(Path(file).exists() for file in _DEVICE_FILES)
 
 
 @dataclass

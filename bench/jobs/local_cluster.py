@@ -12,6 +12,7 @@ from importlib.util import find_spec
 from typing import Any, cast
 
 from bench.jobs.executors import Listener
+from bench.runtime.devices import may_have_gpu
 
 DEATHS = 2
 """A job is given up when more workers than these died while they ran it. A cluster started elsewhere has its own number."""
@@ -76,6 +77,8 @@ def devices_of(asked: tuple[str, ...] | None) -> tuple[str, ...]:
     """The asked devices, or those that this process sees, as CUDA_VISIBLE_DEVICES names them."""
     if asked is not None:
         return asked
+    if not may_have_gpu():
+        return ()
     import torch
 
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0

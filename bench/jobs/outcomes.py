@@ -22,7 +22,7 @@ _TRACEBACK_CHARACTERS = 20_000
 @dataclass(frozen=True)
 class JobError:
     code: str
-    """"missing" for data or weights ("gated" and "damaged" where bench.errors says so), "usage", "interrupted", "killed" for a
+    """"missing" for data or weights ("gated" and "damaged" where bench.errors says so), "corrupt", "usage", "interrupted", "killed" for a
     job whose worker died repeatedly, otherwise "internal"."""
     type: str
     """Name of the exception's class."""

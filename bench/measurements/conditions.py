@@ -77,8 +77,8 @@ def plan_conditions(
         replace(record, measure=measure, direction=direction, protocol=protocol(measure))
         for measure, direction in directions(metric).items()
     )
-    our_refs, real_refs = (tuple(job.ref for job in jobs) for jobs in (ours, real))
-    return ConditionMeasurement(records, plugin, splits.test.ref, our_refs, real_refs, (*ours, *real))
+    generated_refs, real_refs = (tuple(job.ref for job in jobs) for jobs in (ours, real))
+    return ConditionMeasurement(records, plugin, splits.test.ref, generated_refs, real_refs, (*ours, *real))
 
 
 def directions(metric: ConditionMetric) -> dict[str, Direction]:

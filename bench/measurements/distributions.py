@@ -18,8 +18,9 @@ from bench.measurements.protocol import Bounds, Measured
 from bench.pipeline.encoding import FeaturesRef
 from bench.pipeline.plugins import Plugin
 from bench.pipeline.sets import SetRef
+from bench.results.identity import Reason
 from bench.results.schema import ResultRecord
-from bench.statistics import UNDERPOWERED, Estimate
+from bench.statistics import Estimate
 from bench.types import BringsInterval, BringsTrainedInterval, FeatureMetric, Features, HasBounds, Strings, TrainedMetric
 
 Form = Literal["value", "lower-reference", "normalised"]
@@ -184,7 +185,7 @@ class FeaturePair:
         if min(real, generated) >= fewest:
             return None
         found = f"{generated} generated and {real} real rows; {self.metric.card.name} needs {fewest} for {d} columns"
-        return Estimate(math.nan, None, None, reason=f"{UNDERPOWERED}: {found}")
+        return Estimate(math.nan, None, None, reason=f"{Reason.UNDERPOWERED}: {found}")
 
     @property
     def _rng(self) -> np.random.Generator:

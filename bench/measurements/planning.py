@@ -25,10 +25,12 @@ from bench.measurements.layouts import LayoutMeasurement
 from bench.measurements.protocol import Fail, Measurement, content_of, protocol_key
 from bench.pipeline.data import MAPS, DataSplits, Patches
 from bench.pipeline.encoding import FeatureSet, describe_encoder, encode
-from bench.pipeline.generation import GeneratedSet, TrainedGenerator, generate, sample_layouts
+from bench.pipeline.generation import GeneratedSet, TrainedGenerator, generate, has_one_set, run_seeds, sample_layouts
 from bench.pipeline.plugins import Plugin, WeightsRef
 from bench.pipeline.training import Weights, training_patches, weights_of
-from bench.results.schema import ENCODER_CONFLICT, SOURCES_UNKNOWN, ResultRecord, stamp
+from bench.results.identity import Flag
+from bench.results.schema import ResultRecord, stamp
+from bench.results.tables import ONE_SET
 from bench.statistics import VERSION
 from bench.types import ChecksConditions, FollowsPromptSource, Normalisable, TrainedMetric, TrainingMix
 
@@ -72,7 +74,13 @@ def plan_run(components: Components, splits: DataSplits, log: Callable[[str], No
             weights.append((components.layout_generator, layout_generator.weights))
             trained = replace(trained, layout_generator=components.layout_generator.label)
         measurements += planner.prompts(trained)
-        for seed in components.config.seeds:
+        seeds = run_seeds(trained.generator, components.config.seeds)
+        if dropped := components.config.seeds[len(seeds) :]:
+            log(
+                f"{plugin.label}: one set of images counts as one seed, measured as seed {seeds[0]}; nothing for seed "
+                f"{', '.join(map(str, dropped))}. A folder with seed0/, seed1/ has one set for each seed."
+            )
+        for seed in seeds:
             made = planner.generate(trained, layout_generator, seed)
             generated.append(made)
             measurements += planner.measurements(made)
@@ -139,6 +147,8 @@ class _Planner:
         records = tuple(
             replace(record, measure=measure, protocol=self.protocol({"measure": measure})) for measure in prompts.MEASURES
         )
+        if self.components.experiment is not None:
+            records = tuple(mark_experiment(record, self.components.experiment) for record in records)
         yield prompts.PromptMeasurement(records, patches.ref.entry, patches.needs)
 
     def distributions(self, made: Generated, test: GeneratedSet) -> Iterator[Measurement]:
@@ -156,7 +166,7 @@ class _Planner:
                     forms = ("value", *FORMS)
                 for form in forms:
                     # a lower reference is of real patches alone, whatever the encoder had to do with the generator
-                    flags = (ENCODER_CONFLICT,) if is_conflict and form != "lower-reference" else ()
+                    flags = (Flag.ENCODER_CONFLICT,) if is_conflict and form != "lower-reference" else ()
                     flagged = replace(record, flags=(*record.flags, *flags))
                     yield self.distribution(flagged, form, evaluation.encoder, metric, real, generated, made)
 
@@ -291,10 +301,11 @@ class _Planner:
             "generator": registry.describe(generator),
             "dataset": registry.describe(components.dataset),
         }
-        flags: tuple[str, ...] = ("embedded",) if components.embedded else ()
+        flags: tuple[str, ...] = (Flag.EMBEDDED,) if components.embedded else ()
         if isinstance(components.dataset, StatesSampling):
             described["dataset"]["unit"] = components.dataset.sampling.unit
-            flags = flags if components.dataset.sampling.is_known else (*flags, SOURCES_UNKNOWN)
+            flags = flags if components.dataset.sampling.is_known else (*flags, Flag.SOURCES_UNKNOWN)
+        flags = (*flags, ONE_SET) if has_one_set(generator) else flags
         needs_prompts = "prompts" in generator.card.needs
         if self.splits.donors is not None and needs_prompts and components.experiment is None:
             described["generator"]["prompt_donors"] = self.splits.donors.key

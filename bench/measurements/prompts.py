@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -13,7 +14,7 @@ from bench.pipeline.prompts import PromptReport
 from bench.results.schema import ResultRecord
 from bench.statistics import Estimate
 
-MEASURES = ("prompt-coverage", "prompt-missing", "prompt-whole", "prompt-from-reference")
+MEASURES = ("prompt-coverage", "prompt-missing", "prompt-whole", "prompt-reference")
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,10 @@ class PromptMeasurement:
             "prompt-coverage": report.coverage,
             "prompt-missing": report.missing / wanted,
             "prompt-whole": report.whole / wanted,
-            "prompt-from-reference": report.reference / wanted,
         }
-        return {measure: Measured(Estimate(value, None, None)) for measure, value in values.items()}
+        found = {measure: Measured(Estimate(value, None, None)) for measure, value in values.items()}
+        share = report.reference / report.crops if report.crops else math.nan
+        found["prompt-reference"] = Measured(
+            Estimate(share, None, None, reason="" if report.crops else "no test patch has a crop")
+        )
+        return found

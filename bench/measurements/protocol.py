@@ -20,13 +20,12 @@ from bench.jobs.graph import Job, JobContext
 from bench.jobs.outcomes import Failed, JobError, Outcome
 from bench.jobs.store import Store, key_of
 from bench.pipeline.data import Patches
-from bench.results.identity import Status
-from bench.results.schema import NO_SOURCES, SOURCES_UNKNOWN, ResultRecord
-from bench.statistics import UNDERPOWERED, Estimate
+from bench.results.identity import ABSENT, Flag, Reason, Status
+from bench.results.schema import NO_SOURCES, ResultRecord
+from bench.statistics import Estimate
 
 Bounds = tuple[float | None, float | None]
 """The least and the most that a measure can be, None for none."""
-_SKIPPED_CODES = ("missing", "gated", "damaged")
 
 
 @dataclass(frozen=True)
@@ -78,7 +77,8 @@ def job_of(measurement: Measurement) -> Job:
     """The job that computes a measurement."""
     spec = {**measurement.spec(), "statistics": statistics.VERSION}
     measures = ", ".join(dict.fromkeys(record.measure for record in measurement.planned()[:3]))
-    return Job("measured", spec, Compute(replace(measurement, needs=())), measurement.inputs(), label=f"measure {measures}")
+    action = Compute(replace(measurement, needs=()))  # type: ignore[type-var]
+    return Job("measured", spec, action, measurement.inputs(), label=f"measure {measures}")
 
 
 def records_of(measurement: Measurement, outcome: Outcome, store: Store) -> Iterator[ResultRecord]:
@@ -106,9 +106,9 @@ def with_estimate(record: ResultRecord, estimate: Estimate, bounds: Bounds) -> R
     Where sources are unknown it loses its interval and its values without each block: groups would be images, and images of
     one slide resemble each other.
     """
-    if SOURCES_UNKNOWN in record.flags and not math.isnan(estimate.value):
+    if Flag.SOURCES_UNKNOWN in record.flags and not math.isnan(estimate.value):
         estimate = Estimate(estimate.value, None, None, reason=NO_SOURCES)
-    flags = (*record.flags, UNDERPOWERED) if estimate.reason.startswith(UNDERPOWERED) else record.flags
+    flags = (*record.flags, Flag.UNDERPOWERED) if Reason.UNDERPOWERED.begins(estimate.reason) else record.flags
     record = replace(record, reason=estimate.reason, flags=flags)
     if math.isnan(estimate.value):
         return replace(record, status=Status.SKIPPED)
@@ -119,7 +119,7 @@ def with_estimate(record: ResultRecord, estimate: Estimate, bounds: Bounds) -> R
 
 def failed_record(record: ResultRecord, error: JobError) -> ResultRecord:
     """Skipped where something outside is missing, an error where something broke."""
-    if error.code in _SKIPPED_CODES:
+    if error.code in ABSENT:
         return replace(record, status=Status.SKIPPED, reason=f"{error.code}: {error.message}")
     return replace(record, status=Status.ERROR, reason=f"{error.type}: {error.message}")
 

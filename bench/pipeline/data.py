@@ -27,6 +27,7 @@ from bench.pipeline.prompts import PromptReport, PromptRule
 from bench.pipeline.sets import SetRef, in_memory, load_set, only, save_set, select
 from bench.provenance import sources
 from bench.provenance.digests import digest_of_array, digest_of_patch, root_digest
+from bench.results.identity import ABSENT
 from bench.types import Conditions, ImageSet, LimitsPatches, ProvidesPools, ProvidesPromptDonors, UsesPool
 
 MAPS = {"masks", "instances", "types"}
@@ -160,7 +161,7 @@ def split_job(dataset: Plugin, name: str) -> Job:
 
 def prompts_job(patches: Patches, rule: PromptRule, donors: Patches | None) -> Job:
     """Cuts prompts for a set, from `donors` first where they are given."""
-    spec = {"patches": patches.key, "rule": asdict(rule), "donors": donors.key if donors is not None else ""}
+    spec = {"patches": patches.key, "rule": rule.described(), "donors": donors.key if donors is not None else ""}
     needs = (*patches.needs, *(donors.needs if donors is not None else ()))
     action = CutPrompts(patches.ref, rule, donors.ref if donors is not None else None)
     return Job("prompts", spec, action, needs, label=f"cut prompts ({rule.label()})")
@@ -210,7 +211,7 @@ class CutPrompts:
         donors = None if self.donors is None else in_memory(self.donors.load(context.store))
         made = prompts.attach(in_memory(self.patches.load(context.store)), self.rule, donors)
         save_set(made, work)
-        (work / "report.json").write_text(json.dumps(asdict(prompts.report(made.conditions))), encoding="utf-8")
+        (work / "report.json").write_text(json.dumps(asdict(prompts.report(made.conditions, self.rule))), encoding="utf-8")
 
 
 @dataclass(frozen=True)
@@ -272,7 +273,7 @@ def raise_failure(outcomes: dict[EntryRef, Outcome]) -> None:
             error = outcome.error
             if error.code == "usage":
                 raise UsageError(error.message)
-            if error.code in ("missing", "gated", "damaged"):
+            if error.code in ABSENT:
                 raise MissingError(error.message)
             raise RuntimeError(f"{error.type}: {error.message}\n{error.traceback}")
 

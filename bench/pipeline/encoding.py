@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from bench import registry
-from bench.errors import BenchError, MissingError
+from bench.errors import MissingError, UsageError
 from bench.jobs.arrays import open_sharded, write_array
 from bench.jobs.graph import Job, JobContext
 from bench.jobs.store import EntryRef, Store
@@ -85,11 +85,14 @@ class Encode:
         encoder: Encoder = self.encoder.build()
         images = np.asarray(select(self.patches.load(context.store), np.arange(self.start, self.stop)).images)
         features = np.asarray(encoder.encode(images))
-        if features.ndim != 2 or len(features) != len(images):
-            raise BenchError(f"{self.encoder.name} gave features {features.shape} for {len(images)} images. See: bench check.")
-        if not np.isfinite(features).all():
-            bad = int((~np.isfinite(features).all(axis=1)).sum())
-            raise BenchError(f"{self.encoder.name} gave features that are not finite for {bad} of {len(images)} images.")
+        name, n = self.encoder.label, len(images)
+        if features.ndim != 2 or len(features) != n or features.dtype.kind != "f":
+            raise UsageError(
+                f"{name} returned {features.dtype} {features.shape} for {n} images; an encoder returns float32 ({n}, dim). "
+                f"See: bench check {name}."
+            )
+        if wrong := int((~np.isfinite(features).all(axis=1)).sum()):
+            raise UsageError(f"{name} returned NaN or infinite features for {wrong} of {n} images. See: bench check {name}.")
         write_array(work, "features", features.astype(np.float32, copy=False), rows_per_chunk(features))
 
 

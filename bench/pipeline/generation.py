@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import warnings
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -10,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from bench import registry
-from bench.errors import UsageError
+from bench.errors import MissingError, UsageError
 from bench.jobs.arrays import write_array
 from bench.jobs.graph import Job, JobContext
 from bench.jobs.store import EntryRef, Store
@@ -19,7 +21,7 @@ from bench.pipeline.plugins import Plugin, WeightsRef, load_model
 from bench.pipeline.sets import GeneratedRef, SetRef, in_memory, rows_per_chunk, save_set, select
 from bench.pipeline.training import Weights
 from bench.provenance.digests import digest_of_patch
-from bench.types import Images, ImageSet, image_seeds
+from bench.types import HasDigest, Images, ImageSet, ProvidesSets, image_seeds
 
 SHARD = 64
 """Conditions of one job."""
@@ -59,6 +61,39 @@ class GeneratedSet:
         )
 
 
+def run_seeds(generator: Any, asked: tuple[int, ...]) -> tuple[int, ...]:
+    """The run seeds that a generator is measured with: those asked for, but the first alone where it has one set of images.
+
+    Raises MissingError where it has sets and lacks one that was asked for.
+    """
+    if not isinstance(generator, ProvidesSets):
+        return asked
+    held = generator.set_seeds()
+    if held and (missing := [seed for seed in asked if seed not in held]):
+        raise MissingError(
+            f"the generator has sets of the seeds {', '.join(map(str, held))}, "
+            f"none of {', '.join(map(str, missing))}. Ask for those: --seeds {','.join(map(str, held))}"
+        )
+    return asked if held else asked[:1]
+
+
+def has_one_set(generator: Any) -> bool:
+    """Whether a generator has one set of images made elsewhere."""
+    return isinstance(generator, ProvidesSets) and not generator.set_seeds()
+
+
+def with_seed(trained: TrainedGenerator, seed: int) -> TrainedGenerator:
+    """The generator with its set of images of a run seed, where it has several sets."""
+    generator = trained.generator
+    if not isinstance(generator, ProvidesSets) or not generator.set_seeds():
+        return trained
+    own = generator.of_seed(seed)
+    options = tuple(sorted(registry.describe(own)["options"].items()))
+    plugin = Plugin(trained.plugin.kind, trained.plugin.name.partition(":")[0], options)
+    digest = own.digest if isinstance(own, HasDigest) else ""
+    return replace(trained, plugin=plugin, weights=replace(trained.weights, shipped_digest=digest))
+
+
 def shard_bounds(n: int, size: int = SHARD) -> list[tuple[int, int]]:
     """[0, n) in pieces of at most `size`: first row, and the row after the last."""
     return [(first, min(first + size, n)) for first in range(0, n, size)]
@@ -66,6 +101,7 @@ def shard_bounds(n: int, size: int = SHARD) -> list[tuple[int, int]]:
 
 def generate(trained: TrainedGenerator, conditions: Patches, seed: int) -> GeneratedSet:
     """The jobs that generate one image for every condition."""
+    trained = with_seed(trained, seed)
     spec = {
         "generator": registry.describe(trained.generator),
         "weights": trained.weights.shipped_digest,
@@ -112,14 +148,31 @@ class Generate:
         generator = load_model(self.plugin, self.weights, context.store)
         rows = np.arange(self.start, self.stop)
         conditions = in_memory(select(self.conditions.load(context.store), rows)).conditions
-        images = generator.generate(conditions, image_seeds(self.seed, conditions.ids))
+        images = _finite(self.plugin.label, lambda: generator.generate(conditions, image_seeds(self.seed, conditions.ids)))
         wanted = (len(conditions), conditions.size, conditions.size, 3)
         if not isinstance(images, np.ndarray) or images.shape != wanted or images.dtype != np.uint8:
             found = f"{images.dtype} {images.shape}" if isinstance(images, np.ndarray) else type(images).__name__
-            raise UsageError(f"{self.plugin.name} returned {found}; a generator returns uint8 {wanted}. See: bench check.")
+            raise UsageError(f"{self.plugin.label} returned {found}; a generator returns uint8 {wanted}. See: bench check.")
+        if len(images) > 1 and not images.any():
+            raise FloatingPointError(
+                f"{self.plugin.label}: all {len(images)} images are black, as NaN becomes. See: bench check."
+            )
         write_array(work, "images", images, rows_per_chunk(images))
         digests = {str(name): digest_of_patch(images[i]) for i, name in enumerate(conditions.ids.tolist())}
         (work / "digests.json").write_text(json.dumps(digests), encoding="utf-8")
+
+
+def _finite(name: str, make: Callable[[], Any]) -> Any:
+    """What `make` returns; raises FloatingPointError where values that are not finite became whole numbers on the way."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", "invalid value encountered in cast", RuntimeWarning)
+        try:
+            return make()
+        except RuntimeWarning as error:
+            raise FloatingPointError(
+                f"{name} casts NaN or infinite values to whole numbers ({error}): the images would be black there. "
+                "See: bench check."
+            ) from error
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from __future__ import annotations
 import hashlib
 import math
 from dataclasses import dataclass, fields, replace
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,11 +24,18 @@ from bench.histology.stain import restained
 from bench.types import GREY, PROMPT_SOURCES, Conditions, ImageSet, Prompts, PromptSource
 
 Box = tuple[int, int, int, int]
+_LATER = ("crop", "background")
+"""Fields of `PromptRule` that keys leave out at their defaults."""
+PUBLISHED_SIDE = 256
+PUBLISHED_WINDOWS, PUBLISHED_STRIDE = range(200, 39, -10), 10
+PUBLISHED_CUT, PUBLISHED_LEAST = 100, 64
+"""Of the public code, in pixels of patches of `PUBLISHED_SIDE`: sides of windows in the order they are tried, the step between
+two windows, the side above which height and width are drawn anew, and the least that they can be."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class PromptRule:
-    """How crops are chosen. Sides are shares of the patch's side; the defaults are the paper's 40 and 200 of 256 px."""
+    """How crops are chosen. Sides are shares of the patch's side; the defaults are the public code's 40 and 200 of 256 px."""
 
     prompt_source: PromptSource = "slide"
     smallest: float = 40 / 256
@@ -39,9 +46,15 @@ class PromptRule:
     """Mirror each crop with probability one half."""
     stain_jitter: float = 0.0
     """Standard deviation of the log factors on a crop's optical density in red, green and blue."""
-    fallback: Literal["none", "paper"] = "none"
-    """What a class without a fitting window gets: nothing, or (`self` only) its whole region, as the paper's code does."""
+    fallback: Literal["none", "paper", "paper-panda"] = "none"
+    """What a class without a fitting window gets: nothing, or (`self` only) its whole region, as the public code does for
+    CAMELYON16, or the whole region of the class before it, whether or not the patch shows the class itself, as it does for
+    PANDA."""
     prompt_seed: int = 0
+    crop: Literal["largest", "published"] = "largest"
+    """The largest square that fits, or (`self` only) the window of the public code: see `published_window`."""
+    background: Literal["crop", "none"] = "crop"
+    """Whether class 0 gets a crop; the public code gives it none for PANDA."""
 
     def __post_init__(self) -> None:
         if self.prompt_source not in PROMPT_SOURCES:
@@ -50,16 +63,38 @@ class PromptRule:
             raise UsageError(f"crop sides need 0 < smallest <= largest <= 1, not {self.smallest} and {self.largest}.")
         if not 0 <= self.stain_jitter < math.inf:
             raise UsageError(f"stain_jitter is a standard deviation, 0 or more and finite, not {self.stain_jitter}.")
-        if self.fallback == "paper" and self.prompt_source != "self":
+        if self.fallback != "none" and self.prompt_source != "self":
             raise UsageError(
-                f"fallback=paper pastes the target's own region, so it exists with prompt source 'self' only, not on "
+                f"fallback={self.fallback} pastes the target's own region, so it exists with prompt source 'self' only, not on "
                 f"{self.prompt_source!r}: add --prompt-source self."
             )
+        if self.crop == "published":
+            self._check_published()
+
+    def _check_published(self) -> None:
+        if self.prompt_source != "self":
+            raise UsageError(
+                f"crop=published leaves a crop at its place in the target, so it exists with prompt source 'self' only, not on "
+                f"{self.prompt_source!r}: add --prompt-source self."
+            )
+        fixed = {f.name: f.default for f in fields(self) if f.name in ("smallest", "largest", "rotate")}
+        if changed := [name for name, usual in fixed.items() if getattr(self, name) != usual]:
+            raise UsageError(f"crop=published has sides of its own and turns no crop: leave out {', '.join(changed)}.")
+
+    def __repr__(self) -> str:
+        """Part of keys of prompts, and by them of weights: a field that came later is said where it is not the default."""
+        return f"PromptRule({', '.join(f'{name}={value!r}' for name, value in self.described().items())})"
+
+    def described(self) -> dict[str, Any]:
+        """Name of field -> value, without the fields that came later where they are the default."""
+        values = {f.name: (getattr(self, f.name), f.default) for f in fields(self)}
+        return {name: value for name, (value, usual) in values.items() if name not in _LATER or value != usual}
 
     def on(self, prompt_source: str) -> PromptRule:
-        """The rule on another prompt source, without the fallback where that has none."""
-        fallback = self.fallback if prompt_source == "self" else "none"
-        return replace(self, prompt_source=prompt_source, fallback=fallback)  # type: ignore[arg-type]  # checked on construction
+        """The rule on another prompt source, without what exists on `self` only."""
+        if prompt_source == "self":
+            return replace(self, prompt_source="self")
+        return replace(self, prompt_source=prompt_source, fallback="none", crop="largest")  # type: ignore[arg-type]  # checked on construction
 
     def label(self) -> str:
         """The prompt source, and whatever departs from the defaults: numbers of different labels never share a table."""
@@ -74,13 +109,15 @@ class PromptReport:
     coverage: float
     """Mean share of a patch's pixels under a crop, in [0, 1]."""
     wanted: int
-    """(patch, class) pairs in which the class occurs."""
+    """(patch, class) pairs in which the class occurs and the rule gives it a crop."""
     missing: int
     """Those of them that have no crop because no window fits."""
+    crops: int
+    """(patch, class) pairs that have a crop."""
     whole: int
-    """Those whose crop shows the whole region of the class, as the paper's fallback does."""
+    """Those of them whose crop shows the whole region of a class, as the public code's fallback does."""
     reference: int
-    """Those whose crop was cut from a patch of the set itself: of a test set, from the reference."""
+    """Those of them whose crop was cut from a patch of the set itself: of a test set, from the reference."""
 
 
 def attach(patches: ImageSet, rule: PromptRule, others: ImageSet | None = None) -> ImageSet:
@@ -97,17 +134,23 @@ def attach(patches: ImageSet, rule: PromptRule, others: ImageSet | None = None) 
     sources = np.full((n, k), "", dtype=known)
     sides = _sides(patches, rule)
     pools = [(patches, sides)] if others is None else [(others, _sides(others, rule)), (patches, sides)]
-    for i, c in np.argwhere(np.stack([(conditions.masks == c).any(axis=(1, 2)) for c in range(k)], axis=1)).tolist():
+    shift = int(rule.fallback == "paper-panda")
+    for i, c in np.argwhere(_asked(conditions, rule)).tolist():
         rng = _rng(rule.prompt_seed, conditions.ids[i], c)
-        found = _donor(rule.prompt_source, patches, i, int(sides[i, c]), [(pool, fit[:, c]) for pool, fit in pools], rng)
-        if found is not None:
-            boxes[i, c] = _paste(canvases[i, c], patches, rule, i, found, c, rng)
-            sources[i, c] = found.id
-        elif rule.fallback == "paper":
-            region = conditions.masks[i] == c
+        if rule.crop == "published":
+            box = published_window(conditions.masks[i] == c, rng)
+            if box is not None:
+                _keep(canvases[i, c], patches.images[i], box, rule, rng)
+                boxes[i, c], sources[i, c] = box, conditions.ids[i]
+        else:
+            found = _donor(rule.prompt_source, patches, i, int(sides[i, c]), [(pool, fit[:, c]) for pool, fit in pools], rng)
+            if found is not None:
+                boxes[i, c] = _paste(canvases[i, c], patches, rule, i, found, c, rng)
+                sources[i, c] = found.id
+        region = conditions.masks[i] == c - shift
+        if not sources[i, c] and rule.fallback != "none" and region.any():
             canvases[i, c][region] = patches.images[i][region]
-            boxes[i, c] = _bounds(region)
-            sources[i, c] = conditions.ids[i]
+            boxes[i, c], sources[i, c] = _bounds(region), conditions.ids[i]
     prompts = Prompts(rule.prompt_source, canvases, boxes, sources)
     key = attached_key(patches.key, rule, overlapping(conditions), others.key if others is not None else "")
     return ImageSet(key, patches.images, replace(conditions, prompts=prompts))
@@ -136,6 +179,22 @@ def _donors(patches: ImageSet, rule: PromptRule, others: ImageSet | None) -> Ima
     return others
 
 
+def _asked(conditions: Conditions, rule: PromptRule) -> NDArray[np.bool_]:
+    """bool (n, k): the classes of each patch that the rule gives a crop if it finds one."""
+    asked = _occurring(conditions)
+    if rule.fallback == "paper-panda":
+        asked[:, 1:] = True
+    asked[:, 0] &= rule.background == "crop"
+    return asked
+
+
+def _occurring(conditions: Conditions) -> NDArray[np.bool_]:
+    """bool (n, k): the classes that each patch shows."""
+    assert conditions.masks is not None
+    classes = range(len(conditions.classes))
+    return np.stack([(conditions.masks == c).any(axis=(1, 2)) for c in classes], axis=1)
+
+
 def _sides(patches: ImageSet, rule: PromptRule) -> NDArray[np.int64]:
     """int64 (n, k): side of the largest window of each class in each patch, 0 where none fits."""
     conditions = patches.conditions
@@ -150,20 +209,26 @@ def overlapping(conditions: Conditions) -> bool:
     return any(int(conditions.overlaps(i, conditions).sum()) > 1 for i in range(len(conditions)))
 
 
-def report(conditions: Conditions) -> PromptReport:
-    """Counts over a set whose prompts are attached."""
+def report(conditions: Conditions, rule: PromptRule = PromptRule()) -> PromptReport:  # noqa: B008  (frozen)
+    """Counts over a set whose prompts were attached by the rule."""
     prompts, masks = conditions.prompts, conditions.masks
     if prompts is None or masks is None:
         raise UsageError("these conditions carry no prompts.")
-    occurs = np.stack([(masks == c).any(axis=(1, 2)) for c in range(len(conditions.classes))], axis=1)
+    wanted = _occurring(conditions)
+    wanted[:, 0] &= rule.background == "crop"
     shown = (prompts.canvases != GREY).any(axis=-1)
     has = prompts.sources != ""
-    whole = [(~(masks == c) | shown[:, c]).all(axis=(1, 2)) for c in range(len(conditions.classes))]
+    whole = np.zeros_like(has)
+    for c in range(len(conditions.classes)):
+        for shift in (0, 1) if rule.fallback == "paper-panda" else (0,):
+            region = masks == c - shift
+            whole[:, c] |= region.any(axis=(1, 2)) & (~region | shown[:, c]).all(axis=(1, 2))
     return PromptReport(
         coverage=float(shown.any(axis=1).mean()),
-        wanted=int(occurs.sum()),
-        missing=int((occurs & ~has).sum()),
-        whole=int((has & np.stack(whole, axis=1)).sum()),
+        wanted=int(wanted.sum()),
+        missing=int((wanted & ~has).sum()),
+        crops=int(has.sum()),
+        whole=int((has & whole).sum()),
         reference=int((has & np.isin(prompts.sources, conditions.ids)).sum()),
     )
 
@@ -176,6 +241,30 @@ def windows(region: NDArray[np.bool_], side: int) -> NDArray[np.int64]:
     total[1:, 1:] = region.cumsum(axis=0).cumsum(axis=1)
     inside = total[side:, side:] - total[:-side, side:] - total[side:, :-side] + total[:-side, :-side]
     return np.argwhere(inside == side * side)
+
+
+def published_window(region: NDArray[np.bool_], rng: np.random.Generator) -> Box | None:
+    """The crop that HeteroTissue-Diffuse's public code takes of a class, None where no window fits.
+
+    Of square windows with sides of 200, 190, ..., 40 px, 10 px apart, the first in raster order that lies wholly in the
+    region. Where its side is above 100 px, height and width are drawn anew, each for itself, from 64 up to but without the
+    side, and the crop starts at the window's upper left. In patches of another side than 256 px all lengths are scaled and
+    rounded.
+    """
+    unit = region.shape[0] / PUBLISHED_SIDE
+    stride = max(1, round(PUBLISHED_STRIDE * unit))
+    for side in PUBLISHED_WINDOWS:
+        scaled = max(1, round(side * unit))
+        found = windows(region, scaled)
+        found = found[(found % stride == 0).all(axis=1)]
+        if not len(found):
+            continue
+        height = width = scaled
+        if side > PUBLISHED_CUT:
+            height, width = rng.integers(round(PUBLISHED_LEAST * unit), scaled, 2).tolist()
+        y, x = found[0].tolist()
+        return y, x, y + height, x + width
+    return None
 
 
 def _largest(region: NDArray[np.bool_], smallest: int, largest: int) -> int:
@@ -251,6 +340,12 @@ def _paste(
         y, x = rng.choice(windows(masks[i] == value, side)).tolist()
     canvas[y : y + side, x : x + side] = crop
     return y, x, y + side, x + side
+
+
+def _keep(canvas: NDArray[np.uint8], image: NDArray[np.uint8], box: Box, rule: PromptRule, rng: np.random.Generator) -> None:
+    """Pastes a box of the image on the canvas, at its own place."""
+    y0, x0, y1, x1 = box
+    canvas[y0:y1, x0:x1] = _changed(image[y0:y1, x0:x1], rule, rng)
 
 
 def _changed(crop: NDArray[np.uint8], rule: PromptRule, rng: np.random.Generator) -> NDArray[np.uint8]:

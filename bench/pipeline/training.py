@@ -65,8 +65,10 @@ def training_job(plugin: Plugin, built: Fittable, train: Patches, seed: int) -> 
     stage: tuple[Job, ...] = ()
     if isinstance(built, TrainsSharedStage):
         spec = {"config": built.stage_config(), "images": train.images_key, "seed": seed}
-        action = TrainStage(plugin, train.ref, seed)
-        stage = (Job("first-stage", spec, action, train.needs, "gpu", resumable=True, label=f"first stage of {plugin.name}"),)
+        trains_stage = TrainStage(plugin, train.ref, seed)
+        stage = (
+            Job("first-stage", spec, trains_stage, train.needs, "gpu", resumable=True, label=f"first stage of {plugin.name}"),
+        )
     spec = {"plugin": training_config(built), "train": train.key, "seed": seed}
     action = Train(plugin, train.ref, seed, stage[0].ref if stage else None)
     return Job("weights", spec, action, (*train.needs, *stage), "gpu", resumable=True, label=f"train {plugin.name}")

@@ -7,12 +7,12 @@ import json
 import os
 import platform
 import subprocess
-from collections.abc import Iterable
 from importlib.metadata import PackageNotFoundError, distribution, entry_points, version
 from pathlib import Path
 from typing import Any
 
 from bench.registry import KINDS
+from bench.runtime.devices import may_have_gpu
 from bench.runtime.import_guard import OUR_PACKAGES
 
 PACKAGES = (
@@ -36,7 +36,6 @@ PACKAGES = (
 """Every library that can change a number."""
 PRECISION = "float32, TF32 off, deterministic convolutions; an encoder's own precision is among its options"
 """The precision that `bench.runtime.precision` sets, as it is written into manifests."""
-_ACCELERATORS = ("/dev/nvidiactl", "/dev/nvidia0", "/dev/kfd", "/dev/dxg")
 
 
 def environment() -> dict[str, Any]:
@@ -112,7 +111,7 @@ def cores() -> int:
 
 def device() -> str:
     """`cpu`, or `cuda` and the name of the card. A machine without the device file of any has none, and torch is not asked."""
-    if platform.system() == "Darwin" or (platform.system() == "Linux" and not _any(_ACCELERATORS)):
+    if platform.system() == "Darwin" or not may_have_gpu():
         return "cpu"
     from bench.runtime import precision
 
@@ -122,10 +121,6 @@ def device() -> str:
     import torch
 
     return f"{found} {torch.cuda.get_device_name(0)}"
-
-
-def _any(files: Iterable[str]) -> bool:
-    return any(Path(file).exists() for file in files)
 
 
 def differences(one: dict[str, Any], other: dict[str, Any]) -> dict[str, tuple[Any, Any]]:

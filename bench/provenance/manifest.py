@@ -17,12 +17,11 @@ import inspect
 import io
 import json
 import sys
-import time
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from bench import registry
 from bench.config import Components, RunConfig
@@ -32,17 +31,16 @@ from bench.jobs.graph import Job
 from bench.jobs.outcomes import Failed, Outcome
 from bench.jobs.store import EntryRef, Store
 from bench.measurements.distributions import DistributionMeasurement
+from bench.measurements.prepared import Prepared, Times
 from bench.pipeline.data import DataSplits, Patches
 from bench.pipeline.plugins import Plugin
 from bench.pipeline.training import Weights, weight_files
 from bench.provenance import environment
 from bench.provenance.digests import digest_of, root_digest
 from bench.results import schema
+from bench.results.identity import Status
 from bench.results.schema import ResultRecord
 from bench.runtime.import_guard import OUR_PACKAGES
-
-if TYPE_CHECKING:
-    from bench.run import Prepared
 
 SCHEMA = 2
 NAME = "manifest.json"
@@ -71,20 +69,6 @@ class SampleDigests:
         return root_digest(self.patches)
 
 
-@dataclass(frozen=True)
-class Times:
-    """When a run began, and seconds of its phases."""
-
-    begun: datetime
-    seconds: Mapping[str, float]
-    since: float = field(default_factory=time.monotonic)
-
-    def with_phase(self, name: str) -> Times:
-        """A phase ends here that began with the last one's end."""
-        now = time.monotonic()
-        return Times(self.begun, {**self.seconds, name: now - self.since}, now)
-
-
 def write_manifest(
     prepared: Prepared,
     outcomes: Mapping[EntryRef, Outcome],
@@ -105,7 +89,7 @@ def write_manifest(
         "weights": describe_weights(prepared, store),
         "samples": [_entry(entry) for entry in samples],
         "features": list(_features(prepared, outcomes, store)),
-        "failures": [_failure(record) for record in made if record.status != "ok"],
+        "failures": [_failure(record) for record in made if record.status != Status.OK],
         "records": {"count": len(made), "digest": digest_of_records(made)},
         "files": {name: digest_of(folder / name) for name in FILES if (folder / name).is_file()},
         "times": {
@@ -134,7 +118,7 @@ def describe(components: Components) -> dict[str, Any]:
         "encoders": {evaluation.encoder.label: _describe(evaluation.encoder) for evaluation in components.evaluations},
         "metrics": list({metric.label: _describe(metric) for metric in metrics}.values()),
         "layout_generator": _describe(layouts) if layouts else None,
-        "prompts": {name: _plain(value) for name, value in asdict(components.rule).items()},
+        "prompts": {name: _plain(value) for name, value in components.rule.described().items()},
     }
 
 

@@ -8,32 +8,24 @@ from dataclasses import dataclass
 
 from bench.measurements.experiment_files import BETWEEN, Experiment
 from bench.results import tables
+from bench.results.identity import Flag
+from bench.results.identity import experiment as experiment_of
 from bench.results.schema import ResultRecord, unit_of
 from bench.statistics import Estimate
 from bench.statistics.equivalence import verdict
 
 
 def of(name: str, made: Iterable[ResultRecord]) -> list[ResultRecord]:
-    """The lines that an experiment of this name made."""
-    return [line for line in made if line.described.get("experiment", {}).get("name") == name]
+    """The records that an experiment of this name made."""
+    return [record for record in made if experiment_of(record) == name]
 
 
 @dataclass(frozen=True)
-class ExperimentTable:
+class ExperimentTable(tables.Table):
     """An experiment's table, ready to be written."""
 
-    heading: str
-    rows: list[list[str]]
-    """The first is the head."""
-    notes: list[str]
     cells: tuple[tables.Cell, ...]
     """All numbers, differences among them."""
-
-
-def as_text(experiment: Experiment, made: Sequence[ResultRecord]) -> str:
-    """What is shown of an experiment, in columns."""
-    found = make_table(experiment, made)
-    return "\n".join([found.heading, *tables.aligned(found.rows), *found.notes])
 
 
 def make_table(experiment: Experiment, made: Sequence[ResultRecord]) -> ExperimentTable:
@@ -46,7 +38,7 @@ def make_table(experiment: Experiment, made: Sequence[ResultRecord]) -> Experime
         cells[key] = tables.cells(rows)[0]
     reported = any(arm.reported for arm in experiment.arm)
     heads = [head for name in experiment.measures for head in ((name, f"{name} reported") if reported else (name,))]
-    body = [["mix", *heads]]
+    body = [["training mix", *heads]]
     for arm in experiment.arm:
         row = [arm.name]
         for name in experiment.measures:
@@ -59,12 +51,12 @@ def make_table(experiment: Experiment, made: Sequence[ResultRecord]) -> Experime
     notes = [
         f"{first.n} test patches of {first.groups} {unit_of(first)}, {seeds} seeds; {tables.interval_note(cells.values())}",
         *([f"reported: {experiment.source}; other data, another network size: never ranked with ours"] if reported else []),
-        *(["embedded phantom tissue: these numbers say nothing of real patients"] if "embedded" in first.flags else []),
+        *(["embedded phantom tissue: these numbers say nothing of real patients"] if Flag.EMBEDDED in first.flags else []),
         *sentences(experiment, cells),
         *tables.reasons([cell for cell in cells.values() if tables.lacks_explanation(cell)]),
     ]
-    heading = f"{experiment.name} ({first.generator}, {first.task} on {first.dataset}): {experiment.summary}"
-    return ExperimentTable(heading, body, notes, tuple(cells.values()))
+    title = f"{experiment.name} ({first.generator}, {first.task} on {first.dataset}): {experiment.summary}"
+    return ExperimentTable(title, body, notes, tuple(cells.values()))
 
 
 def sentences(experiment: Experiment, cells: dict[tuple[str, str], tables.Cell]) -> list[str]:

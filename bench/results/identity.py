@@ -1,4 +1,7 @@
-"""What two result records must share to be about the same thing. The only place that says so."""
+"""What two result records must share to be about the same thing, and the words that say how far a number came.
+
+The only place that says so: tables, comparisons, gates and merges group records by what is defined here.
+"""
 
 from __future__ import annotations
 
@@ -41,6 +44,7 @@ class Reason(StrEnum):
     MISSING = "missing"
     GATED = "gated"
     DAMAGED = "damaged"
+    CORRUPT = "corrupt"
     UNDERPOWERED = "underpowered"
     SOURCES_UNKNOWN = "sources-unknown"
     INVALID = "invalid"
@@ -53,6 +57,21 @@ class Reason(StrEnum):
 
 ABSENT = (Reason.MISSING, Reason.GATED, Reason.DAMAGED)
 """Reasons that more data or weights would remove."""
+
+
+class Flag(StrEnum):
+    """What a record's `flags` may hold."""
+
+    ENCODER_CONFLICT = "encoder-conflict"
+    """The generator or the data was conditioned or shaped by this encoder."""
+    EMBEDDED = "embedded"
+    """Procedural data."""
+    SOURCES_UNKNOWN = "sources-unknown"
+    """Nothing tells which images are of one slide, so that there is no interval."""
+    UNDERPOWERED = "underpowered"
+    """Too few slides or patches for a number or its interval."""
+    NOT_COMPARABLE = "not-comparable"
+    """Of a reported number: of other tissues or data sets than ours."""
 
 
 def is_absent(reason: str) -> bool:
@@ -76,6 +95,8 @@ class ResultKey:
     experiment: str
     protocol: str
     seed: int
+    source: str = ""
+    """Of a reported number: paper and table."""
 
 
 @dataclass(frozen=True, order=True)
@@ -109,6 +130,7 @@ def result_key(record: ResultRecord) -> ResultKey:
         experiment(record),
         record.protocol,
         record.seed,
+        record.source,
     )
 
 

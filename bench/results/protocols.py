@@ -12,20 +12,14 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from bench.results.identity import OWN, column
 from bench.results.schema import ResultRecord
 
-OWN = ("generator", "layouts")
-"""Entries of `described` in which two records of one protocol may differ."""
 SHOWN = 3
 """Differences between two sets that are printed."""
 
 Facts = dict[str, str]
 """What a record rests on: name of the fact -> its value. Records with different values of one fact share no table."""
-
-
-def column(record: ResultRecord) -> str:
-    """The measure with its encoder or training mix, e.g. `fd texture`."""
-    return f"{record.measure} {record.encoder or record.mix}".strip()
 
 
 def split_by_protocol(records: Iterable[ResultRecord]) -> list[list[ResultRecord]]:
@@ -148,7 +142,7 @@ def difference(first: ResultRecord, second: ResultRecord) -> str:
     ):
         if ours != theirs:
             return f"{name}: {ours} and {theirs}"
-    return f"protocol {first.protocol} and {second.protocol}, with nothing else in the lines that tells them apart"
+    return f"protocol {first.protocol} and {second.protocol}, with nothing else in the records that tells them apart"
 
 
 def entries(first: Mapping[str, Any], second: Mapping[str, Any], kinds: Iterable[str]) -> list[str]:

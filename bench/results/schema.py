@@ -1,4 +1,4 @@
-"""Result lines: one number each, with its interval, its protocol and its provenance, as one JSON object a line."""
+"""Result records: one number each, with its interval, its protocol and its provenance, as one JSON object a line."""
 
 from __future__ import annotations
 
@@ -7,25 +7,24 @@ import platform
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field, fields
 from datetime import UTC, datetime
+from enum import StrEnum
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from bench.errors import MissingError
 from bench.files.text import write_text
+from bench.results.identity import Reason, State, Status
 
 SCHEMA = 1
-STATES = ("reported", "measured", "reproduced", "verified")
-STATUSES = ("ok", "error", "skipped", "not-comparable")
-SOURCES_UNKNOWN = "sources-unknown"
-"""Flag of records of a dataset that does not tell which images are of one slide: they have no interval."""
+RUN, VERIFIED = "results.jsonl", "verified.jsonl"
+"""What a run writes, and what `bench verify --mark` writes beside it."""
+W = TypeVar("W", bound=StrEnum)
 NO_SOURCES = (
-    f"{SOURCES_UNKNOWN}: the data do not tell which images are of one slide or patient, so there is no interval and no "
+    f"{Reason.SOURCES_UNKNOWN}: the data do not tell which images are of one slide or patient, so there is no interval and no "
     "test. Add a column patient, case or slide to index.csv"
 )
-
-ENCODER_CONFLICT = "encoder-conflict"
-"""Flag of records of an encoder that the generator or the data was conditioned or shaped by."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +40,7 @@ class ResultRecord:
     direction: str
     protocol: str
     """Key of everything two numbers must share to be ranked: data, split, n, encoder, metric or task with their options."""
-    status: str = "ok"
+    status: Status = Status.OK
     reason: str = ""
     """Why there is no number, or no interval."""
     encoder: str = ""
@@ -61,16 +60,13 @@ class ResultRecord:
     """Slides that the interval resamples."""
     replicates: tuple[float, ...] = ()
     """The value without each block of slides (`bench.statistics.blocks_of`), for comparisons in pairs."""
-    state: str = "measured"
-    """`reported`: printed in a paper, never ranked with ours; `measured` by this project; `reproduced`: measured again by
-    others, `verified`: recomputed by `bench verify`."""
+    state: State = State.MEASURED
     source: str = ""
     """Of a reported number: paper and table."""
     suspect: str = ""
     """Why a reported number is not to be trusted; empty where nothing speaks against it."""
     flags: tuple[str, ...] = ()
-    """`evaluation-conflict`: the generator was conditioned or shaped by this encoder. `embedded`: procedural data.
-    `sources-unknown`: nothing tells which images are of one slide, so that there is no interval."""
+    """Of `identity.Flag`."""
     described: dict[str, Any] = field(default_factory=dict)
     """Name, version, options and digest of generator, encoder, metric and task."""
     keys: dict[str, str] = field(default_factory=dict)
@@ -86,7 +82,7 @@ def unit_of(result: ResultRecord) -> str:
 
 
 def stamp() -> dict[str, str]:
-    """When and with what a line was made."""
+    """When and with what a record was made."""
     stamped = {"made": datetime.now(UTC).isoformat(timespec="seconds"), "python": platform.python_version()}
     for package in ("histobench", "numpy", "torch", "diffusers", "timm", "segmentation-models-pytorch"):
         try:
@@ -102,44 +98,106 @@ def to_json(record: ResultRecord) -> str:
 
 
 def write(results: Iterable[ResultRecord], path: Path) -> None:
-    """Writes a whole file of lines at once."""
+    """Writes a whole file of records at once."""
     path.parent.mkdir(parents=True, exist_ok=True)
     write_text(path, "".join(to_json(result) + "\n" for result in results))
 
 
 def read(paths: Iterable[Path]) -> Iterator[ResultRecord]:
-    """Every line of the files; raises MissingError with file and line number on one that is not a result."""
+    """Every record of the files; raises MissingError with file and line number on what is not one."""
     for path in paths:
-        for number, text in enumerate(path.read_text().splitlines(), start=1):
-            if text.strip():
-                yield _parsed(text, f"{path}:{number}")
+        yield from (record for _, record in numbered(path))
 
 
-def _whole(held: dict[str, Any]) -> str:
+def numbered(path: Path) -> Iterator[tuple[int, ResultRecord]]:
+    """The records of one file with their line numbers; raises MissingError as `read` does."""
+    try:
+        held = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise MissingError(f"{path} is not a file of result records: {error}.") from error
+    # not splitlines: other programs may write letters unescaped that it takes for ends of lines, e.g. U+2028
+    for number, text in enumerate(held.split("\n"), start=1):
+        if text.strip():
+            yield number, _parsed(text, f"{path}:{number}")
+
+
+def files(places: Iterable[Path]) -> list[Path]:
+    """The .jsonl files among the places and below them, each once; raises MissingError where there is none.
+
+    Where `bench verify --mark` wrote the records of a run again, with their state, those are read in place of the run's.
+    """
+    asked = list(places)
+    found = [file for place in asked for file in (_below(place) if place.is_dir() else [place])]
+    if not found:
+        raise MissingError(
+            f"no result records in {', '.join(map(str, asked))}. Make some: bench run --generator ldm-prompt --task cam16-seg"
+        )
+    if absent := [str(file) for file in found if not file.is_file()]:
+        raise MissingError(f"no file or folder {', '.join(absent)}. Give those that a run wrote: bench run … --out DIR")
+    return list({file.resolve(): file for file in found}.values())
+
+
+def _below(folder: Path) -> list[Path]:
+    found = sorted(folder.rglob("*.jsonl"))
+    return [file for file in found if file.name != RUN or file.with_name(VERIFIED) not in found]
+
+
+@cache
+def _adapter() -> Any:
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(ResultRecord)
+
+
+def checked(record: ResultRecord, where: str) -> ResultRecord:
+    """The record with every field of its type; raises MissingError, with the place, where one is not."""
+    from pydantic import ValidationError
+
+    try:
+        typed: ResultRecord = _adapter().validate_python(vars(record))
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise MissingError(f"{where}: {'.'.join(map(str, first['loc']))}: {first['msg']}.") from error
+    if typed.direction not in ("lower", "higher", "none", ""):
+        raise MissingError(f"{where}: direction {typed.direction!r}; known are lower, higher and none.")
+    return typed
+
+
+def _whole(held: dict[str, Any]) -> Any:
     """The encoder with the network of its library: older records say `timm` for each network that has one."""
-    message = held.get("described", {}).get("encoder") or {}
-    network = message.get("options", {}).get("name") if message.get("name") == held.get("encoder") else None
-    return f"{held['encoder']}:{network}" if network else held.get("encoder", "")
+    named = held.get("encoder", "")
+    found = held.get("described")
+    for name in ("encoder", "options", "name"):
+        if not isinstance(found, dict) or (name == "options" and found.get("name") != named):
+            return named
+        found = found.get(name)
+    return f"{named}:{found}" if found else named
+
+
+def _word(words: type[W], field: str, found: Any, where: str) -> W:
+    """The member of an enum that a field of a record holds."""
+    try:
+        return words(found)
+    except (ValueError, TypeError):  # TypeError: of a list, which no dictionary of members can look up
+        raise MissingError(f"{where}: {field} {found!r}; known are {', '.join(words)}.") from None
 
 
 def _parsed(text: str, where: str) -> ResultRecord:
     try:
         held = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise MissingError(f"{where} is not JSON: {error}.") from error
     if not isinstance(held, dict) or held.get("schema") != SCHEMA:
         found = held.get("schema") if isinstance(held, dict) else type(held).__name__
-        raise MissingError(f"{where} is not a result line of schema {SCHEMA}: found {found!r}.")
+        raise MissingError(f"{where} is not a result record of schema {SCHEMA}: found {found!r}.")
     known = {f.name for f in fields(ResultRecord)}
     required = {"generator", "dataset", "prompt_source", "task", "measure", "direction", "protocol"}
     if wrong := sorted((set(held) - known) | (required - set(held))):
         raise MissingError(f"{where}: unknown or missing fields {', '.join(wrong)}.")
-    if held.get("status", "ok") not in STATUSES:
-        raise MissingError(f"{where}: status {held['status']!r}; known are {', '.join(STATUSES)}.")
-    if held.get("state", "measured") not in STATES:
-        raise MissingError(f"{where}: state {held['state']!r}; known are {', '.join(STATES)}.")
-    if (held.get("value") is None) == (held.get("status", "ok") == "ok"):
-        raise MissingError(f"{where}: a line has a value exactly when its status is ok.")
+    held["status"] = status = _word(Status, "status", held.get("status", Status.OK), where)
+    held["state"] = _word(State, "state", held.get("state", State.MEASURED), where)
+    if (held.get("value") is None) == (status == Status.OK):
+        raise MissingError(f"{where}: a record has a value exactly when its status is ok.")
     lists = {name: held.get(name, []) for name in ("flags", "replicates")}
     if wrong := [name for name, found in lists.items() if not isinstance(found, list)]:
         raise MissingError(f"{where}: {wrong[0]} is a list, not {lists[wrong[0]]!r}.")

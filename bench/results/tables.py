@@ -1,17 +1,31 @@
-"""Result lines as text: seeds combined, direction, interval, n and flags beside every number."""
+"""Result records as tables: seeds combined, direction, interval, n and flags beside every number."""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from bench import statistics
+from bench.results.identity import Flag, Quantity, Status, is_absent, quantity
 from bench.results.protocols import difference_between, split_by_protocol
-from bench.results.schema import NO_SOURCES, SOURCES_UNKNOWN, ResultRecord, unit_of
+from bench.results.schema import NO_SOURCES, ResultRecord, unit_of
 
 ARROWS = {"lower": "↓", "higher": "↑", "none": ""}
 REPORT_ONLY = "none"
+ONE_SET = "one-set"
+"""Flag of records of a generator with one set of images, made elsewhere: however many seeds were asked for, it is one."""
+ONE_SET_NOTE = "one seed: one set of images made elsewhere says nothing of variation between seeds"
+
+
+@dataclass(frozen=True)
+class Table:
+    """What people are shown of some records."""
+
+    title: str
+    rows: list[list[str]]
+    """The first is the head."""
+    notes: list[str]
 
 
 @dataclass(frozen=True)
@@ -30,26 +44,26 @@ class Cell:
     n: int
     groups: int
     seeds: int
-    status: str
+    status: Status
     reason: str
     flags: tuple[str, ...]
     unit: str = "slides"
     """What `groups` counts."""
+    encoder: str = ""
+    mix: str = ""
 
 
-def cells(lines: Iterable[ResultRecord]) -> list[Cell]:
-    """One cell for each generator, prompt source, measure and protocol, in the order of first appearance."""
-    grouped: dict[tuple[str, ...], list[ResultRecord]] = defaultdict(list)
-    for line in lines:
-        beside = line.encoder or line.mix
-        measure = f"{line.measure} {beside}".strip()
-        grouped[(line.dataset, line.generator, line.prompt_source, measure, line.protocol)].append(line)
-    return [_cell(key[3], rows) for key, rows in grouped.items()]
+def cells(records: Iterable[ResultRecord]) -> list[Cell]:
+    """One cell for each quantity and protocol, in the order of first appearance."""
+    grouped: dict[tuple[Quantity, str], list[ResultRecord]] = defaultdict(list)
+    for record in records:
+        grouped[quantity(record), record.protocol].append(record)
+    return [_cell(key.measure, rows) for (key, _), rows in grouped.items()]
 
 
 def _cell(measure: str, rows: list[ResultRecord]) -> Cell:
     first = rows[0]
-    good = [row for row in rows if row.status == "ok" and row.value is not None]
+    good = [row for row in rows if row.status == Status.OK and row.value is not None]
     value = low = high = None
     if good:
         combined = statistics.combine_seeds(
@@ -58,7 +72,7 @@ def _cell(measure: str, rows: list[ResultRecord]) -> Cell:
             [row.high for row in good],
         )
         value, low, high = combined.value, _cut(combined.low, first), _cut(combined.high, first)
-    failed = next((row for row in rows if row.status != "ok"), None)
+    failed = next((row for row in rows if row.status != Status.OK), None)
     return Cell(
         generator=first.generator,
         prompt_source=first.prompt_source,
@@ -71,10 +85,12 @@ def _cell(measure: str, rows: list[ResultRecord]) -> Cell:
         n=first.n,
         groups=first.groups,
         seeds=len({row.seed for row in good}),
-        status="ok" if good else first.status,
+        status=Status.OK if good else first.status,
         reason=failed.reason if failed else first.reason,
         flags=tuple(sorted({flag for row in rows for flag in row.flags})),
         unit=unit_of(first),
+        encoder=first.encoder,
+        mix=first.mix,
     )
 
 
@@ -95,44 +111,112 @@ def number(value: float) -> str:
 
 
 def interval(cell: Cell) -> str:
-    """`value [low, high]` with marks: * for a encoder that the generator knew, † where there are too few slides or patches for
-    an interval; status and the first word of the reason where there is no number."""
+    """`value [low, high]` with marks: * for an encoder that the generator knew, † where there are too few slides or patches
+    for an interval; status and the first word of the reason where there is no number."""
     if cell.value is None:
         word = cell.reason.partition(":")[0]
         return f"{cell.status}({word})" if word and len(word) < 40 else cell.status
-    mark = ("*" if "encoder-conflict" in cell.flags else "") + ("†" if "underpowered" in cell.flags else "")
+    mark = ("*" if Flag.ENCODER_CONFLICT in cell.flags else "") + ("†" if Flag.UNDERPOWERED in cell.flags else "")
     bounds = "" if cell.low is None or cell.high is None else f" [{number(cell.low)}, {number(cell.high)}]"
     return f"{number(cell.value)}{mark}{bounds}"
 
 
-def headlines(lines: Iterable[ResultRecord]) -> list[ResultRecord]:
-    """The lines whose measure is not of one class alone: `iou`, not `iou:tumour`."""
-    return [line for line in lines if ":" not in line.measure]
+def headlines(records: Iterable[ResultRecord]) -> list[ResultRecord]:
+    """The records whose measure is not of one class alone: `iou`, not `iou:tumour`."""
+    return [record for record in records if ":" not in record.measure]
 
 
-def text(lines: Sequence[ResultRecord]) -> str:
+def make_tables(records: Sequence[ResultRecord], generator: str) -> list[Table]:
     """A table with a row for each measure and a column for each generator of one run, and what the marks mean; one for each
-    protocol set where there are several. Measures of single classes are left to `bench leaderboard --measures`."""
-    parts = split_by_protocol(headlines(lines))
-    if not parts:
-        return "no lines"
-    message = []
+    protocol set where there are several. Measures of single classes are left to `bench leaderboard --measures`.
+
+    `generator` is the name that the run was asked for: `bench run -g` takes it again.
+    """
+    parts = split_by_protocol(headlines(records))
+    made = []
     for number, part in enumerate(parts, start=1):
-        made = cells(part)
-        generators = list(dict.fromkeys(cell.generator for cell in made))
-        by_measure: dict[str, dict[str, Cell]] = defaultdict(dict)
-        for cell in sorted(made, key=lambda c: c.value is not None):  # a number is shown before a missing one
-            by_measure[cell.measure][cell.generator] = cell
-        rows = [["", *generators]]
-        for measure in dict.fromkeys(cell.measure for cell in made):
-            found = by_measure[measure]
-            arrow = ARROWS.get(next(iter(found.values())).direction, "")
-            rows.append([f"{measure} {arrow}".strip(), *(interval(found[g]) if g in found else "–" for g in generators)])
-        heading = f"{part[0].task} on {part[0].dataset}, prompts: {_prompt_sources(made)}"
+        found = cells(part)
+        title = f"{part[0].task} on {part[0].dataset}, prompts: {_prompt_sources(found)}"
         if number > 1:
-            heading += f", protocol set {number}, not comparable with the first: {difference_between(part, parts[0])}"
-        message += [heading, *aligned(rows), *_notes(made)]
-    return "\n".join(message)
+            title += f", protocol set {number}, not comparable with the first: {difference_between(part, parts[0])}"
+        measures, folded = fold_skipped(found, f"bench run -g {generator} -t {part[0].task}")
+        shown = [cell for cell in found if cell.measure in measures]
+        made.append(Table(title, _rows(shown), [*_notes(shown), *folded]))
+    return made
+
+
+def _rows(found: Sequence[Cell]) -> list[list[str]]:
+    """A row for each measure, a column for each generator."""
+    generators = list(dict.fromkeys(cell.generator for cell in found))
+    by_measure: dict[str, dict[str, Cell]] = {cell.measure: {} for cell in found}
+    for cell in sorted(found, key=lambda c: c.value is not None):  # a number is shown before a missing one
+        by_measure[cell.measure][cell.generator] = cell
+    rows = [["", *generators]]
+    for measure, row in by_measure.items():
+        arrow = ARROWS.get(next(iter(row.values())).direction, "")
+        rows.append([f"{measure} {arrow}".strip(), *(interval(row[g]) if g in row else "–" for g in generators)])
+    return rows
+
+
+def fold_skipped(found: Sequence[Cell], run: str) -> tuple[list[str], list[str]]:
+    """The measures to show, in their order, and a note on those of which every cell was skipped: reason, and the command that
+    fills them. `run` is how that command begins. Where all were skipped, all are shown."""
+    by_measure: dict[str, list[Cell]] = defaultdict(list)
+    for cell in found:
+        by_measure[cell.measure].append(cell)
+    folded = {name for name, own in by_measure.items() if all(cell.status == Status.SKIPPED for cell in own)}
+    if len(folded) == len(by_measure):
+        return list(by_measure), []
+    hidden = [cell for cell in found if cell.measure in folded]
+    notes = folded_notes(hidden, lambda encoders: f"{run} -e {','.join(encoders)} --weights DIR")
+    return [name for name in by_measure if name not in folded], notes
+
+
+def folded_notes(hidden: Sequence[Cell], command: Callable[[Sequence[str]], str]) -> list[str]:
+    """A sentence for each kind of reason for which cells were skipped that are not shown. `command` is what fills those of
+    some encoders."""
+    together: dict[tuple[str, bool], list[Cell]] = defaultdict(list)
+    for cell in hidden:
+        together[cell.reason.partition(":")[0], bool(cell.encoder)].append(cell)
+    notes = []
+    for (kind, is_of_encoder), own in together.items():
+        reasons_given = list(dict.fromkeys(cell.reason for cell in own))
+        example = "e.g. " if len(reasons_given) > 1 else ""
+        note = f"not shown, skipped({kind}) everywhere: {_listed(own)} ({example}{reasons_given[0].rstrip('.')})"
+        if is_of_encoder and is_absent(kind):
+            fills = command(list(dict.fromkeys(cell.encoder for cell in own)))
+            note += f". To fill them: {fills}; bench doctor --encoders says where the weights come from"
+        notes.append(note)
+    return notes
+
+
+def _listed(own: Sequence[Cell]) -> str:
+    """The measures of some cells, those of several encoders together: `fd, precision of uni, conch; iou synthetic`."""
+    by_encoder: dict[str, dict[str, None]] = defaultdict(dict)
+    for cell in own:
+        beside = f" {cell.encoder}" if cell.encoder else ""
+        by_encoder[cell.encoder][cell.measure.removesuffix(beside)] = None
+    encoders: dict[str, list[str]] = defaultdict(list)
+    for encoder, measures in by_encoder.items():
+        encoders[", ".join(measures)].append(encoder)
+    return "; ".join(
+        f"{measures} of {', '.join(names)}" if names != [""] else measures for measures, names in encoders.items()
+    )
+
+
+def plain(tables: Iterable[Table]) -> str:
+    """The tables as text in columns, one line an entry, without what would steer a terminal."""
+    return "\n\n".join("\n".join(plain_lines(table)) for table in tables) or "no records"
+
+
+def plain_lines(table: Table) -> list[str]:
+    rows = [[printable(entry) for entry in row] for row in table.rows]
+    return [printable(table.title), *aligned(rows), *map(printable, table.notes)]
+
+
+def printable(entry: str) -> str:
+    """One line, without what would steer a terminal."""
+    return "".join(letter if letter.isprintable() else " " for letter in entry)
 
 
 def aligned(rows: list[list[str]]) -> list[str]:
@@ -143,7 +227,7 @@ def aligned(rows: list[list[str]]) -> list[str]:
 
 def lacks_explanation(cell: Cell) -> bool:
     """Whether the number or its interval is missing for a reason that `interval_note` does not give."""
-    return cell.value is None or (cell.low is None and SOURCES_UNKNOWN not in cell.flags)
+    return cell.value is None or (cell.low is None and Flag.SOURCES_UNKNOWN not in cell.flags)
 
 
 def reasons(unfinished: Sequence[Cell]) -> list[str]:
@@ -153,7 +237,7 @@ def reasons(unfinished: Sequence[Cell]) -> list[str]:
         if cell.reason and cell.direction != "none":
             whose[cell.measure, cell.status, cell.reason].append(cell.generator)
     return [
-        f"{measure} ({', '.join(dict.fromkeys(generators))}): {'' if status == 'ok' else f'{status}, '}{reason}"
+        f"{measure} ({', '.join(dict.fromkeys(generators))}): {'' if status == Status.OK else f'{status}, '}{reason}"
         for (measure, status, reason), generators in whose.items()
     ]
 
@@ -167,11 +251,17 @@ def sizes(found: Iterable[Cell]) -> list[str]:
 def interval_note(found: Iterable[Cell]) -> str:
     """What intervals range over, or why there are none."""
     cells = list(found)
-    units = sorted({cell.unit for cell in cells if SOURCES_UNKNOWN not in cell.flags})
+    units = sorted({cell.unit for cell in cells if Flag.SOURCES_UNKNOWN not in cell.flags})
     message = [f"intervals: 95 % over {' or '.join(units)} and seeds"] if units else []
-    if any(SOURCES_UNKNOWN in cell.flags for cell in cells):
+    if any(Flag.SOURCES_UNKNOWN in cell.flags for cell in cells):
         message.append(f"no intervals, {NO_SOURCES}")
     return "; ".join(message)
+
+
+def one_set(made: Iterable[Cell]) -> str:
+    """Which generators have one set of images, and what that means; empty where none has."""
+    names = sorted({cell.generator for cell in made if ONE_SET in cell.flags})
+    return f"{', '.join(names)}: {ONE_SET_NOTE}" if names else ""
 
 
 def _prompt_sources(made: list[Cell]) -> str:
@@ -181,11 +271,13 @@ def _prompt_sources(made: list[Cell]) -> str:
 def _notes(made: list[Cell]) -> list[str]:
     measured = [cell for cell in made if cell.value is not None and cell.direction != "none"]
     notes = [f"n = {'; n = '.join(sizes(measured))}; {interval_note(measured)}"] if measured else []
-    if any("encoder-conflict" in cell.flags for cell in made):
+    if any(Flag.ENCODER_CONFLICT in cell.flags for cell in made):
         notes.append("* the generator was conditioned by this encoder: not an independent encoder")
-    if any("underpowered" in cell.flags for cell in made):
+    if any(Flag.UNDERPOWERED in cell.flags for cell in made):
         notes.append("† too few slides or patches for an interval")
-    if any("embedded" in cell.flags for cell in made):
+    if named := one_set(made):
+        notes.append(named)
+    if any(Flag.EMBEDDED in cell.flags for cell in made):
         notes.append("embedded phantom tissue: these numbers say nothing of real patients")
     notes += reasons([cell for cell in made if lacks_explanation(cell)])
     return notes

@@ -10,7 +10,6 @@ from bench.statistics.estimates import (
     LEVEL,
     MINIMUM_GROUPS,
     NOTHING,
-    UNDERPOWERED,
     VERSION,
     Estimate,
     Floats,
@@ -19,8 +18,8 @@ from bench.statistics.estimates import (
     count_groups,
     finite_replicates,
     student,
-    too_few,
-    undefined,
+    too_few_groups,
+    undefined_estimate,
 )
 from bench.statistics.jackknife import (
     EXTRAPOLATED_GROUPS,
@@ -45,7 +44,6 @@ __all__ = [
     "Statistic",
     "TOLERATED",
     "TRUSTED",
-    "UNDERPOWERED",
     "VERSION",
     "block_order",
     "blocks_of",
@@ -59,6 +57,6 @@ __all__ = [
     "paired_difference",
     "scattered",
     "student",
-    "too_few",
-    "undefined",
+    "too_few_groups",
+    "undefined_estimate",
 ]

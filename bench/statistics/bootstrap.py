@@ -16,8 +16,8 @@ from bench.statistics.estimates import (
     count_groups,
     finite_replicates,
     student,
-    too_few,
-    undefined,
+    too_few_groups,
+    undefined_estimate,
 )
 from bench.types import Strings, Tally
 
@@ -79,11 +79,11 @@ def _resampled(tally: Tally, groups: Strings, seed: int, resamples: int) -> dict
     }
 
 
-def _percentiles(value: float, draws: Floats, groups: int, replicates: Floats, why: str) -> Estimate:
+def _percentiles(value: float, draws: Floats, groups: int, replicates: Floats, undefined: str) -> Estimate:
     if math.isnan(value):
-        return undefined(why)
+        return undefined_estimate(undefined)
     if groups < MINIMUM_GROUPS:
-        return too_few(value, groups)
+        return too_few_groups(value, groups)
     defined = draws[~np.isnan(draws)]
     lost = 1 - len(defined) / len(draws)
     if lost > TOLERATED:

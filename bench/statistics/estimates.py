@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from bench.results.identity import Reason
 from bench.types import Strings
 
 VERSION = "2"
@@ -18,9 +19,6 @@ LEVEL = 0.95
 
 MINIMUM_GROUPS = 5
 """Fewer slides than this say nothing about other slides."""
-
-UNDERPOWERED = "underpowered"
-"""First word of the reason where there are too few slides or patches for a number or its interval."""
 
 Floats = NDArray[np.float64]
 
@@ -47,12 +45,12 @@ class Estimate:
     where there is no such value. See `blocks`."""
 
 
-def undefined(reason: str) -> Estimate:
+def undefined_estimate(reason: str) -> Estimate:
     return Estimate(math.nan, None, None, reason=reason)
 
 
-def too_few(value: float, groups: int) -> Estimate:
-    return Estimate(value, None, None, reason=f"underpowered: {groups} slides, an interval needs {MINIMUM_GROUPS}")
+def too_few_groups(value: float, groups: int) -> Estimate:
+    return Estimate(value, None, None, reason=f"{Reason.UNDERPOWERED}: {groups} slides, an interval needs {MINIMUM_GROUPS}")
 
 
 def count_groups(groups: Strings) -> int:

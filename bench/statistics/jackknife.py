@@ -16,8 +16,8 @@ from bench.statistics.estimates import (
     count_groups,
     finite_replicates,
     student,
-    too_few,
-    undefined,
+    too_few_groups,
+    undefined_estimate,
 )
 from bench.types import Strings
 
@@ -40,9 +40,9 @@ def group_jackknife(statistic: Statistic, groups_real: Strings, groups_fake: Str
     """
     block_jackknife = BlockJackknife(statistic, groups_real, groups_fake, blocks)
     if not math.isfinite(block_jackknife.value):
-        return undefined("the statistic has no finite value on these patches")
+        return undefined_estimate("the statistic has no finite value on these patches")
     if block_jackknife.fewest < MINIMUM_GROUPS:
-        return too_few(block_jackknife.value, block_jackknife.fewest)
+        return too_few_groups(block_jackknife.value, block_jackknife.fewest)
     without = block_jackknife.without()
     if not np.isfinite(without).all():
         return Estimate(block_jackknife.value, None, None, reason="underpowered: undefined without some of the slides")
@@ -70,7 +70,7 @@ def group_extrapolation(
     """
     block_jackknife = BlockJackknife(statistic, groups_real, groups_fake, blocks)
     if not math.isfinite(block_jackknife.value):
-        return undefined("the statistic has no finite value on these patches")
+        return undefined_estimate("the statistic has no finite value on these patches")
     if block_jackknife.fewest < EXTRAPOLATED_GROUPS:
         return Estimate(
             block_jackknife.value,

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from bench.statistics.estimates import Estimate, Floats, student, undefined
+from bench.statistics.estimates import Estimate, Floats, student, undefined_estimate
 
 
 def combine_seeds(values: Sequence[float], lows: Sequence[float | None], highs: Sequence[float | None]) -> Estimate:
@@ -22,9 +22,9 @@ def combine_seeds(values: Sequence[float], lows: Sequence[float | None], highs: 
     count = len(values)
     if not count:
         raise ValueError("no seeds to combine.")
-    count_undefined = sum(math.isnan(value) for value in values)
-    if count_undefined:
-        return undefined(f"undefined for {count_undefined} of {count} seeds")
+    undefined = sum(math.isnan(value) for value in values)
+    if undefined:
+        return undefined_estimate(f"undefined for {undefined} of {count} seeds")
     value = math.fsum(values) / count
     known_lows = [low for low in lows if low is not None]
     known_highs = [high for high in highs if high is not None]

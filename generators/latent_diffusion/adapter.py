@@ -124,18 +124,24 @@ class _Ldm:
         """Takes the first stage from a folder of `train_stage`."""
         self._stage = folder / "first_stage.safetensors"
 
+    def first_crop(self) -> int:
+        """The first class whose crop the network is shown, where it is shown crops."""
+        return 0
+
     def fit(self, train: ImageSet, seed: int, progress: Progress, work: Path) -> None:
         """Trains the denoiser on the latents of the first stage, which is trained here if nobody brought one."""
         from generators.latent_diffusion.model import LatentDiffusion
 
         self._accept(train.conditions)
-        model = LatentDiffusion(self.settings, self.kind, len(train.conditions.classes), self.vectoriser())
+        classes = len(train.conditions.classes)
+        model = LatentDiffusion(self.settings, self.kind, classes, self.vectoriser(), self.first_crop())
         if self._stage is None:
             (work / "stage").mkdir(exist_ok=True)
             if not (work / "stage" / "done").exists():
                 self.train_stage(train, seed, progress, work / "stage")
                 (work / "stage" / "done").touch()
             self.use_stage(work / "stage")
+        assert self._stage is not None
         model.load_first_stage(self._stage)
         model.fit(train, self.precision, seed, progress, work)
         self._model = model
@@ -157,7 +163,7 @@ class _Ldm:
         from generators.latent_diffusion.model import LatentDiffusion
 
         held = checks.notes(self.card, folder)
-        model = LatentDiffusion(self.settings, self.kind, held["classes"], self.vectoriser())
+        model = LatentDiffusion(self.settings, self.kind, held["classes"], self.vectoriser(), self.first_crop())
         model.load(folder, self.card.name)
         self._model = model
 
@@ -193,7 +199,11 @@ class LdmSemantic(_Ldm):
 
 
 class LdmPrompt(_Ldm):
-    """The class map and, for every class, a canvas with one raw crop: the crop shows stain, cells and texture."""
+    """The class map and, for every class, a canvas with one raw crop: the crop shows stain, cells and texture.
+
+    The condition has 4 channels a class: its map and its canvas. With `crops="without-background"` class 0 has no canvas, as
+    in the public code for PANDA: of 3 classes 9 channels.
+    """
 
     kind = "prompt"
     card = Card(
@@ -203,6 +213,28 @@ class LdmPrompt(_Ldm):
         source=PAPER_SOURCE,
         needs=("masks", "prompts"),
     )
+
+    def __init__(
+        self,
+        preset: Literal["tiny", "paper"] = "tiny",
+        steps: int = 0,
+        stage_steps: int = 0,
+        batch: int = 0,
+        precision: Literal["fp32", "bf16"] = "fp32",
+        sampler: Literal["preset", "ddim", "dpm"] = "preset",
+        sample_steps: int = 0,
+        eta: float | None = None,
+        crops: Literal["every-class", "without-background"] = "every-class",
+    ) -> None:
+        super().__init__(preset, steps, stage_steps, batch, precision, sampler, sample_steps, eta)
+        self.crops = crops
+
+    def first_crop(self) -> int:
+        return int(self.crops == "without-background")
+
+    def training_config(self) -> dict[str, Any]:
+        """The same; which crops the network is shown where that is not all of them."""
+        return super().training_config() | ({"crops": self.crops} if self.crops != "every-class" else {})
 
 
 class LdmEmbed(_Ldm):

@@ -36,9 +36,9 @@ VECTOR_CHANNELS = 12
 class Denoiser(nn.Module):
     """The U-Net with its condition: `forward(noisy, step, shown)`, `shown` holding maps and, for `embed`, vectors."""
 
-    def __init__(self, preset: Preset, kind: Kind, classes: int, vector_dim: int) -> None:
+    def __init__(self, preset: Preset, kind: Kind, classes: int, vector_dim: int, cropped: int) -> None:
         super().__init__()
-        channels = {"semantic": classes, "prompt": classes * 4, "embed": classes + VECTOR_CHANNELS}[kind]
+        channels = {"semantic": classes, "prompt": classes + 3 * cropped, "embed": classes + VECTOR_CHANNELS}[kind]
         self.vectors = RegionVectors(vector_dim, VECTOR_CHANNELS) if kind == "embed" else None
         self.cond_stage_model = SpatialRescaler(channels, preset.condition_channels)
         shape = DenoiserShape(
@@ -58,15 +58,18 @@ class Denoiser(nn.Module):
 class LatentDiffusion:
     """First stage, denoiser and the latents' scale, with the way from `Conditions` to tensors."""
 
-    def __init__(self, preset: Preset, kind: Kind, classes: int, encoder: str) -> None:
+    def __init__(self, preset: Preset, kind: Kind, classes: int, encoder: str, first_crop: int = 0) -> None:
+        """`first_crop`: of the kind `prompt`, the first class whose crop is shown."""
         self.preset = preset
+        self.first_crop = first_crop
         self.kind = kind
         self.classes = classes
         self.encoder = registry.load("encoders", encoder) if encoder else None
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
             self.stage = FirstStage(_stage_shape(preset))
-            self.denoiser = Denoiser(preset, kind, classes, self.encoder.dim if self.encoder else 0)
+            dim = self.encoder.dim if self.encoder else 0
+            self.denoiser = Denoiser(preset, kind, classes, dim, classes - first_crop)
         self.mean = torch.zeros(preset.latent_channels)
         self.deviation = torch.ones(preset.latent_channels)
         self.schedule = Schedule(preset.beta_start, preset.beta_end, preset.prediction, preset.zero_snr)
@@ -127,8 +130,12 @@ class LatentDiffusion:
             vectors, present = self._vectors(conditions)
             return {"maps": maps, "vectors": vectors, "present": present}
         # the order of the published code: each class's map, then its crop
-        canvases = [shrink(_canvas(conditions.prompts.canvases[:, c]), halvings) for c in range(self.classes)]
-        return {"maps": torch.cat([t for c, canvas in enumerate(canvases) for t in (maps[:, c : c + 1], canvas)], dim=1)}
+        channels: list[Tensor] = []
+        for c in range(self.classes):
+            channels.append(maps[:, c : c + 1])
+            if c >= self.first_crop:
+                channels.append(shrink(_canvas(conditions.prompts.canvases[:, c]), halvings))
+        return {"maps": torch.cat(channels, dim=1)}
 
     def _vectors(self, conditions: Conditions) -> tuple[Tensor, Tensor]:
         """Embeddings (n, k, d) of the crops, each enlarged to the size of a patch, and which of them exist (n, k)."""

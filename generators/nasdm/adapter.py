@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 SAMPLING = ("sampler", "sample_steps", "eta", "guidance")
 """Settings that change samples but not weights."""
+UNSTATED_WEIGHT_DECAY = 0.01
 
 
 class Nasdm:
@@ -156,7 +157,7 @@ class Nasdm:
 
     def training_config(self) -> dict[str, Any]:
         """What decides the weights apart from data and seed, in plain numbers: a preset that changes makes other weights."""
-        settings = {name: value for name, value in asdict(self.settings).items() if name not in SAMPLING}
+        settings = {name: value for name, value in self._keyed().items() if name not in SAMPLING}
         source = {} if self.checkpoint is None else {"checkpoint": digest_of(self.checkpoint)}
         return {
             "name": self.card.name,
@@ -169,7 +170,13 @@ class Nasdm:
     @property
     def digest(self) -> str:
         """The preset behind the options and the bytes of a checkpoint, so that either, changed, generates under another key."""
-        return key_of({**self.training_config(), "sampling": asdict(self.settings)})
+        return key_of({**self.training_config(), "sampling": self._keyed()})
+
+    def _keyed(self) -> dict[str, Any]:
+        """The settings as keys hold them. Weights that ship were keyed before presets stated their weight decay, which was
+        that of torch for all: it is left out where it is that still."""
+        settings = asdict(self.settings)
+        return {name: value for name, value in settings.items() if (name, value) != ("weight_decay", UNSTATED_WEIGHT_DECAY)}
 
     def _accept(self, conditions: Conditions) -> None:
         checks.suits(self.card, self.preset, self.settings.multiple, conditions)

@@ -35,6 +35,8 @@ class NasdmPreset:
     batch: int
     warmup: int
     decay: bool
+    weight_decay: float
+    """Of AdamW."""
     ema: float
     views: Literal["mirrored", "turned and restained"]
     stain: float
@@ -71,6 +73,7 @@ PAPER = NasdmPreset(
     batch=160,
     warmup=200,
     decay=False,
+    weight_decay=0.0,
     ema=0.9999,  # of the code; the paper's text says 0.999
     views="mirrored",
     stain=0.0,
@@ -102,6 +105,7 @@ TINY = NasdmPreset(
     batch=16,
     warmup=200,
     decay=True,
+    weight_decay=0.01,
     ema=0.999,
     views="turned and restained",
     stain=0.2,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -161,18 +161,17 @@ class SemanticDiffusion:
     def fit(self, patches: ImageSet, precision: Precision, seed: int, progress: Progress, work: Path) -> None:
         """Stage one on whole conditions, stage two at a smaller rate with some of them dropped, each resumable."""
         preset = self.preset
-        stages = (
-            (
-                "fit",
-                TrainingConfig(preset.steps, preset.learning_rate, preset.warmup, preset.decay, preset.ema, precision),
-                0.0,
-            ),
-            (
-                "tune",
-                TrainingConfig(preset.tuning_steps, preset.tuning_rate, 0, preset.decay, preset.ema, precision),
-                preset.drop,
-            ),
+        first = TrainingConfig(
+            preset.steps,
+            preset.learning_rate,
+            preset.warmup,
+            preset.decay,
+            preset.ema,
+            precision,
+            weight_decay=preset.weight_decay,
         )
+        second = replace(first, steps=preset.tuning_steps, learning_rate=preset.tuning_rate, warmup=0)
+        stages = (("fit", first, 0.0), ("tune", second, preset.drop))
         for number, (what, training_config, drop) in enumerate(stages):
             done, folder = work / f"{what}.safetensors", work / what
             if not done.exists():

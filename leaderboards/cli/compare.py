@@ -13,7 +13,7 @@ from bench.errors import MissingError, NotComparableError, UsageError, did_you_m
 from bench.results.protocols import entries
 from leaderboards.comparison import compare
 from leaderboards.comparison.compare import Comparisons, Side
-from leaderboards.tables.reading import lines as read
+from leaderboards.tables.reading import read_records as read
 
 
 @click.command("compare")
@@ -69,14 +69,14 @@ def _distinguish(first: Side, second: Side) -> tuple[Side, Side]:
     """Two runs of one generator are called by the options in which they differ."""
     if first.name != second.name:
         return first, second
-    described = [next(iter(side.lines)).described for side in (first, second)]
+    described = [next(iter(side.records)).described for side in (first, second)]
     pairs = [entry.partition(": ") for entry in entries(described[0], described[1], ("generator",))]
     pairs = [pair for pair in pairs if not pair[0].endswith(".digest")] or pairs  # a digest follows from the options
     names = []
     for end in (0, -1):
         message = ", ".join(f"{name.rpartition('.')[2]} {values.split(' and ')[end]}" for name, _, values in pairs)
         names.append(f"{first.name} ({message or ('the first', 'the second')[end]})")
-    return Side(names[0], first.lines), Side(names[1], second.lines)
+    return Side(names[0], first.records), Side(names[1], second.records)
 
 
 def as_object(found: Comparisons) -> str:

@@ -9,7 +9,7 @@ import click
 from bench.errors import UsageError
 from leaderboards.gate import baseline_update, policy, reports
 from leaderboards.gate.gate import measured
-from leaderboards.tables.reading import lines as read
+from leaderboards.tables.reading import read_records as read
 
 place = click.Path(path_type=Path)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import click
@@ -10,7 +10,7 @@ import click
 from bench import registry
 from bench.errors import MissingError, UsageError, did_you_mean
 from bench.measurements import experiment_files
-from bench.results import experiment_tables
+from bench.results import experiment_tables, terminal
 from bench.results.protocols import difference_between, split_by_protocol
 from bench.results.schema import ResultRecord
 from bench.results.tables import headlines
@@ -30,10 +30,11 @@ from leaderboards.tables import build, formats, paper, reading
 )
 @click.option("--measures", default="", help="Only these, e.g. fd,iou,iou:tumour; default: all but those of single classes.")
 @click.option("--experiment", default="", help="The tables of an experiment of TASK.")
-@click.option("--format", "style", type=click.Choice(tuple(formats.STYLES)), default="text", show_default=True)
+@click.option("--format", "style", type=click.Choice((*formats.STYLES, *formats.BINARY)), default="text", show_default=True)
+@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="Write this file instead of stdout.")
 @click.option("--json", "as_json", is_flag=True, help="The same as --format json: one object a number.")
 def leaderboard(
-    task: str | None, folders: tuple[Path, ...], measures: str, experiment: str, style: str, as_json: bool
+    task: str | None, folders: tuple[Path, ...], measures: str, experiment: str, style: str, out: Path | None, as_json: bool
 ) -> None:
     """The tables of all runs so far, of one TASK, or of a SUITE in the layout of its paper.
 
@@ -44,25 +45,37 @@ def leaderboard(
     """
     places = folders or (Path("results"),)
     style = "json" if as_json else style
+    if out is None:
+        formats.refuse_binary(style)
     if task is not None and (task in suite.names() or task.endswith(".toml")):
         if measures or experiment:
             raise UsageError(f"{task} is a suite, its table is that of its paper: leave out --measures and --experiment.")
-        click.echo(formats.write(_suite(suite.find(task), places), style))
+        _show(_suite(suite.find(task), task, places), style, out)
         return
-    lines = reading.lines(places)
+    lines = reading.read_records(places)
     if experiment:
-        click.echo(formats.write(_experiments(task, experiment, lines), style))
+        _show(_experiments(task, experiment, lines), style, out)
         return
-    click.echo(formats.write([build.sheet(board) for board in _boards(task, measures, lines)], style))
+    _show([build.sheet(board) for board in _boards(task, measures, lines)], style, out)
+
+
+def _show(sheets: list[formats.Sheet], style: str, out: Path | None) -> None:
+    if out is not None:
+        formats.save(sheets, style, out)
+        click.echo(str(out))
+    elif style == "text":
+        terminal.show(sheets)
+    else:
+        click.echo(formats.write(sheets, style))
 
 
 def _boards(task: str | None, measures: str, lines: list[ResultRecord]) -> list[build.Board]:
     wanted = {word.strip() for word in measures.split(",") if word.strip()}
-    present = {line.measure for line in lines}
+    present = {record.measure for record in lines}
     if unknown := sorted(wanted - present):
         near = did_you_mean(unknown[0], present)
         raise UsageError(f"no results of the measure {unknown[0]!r}.{near} There are: {', '.join(sorted(present))}.")
-    boards = build.boards([line for line in lines if line.measure in wanted] if wanted else headlines(lines))
+    boards = build.boards([record for record in lines if record.measure in wanted] if wanted else headlines(lines))
     if not boards:
         raise MissingError("every line here is of an experiment. Print one: bench leaderboard TASK --experiment NAME")
     known = sorted({board.task for board in boards})
@@ -72,15 +85,20 @@ def _boards(task: str | None, measures: str, lines: list[ResultRecord]) -> list[
     return [board for board in boards if task in (None, board.task)]
 
 
-def _suite(asked: suite.Suite, places: tuple[Path, ...]) -> list[formats.Sheet]:
-    """The paper's tables and, where a suite has none, those of its tasks; from the first place that it was run into."""
+def _suite(asked: suite.Suite, task: str, places: tuple[Path, ...]) -> list[formats.Sheet]:
+    """The paper's tables and, where a suite has none, those of its tasks; from the first place that it was run into. Before
+    any run: what the paper reported, and the command that fills the other columns."""
     folders = [folder for place in places for folder in (place, place / asked.name) if (folder / suite.INDEX).is_file()]
     if not folders:
         where = ", ".join(str(place / asked.name) for place in places)
-        raise MissingError(f"{asked.name} was not run into {where}. Run it: bench suite {asked.name} --out {places[0]}")
+        run = f"{asked.name} was not run into {where}. Run it: bench suite {task} --out {places[0]}"
+        reported = paper.sheets(asked, (), (), reading.reported()) if asked.table else []
+        if not any(sheet.records for sheet in reported):
+            raise MissingError(run)
+        return [replace(sheet, notes=[f"Reported numbers alone: {run}", *sheet.notes]) for sheet in reported]
     preset, cells = suite.index(folders[0])
     files = suite.result_files(folders[0], cells)
-    lines = reading.lines(files) if files else []
+    lines = reading.read_records(files) if files else []
     if asked.table:
         return paper.sheets(asked, cells, lines, reading.reported(), preset)
     return [build.sheet(board) for board in build.boards(headlines(lines))]
@@ -90,25 +108,24 @@ def _experiments(task: str | None, name: str, lines: list[ResultRecord]) -> list
     """A table of the experiment for each dataset, protocol set, generator and prompt source."""
     if task is None:
         raise UsageError(f"--experiment {name} is of a task: bench leaderboard TASK --experiment {name}.")
-    owner = registry.find("tasks", task)[0]
-    folder = owner.experiments if isinstance(owner, ProvidesExperiments) else None
-    asked = experiment_files.find(name, folder, task)
-    made = [line for line in experiment_tables.of(asked.name, lines) if line.task == task]
+    found = registry.find("tasks", task)[0]
+    asked = experiment_files.find(name, found.experiments if isinstance(found, ProvidesExperiments) else None, task)
+    made = [record for record in experiment_tables.of(asked.name, lines) if record.task == task]
     if not made:
         raise MissingError(f"no results of {asked.name}. Make some: bench run -t {task} --experiment {name} -g NAME")
     sheets = []
-    for dataset in sorted({line.dataset for line in made}):
-        parts = split_by_protocol(build.variants([line for line in made if line.dataset == dataset]))
+    for dataset in sorted({record.dataset for record in made}):
+        parts = split_by_protocol(build.variants([record for record in made if record.dataset == dataset]))
         for number, part in enumerate(parts, start=1):
-            for row in sorted({(line.generator, line.prompt_source) for line in part}):
+            for row in sorted({(record.generator, record.prompt_source) for record in part}):
                 one = experiment_tables.make_table(
-                    asked, [line for line in part if (line.generator, line.prompt_source) == row]
+                    asked, [record for record in part if (record.generator, record.prompt_source) == row]
                 )
                 which = {"prompt_source": row[1], "protocol_set": number}
-                heading, notes = one.heading, one.notes
+                title, notes = one.title, one.notes
                 if number > 1:
-                    heading = f"{heading}, protocol set {number}"
+                    title = f"{title}, protocol set {number}"
                     notes = [f"Not comparable with protocol set 1: {difference_between(part, parts[0])}.", *notes]
                 records = [{**asdict(cell), **which} for cell in one.cells]
-                sheets.append(formats.Sheet(heading, one.rows, notes, records))
+                sheets.append(formats.Sheet(title, one.rows, notes, records))
     return sheets

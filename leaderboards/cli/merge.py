@@ -7,8 +7,8 @@ from pathlib import Path
 import click
 
 from bench.errors import UsageError
-from leaderboards import identity
 from leaderboards.comparison import merge
+from leaderboards.tables import duplicates
 
 
 @click.command("merge")
@@ -16,7 +16,7 @@ from leaderboards.comparison import merge
 @click.option("--out", required=True, type=click.Path(path_type=Path, dir_okay=False), help="The .jsonl file to write.")
 @click.option(
     "--tolerance",
-    default=identity.TOLERATED,
+    default=duplicates.TOLERATED,
     show_default=True,
     help="Largest relative difference of numbers that count as equal; 0 asks for the same bits.",
 )
@@ -34,7 +34,7 @@ def command(places: tuple[Path, ...], out: Path, tolerance: float) -> None:
     beside = merge.write(merged, out, tolerance)
     for pair in merged.filled:
         click.echo(f"of {pair} one has no number: the other is kept", err=True)
-    click.echo(f"{len(merged.lines)} lines of {len(merged.files)} files, {merged.again} that were there already")
+    click.echo(f"{len(merged.records)} lines of {len(merged.files)} files, {merged.again} that were there already")
     if merged.farthest:
         click.echo(f"numbers that count as equal differ by up to {merged.farthest:.2g}", err=True)
     click.echo(f"{out}\n{beside}")

@@ -12,6 +12,7 @@ from bench.cli.options import execution_options, numbers, open_context
 from bench.errors import UsageError
 from bench.provenance.manifest import RECORDS
 from bench.results import schema
+from bench.results.identity import State
 from leaderboards.reproduce import matching
 from leaderboards.reproduce.matching import EXITS
 from leaderboards.reproduce.verify import Report, Request, verify
@@ -79,7 +80,7 @@ def marking(found: Report) -> int:
     if EXITS[found.outcome] or found.elsewhere:
         return 0
     records = list(schema.read([found.folder / RECORDS]))
-    marked = [replace(e, state="verified") if matching.identity(e) in found.confirmed else e for e in records]
+    marked = [replace(e, state=State.VERIFIED) if matching.identity(e) in found.confirmed else e for e in records]
     schema.write(marked, found.folder / reading.VERIFIED)
     return len(found.confirmed)
 

@@ -7,11 +7,12 @@ from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from itertools import product
 
+from bench.results.identity import Flag, Quantity
 from bench.results.protocols import difference
 from bench.results.schema import ResultRecord
 from bench.results.tables import number
 from leaderboards.comparison.pairs import Difference, paired
-from leaderboards.tables.numbers import Number, Takes, equal, grouped, holm
+from leaderboards.tables.numbers import SeedsByProtocol, equal, grouped, holm
 
 ALPHA = 0.05
 
@@ -21,14 +22,14 @@ class Side:
     """One of the two: what it is called in sentences, and its lines."""
 
     name: str
-    lines: tuple[ResultRecord, ...]
+    records: tuple[ResultRecord, ...]
 
 
 @dataclass(frozen=True)
 class Comparison:
     """The first minus the second in one measure."""
 
-    where: Number
+    where: Quantity
     """Of no generator; its prompt source is that of the one that is shown crops."""
     direction: str
     difference: Difference
@@ -38,7 +39,7 @@ class Comparison:
     adjusted: float = 1.0
     """Two-sided p-value after Holm over the measures that are not equal."""
     conflict: bool = False
-    """Whether one of the two was conditioned by the encoder that encoders."""
+    """Whether one of the two was conditioned by the encoder that it is measured with."""
 
     @property
     def tie(self) -> bool:
@@ -50,7 +51,7 @@ class Comparisons:
     first: str
     second: str
     made: tuple[Comparison, ...]
-    refused: tuple[tuple[Number, str], ...]
+    refused: tuple[tuple[Quantity, str], ...]
     """Shared measures that could not be compared, and why."""
     alone: tuple[tuple[str, tuple[str, ...]], ...]
     """(side, measures that only this side has)."""
@@ -64,7 +65,7 @@ def compared(first: Side, second: Side, measures: Sequence[str] = ()) -> Compari
     """Every shared measure, or those that match one of the patterns; without patterns all but those of single classes."""
     ours, theirs = (_takes(side, measures) for side in (first, second))
     made: list[Comparison] = []
-    refused: list[tuple[Number, str]] = []
+    refused: list[tuple[Quantity, str]] = []
     for where in sorted(set(ours) & set(theirs)):
         for found in _pairs(where, ours[where], theirs[where]):
             if isinstance(found, Comparison):
@@ -76,21 +77,23 @@ def compared(first: Side, second: Side, measures: Sequence[str] = ()) -> Compari
     return Comparisons(first.name, second.name, _adjusted(made), tuple(refused), alone)
 
 
-def _takes(side: Side, measures: Sequence[str]) -> dict[Number, list[tuple[str, Takes]]]:
+def _takes(side: Side, measures: Sequence[str]) -> dict[Quantity, list[tuple[str, SeedsByProtocol]]]:
     """By number, without generator and prompt source: (prompt source, takes) for each prompt source it was measured in."""
-    found: dict[Number, list[tuple[str, Takes]]] = {}
-    for name, takes in grouped(side.lines, side.name).items():
+    found: dict[Quantity, list[tuple[str, SeedsByProtocol]]] = {}
+    for name, takes in grouped(side.records, side.name).items():
         if any(fnmatchcase(name.measure, p) for p in measures) if measures else ":" not in name.measure.partition(" ")[0]:
             found.setdefault(replace(name, generator="", prompt_source=""), []).append((name.prompt_source, takes))
     return found
 
 
-def _pairs(where: Number, ours: list[tuple[str, Takes]], theirs: list[tuple[str, Takes]]) -> list[Comparison | str]:
+def _pairs(
+    where: Quantity, ours: list[tuple[str, SeedsByProtocol]], theirs: list[tuple[str, SeedsByProtocol]]
+) -> list[Comparison | str]:
     """A comparison for each pair of prompt sources that may stand in one table, and for each protocol that both have."""
     fitting = [(a, b) for a, b in product(ours, theirs) if a[0] == b[0] or "none" in (a[0], b[0])]
     if not fitting:
         prompt_sources = [", ".join(prompt_source for prompt_source, _ in side) for side in (ours, theirs)]
-        return [f"prompt prompt sources differ: {prompt_sources[0]} and {prompt_sources[1]}"]
+        return [f"prompt sources differ: {prompt_sources[0]} and {prompt_sources[1]}"]
     found: list[Comparison | str] = []
     for (prompt_source, mine), (other, yours) in fitting:
         here = replace(where, prompt_source=other if prompt_source == "none" else prompt_source)
@@ -102,14 +105,14 @@ def _pairs(where: Number, ours: list[tuple[str, Takes]], theirs: list[tuple[str,
     return found
 
 
-def _pair(where: Number, ours: list[ResultRecord], theirs: list[ResultRecord]) -> Comparison | str:
-    for lines in (ours, theirs):
-        if failed := [line for line in lines if line.value is None]:
+def _pair(where: Quantity, ours: list[ResultRecord], theirs: list[ResultRecord]) -> Comparison | str:
+    for records in (ours, theirs):
+        if failed := [record for record in records if record.value is None]:
             return f"{failed[0].generator} has {failed[0].status} for seed {failed[0].seed}: {failed[0].reason}"
     found = paired(ours, theirs)
     if isinstance(found, str):
         return found
-    conflict = any("encoder-conflict" in line.flags for line in (*ours, *theirs))
+    conflict = any(Flag.ENCODER_CONFLICT in record.flags for record in (*ours, *theirs))
     return Comparison(where, ours[0].direction, found, ours[0].n, equal(ours, theirs), conflict=conflict)
 
 
@@ -152,16 +155,16 @@ def sentence(found: Comparisons, one: Comparison) -> str:
 
 def text(found: Comparisons) -> str:
     """Every sentence, under a heading for each task, dataset and prompt source, then what was not compared."""
-    lines: list[str] = []
+    records: list[str] = []
     for place in dict.fromkeys(_place(one.where) for one in found.made):
-        lines += [place, *(f"  {sentence(found, one)}" for one in found.made if _place(one.where) == place), ""]
+        records += [place, *(f"  {sentence(found, one)}" for one in found.made if _place(one.where) == place), ""]
     if found.refused:
-        lines += ["not compared:", *(f"  {_place(where)}, {where.measure}: {reason}" for where, reason in found.refused), ""]
-    lines += [f"only {name} has: {', '.join(measures)}" for name, measures in found.alone]
-    return "\n".join(lines).rstrip()
+        records += ["not compared:", *(f"  {_place(where)}, {where.measure}: {reason}" for where, reason in found.refused), ""]
+    records += [f"only {name} has: {', '.join(measures)}" for name, measures in found.alone]
+    return "\n".join(records).rstrip()
 
 
-def _place(where: Number) -> str:
+def _place(where: Quantity) -> str:
     beside = f", {where.experiment}" if where.experiment else ""
     prompts = f", prompts: {where.prompt_source}" if where.prompt_source not in ("", "none") else ""
     return f"{where.task} on {where.dataset}{beside}{prompts}"

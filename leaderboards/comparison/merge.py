@@ -1,8 +1,8 @@
-"""Joins result lines of several machines: each number once, never one in place of another without a word.
+"""Joins result records of several machines: each number once, never one in place of another without a word.
 
-Which lines are of one number, and when two of them contradict each other, is the rule of `identity.each_once`, which holds for
-tables, comparisons and gates too. Where lines contradict each other nothing is written. A line without a number gives way to
-one with it, which is said.
+Which records are of one number, and when two of them contradict each other, is the rule of `duplicates.each_once`, which holds
+for tables, comparisons and gates too. Where records contradict each other nothing is written. A record without a number gives
+way to one with it, which is said.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from bench.files.text import write_text
 from bench.provenance import manifest
 from bench.provenance.digests import digest_of
 from bench.results import schema
+from bench.results.identity import State
 from bench.results.schema import ResultRecord
-from leaderboards import identity
-from leaderboards.tables import reading
+from leaderboards.tables import duplicates, reading
 
 SCHEMA = 1
 NAME = "merged.json"
@@ -30,7 +30,7 @@ NAME = "merged.json"
 class Merged:
     """The lines that remain, and what became of the others."""
 
-    lines: tuple[ResultRecord, ...]
+    records: tuple[ResultRecord, ...]
     files: tuple[Path, ...]
     again: int = 0
     """Lines whose number was there already."""
@@ -41,7 +41,7 @@ class Merged:
     counts: dict[Path, int] = field(default_factory=dict)
 
 
-def merge(places: Sequence[Path], leaving: Path | None = None, tolerance: float = identity.TOLERATED) -> Merged:
+def merge(places: Sequence[Path], leaving: Path | None = None, tolerance: float = duplicates.TOLERATED) -> Merged:
     """The lines of the .jsonl files and of those below the folders, but for the file `leaving`. Raises NotComparableError
     where two lines of one number differ by more than the share `tolerance`, with both files and rows."""
     files = _files(places, leaving)
@@ -49,29 +49,29 @@ def merge(places: Sequence[Path], leaving: Path | None = None, tolerance: float 
         _as_recorded(file)
     by_file = {file: list(reading.of_file(file)) for file in files}
     found = [entry for entries in by_file.values() for entry in entries]
-    once = identity.each_once(_checked(found), tolerance)
-    lines = tuple(found[i][1] for i in once.kept)  # as they were written: whoever reads them withdraws what is wrong
+    once = duplicates.each_once(_checked(found), tolerance)
+    records = tuple(found[i][1] for i in once.kept)  # as they were written: whoever reads them withdraws what is wrong
     counts = {file: len(entries) for file, entries in by_file.items()}
-    return Merged(lines, tuple(files), once.again, once.filled, once.farthest, counts)
+    return Merged(records, tuple(files), once.again, once.filled, once.farthest, counts)
 
 
-def _checked(found: list[identity.Found]) -> list[identity.Found]:
+def _checked(found: list[duplicates.Found]) -> list[duplicates.Found]:
     """The records as tables see them: one that is withdrawn there contradicts nothing and gives way to a number."""
-    ours = [i for i, (_, record) in enumerate(found) if record.state != reading.REPORTED]
+    ours = [i for i, (_, record) in enumerate(found) if record.state != State.REPORTED]
     seen = list(found)
     for i, entry in zip(ours, reading.checked([found[i] for i in ours]), strict=True):
         seen[i] = entry
     return seen
 
 
-def write(merged: Merged, out: Path, tolerance: float = identity.TOLERATED) -> Path:
+def write(merged: Merged, out: Path, tolerance: float = duplicates.TOLERATED) -> Path:
     """Writes the lines, and `merged.json` beside them: files, their digests and those of their manifests."""
-    schema.write(merged.lines, out)
+    schema.write(merged.records, out)
     held = {
         "schema": SCHEMA,
         "out": out.name,
         "digest": digest_of(out),
-        "lines": len(merged.lines),
+        "lines": len(merged.records),
         "again": merged.again,
         "filled": list(merged.filled),
         "tolerance": tolerance,
@@ -82,10 +82,10 @@ def write(merged: Merged, out: Path, tolerance: float = identity.TOLERATED) -> P
     return out.parent / NAME
 
 
-def _source(file: Path, lines: int) -> dict[str, Any]:
+def _source(file: Path, records: int) -> dict[str, Any]:
     beside = file.parent / manifest.NAME
     known = digest_of(beside) if beside.is_file() else None
-    return {"file": str(file), "digest": digest_of(file), "lines": lines, "manifest": known}
+    return {"file": str(file), "digest": digest_of(file), "lines": records, "manifest": known}
 
 
 def _files(places: Sequence[Path], leaving: Path | None) -> list[Path]:

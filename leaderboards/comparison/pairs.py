@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench import statistics
-from bench.results.schema import NO_SOURCES, SOURCES_UNKNOWN, ResultRecord, unit_of
+from bench.results.identity import Flag
+from bench.results.schema import NO_SOURCES, ResultRecord, unit_of
 
 
 @dataclass(frozen=True)
@@ -57,32 +58,32 @@ def paired(first: Iterable[ResultRecord], second: Iterable[ResultRecord]) -> Dif
     seeds = sorted(set(ours) & set(theirs))
     if not seeds:
         return f"no seed in common: {sorted(ours)} and {sorted(theirs)}"
-    lines = [*(ours[seed] for seed in seeds), *(theirs[seed] for seed in seeds)]
-    if len(protocols := {line.protocol for line in lines}) > 1:
+    records = [*(ours[seed] for seed in seeds), *(theirs[seed] for seed in seeds)]
+    if len(protocols := {record.protocol for record in records}) > 1:
         return f"protocols differ: {', '.join(sorted(protocols))}"
-    if any(SOURCES_UNKNOWN in line.flags for line in lines):
+    if any(Flag.SOURCES_UNKNOWN in record.flags for record in records):
         return NO_SOURCES
-    blocks = {len(line.replicates) for line in lines}
+    blocks = {len(record.replicates) for record in records}
     if len(blocks) > 1 or min(blocks) < 2:
         return "not every line keeps its values without each block of slides"
     values = np.array([_value(ours[seed]) - _value(theirs[seed]) for seed in seeds])
     replicates = np.array([np.subtract(ours[seed].replicates, theirs[seed].replicates) for seed in seeds]).mean(axis=0)
-    groups = lines[0].groups
+    groups = records[0].groups
     _, slides = statistics.jackknife(float(values.mean()), replicates, _shares(groups, len(replicates)))
     between = float(values.var(ddof=1)) / len(seeds) if len(seeds) > 1 else 0.0
     error = math.sqrt(slides**2 + between)
     reason = "" if len(seeds) > 1 else "one seed: the noise of training and sampling is left out"
     freedom = _freedom(slides**2, len(replicates), between, len(seeds))
-    return Difference(float(values.mean()), error, freedom, len(seeds), groups, reason, unit_of(lines[0]))
+    return Difference(float(values.mean()), error, freedom, len(seeds), groups, reason, unit_of(records[0]))
 
 
-def _by_seed(lines: Iterable[ResultRecord]) -> dict[int, ResultRecord]:
-    return {line.seed: line for line in lines if line.value is not None}
+def _by_seed(records: Iterable[ResultRecord]) -> dict[int, ResultRecord]:
+    return {record.seed: record for record in records if record.value is not None}
 
 
-def _value(line: ResultRecord) -> float:
-    assert line.value is not None
-    return line.value
+def _value(record: ResultRecord) -> float:
+    assert record.value is not None
+    return record.value
 
 
 def _shares(groups: int, blocks: int) -> NDArray[np.float64]:

@@ -12,10 +12,11 @@ from bench.errors import BenchError, MissingError, UsageError
 from bench.files.text import write_text
 from bench.provenance.digests import digest_of
 from bench.results import schema
+from bench.results.identity import State
 from bench.results.schema import ResultRecord
 from leaderboards.gate.gate import measured
 from leaderboards.gate.policy import Policy
-from leaderboards.tables.reading import lines as read
+from leaderboards.tables.reading import read_records as read
 
 NEW = "new"
 """Verdict of a baseline that did not exist."""
@@ -29,18 +30,18 @@ def accept(baseline: Path, candidate: Sequence[ResultRecord], reason: str, polic
     """
     if not reason.strip():
         raise UsageError("a baseline moves for a reason: bench gate accept … --reason TEXT.")
-    lines = [line for line in candidate if line.state != "reported"]
-    if not any(line.value is not None for line in lines):
+    records = [record for record in candidate if record.state != State.REPORTED]
+    if not any(record.value is not None for record in records):
         raise MissingError("the candidate holds no measured number: there is nothing to accept.")
     before = digest_of(baseline) if baseline.is_file() else ""
-    verdict, moved = _moved(baseline, lines, policy) if before else (NEW, [])
-    schema.write(lines, baseline)
+    verdict, moved = _moved(baseline, records, policy) if before else (NEW, [])
+    schema.write(records, baseline)
     entry = {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "reason": " ".join(reason.split()),
         "old": before,
         "new": digest_of(baseline),
-        "lines": len(lines),
+        "lines": len(records),
         "verdict": verdict,
         "moved": moved,
     }
@@ -50,13 +51,13 @@ def accept(baseline: Path, candidate: Sequence[ResultRecord], reason: str, polic
     return entry
 
 
-def _moved(baseline: Path, lines: list[ResultRecord], policy: Policy) -> tuple[str, list[dict[str, Any]]]:
+def _moved(baseline: Path, records: list[ResultRecord], policy: Policy) -> tuple[str, list[dict[str, Any]]]:
     """The gate's verdict, and the numbers that are no longer what they were; of a baseline that no gate can read, why."""
     try:
-        gate = measured(read((baseline,)), lines, policy)
+        gate = measured(read((baseline,)), records, policy)
     except BenchError as error:
         return f"unreadable: {error}", []
     moved = [one for one in gate.gate_results if one.baseline != one.candidate]
     return gate.verdict, [
-        {"number": str(one.number), "old": one.baseline, "new": one.candidate, "verdict": one.verdict} for one in moved
+        {"number": str(one.quantity), "old": one.baseline, "new": one.candidate, "verdict": one.verdict} for one in moved
     ]

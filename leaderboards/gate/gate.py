@@ -16,11 +16,12 @@ from statistics import NormalDist
 from typing import Literal
 
 from bench.errors import MissingError, UsageError
+from bench.results.identity import Flag, Quantity, Status
 from bench.results.protocols import difference
-from bench.results.schema import NO_SOURCES, SOURCES_UNKNOWN, ResultRecord
+from bench.results.schema import NO_SOURCES, ResultRecord
 from leaderboards.comparison.pairs import Difference, paired
 from leaderboards.gate.policy import Policy, unused
-from leaderboards.tables.numbers import Number, Takes, equal, grouped, holm
+from leaderboards.tables.numbers import SeedsByProtocol, equal, grouped, holm
 
 Verdict = Literal["regress", "broken", "not-comparable", "inconclusive", "pass"]
 EXIT_CODES: dict[Verdict, int] = {"regress": 5, "broken": 4, "not-comparable": 7, "inconclusive": 6, "pass": 0}
@@ -33,7 +34,7 @@ POWER = 0.8
 class GateResult:
     """What became of one number of the baseline."""
 
-    number: Number
+    quantity: Quantity
     direction: str
     verdict: Verdict
     reason: str = ""
@@ -59,7 +60,7 @@ class Gate:
     """The worst verdicts first."""
     tested: int
     """Numbers that changed at all, over which p-values are adjusted."""
-    new: tuple[Number, ...]
+    new: tuple[Quantity, ...]
     """Numbers of the candidate that the baseline does not have: measured once they are accepted."""
     alpha: float
     unused: tuple[str, ...] = ()
@@ -88,72 +89,74 @@ def measured(baseline: Iterable[ResultRecord], candidate: Iterable[ResultRecord]
     asked = _asked(held, policy)
     found = grouped(made, "candidate")
     final = [
-        _first(number, mine, theirs, made, policy)
-        for number, takes in asked.items()
-        for mine, theirs in _by_protocol(takes, found.get(number, {}))
+        _first(quantity, mine, theirs, made, policy)
+        for quantity, takes in asked.items()
+        for mine, theirs in _by_protocol(takes, found.get(quantity, {}))
     ]
     open_ = [i for i, gate_result in enumerate(final) if gate_result.verdict == "inconclusive"]
     for i, p in zip(open_, holm([_worse(final[i]) for i in open_]), strict=True):
         final[i] = _describe(final[i], p, len(open_), policy)
     order = list(EXIT_CODES)
-    final.sort(key=lambda gate_result: (order.index(gate_result.verdict), gate_result.number))
-    new = tuple(number for number in found if number not in held and policy.encoders(number))
+    final.sort(key=lambda gate_result: (order.index(gate_result.verdict), gate_result.quantity))
+    new = tuple(quantity for quantity in found if quantity not in held and policy.includes(quantity))
     return Gate(tuple(final), len(open_), new, policy.alpha, tuple(unused(policy, {*held, *found})))
 
 
-def _by_protocol(takes: Takes, found: Takes) -> Iterator[tuple[Takes, Takes]]:
+def _by_protocol(takes: SeedsByProtocol, found: SeedsByProtocol) -> Iterator[tuple[SeedsByProtocol, SeedsByProtocol]]:
     """Each protocol of the baseline with the candidate's takes of it, or with those that the baseline has no protocol of:
     where a number was measured in two ways, each is measured."""
-    for protocol, lines in takes.items():
+    for protocol, records in takes.items():
         theirs = {protocol} if protocol in found else set(found) - set(takes)
-        yield {protocol: lines}, {other: lines for other, lines in found.items() if other in theirs}
+        yield {protocol: records}, {other: records for other, records in found.items() if other in theirs}
 
 
-def _asked(held: dict[Number, Takes], policy: Policy) -> dict[Number, Takes]:
-    """The numbers of a baseline that are measured, with their lines that have values."""
-    valued = {
-        number: kept
-        for number, takes in held.items()
-        if (kept := {p: good for p, lines in takes.items() if (good := [line for line in lines if line.value is not None])})
-    }
+def _asked(held: dict[Quantity, SeedsByProtocol], policy: Policy) -> dict[Quantity, SeedsByProtocol]:
+    """The numbers of a baseline that are measured, with their records that have values."""
+    valued: dict[Quantity, SeedsByProtocol] = {}
+    for quantity, by_protocol in held.items():
+        known = {p: [record for record in records if record.value is not None] for p, records in by_protocol.items()}
+        if kept := {protocol: records for protocol, records in known.items() if records}:
+            valued[quantity] = kept
     if not valued:
         raise MissingError(
             "the baseline holds no measured number. Make one: bench gate accept --baseline FILE --candidate RUN"
         )
-    lines_held = [line for takes in valued.values() for lines in takes.values() for line in lines]
-    if all(SOURCES_UNKNOWN in line.flags for line in lines_held):
+    lines_held = [record for takes in valued.values() for records in takes.values() for record in records]
+    if all(Flag.SOURCES_UNKNOWN in record.flags for record in lines_held):
         raise MissingError(f"no number of the baseline can be measured. {NO_SOURCES}, and run it again.")
-    if not any(line.replicates for line in lines_held):
+    if not any(record.replicates for record in lines_held):
         raise MissingError(
             "no line of the baseline keeps its values without each block of slides, which pairs are made of: it is older "
             "than they are, or has too few slides. Run it again, and accept that: bench gate accept --reason TEXT"
         )
-    asked = {number: takes for number, takes in valued.items() if policy.encoders(number)}
+    asked = {quantity: takes for quantity, takes in valued.items() if policy.includes(quantity)}
     if not asked:
         raise UsageError(f"the policy ignores each of the {len(valued)} numbers of the baseline.")
     return asked
 
 
-def _first(number: Number, takes: Takes, found: Takes, made: Sequence[ResultRecord], policy: Policy) -> GateResult:
+def _first(
+    quantity: Quantity, takes: SeedsByProtocol, found: SeedsByProtocol, made: Sequence[ResultRecord], policy: Policy
+) -> GateResult:
     """What can be said of a number by itself; `inconclusive` where it is for the test to say."""
     protocol = next((p for p in takes if p in found), "")
-    lines = takes[protocol or next(iter(takes))]
-    before = sum(_value(line) for line in lines) / len(lines)
-    margin = policy.margin_of(number, before)
-    gate_result = GateResult(number, lines[0].direction, "broken", baseline=before, margin=margin, n=lines[0].n)
+    records = takes[protocol or next(iter(takes))]
+    before = sum(_value(record) for record in records) / len(records)
+    margin = policy.margin_of(quantity, before)
+    gate_result = GateResult(quantity, records[0].direction, "broken", baseline=before, margin=margin, n=records[0].n)
     if not found:
-        return replace(gate_result, reason=_absence(number, made))
+        return replace(gate_result, reason=_absence(quantity, made))
     if not protocol:
-        reason = f"protocols differ: {difference(lines[0], next(iter(found.values()))[0])}"
+        reason = f"protocols differ: {difference(records[0], next(iter(found.values()))[0])}"
         return replace(gate_result, verdict="not-comparable", reason=reason)
-    theirs = {line.seed: line for line in found[protocol]}
-    if missing := [line.seed for line in lines if line.seed not in theirs]:
+    theirs = {record.seed: record for record in found[protocol]}
+    if missing := [record.seed for record in records if record.seed not in theirs]:
         return replace(gate_result, reason=f"the candidate lacks seed {', '.join(map(str, missing))}")
-    now = [theirs[line.seed] for line in lines]
-    if failed := [line for line in now if line.value is None]:
+    now = [theirs[record.seed] for record in records]
+    if failed := [record for record in now if record.value is None]:
         return replace(gate_result, reason=f"{failed[0].status} for seed {failed[0].seed}: {failed[0].reason}")
     gate_result = replace(gate_result, candidate=sum(map(_value, now)) / len(now))
-    return _beside(gate_result, lines, now, policy)
+    return _beside(gate_result, records, now, policy)
 
 
 def _beside(gate_result: GateResult, before: list[ResultRecord], now: list[ResultRecord], policy: Policy) -> GateResult:
@@ -182,16 +185,18 @@ def _describe(gate_result: GateResult, p: float, tested: int, policy: Policy) ->
     return replace(gate_result, reason="neither shown to be worse nor shown to lie within the margin")
 
 
-def _absence(number: Number, made: Sequence[ResultRecord]) -> str:
+def _absence(quantity: Quantity, made: Sequence[ResultRecord]) -> str:
     """Why the candidate lacks a number, if one of its lines says so."""
     near = [
-        line for line in made if (line.generator, line.task, line.dataset) == (number.generator, number.task, number.dataset)
+        record
+        for record in made
+        if (record.generator, record.task, record.dataset) == (quantity.generator, quantity.task, quantity.dataset)
     ]
-    beside = number.measure.partition(" ")[2]
-    for line in near:
-        if line.status != "ok" and (line.encoder or line.mix) == beside:
-            return f"{line.status}: {line.reason}"
-    return "the candidate lacks this number" if near else f"the candidate has no {number.generator} here"
+    beside = quantity.measure.partition(" ")[2]
+    for record in near:
+        if record.status != Status.OK and (record.encoder or record.mix) == beside:
+            return f"{record.status}: {record.reason}"
+    return "the candidate lacks this number" if near else f"the candidate has no {quantity.generator} here"
 
 
 def _worse(gate_result: GateResult) -> float:
@@ -222,6 +227,6 @@ def _quantile(freedom: float, share: float) -> float:
     return float(stdtrit(freedom, share)) if math.isfinite(freedom) else NormalDist().inv_cdf(share)
 
 
-def _value(line: ResultRecord) -> float:
-    assert line.value is not None
-    return line.value
+def _value(record: ResultRecord) -> float:
+    assert record.value is not None
+    return record.value

@@ -10,7 +10,7 @@ from typing import ClassVar
 
 from bench.errors import MissingError, UsageError, did_you_mean
 from bench.files import typed_toml
-from leaderboards.tables.numbers import Number
+from bench.results.identity import Quantity
 
 FOLDER = Path(__file__).parents[1] / "policies"
 DEFAULT = "default"
@@ -57,28 +57,29 @@ class Policy:
     """Below so many a measure is measured by equality alone."""
     ignore: Ignore = field(default_factory=Ignore)
 
-    def encoders(self, number: Number) -> bool:
-        spared = (*(fnmatchcase(number.generator, p) for p in self.ignore.generators),)
-        return not any((*spared, *(fnmatchcase(number.measure, p) for p in self.ignore.measures)))
+    def includes(self, quantity: Quantity) -> bool:
+        """Whether the gate looks at a quantity at all."""
+        spared = (*(fnmatchcase(quantity.generator, p) for p in self.ignore.generators),)
+        return not any((*spared, *(fnmatchcase(quantity.measure, p) for p in self.ignore.measures)))
 
-    def margin_of(self, number: Number, baseline: float) -> float:
+    def margin_of(self, quantity: Quantity, baseline: float) -> float:
         """In units of the measure; raises UsageError where no rule matches."""
         for rule in self.margin:
-            if fnmatchcase(number.measure, rule.measures):
+            if fnmatchcase(quantity.measure, rule.measures):
                 return rule.of(baseline)
-        raise UsageError(f'the policy has no margin for {number.measure!r}. Add a last rule: [[margin]] measures = "*".')
+        raise UsageError(f'the policy has no margin for {quantity.measure!r}. Add a last rule: [[margin]] measures = "*".')
 
 
-def unused(policy: Policy, numbers: Iterable[Number]) -> list[str]:
+def unused(policy: Policy, numbers: Iterable[Quantity]) -> list[str]:
     """What is wrong with each rule that decides no number and is not optional, a sentence each."""
     known = list(numbers)
     text = []
     for kind, patterns in (("generators", policy.ignore.generators), ("measures", policy.ignore.measures)):
-        names = [number.generator if kind == "generators" else number.measure for number in known]
+        names = [quantity.generator if kind == "generators" else quantity.measure for quantity in known]
         for pattern in patterns if not policy.ignore.optional else ():
             if not any(fnmatchcase(name, pattern) for name in names):
                 text.append(f"[ignore] {kind} {pattern!r} matches nothing.{did_you_mean(pattern, set(names))}")
-    measured = {number.measure for number in known if policy.encoders(number)}
+    measured = {quantity.measure for quantity in known if policy.includes(quantity)}
     left = set(measured)
     for place, rule in enumerate(policy.margin, start=1):
         if rule.measures == "*" and place == len(policy.margin):

@@ -55,7 +55,7 @@ def as_junit(gate: Gate) -> str:
     suite = ElementTree.SubElement(root, "testsuite", {"name": "bench gate", **attributes})
     kinds = {"regress": "failure", "broken": "error", "not-comparable": "skipped", "inconclusive": "skipped"}
     for one in gate.gate_results:
-        named = {"classname": _printable(_place(one)), "name": _printable(one.number.measure)}
+        named = {"classname": _printable(_place(one)), "name": _printable(one.quantity.measure)}
         case = ElementTree.SubElement(suite, "testcase", named)
         message = _printable(sentence(one))
         if one.verdict in kinds:
@@ -73,7 +73,7 @@ def as_json(gate: Gate) -> str:
         worse = one.worsening
         rows.append(
             {
-                **asdict(one.number),
+                **asdict(one.quantity),
                 "direction": one.direction,
                 "verdict": one.verdict,
                 "reason": one.reason,
@@ -92,7 +92,7 @@ def as_json(gate: Gate) -> str:
         )
     counts = {verdict: gate.count(verdict) for verdict in EXIT_CODES}
     stated = {"verdict": gate.verdict, "exit_code": gate.exit_code, "alpha": gate.alpha, "tested": gate.tested}
-    new = [asdict(number) for number in gate.new]
+    new = [asdict(quantity) for quantity in gate.new]
     held = {**stated, "counts": counts, "numbers": rows, "new": new, "unused_rules": gate.unused}
     return json.dumps(held, allow_nan=False)
 
@@ -118,10 +118,10 @@ def notes(gate: Gate) -> list[str]:
     reasons: dict[str, list[str]] = defaultdict(list)
     for one in gate.gate_results:
         if one.reason and one.verdict != "pass":
-            reasons[f"{one.verdict}: {one.reason}"].append(f"{one.number.generator} {one.number.measure}")
+            reasons[f"{one.verdict}: {one.reason}"].append(f"{one.quantity.generator} {one.quantity.measure}")
     message += [f"{reason} ({', '.join(_few(whose))})" for reason, whose in reasons.items()]
     if gate.new:
-        named = [f"{number.generator} {number.measure}" for number in gate.new]
+        named = [f"{quantity.generator} {quantity.measure}" for quantity in gate.new]
         message.append(f"new, not measured before they are accepted: {', '.join(_few(named))}")
     return [*message, *(f"policy: {rule}" for rule in gate.unused)]
 
@@ -153,7 +153,7 @@ def _row(one: GateResult) -> list[str]:
         worse = f"{_signed(one.worsening.value)}, at most {_signed(one.worst)}" if one.p is not None else "0"
     return [
         one.verdict,
-        f"{one.number.measure} {ARROWS.get(one.direction, '')}".strip(),
+        f"{one.quantity.measure} {ARROWS.get(one.direction, '')}".strip(),
         _maybe(one.baseline),
         _maybe(one.candidate),
         worse,
@@ -171,7 +171,7 @@ def _by_place(gate: Gate) -> dict[str, list[GateResult]]:
 
 
 def _place(one: GateResult) -> str:
-    where = one.number
+    where = one.quantity
     beside = "".join(f", {word}" for word in (where.prompt_source, where.experiment) if word not in ("", "none"))
     return f"{where.generator}, {where.task} on {where.dataset}{beside}"
 

@@ -43,7 +43,7 @@ def build(asked: Asked, store: Store, progress: Progress = silent, log: Callable
     """Writes the site and returns its page. Raises UsageError where the folder holds something else."""
     if asked.out.exists() and any(asked.out.iterdir()) and not (asked.out / MARKER).exists():
         raise UsageError(f"{asked.out} is not empty and holds no report: give --out another folder.")
-    lines = reading.lines(asked.places)
+    lines = reading.read_records(asked.places)
     if not lines:
         raise MissingError(f"no measured records in {', '.join(map(str, asked.places))}.")
     tasks = {line.task for line in lines}

@@ -17,6 +17,7 @@ from bench.pipeline.generation import generated_ref, shard_bounds
 from bench.provenance.digests import digest_of_patch
 from bench.provenance.manifest import SampleDigests
 from bench.results import schema
+from bench.results.identity import State
 from bench.results.schema import ResultRecord
 from bench.types import Images, ImageSet
 
@@ -160,7 +161,7 @@ def number(recorded: ResultRecord, made: ResultRecord, elsewhere: bool) -> Check
 def _describe(record: ResultRecord, without_numbers: bool = False) -> dict[str, Any]:
     """What a record says, as JSON; the data set goes by its keys and digests, since its folder may have moved."""
     described = {name: value for name, value in record.described.items() if name != "dataset"}
-    record = replace(record, stamp={}, state="measured", reason="", dataset="", described=described)
+    record = replace(record, stamp={}, state=State.MEASURED, reason="", dataset="", described=described)
     if without_numbers:
         shape = (record.value is None, record.low is None, record.high is None, len(record.replicates))
         record = replace(

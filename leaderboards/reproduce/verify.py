@@ -28,6 +28,7 @@ from bench.jobs.store import DamagedEntry, EntryRef, Store
 from bench.measurements.downstream import DownstreamMeasurement
 from bench.measurements.experiments import ArmDifference
 from bench.measurements.planning import Generated
+from bench.measurements.prepared import Prepared
 from bench.pipeline.data import Patches, digests_of, raise_failure
 from bench.pipeline.generation import GeneratedSet, generate
 from bench.pipeline.training import Weights
@@ -36,7 +37,7 @@ from bench.provenance.digests import digest_of
 from bench.provenance.manifest import PATCHES, RECORDS, SampleDigests
 from bench.results import schema
 from bench.results.schema import ResultRecord
-from bench.run import Prepared, RunContext, collect_records, prepare
+from bench.run import RunContext, collect_records, prepare
 from bench.types import Images
 from leaderboards.reproduce import matching
 from leaderboards.reproduce.matching import EXITS, Check, Identity, Outcome
@@ -307,7 +308,9 @@ def _measure(case: Case, chosen: list[Generated], everything: bool) -> dict[Iden
         plan=replace(prepared.plan, measurements=tuple(measurement for measurement, _ in pairs)),
         jobs=tuple(job for _, job in pairs),
     )
-    records = collect_records(part, context.execute(part.targets if everything else part.jobs), replace(context, log=lambda text: None))
+    records = collect_records(
+        part, context.execute(part.targets if everything else part.jobs), replace(context, log=lambda text: None)
+    )
     return {matching.identity(record): record for record in records}
 
 

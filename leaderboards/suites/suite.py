@@ -22,8 +22,9 @@ from bench.files.text import write_text
 from bench.jobs.graph import pending
 from bench.jobs.outcomes import Finished, Outcome
 from bench.jobs.store import EntryRef
+from bench.measurements.prepared import Prepared
 from bench.results.schema import ResultRecord
-from bench.run import Prepared, RunContext, finish, prepare
+from bench.run import RunContext, finish, prepare
 
 FOLDER = Path(__file__).parents[1] / "suites"
 INDEX = "suite.json"

@@ -1,32 +1,30 @@
-"""Tables as a pure function of result lines: the same lines give the same tables, in any order."""
+"""Tables as a pure function of result records: the same records give the same tables, in any order."""
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from bench.config import RunConfig
-from bench.results.protocols import OWN, difference_between, split_by_protocol
-from bench.results.protocols import column as column_of
+from bench.results.identity import OWN, Flag, State, experiment, variant
+from bench.results.identity import column as column_of
+from bench.results.protocols import difference_between, split_by_protocol
 from bench.results.schema import ResultRecord
-from bench.results.tables import ARROWS, Cell, cells, interval, interval_note, reasons, sizes
+from bench.results.tables import ARROWS, Cell, cells, fold_skipped, interval, interval_note, one_set, plain, reasons, sizes
 from leaderboards.tables import formats, ties
 from leaderboards.tables.consensus import conflicted, consensus, sentences
 from leaderboards.tables.formats import Sheet
-from leaderboards.tables.reading import REPORTED
 
 HIDDEN = ("prompt-coverage", "prompt-missing", "prompt-whole", "prompt-reference")
-USUAL_STATE = "measured"
 BRIEF = 20
 """Characters of an option's value that tables show where these tell generators apart."""
 
 
 @dataclass(frozen=True)
 class Board:
-    """One table: one task, one dataset, one prompt prompt source, one protocol set."""
+    """One table: one task, one dataset, one prompt source, one protocol set."""
 
     task: str
     dataset: str
@@ -46,25 +44,22 @@ class Board:
     """Other protocol sets of the same task, dataset and prompt source, which have tables of their own."""
 
 
-def boards(lines: Iterable[ResultRecord]) -> list[Board]:
-    """Every table that the lines support, sorted by task, dataset and prompt source. Reported lines are left out.
+def boards(records: Iterable[ResultRecord]) -> list[Board]:
+    """Every table that the records support, sorted by task, dataset and prompt source. Reported ones are left out.
 
-    Generators that are shown no crop stand in the table of every prompt source; two prompt sources never share a table. All records of a
-    table are of one protocol set: those of other sets have tables of their own, which say in what they differ. Experiments
-    have tables of their own. Each number is given once: see `identity.each_once`.
+    Generators that are shown no crop stand in the table of every prompt source; two prompt sources never share a table. All
+    records of a table are of one protocol set: those of other sets have tables of their own, which say in what they differ.
+    Experiments have tables of their own. Each number is given once: see `duplicates.each_once`.
     """
-    in_order = sorted(lines, key=lambda line: (line.stamp.get("made", ""), line.value or 0.0, line.protocol))
-    kept = [
-        line
-        for line in in_order
-        if line.measure not in HIDDEN and line.state != REPORTED and "experiment" not in line.described
-    ]
+    in_order = sorted(records, key=lambda record: (record.stamp.get("made", ""), record.value or 0.0, record.protocol))
+    ours = [record for record in in_order if record.state != State.REPORTED and not experiment(record)]
+    kept = [record for record in ours if record.measure not in HIDDEN]
     made = []
-    for task, dataset in sorted({(line.task, line.dataset) for line in kept}):
-        here = variants([line for line in kept if (line.task, line.dataset) == (task, dataset)])
-        prompt_sources = sorted({line.prompt_source for line in here} - {"none"}) or ["none"]
+    for task, dataset in sorted({(record.task, record.dataset) for record in kept}):
+        here = variants([record for record in kept if (record.task, record.dataset) == (task, dataset)])
+        prompt_sources = sorted({record.prompt_source for record in here} - {"none"}) or ["none"]
         for prompt_source in prompt_sources:
-            parts = split_by_protocol(line for line in here if line.prompt_source in (prompt_source, "none"))
+            parts = split_by_protocol(record for record in here if record.prompt_source in (prompt_source, "none"))
             for number, part in enumerate(parts, start=1):
                 apart = difference_between(part, parts[0]) if number > 1 else ""
                 board = _board(task, dataset, prompt_source, part)
@@ -75,16 +70,16 @@ def boards(lines: Iterable[ResultRecord]) -> list[Board]:
 def variants(lines: Sequence[ResultRecord]) -> list[ResultRecord]:
     """The lines, with generators that were measured in several versions, options or weights named apart by them."""
     made: dict[str, dict[str, dict[str, str]]] = defaultdict(dict)
-    for line in lines:
-        made[line.generator][_variant(line)] = _settings(line)
+    for record in lines:
+        made[record.generator][variant(record)] = _settings(record)
     named = {}
     for generator, known in made.items():
         differing = sorted({key for one in known.values() for key, value in one.items() if _other(known, key, value)})
         apart = ("digest", "source", "weights", "layouts.digest", "layouts.source")
         shown = [key for key in differing if key not in apart] or differing
-        for variant, text in _briefest(known, shown, differing).items():
-            named[generator, variant] = f"{generator} ({text})" if text else generator
-    return [replace(line, generator=named[line.generator, _variant(line)]) for line in lines]
+        for one, text in _briefest(known, shown, differing).items():
+            named[generator, one] = f"{generator} ({text})" if text else generator
+    return [replace(record, generator=named[record.generator, variant(record)]) for record in lines]
 
 
 def _briefest(known: Mapping[str, Mapping[str, str]], shown: list[str], differing: list[str]) -> dict[str, str]:
@@ -97,19 +92,15 @@ def _briefest(known: Mapping[str, Mapping[str, str]], shown: list[str], differin
     return text
 
 
-def _variant(line: ResultRecord) -> str:
-    return json.dumps([*(line.described.get(kind) for kind in OWN), line.keys.get("weights", "")], sort_keys=True)
-
-
-def _settings(line: ResultRecord) -> dict[str, str]:
+def _settings(record: ResultRecord) -> dict[str, str]:
     """What may tell two generators of one name apart; words on its generated layouts begin with `layouts.`."""
-    held, layouts = (line.described.get(kind) or {} for kind in OWN)
+    held, layouts = (record.described.get(kind) or {} for kind in OWN)
     drawn = {f"layouts.{key}": value for key, value in _parts(layouts).items()}
     shown = {
         "fit_prompt_source": str(held.get("fit_prompt_source", RunConfig.fit_prompt_source)),
         "prompt_donors": str(held.get("prompt_donors", "none")),
     }
-    shown["weights"] = line.keys.get("weights", "")
+    shown["weights"] = record.keys.get("weights", "")
     return {**_parts(held), **shown, **drawn}
 
 
@@ -125,8 +116,8 @@ def _other(known: Mapping[str, Mapping[str, str]], key: str, value: str) -> bool
 def _board(task: str, dataset: str, prompt_source: str, lines: list[ResultRecord]) -> Board:
     made = cells(lines)
     behind: dict[tuple[str, str, str], list[ResultRecord]] = defaultdict(list)
-    for line in lines:
-        behind[line.generator, column_of(line), line.protocol].append(line)
+    for record in lines:
+        behind[record.generator, column_of(record), record.protocol].append(record)
     columns = tuple(dict.fromkeys(cell.measure for cell in sorted(made, key=_column_order)))
     rows: dict[str, dict[str, Cell]] = {}
     for cell in made:
@@ -138,7 +129,7 @@ def _board(task: str, dataset: str, prompt_source: str, lines: list[ResultRecord
     for column in columns:
         mine = {name: found[column] for name, found in rows.items() if column in found}
         order[column] = ties.chain(mine, {name: behind[name, column, cell.protocol] for name, cell in mine.items()})
-    states = {line.generator: line.state for line in lines if line.state != USUAL_STATE}
+    states = {record.generator: record.state for record in lines if record.state != State.MEASURED}
     return Board(task, dataset, prompt_source, columns, tuple(ordered), order, states)
 
 
@@ -166,7 +157,7 @@ def sheet(board: Board) -> Sheet:
     which = {"protocol_set": board.protocol_set}
     records: list[dict[str, Any]] = []
     for name, found in board.rows:
-        own = {"state": board.states.get(name, USUAL_STATE), **which}
+        own = {"state": board.states.get(name, State.MEASURED), **which}
         records += [{**where, **asdict(cell), "flags": " ".join(cell.flags), **own} for cell in found.values()]
     if agreed := consensus(dict(board.rows), board.columns):
         records += [
@@ -186,10 +177,17 @@ def sheet(board: Board) -> Sheet:
 
 
 def as_rows(board: Board) -> list[list[str]]:
-    """Header and one row a generator, as text."""
-    heads = [f"{column} {ARROWS[_direction(board, column)]}".strip() for column in board.columns]
-    body = [[name, *(interval(found[c]) if c in found else "–" for c in board.columns)] for name, found in board.rows]
+    """Header and one row a generator, as text; without columns in which everything was skipped."""
+    columns, _ = _fold(board)
+    heads = [f"{column} {ARROWS[_direction(board, column)]}".strip() for column in columns]
+    body = [[name, *(interval(found[c]) if c in found else "–" for c in columns)] for name, found in board.rows]
     return [["generator", *heads], *body]
+
+
+def _fold(board: Board) -> tuple[list[str], list[str]]:
+    """The columns to show, and a note on those in which everything was skipped."""
+    found = [row[column] for column in board.columns for _, row in board.rows if column in row]
+    return fold_skipped(found, f"bench run -g NAME -t {board.task}")
 
 
 def _direction(board: Board, column: str) -> str:
@@ -197,14 +195,14 @@ def _direction(board: Board, column: str) -> str:
 
 
 def title(board: Board) -> str:
-    embedded = any("embedded" in c.flags for _, found in board.rows for c in found.values())
+    embedded = any(Flag.EMBEDDED in c.flags for _, found in board.rows for c in found.values())
     which = f", protocol set {board.protocol_set}" if board.others else ""
     text = f"{board.task} on {board.dataset}, prompts: {board.prompt_source}{which}"
     return text + (" (embedded phantom tissue)" if embedded else "")
 
 
 def as_text(board: Board) -> str:
-    return formats.as_text(sheet(board))
+    return plain([sheet(board)])
 
 
 def as_markdown(board: Board) -> str:
@@ -219,7 +217,8 @@ def notes(board: Board) -> list[str]:
         notes += sentences(agreed)
     if board.states:
         notes.append("; ".join(f"{name}: {state}" for name, state in sorted(board.states.items())) + ".")
-    return notes + reasons([cell for cell in found if cell.value is None])
+    columns, folded = _fold(board)
+    return notes + reasons([cell for cell in found if cell.value is None and cell.measure in columns]) + folded
 
 
 def apart(board: Board) -> list[str]:
@@ -235,8 +234,10 @@ def marks(found: list[Cell]) -> list[str]:
     measured = [cell for cell in found if cell.value is not None]
     note = interval_note(measured)
     notes = [f"n: {'; '.join(sizes(measured))}. {note[:1].upper()}{note[1:]}."] if measured else []
-    if any("encoder-conflict" in cell.flags for cell in found):
+    if any(Flag.ENCODER_CONFLICT in cell.flags for cell in found):
         notes.append("* the generator was conditioned by this encoder: not an independent encoder.")
-    if any("underpowered" in cell.flags for cell in found):
+    if named := one_set(found):
+        notes.append(f"{named}.")
+    if any(Flag.UNDERPOWERED in cell.flags for cell in found):
         notes.append("† too few slides or patches for an interval: docs/coverage.md.")
     return notes

@@ -1,27 +1,32 @@
-"""Tables as text, Markdown, CSV, LaTeX, JSON and HTML. What a sheet holds may come from anybody: it is shown, never obeyed."""
+"""Tables as text, Markdown, LaTeX, HTML, CSV, JSON and Parquet. What a sheet holds may come from anybody: it is shown, never
+obeyed.
+
+CSV, Parquet and LaTeX are written by pandas. Text, Markdown, HTML and JSON are not: pandas needs another package for Markdown,
+its HTML has no caption and no `scope` of head cells, which screen readers go by, and its JSON rounds to ten digits.
+"""
 
 from __future__ import annotations
 
-import csv
 import html
-import io
 import json
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from bench.results.tables import aligned
+from bench.errors import UsageError
+from bench.files.text import write_text
+from bench.results.tables import Table, plain, printable
+
+if TYPE_CHECKING:
+    import pandas
 
 
 @dataclass(frozen=True)
-class Sheet:
+class Sheet(Table):
     """One table, ready to be written."""
 
-    title: str
-    rows: list[list[str]]
-    """The first is the head."""
-    notes: list[str]
     records: list[dict[str, Any]]
     """The same numbers for machines, one record each."""
 
@@ -31,13 +36,44 @@ def write(sheets: Sequence[Sheet], style: str) -> str:
     return STYLES[style](sheets)
 
 
-def text(sheets: Sequence[Sheet]) -> str:
-    return "\n\n".join(as_text(sheet) for sheet in sheets)
+def save(sheets: Sequence[Sheet], style: str, path: Path) -> None:
+    """All sheets in one of `STYLES` or `BINARY`, as a file."""
+    if style in BINARY:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        BINARY[style](sheets, path)
+    else:
+        write_text(path, write(sheets, style) + "\n")
 
 
-def as_text(sheet: Sheet) -> str:
-    rows = [[_printable(entry) for entry in row] for row in sheet.rows]
-    return "\n".join([_printable(sheet.title), *aligned(rows), *map(_printable, sheet.notes)])
+def refuse_binary(style: str) -> None:
+    """Raises UsageError where a format is no text and no file was named."""
+    if style in BINARY:
+        raise UsageError(f"{style} is binary: name a file for it, --out FILE.{style}.")
+
+
+def frame(sheets: Sequence[Sheet]) -> pandas.DataFrame:
+    """One row a number of any sheet; the columns are those of any, and what a sheet does not have is missing (NA).
+
+    Texts that a spreadsheet would take for a formula begin with a quotation mark.
+    """
+    import pandas
+
+    records = [record for sheet in sheets for record in sheet.records]
+    columns = list(dict.fromkeys(name for record in records for name in record))
+    made = pandas.DataFrame([{name: _plain(value) for name, value in record.items()} for record in records], columns=columns)
+    # pandas would make a float of a count that some rows lack; a float that happens to be whole stays one
+    kinds = {name: _kind([record[name] for record in records if record.get(name) is not None]) for name in columns}
+    return made.astype({name: kind for name, kind in kinds.items() if kind})
+
+
+def _kind(values: Sequence[Any]) -> str:
+    """The type of a column that holds these values and may lack some; empty for what pandas finds."""
+    kinds = {type(value) for value in values}
+    if kinds == {int}:
+        return "Int64"
+    if kinds and kinds <= {int, float}:
+        return "Float64"
+    return "string" if values and all(isinstance(value, str) for value in values) else ""
 
 
 def markdown(sheets: Sequence[Sheet]) -> str:
@@ -64,12 +100,12 @@ def as_html(sheets: Sequence[Sheet]) -> str:
 
 def as_csv(sheets: Sequence[Sheet]) -> str:
     """One table of all records; the columns are those of any."""
-    records = [record for sheet in sheets for record in sheet.records]
-    out = io.StringIO()
-    writer = csv.DictWriter(out, fieldnames=list(dict.fromkeys(name for record in records for name in record)))
-    writer.writeheader()
-    writer.writerows({name: _plain(value) for name, value in record.items()} for record in records)
-    return out.getvalue().rstrip("\n")
+    return frame(sheets).to_csv(index=False).rstrip("\n")
+
+
+def save_parquet(sheets: Sequence[Sheet], path: Path) -> None:
+    """One table of all records, typed."""
+    frame(sheets).to_parquet(path, index=False)
 
 
 def as_json(sheets: Sequence[Sheet]) -> str:
@@ -78,13 +114,15 @@ def as_json(sheets: Sequence[Sheet]) -> str:
 
 
 STYLES: dict[str, Callable[[Sequence[Sheet]], str]] = {
-    "text": text,
+    "text": plain,
     "markdown": markdown,
     "csv": as_csv,
     "latex": latex,
     "json": as_json,
     "html": as_html,
 }
+BINARY: dict[str, Callable[[Sequence[Sheet], Path], None]] = {"parquet": save_parquet}
+"""Formats that need a file."""
 STYLE = (
     "<style>body{font:15px/1.4 system-ui,sans-serif;margin:2em}table{border-collapse:collapse}caption{text-align:left;"
     "font-weight:600;padding:.4em 0}th,td{padding:.25em .7em;border-bottom:1px solid #ccc;text-align:left;"
@@ -92,14 +130,9 @@ STYLE = (
 )
 
 
-def _printable(entry: str) -> str:
-    """One line, without what would steer a terminal."""
-    return "".join(letter if letter.isprintable() else " " for letter in entry)
-
-
 def _markdown(entry: str) -> str:
     """Shown as it stands: no markup, no link, no picture, no HTML, no second row."""
-    shown = re.sub(r"([\\`*_|~]|^[#+>-](?=\s)|^\[|(?<=\])[(\[:]|!(?=\[))", r"\\\1", _printable(entry))
+    shown = re.sub(r"([\\`*_|~]|^[#+>-](?=\s)|^\[|(?<=\])[(\[:]|!(?=\[))", r"\\\1", printable(entry))
     return shown.replace("&", "&amp;").replace("<", "&lt;")
 
 
@@ -122,32 +155,25 @@ _TEX = {
 
 
 def _latex(entry: str) -> str:
-    shown = "".join(_TEX.get(letter, letter) for letter in _printable(entry))
+    shown = "".join(_TEX.get(letter, letter) for letter in printable(entry))
     return "{" + shown + "}" if shown.startswith(("[", "*")) else shown  # both mean something after \\
 
 
 def _latex_table(sheet: Sheet) -> str:
-    head, *body = [" & ".join(map(_latex, row)) + r" \\" for row in sheet.rows]
+    import pandas
+
+    head, *body = [list(map(_latex, row)) for row in sheet.rows]
+    numbered = pandas.DataFrame(body, columns=range(len(head)))  # two columns may have one head
+    tabular = numbered.to_latex(index=False, header=head, escape=False, column_format="l" * len(head))
+    for booktabs in (r"\toprule", r"\midrule", r"\bottomrule"):  # no package is needed
+        tabular = tabular.replace(booktabs + "\n", "\\hline\n")
     notes = [rf"\par\noindent {_latex(note)}" for note in sheet.notes]
-    return "\n".join(
-        [
-            r"\begin{table}",
-            rf"\caption{{{_latex(sheet.title)}}}",
-            rf"\begin{{tabular}}{{{'l' * len(sheet.rows[0])}}}",
-            r"\hline",
-            head,
-            r"\hline",
-            *body,
-            r"\hline",
-            r"\end{tabular}",
-            *notes,
-            r"\end{table}",
-        ]
-    )
+    caption = rf"\caption{{{_latex(sheet.title)}}}"
+    return "\n".join([r"\begin{table}", caption, tabular.rstrip("\n"), *notes, r"\end{table}"])
 
 
 def _html(entry: str) -> str:
-    return html.escape(_printable(entry))
+    return html.escape(printable(entry))
 
 
 def _html_table(sheet: Sheet) -> str:

@@ -1,62 +1,40 @@
-"""Which number a line is a take of, and what keeps two takes of one number from being compared."""
+"""The records of each quantity by protocol, and what keeps two records of one quantity from being compared."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 from bench.errors import UsageError
-from bench.results.protocols import OWN, column, entries
+from bench.results.identity import OWN, Quantity, State, quantity
+from bench.results.protocols import entries
 from bench.results.schema import ResultRecord
 
-Takes = dict[str, list[ResultRecord]]
-"""protocol -> lines of one number, one a seed."""
+SeedsByProtocol = dict[str, list[ResultRecord]]
+"""protocol -> records of one quantity, one a seed."""
 
 
-@dataclass(frozen=True, order=True)
-class Number:
-    """What stays the same when a generator is run again."""
+def grouped(records: Iterable[ResultRecord], what: str) -> dict[Quantity, SeedsByProtocol]:
+    """Records by quantity and protocol, in the order of the quantities. Each number is given once: see `duplicates.each_once`.
 
-    task: str
-    dataset: str
-    prompt_source: str
-    generator: str
-    measure: str
-    """With its encoder or training mix, e.g. `fd texture`."""
-    experiment: str = ""
-
-    def __str__(self) -> str:
-        beside = "".join(f", {word}" for word in (self.prompt_source, self.experiment) if word not in ("", "none"))
-        return f"{self.generator}: {self.measure} ({self.task} on {self.dataset}{beside})"
-
-
-def of(line: ResultRecord) -> Number:
-    experiment = line.described.get("experiment", {}).get("name", "")
-    return Number(line.task, line.dataset, line.prompt_source, line.generator, column(line), experiment)
-
-
-def grouped(lines: Iterable[ResultRecord], what: str) -> dict[Number, Takes]:
-    """Lines by number and protocol, in the order of the numbers. Each number is given once: see `identity.each_once`.
-
-    Reported numbers are no takes of ours, and measures without a direction are no better or worse: both are left out.
-    `what` names the lines in the UsageError that is raised where one name stands for generators of several options.
+    Reported numbers are not ours, and measures without a direction are no better or worse: both are left out.
+    `what` names the records in the UsageError that is raised where one name stands for generators of several options.
     """
-    found: dict[tuple[Number, str, int], ResultRecord] = {}
-    for line in sorted(lines, key=lambda r: r.stamp.get("made", "")):
-        if line.state == "reported" or line.direction == "none":
+    found: dict[tuple[Quantity, str, int], ResultRecord] = {}
+    for record in sorted(records, key=lambda r: r.stamp.get("made", "")):
+        if record.state == State.REPORTED or record.direction == "none":
             continue
-        key = (of(line), line.protocol, line.seed)
+        key = (quantity(record), record.protocol, record.seed)
         before = found.get(key)
-        if before is not None and (other := _otherwise(before, line)):
+        if before is not None and (other := _otherwise(before, record)):
             raise UsageError(
-                f"{what}: {line.generator} was run with more than one set of options ({'; '.join(other)}). "
+                f"{what}: {record.generator} was run with more than one set of options ({'; '.join(other)}). "
                 "Name the folder or the file of the one run that is meant."
             )
-        found[key] = line
-    takes: dict[Number, Takes] = {}
-    for (number, protocol, _), line in sorted(found.items(), key=lambda item: item[0]):
-        takes.setdefault(number, {}).setdefault(protocol, []).append(line)
-    return takes
+        found[key] = record
+    held: dict[Quantity, SeedsByProtocol] = {}
+    for (where, protocol, _), record in sorted(found.items(), key=lambda item: item[0]):
+        held.setdefault(where, {}).setdefault(protocol, []).append(record)
+    return held
 
 
 def _otherwise(one: ResultRecord, other: ResultRecord) -> list[str]:
@@ -67,16 +45,15 @@ def _otherwise(one: ResultRecord, other: ResultRecord) -> list[str]:
 
 
 def equal(first: list[ResultRecord], second: list[ResultRecord]) -> bool:
-    """Whether two takes agree bit by bit: the same seeds, values and values without each block of slides."""
-    ours, theirs = ({line.seed: (line.value, line.replicates, line.protocol) for line in lines} for lines in (first, second))
-    return ours == theirs and all(line.value is not None for line in first)
+    """Whether two repeats agree bit by bit: the same seeds, values and values without each block of slides."""
+    ours, theirs = ({one.seed: (one.value, one.replicates, one.protocol) for one in records} for records in (first, second))
+    return ours == theirs and all(record.value is not None for record in first)
 
 
 def holm(p_values: list[float]) -> list[float]:
     """Holm's (1979) step-down adjustment: at most alpha of families hold a false finding where each is below alpha."""
-    order = sorted(range(len(p_values)), key=lambda i: p_values[i])
-    adjusted, least = [0.0] * len(p_values), 0.0
-    for step, i in enumerate(order):
-        least = max(least, min(1.0, (len(p_values) - step) * p_values[i]))
-        adjusted[i] = least
-    return adjusted
+    if not p_values:
+        return []
+    from statsmodels.stats.multitest import multipletests  # a second, for scipy and pandas: only who tests waits for it
+
+    return [float(p) for p in multipletests(p_values, method="holm")[1]]

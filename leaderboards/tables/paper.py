@@ -16,6 +16,8 @@ from bench import registry
 from bench.measurements import experiment_files
 from bench.measurements.experiment_files import Experiment
 from bench.results import experiment_tables, tables
+from bench.results.identity import Flag, Status
+from bench.results.identity import experiment as experiment_of
 from bench.results.protocols import difference_between, split_by_protocol
 from bench.results.schema import ResultRecord
 from bench.results.tables import ARROWS
@@ -57,7 +59,7 @@ def sheets(
     sets = _protocol_sets(build.variants(measured))
     ours = sets[0].records if sets else []
     noted = [suite.preset[preset].note] if preset in suite.preset and suite.preset[preset].note else []
-    unfinished = [f"{cell.name}: {cell.status}: {cell.reason}" for cell in cells if cell.status != "ok"]
+    unfinished = [f"{cell.name}: {cell.status}: {cell.reason}" for cell in cells if cell.status != Status.OK]
     made = [_sheet(suite, layout, cells, ours, reported) for layout in suite.table]
     made = [replace(sheet, notes=sheet.notes + (noted + unfinished if i == 0 else [])) for i, sheet in enumerate(made)]
     for number, found in enumerate(sets[1:], start=2):
@@ -82,7 +84,7 @@ class _ProtocolSet:
 def _protocol_sets(measured: Sequence[ResultRecord]) -> list[_ProtocolSet]:
     places: dict[tuple[str, str, str], list[ResultRecord]] = defaultdict(list)
     for line in measured:
-        places[line.task, line.dataset, str(line.described.get("experiment", {}).get("name", ""))].append(line)
+        places[line.task, line.dataset, experiment_of(line)].append(line)
     made: list[_ProtocolSet] = []
     for (task, dataset, _), lines in sorted(places.items()):
         parts = split_by_protocol(lines)
@@ -105,18 +107,37 @@ def _sheet(
     grid = [[_entry(row, column, ours, theirs) for column in columns] for row in rows]
     shown = [i for i in range(len(columns)) if not all(row[i].empty for row in grid)]
     beside = [i for i in shown if any(row[i].reported for row in grid)]
+    texts = [[_measured(found[i], _end(row, columns[i], cells)) for i in shown] for row, found in zip(rows, grid, strict=True)]
+    folded = _folded([[row[i] for i in shown] for row in grid], texts)
     head = ["", "data"]
-    for i in shown:
+    for place, i in enumerate(shown):
         arrow = ARROWS[next(row[i].direction for row in grid if not row[i].empty)]
-        head += [f"{columns[i].label} {arrow}".strip(), *(["reported"] if i in beside else [])]
+        label = f"{columns[i].label} {arrow}".strip()
+        if place not in folded:
+            head.append(label)
+        if i in beside:
+            head.append(f"{label} reported" if place in folded else "reported")
     body = []
-    for row, found in zip(rows, grid, strict=True):
+    for row, found, entries in zip(rows, grid, texts, strict=True):
         line = [row.label, _data(found)]
-        for i in shown:
-            line += [_measured(found[i], _end(row, columns[i], cells)), *([_reported(found[i])] if i in beside else [])]
+        for place, i in enumerate(shown):
+            line += [*([entries[place]] if place not in folded else []), *([_reported(found[i])] if i in beside else [])]
         body.append(line)
-    notes = [*_notes(suite, grid), *(_verdicts(experiment, ours) if experiment else [])]
+    hidden = {shown[place] for place in folded}
+    notes = [*_notes(suite, grid, hidden), *(_verdicts(experiment, ours) if experiment else [])]
     return Sheet(f"{suite.name}: {layout.title}", [head, *body], notes, _records(suite, layout, rows, columns, grid))
+
+
+def _folded(grid: Grid, texts: Sequence[Sequence[str]]) -> set[int]:
+    """Columns without a measured number in any row, at least one of which was skipped; none where that holds for all."""
+    found = set()
+    for place in range(len(texts[0]) if texts else 0):
+        entries, shown = [row[place].measured for row in grid], [row[place] for row in texts]
+        empty = all(cell is None or cell.status == Status.SKIPPED for cell in entries)
+        words = {text.partition("(")[0] for text in shown}
+        if empty and Status.SKIPPED in words and words <= {Status.SKIPPED, ABSENT}:
+            found.add(place)
+    return found if texts and len(found) < len(texts[0]) else set()
 
 
 def _experiment(layout: Table) -> Experiment | None:
@@ -135,11 +156,11 @@ def _mixes(layout: Table, experiment: Experiment) -> tuple[tuple[Pick, ...], tup
 
 def _of(experiment: Experiment | None, lines: Sequence[ResultRecord]) -> list[ResultRecord]:
     """The lines of the experiment; without one, those of none."""
-    return [line for line in lines if line.described.get("experiment", {}).get("name") == (experiment and experiment.name)]
+    return [line for line in lines if experiment_of(line) == (experiment.name if experiment else "")]
 
 
 def _entry(row: Pick, column: Pick, measured: Sequence[ResultRecord], reported: Sequence[ResultRecord]) -> Entry:
-    """What a row leaves open, the generator of a training mix of real patches, is the same number in all: the first is taken."""
+    """What a row leaves open, e.g. the generator of a mix of real patches, is the same number in all: the first is taken."""
     mine = [line for line in measured if _asked(line, row) and _asked(line, column)]
     theirs = next((line for line in reported if _asked(line, row) and _asked(line, column)), None)
     found = sorted(tables.cells(mine), key=lambda cell: cell.value is None)
@@ -188,26 +209,32 @@ def _reported(entry: Entry) -> str:
     line = entry.reported
     if line is None or line.value is None:
         return ABSENT
-    if "not-comparable" in line.flags:
+    if Flag.NOT_COMPARABLE in line.flags:
         return f"not-comparable({line.value:g})"
     return f"{line.value:g}" + ("‡" if line.suspect else "")
 
 
-def _notes(suite: Suite, grid: Grid) -> list[str]:
+def _notes(suite: Suite, grid: Grid, hidden: set[int]) -> list[str]:
+    """What the numbers are, and why others are missing; `hidden` are the columns that are not shown."""
     entries = [entry for row in grid for entry in row]
     found = [entry.measured for entry in entries if entry.measured]
     text = [f"reported: {suite.source}; other data and other samples: never ranked with ours."] if suite.source else []
     doubtful = [line for entry in entries if (line := entry.reported) and line.suspect]
     text += [f"‡ {line.dataset}, {line.generator}, {line.encoder or line.mix}: {line.suspect}." for line in doubtful]
-    if any(entry.reported and "not-comparable" in entry.reported.flags for entry in entries):
+    if any(entry.reported and Flag.NOT_COMPARABLE in entry.reported.flags for entry in entries):
         text.append(
             "not-comparable: the paper's rows are of several tissues and data sets, and their numbers of images unknown."
         )
     text += build.marks(found)
-    if any("embedded" in cell.flags for cell in found):
+    if any(Flag.EMBEDDED in cell.flags for cell in found):
         text.append("embedded phantom tissue: these numbers say nothing of real patients.")
-    plain = [replace(cell, generator=_plain(cell.generator)) for cell in found if cell.value is None]
-    return text + tables.reasons(plain)
+    missing = [
+        [replace(cell, generator=_plain(cell.generator)) for row in grid if (cell := row[i].measured) and cell.value is None]
+        for i in range(len(grid[0]) if grid else 0)
+    ]
+    unseen = [cell for i, own in enumerate(missing) if i in hidden for cell in own]
+    text += tables.reasons([cell for i, own in enumerate(missing) if i not in hidden for cell in own])
+    return text + tables.folded_notes(unseen, lambda encoders: f"bench suite {suite.name} --weights DIR")
 
 
 def _verdicts(experiment: Experiment, lines: Sequence[ResultRecord]) -> list[str]:

@@ -11,7 +11,7 @@ and version of histobench, for the reason given there (`invalidated`).
     Dice        dice:c = 2 iou:c / (1 + iou:c), and likewise dice-binary: both of the same pooled pixels
     quality     pq-pooled = dq-pooled sq-pooled
 
-Each number comes once, and contradictions stop the reading: see `leaderboards.identity`.
+Each number comes once, and contradictions stop the reading: see `leaderboards.tables.duplicates`.
 
 Numbers that were reported in papers never come with the others: see `reported`.
 """
@@ -23,21 +23,18 @@ import tomllib
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
-from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar
 
-from bench.errors import MissingError, UsageError
+from bench.errors import UsageError
 from bench.results import schema
+from bench.results.identity import Reason, State, Status
 from bench.results.schema import ResultRecord
-from leaderboards.identity import Found, each_once
+from leaderboards.tables.duplicates import Found, each_once
 
-REPORTED = "reported"
-RUN, VERIFIED = "results.jsonl", "verified.jsonl"
+VERIFIED = schema.VERIFIED
 PUBLISHED = Path(__file__).parents[1] / "published"
 INVALIDATIONS = Path(__file__).parents[1] / "invalidated.toml"
-INVALID, INVALIDATED = "invalid", "invalidated"
-"""First words of the reasons of lines that were withdrawn."""
 SHARES = ("precision", "recall", "coverage", "iou", "dice", "miou", "aji", "pq", "dq", "sq")
 LEAST = {name: 0.0 for name in (*SHARES, "fd", "fd-lower-reference", "density", "vendi", "stain")}
 MOST = {name: 1.0 for name in SHARES}
@@ -45,16 +42,16 @@ MOST = {name: 1.0 for name in SHARES}
 TOLERANCE = 1e-6
 
 
-def lines(places: Iterable[Path], run_log: Path = INVALIDATIONS) -> list[ResultRecord]:
+def read_records(places: Iterable[Path], run_log: Path = INVALIDATIONS) -> list[ResultRecord]:
     """Every number of the .jsonl files and of those below the folders but reported ones, once; wrong ones withdrawn. Raises
     NotComparableError where two records of one number contradict each other."""
-    found = [(where, line) for where, line in _found(places) if line.state != REPORTED]
+    found = [(where, line) for where, line in _found(places) if line.state != State.REPORTED]
     return [line for _, line in each_once(checked(found, run_log)).records]
 
 
 def reported(places: Iterable[Path] = (PUBLISHED,)) -> list[ResultRecord]:
     """The lines of papers: they stand beside ours, and never enter ranks, consensus, comparisons or gates."""
-    found = [entry for entry in _found(places) if entry[1].state == REPORTED]
+    found = [entry for entry in _found(places) if entry[1].state == State.REPORTED]
     return [line for _, line in each_once(_withdrawn(found)).records]
 
 
@@ -93,56 +90,14 @@ def invalidations(run_log: Path = INVALIDATIONS) -> list[Invalidation]:
 
 
 def _found(places: Iterable[Path]) -> Iterator[Found]:
-    for file in files(places):
+    for file in schema.files(places):
         yield from of_file(file)
 
 
 def of_file(file: Path) -> Iterator[Found]:
     """Every record of a file, typed, with where it stands."""
-    numbers = [n for n, text in enumerate(file.read_text(encoding="utf-8").splitlines(), start=1) if text.strip()]
-    for number, line in zip(numbers, schema.read([file]), strict=True):
-        yield f"{file}:{number}", _typed(line, f"{file}:{number}")
-
-
-def files(places: Iterable[Path]) -> list[Path]:
-    """The .jsonl files among the places and below them, each once; raises MissingError where there is none.
-
-    Where `bench verify --mark` wrote the lines of a run again, with their state, those are read in place of the run's.
-    """
-    asked = list(places)
-    found = [f for place in asked for f in (_below(place) if place.is_dir() else [place])]
-    if not found:
-        raise MissingError(
-            f"no result lines in {', '.join(map(str, asked))}. Make some: bench run --generator ldm-prompt --task cam16-seg"
-        )
-    if absent := [str(file) for file in found if not file.is_file()]:
-        raise MissingError(f"no file or folder {', '.join(absent)}. Give those that a run wrote: bench run … --out DIR")
-    return list({file.resolve(): file for file in found}.values())
-
-
-def _below(folder: Path) -> list[Path]:
-    found = sorted(folder.rglob("*.jsonl"))
-    return [file for file in found if file.name != RUN or file.with_name(VERIFIED) not in found]
-
-
-@cache
-def _schema() -> Any:
-    from pydantic import TypeAdapter
-
-    return TypeAdapter(ResultRecord)
-
-
-def _typed(line: ResultRecord, where: str) -> ResultRecord:
-    from pydantic import ValidationError
-
-    try:
-        typed: ResultRecord = _schema().validate_python(vars(line))
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise MissingError(f"{where}: {'.'.join(map(str, first['loc']))}: {first['msg']}.") from error
-    if typed.direction not in ("lower", "higher", "none", ""):
-        raise MissingError(f"{where}: direction {typed.direction!r}; known are lower, higher and none.")
-    return typed
+    for number, record in schema.numbered(file):
+        yield f"{file}:{number}", schema.checked(record, f"{file}:{number}")
 
 
 def _known_wrong(found: list[Found], entries: list[Invalidation]) -> list[Found]:
@@ -165,7 +120,7 @@ def _struck(line: ResultRecord, entries: list[Invalidation]) -> ResultRecord:
         except InvalidVersion:
             within = True
         if within:
-            return _without(line, f"{INVALIDATED}: histobench {stamped} is within {entry.versions}: {entry.reason}")
+            return _without(line, f"{Reason.INVALIDATED}: histobench {stamped} is within {entry.versions}: {entry.reason}")
     return line
 
 
@@ -176,13 +131,13 @@ def _withdrawn(found: list[Found]) -> list[Found]:
         for index, what in rule([line for _, line in found]):
             broken.setdefault(index, what)
     return [
-        (where, _without(line, f"{INVALID}: {broken[i]} ({where})") if i in broken else line)
+        (where, _without(line, f"{Reason.INVALID}: {broken[i]} ({where})") if i in broken else line)
         for i, (where, line) in enumerate(found)
     ]
 
 
 def _without(line: ResultRecord, reason: str) -> ResultRecord:
-    return replace(line, status="not-comparable", reason=reason, value=None, low=None, high=None, replicates=())
+    return replace(line, status=Status.NOT_COMPARABLE, reason=reason, value=None, low=None, high=None, replicates=())
 
 
 def _alone(found: list[ResultRecord]) -> Iterator[tuple[int, str]]:
@@ -233,7 +188,7 @@ def _related(found: list[ResultRecord]) -> Iterator[tuple[int, str]]:
     """Lines of one model on one test set that contradict each other."""
     together: dict[tuple[Any, ...], dict[str, int]] = defaultdict(dict)
     for i, line in enumerate(found):
-        if line.value is not None and line.state != REPORTED:  # papers round
+        if line.value is not None and line.state != State.REPORTED:  # papers round
             made = (line.stamp.get("made"), sorted(line.keys.items()), line.described.get("generator"))
             who = (
                 line.generator,

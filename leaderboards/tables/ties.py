@@ -15,7 +15,7 @@ LEGEND = (
 )
 
 
-def chain(cells: Mapping[str, Cell], lines: Mapping[str, Sequence[ResultRecord]]) -> str:
+def chain(cells: Mapping[str, Cell], records: Mapping[str, Sequence[ResultRecord]]) -> str:
     """Generators of one column, best first, e.g. `real, ldm-embed = ldm-prompt, noise`; empty without two numbers that differ.
 
     Neighbours alone are compared, without adjustment for their number.
@@ -28,14 +28,14 @@ def chain(cells: Mapping[str, Cell], lines: Mapping[str, Sequence[ResultRecord]]
     names = sorted(known, key=lambda name: (worst_last * (known[name].value or 0.0), name))
     text = names[0]
     for before, after in zip(names, names[1:], strict=False):
-        link = between(known[before], known[after], lines[before], lines[after])
+        link = between(known[before], known[after], records[before], records[after])
         text += f"{'' if link == APART else ' '}{link} {after}"
     return text
 
 
 def between(first: Cell, second: Cell, ours: Sequence[ResultRecord], theirs: Sequence[ResultRecord]) -> str:
-    """`PAIRED` or `OVERLAP` for a tie, by paired differences where lines keep their jackknife replicates; `APART`, or `UNKNOWN` where there
-    is no interval either."""
+    """`PAIRED` or `OVERLAP` for a tie, by paired differences where records keep their jackknife replicates; `APART`, or
+    `UNKNOWN` where there is no interval either."""
     found = paired(ours, theirs)
     if not isinstance(found, str) and found.seeds == min(first.seeds, second.seeds):
         low, high = found.interval

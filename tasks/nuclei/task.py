@@ -142,7 +142,7 @@ class LizardNuclei:
 
         training_config, classes = TRAINING_CONFIGS[self.preset], validation.conditions.classes
         chosen_on = self._annotated(validation, "validation", validation)
-        training = [self._annotated(part, "mix", validation) for part in mix]
+        training = [self._annotated(part, "training mix", validation) for part in mix]
         if not training:
             raise MissingError(f"{self.card.name}, training mix: there are no patches. Give more data, or other splits.")
         course = Course(Budget(self.steps, self.batch, self.learning_rate), training_config.looks, training_config.phases)

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from bench.config import RunConfig, components, route
+from bench.config import RunConfig, load_components, route
 from bench.errors import MissingError, UsageError
+from bench.pipeline.plugins import Plugin
 
 ASKED = RunConfig("ldm-prompt", "cam16-seg")
 OWNERS = {
@@ -43,28 +44,28 @@ def test_unknown_option_is_answered_with_the_nearest(word: str, text: str) -> No
 
 def test_no_folder_configured_means_embedded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("BENCH_DATA", raising=False)
-    made = components(ASKED)
+    made = load_components(ASKED)
     assert made.embedded and made.dataset.card.name == "phantom-cam16"
 
 
 def test_configured_folder_is_used_and_never_replaced(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("BENCH_DATA", str(tmp_path))
     with pytest.raises(MissingError, match="index.csv"):
-        components(ASKED)
+        load_components(ASKED)
     monkeypatch.setenv("BENCH_DATA", str(tmp_path / "absent"))
     with pytest.raises(MissingError, match="no data folder"):
-        components(ASKED)
-    assert components(config(data="embedded")).embedded
+        load_components(ASKED)
+    assert load_components(config(data="embedded")).embedded
 
 
 def test_real_without_a_folder_stops(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("BENCH_DATA", raising=False)
     with pytest.raises(MissingError, match="BENCH_DATA"):
-        components(config(data="real"))
+        load_components(config(data="real"))
 
 
 def test_options_reach_generator_prompts_and_dataset() -> None:
-    made = components(config(data="embedded", options={"eta": "0.5", "rotate": "true", "per_slide": "3"}))
+    made = load_components(config(data="embedded", options={"eta": "0.5", "rotate": "true", "per_slide": "3"}))
     assert made.generators[0].eta == 0.5  # type: ignore[attr-defined]
     assert made.rule.rotate
     assert made.dataset.per_slide == 3  # type: ignore[attr-defined]
@@ -72,19 +73,22 @@ def test_options_reach_generator_prompts_and_dataset() -> None:
 
 def test_wrong_values_of_prompt_options_are_named() -> None:
     with pytest.raises(UsageError, match="fallback takes none | paper"):
-        components(config(data="embedded", options={"fallback": "papper"}))
-    with pytest.raises(UsageError, match="prompt_source"):
-        components(config(data="embedded", options={"fallback": "paper"}))
+        load_components(config(data="embedded", options={"fallback": "papper"}))
+    with pytest.raises(UsageError, match="prompt source"):
+        load_components(config(data="embedded", options={"fallback": "paper"}))
 
 
 def test_controls_stand_beside_the_generator_once() -> None:
-    assert components(config(data="embedded", generator="real")).names == ("real", "noise")
+    assert load_components(config(data="embedded", generator="real")).generator_plugins == (
+        Plugin("generators", "real"),
+        Plugin("generators", "noise"),
+    )
 
 
 def test_panels_and_groups_stand_for_their_members_and_metrics_bring_their_own_encoder() -> None:
-    found = components(RunConfig("flat-colour", "cam16-seg", encoders=("texture", "embedded"), metrics=("distribution",)))
+    found = load_components(RunConfig("flat-colour", "cam16-seg", encoders=("texture", "embedded"), metrics=("distribution",)))
     evaluations = {
-        evaluation.encoder.card.name: [metric.card.name for metric in evaluation.metrics] for evaluation in found.evaluations
+        evaluation.encoder.label: [metric.label for metric in evaluation.metrics] for evaluation in found.evaluations
     }
     assert list(evaluations) == ["texture", "random-conv", "phantom-cnn", "inception-logits", "stain"]
     assert evaluations["inception-logits"] == ["is"] and evaluations["stain"] == ["stain"]
@@ -92,12 +96,16 @@ def test_panels_and_groups_stand_for_their_members_and_metrics_bring_their_own_e
 
 
 def test_a_folder_of_weights_reaches_the_encoders_that_have_some(tmp_path: Path) -> None:
-    found = components(RunConfig("flat-colour", "cam16-seg", encoders=("texture", "uni", "phikon"), weights=tmp_path))
-    assert [getattr(evaluation.encoder, "weights", None) for evaluation in found.evaluations] == [None, tmp_path, tmp_path]
-    named = components(
+    found = load_components(RunConfig("flat-colour", "cam16-seg", encoders=("texture", "uni", "phikon"), weights=tmp_path))
+    assert [getattr(evaluation.encoder.build(), "weights", None) for evaluation in found.evaluations] == [
+        None,
+        tmp_path,
+        tmp_path,
+    ]
+    named = load_components(
         RunConfig("flat-colour", "cam16-seg", encoders=("uni",), weights=tmp_path, options={"encoder.weights": "mine.pth"})
     )
-    assert str(getattr(named.evaluations[0].encoder, "weights", None)) == "mine.pth"
+    assert str(getattr(named.evaluations[0].encoder.build(), "weights", None)) == "mine.pth"
 
 
 @pytest.mark.parametrize(
@@ -106,4 +114,4 @@ def test_a_folder_of_weights_reaches_the_encoders_that_have_some(tmp_path: Path)
 @pytest.mark.parametrize("value", ["nan", "inf", "-inf", "1e999"])
 def test_no_option_takes_what_is_no_number(option: str, value: str) -> None:
     with pytest.raises(UsageError, match=f"takes a (whole )?number( or none)?, not {value!r}"):
-        components(config(data="embedded", options={option: value}))
+        load_components(config(data="embedded", options={option: value}))

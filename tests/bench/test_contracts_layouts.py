@@ -36,7 +36,7 @@ def changed(change: Change) -> type[Any]:
 
 @pytest.mark.parametrize("name", ["nasdm-masks", "copy-masks", "random-discs"])
 def test_ours_keep_the_contract(name: str) -> None:
-    outcomes = check_layouts(lambda **options: registry.load("layouts", name, **options), name, 32)
+    outcomes = check_layouts(lambda **options: registry.load("layout_generators", name, **options), name, 32)
     assert {outcome.status for outcome in outcomes} <= {"passed", "skipped"}, outcomes
 
 

@@ -71,7 +71,7 @@ def test_mixes_are_made_of_the_pool(home: Path) -> None:
 
 
 def test_drawn_maps_have_a_row_of_their_own_and_their_own_measures(generated: list[ResultRecord], home: Path) -> None:
-    drawn = run("-g", "nasdm", "--layouts", "random-discs", "--no-downstream", *QUICK, home=home)
+    drawn = run("-g", "nasdm", "--layout-generator", "random-discs", "--no-downstream", *QUICK, home=home)
     assert {r.generator for r in drawn} == {"nasdm + random-discs", "shuffle"}
     layouts = {r.measure: r for r in drawn if r.measure.startswith("layout-")}
     assert {"layout-areas", "layout-counts", "layout-mix", "layout-obeyed"} <= set(layouts)
@@ -83,7 +83,7 @@ def test_drawn_maps_have_a_row_of_their_own_and_their_own_measures(generated: li
 
 
 def test_other_layouts_are_other_rows(home: Path) -> None:
-    copied = run("-g", "nasdm", "--layouts", "copy-masks", "--no-downstream", *QUICK, home=home)
+    copied = run("-g", "nasdm", "--layout-generator", "copy-masks", "--no-downstream", *QUICK, home=home)
     assert "nasdm + copy-masks" in {r.generator for r in copied}
 
 
@@ -94,17 +94,17 @@ def test_a_folder_that_no_reader_knows_is_refused_with_their_names(home: Path, t
 
 
 def test_unknown_layouts_are_refused(home: Path) -> None:
-    done = bench("run", "-g", "nasdm", "-t", "lizard-nuclei", "--layouts", "nasdm-mask", home=home)
+    done = bench("run", "-g", "nasdm", "-t", "lizard-nuclei", "--layout-generator", "nasdm-mask", home=home)
     assert done.returncode == 2 and "Did you mean 'nasdm-masks'" in done.stderr
 
 
 def test_layouts_are_fitted_and_delivered_by_the_same_verb(home: Path, tmp_path: Path) -> None:
     small = [word for option in OPTIONS[:5] for word in ("-o", option)]
-    words = ("fit", "--layouts", "copy-masks", "-t", "lizard-nuclei", *small, "--out", str(tmp_path))
+    words = ("fit", "--layout-generator", "copy-masks", "-t", "lizard-nuclei", *small, "--out", str(tmp_path))
     done = bench(*words, home=home)
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "copy-masks.manifest.json").is_file() and (tmp_path / "masks.npy").is_file()
-    for wrong in ((), ("-g", "nasdm", "--layouts", "copy-masks")):
+    for wrong in ((), ("-g", "nasdm", "--layout-generator", "copy-masks")):
         refused = bench("fit", *wrong, "-t", "lizard-nuclei", "--out", str(tmp_path), home=home)
         assert refused.returncode == 2 and "one of the two" in refused.stderr
 
@@ -183,7 +183,7 @@ def faulty(home: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def sound(home: Path) -> list[ResultRecord]:
-    return run("-g", "flat-colour", "--layouts", "random-discs", *ALONE, home=home)
+    return run("-g", "flat-colour", "--layout-generator", "random-discs", *ALONE, home=home)
 
 
 @pytest.mark.parametrize(
@@ -198,7 +198,7 @@ def sound(home: Path) -> list[ResultRecord]:
 def test_each_planned_number_has_a_record_whichever_part_fails(
     generator: str, layouts: str, shown: str, reason: str, home: Path, faulty: Path, sound: list[ResultRecord]
 ) -> None:
-    lines = run("-g", generator.format(faulty), "--layouts", layouts.format(faulty), *ALONE, home=home)
+    lines = run("-g", generator.format(faulty), "--layout-generator", layouts.format(faulty), *ALONE, home=home)
     prompts = [r for r in lines if r.measure.startswith("prompt-")]
     assert {r.status for r in prompts} <= {"ok"} and bool(prompts) == ("CannotFit" in generator)
     failed = [r for r in lines if r not in prompts]
@@ -221,7 +221,7 @@ def test_layouts_that_fail_in_an_experiment_leave_its_records(layouts: str, reas
     words = [
         "-g",
         "flat-colour",
-        "--layouts",
+        "--layout-generator",
         f"{faulty}:{layouts}",
         "--experiment",
         "annotation",

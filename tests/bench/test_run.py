@@ -115,7 +115,7 @@ def test_table_and_picture_and_lines_are_written(generated: list[ResultRecord], 
 @pytest.mark.parametrize(
     ("words", "code", "message"),
     [
-        (["-g", "pait", "-t", "cam16-seg"], 2, "Did you mean 'generate'"),
+        (["-g", "flat-color", "-t", "cam16-seg"], 2, "Did you mean 'flat-colour'"),
         (["-g", "flat-colour", "-t", "cam17-seg"], 2, "Did you mean 'cam16-seg'"),
         (["-g", "flat-colour", "-t", "cam16-seg", "-o", "stpes=3"], 2, "Did you mean 'steps'"),
         (["-g", "flat-colour", "-t", "cam16-seg", "-o", "per_slide"], 2, "name=value"),

@@ -7,20 +7,30 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from click.testing import ResultRecord as Done
+from click.testing import Result as Done
 from PIL import Image
 
 from bench.results import schema
 from bench.results.schema import ResultRecord
 from tests import small_run
-from tests.bench.test_trial import MINE
+from tests.bench.test_experiment_runs import MINE
 from tests.tasks.small_folder import halves, photo, write
 from tests.tasks.small_nuclei import nuclei
 
 SEGMENTATION = ["-g", "flat-colour", "-t", "cam16-seg", "-e", "stain", "-m", "fd,precision", "--controls", "noise"]
 SEGMENTATION += ["--seeds", "0,1", "-o", "task.steps=2", "-o", "dataset.size=32"]
 NUCLEI = ["-g", "flat-colour", "-t", "lizard-nuclei", "-e", "stain", "-m", "fd,nuclei-faithfulness", "--controls", "none"]
-NUCLEI += ["--layouts", "random-discs", "--no-downstream", "--seeds", "0", "-o", "metric.steps=2", "-o", "dataset.size=32"]
+NUCLEI += [
+    "--layout-generator",
+    "random-discs",
+    "--no-downstream",
+    "--seeds",
+    "0",
+    "-o",
+    "metric.steps=2",
+    "-o",
+    "dataset.size=32",
+]
 
 
 def segmentation(folder: Path, column: str) -> Path:

@@ -126,7 +126,7 @@ def test_real_shows_the_slide_where_it_can(real: ImageSet) -> None:
         rows = source_rows(generated(control, real.conditions, seed), real)
         assert np.array_equal(real.conditions.groups[rows[:8]], real.conditions.groups[:8])
         assert max(rows) < 8
-    assert control.shown == "holdout"  # type: ignore[attr-defined]
+    assert control.training_patches == "holdout"  # type: ignore[attr-defined]
 
 
 def test_blur_keeps_the_patch_and_loses_detail(real: ImageSet) -> None:
@@ -152,7 +152,7 @@ def test_a_condition_whose_patch_was_not_shown_is_named(name: str, real: ImageSe
     control = fitted(name, real[:8])
     with pytest.raises(MissingError, match="none for mock-2/0, mock-2/1, mock-2/2, mock-2/3. It has 8 others"):
         generated(control, real.conditions)
-    assert control.shown == "target"  # type: ignore[attr-defined]
+    assert control.training_patches == "target"  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize("name", TRAINABLE)

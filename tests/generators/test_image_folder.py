@@ -72,11 +72,11 @@ def test_missing_images_are_listed(folder: Path, generated: ImageSet) -> None:
         read(folder, generated.conditions)
 
 
-def test_audit_lists_missing_and_extra(folder: Path, generated: ImageSet) -> None:
+def test_check_lists_missing_and_extra(folder: Path, generated: ImageSet) -> None:
     generator = registry.load("generators", f"folder:{folder}")
-    generator.audit(generated.conditions.ids.tolist())
+    generator.check_conditions(generated.conditions.ids)
     with pytest.raises(MissingError, match="no image for 1 conditions: new/1; and 3 images of no condition: mock-0__0.png"):
-        generator.audit([*generated.conditions.ids[3:].tolist(), "new/1"])
+        generator.check_conditions(np.array([*generated.conditions.ids[3:].tolist(), "new/1"]))
     assert len(read(folder, generated.conditions[:3])) == 3  # one call need not ask for everything
 
 
@@ -195,5 +195,5 @@ def test_a_published_generators_output(tmp_path: Path) -> None:
         images, names, masks = published["images"], published["names"], published["types"]
     conditions = Conditions(names, names, tuple("0123456"), 128, 0.5, masks=masks)
     write_images(names, images, tmp_path)
-    registry.load("generators", f"folder:{tmp_path}").audit(names.tolist())
+    registry.load("generators", f"folder:{tmp_path}").check_conditions(names)
     assert np.array_equal(read(tmp_path, conditions), images)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from bench.errors import UsageError
-from bench.faithfulness import beside
+from bench.measurements.conditions import beside
 from bench.registry import load
 from bench.types import Conditions, ImageSet, Tally, silent
 from metrics.faithfulness.nuclei import COLUMNS, NucleiFaithfulness
@@ -21,8 +21,8 @@ from bench.types import Card
 
 class Reader:
     card = Card("reader", "1", "Reads nuclei off the pixels.")
-    def learn(self, training mix, validation, seed, progress, folder):
-        (folder / "seen.txt").write_text(f"{len(training mix[0])} {len(validation)} {seed}")
+    def learn(self, mix, validation, seed, progress, folder):
+        (folder / "seen.txt").write_text(f"{len(mix[0])} {len(validation)} {seed}")
     def segment(self, folder, images):
         assert (folder / "seen.txt").exists()
         return images[..., 0].astype(np.int32), images[..., 1].copy()

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -20,7 +22,9 @@ def score(fake: Table, real: Table = REAL, seed: int = 0, **options: float) -> f
 def test_it_is_registered_and_higher_is_better() -> None:
     metric = registry.load("metrics", "vendi", q="inf", relative="true")
     assert isinstance(metric, FeatureMetric)
-    assert (metric.card.name, metric.direction, metric.q, metric.relative) == ("vendi", "higher", np.inf, True)
+    assert (metric.card.name, metric.direction, metric.q, metric.relative) == ("vendi", "higher", "inf", True)
+    assert metric.compare(REAL, REAL, np.random.default_rng(0)) == 1
+    assert json.loads(json.dumps(registry.describe(metric), allow_nan=False))["options"]["q"] == "inf"
 
 
 @pytest.mark.parametrize("q", [0.0, 0.5, 1.0, 2.0, np.inf])

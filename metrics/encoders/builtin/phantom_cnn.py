@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 Labels = NDArray[np.int64]
 
-SHIPPED = Path(__file__).parents[1] / "weights" / "phantom-cnn"
+SHIPPED = Path(__file__).parent / "weights" / "phantom-cnn"
 SMALLEST = 32
 WIDTH = 64
 TYPES, TISSUES = 7, 2

@@ -16,15 +16,15 @@ name = "mine"
 summary = "one real, one generated"
 pool = "R2"
 measures = ["dice"]
-[[training mix]]
+[[arm]]
 name = "real"
 real = 1.0
-[[training mix]]
+[[arm]]
 name = "generated"
 synthetic = 1.0
 reported = { dice = 0.8 }
 [[comparison]]
-training mix = "generated"
+arm = "generated"
 against = "real"
 claim = "non-inferior"
 margin = 0.01
@@ -33,7 +33,7 @@ margin = 0.01
 
 def test_the_papers_numbers_stand_in_ours() -> None:
     addition, replacement, annotation = (find(name, FOLDER, "t") for name in ("addition", "replacement", "annotation"))
-    reported = {arm.name: arm.reported for arm in addition.mix if arm.reported}
+    reported = {arm.name: arm.reported for arm in addition.arm if arm.reported}
     assert [value["dice"] for value in reported.values()] == [0.7713, 0.7869, 0.7993, 0.8092, 0.8091]
     assert [value["miou"] for value in reported.values()] == [0.6409, 0.6608, 0.6771, 0.6889, 0.6890]
     assert [s.reported["dice"] for s in replacement.mix if s.reported] == [0.8091, 0.8098, 0.8097, 0.8092, 0.8087]
@@ -44,7 +44,7 @@ def test_the_papers_numbers_stand_in_ours() -> None:
 @pytest.mark.parametrize("name", ["addition", "replacement", "annotation"])
 def test_ours_hold_the_controls_that_the_paper_lacks(name: str) -> None:
     found = find(name, FOLDER, "t")
-    synthetic_sources = {arm.synthetic_source for arm in found.mix}
+    synthetic_sources = {arm.synthetic_source for arm in found.arm}
     assert "shuffled" in synthetic_sources
     if name == "addition":
         assert synthetic_sources == {"generated", "shuffled", "copied", "augmented"}
@@ -56,19 +56,19 @@ def test_ours_hold_the_controls_that_the_paper_lacks(name: str) -> None:
 def test_a_file_of_ones_own_is_read(tmp_path: Path) -> None:
     (tmp_path / "mine.toml").write_text(GOOD)
     found = find(str(tmp_path / "mine.toml"), None, "t")
-    assert found.mix[1].mix.synthetic == 1.0 and found.comparison[0].margin == 0.01
+    assert found.arm[1].mix.synthetic == 1.0 and found.comparison[0].margin == 0.01
 
 
 @pytest.mark.parametrize(
     ("old", "new", "text"),
     [
         ('pool = "R2"', 'pool = "R9"', "pool"),
-        ("real = 1.0", 'real = "much"', r"training mix\.0\.real"),
+        ("real = 1.0", 'real = "much"', r"arm\.0\.real"),
         ("real = 1.0", "reel = 1.0", "reel"),
         ('against = "real"', 'against = "reel"', "Did you mean 'real'"),
         ("margin = 0.01", "", "state a margin"),
         ("margin = 0.01", "margin = nan", r"comparison\.0\.margin is not a finite number"),
-        ("real = 1.0", "real = inf", r"training mix\.0\.real is not a finite number"),
+        ("real = 1.0", "real = inf", r"arm\.0\.real is not a finite number"),
         ('name = "generated"\nsyn', 'name = "real"\nsyn', "names of their own"),
         ('claim = "non-inferior"', 'claim = "good"', "claim"),
         ("measures = [", "measures = ", "not TOML"),

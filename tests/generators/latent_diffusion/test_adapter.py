@@ -188,13 +188,13 @@ def test_weights_of_another_class_count_and_of_another_preset_are_refused(train:
 _FIT = """
 import sys
 from pathlib import Path
-from bench import prompts
-from bench.types import image_seeds
-from generators import diffusion
-from generators.ldm import LdmPrompt
-from tasks.datasets.phantom import PhantomCam16
-import generators.latent_diffusion as l
-l.Training config = lambda *training config: diffusion.Training config(*training config, checkpoint_every=3)
+from functools import partial
+from bench.pipeline import prompts
+from generators.diffusion.training import TrainingConfig
+from generators.latent_diffusion import model
+from generators.latent_diffusion.adapter import LdmPrompt
+from tasks.datasets.phantom.dataset import PhantomCam16
+model.TrainingConfig = partial(TrainingConfig, checkpoint_every=3)
 train = prompts.attach(PhantomCam16(train_slides=2, per_slide=4).split("train"), prompts.PromptRule())
 made = LdmPrompt(steps=9, stage_steps=2, sample_steps=2)
 work = Path(sys.argv[1]); work.mkdir(exist_ok=True)

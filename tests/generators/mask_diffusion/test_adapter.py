@@ -14,7 +14,7 @@ from bench.contracts.layouts import layouts
 from bench.errors import MissingError, UsageError
 from bench.histology.nuclei import UNLABELLED
 from bench.provenance.digests import digest_of
-from bench.types import Conditions, ImageSet, LayoutGenerator, Shipped, image_seeds, silent
+from bench.types import Conditions, ImageSet, LayoutGenerator, ShipsWeights, image_seeds, silent
 from generators.diffusion import shipped
 from generators.layout_controls import CopyMasks, RandomDiscs
 from generators.mask_diffusion import instance_encoding
@@ -237,8 +237,8 @@ def test_discs_show_the_asked_types_alone(train: ImageSet) -> None:
 
 
 def test_the_names_are_registered() -> None:
-    assert {"nasdm-masks", "copy-masks", "random-discs"} <= set(registry.names("layouts"))
-    assert isinstance(registry.load("layouts", "nasdm-masks", steps="5"), LayoutGenerator)
+    assert {"nasdm-masks", "copy-masks", "random-discs"} <= set(registry.names("layout_generators"))
+    assert isinstance(registry.load("layout_generators", "nasdm-masks", steps="5"), LayoutGenerator)
 
 
 def test_shipped_weights_agree_with_their_manifest_and_are_found() -> None:
@@ -246,7 +246,7 @@ def test_shipped_weights_agree_with_their_manifest_and_are_found() -> None:
     made, key = NasdmMasks(), PhantomLizard().key("train")
     assert held["training_config"] == json.loads(json.dumps(made.training_config())) and held["train_key"] == key
     assert held["files"] == {name: digest_of(SHIPPED / name) for name in ("nasdm-masks.json", "nasdm-masks.safetensors")}
-    assert isinstance(made, Shipped) and made.shipped(key) == SHIPPED
+    assert isinstance(made, ShipsWeights) and made.shipped(key) == SHIPPED
     assert NasdmMasks(sample_steps=5).shipped(key) == SHIPPED, "sampling options do not change weights"
     assert NasdmMasks(steps=7).shipped(key) is None and made.shipped(PhantomCam16().key("train")) is None
     assert sum((SHIPPED / name).stat().st_size for name in held["files"]) < 6e6

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from dataclasses import asdict
 from pathlib import Path
@@ -17,6 +18,7 @@ from bench.errors import DamagedError, MissingError, UsageError
 from bench.registry import load
 from bench.types import Conditions, ImageSet, image_seeds, silent
 from generators.diffusion.checkpoints import fitting
+from generators.diffusion.shipped import SHIPPED
 from generators.nasdm.adapter import Nasdm
 from generators.nasdm.config import PAPER
 from generators.nasdm.model import SCHEDULE, HybridLoss, PixelUnshuffled, SemanticDiffusion, edges, maps_of
@@ -222,6 +224,17 @@ def test_every_option_changes_what_is_generated(
     other.fit(train, 0, silent, tmp_path)
     conditions = train.conditions[:2]
     assert not np.array_equal(generated(other, conditions), generated(fitted, conditions))
+
+
+def test_the_paper_preset_has_the_published_weight_decay_and_shipped_weights_are_still_found() -> None:
+    """The public script's AdamW has none; torch's own 0.01 went into the fit unsaid."""
+    assert Nasdm(preset="paper").settings.weight_decay == 0.0
+    manifest = next(SHIPPED.glob("*/nasdm.manifest.json"))
+    folder = Nasdm().shipped(json.loads(manifest.read_text())["train_key"])
+    assert folder == manifest.parent
+    assert Nasdm(preset="paper").training_config()["settings"]["weight_decay"] == 0.0, (
+        "weights of another decay have another key"
+    )
 
 
 def test_sampling_options_need_no_new_weights() -> None:

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 from click.testing import Result as Outcome
+from hypothesis import given
+from hypothesis import strategies as any_
 
 from bench.errors import MissingError, NotComparableError, UsageError
 from bench.results import schema
@@ -56,6 +58,17 @@ def test_holm_by_hand_and_in_any_order() -> None:
     assert holm([0.9, 0.8]) == [1.0, 1.0] and holm([]) == []
 
 
+@given(any_.lists(any_.floats(0, 1), max_size=20))
+def test_holm_is_what_the_paper_defines_bit_by_bit(p_values: list[float]) -> None:
+    """Holm 1979: the i-th smallest of n times n - i + 1, at least as large as the one before, at most 1."""
+    order = sorted(range(len(p_values)), key=lambda i: p_values[i])
+    expected, least = [0.0] * len(p_values), 0.0
+    for step, i in enumerate(order):
+        least = max(least, min(1.0, (len(p_values) - step) * p_values[i]))
+        expected[i] = least
+    assert holm(p_values) == expected
+
+
 def test_more_measures_make_each_harder_to_tell_apart() -> None:
     many = {f"precision {i}": "higher" for i in range(12)}
     alone = against(run("a", 0.004, measures=many), run("b", measures=many), "precision 7")
@@ -92,7 +105,7 @@ def test_fewer_patches_are_named_where_descriptions_agree() -> None:
 def test_prompt_sources_are_not_mixed_but_a_generator_without_prompts_meets_each() -> None:
     own = [replace(line, prompt_source="self") for line in run("a")]
     slide = [replace(line, prompt_source="slide") for line in run("b")]
-    assert "prompt prompt sources differ: self and slide" in text(against(own, slide))
+    assert "prompt sources differ: self and slide" in text(against(own, slide))
     both = against([*own, *(replace(line, prompt_source="slide") for line in run("a"))], run("b"))
     assert {one.where.prompt_source for one in both.made} == {"self", "slide"} and len(both.made) == 6
 

@@ -11,21 +11,16 @@ import pytest
 from click.testing import CliRunner
 from click.testing import Result as Outcome
 
-from bench.config import RunConfig
 from bench.errors import MissingError, UsageError
-from bench.jobs.executors import Serial
-from bench.jobs.progress import SilentReporter
-from bench.jobs.store import Store
 from bench.results import schema
 from bench.results.schema import ResultRecord
-from bench.run import RunContext
-from bench.run import run as run_config
 from benchmarks import gate_simulation as simulation
 from benchmarks import planted
 from leaderboards.cli.gate import command
 from leaderboards.gate import policy
 from leaderboards.gate.gate import EXIT_CODES, Gate, GateResult, measured
 from leaderboards.gate.policy import Ignore, Margin, Policy
+from tests import small_run
 from tests.leaderboards.runs import MEASURES, run
 
 ROOT = Path(__file__).parents[3]
@@ -38,7 +33,7 @@ def gate(worse: float = 0.0, rule: Policy = LOOSE, **more: object) -> Gate:
 
 
 def only(found: Gate, measure: str = "fd conv") -> GateResult:
-    return next(one for one in found.gate_results if one.number.measure == measure)
+    return next(one for one in found.gate_results if one.quantity.measure == measure)
 
 
 def test_a_worse_candidate_regresses_in_the_direction_of_each_measure() -> None:
@@ -81,8 +76,8 @@ def test_of_two_margins_the_larger_holds() -> None:
 def test_what_another_processor_rounds_differently_is_no_regression() -> None:
     """A distance of 0 has no share that could be its margin, and rounding may be all of one sign."""
 
-    def tiny(lines: list[ResultRecord]) -> list[ResultRecord]:
-        found = [line for line in lines if line.measure == "fd"]
+    def tiny(records: list[ResultRecord]) -> list[ResultRecord]:
+        found = [line for line in records if line.measure == "fd"]
         return [
             replace(r, value=(r.value or 0) * 1e-9, replicates=tuple(1e-9 * unshuffle for unshuffle in r.replicates))
             for r in found
@@ -142,7 +137,7 @@ def test_reported_lines_and_what_has_no_direction_are_not_measured() -> None:
 def test_the_policy_leaves_out_what_it_ignores_by_pattern() -> None:
     rule = Policy((Margin("*", absolute=0.0),), ignore=Ignore(generators=("noi*",), measures=("fd *",)))
     found = measured([*run(), *run("noise")], run(worse=0.1), rule)
-    assert {one.number.measure for one in found.gate_results} == {"iou synthetic", "precision conv"}
+    assert {one.quantity.measure for one in found.gate_results} == {"iou synthetic", "precision conv"}
     with pytest.raises(UsageError, match="ignores each of the 3"):
         measured(run(), run(), replace(rule, ignore=Ignore(measures=("*",))))
 
@@ -361,18 +356,11 @@ FEW = {"dataset.train_slides": "8", "dataset.validation_slides": "4", "dataset.p
 
 def generated(generator: str, home: Path, encoder: str = "stain", **options: str) -> list[ResultRecord]:
     """Records of a run on 12 test slides of the phantom."""
-    config = RunConfig(
-        generator,
-        "cam16-seg",
-        encoders=(encoder,),
-        metrics=("fd", "precision", "recall", f"{ROOT / PLUGINS}:Colours"),
-        controls=(),
-        seeds=(0, 1),
-        downstream=False,
-        options={"dataset.test_slides": "12", **options},
-    )
-    context = RunContext(Store(home), lambda jobs: Serial(), SilentReporter(), lambda text: None)
-    return list(run_config(config, context, home / "out").records)
+    measures = f"fd,precision,recall,{ROOT / PLUGINS}:Colours"
+    words = ["-g", generator, "-t", "cam16-seg", "-e", encoder, "-m", measures, "--controls", "none", "--no-downstream"]
+    asked = [word for option in {"dataset.test_slides": "12", **options}.items() for word in ("-o", "=".join(option))]
+    folder = small_run.run(*words, *asked, "--workers", "1", home=home, out=home / "out")
+    return list(schema.read([folder / "results.jsonl"]))
 
 
 @pytest.fixture(scope="module")

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import zlib
 from dataclasses import replace
+from statistics import NormalDist
 
+import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as any_
 
 from bench.results.tables import Cell
 from leaderboards.tables.consensus import Consensus, consensus, sentences
@@ -43,7 +48,7 @@ def test_equal_distances_share_a_rank() -> None:
     assert [p.rank for p in of(table({"a": (1.0, 1.0), "b": (1.0, 1.0)}, half=0.0)).places] == [1.5, 1.5]
 
 
-def test_a_encoder_that_knew_one_generator_is_left_out_for_all() -> None:
+def test_an_encoder_that_knew_one_generator_is_left_out_for_all() -> None:
     rows = table({"a": (1.0, 1.0, 9.0), "b": (2.0, 2.0, 1.0)})
     assert of(rows).disagreements[0].after == ("e2",)
     rows["b"]["fd e2"] = cell("e2", 1.0, flags=("encoder-conflict",))
@@ -69,3 +74,30 @@ def test_without_intervals_ranks_have_none() -> None:
 def test_one_encoder_or_one_generator_is_no_consensus(values: dict[str, tuple[float | None, ...]]) -> None:
     rows = table(values)
     assert consensus(rows, tuple(rows["a"])) is None
+
+
+@given(any_.lists(any_.tuples(any_.integers(0, 4), any_.integers(0, 4)), min_size=2, max_size=6))
+def test_ranks_count_what_is_smaller_and_share_what_is_equal(distances: list[tuple[int, int]]) -> None:
+    places = of(table({f"g{i}": row for i, row in enumerate(distances)}, half=None)).places
+    for place in places:
+        own = distances[int(place.generator[1:])]
+        columns = list(zip(zip(*distances, strict=True), own, strict=True))
+        smaller = [sum(other < value for other in column) for column, value in columns]
+        equal = [sum(other == value for other in column) for column, value in columns]
+        assert place.rank == sum(s + (e + 1) / 2 for s, e in zip(smaller, equal, strict=True)) / 2
+
+
+def test_intervals_of_ranks_are_those_of_two_thousand_draws_one_by_one() -> None:
+    """The same numbers from the same generator, ranked without a library."""
+    rows = table({"a": (1.0, 1.0), "b": (1.05, 1.15), "c": (1.1, 0.95)})
+    values = np.array([[1.0, 1.0], [1.05, 1.15], [1.1, 0.95]])
+    errors = np.full(values.shape, 0.2 / (2 * NormalDist().inv_cdf(0.975)))
+    rng = np.random.default_rng(zlib.crc32(np.round(values, 9).tobytes()))
+    drawn = []
+    for _ in range(2000):
+        one = values + errors * rng.standard_normal(values.shape)
+        drawn.append(((one[None] < one[:, None]).sum(axis=1) + 1).mean(axis=1))
+    low, high = np.quantile(drawn, [0.025, 0.975], axis=0)
+    found = {place.generator: (place.low, place.high) for place in of(rows).places}
+    for i, name in enumerate("abc"):
+        assert found[name] == pytest.approx((low[i], high[i]), abs=1e-9)

@@ -6,7 +6,9 @@ import csv
 import io
 import json
 from html.parser import HTMLParser
+from pathlib import Path
 
+import pandas
 import pytest
 
 from leaderboards.tables import formats
@@ -72,6 +74,33 @@ def test_csv_joins_sheets_of_different_columns() -> None:
     other = Sheet("t", [["a"]], [], [{"rank": 2}])
     rows = list(csv.DictReader(io.StringIO(formats.write([sheet("a"), other], "csv"))))
     assert rows[1] == {"generator": "", "value": "", "rank": "2"}
+
+
+def test_csv_keeps_counts_whole_and_floats_to_the_last_bit() -> None:
+    value = 0.1 + 0.2
+    other = Sheet("t", [["a"]], [], [{"generator": "b", "value": value, "n": 8}])
+    first, second = csv.DictReader(io.StringIO(formats.write([sheet("a"), other], "csv")))
+    assert second["n"] == "8" and first["n"] == "" and float(second["value"]) == value
+
+
+def test_parquet_is_typed_and_holds_no_formulas(tmp_path: Path) -> None:
+    other = Sheet("t", [["a"]], [], [{"generator": "b", "value": None, "n": 8}])
+    formats.save([sheet("=1+1"), other], "parquet", tmp_path / "new" / "t.parquet")
+    table = pandas.read_parquet(tmp_path / "new" / "t.parquet")
+    assert table["generator"].tolist() == ["'=1+1", "b"] and table["value"].tolist()[0] == 1.0
+    assert str(table["n"].dtype) == "Int64" and table["n"].isna().tolist() == [True, False]
+
+
+def test_text_formats_are_written_to_a_file_as_they_are_shown(tmp_path: Path) -> None:
+    for style in formats.STYLES:
+        formats.save([sheet("plain")], style, tmp_path / style)
+        assert (tmp_path / style).read_text(encoding="utf-8") == formats.write([sheet("plain")], style) + "\n"
+
+
+def test_latex_keeps_two_columns_of_one_head() -> None:
+    twice = Sheet("t", [["", "reported", "reported"], ["a", "1", "2"]], [], [])
+    shown = formats.write([twice], "latex")
+    assert shown.count("reported") == 2 and "a & 1 & 2" in shown and "toprule" not in shown
 
 
 def test_json_comes_back() -> None:

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from bench import registry
 from bench.measurements import experiment_files
+from bench.results.identity import Status
 from bench.results.schema import ResultRecord
 from leaderboards.suites import suite
 from leaderboards.suites.suite import Cell, Pick, Preset, Suite, Table
 from leaderboards.tables import build, formats, paper, reading
+from tests.small_run import bench
 
 PANEL = ("lunit-vits8", "gigapath", "h-optimus-0", "pathdino", "lunit-rn50-bt", "dinov2-l", "uni2-h", "uni")
 
@@ -56,6 +59,28 @@ def test_the_published_numbers_are_all_there() -> None:
 )
 def test_published_numbers_are_the_papers(wanted: dict[str, object], value: float) -> None:
     assert found(**wanted).value == value
+
+
+def test_rows_of_other_tissues_name_their_tissue() -> None:
+    tissues = {r.generator: r.dataset for r in reading.reported() if r.task == "lizard-nuclei" and r.measure == "fd"}
+    wanted = {"BigGAN": "bladder", "AttributeGAN": "bladder", "ProGAN": "glioma", "Morph-Diffusion": "glioma"}
+    assert {name: tissues[name] for name in wanted} == wanted and "not stated" not in tissues.values()
+
+
+@pytest.mark.parametrize(
+    ("experiment", "mix", "patches"),
+    [
+        ("addition", "25 % real", 2159),
+        ("addition", "25 % real + 50 % generated", 6478),
+        ("replacement", "50 % real, 50 % generated", 8639),
+        ("annotation", "100 % real", 8201),
+    ],
+)
+def test_published_scores_state_their_patches(experiment: str, mix: str, patches: int) -> None:
+    scores = [r for r in reading.reported() if r.measure in ("dice", "miou") and r.task == "lizard-nuclei"]
+    mine = [r for r in scores if r.mix == mix and r.described["experiment"]["name"] == experiment]
+    assert len(scores) == 22 and {r.n for r in scores} == {2750}
+    assert [r.described["training"]["patches"] for r in mine] == [patches] * 2
 
 
 def test_doubtful_numbers_say_why() -> None:
@@ -126,6 +151,24 @@ def test_runs_without_numbers_say_how_they_ended() -> None:
     assert half not in "".join(sheet.notes), "which numbers and why is said number by number"
 
 
+def test_columns_of_which_everything_was_skipped_leave_their_reported_numbers_and_one_note() -> None:
+    layout = replace(TABLE, columns=(*TABLE.columns, Pick("G", measure="fd", encoder="g")))
+    absent = {"encoder": "e", "protocol": "e", "status": Status.SKIPPED, "low": None, "high": None}
+    made = [line(name, None, reason=f"gated: ask for {name}.", **absent) for name in "ab"] + [line("a", 1.0, encoder="g")]
+    cells = (Cell("c--t", "c", "t", "slide", {}, "skipped", "missing: no weights"),)
+    (sheet,) = paper.sheets(replace(SUITE, table=(layout,)), cells, made, [replace(r, state="reported") for r in PAPER])
+    assert sheet.rows == [
+        ["", "data", "E ↓ reported", "G ↓"],
+        ["A", "phantom-d", "7‡", "1.000"],
+        ["B", "phantom-d", "not-comparable(8)", "–"],
+        ["C", "–", "–", "skipped(missing)"],
+    ]
+    (note,) = (note for note in sheet.notes if "gated" in note)
+    assert note.startswith("not shown, skipped(gated) everywhere: fd of e (e.g. gated: ask for a)")
+    assert "To fill them: bench suite s --weights DIR; bench doctor --encoders" in note
+    assert [record["measure"] for record in sheet.records if record.get("status") == "skipped"] == ["fd e", "fd e"]
+
+
 def test_rarer_protocols_stand_in_a_table_of_their_own_with_the_difference() -> None:
     rare = line("c", 0.1, protocol="q", described={"metric": {"k": 5}})
     usual, other = paper.sheets(SUITE, (), [line("a", 1.0), line("b", 2.0), rare], PAPER[:1])
@@ -183,6 +226,17 @@ def test_table_one_of_heterotissue_is_complete() -> None:
     assert first.rows[0].count("reported") == 8 and len(first.rows) == 8
     assert sum(record["state"] == "reported" for record in first.records) == 56
     assert first.rows[1][-1] == "70‡"
+
+
+@pytest.mark.parametrize("style", ["text", "markdown", "json"])
+def test_before_any_run_the_reported_numbers_stand_with_the_command_that_fills_the_rest(tmp_path: Path, style: str) -> None:
+    words = ("--results", tmp_path / "none", "--format", style)
+    done = bench("leaderboard", "heterotissue-fd", *words, home=tmp_path)
+    assert done.exit_code == 0, done.stderr
+    assert "72" in done.stdout and "430.1" in done.stdout
+    if style == "text":
+        assert f"bench suite heterotissue-fd --out {tmp_path / 'none'}" in done.stdout
+    assert bench("leaderboard", "embedded", *words, home=tmp_path).exit_code == 3, "a suite of no paper has nothing to show"
 
 
 def test_each_row_that_was_not_run_says_so() -> None:

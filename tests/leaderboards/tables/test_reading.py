@@ -10,6 +10,7 @@ import pytest
 
 from bench.errors import MissingError, UsageError
 from bench.results import schema
+from bench.results.identity import Reason
 from bench.results.schema import ResultRecord
 from leaderboards.tables import reading
 from tests.small_run import bench
@@ -40,7 +41,7 @@ def line(measure: str, value: float | None, **more: object) -> ResultRecord:
 def read(tmp_path: Path, *made: ResultRecord, run_log: str = "") -> list[ResultRecord]:
     schema.write(made, tmp_path / "run" / "results.jsonl")
     (tmp_path / "run_log.toml").write_text(run_log)
-    return reading.lines([tmp_path], tmp_path / "run_log.toml")
+    return reading.read_records([tmp_path], tmp_path / "run_log.toml")
 
 
 def test_true_lines_come_back_as_they_were(tmp_path: Path) -> None:
@@ -91,7 +92,7 @@ def test_no_number_is_infinite(tmp_path: Path) -> None:
     text = (tmp_path / "r.jsonl").read_text()
     for word in ("NaN", "Infinity"):
         (tmp_path / "r.jsonl").write_text(text.replace("7.0", word))
-        (found,) = reading.lines([tmp_path])
+        (found,) = reading.read_records([tmp_path])
         assert found.value is None and "not a finite number" in found.reason
 
 
@@ -168,18 +169,18 @@ def test_wrong_types_stop_the_reading_by_place(tmp_path: Path, field: str, value
     held = {**json.loads(schema.to_json(line("iou", 0.5))), field: value}
     (tmp_path / "r.jsonl").write_text("\n" + json.dumps(held) + "\n")
     with pytest.raises(MissingError, match="r.jsonl:2"):
-        reading.lines([tmp_path])
+        reading.read_records([tmp_path])
 
 
 def test_reported_lines_stay_apart(tmp_path: Path) -> None:
     schema.write([line("iou", 0.7, state="reported"), line("iou", 0.5)], tmp_path / "r.jsonl")
-    assert [entry.value for entry in reading.lines([tmp_path])] == [0.5]
+    assert [entry.value for entry in reading.read_records([tmp_path])] == [0.5]
     assert [entry.value for entry in reading.reported([tmp_path])] == [0.7]
 
 
 def test_a_file_given_twice_is_read_once(tmp_path: Path) -> None:
     schema.write([line("iou", 0.5)], tmp_path / "r.jsonl")
-    assert len(reading.lines([tmp_path, tmp_path / "r.jsonl"])) == 1
+    assert len(reading.read_records([tmp_path, tmp_path / "r.jsonl"])) == 1
 
 
 def test_verified_lines_stand_in_for_those_of_their_run(tmp_path: Path) -> None:
@@ -242,13 +243,15 @@ def test_two_records_of_one_number_that_contradict_each_other_stop_every_verb(
 
 def test_nothing_to_read_is_said(tmp_path: Path) -> None:
     with pytest.raises(MissingError, match="bench run"):
-        reading.lines([tmp_path])
+        reading.read_records([tmp_path])
     with pytest.raises(MissingError, match="nowhere"):
-        reading.lines([tmp_path / "nowhere"])
+        reading.read_records([tmp_path / "nowhere"])
 
 
 def test_the_shipped_lines_keep_every_rule() -> None:
     for folder in ("measured/phantom", "measured/real", "baselines"):
-        for file in (ROOT / "leaderboards" / folder).glob("*.jsonl"):
-            found = reading.lines([file])
-            assert found and not [entry.reason for entry in found if entry.reason.startswith((reading.INVALID, "error"))], file
+        files = list((ROOT / "leaderboards" / folder).glob("*.jsonl"))
+        assert files, folder
+        for file in files:
+            found = reading.read_records([file])
+            assert found and not [entry.reason for entry in found if entry.reason.startswith((Reason.INVALID, "error"))], file

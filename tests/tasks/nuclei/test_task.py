@@ -153,7 +153,7 @@ def test_every_option_changes_the_result(options: dict[str, Any], tmp_path: Path
 
 
 def test_the_preset_of_the_paper_is_wider_and_takes_an_encoder(tmp_path: Path) -> None:
-    from tests.tasks.test_nuclei_training import resnet
+    from tests.tasks.nuclei.test_training import resnet
 
     file, _ = resnet(tmp_path)
     task = LizardNuclei(preset="paper", steps=1, batch=2, encoder_weights=file)

@@ -13,7 +13,7 @@ from bench.types import Encoder, Images
 from metrics.encoders.loaders.open_clip_loader import OpenClip
 from metrics.encoders.pretrained import encoder
 
-from .conftest import SMALL, cached, opened, published, saved
+from ..conftest import SMALL, cached, opened, published, saved
 
 MODEL = {"embed_dim": 16, "vision_cfg": SMALL["quiltnet"].build["vision"], "text_cfg": {"layers": 1}}
 

@@ -18,7 +18,7 @@ from bench.types import Encoder, Images
 from metrics.encoders.loaders.timm_loader import Timm
 from metrics.encoders.preprocessing import resized
 
-from .conftest import cached, saved
+from ..conftest import cached, saved
 
 Tensors = dict[str, Any]
 

@@ -39,7 +39,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.errors import UsageError
-from bench.refusals import needed
+from bench.messages import needed
 from bench.types import GREY, NOT_ANNOTATED, Card, Conditions, Images
 
 

@@ -1,4 +1,4 @@
-"""Where crops come from that generators learn by, and where those they generate by."""
+"""Prompt sources: where the crops come from that generators are trained with and shown."""
 
 from __future__ import annotations
 
@@ -6,10 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from bench.config import RunConfig, components
-from bench.pipeline import data
-from bench.pipeline.data import DataSplits, fitting_set
+from bench.config import RunConfig, load_components
+from bench.jobs.store import Store
+from bench.pipeline.data import DataSplits, load_splits
+from bench.pipeline.training import training_patches
 from leaderboards.tables import build
+from tests.bench.pipeline.test_data import run_here
 from tests.bench.test_run import FAST, run
 
 OPTIONS = {f"dataset.{name}": "6" for name in ("train_slides", "validation_slides", "test_slides", "per_slide")}
@@ -17,14 +19,15 @@ SHORT = ["-o", "stage_steps=2", "-o", "generator.steps=2", "-o", "sample_steps=2
 
 
 def set_up(tmp_path: Path, **changes: object) -> tuple[DataSplits, str]:
-    """The scene of a run, and the key of what its generator is fitted on."""
-    asked = components(RunConfig("ldm-prompt", "cam16-seg", options=OPTIONS, **changes))  # type: ignore[arg-type]
-    made = data.set_up(asked, Cache(tmp_path), lambda done, total, what: None)
-    return made, fitting_set(asked.generators[0], made).key
+    """The data of a run, and the key of what its generator is trained on."""
+    asked = load_components(RunConfig("ldm-prompt", "cam16-seg", options=OPTIONS, **changes))  # type: ignore[arg-type]
+    store = Store(tmp_path)
+    made = load_splits(asked, store, run_here(store))
+    return made, training_patches(asked.generator_plugins[0], made).key
 
 
 def prompt_sources(made: DataSplits) -> tuple[str, ...]:
-    sets = (made.prompted["train"], made.prompted["test"], made.arm)
+    sets = (made.prompted["train"], made.prompted["test"], made.pool)
     return tuple(patches.conditions.prompts.prompt_source for patches in sets if patches.conditions.prompts is not None)
 
 
@@ -42,7 +45,7 @@ def test_the_published_protocol_fits_on_crops_of_the_target(tmp_path: Path) -> N
 
 def test_the_fallback_of_one_prompt_source_does_not_hinder_fits_on_another(tmp_path: Path) -> None:
     given = {**OPTIONS, "fallback": "paper"}
-    asked = components(RunConfig("ldm-prompt", "cam16-seg", prompt_source="self", options=given))
+    asked = load_components(RunConfig("ldm-prompt", "cam16-seg", prompt_source="self", options=given))
     assert (asked.rule.fallback, asked.learned.fallback, asked.learned.prompt_source) == ("paper", "none", "slide")
 
 

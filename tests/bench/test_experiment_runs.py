@@ -16,26 +16,26 @@ summary = "flat colours instead of tissue"
 pool = "train"
 measures = ["iou", "iou-patch"]
 source = "nobody"
-[[training mix]]
+[[arm]]
 name = "half real"
 real = 0.5
 reported = { iou = 0.4321 }
-[[training mix]]
+[[arm]]
 name = "half real, half generated"
 real = 0.5
 synthetic = 0.5
-[[training mix]]
+[[arm]]
 name = "half real, copied"
 real = 0.5
 synthetic = 0.5
-filling = "copied"
+synthetic_source = "copied"
 [[comparison]]
-training mix = "half real, half generated"
+arm = "half real, half generated"
 against = "half real"
 claim = "non-inferior"
 margin = 0.9
 [[comparison]]
-training mix = "half real, copied"
+arm = "half real, copied"
 against = "half real"
 claim = "equivalent"
 margin = 0.9

@@ -16,7 +16,7 @@ from bench.cli.new import command
 from bench.contracts import check_generator
 from bench.errors import UsageError
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "tests/example_plugin"
 
 

@@ -1,23 +1,22 @@
 """When two records are of one number, and when they contradict each other: one rule for every command that reads records.
 
-Two records are of one number when they agree in `key`: generator and layouts (name, version, options, digest), data set,
-prompt source, task, measure, encoder, training mix, experiment, seed, protocol and weights. They are the same number made
-again when value, interval and values without each block of slides differ by at most `TOLERATED` of the larger one: in another
-run of the same machine, on another machine, by `bench verify`. The record with the furthest state stays, and of those the one made first. A
-record without a number gives way to one with it. Anything else is a contradiction, and stops the reading by the files and
-line numbers of both: nobody can say which of the two is true.
+Two records are of one number when their `bench.results.identity.result_key` is the same. They are the same number made again
+when value, interval and values without each block of slides differ by at most `TOLERATED` of the larger one: in another run of
+the same machine, on another machine, by `bench verify`. The record with the furthest state stays, and of those the one made
+first. A record without a number gives way to one with it. Anything else is a contradiction, and stops the reading by the files
+and line numbers of both: nobody can say which of the two is true.
 """
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from bench.errors import NotComparableError
 from bench.results import schema
-from bench.results.schema import STATES, ResultRecord
+from bench.results.identity import ResultKey, State, result_key
+from bench.results.schema import ResultRecord
 
 TOLERATED = 1e-3
 """Share of the larger one by which two records of one number may differ: what `bench verify` allows another machine."""
@@ -48,12 +47,13 @@ class Once:
 def each_once(found: Sequence[Found], tolerance: float = TOLERATED) -> Once:
     """One record of each number. Raises NotComparableError where two records of one number differ by more than the share
     `tolerance`, with the files and line numbers of both."""
-    held: dict[tuple[str, ...], int] = {}
+    held: dict[ResultKey, int] = {}
     clashes: list[str] = []
     filled: list[str] = []
     farthest = 0.0
     for i, (where, record) in enumerate(found):
-        known = held.setdefault(key(record), i)
+        key = result_key(record)
+        known = held.setdefault(key, i)
         if known == i:
             continue
         apart = difference(found[known][1], record)
@@ -62,7 +62,7 @@ def each_once(found: Sequence[Found], tolerance: float = TOLERATED) -> Once:
         elif apart > tolerance:
             clashes.append(_clash(found[known], found[i]))
         farthest = max(farthest, apart or 0.0)
-        held[key(record)] = min(known, i, key=lambda index: (*_rank(found[index][1]), index))
+        held[key] = min(known, i, key=lambda index: (*_rank(found[index][1]), index))
     if clashes:
         more = [f"  and {len(clashes) - SHOWN} more"] if len(clashes) > SHOWN else []
         raise NotComparableError("\n".join([f"{len(clashes)} numbers differ:", *clashes[:SHOWN], *more, ADVICE]))
@@ -71,14 +71,6 @@ def each_once(found: Sequence[Found], tolerance: float = TOLERATED) -> Once:
 
 
 ADVICE = "Nothing was made of them. bench verify says which run holds: name its folder or file alone, or move the other away."
-
-
-def key(line: ResultRecord) -> tuple[str, ...]:
-    """What two lines of one number agree in."""
-    who = {name: line.described.get(name) for name in ("generator", "layouts", "experiment")}
-    where = (line.generator, line.dataset, line.prompt_source, line.task, line.source)
-    what = (line.measure, line.encoder, line.mix, str(line.seed), line.protocol, line.keys.get("weights", ""))
-    return (*where, *what, json.dumps(who, sort_keys=True))
 
 
 def difference(one: ResultRecord, other: ResultRecord) -> float | None:
@@ -104,7 +96,7 @@ def _share(one: float | None, other: float | None) -> float:
 
 def _rank(line: ResultRecord) -> tuple[bool, int, str, str]:
     """The record to keep comes first: with a number, of the furthest state, of the earliest stamp."""
-    return (line.value is None, -STATES.index(line.state), line.stamp.get("made", ""), schema.to_json(line))
+    return (line.value is None, -tuple(State).index(line.state), line.stamp.get("made", ""), schema.to_json(line))
 
 
 def _clash(one: Found, other: Found) -> str:

@@ -1,0 +1,67 @@
+"""Tables on a terminal: as wide as it is, in several blocks where the columns do not fit beside each other.
+
+Where stdout is no terminal, in a pipe or a file, tables are the plain text that `table.txt` holds.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Sequence
+from typing import TextIO
+
+from bench.results.tables import Table, plain, printable
+
+GAP = 2
+"""Blanks between two columns."""
+
+
+def show(tables: Iterable[Table], stream: TextIO | None = None) -> None:
+    """Prints the tables on the stream, stdout if none is given."""
+    out = stream or sys.stdout
+    if out.isatty():
+        for number, table in enumerate(tables):
+            _show_rich(table, out, is_first=number == 0)
+    else:
+        print(plain(tables), file=out)
+
+
+def _show_rich(table: Table, out: TextIO, is_first: bool) -> None:
+    from rich.console import Console
+    from rich.padding import Padding
+    from rich.table import Table as Grid
+    from rich.text import Text
+
+    console = Console(file=out, highlight=False)
+    if not is_first:
+        console.print()
+    console.print(Text(printable(table.title), style="bold"))
+    rows = [[printable(entry) for entry in row] for row in table.rows]
+    for number, columns in enumerate(blocks(rows, console.width)):
+        if number:
+            console.print()
+        grid = Grid(box=None, padding=(0, GAP, 0, 0), header_style="bold", pad_edge=False)
+        for column in columns:
+            grid.add_column(Text(rows[0][column]), overflow="fold")
+        for row in rows[1:]:
+            grid.add_row(*(Text(row[column], style=_style(column, row[column])) for column in columns))
+        console.print(grid)
+    for note in table.notes:
+        console.print(Padding(Text(printable(note), style="dim"), (0, 0, 0, GAP), expand=False))
+
+
+def blocks(rows: Sequence[Sequence[str]], width: int) -> list[list[int]]:
+    """Numbers of the columns that fit beside each other in `width` letters, block by block; the first column names the rows
+    and stands in each block."""
+    widths = [max(len(row[column]) for row in rows) + GAP for column in range(len(rows[0]))]
+    found: list[list[int]] = [[0]]
+    for column in range(1, len(widths)):
+        if len(found[-1]) > 1 and sum(widths[c] for c in (*found[-1], column)) - GAP > width:
+            found.append([0])
+        found[-1].append(column)
+    return found
+
+
+def _style(column: int, entry: str) -> str:
+    """What holds no number recedes, but for names of rows."""
+    has_number = any(letter.isdigit() for letter in entry.partition("(")[0])
+    return "" if has_number or not column else "dim"
