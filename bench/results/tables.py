@@ -111,8 +111,8 @@ def number(value: float) -> str:
 
 
 def interval(cell: Cell) -> str:
-    """`value [low, high]` with marks: * for an encoder that the generator knew, † where there are too few slides or patches for
-    an interval; status and the first word of the reason where there is no number."""
+    """`value [low, high]` with marks: * for an encoder that the generator knew, † where there are too few slides or patches
+    for an interval; status and the first word of the reason where there is no number."""
     if cell.value is None:
         word = cell.reason.partition(":")[0]
         return f"{cell.status}({word})" if word and len(word) < 40 else cell.status
@@ -173,8 +173,8 @@ def fold_skipped(found: Sequence[Cell], run: str) -> tuple[list[str], list[str]]
 
 
 def folded_notes(hidden: Sequence[Cell], command: Callable[[Sequence[str]], str]) -> list[str]:
-    """A sentence for each kind of reason for which cells were skipped that are not shown. `command` is what fills those of some
-    encoders."""
+    """A sentence for each kind of reason for which cells were skipped that are not shown. `command` is what fills those of
+    some encoders."""
     together: dict[tuple[str, bool], list[Cell]] = defaultdict(list)
     for cell in hidden:
         together[cell.reason.partition(":")[0], bool(cell.encoder)].append(cell)

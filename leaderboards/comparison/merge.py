@@ -1,8 +1,8 @@
 """Joins result records of several machines: each number once, never one in place of another without a word.
 
-Which lines are of one number, and when two of them contradict each other, is the rule of `duplicates.each_once`, which holds
-for tables, comparisons and gates too. Where lines contradict each other nothing is written. A line without a number gives way to
-one with it, which is said.
+Which records are of one number, and when two of them contradict each other, is the rule of `duplicates.each_once`, which holds
+for tables, comparisons and gates too. Where records contradict each other nothing is written. A record without a number gives
+way to one with it, which is said.
 """
 
 from __future__ import annotations

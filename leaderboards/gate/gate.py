@@ -111,12 +111,12 @@ def _by_protocol(takes: SeedsByProtocol, found: SeedsByProtocol) -> Iterator[tup
 
 
 def _asked(held: dict[Quantity, SeedsByProtocol], policy: Policy) -> dict[Quantity, SeedsByProtocol]:
-    """The numbers of a baseline that are measured, with their lines that have values."""
-    valued = {
-        quantity: kept
-        for quantity, takes in held.items()
-        if (kept := {p: good for p, records in takes.items() if (good := [record for record in records if record.value is not None])})
-    }
+    """The numbers of a baseline that are measured, with their records that have values."""
+    valued: dict[Quantity, SeedsByProtocol] = {}
+    for quantity, by_protocol in held.items():
+        known = {p: [record for record in records if record.value is not None] for p, records in by_protocol.items()}
+        if kept := {protocol: records for protocol, records in known.items() if records}:
+            valued[quantity] = kept
     if not valued:
         raise MissingError(
             "the baseline holds no measured number. Make one: bench gate accept --baseline FILE --candidate RUN"

@@ -44,15 +44,16 @@ class Board:
     """Other protocol sets of the same task, dataset and prompt source, which have tables of their own."""
 
 
-def boards(lines: Iterable[ResultRecord]) -> list[Board]:
-    """Every table that the lines support, sorted by task, dataset and prompt source. Reported lines are left out.
+def boards(records: Iterable[ResultRecord]) -> list[Board]:
+    """Every table that the records support, sorted by task, dataset and prompt source. Reported ones are left out.
 
-    Generators that are shown no crop stand in the table of every prompt source; two prompt sources never share a table. All records of a
-    table are of one protocol set: those of other sets have tables of their own, which say in what they differ. Experiments
-    have tables of their own. Each number is given once: see `duplicates.each_once`.
+    Generators that are shown no crop stand in the table of every prompt source; two prompt sources never share a table. All
+    records of a table are of one protocol set: those of other sets have tables of their own, which say in what they differ.
+    Experiments have tables of their own. Each number is given once: see `duplicates.each_once`.
     """
-    in_order = sorted(lines, key=lambda record: (record.stamp.get("made", ""), record.value or 0.0, record.protocol))
-    kept = [record for record in in_order if record.measure not in HIDDEN and record.state != State.REPORTED and not experiment(record)]
+    in_order = sorted(records, key=lambda record: (record.stamp.get("made", ""), record.value or 0.0, record.protocol))
+    ours = [record for record in in_order if record.state != State.REPORTED and not experiment(record)]
+    kept = [record for record in ours if record.measure not in HIDDEN]
     made = []
     for task, dataset in sorted({(record.task, record.dataset) for record in kept}):
         here = variants([record for record in kept if (record.task, record.dataset) == (task, dataset)])

@@ -1,10 +1,10 @@
 """When two records are of one number, and when they contradict each other: one rule for every command that reads records.
 
-Two records are of one number when their `bench.results.identity.result_key` is the same. They are the same number made again when value,
-interval and values without each block of slides differ by at most `TOLERATED` of the larger one: in another run of the same
-machine, on another machine, by `bench verify`. The record with the furthest state stays, and of those the one made first. A
-record without a number gives way to one with it. Anything else is a contradiction, and stops the reading by the files and
-line numbers of both: nobody can say which of the two is true.
+Two records are of one number when their `bench.results.identity.result_key` is the same. They are the same number made again
+when value, interval and values without each block of slides differ by at most `TOLERATED` of the larger one: in another run of
+the same machine, on another machine, by `bench verify`. The record with the furthest state stays, and of those the one made
+first. A record without a number gives way to one with it. Anything else is a contradiction, and stops the reading by the files
+and line numbers of both: nobody can say which of the two is true.
 """
 
 from __future__ import annotations

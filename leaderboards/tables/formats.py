@@ -1,7 +1,7 @@
 """Tables as text, Markdown, LaTeX, HTML, CSV, JSON and Parquet. What a sheet holds may come from anybody: it is shown, never
 obeyed.
 
-CSV, Parquet and LaTeX are written by pandas. Text, Markdown, HTML and JSON are not: pandas asks for another package for Markdown,
+CSV, Parquet and LaTeX are written by pandas. Text, Markdown, HTML and JSON are not: pandas needs another package for Markdown,
 its HTML has no caption and no `scope` of head cells, which screen readers go by, and its JSON rounds to ten digits.
 """
 

@@ -46,7 +46,7 @@ def _otherwise(one: ResultRecord, other: ResultRecord) -> list[str]:
 
 def equal(first: list[ResultRecord], second: list[ResultRecord]) -> bool:
     """Whether two repeats agree bit by bit: the same seeds, values and values without each block of slides."""
-    ours, theirs = ({record.seed: (record.value, record.replicates, record.protocol) for record in records} for records in (first, second))
+    ours, theirs = ({one.seed: (one.value, one.replicates, one.protocol) for one in records} for records in (first, second))
     return ours == theirs and all(record.value is not None for record in first)
 
 

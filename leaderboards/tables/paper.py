@@ -160,7 +160,7 @@ def _of(experiment: Experiment | None, lines: Sequence[ResultRecord]) -> list[Re
 
 
 def _entry(row: Pick, column: Pick, measured: Sequence[ResultRecord], reported: Sequence[ResultRecord]) -> Entry:
-    """What a row leaves open, the generator of a training mix of real patches, is the same number in all: the first is taken."""
+    """What a row leaves open, e.g. the generator of a mix of real patches, is the same number in all: the first is taken."""
     mine = [line for line in measured if _asked(line, row) and _asked(line, column)]
     theirs = next((line for line in reported if _asked(line, row) and _asked(line, column)), None)
     found = sorted(tables.cells(mine), key=lambda cell: cell.value is None)

@@ -34,8 +34,8 @@ def chain(cells: Mapping[str, Cell], records: Mapping[str, Sequence[ResultRecord
 
 
 def between(first: Cell, second: Cell, ours: Sequence[ResultRecord], theirs: Sequence[ResultRecord]) -> str:
-    """`PAIRED` or `OVERLAP` for a tie, by paired differences where lines keep their jackknife replicates; `APART`, or `UNKNOWN` where there
-    is no interval either."""
+    """`PAIRED` or `OVERLAP` for a tie, by paired differences where records keep their jackknife replicates; `APART`, or
+    `UNKNOWN` where there is no interval either."""
     found = paired(ours, theirs)
     if not isinstance(found, str) and found.seeds == min(first.seeds, second.seeds):
         low, high = found.interval

@@ -58,7 +58,11 @@ def test_order_of_lines_changes_nothing() -> None:
 
 
 def test_prompt_sources_never_share_a_table_and_generators_without_prompts_stand_in_both() -> None:
-    records = [record("a", 1.0, prompt_source="self"), record("a", 2.0, prompt_source="slide"), record("n", 9.0, prompt_source="none")]
+    records = [
+        record("a", 1.0, prompt_source="self"),
+        record("a", 2.0, prompt_source="slide"),
+        record("n", 9.0, prompt_source="none"),
+    ]
     boards = build.boards(records)
     assert [b.prompt_source for b in boards] == ["self", "slide"]
     assert [[name for name, _ in b.rows] for b in boards] == [["a", "n"], ["a", "n"]]
@@ -160,7 +164,10 @@ def test_interval_is_cut_to_what_the_measure_can_be() -> None:
 
 
 def test_reasons_and_conflicts_are_said() -> None:
-    records = [record("a", None, status="skipped", reason="no weights"), record("b", 1.0, flags=("encoder-conflict", "embedded"))]
+    records = [
+        record("a", None, status="skipped", reason="no weights"),
+        record("b", 1.0, flags=("encoder-conflict", "embedded")),
+    ]
     shown = build.as_text(only(records))
     assert "skipped(no weights)" in shown and "1.000* [0, 2.000]" in shown
     assert "not an independent encoder" in shown and "embedded phantom tissue" in shown
