@@ -64,7 +64,7 @@ RULES = (
     Rule("round to fp16", r"halved"),
     Rule("weighted", r"weighed"),
     Rule("test case, case", r"subjects?", r"subject to"),
-    Rule("jackknife replicates, pixel unshuffle", r"folds?|folded|folding", r"[a-z-]+fold\b"),
+    Rule("jackknife replicates, pixel unshuffle", r"folds?|folded|folding", r"[a-z-]+fold\b|overflow=.fold"),
     Rule("lower reference", r"floors?", r"(np|numpy|math|torch)\.floor|floor(\(\)|_divide| division)|rounding_mode=.floor"),
     Rule("upper reference", r"ceilings?"),
     Rule("normalised FD", r"(fd|kid|cmmd)[-_ ]norms?|normed", r""),

@@ -117,9 +117,9 @@ def command(
         raise SystemExit(SOME_FAILED)
 
 
-def _exit(lines: tuple[ResultRecord, ...], strict: bool) -> None:
-    if strict and any(result.status == Status.SKIPPED and is_absent(result.reason) for result in lines):
+def _exit(records: tuple[ResultRecord, ...], strict: bool) -> None:
+    if strict and any(record.status == Status.SKIPPED and is_absent(record.reason) for record in records):
         raise SystemExit(MissingError.exit_code)
     bad = {Status.ERROR, Status.SKIPPED, Status.NOT_COMPARABLE} if strict else {Status.ERROR}
-    if any(result.status in bad for result in lines):
+    if any(record.status in bad for record in records):
         raise SystemExit(SOME_FAILED)

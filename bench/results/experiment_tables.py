@@ -32,8 +32,8 @@ def make_table(experiment: Experiment, made: Sequence[ResultRecord]) -> Experime
     """A row a training mix, each measure beside what was reported; a sentence for each comparison."""
     cells: dict[tuple[str, str], tables.Cell] = {}
     grouped: dict[tuple[str, str], list[ResultRecord]] = defaultdict(list)
-    for line in made:
-        grouped[line.measure, line.mix].append(line)
+    for record in made:
+        grouped[record.measure, record.mix].append(record)
     for key, rows in grouped.items():
         cells[key] = tables.cells(rows)[0]
     reported = any(arm.reported for arm in experiment.arm)
@@ -47,7 +47,7 @@ def make_table(experiment: Experiment, made: Sequence[ResultRecord]) -> Experime
                 row.append(f"{arm.reported[name]:.4f}" if name in arm.reported else "–")
         body.append(row)
     first = made[0]
-    seeds = len({line.seed for line in made if line.mix})
+    seeds = len({record.seed for record in made if record.mix})
     notes = [
         f"{first.n} test patches of {first.groups} {unit_of(first)}, {seeds} seeds; {tables.interval_note(cells.values())}",
         *([f"reported: {experiment.source}; other data, another network size: never ranked with ours"] if reported else []),

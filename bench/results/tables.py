@@ -94,12 +94,12 @@ def _cell(measure: str, rows: list[ResultRecord]) -> Cell:
     )
 
 
-def _cut(bound: float | None, line: ResultRecord) -> float | None:
+def _cut(bound: float | None, record: ResultRecord) -> float | None:
     """The bound of an interval, cut to what the measure can be."""
     if bound is None:
         return None
-    above = bound if line.least is None else max(bound, line.least)
-    return above if line.most is None else min(above, line.most)
+    above = bound if record.least is None else max(bound, record.least)
+    return above if record.most is None else min(above, record.most)
 
 
 def number(value: float) -> str:
@@ -139,9 +139,9 @@ def make_tables(records: Sequence[ResultRecord], generator: str) -> list[Table]:
         title = f"{part[0].task} on {part[0].dataset}, prompts: {_prompt_sources(found)}"
         if number > 1:
             title += f", protocol set {number}, not comparable with the first: {difference_between(part, parts[0])}"
-        measures, folded = fold_skipped(found, f"bench run -g {generator} -t {part[0].task}")
+        measures, collapsed = collapse_skipped(found, f"bench run -g {generator} -t {part[0].task}")
         shown = [cell for cell in found if cell.measure in measures]
-        made.append(Table(title, _rows(shown), [*_notes(shown), *folded]))
+        made.append(Table(title, _rows(shown), [*_notes(shown), *collapsed]))
     return made
 
 
@@ -158,21 +158,21 @@ def _rows(found: Sequence[Cell]) -> list[list[str]]:
     return rows
 
 
-def fold_skipped(found: Sequence[Cell], run: str) -> tuple[list[str], list[str]]:
+def collapse_skipped(found: Sequence[Cell], run: str) -> tuple[list[str], list[str]]:
     """The measures to show, in their order, and a note on those of which every cell was skipped: reason, and the command that
     fills them. `run` is how that command begins. Where all were skipped, all are shown."""
     by_measure: dict[str, list[Cell]] = defaultdict(list)
     for cell in found:
         by_measure[cell.measure].append(cell)
-    folded = {name for name, own in by_measure.items() if all(cell.status == Status.SKIPPED for cell in own)}
-    if len(folded) == len(by_measure):
+    collapsed = {name for name, own in by_measure.items() if all(cell.status == Status.SKIPPED for cell in own)}
+    if len(collapsed) == len(by_measure):
         return list(by_measure), []
-    hidden = [cell for cell in found if cell.measure in folded]
-    notes = folded_notes(hidden, lambda encoders: f"{run} -e {','.join(encoders)} --weights DIR")
-    return [name for name in by_measure if name not in folded], notes
+    hidden = [cell for cell in found if cell.measure in collapsed]
+    notes = collapsed_notes(hidden, lambda encoders: f"{run} -e {','.join(encoders)} --weights DIR")
+    return [name for name in by_measure if name not in collapsed], notes
 
 
-def folded_notes(hidden: Sequence[Cell], command: Callable[[Sequence[str]], str]) -> list[str]:
+def collapsed_notes(hidden: Sequence[Cell], command: Callable[[Sequence[str]], str]) -> list[str]:
     """A sentence for each kind of reason for which cells were skipped that are not shown. `command` is what fills those of
     some encoders."""
     together: dict[tuple[str, bool], list[Cell]] = defaultdict(list)

@@ -2,7 +2,7 @@
 
 Which records are of one number, and when two of them contradict each other, is the rule of `duplicates.each_once`, which holds
 for tables, comparisons and gates too. Where records contradict each other nothing is written. A record without a number gives
-way to one with it, which is said.
+way to one with it, and is counted.
 """
 
 from __future__ import annotations
@@ -94,7 +94,7 @@ def _files(places: Sequence[Path], leaving: Path | None) -> list[Path]:
     found = [f for place in places for f in (sorted(place.rglob("*.jsonl")) if place.is_dir() else [place])]
     unlike = {f.resolve(): f for f in found if leaving is None or f.resolve() != leaving.resolve()}
     if not unlike:
-        raise MissingError(f"no result lines in {', '.join(map(str, places))}: there is nothing to merge.")
+        raise MissingError(f"no result records in {', '.join(map(str, places))}: there is nothing to merge.")
     return list(unlike.values())
 
 

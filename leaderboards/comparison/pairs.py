@@ -1,4 +1,4 @@
-"""Two sets of result lines of the same test slides and seeds, compared in pairs: what is hard for both cancels."""
+"""Two sets of result records of the same test slides and seeds, compared in pairs: what is hard for both cancels."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ Verdict = Literal["regress", "broken", "not-comparable", "inconclusive", "pass"]
 EXIT_CODES: dict[Verdict, int] = {"regress": 5, "broken": 4, "not-comparable": 7, "inconclusive": 6, "pass": 0}
 """By precedence: the gate's verdict is the first that any number has."""
 POWER = 0.8
-"""With which a gate is said to see a change."""
+"""Of a gate to see a change, where `visible` is stated."""
 
 
 @dataclass(frozen=True)
@@ -138,7 +138,7 @@ def _asked(held: dict[Quantity, SeedsByProtocol], policy: Policy) -> dict[Quanti
 def _first(
     quantity: Quantity, takes: SeedsByProtocol, found: SeedsByProtocol, made: Sequence[ResultRecord], policy: Policy
 ) -> GateResult:
-    """What can be said of a number by itself; `inconclusive` where it is for the test to say."""
+    """What a number shows by itself; `inconclusive` where the test decides."""
     protocol = next((p for p in takes if p in found), "")
     records = takes[protocol or next(iter(takes))]
     before = sum(_value(record) for record in records) / len(records)

@@ -30,7 +30,7 @@ def as_text(gate: Gate) -> str:
 
 
 def as_markdown(gate: Gate) -> str:
-    """For a pull request: what needs a look in the open, what passed folded away."""
+    """For a pull request: what needs a look in the open, what passed collapsed away."""
     lines = [f"### {MARKS[gate.verdict]} {escaped(headline(gate))}", ""]
     for place, rows in _by_place(gate).items():
         open_ = [one for one in rows if one.verdict != "pass"]

@@ -12,7 +12,7 @@ from bench.results.identity import OWN, Flag, State, experiment, variant
 from bench.results.identity import column as column_of
 from bench.results.protocols import difference_between, split_by_protocol
 from bench.results.schema import ResultRecord
-from bench.results.tables import ARROWS, Cell, cells, fold_skipped, interval, interval_note, one_set, plain, reasons, sizes
+from bench.results.tables import ARROWS, Cell, cells, collapse_skipped, interval, interval_note, one_set, plain, reasons, sizes
 from leaderboards.tables import formats, ties
 from leaderboards.tables.consensus import conflicted, consensus, sentences
 from leaderboards.tables.formats import Sheet
@@ -35,7 +35,7 @@ class Board:
     order: Mapping[str, str]
     """column -> generators best first, with their ties."""
     states: Mapping[str, str]
-    """generator -> state, of those whose lines were reproduced or verified."""
+    """generator -> state, of those whose records were reproduced or verified."""
     protocol_set: int = 1
     """1 for the set of most numbers; its rows are never ranked with those of the other sets."""
     difference: str = ""
@@ -67,10 +67,10 @@ def boards(records: Iterable[ResultRecord]) -> list[Board]:
     return made
 
 
-def variants(lines: Sequence[ResultRecord]) -> list[ResultRecord]:
-    """The lines, with generators that were measured in several versions, options or weights named apart by them."""
+def variants(records: Sequence[ResultRecord]) -> list[ResultRecord]:
+    """The records, with generators that were measured in several versions, options or weights named apart by them."""
     made: dict[str, dict[str, dict[str, str]]] = defaultdict(dict)
-    for record in lines:
+    for record in records:
         made[record.generator][variant(record)] = _settings(record)
     named = {}
     for generator, known in made.items():
@@ -79,7 +79,7 @@ def variants(lines: Sequence[ResultRecord]) -> list[ResultRecord]:
         shown = [key for key in differing if key not in apart] or differing
         for one, text in _briefest(known, shown, differing).items():
             named[generator, one] = f"{generator} ({text})" if text else generator
-    return [replace(record, generator=named[record.generator, variant(record)]) for record in lines]
+    return [replace(record, generator=named[record.generator, variant(record)]) for record in records]
 
 
 def _briefest(known: Mapping[str, Mapping[str, str]], shown: list[str], differing: list[str]) -> dict[str, str]:
@@ -113,10 +113,10 @@ def _other(known: Mapping[str, Mapping[str, str]], key: str, value: str) -> bool
     return any(one.get(key) != value for one in known.values())
 
 
-def _board(task: str, dataset: str, prompt_source: str, lines: list[ResultRecord]) -> Board:
-    made = cells(lines)
+def _board(task: str, dataset: str, prompt_source: str, records: list[ResultRecord]) -> Board:
+    made = cells(records)
     behind: dict[tuple[str, str, str], list[ResultRecord]] = defaultdict(list)
-    for record in lines:
+    for record in records:
         behind[record.generator, column_of(record), record.protocol].append(record)
     columns = tuple(dict.fromkeys(cell.measure for cell in sorted(made, key=_column_order)))
     rows: dict[str, dict[str, Cell]] = {}
@@ -129,7 +129,7 @@ def _board(task: str, dataset: str, prompt_source: str, lines: list[ResultRecord
     for column in columns:
         mine = {name: found[column] for name, found in rows.items() if column in found}
         order[column] = ties.chain(mine, {name: behind[name, column, cell.protocol] for name, cell in mine.items()})
-    states = {record.generator: record.state for record in lines if record.state != State.MEASURED}
+    states = {record.generator: record.state for record in records if record.state != State.MEASURED}
     return Board(task, dataset, prompt_source, columns, tuple(ordered), order, states)
 
 
@@ -178,16 +178,16 @@ def sheet(board: Board) -> Sheet:
 
 def as_rows(board: Board) -> list[list[str]]:
     """Header and one row a generator, as text; without columns in which everything was skipped."""
-    columns, _ = _fold(board)
+    columns, _ = _collapse(board)
     heads = [f"{column} {ARROWS[_direction(board, column)]}".strip() for column in columns]
     body = [[name, *(interval(found[c]) if c in found else "–" for c in columns)] for name, found in board.rows]
     return [["generator", *heads], *body]
 
 
-def _fold(board: Board) -> tuple[list[str], list[str]]:
+def _collapse(board: Board) -> tuple[list[str], list[str]]:
     """The columns to show, and a note on those in which everything was skipped."""
     found = [row[column] for column in board.columns for _, row in board.rows if column in row]
-    return fold_skipped(found, f"bench run -g NAME -t {board.task}")
+    return collapse_skipped(found, f"bench run -g NAME -t {board.task}")
 
 
 def _direction(board: Board, column: str) -> str:
@@ -217,8 +217,8 @@ def notes(board: Board) -> list[str]:
         notes += sentences(agreed)
     if board.states:
         notes.append("; ".join(f"{name}: {state}" for name, state in sorted(board.states.items())) + ".")
-    columns, folded = _fold(board)
-    return notes + reasons([cell for cell in found if cell.value is None and cell.measure in columns]) + folded
+    columns, collapsed = _collapse(board)
+    return notes + reasons([cell for cell in found if cell.value is None and cell.measure in columns]) + collapsed
 
 
 def apart(board: Board) -> list[str]:

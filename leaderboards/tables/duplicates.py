@@ -94,15 +94,15 @@ def _share(one: float | None, other: float | None) -> float:
     return abs(one - other) / max(abs(one), abs(other), LEAST_SIZE)
 
 
-def _rank(line: ResultRecord) -> tuple[bool, int, str, str]:
+def _rank(record: ResultRecord) -> tuple[bool, int, str, str]:
     """The record to keep comes first: with a number, of the furthest state, of the earliest stamp."""
-    return (line.value is None, -tuple(State).index(line.state), line.stamp.get("made", ""), schema.to_json(line))
+    return (record.value is None, -tuple(State).index(record.state), record.stamp.get("made", ""), schema.to_json(record))
 
 
 def _clash(one: Found, other: Found) -> str:
-    line = one[1]
-    named = " ".join(filter(None, (line.generator, line.measure, line.encoder or line.mix, f"seed {line.seed}")))
+    record = one[1]
+    named = " ".join(filter(None, (record.generator, record.measure, record.encoder or record.mix, f"seed {record.seed}")))
     text = " and ".join(f"{record.value!r} in {where}" for where, record in (one, other))
     return f"  {named}: {text}" + (
-        "" if line.value != other[1].value else " (interval, jackknife replicates or counts differ)"
+        "" if record.value != other[1].value else " (interval, jackknife replicates or counts differ)"
     )

@@ -1,8 +1,8 @@
 """Each paper's table in its own layout: what was reported beside what was measured here, in columns of their own.
 
 Reported numbers are shown and never ranked: `‡` marks those that are doubtful, `not-comparable(…)` those of rows that are of
-other tissues or data sets. Measured numbers stand where the suite's lines have them; of one task and data set, all numbers of
-a table are of one protocol set, and those of other sets stand in a table of their own with the difference.
+other tissues or data sets. Measured numbers stand where the suite's records have them; of one task and data set, all numbers
+of a table are of one protocol set, and those of other sets stand in a table of their own with the difference.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Entry:
     """Where a row meets a column."""
 
     measured: tables.Cell | None
-    line: ResultRecord | None
+    record: ResultRecord | None
     """One of those behind the measured number."""
     reported: ResultRecord | None
 
@@ -83,11 +83,11 @@ class _ProtocolSet:
 
 def _protocol_sets(measured: Sequence[ResultRecord]) -> list[_ProtocolSet]:
     places: dict[tuple[str, str, str], list[ResultRecord]] = defaultdict(list)
-    for line in measured:
-        places[line.task, line.dataset, experiment_of(line)].append(line)
+    for record in measured:
+        places[record.task, record.dataset, experiment_of(record)].append(record)
     made: list[_ProtocolSet] = []
-    for (task, dataset, _), lines in sorted(places.items()):
-        parts = split_by_protocol(lines)
+    for (task, dataset, _), records in sorted(places.items()):
+        parts = split_by_protocol(records)
         for number, part in enumerate(parts):
             if number == len(made):
                 made.append(_ProtocolSet([], []))
@@ -103,32 +103,35 @@ def _sheet(
 ) -> Sheet:
     experiment = _experiment(layout)
     rows, columns = (layout.rows, layout.columns) if experiment is None else _mixes(layout, experiment)
-    ours, theirs = (_of(experiment, lines) for lines in (measured, reported))
+    ours, theirs = (_of(experiment, records) for records in (measured, reported))
     grid = [[_entry(row, column, ours, theirs) for column in columns] for row in rows]
     shown = [i for i in range(len(columns)) if not all(row[i].empty for row in grid)]
     beside = [i for i in shown if any(row[i].reported for row in grid)]
     texts = [[_measured(found[i], _end(row, columns[i], cells)) for i in shown] for row, found in zip(rows, grid, strict=True)]
-    folded = _folded([[row[i] for i in shown] for row in grid], texts)
+    collapsed = _collapsed([[row[i] for i in shown] for row in grid], texts)
     head = ["", "data"]
     for place, i in enumerate(shown):
         arrow = ARROWS[next(row[i].direction for row in grid if not row[i].empty)]
         label = f"{columns[i].label} {arrow}".strip()
-        if place not in folded:
+        if place not in collapsed:
             head.append(label)
         if i in beside:
-            head.append(f"{label} reported" if place in folded else "reported")
+            head.append(f"{label} reported" if place in collapsed else "reported")
     body = []
     for row, found, entries in zip(rows, grid, texts, strict=True):
-        line = [row.label, _data(found)]
+        shown_row = [row.label, _data(found)]
         for place, i in enumerate(shown):
-            line += [*([entries[place]] if place not in folded else []), *([_reported(found[i])] if i in beside else [])]
-        body.append(line)
-    hidden = {shown[place] for place in folded}
+            shown_row += [
+                *([entries[place]] if place not in collapsed else []),
+                *([_reported(found[i])] if i in beside else []),
+            ]
+        body.append(shown_row)
+    hidden = {shown[place] for place in collapsed}
     notes = [*_notes(suite, grid, hidden), *(_verdicts(experiment, ours) if experiment else [])]
     return Sheet(f"{suite.name}: {layout.title}", [head, *body], notes, _records(suite, layout, rows, columns, grid))
 
 
-def _folded(grid: Grid, texts: Sequence[Sequence[str]]) -> set[int]:
+def _collapsed(grid: Grid, texts: Sequence[Sequence[str]]) -> set[int]:
     """Columns without a measured number in any row, at least one of which was skipped; none where that holds for all."""
     found = set()
     for place in range(len(texts[0]) if texts else 0):
@@ -154,28 +157,28 @@ def _mixes(layout: Table, experiment: Experiment) -> tuple[tuple[Pick, ...], tup
     return rows, tuple(Pick(name, task=layout.task, measure=name) for name in experiment.measures)
 
 
-def _of(experiment: Experiment | None, lines: Sequence[ResultRecord]) -> list[ResultRecord]:
-    """The lines of the experiment; without one, those of none."""
-    return [line for line in lines if experiment_of(line) == (experiment.name if experiment else "")]
+def _of(experiment: Experiment | None, records: Sequence[ResultRecord]) -> list[ResultRecord]:
+    """The records of the experiment; without one, those of none."""
+    return [record for record in records if experiment_of(record) == (experiment.name if experiment else "")]
 
 
 def _entry(row: Pick, column: Pick, measured: Sequence[ResultRecord], reported: Sequence[ResultRecord]) -> Entry:
     """What a row leaves open, e.g. the generator of a mix of real patches, is the same number in all: the first is taken."""
-    mine = [line for line in measured if _asked(line, row) and _asked(line, column)]
-    theirs = next((line for line in reported if _asked(line, row) and _asked(line, column)), None)
+    mine = [record for record in measured if _asked(record, row) and _asked(record, column)]
+    theirs = next((record for record in reported if _asked(record, row) and _asked(record, column)), None)
     found = sorted(tables.cells(mine), key=lambda cell: cell.value is None)
     if not found:
         return Entry(None, None, theirs)
     cell = found[0]
-    line = next(line for line in mine if (line.generator, line.protocol) == (cell.generator, cell.protocol))
-    return Entry(cell, line, theirs)
+    record = next(record for record in mine if (record.generator, record.protocol) == (cell.generator, cell.protocol))
+    return Entry(cell, record, theirs)
 
 
-def _asked(line: ResultRecord, pick: Pick) -> bool:
+def _asked(record: ResultRecord, pick: Pick) -> bool:
     """Variants of one generator carry what tells them apart in brackets."""
     wanted = ("task", "prompt_source", "measure", "encoder", "mix")
-    named = pick.generator in ("", line.generator, _plain(line.generator))
-    return named and all(getattr(pick, name) in ("", getattr(line, name)) for name in wanted)
+    named = pick.generator in ("", record.generator, _plain(record.generator))
+    return named and all(getattr(pick, name) in ("", getattr(record, name)) for name in wanted)
 
 
 def _plain(generator: str) -> str:
@@ -185,7 +188,7 @@ def _plain(generator: str) -> str:
 
 def _data(found: Sequence[Entry]) -> str:
     """What the measured numbers of a row are of: the phantoms are named."""
-    return ", ".join(dict.fromkeys(entry.line.dataset for entry in found if entry.line)) or ABSENT
+    return ", ".join(dict.fromkeys(entry.record.dataset for entry in found if entry.record)) or ABSENT
 
 
 def _end(row: Pick, column: Pick, cells: Sequence[Cell]) -> str:
@@ -206,12 +209,12 @@ def _measured(entry: Entry, end: str) -> str:
 
 
 def _reported(entry: Entry) -> str:
-    line = entry.reported
-    if line is None or line.value is None:
+    record = entry.reported
+    if record is None or record.value is None:
         return ABSENT
-    if Flag.NOT_COMPARABLE in line.flags:
-        return f"not-comparable({line.value:g})"
-    return f"{line.value:g}" + ("‡" if line.suspect else "")
+    if Flag.NOT_COMPARABLE in record.flags:
+        return f"not-comparable({record.value:g})"
+    return f"{record.value:g}" + ("‡" if record.suspect else "")
 
 
 def _notes(suite: Suite, grid: Grid, hidden: set[int]) -> list[str]:
@@ -219,8 +222,10 @@ def _notes(suite: Suite, grid: Grid, hidden: set[int]) -> list[str]:
     entries = [entry for row in grid for entry in row]
     found = [entry.measured for entry in entries if entry.measured]
     text = [f"reported: {suite.source}; other data and other samples: never ranked with ours."] if suite.source else []
-    doubtful = [line for entry in entries if (line := entry.reported) and line.suspect]
-    text += [f"‡ {line.dataset}, {line.generator}, {line.encoder or line.mix}: {line.suspect}." for line in doubtful]
+    doubtful = [record for entry in entries if (record := entry.reported) and record.suspect]
+    text += [
+        f"‡ {record.dataset}, {record.generator}, {record.encoder or record.mix}: {record.suspect}." for record in doubtful
+    ]
     if any(entry.reported and Flag.NOT_COMPARABLE in entry.reported.flags for entry in entries):
         text.append(
             "not-comparable: the paper's rows are of several tissues and data sets, and their numbers of images unknown."
@@ -234,17 +239,17 @@ def _notes(suite: Suite, grid: Grid, hidden: set[int]) -> list[str]:
     ]
     unseen = [cell for i, own in enumerate(missing) if i in hidden for cell in own]
     text += tables.reasons([cell for i, own in enumerate(missing) if i not in hidden for cell in own])
-    return text + tables.folded_notes(unseen, lambda encoders: f"bench suite {suite.name} --weights DIR")
+    return text + tables.collapsed_notes(unseen, lambda encoders: f"bench suite {suite.name} --weights DIR")
 
 
-def _verdicts(experiment: Experiment, lines: Sequence[ResultRecord]) -> list[str]:
+def _verdicts(experiment: Experiment, records: Sequence[ResultRecord]) -> list[str]:
     """The experiment's comparisons, of each generator and data set that has them."""
     text = []
-    for generator, dataset in sorted({(line.generator, line.dataset) for line in lines}):
+    for generator, dataset in sorted({(record.generator, record.dataset) for record in records}):
         grouped: dict[tuple[str, str], list[ResultRecord]] = {}
-        for line in lines:
-            if (line.generator, line.dataset) == (generator, dataset):
-                grouped.setdefault((line.measure, line.mix), []).append(line)
+        for record in records:
+            if (record.generator, record.dataset) == (generator, dataset):
+                grouped.setdefault((record.measure, record.mix), []).append(record)
         found = {key: tables.cells(rows)[0] for key, rows in grouped.items()}
         text += [f"{generator} on {dataset}: {sentence}." for sentence in experiment_tables.sentences(experiment, found)]
     return text
@@ -256,16 +261,16 @@ def _records(suite: Suite, layout: Table, rows: Sequence[Pick], columns: Sequenc
     for row, found in zip(rows, grid, strict=True):
         for column, entry in zip(columns, found, strict=True):
             where = {"suite": suite.name, "table": layout.title, "row": row.label, "column": column.label}
-            if entry.measured and entry.line:
+            if entry.measured and entry.record:
                 cell = {**asdict(entry.measured), "flags": " ".join(entry.measured.flags)}
-                records.append({**where, "state": entry.line.state, "dataset": entry.line.dataset, **cell})
-            if line := entry.reported:
+                records.append({**where, "state": entry.record.state, "dataset": entry.record.dataset, **cell})
+            if record := entry.reported:
                 held = {
-                    "generator": line.generator,
-                    "prompt_source": line.prompt_source,
-                    "measure": line.measure,
-                    "value": line.value,
+                    "generator": record.generator,
+                    "prompt_source": record.prompt_source,
+                    "measure": record.measure,
+                    "value": record.value,
                 }
-                marks = {"flags": " ".join(line.flags), "suspect": line.suspect, "source": line.source}
-                records.append({**where, "state": line.state, "dataset": line.dataset, **held, **marks})
+                marks = {"flags": " ".join(record.flags), "suspect": record.suspect, "source": record.source}
+                records.append({**where, "state": record.state, "dataset": record.dataset, **held, **marks})
     return records

@@ -1,13 +1,13 @@
-"""Result lines from files, as every command reads them: typed, checked, and withdrawn where they are known to be wrong.
+"""Result records from files, as every command reads them: typed, checked, and withdrawn where they are known to be wrong.
 
-What is not a result line stops the reading, by file and line number: nobody can say what it was meant to be. A line that
+What is not a result record stops the reading, by file and line number: nobody knows what it was meant to be. A record that
 cannot be true stays, without its number: it becomes `not-comparable`, its reason begins with `invalid` and names the rule and
-the place, and the other numbers of the file still count. The same becomes of lines that `invalidated.toml` lists by measure
+the place, and the other numbers of the file still count. The same becomes of records that `invalidated.toml` lists by measure
 and version of histobench, for the reason given there (`invalidated`).
 
-    range       least <= value <= most as the line states them, and within `LEAST` and `MOST` in any case
+    range       least <= value <= most as the record states them, and within `LEAST` and `MOST` in any case
     interval    low <= value <= high
-    n           one generated patch for each real one; as many patches and slides in all lines of one test set
+    n           one generated patch for each real one; as many patches and slides in all records of one test set
     Dice        dice:c = 2 iou:c / (1 + iou:c), and likewise dice-binary: both of the same pooled pixels
     quality     pq-pooled = dq-pooled sq-pooled
 
@@ -45,14 +45,14 @@ TOLERANCE = 1e-6
 def read_records(places: Iterable[Path], run_log: Path = INVALIDATIONS) -> list[ResultRecord]:
     """Every number of the .jsonl files and of those below the folders but reported ones, once; wrong ones withdrawn. Raises
     NotComparableError where two records of one number contradict each other."""
-    found = [(where, line) for where, line in _found(places) if line.state != State.REPORTED]
-    return [line for _, line in each_once(checked(found, run_log)).records]
+    found = [(where, record) for where, record in _found(places) if record.state != State.REPORTED]
+    return [record for _, record in each_once(checked(found, run_log)).records]
 
 
 def reported(places: Iterable[Path] = (PUBLISHED,)) -> list[ResultRecord]:
-    """The lines of papers: they stand beside ours, and never enter ranks, consensus, comparisons or gates."""
+    """The records of papers: they stand beside ours, and never enter ranks, consensus, comparisons or gates."""
     found = [entry for entry in _found(places) if entry[1].state == State.REPORTED]
-    return [line for _, line in each_once(_withdrawn(found)).records]
+    return [record for _, record in each_once(_withdrawn(found)).records]
 
 
 def checked(found: list[Found], run_log: Path = INVALIDATIONS) -> list[Found]:
@@ -66,7 +66,7 @@ class Invalidation:
 
     __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
     measure: str
-    """As lines call it; those of single classes go with it."""
+    """As records call it; those of single classes go with it."""
     versions: str
     """A range as in requirements, e.g. `<0.2` or `>=0.1,<0.1.4`."""
     reason: str
@@ -101,81 +101,81 @@ def of_file(file: Path) -> Iterator[Found]:
 
 
 def _known_wrong(found: list[Found], entries: list[Invalidation]) -> list[Found]:
-    return [(where, _struck(line, entries)) for where, line in found]
+    return [(where, _struck(record, entries)) for where, record in found]
 
 
-def _struck(line: ResultRecord, entries: list[Invalidation]) -> ResultRecord:
+def _struck(record: ResultRecord, entries: list[Invalidation]) -> ResultRecord:
     """A version that nobody wrote down may be any."""
     from packaging.specifiers import SpecifierSet
     from packaging.version import InvalidVersion, Version
 
     for entry in entries:
-        if line.value is None or line.measure.partition(":")[0] != entry.measure.partition(":")[0]:
+        if record.value is None or record.measure.partition(":")[0] != entry.measure.partition(":")[0]:
             continue
-        if ":" in entry.measure and line.measure != entry.measure:
+        if ":" in entry.measure and record.measure != entry.measure:
             continue
-        stamped = line.stamp.get("histobench", "unknown")
+        stamped = record.stamp.get("histobench", "unknown")
         try:
             within = SpecifierSet(entry.versions).contains(Version(stamped), prereleases=True)
         except InvalidVersion:
             within = True
         if within:
-            return _without(line, f"{Reason.INVALIDATED}: histobench {stamped} is within {entry.versions}: {entry.reason}")
-    return line
+            return _without(record, f"{Reason.INVALIDATED}: histobench {stamped} is within {entry.versions}: {entry.reason}")
+    return record
 
 
 def _withdrawn(found: list[Found]) -> list[Found]:
-    """The lines with those that break a rule withdrawn."""
+    """The records with those that break a rule withdrawn."""
     broken: dict[int, str] = {}
     for rule in (_alone, _counted, _related):
-        for index, what in rule([line for _, line in found]):
+        for index, what in rule([record for _, record in found]):
             broken.setdefault(index, what)
     return [
-        (where, _without(line, f"{Reason.INVALID}: {broken[i]} ({where})") if i in broken else line)
-        for i, (where, line) in enumerate(found)
+        (where, _without(record, f"{Reason.INVALID}: {broken[i]} ({where})") if i in broken else record)
+        for i, (where, record) in enumerate(found)
     ]
 
 
-def _without(line: ResultRecord, reason: str) -> ResultRecord:
-    return replace(line, status=Status.NOT_COMPARABLE, reason=reason, value=None, low=None, high=None, replicates=())
+def _without(record: ResultRecord, reason: str) -> ResultRecord:
+    return replace(record, status=Status.NOT_COMPARABLE, reason=reason, value=None, low=None, high=None, replicates=())
 
 
 def _alone(found: list[ResultRecord]) -> Iterator[tuple[int, str]]:
-    """What a line says against itself."""
-    for i, line in enumerate(found):
-        if line.value is not None and (what := _impossible(line, line.value)):
+    """What in a record contradicts itself."""
+    for i, record in enumerate(found):
+        if record.value is not None and (what := _impossible(record, record.value)):
             yield i, what
 
 
-def _impossible(line: ResultRecord, value: float) -> str:
+def _impossible(record: ResultRecord, value: float) -> str:
     name = (
-        line.measure.partition(":")[0]
+        record.measure.partition(":")[0]
         .removesuffix("-present")
         .removesuffix("-pooled")
         .removesuffix("-binary")
         .removesuffix("-patch")
     )
-    least = max((b for b in (line.least, LEAST.get(name)) if b is not None), default=-math.inf)
-    most = min((b for b in (line.most, MOST.get(name)) if b is not None), default=math.inf)
-    if not all(map(math.isfinite, filter(None, (value, line.low, line.high)))):
-        return f"{line.measure} or its interval is not a finite number"
+    least = max((b for b in (record.least, LEAST.get(name)) if b is not None), default=-math.inf)
+    most = min((b for b in (record.most, MOST.get(name)) if b is not None), default=math.inf)
+    if not all(map(math.isfinite, filter(None, (value, record.low, record.high)))):
+        return f"{record.measure} or its interval is not a finite number"
     if not least - TOLERANCE <= value <= most + TOLERANCE:
-        return f"{line.measure} = {value:g} lies outside [{least:g}, {most:g}]"
-    low, high = (value if bound is None else bound for bound in (line.low, line.high))
+        return f"{record.measure} = {value:g} lies outside [{least:g}, {most:g}]"
+    low, high = (value if bound is None else bound for bound in (record.low, record.high))
     slack = TOLERANCE * (1 + abs(value))
     if not low - slack <= value <= high + slack:
-        return f"{line.measure} = {value:g} lies outside its interval [{low:g}, {high:g}]"
-    if line.n_real and line.n != line.n_real:
-        return f"{line.n} patches where {line.n_real} were planned"
+        return f"{record.measure} = {value:g} lies outside its interval [{low:g}, {high:g}]"
+    if record.n_real and record.n != record.n_real:
+        return f"{record.n} patches where {record.n_real} were planned"
     return ""
 
 
 def _counted(found: list[ResultRecord]) -> Iterator[tuple[int, str]]:
     """Lines of one test set whose numbers of patches and slides are not those of most others."""
     sets: dict[tuple[str, str], list[int]] = defaultdict(list)
-    for i, line in enumerate(found):
-        if line.value is not None and line.n and "test" in line.keys:
-            sets[line.dataset, line.keys["test"]].append(i)
+    for i, record in enumerate(found):
+        if record.value is not None and record.n and "test" in record.keys:
+            sets[record.dataset, record.keys["test"]].append(i)
     for rows in sets.values():
         sizes = Counter((found[i].n, found[i].groups) for i in rows)
         planned = max(sizes, key=lambda size: (sizes[size], size))
@@ -187,20 +187,20 @@ def _counted(found: list[ResultRecord]) -> Iterator[tuple[int, str]]:
 def _related(found: list[ResultRecord]) -> Iterator[tuple[int, str]]:
     """Lines of one model on one test set that contradict each other."""
     together: dict[tuple[Any, ...], dict[str, int]] = defaultdict(dict)
-    for i, line in enumerate(found):
-        if line.value is not None and line.state != State.REPORTED:  # papers round
-            made = (line.stamp.get("made"), sorted(line.keys.items()), line.described.get("generator"))
+    for i, record in enumerate(found):
+        if record.value is not None and record.state != State.REPORTED:  # papers round
+            made = (record.stamp.get("made"), sorted(record.keys.items()), record.described.get("generator"))
             who = (
-                line.generator,
-                line.dataset,
-                line.prompt_source,
-                line.task,
-                line.encoder,
-                line.mix,
-                line.seed,
-                line.protocol,
+                record.generator,
+                record.dataset,
+                record.prompt_source,
+                record.task,
+                record.encoder,
+                record.mix,
+                record.seed,
+                record.protocol,
             )
-            together[(*who, repr(made))][line.measure] = i
+            together[(*who, repr(made))][record.measure] = i
     for rows in together.values():
         for names, expected in _relations(rows):
             values = [found[rows[name]].value for name in names]

@@ -11,7 +11,7 @@ from leaderboards.comparison.pairs import paired
 PAIRED, OVERLAP, APART, UNKNOWN = "=", "≈", ",", "?"
 LEGEND = (
     f"Best first; {PAIRED} neighbours whose paired difference over slides and seeds may be 0 at 95 %, "
-    f"{OVERLAP} neighbours whose intervals overlap, where lines cannot be paired"
+    f"{OVERLAP} neighbours whose intervals overlap, where records cannot be paired"
 )
 
 

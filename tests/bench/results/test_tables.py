@@ -1,4 +1,4 @@
-"""Tables of a run: columns of nothing but skipped cells are folded, and a terminal gets what fits."""
+"""Tables of a run: columns of nothing but skipped cells are collapsed, and a terminal gets what fits."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def test_measures_of_which_everything_was_skipped_become_a_note_with_the_command
     assert gated.startswith("not shown, skipped(gated) everywhere: fd of uni, virchow (e.g. gated: uni is gated)")
     assert "bench run -g mine.py:Mine -t seg -e uni,virchow --weights DIR" in gated and "bench doctor --encoders" in gated
     assert "fd of conch (missing: conch is not here yet)" in missing and "-e conch " in missing
-    assert not any("fd uni (" in note for note in table.notes)  # its reason is said once
+    assert not any("fd uni (" in note for note in table.notes)  # its reason is stated once
 
 
 def test_a_measure_with_one_number_stays() -> None:
@@ -41,7 +41,7 @@ def test_a_measure_with_one_number_stays() -> None:
     assert any("gated: uni is gated" in note for note in table.notes)
 
 
-def test_errors_are_never_folded() -> None:
+def test_errors_are_never_collapsed() -> None:
     failed = replace(skipped("uni"), status=Status.ERROR, reason="ValueError: x")
     assert ["fd uni ↓", "error(ValueError)"] in of_run(FD, failed).rows
 
@@ -50,7 +50,7 @@ def test_where_everything_was_skipped_everything_is_shown() -> None:
     assert [row[0] for row in of_run(skipped("uni"), skipped("conch")).rows] == ["", "fd uni ↓", "fd conch ↓"]
 
 
-def test_too_few_patches_are_folded_without_a_command_that_would_not_help() -> None:
+def test_too_few_patches_are_collapsed_without_a_command_that_would_not_help() -> None:
     few = replace(skipped("uni"), reason="underpowered: 3 patches")
     (note,) = (note for note in of_run(FD, few).notes if note.startswith("not shown"))
     assert note == "not shown, skipped(underpowered) everywhere: fd of uni (underpowered: 3 patches)"

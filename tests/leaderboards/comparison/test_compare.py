@@ -29,7 +29,7 @@ def message(found: Comparisons, measure: str) -> str:
     return next(sentence(found, one) for one in found.made if one.where.measure == measure)
 
 
-def test_what_is_better_is_said_by_the_direction_of_the_measure() -> None:
+def test_what_is_better_is_stated_by_the_direction_of_the_measure() -> None:
     found = against(run("a", worse=0.1), run("b"))
     assert message(found, "fd conv").startswith("a has a higher (worse) fd conv than b by 0.1")
     assert message(found, "iou synthetic").startswith("a has a lower (worse) iou synthetic than b by 0.09974 [")
@@ -45,7 +45,7 @@ def test_turned_around_it_says_the_same_the_other_way() -> None:
     assert brackets[0] == brackets[1]
 
 
-def test_a_tie_is_said_as_a_tie_and_equality_as_equality() -> None:
+def test_a_tie_is_stated_as_a_tie_and_equality_as_equality() -> None:
     assert message(against(run("a"), run("b")), "fd conv").startswith("a and b tie in fd conv: difference ")
     same = against(run("a"), run("a"))
     assert message(same, "fd conv").startswith("a and b have the same fd conv, bit by bit")
@@ -123,7 +123,7 @@ def test_reported_lines_and_what_has_no_direction_are_never_compared() -> None:
     assert not against([replace(line, direction="none") for line in run("a")], run("b")).made
 
 
-def test_one_seed_and_a_encoder_that_knew_are_said_in_the_sentence() -> None:
+def test_one_seed_and_a_encoder_that_knew_are_stated_in_the_sentence() -> None:
     found = against(run("a", 0.1, seeds=1), [replace(line, flags=("encoder-conflict",)) for line in run("b", seeds=1)])
     assert "1 seed, p" in message(found, "fd conv") and "not an independent encoder" in message(found, "fd conv")
     assert "noise of training and sampling is left out" in message(found, "fd conv")

@@ -22,7 +22,7 @@ LINE = ResultRecord(
 
 
 def merged(tmp_path: Path, *sets: list[ResultRecord], words: tuple[str, ...] = ()) -> tuple[int, list[ResultRecord], str]:
-    """Exit code, merged lines and what was said, of one file a set."""
+    """Exit code, merged lines and what was stated, of one file a set."""
     files = [tmp_path / f"{name}.jsonl" for name, _ in zip("abcde", sets, strict=False)]
     for file, lines in zip(files, sets, strict=True):
         schema.write(lines, file)
@@ -91,7 +91,7 @@ def test_tolerance_lets_small_differences_pass_and_keeps_the_largest(tmp_path: P
     assert merged(tmp_path, [LINE], [other], words=("--tolerance", "2"))[0] == 2
 
 
-def test_a_line_without_a_number_gives_way_and_that_is_said(tmp_path: Path) -> None:
+def test_a_line_without_a_number_gives_way_and_that_is_stated(tmp_path: Path) -> None:
     bare = {"value": None, "low": None, "high": None, "replicates": ()}
     skipped = replace(LINE, status="skipped", reason="missing: weights", stamp={"made": "2026-01-01"}, **bare)  # type: ignore[arg-type]
     for sets in ([skipped], [LINE]), ([LINE], [skipped]):

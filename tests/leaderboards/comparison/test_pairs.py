@@ -1,4 +1,4 @@
-"""Comparisons in pairs: closed forms, coverage on simulated slides and seeds, and what is said where there is no pair."""
+"""Comparisons in pairs: closed forms, coverage on simulated slides and seeds, and what is stated where there is no pair."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def test_distances_of_features_keep_replicates_too() -> None:
     assert found.replicates == pytest.approx(line(values).replicates)  # the same blocks, whatever the kind of measure
 
 
-def test_what_cannot_be_paired_is_said() -> None:
+def test_what_cannot_be_paired_is_stated() -> None:
     ours, theirs = simulated(np.random.default_rng(5), 0)
     assert "no seed in common" in str(paired(ours[:1], theirs[1:]))
     assert "protocols differ" in str(paired(ours, [replace(found, protocol="q") for found in theirs]))

@@ -168,7 +168,7 @@ def test_a_baseline_that_cannot_serve_is_refused_in_a_sentence() -> None:
         measured([replace(line, replicates=()) for line in run()], run(), LOOSE)
 
 
-def test_new_numbers_are_told_and_not_measured() -> None:
+def test_new_numbers_are_listed_and_not_measured() -> None:
     found = measured(run(), [*run(), *run("other")], LOOSE)
     assert found.verdict == "pass" and {number.generator for number in found.new} == {"other"} and len(found.new) == 3
 
@@ -274,7 +274,7 @@ absolute = 0.3
 """
 
 
-def test_a_rule_that_holds_for_no_number_is_said_and_fails_when_strict(held: Path) -> None:
+def test_a_rule_that_holds_for_no_number_is_stated_and_fails_when_strict(held: Path) -> None:
     (held / "p.toml").write_text(POLICY)
     files = "--baseline", held / "base.jsonl", "--policy", held / "p.toml", "--candidate"
     lax, strict = (bench(*files, held / "base.jsonl", *words) for words in ((), ("--strict",)))

@@ -92,7 +92,7 @@ def test_hostile_names_and_reasons_stay_text() -> None:
     assert json.loads(reports.as_json(gate))["numbers"][0]["generator"] == HOSTILE
 
 
-def test_many_numbers_of_one_reason_are_said_in_one_line() -> None:
+def test_many_numbers_of_one_reason_are_stated_in_one_line() -> None:
     measures = {f"m {i}": "lower" for i in range(9)}
     found = measured(run(measures=measures), run("other"), Policy((Margin("*", absolute=1.0),)))
     (note,) = (line for line in reports.notes(found) if line.startswith("broken"))

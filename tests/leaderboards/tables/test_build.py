@@ -163,7 +163,7 @@ def test_interval_is_cut_to_what_the_measure_can_be() -> None:
     assert (cell.low, cell.high) == (0.0, 1.0)
 
 
-def test_reasons_and_conflicts_are_said() -> None:
+def test_reasons_and_conflicts_are_stated() -> None:
     records = [
         record("a", None, status="skipped", reason="no weights"),
         record("b", 1.0, flags=("encoder-conflict", "embedded")),
@@ -191,7 +191,7 @@ def test_what_is_less_than_six_places_is_nothing(value: float, shown: str) -> No
     assert tables.number(value) == shown
 
 
-def test_what_differs_between_protocols_is_said() -> None:
+def test_what_differs_between_protocols_is_stated() -> None:
     described = {"metric": {"options": {"k": 3}}}
     records = [record("a", 5.0, described=described), record("b", 6.0, described=described)]
     other = record("cheat", 0.1, protocol="p2", described={"metric": {"options": {"k": 5}}})
@@ -242,7 +242,7 @@ def test_the_best_is_the_highest_where_higher_is_better() -> None:
     assert only(made).order["fd e"] == "b, a"
 
 
-def test_states_are_said() -> None:
+def test_states_are_stated() -> None:
     assert "a: verified." in build.as_text(only([record("a", 1.0, state="verified"), record("b", 2.0)]))
 
 
@@ -303,7 +303,7 @@ def test_broken_lines_are_named_with_file_and_number(tmp_path: Path, change, mes
     assert message in str(caught.value)
 
 
-def test_columns_of_nothing_but_skipped_cells_are_folded_for_people_and_kept_for_machines(tmp_path: Path) -> None:
+def test_columns_of_nothing_but_skipped_cells_are_collapsed_for_people_and_kept_for_machines(tmp_path: Path) -> None:
     absent = {"status": Status.SKIPPED, "encoder": "uni", "protocol": "u", "reason": "missing: no file."}
     records = [record("a", 1.0), record("b", 2.0), *(record(name, None, **absent) for name in "ab")]
     schema.write(records, tmp_path / "r.jsonl")

@@ -148,7 +148,7 @@ def test_runs_without_numbers_say_how_they_ended() -> None:
     sheet = shown(line("a", 1.0), cells=cells)
     assert [row[2] for row in sheet.rows[1:]] == ["1.000", "–", "skipped(gated)"]
     assert "c--t: skipped: gated: ask" in sheet.notes
-    assert half not in "".join(sheet.notes), "which numbers and why is said number by number"
+    assert half not in "".join(sheet.notes), "which numbers and why is stated number by number"
 
 
 def test_columns_of_which_everything_was_skipped_leave_their_reported_numbers_and_one_note() -> None:

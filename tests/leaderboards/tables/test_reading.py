@@ -1,4 +1,4 @@
-"""What may stand on a result line: rules that a true number keeps, versions known to be wrong, files that are none."""
+"""What may stand in a result record: rules that a true number keeps, versions known to be wrong, files that are none."""
 
 from __future__ import annotations
 
@@ -241,7 +241,7 @@ def test_two_records_of_one_number_that_contradict_each_other_stop_every_verb(
     assert "g fd real seed 0" in done.stderr and "bench verify" in done.stderr and not (tmp_path / "all.jsonl").exists()
 
 
-def test_nothing_to_read_is_said(tmp_path: Path) -> None:
+def test_nothing_to_read_is_stated(tmp_path: Path) -> None:
     with pytest.raises(MissingError, match="bench run"):
         reading.read_records([tmp_path])
     with pytest.raises(MissingError, match="nowhere"):
