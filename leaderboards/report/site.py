@@ -66,7 +66,7 @@ def build(asked: Asked, store: Store, progress: Progress = silent, log: Callable
         used=tuple(provenance.used(lines)),
     )
     write_text(asked.out / MARKER, json.dumps({"title": asked.title, "lines": len(lines), "gallery": gallery}))
-    write_text(asked.out / "index.html", page.page(shown))
+    write_text(asked.out / "index.html", page.render_page(shown))
     return asked.out / "index.html"
 
 

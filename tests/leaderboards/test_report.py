@@ -7,12 +7,15 @@ import hashlib
 import json
 import re
 from dataclasses import replace
+from html import unescape
+from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from jinja2 import UndefinedError
 
 from bench.errors import UsageError
 from bench.jobs.store import Store
@@ -20,7 +23,7 @@ from bench.results import schema
 from bench.results.schema import ResultRecord
 from bench.results.tables import cells
 from leaderboards.cli.report import command
-from leaderboards.report import data, html, patches, provenance, site, svg, training_mixes
+from leaderboards.report import data, figures, patches, provenance, site, templating, training_mixes
 from tests.leaderboards.small_report import Material, line, material
 
 HOSTILE = "<img src=x onerror=alert(1)>"
@@ -48,18 +51,83 @@ def test_what_comes_from_outside_is_escaped(made: Material, tmp_path: Path) -> N
     page, _ = built(made, tmp_path / "out", title="</title><script>alert(1)</script>")
     assert HOSTILE not in page and "&lt;img src=x onerror=alert(1)&gt;" in page
     assert "<script>alert(1)" not in page
-    assert html.tag("a", "&<", title='"><b>') == '<a title="&quot;&gt;&lt;b&gt;">&amp;&lt;</a>'
-    held = str(html.data("x", ["</script><!--"]))
-    assert held.count("<") == 2 and json.loads(held[held.index(">") + 1 : -9]) == ["</script><!--"]
+
+
+class Elements(HTMLParser):
+    """Every element with its attributes, as a browser's parser finds them."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.found: list[tuple[str, dict[str, str | None]]] = []
+        self.feed(page)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.found.append((tag, dict(attrs)))
+
+
+BREAKOUTS = ("\"'><img src=x onerror=alert(1)>", "</script><!--<script>alert(1)", "{{ 7 * 7 }}{% raw %}")
+
+
+@pytest.mark.parametrize("text", BREAKOUTS)
+def test_no_text_of_a_record_or_manifest_becomes_markup(text: str, tmp_path: Path) -> None:
+    """The page has the same elements and the same names of attributes whether its texts are harmless or not."""
+    pages = []
+    for number, word in enumerate(("harmless", text)):
+        run = tmp_path / f"run{number}"
+        about = {
+            "generator": {"name": word, "version": word, "options": {word: word}},
+            "metric": {"name": word, "version": word},
+            "experiment": {"name": ""},
+        }
+        held = {"dataset": word, "prompt_source": word, "task": word, "described": about, "flags": ("underpowered", "suspect")}
+        held |= {"keys": {"weights": word, "test": word, "train": word, "samples": word}}
+        held |= {"stamp": {"made": "2026-01-01T10:00:00+00:00", word: word}}
+        records = [
+            line(word, 1.0, **held, encoder=word, protocol=word),
+            line(f"{word}2", None, **held, encoder=word, protocol=word, status="error", reason=word),
+            line(word, 0.3, **{**held, "measure": "fd-normalised"}, encoder=word, protocol="n"),
+            line(f"{word}2", None, **{**held, "measure": "fd-normalised"}, encoder=word, protocol="n", status="skipped", reason=word),
+            line(word, 9.0, **held, encoder=word, state="reported", source=word, suspect=word, protocol="r"),
+        ]
+        schema.write(records, run / "results.jsonl")
+        (run / "manifest.json").write_text(json.dumps({word: word}))
+        source = Material(run, Store(tmp_path / "none"), *[None] * 2)  # type: ignore[list-item]
+        pages.append(built(source, tmp_path / f"out{number}", title=word)[0])
+    harmless, hostile = (Elements(page).found for page in pages)
+    assert [(tag, list(values)) for tag, values in hostile] == [(tag, list(values)) for tag, values in harmless]
+    assert text in {values.get("data-value") for _, values in hostile} & {values.get("title") for _, values in hostile}
+
+
+@pytest.mark.parametrize("text", BREAKOUTS)
+def test_no_text_of_a_patch_ends_the_data_of_the_script(text: str, tmp_path: Path) -> None:
+    shown = material(tmp_path / "more", [text], test_ids=[f"{text}{i}" for i in range(12)])
+    page, _ = built(shown, tmp_path / "out")
+    (exhibit,) = gallery(page)["exhibits"]
+    assert all(patch["id"].startswith(text) for patch in exhibit["patches"]) and text in exhibit["name"]
+
+
+def test_no_template_turns_escaping_off() -> None:
+    files = list((Path(templating.__file__).parent / "templates").iterdir())
+    assert files and all(file.name.endswith(".html.j2") for file in files)
+    for file in files:
+        source = file.read_text()
+        assert not re.search(r"\|\s*safe\b|autoescape|Markup", source), file.name
+        assert not re.search(r"=\{\{", source), f"{file.name}: an attribute without quotes"
+
+
+def test_a_template_that_asks_for_what_nobody_gave_is_an_error() -> None:
+    with pytest.raises(UndefinedError, match="title"):
+        templating.render("page.html.j2", policy="", style="")
 
 
 def test_the_policy_names_the_one_style_and_the_one_script_and_forbids_all_else(made: Material, tmp_path: Path) -> None:
     page, _ = built(made, tmp_path / "out")
     policy = re.search(r'http-equiv="Content-Security-Policy" content="(.*?)"', page)
-    assert policy and policy[1].startswith("default-src &#x27;none&#x27;")
+    assert policy and unescape(policy[1]).startswith("default-src 'none'")
     for kind in ("style", "script"):
         (source,) = re.findall(f"<{kind}>(.*?)</{kind}>", page, re.DOTALL)
-        assert base64.b64encode(hashlib.sha256(source.encode()).digest()).decode() in policy[1]
+        assert base64.b64encode(hashlib.sha256(source.encode()).digest()).decode() in unescape(policy[1])
     assert not re.search(r'(src|href)="(https?:|//)', page) and " style=" not in page
 
 
@@ -162,8 +230,8 @@ def test_what_is_reported_of_other_data_is_marked_as_not_comparable(made: Materi
 def test_a_scale_serves_the_many_and_what_dwarfs_them_lies_beyond() -> None:
     (shown,) = data.report_tables([line("a", 1.0), line("b", 2.0), line("noise", 100.0)], [])
     assert shown.columns[0].most == 2.25
-    drawn = [str(svg.whisker(found["fd texture"], 0.0, 2.25)) for _, found in shown.rows]
-    assert ["beyond" in one for one in drawn] == [False, False, True]
+    shapes = [figures.place_whisker(found["fd texture"], 0.0, 2.25) for _, found in shown.rows]
+    assert [shape is not None and shape.dot is None for shape in shapes] == [False, False, True]
 
 
 @pytest.mark.parametrize(
@@ -203,7 +271,7 @@ def test_mixes_stand_at_the_shares_of_patches() -> None:
         ("synthetic", 0, 1),
         ("real+synthetic", 1, 1),
     ]
-    assert [svg.mixture(score) for score in chart.scores] == ["real alone", "generated alone", "real + generated"]
+    assert [figures.mixture(score) for score in chart.scores] == ["real alone", "generated alone", "real + generated"]
     assert training_mixes.charts([replace(one, task="nowhere") for one in lines]) == []
 
 
@@ -241,7 +309,7 @@ def test_an_experiment_shows_what_the_paper_reported() -> None:
 
 @pytest.mark.parametrize(("low", "high"), [(0.86, 0.9), (0.0, 1.0), (-0.02, 37.0), (0.5, 0.5)])
 def test_axes_end_at_round_numbers_around_the_values(low: float, high: float) -> None:
-    least, most, step = svg.nice(low, high)
+    least, most, step = figures.round_axis(low, high)
     assert least <= low + 1e-9 and high <= most + 1e-9 and least < most
     assert (most - least) / step == pytest.approx(round((most - least) / step)) and (most - least) / step < 6
 
