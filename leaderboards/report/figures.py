@@ -1,4 +1,4 @@
-"""Geometry of the page's figures: intervals of a cell, curves over training mixes. Coordinates alone; templates hold the SVG."""
+"""Geometry of the page's figures: intervals of a cell, curves over training mixes. The SVG is in the templates."""
 
 from __future__ import annotations
 

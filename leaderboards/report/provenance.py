@@ -11,7 +11,15 @@ from bench.errors import BenchError
 from bench.results.schema import ResultRecord
 from bench.types import Card
 
-KINDS = ("generators", "layouts", "datasets", "encoders", "metrics", "tasks")
+KINDS = {
+    "generator": "generators",
+    "layouts": "layout_generators",
+    "dataset": "datasets",
+    "encoder": "encoders",
+    "metric": "metrics",
+    "task": "tasks",
+}
+"""Entry of a record's `described` -> kind of plug-in, in the order of the page."""
 
 
 @dataclass(frozen=True)
@@ -26,11 +34,11 @@ class Used:
 
 
 def used(lines: Iterable[ResultRecord]) -> list[Used]:
-    """Every generator, drawer of maps, dataset, encoder, metric and task that the lines name, each once."""
+    """Every generator, layout generator, dataset, encoder, metric and task that the records name, each once."""
     named: dict[tuple[str, str], set[str]] = defaultdict(set)
     for line in lines:
-        for kind in KINDS:
-            about = line.described.get(kind.removesuffix("s") if kind != "layouts" else kind, {})
+        for entry, kind in KINDS.items():
+            about = line.described.get(entry, {})
             if name := about.get("name"):
                 named[kind, str(name)].add(str(about.get("version", "")))
         named["tasks", line.task] |= set()
@@ -38,13 +46,13 @@ def used(lines: Iterable[ResultRecord]) -> list[Used]:
 
 
 def _by_kind(entry: tuple[tuple[str, str], set[str]]) -> tuple[int, str]:
-    return KINDS.index(entry[0][0]), entry[0][1]
+    return list(KINDS.values()).index(entry[0][0]), entry[0][1]
 
 
 def _used(kind: str, name: str, versions: set[str]) -> Used:
     card = _card(kind, name)
     licence, source = ("unknown: not installed here", "") if card is None else (card.licence or "not stated", card.source)
-    return Used(kind, name, ", ".join(sorted(filter(None, versions))), licence, source)
+    return Used(kind.replace("_", " "), name, ", ".join(sorted(filter(None, versions))), licence, source)
 
 
 def _card(kind: str, name: str) -> Card | None:

@@ -64,7 +64,9 @@ def describe_encoders(tables: Sequence[Table]) -> EncodersSection | None:
 
 
 def _show_map(one: HeatMap) -> ShownMap:
-    return ShownMap(one.title, one.encoders, tuple((generator, tuple(map(_heat_cell, cells))) for generator, cells in one.rows))
+    return ShownMap(
+        one.title, one.encoders, tuple((generator, tuple(map(_heat_cell, cells))) for generator, cells in one.rows)
+    )
 
 
 def _heat_cell(cell: Cell | None) -> HeatCell | None:

@@ -7,7 +7,7 @@ import hashlib
 import json
 import re
 from dataclasses import replace
-from html import unescape
+from html import escape, unescape
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -86,8 +86,8 @@ def test_no_text_of_a_record_or_manifest_becomes_markup(text: str, tmp_path: Pat
         records = [
             line(word, 1.0, **held, encoder=word, protocol=word),
             line(f"{word}2", None, **held, encoder=word, protocol=word, status="error", reason=word),
-            line(word, 0.3, **{**held, "measure": "fd-normalised"}, encoder=word, protocol="n"),
-            line(f"{word}2", None, **{**held, "measure": "fd-normalised"}, encoder=word, protocol="n", status="skipped", reason=word),
+            line(word, 0.3, **held, measure="fd-normalised", encoder=word, protocol="n"),
+            line(f"{word}2", None, **held, measure="fd-normalised", encoder=word, protocol="n", status="skipped", reason=word),
             line(word, 9.0, **held, encoder=word, state="reported", source=word, suspect=word, protocol="r"),
         ]
         schema.write(records, run / "results.jsonl")
@@ -96,6 +96,7 @@ def test_no_text_of_a_record_or_manifest_becomes_markup(text: str, tmp_path: Pat
         pages.append(built(source, tmp_path / f"out{number}", title=word)[0])
     harmless, hostile = (Elements(page).found for page in pages)
     assert [(tag, list(values)) for tag, values in hostile] == [(tag, list(values)) for tag, values in harmless]
+    assert escape(text) == text or text not in pages[1]
     assert text in {values.get("data-value") for _, values in hostile} & {values.get("title") for _, values in hostile}
 
 
@@ -318,6 +319,9 @@ def test_licences_are_those_of_the_cards() -> None:
     described = {"generator": {"name": "noise", "version": "1"}, "encoder": {"name": "uni", "version": "1"}}
     found = {one.name: one.licence for one in provenance.used([line("noise", 1.0, described=described)])}
     assert found["noise"] == "Apache-2.0" and "CC" in found["uni"]
+    layouts = {"generator": {"name": "nasdm", "version": "1"}, "layouts": {"name": "nasdm-masks", "version": "1"}}
+    (sampler,) = [one for one in provenance.used([line("nasdm", 1.0, described=layouts)]) if one.name == "nasdm-masks"]
+    assert (sampler.kind, sampler.licence) == ("layout generators", "Apache-2.0")
     (mine, *_) = provenance.used([line("mine", 1.0)])
     assert mine.licence == "unknown: not installed here"
 
