@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from bench.results.tables import Cell
-from leaderboards.report.data import rounded
+from leaderboards.report.data import round_to_interval
 from leaderboards.report.training_mixes import MixChart, MixScore
 
 Scale = Callable[[float], float]
@@ -101,7 +101,7 @@ class Curves:
     series: tuple[Series, ...]
 
 
-def mixture(score: MixScore) -> str:
+def name_mixture(score: MixScore) -> str:
     """What a training mix is made of, as the legend of the curves calls it."""
     if not score.synthetic:
         return "real alone"
@@ -113,7 +113,7 @@ def mixture(score: MixScore) -> str:
 
 def place_curves(chart: MixChart, label: str, ends: tuple[float, float]) -> Curves:
     """`ends`: of the measure's axis, so that figures of one task share it."""
-    low, high, step = round_axis(*ends)
+    low, high, step = choose_axis(*ends)
     most = max(score.real + score.synthetic for score in chart.scores)
 
     def x(share: float) -> float:
@@ -132,14 +132,14 @@ def place_curves(chart: MixChart, label: str, ends: tuple[float, float]) -> Curv
     )
 
 
-def value_range(charts: Iterable[MixChart]) -> tuple[float, float]:
+def find_value_range(charts: Iterable[MixChart]) -> tuple[float, float]:
     """The least and the largest value or bound of all."""
     cells = [score.cell for chart in charts for score in chart.scores]
     found = [end for cell in cells for end in (cell.low, cell.value, cell.high) if end is not None]
     return min(found), max(found)
 
 
-def round_axis(low: float, high: float) -> tuple[float, float, float]:
+def choose_axis(low: float, high: float) -> tuple[float, float, float]:
     """Ends of an axis and the step of its marks, at most six of them: 1, 2 or 5 hundredths, tenths, …"""
     steps = (base * 10.0**power for power in range(-2, 6) for base in (1, 2, 5))
     step = next(step for step in steps if math.ceil(high / step) - math.floor(low / step) <= 5)
@@ -149,7 +149,7 @@ def round_axis(low: float, high: float) -> tuple[float, float, float]:
 def _place_series(chart: MixChart, x: Scale, y: Scale) -> tuple[Series, ...]:
     grouped: dict[str, list[MixScore]] = defaultdict(list)
     for score in sorted(chart.scores, key=lambda score: score.real + score.synthetic):
-        grouped[mixture(score)].append(score)
+        grouped[name_mixture(score)].append(score)
     kinds = [kind for kind in MIXTURES if kind in grouped]
     found = []
     for number, kind in enumerate(kinds):
@@ -163,10 +163,10 @@ def _place_series(chart: MixChart, x: Scale, y: Scale) -> tuple[Series, ...]:
 def _place_point(score: MixScore, x: float, y: Scale) -> Point:
     cell = score.cell
     interval = None if cell.low is None or cell.high is None else (y(cell.low), y(cell.high))
-    return Point(round(x, 1), y(cell.value or 0.0), interval, f"{score.mix}: {rounded(cell)[0]}")
+    return Point(round(x, 1), y(cell.value or 0.0), interval, f"{score.mix}: {round_to_interval(cell)[0]}")
 
 
-def legend(chart: MixChart) -> tuple[tuple[str, str], ...]:
+def list_legend(chart: MixChart) -> tuple[tuple[str, str], ...]:
     """(style, kind of mix) of every curve."""
-    kinds = {mixture(score) for score in chart.scores}
+    kinds = {name_mixture(score) for score in chart.scores}
     return tuple((style, kind) for kind, style in MIXTURES.items() if kind in kinds)

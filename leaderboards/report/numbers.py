@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from bench.results.tables import ARROWS, Cell, number
-from leaderboards.report.data import Column, Table, rounded, size
+from leaderboards.report.data import Column, Table, format_counts, round_to_interval
 from leaderboards.report.figures import Whisker, place_whisker
 
 MARKS = {"encoder-conflict": "*", "underpowered": "†", "sources-unknown": "§", "suspect": "?", "not-comparable": "≠"}
@@ -175,22 +175,22 @@ def _cell(cell: Cell | None, column: Column) -> NumberCell:
         return NumberCell(column.family, column.reported)
     if cell.value is None:
         return NumberCell(column.family, column.reported, True, status=cell.status, reason=cell.reason)
-    text, interval = rounded(cell)
-    counts = size(cell)
+    text, interval = round_to_interval(cell)
+    counts = format_counts(cell)
     return NumberCell(
         column.family,
         column.reported,
         stated=True,
         number=cell.value,
         text=text,
-        marks=marks(cell),
+        marks=format_marks(cell),
         interval="" if column.reported and cell.low is None else interval,
         whisker=None if column.reported else place_whisker(cell, column.least, column.most),
         size=counts if counts != column.size and not column.reported else "",
     )
 
 
-def marks(cell: Cell) -> str:
+def format_marks(cell: Cell) -> str:
     """The signs of the cell's flags, in the order of the legend."""
     return "".join(mark for flag, mark in MARKS.items() if flag in cell.flags)
 

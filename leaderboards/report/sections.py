@@ -10,8 +10,8 @@ from typing import Any, ClassVar
 
 from bench.results.tables import Cell, number
 from leaderboards.report import figures
-from leaderboards.report.data import HeatMap, Table, heat_map, rounded
-from leaderboards.report.numbers import marks
+from leaderboards.report.data import HeatMap, Table, build_heat_map, round_to_interval
+from leaderboards.report.numbers import format_marks
 from leaderboards.report.provenance import Origin, Used
 from leaderboards.report.training_mixes import MixChart, MixScore
 
@@ -59,7 +59,7 @@ class EncodersSection:
 
 def describe_encoders(tables: Sequence[Table]) -> EncodersSection | None:
     """None where no table has normalised distances."""
-    found = tuple(_show_map(one) for table in tables if (one := heat_map(table)) is not None)
+    found = tuple(_show_map(one) for table in tables if (one := build_heat_map(table)) is not None)
     return EncodersSection(found) if found else None
 
 
@@ -74,8 +74,8 @@ def _heat_cell(cell: Cell | None) -> HeatCell | None:
         return None
     if cell.value is None:
         return HeatCell(cell.status, cell.reason)
-    text, interval = rounded(cell)
-    return HeatCell(text, interval, bisect.bisect_right(EDGES, round(cell.value, 3)), marks(cell))
+    text, interval = round_to_interval(cell)
+    return HeatCell(text, interval, bisect.bisect_right(EDGES, round(cell.value, 3)), format_marks(cell))
 
 
 @dataclass(frozen=True)
@@ -139,7 +139,8 @@ class MixesSection:
 def describe_mixes(charts: Sequence[MixChart]) -> MixesSection | None:
     """None where no downstream model was trained."""
     shown = [
-        _mix_figure(chart, figures.value_range(other for other in charts if other.where == chart.where)) for chart in charts
+        _mix_figure(chart, figures.find_value_range(other for other in charts if other.where == chart.where))
+        for chart in charts
     ]
     return MixesSection(tuple(shown)) if shown else None
 
@@ -149,7 +150,7 @@ def _mix_figure(chart: MixChart, ends: tuple[float, float]) -> MixFigure:
     return MixFigure(
         chart.title,
         chart.measure,
-        figures.legend(chart),
+        figures.list_legend(chart),
         figures.place_curves(chart, label, ends),
         tuple(map(_mix_row, chart.scores)),
         chart.reported_by,
@@ -157,7 +158,7 @@ def _mix_figure(chart: MixChart, ends: tuple[float, float]) -> MixFigure:
 
 
 def _mix_row(score: MixScore) -> MixRow:
-    value, interval = rounded(score.cell)
+    value, interval = round_to_interval(score.cell)
     return MixRow(score.mix, value, interval, "–" if score.reported is None else number(score.reported))
 
 

@@ -44,11 +44,11 @@ def material(
         store.write(EntryRef("data", name), {"split": name}, lambda work, part=part: save_set(part, work))  # type: ignore[misc]
     shown = ImageSet("prompted", test.images, replace(test.conditions, prompts=prompts(n, rng)))
     store.write(EntryRef("prompts", "prompted"), {"patches": "test"}, lambda work: save_set(shown, work))
-    lines: list[ResultRecord] = []
+    records: list[ResultRecord] = []
     for i, name in enumerate(generators):
         generated = test.images if copies and not i else rng.integers(0, 256, test.images.shape, dtype=np.uint8)
-        lines += measured(name, 1.0 + i, samples(store, name, generated))
-    schema.write(lines, root / "runs" / "one" / "results.jsonl")
+        records += measured(name, 1.0 + i, samples(store, name, generated))
+    schema.write(records, root / "runs" / "one" / "results.jsonl")
     return Material(root / "runs", store, test, train)
 
 
@@ -88,7 +88,7 @@ def samples(store: Store, name: str, images: Images) -> str:
     return key
 
 
-def line(generator: str, value: float | None, **more: object) -> ResultRecord:
+def record(generator: str, value: float | None, **more: object) -> ResultRecord:
     base = ResultRecord(
         generator=generator,
         dataset="d",
@@ -117,10 +117,10 @@ def measured(generator: str, value: float, samples_key: str) -> list[ResultRecor
     found = []
     for number, encoder in enumerate(ENCODERS):
         named = {"encoder": encoder, "keys": keys, "protocol": f"p{number}"}
-        found.append(line(generator, value + number, **named))
-        found.append(line(generator, value / 30, **{**named, "measure": "fd-normalised", "protocol": f"n{number}"}))
+        found.append(record(generator, value + number, **named))
+        found.append(record(generator, value / 30, **{**named, "measure": "fd-normalised", "protocol": f"n{number}"}))
     for place, mix in enumerate(("real", "synthetic", "real+synthetic")):
         scored = {"encoder": "", "mix": mix, "measure": "iou", "direction": "higher", "protocol": f"i{place}"}
         known = {"value": 0.7 + place / 100, "low": 0.65, "high": 0.75, "least": 0.0, "most": 1.0}
-        found.append(replace(line(generator, 0.7), **scored, **known))  # type: ignore[arg-type]
+        found.append(replace(record(generator, 0.7), **scored, **known))  # type: ignore[arg-type]
     return found
