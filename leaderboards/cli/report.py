@@ -16,15 +16,17 @@ from leaderboards.report import site
 @click.option(
     "--out", required=True, type=click.Path(path_type=Path, file_okay=False), help="A new folder, or an older report."
 )
-@click.option("--title", default=site.Asked.title, show_default=True, help="What stands above the page.")
+@click.option("--title", default=site.ReportConfig.title, show_default=True, help="What stands above the page.")
 @click.option(
     "--patches",
-    default=site.Asked.patches,
+    default=site.ReportConfig.patches,
     show_default=True,
     type=click.IntRange(min=0),
     help="Patches shown of each generator: so many as they come, and at either end of each measure; 0 for none.",
 )
-@click.option("--encoder", default=site.Asked.encoder, show_default=True, help="Whose features say which patches are alike.")
+@click.option(
+    "--encoder", default=site.ReportConfig.encoder, show_default=True, help="Whose features say which patches are alike."
+)
 def command(places: tuple[Path, ...], out: Path, title: str, patches: int, encoder: str) -> None:
     """Show the results of RUN or SUITE folders, or of .jsonl files, as a page; default: results.
 
@@ -32,10 +34,10 @@ def command(places: tuple[Path, ...], out: Path, title: str, patches: int, encod
     bench report results --out report
     bench report leaderboards/measured/phantom --out report --patches 0
     """
-    asked = site.Asked(places or (Path("results"),), out, title, patches, encoder)
+    config = site.ReportConfig(places or (Path("results"),), out, title, patches, encoder)
     with open_context() as context:
         try:
-            made = site.build(asked, context.store, partial(context.reporter.job_progress, "report"), context.log)
+            made = site.build(config, context.store, partial(context.reporter.job_progress, "report"), context.log)
         finally:
             context.reporter.close()
     click.echo(str(made))

@@ -1,1 +1,1 @@
-"""The report: a static site of result lines and patches that works from a file, without a network."""
+"""The report: a static site of result records and patches that works from a file, without a network."""

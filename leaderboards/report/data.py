@@ -55,12 +55,12 @@ class Table:
         return f"{self.task} on {self.dataset}{prompts}" + (f", protocol set {self.protocol_set}" if self.protocol_set else "")
 
 
-def report_tables(lines: Sequence[ResultRecord], reported: Sequence[ResultRecord]) -> list[Table]:
-    """Every table that the lines support; reported numbers of a task stand beside its first protocol set, in columns of
+def build_tables(records: Sequence[ResultRecord], reported: Sequence[ResultRecord]) -> list[Table]:
+    """Every table that the records support; reported numbers of a task stand beside its first protocol set, in columns of
     their own."""
     return [
-        _table(board, [line for line in reported if line.task == board.task and board.protocol_set == 1])
-        for board in build.boards(lines)
+        _table(board, [record for record in reported if record.task == board.task and board.protocol_set == 1])
+        for board in build.boards(records)
     ]
 
 
@@ -69,15 +69,15 @@ def _table(board: build.Board, reported: list[ResultRecord]) -> Table:
     columns = [
         _column(name, name.split(" ")[0], [found[name] for found in rows.values() if name in found]) for name in board.columns
     ]
-    for cell, line in _printed(reported):
+    for cell, record in _printed(reported):
         rows.setdefault(cell.generator, {})[cell.measure] = cell
         if cell.measure not in {column.name for column in columns}:
-            family = line.measure
+            family = record.measure
             columns.append(Column(cell.measure, family, cell.direction, 0.0, 1.0, "", True))
     embedded = any("embedded" in cell.flags for _, found in board.rows for cell in found.values())
-    sources = sorted({f"Reported: {line.source}." for line in reported if line.source})
+    sources = sorted({f"Reported: {record.source}." for record in reported if record.source})
     doubts = sorted(
-        {f"? {line.generator}, {line.measure} {line.encoder}: {line.suspect}" for line in reported if line.suspect}
+        {f"? {record.generator}, {record.measure} {record.encoder}: {record.suspect}" for record in reported if record.suspect}
     )
     separate = tuple(build.apart(board))
     message = tuple(note for note in build.notes(board) if note not in separate)
@@ -96,17 +96,17 @@ def _table(board: build.Board, reported: list[ResultRecord]) -> Table:
 
 
 def _printed(reported: list[ResultRecord]) -> list[tuple[Cell, ResultRecord]]:
-    """Reported lines as cells of columns that say so, and on what data. A generator that is shown no crop stands in the column
+    """Reported records as cells of columns of their own. A generator that is shown no crop stands in the column
     of every prompt source, as it does with measured numbers."""
     found = []
-    for line in reported:
-        (cell,) = tables.cells([line])
-        marks = ("suspect",) if line.suspect else ()
-        prompt_sources = sorted({one.prompt_source for one in reported if _alike(one, line)} - {"none"}) or ["none"]
-        for prompt_source in prompt_sources if line.prompt_source == "none" else [line.prompt_source]:
-            of = f"reported on {line.dataset}" + ("" if prompt_source == "none" else f", prompts: {prompt_source}")
-            name = " ".join(filter(None, (line.measure, line.encoder or line.mix, f"({of})")))
-            found.append((replace(cell, measure=name, flags=(*cell.flags, *marks)), line))
+    for record in reported:
+        (cell,) = tables.cells([record])
+        marks = ("suspect",) if record.suspect else ()
+        prompt_sources = sorted({one.prompt_source for one in reported if _alike(one, record)} - {"none"}) or ["none"]
+        for prompt_source in prompt_sources if record.prompt_source == "none" else [record.prompt_source]:
+            of = f"reported on {record.dataset}" + ("" if prompt_source == "none" else f", prompts: {prompt_source}")
+            name = " ".join(filter(None, (record.measure, record.encoder or record.mix, f"({of})")))
+            found.append((replace(cell, measure=name, flags=(*cell.flags, *marks)), record))
     return found
 
 
@@ -116,7 +116,7 @@ def _alike(one: ResultRecord, other: ResultRecord) -> bool:
 
 def _column(name: str, family: str, cells: list[Cell]) -> Column:
     known = [cell for cell in cells if cell.value is not None]
-    sizes = [size(cell) for cell in known]
+    sizes = [format_counts(cell) for cell in known]
     usual = max(sizes, key=sizes.count, default="")
     direction = next((cell.direction for cell in cells), "none")
     return Column(name, family, direction, *_scale(known), usual)
@@ -132,7 +132,7 @@ def _scale(cells: list[Cell]) -> tuple[float, float]:
     return min([0.0, *lows]), most if most > 0 else 1.0
 
 
-def size(cell: Cell) -> str:
+def format_counts(cell: Cell) -> str:
     """`640 patches, 40 slides, 3 seeds`."""
     counts = (
         (cell.n, "patch", "patches"),
@@ -142,7 +142,7 @@ def size(cell: Cell) -> str:
     return ", ".join(f"{count} {one if count == 1 else many}" for count, one, many in counts if count)
 
 
-def rounded(cell: Cell) -> tuple[str, str]:
+def round_to_interval(cell: Cell) -> tuple[str, str]:
     """`0.0082` and `0.0056 to 0.0108`: two digits of the interval's width, and no more than four of the value. What is 0 but
     for rounding errors, a set's distance from itself, is 0."""
     if cell.value is None:
@@ -171,7 +171,7 @@ class HeatMap:
     rows: tuple[tuple[str, tuple[Cell | None, ...]], ...]
 
 
-def heat_map(shown: Table) -> HeatMap | None:
+def build_heat_map(shown: Table) -> HeatMap | None:
     """None where nothing was measured over encoders."""
     names = [column.name for column in shown.columns if column.family == NORMALISED and not column.reported]
     rows = [(who, tuple(found.get(name) for name in names)) for who, found in shown.rows]

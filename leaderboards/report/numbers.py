@@ -1,13 +1,14 @@
-"""The numbers as HTML: tables that sort and filter, with every interval drawn."""
+"""The section of numbers as plain data: filters, tables that sort, and every number as a row of its own."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
 
 from bench.results.tables import ARROWS, Cell, number
-from leaderboards.report import svg
-from leaderboards.report.data import Column, Table, rounded, size
-from leaderboards.report.html import Html, Section, joined, tag, titled
+from leaderboards.report.data import Column, Table, format_counts, round_to_interval
+from leaderboards.report.figures import Whisker, place_whisker
 
 MARKS = {"encoder-conflict": "*", "underpowered": "†", "sources-unknown": "§", "suspect": "?", "not-comparable": "≠"}
 MEANING = {
@@ -17,203 +18,200 @@ MEANING = {
     "suspect": "? reported, and not to be trusted: the notes say why",
     "not-comparable": "≠ reported of other data: to be compared with nothing here",
 }
-LONG = (
-    "generator",
-    "table",
-    "measure",
-    "value",
-    "low",
-    "high",
-    "better",
-    "patches",
-    "slides",
-    "seeds",
-    "flags",
-    "status",
-    "protocol",
-)
+BETTER = {"lower": "lower is better", "higher": "higher is better"}
 
 
-def section(tables: Sequence[Table]) -> Section:
-    """The filters, every table, and every number as a row of its own."""
-    lead = (
-        "A row for each generator. Dot: the value; line: its 95 % interval over slides (or what the table counts in their "
-        "place) and seeds, on its column's scale; ",
-        "arrow: beyond that scale. ",
-        "↓ lower is better, ↑ higher is better. Choose a heading to sort.",
+@dataclass(frozen=True)
+class Heading:
+    """The head of a column."""
+
+    measure: str
+    beside: str = ""
+    """Encoder or training mix, and what else tells the column from others of its measure."""
+    size: str = ""
+    arrow: str = ""
+    better: str = ""
+    """The arrow in words."""
+    family: str = ""
+    first: str = "ascending"
+    """Order that the first click asks for: the best number at the top."""
+    reported: bool = False
+
+
+@dataclass(frozen=True)
+class NumberCell:
+    """What a table shows of one generator in one column."""
+
+    family: str
+    reported: bool
+    stated: bool = False
+    """Whether there is a record, be it of a failure."""
+    number: float | None = None
+    """What is sorted by; None where there is no value."""
+    status: str = ""
+    reason: str = ""
+    text: str = ""
+    marks: str = ""
+    interval: str = ""
+    whisker: Whisker | None = None
+    size: str = ""
+    """Where it differs from that of the column."""
+
+
+@dataclass(frozen=True)
+class Panel:
+    """A table with what explains it."""
+
+    identifier: str
+    title: str
+    embedded: bool
+    heads: tuple[Heading, ...]
+    rows: tuple[tuple[str, tuple[NumberCell, ...]], ...]
+    """(generator, a cell a column)."""
+    legend: tuple[str, ...]
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A text with the number that it is sorted by."""
+
+    text: str
+    number: float | None
+
+
+@dataclass(frozen=True)
+class NumberRow:
+    """All that is known of one number."""
+
+    generator: str
+    table: str
+    measure: str
+    values: tuple[Entry, ...]
+    """Value, low, high."""
+    direction: str
+    counts: tuple[Entry, ...]
+    """Patches, slides, seeds."""
+    flags: str
+    status: str
+    protocol: str
+    family: str
+    panel: str
+    kind: str
+    """`measured` or `reported`."""
+
+
+@dataclass(frozen=True)
+class NumbersSection:
+    """Tables, and what they are filtered by."""
+
+    anchor: ClassVar[str] = "numbers"
+    name: ClassVar[str] = "Numbers"
+    template: ClassVar[str] = "numbers.html.j2"
+    row_heads: ClassVar[tuple[str, ...]] = (
+        *("generator", "table", "measure", "value", "low", "high", "better"),
+        *("patches", "slides", "seeds", "flags", "status", "protocol"),
     )
-    drawn = [_table(table, f"table-{i}") for i, table in enumerate(tables)]
-    return titled("numbers", "Numbers", lead, _filters(tables), *drawn, _every(tables))
+    """In the order of `NumberRow`."""
+
+    panels: tuple[Panel, ...]
+    families: tuple[str, ...]
+    first_family: str
+    """What the page shows first; empty for all."""
+    has_reported: bool
+    rows: tuple[NumberRow, ...]
 
 
-def _filters(tables: Sequence[Table]) -> Html:
-    families = dict.fromkeys(column.family for table in tables for column in table.columns)
-    first = next((name for name in ("fd-normalised", "fd") if name in families), "")
-    boards = [tag("option", table.title, value=f"table-{i}") for i, table in enumerate(tables)]
-    measures = [tag("option", name, value=name, selected=name == first) for name in families]
-    reported = any(column.reported for table in tables for column in table.columns)
-    return tag(
-        "form",
-        _field("Table", tag("select", tag("option", "all", value=""), *boards, id="choose-table")),
-        _field("Measure", tag("select", tag("option", "all", value=""), *measures, id="choose-measure")),
-        _field(
-            "Generator",
-            tag(
-                "input",
-                type="search",
-                id="choose-generator",
-                placeholder="part of a name",
-                autocomplete="off",
-                spellcheck="false",
-            ),
+def describe_numbers(tables: Sequence[Table]) -> NumbersSection:
+    families = tuple(dict.fromkeys(column.family for table in tables for column in table.columns))
+    identified = [(f"table-{i}", table) for i, table in enumerate(tables)]
+    return NumbersSection(
+        panels=tuple(_panel(identifier, table) for identifier, table in identified),
+        families=families,
+        first_family=next((name for name in ("fd-normalised", "fd") if name in families), ""),
+        has_reported=any(column.reported for table in tables for column in table.columns),
+        rows=tuple(
+            _row(identifier, table, column, generator, found[column.name])
+            for identifier, table in identified
+            for generator, found in table.rows
+            for column in table.columns
+            if column.name in found
         ),
-        _field(
-            "Numbers",
-            tag(
-                "select",
-                tag("option", "measured and reported", value=""),
-                tag("option", "measured only", value="measured"),
-                id="choose-kind",
-            ),
-        )
-        if reported
-        else None,
-        tag("p", id="shown", role="status", class_="status"),
-        class_="filters",
-        role="search",
-        aria_label="Filter the numbers",
     )
 
 
-def _field(name: str, control: Html) -> Html:
-    return tag("label", tag("span", name), control)
-
-
-def _table(table: Table, identifier: str) -> Html:
-    heads = [_head("generator", Column("generator", "", "none", 0, 0, ""))]
-    heads += [_head(column.name, column) for column in table.columns]
-    rows = [
-        tag("tr", tag("th", who, scope="row", data_value=who), *(_cell(found.get(c.name), c) for c in table.columns))
-        for who, found in table.rows
-    ]
-    drawn = tag(
-        "table",
-        tag("caption", table.title, tag("span", "embedded phantom tissue", class_="badge") if table.embedded else None),
-        tag("thead", tag("tr", *heads)),
-        tag("tbody", *rows),
-        class_="board",
-    )
+def _panel(identifier: str, table: Table) -> Panel:
     flags = {flag for _, found in table.rows for cell in found.values() for flag in cell.flags}
-    meant = [*table.apart, *(MEANING[flag] for flag in MEANING if flag in flags)]
-    notes = [*(note for note in table.notes if not note.startswith(("*", "†"))), *table.printed]
-    return tag(
-        "div",
-        tag("div", drawn, class_="scroll", tabindex="0", role="region", aria_label=f"Table: {table.title}"),
-        tag("ul", *(tag("li", note) for note in meant), class_="notes") if meant else None,
-        tag("details", tag("summary", f"Notes on {table.title}"), tag("ul", *(tag("li", n) for n in notes), class_="notes")),
-        id=identifier,
-        class_="panel",
+    return Panel(
+        identifier,
+        table.title,
+        table.embedded,
+        heads=(Heading("generator"), *map(_heading, table.columns)),
+        rows=tuple(
+            (generator, tuple(_cell(found.get(column.name), column) for column in table.columns))
+            for generator, found in table.rows
+        ),
+        legend=(*table.apart, *(MEANING[flag] for flag in MEANING if flag in flags)),
+        notes=(*(note for note in table.notes if not note.startswith(("*", "†"))), *table.printed),
     )
 
 
-def _head(name: str, column: Column) -> Html:
-    """A heading that sorts, unless its numbers were reported elsewhere: those are shown, and put in no order."""
-    measure, _, beside = name.partition(" ")
-    arrow = ARROWS.get(column.direction, "")
-    words = {"lower": "lower is better", "higher": "higher is better"}
-    label = tag("span", measure, f" {arrow}" if arrow else None, class_="name")
-    under = [tag("span", text, class_=kind) for text, kind in ((beside, "beside"), (column.size, "size")) if text]
-    spoken = tag("span", f", {words[column.direction]}", class_="unseen") if column.direction in words else None
-    inner = joined([label, spoken, *under])
-    best = "descending" if column.direction == "higher" else "ascending"
-    return tag(
-        "th",
-        inner if column.reported else tag("button", inner, type="button", data_first=best),
-        scope="col",
-        class_="reported" if column.reported else None,
-        data_family=column.family,
-        aria_sort=None if column.reported else "none",
+def _heading(column: Column) -> Heading:
+    measure, _, beside = column.name.partition(" ")
+    return Heading(
+        measure,
+        beside,
+        column.size,
+        ARROWS.get(column.direction, ""),
+        BETTER.get(column.direction, ""),
+        column.family,
+        "descending" if column.direction == "higher" else "ascending",
+        column.reported,
     )
 
 
-def _cell(cell: Cell | None, column: Column) -> Html:
-    kind = "reported" if column.reported else None
+def _cell(cell: Cell | None, column: Column) -> NumberCell:
     if cell is None:
-        return tag("td", tag("span", "–", aria_label="not measured"), class_=kind, data_family=column.family)
+        return NumberCell(column.family, column.reported)
     if cell.value is None:
-        message = tag("span", cell.status, class_="missing", title=cell.reason)
-        return tag(
-            "td", message, tag("span", cell.reason, class_="why"), class_=kind, data_family=column.family, data_stated=True
-        )
-    mine = size(cell)
-    value, between = rounded(cell)
-    parts = [
-        tag("span", value, tag("sup", marks(cell)) if marks(cell) else None, class_="value"),
-        None if column.reported and cell.low is None else tag("span", between, class_="bounds"),
-        None if column.reported else svg.whisker(cell, column.least, column.most),
-        tag("span", mine, class_="size") if mine != column.size and not column.reported else None,
-    ]
-    return tag("td", *parts, class_=kind, data_family=column.family, data_value=cell.value, data_stated=True)
+        return NumberCell(column.family, column.reported, True, status=cell.status, reason=cell.reason)
+    text, interval = round_to_interval(cell)
+    counts = format_counts(cell)
+    return NumberCell(
+        column.family,
+        column.reported,
+        stated=True,
+        number=cell.value,
+        text=text,
+        marks=format_marks(cell),
+        interval="" if column.reported and cell.low is None else interval,
+        whisker=None if column.reported else place_whisker(cell, column.least, column.most),
+        size=counts if counts != column.size and not column.reported else "",
+    )
 
 
-def marks(cell: Cell) -> str:
+def format_marks(cell: Cell) -> str:
+    """The signs of the cell's flags, in the order of the legend."""
     return "".join(mark for flag, mark in MARKS.items() if flag in cell.flags)
 
 
-def _every(tables: Sequence[Table]) -> Html:
-    """One row for each number, with all that a line says of it."""
-    cells = [
-        (table, column, who, found[column.name])
-        for table in tables
-        for who, found in table.rows
-        for column in table.columns
-        if column.name in found
-    ]
-    heads = [
-        tag(
-            "th",
-            tag("button", tag("span", name, class_="name"), type="button", data_first="ascending"),
-            scope="col",
-            aria_sort="none",
-        )
-        for name in LONG
-    ]
-    rows = [_row(table, column, who, cell, f"table-{tables.index(table)}") for table, column, who, cell in cells]
-    drawn = tag(
-        "table",
-        tag("caption", "Every number", class_="unseen"),
-        tag("thead", tag("tr", *heads)),
-        tag("tbody", *rows),
-        class_="long",
-    )
-    box = tag("div", drawn, class_="scroll", tabindex="0", role="region", aria_label="Table: every number")
-    return tag("details", tag("summary", f"Every number, one a row ({len(cells)})"), box, id="every", class_="panel")
-
-
-def _row(table: Table, column: Column, who: str, cell: Cell, identifier: str) -> Html:
-    bound = [None if end is None else end for end in (cell.value, cell.low, cell.high)]
-    message = [tag("td", "" if end is None else number(end), data_value=end) for end in bound]
-    counts = [tag("td", str(count) if count else "", data_value=count) for count in (cell.n, cell.groups, cell.seeds)]
-    if cell.groups and cell.unit != "slides":
-        counts[1] = tag("td", f"{cell.groups} {cell.unit}", data_value=cell.groups)
-    status = cell.status if not cell.reason else f"{cell.status}: {cell.reason}"
-    texts = [
-        tag("td", text)
-        for text in (
-            ", ".join(flag for flag in cell.flags if flag != "embedded"),
-            "reported" if column.reported else status,
-            cell.protocol,
-        )
-    ]
-    first = [tag("th", who, scope="row", data_value=who), tag("td", table.title), tag("td", column.name)]
-    return tag(
-        "tr",
-        *first,
-        *message,
-        tag("td", cell.direction),
-        *counts,
-        *texts,
-        data_family=column.family,
-        data_table=identifier,
-        data_kind="reported" if column.reported else "measured",
+def _row(identifier: str, table: Table, column: Column, generator: str, cell: Cell) -> NumberRow:
+    groups = str(cell.groups) if cell.unit == "slides" else f"{cell.groups} {cell.unit}"
+    status = f"{cell.status}: {cell.reason}" if cell.reason else cell.status
+    return NumberRow(
+        generator,
+        table.title,
+        column.name,
+        values=tuple(Entry("" if end is None else number(end), end) for end in (cell.value, cell.low, cell.high)),
+        direction=cell.direction,
+        counts=tuple(
+            Entry(text if count else "", count)
+            for text, count in ((str(cell.n), cell.n), (groups, cell.groups), (str(cell.seeds), cell.seeds))
+        ),
+        flags=", ".join(flag for flag in cell.flags if flag != "embedded"),
+        status="reported" if column.reported else status,
+        protocol=cell.protocol,
+        family=column.family,
+        panel=identifier,
+        kind="reported" if column.reported else "measured",
     )

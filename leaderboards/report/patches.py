@@ -63,14 +63,18 @@ class Exhibit:
     """Name -> float64 (n,); larger is farther."""
 
 
-def wanted(lines: Iterable[ResultRecord]) -> list[Wanted]:
+def list_wanted(records: Iterable[ResultRecord]) -> list[Wanted]:
     """The first seed's generated sets of every generator, dataset and prompt source: of test conditions, or else of those of
     downstream models."""
-    ranked = sorted((line for line in lines if "samples" in line.keys), key=lambda line: (bool(line.mix), line.seed))
+    ranked = sorted(
+        (record for record in records if "samples" in record.keys), key=lambda record: (bool(record.mix), record.seed)
+    )
     found: dict[tuple[str, ...], Wanted] = {}
-    for line in ranked:
-        who = (line.generator, line.dataset, line.prompt_source, repr(line.described.get("generator")))
-        one = Wanted(line.generator, line.dataset, line.prompt_source, line.keys["samples"], line.keys.get("train", ""))
+    for record in ranked:
+        who = (record.generator, record.dataset, record.prompt_source, repr(record.described.get("generator")))
+        one = Wanted(
+            record.generator, record.dataset, record.prompt_source, record.keys["samples"], record.keys.get("train", "")
+        )
         found.setdefault(who, one)
     return list(found.values())
 
@@ -87,7 +91,7 @@ def find_sets(store: Store) -> dict[str, EntryRef]:
     return found
 
 
-def exhibit(asked: Wanted, sets: dict[str, EntryRef], encoder: Encoder, store: Store) -> Exhibit | str:
+def load_exhibit(asked: Wanted, sets: dict[str, EntryRef], encoder: Encoder, store: Store) -> Exhibit | str:
     """The generated sets, or in a sentence why they cannot be shown."""
     gone = f"The generated sets of {asked.generator} on {asked.dataset} are not in the store of this machine"
     again = "run it again here, or give BENCH_HOME the store of the machine that made them."
@@ -121,7 +125,7 @@ def _measured(
     """
     theirs, learned = (_features(encoder, part, store) for part in (generated, train))
     unit = np.sqrt(2 * learned.astype(np.float64).var(axis=0, ddof=1).sum()) or 1.0
-    nearest, far = nearest_rows(theirs, learned)
+    nearest, far = find_nearest_rows(theirs, learned)
     measures = {TO_TRAIN: far / unit}
     if real is not None:
         ours = _features(encoder, real, store)
@@ -149,7 +153,7 @@ def _features(encoder: Encoder, patches: ImageSet, store: Store) -> Features:
     raise DamagedEntry(ref, "it was made again and cannot be read")
 
 
-def nearest_rows(asked: Features, among: Features) -> tuple[Rows, NDArray[np.float64]]:
+def find_nearest_rows(asked: Features, among: Features) -> tuple[Rows, NDArray[np.float64]]:
     """int64 (n,) row of `among` that is nearest to each row of `asked`, and float64 (n,) how far it is; in pieces, so that
     memory grows with `among` alone."""
     there = among.astype(np.float64)
@@ -162,7 +166,7 @@ def nearest_rows(asked: Features, among: Features) -> tuple[Rows, NDArray[np.flo
     return rows, np.sqrt(squares)
 
 
-def chosen(shown: Exhibit, count: int) -> Rows:
+def choose_rows(shown: Exhibit, count: int) -> Rows:
     """Rows of patches spread over slides, and of the `count` at either end of each measure."""
     ends = [
         order[part]
@@ -170,18 +174,18 @@ def chosen(shown: Exhibit, count: int) -> Rows:
         for order in [np.argsort(values, kind="stable")]
         for part in (slice(count), slice(-count, None))
     ]
-    return np.unique(np.concatenate([spread(shown, count), *ends])) if count else np.empty(0, np.int64)
+    return np.unique(np.concatenate([choose_spread_rows(shown, count), *ends])) if count else np.empty(0, np.int64)
 
 
-def spread(shown: Exhibit, count: int) -> Rows:
+def choose_spread_rows(shown: Exhibit, count: int) -> Rows:
     """Rows of `count` patches as they come, of different slides as far as there are enough: picked by no measure."""
     return pictures.chosen(shown.conditions, count)
 
 
-def entries(shown: Exhibit, count: int, store: PatchStore) -> Iterator[dict[str, Any]]:
+def describe_patches(shown: Exhibit, count: int, store: PatchStore) -> Iterator[dict[str, Any]]:
     """What the page knows of each patch it shows; pictures are put into the folder."""
-    usual = set(spread(shown, count).tolist())
-    for row in chosen(shown, count).tolist():
+    usual = set(choose_spread_rows(shown, count).tolist())
+    for row in choose_rows(shown, count).tolist():
         one = shown.conditions[[row]]
         near = int(shown.nearest[row])
         images = {

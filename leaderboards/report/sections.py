@@ -1,190 +1,182 @@
-"""The sections below the numbers as HTML: map of distances, patches, training mixes, provenance, licences."""
+"""The sections below the numbers as plain data: map of distances, patches, training mixes, provenance, licences."""
 
 from __future__ import annotations
 
 import bisect
 import json
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 from bench.results.tables import Cell, number
-from leaderboards.report import svg
-from leaderboards.report.data import HeatMap, Table, heat_map, rounded
-from leaderboards.report.html import Html, Section, joined, tag, titled
-from leaderboards.report.numbers import marks
+from leaderboards.report import figures
+from leaderboards.report.data import HeatMap, Table, build_heat_map, round_to_interval
+from leaderboards.report.numbers import format_marks
 from leaderboards.report.provenance import Origin, Used
-from leaderboards.report.training_mixes import MixChart
+from leaderboards.report.training_mixes import MixChart, MixScore
 
 EDGES = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
 """Where one colour of the map of distances ends and the next begins."""
-PAGE = 24
-"""Patches on one page of the gallery."""
 
 
-def encoders(tables: Sequence[Table]) -> Section | None:
+@dataclass(frozen=True)
+class HeatCell:
+    """A normalised distance, or why there is none."""
+
+    text: str
+    title: str
+    """What a pointer that rests on it is shown: the interval, or the reason."""
+    step: int | None = None
+    """Number of its colour; None where there is no value."""
+    marks: str = ""
+
+
+@dataclass(frozen=True)
+class ShownMap:
+    """One table's distances, a row a generator and a column an encoder."""
+
+    title: str
+    encoders: tuple[str, ...]
+    rows: tuple[tuple[str, tuple[HeatCell | None, ...]], ...]
+
+
+@dataclass(frozen=True)
+class EncodersSection:
     """A map of normalised distances for each table that has any."""
-    found = [drawn for table in tables if (drawn := heat_map(table)) is not None]
-    if not found:
-        return None
-    lead = (
-        "Normalised Fréchet distance: 0 is as far from real test slides as other real slides are, 1 is as far as noise. "
-        "Rows of one colour say that encoders agree.",
+
+    anchor: ClassVar[str] = "encoders"
+    name: ClassVar[str] = "Encoders"
+    template: ClassVar[str] = "encoders.html.j2"
+    colours: ClassVar[tuple[str, ...]] = (
+        f"< {EDGES[0]:g}",
+        *(f"{edge:g}" for edge in EDGES[:-1]),
+        f"≥ {EDGES[-1]:g}",
     )
-    return titled("encoders", "Encoders", lead, _scale(), *(_map(drawn) for drawn in found))
+    """The least distance that has each colour."""
+
+    maps: tuple[ShownMap, ...]
 
 
-def _scale() -> Html:
-    names = (f"< {EDGES[0]:g}", *(f"{edge:g}" for edge in EDGES[:-1]), f"≥ {EDGES[-1]:g}")
-    boxes = [tag("li", name, class_=f"heat-{step}") for step, name in enumerate(names)]
-    return tag("ol", *boxes, class_="scale", aria_label="Colours, by the least distance that has each")
+def describe_encoders(tables: Sequence[Table]) -> EncodersSection | None:
+    """None where no table has normalised distances."""
+    found = tuple(_show_map(one) for table in tables if (one := build_heat_map(table)) is not None)
+    return EncodersSection(found) if found else None
 
 
-def _map(drawn: HeatMap) -> Html:
-    heads = [tag("th", name, scope="col") for name in ("generator", *drawn.encoders)]
-    rows = [tag("tr", tag("th", who, scope="row"), *map(_warm, cells)) for who, cells in drawn.rows]
-    shown = tag(
-        "table",
-        tag("caption", drawn.title),
-        tag("thead", tag("tr", *heads)),
-        tag("tbody", *rows),
-        class_="heat",
+def _show_map(one: HeatMap) -> ShownMap:
+    return ShownMap(
+        one.title, one.encoders, tuple((generator, tuple(map(_heat_cell, cells))) for generator, cells in one.rows)
     )
-    return tag("div", shown, class_="scroll", tabindex="0", role="region", aria_label=f"Map of distances: {drawn.title}")
 
 
-def _warm(cell: Cell | None) -> Html:
+def _heat_cell(cell: Cell | None) -> HeatCell | None:
     if cell is None:
-        return tag("td", tag("span", "–", aria_label="not measured"))
+        return None
     if cell.value is None:
-        return tag("td", cell.status, title=cell.reason, class_="missing")
-    step = bisect.bisect_right(EDGES, round(cell.value, 3))
-    value, between = rounded(cell)
-    mark = tag("sup", marks(cell)) if marks(cell) else None
-    return tag("td", value, mark, title=between, class_=f"heat-{step}")
+        return HeatCell(cell.status, cell.reason)
+    text, interval = round_to_interval(cell)
+    return HeatCell(text, interval, bisect.bisect_right(EDGES, round(cell.value, 3)), format_marks(cell))
 
 
-def patches(gallery: dict[str, Any], absent: Sequence[str]) -> Section | None:
+@dataclass(frozen=True)
+class PatchesSection:
     """The frame that the script fills with patches, and why some are not there."""
+
+    anchor: ClassVar[str] = "patches"
+    name: ClassVar[str] = "Patches"
+    template: ClassVar[str] = "patches.html.j2"
+    page_size: ClassVar[int] = 24
+    """Patches on one page of the gallery."""
+
+    encoder: str
+    exhibits: tuple[str, ...]
+    """Names of the generated sets; none where no patches can be shown."""
+    absent: tuple[str, ...]
+    """Why patches cannot be shown, a sentence each."""
+
+
+def describe_patches(gallery: dict[str, Any], absent: Sequence[str]) -> PatchesSection | None:
+    """None where no patches were asked for."""
     if not gallery and not absent:
         return None
-    message = tag("ul", *(tag("li", reason) for reason in absent), class_="notes") if absent else None
-    if not gallery:
-        return titled("patches", "Patches", ("No patches can be shown.",), message)
-    lead = (
-        f"Each generated patch beside the real patch of the same condition. Distances are in the features of the encoder "
-        f"{gallery['encoder']}, in units of the usual distance between two real training patches. A generated patch need not "
-        "equal its real one: these order pictures for looking at, and rank nobody. Choose a patch to enlarge it.",
-    )
-    names = [tag("option", one["name"], value=str(i)) for i, one in enumerate(gallery["exhibits"])]
-    form = tag(
-        "form",
-        tag("label", tag("span", "Generated by"), tag("select", *names, id="choose-exhibit")),
-        tag("label", tag("span", "Order"), tag("select", id="choose-order")),
-        tag("p", id="patches-shown", role="status", class_="status"),
-        class_="filters",
-        aria_label="Choose patches",
-    )
-    grid = tag("ul", id="grid", class_="grid")
-    pager = tag(
-        "nav",
-        tag("button", "Previous", type="button", id="previous"),
-        tag("button", "Next", type="button", id="next"),
-        id="pager",
-        class_="pager",
-        aria_label="Pages of patches",
-        data_page=PAGE,
-    )
-    without = tag("noscript", tag("p", "The patches need JavaScript; their pictures lie in the folder images."))
-    return titled("patches", "Patches", lead, form, grid, pager, without, message)
+    names = tuple(one["name"] for one in gallery.get("exhibits", ()))
+    return PatchesSection(gallery.get("encoder", ""), names, tuple(absent))
 
 
-def dialog() -> Html:
-    """The enlarged patch; the browser's own dialog keeps the focus inside and gives it back."""
-    buttons = [
-        tag("button", word, type="button", id=identifier)
-        for word, identifier in (("Previous patch", "before"), ("Next patch", "after"), ("Close", "close"))
+@dataclass(frozen=True)
+class MixRow:
+    """A score as the table beside the curves shows it."""
+
+    mix: str
+    value: str
+    interval: str
+    reported: str
+
+
+@dataclass(frozen=True)
+class MixFigure:
+    """Curves of one generator, their legend, and the same in numbers."""
+
+    title: str
+    measure: str
+    legend: tuple[tuple[str, str], ...]
+    curves: figures.Curves
+    rows: tuple[MixRow, ...]
+    reported_by: str
+
+
+@dataclass(frozen=True)
+class MixesSection:
+    """Downstream scores over what was trained on."""
+
+    anchor: ClassVar[str] = "mixes"
+    name: ClassVar[str] = "Mixes"
+    template: ClassVar[str] = "mixes.html.j2"
+
+    figures: tuple[MixFigure, ...]
+
+
+def describe_mixes(charts: Sequence[MixChart]) -> MixesSection | None:
+    """None where no downstream model was trained."""
+    shown = [
+        _mix_figure(chart, figures.find_value_range(other for other in charts if other.where == chart.where))
+        for chart in charts
     ]
-    return tag(
-        "dialog",
-        tag("h2", id="enlarged-title"),
-        tag("div", id="enlarged-pictures", class_="pictures"),
-        tag("dl", id="enlarged-facts", class_="facts"),
-        tag("p", *buttons, class_="pager"),
-        id="enlarged",
-        aria_labelledby="enlarged-title",
-    )
+    return MixesSection(tuple(shown)) if shown else None
 
 
-def mixes(charts: Sequence[MixChart]) -> Section | None:
-    if not charts:
-        return None
-    lead = (
-        "What a downstream model reached on real test patches, over what it was trained on. Upright lines: 95 % intervals "
-        "over slides (or what the table counts in their place) and seeds. Pictures of one task and data set share their axis.",
-    )
-    figures = [_chart(chart, svg.ends(other for other in charts if other.where == chart.where)) for chart in charts]
-    return titled("mixes", "Mixes", lead, tag("div", *figures, class_="figures"))
-
-
-def _chart(chart: MixChart, ends: tuple[float, float]) -> Html:
+def _mix_figure(chart: MixChart, ends: tuple[float, float]) -> MixFigure:
     label = f"{chart.measure} of {chart.title}, over the share of patches trained on"
-    heads = ["mix", chart.measure, "95 % interval", *(["reported"] if chart.reported_by else [])]
-    rows = []
-    for score in chart.scores:
-        cells = [tag("td", text) for text in rounded(score.cell)]
-        if chart.reported_by:
-            cells.append(tag("td", "–" if score.reported is None else number(score.reported), class_="reported"))
-        rows.append(tag("tr", tag("th", score.mix, scope="row"), *cells))
-    drawn = tag(
-        "table",
-        tag("caption", label, class_="unseen"),
-        tag("thead", tag("tr", *(tag("th", head, scope="col") for head in heads))),
-        tag("tbody", *rows),
+    return MixFigure(
+        chart.title,
+        chart.measure,
+        figures.list_legend(chart),
+        figures.place_curves(chart, label, ends),
+        tuple(map(_mix_row, chart.scores)),
+        chart.reported_by,
     )
-    box = tag("div", drawn, class_="scroll", tabindex="0", role="region", aria_label=f"Table: {label}")
-    source = tag(
-        "p", f"Reported: {chart.reported_by}. Other data, another network size: never ranked with ours.", class_="small"
-    )
-    numbers = tag("details", tag("summary", "In numbers"), box, source if chart.reported_by else None)
-    caption = tag("figcaption", tag("h3", chart.title), tag("p", f"{chart.measure} ↑"))
-    return tag("figure", caption, svg.legend(chart), svg.curves(chart, label, ends), numbers)
 
 
-def provenance(origins: Sequence[Origin], manifests: Sequence[tuple[str, str]]) -> Section:
-    """What the numbers rest on: keys by which the cache knows data, weights and samples, versions, times, options."""
-    heads = ("generator", "dataset", "measured", "weights", "test data", "training data", "options, samples, software")
-    rows = [
-        tag(
-            "tr",
-            tag("th", one.generator, scope="row"),
-            tag("td", one.dataset),
-            tag("td", one.made),
-            *(tag("td", tag("code", key or "–")) for key in (one.weights, one.test, one.train)),
-            tag("td", tag("details", tag("summary", "show"), tag("ul", *(tag("li", message) for message in _more(one))))),
-        )
-        for one in origins
-    ]
-    box = _listing(heads, rows, "Keys of data, weights and samples, and what measured them", "provenance")
-    held = [tag("details", tag("summary", name), tag("pre", _indented(text), tabindex="0")) for name, text in manifests]
-    lead = ("Equal keys are equal bytes. Numbers are compared within one protocol only; each stands in “Every number”.",)
-    return titled("provenance", "Provenance", lead, box, *held)
+def _mix_row(score: MixScore) -> MixRow:
+    value, interval = round_to_interval(score.cell)
+    return MixRow(score.mix, value, interval, "–" if score.reported is None else number(score.reported))
 
 
-def _listing(heads: Sequence[str], rows: Sequence[Html], caption: str, label: str) -> Html:
-    """A plain table that scrolls inside its own box."""
-    table = tag(
-        "table",
-        tag("caption", caption, class_="unseen"),
-        tag("thead", tag("tr", *(tag("th", head, scope="col") for head in heads))),
-        tag("tbody", *rows),
-        class_="plain",
-    )
-    return tag("div", table, class_="scroll", tabindex="0", role="region", aria_label=f"Table: {label}")
+@dataclass(frozen=True)
+class ProvenanceSection:
+    """What the numbers rest on: keys by which the store knows data, weights and samples, versions, times, options."""
+
+    anchor: ClassVar[str] = "provenance"
+    name: ClassVar[str] = "Provenance"
+    template: ClassVar[str] = "provenance.html.j2"
+
+    origins: tuple[Origin, ...]
+    manifests: tuple[tuple[str, str], ...]
+    """(path, text)."""
 
 
-def _more(one: Origin) -> list[str]:
-    options = [f"{name} = {value}" for name, value in one.options.items()]
-    return [*options, *(f"samples {key}" for key in one.samples), one.software]
+def describe_provenance(origins: Sequence[Origin], manifests: Sequence[tuple[str, str]]) -> ProvenanceSection:
+    return ProvenanceSection(tuple(origins), tuple((path, _indented(text)) for path, text in manifests))
 
 
 def _indented(text: str) -> str:
@@ -194,19 +186,12 @@ def _indented(text: str) -> str:
         return text
 
 
-def licences(used: Sequence[Used]) -> Section:
-    heads = ("kind", "name", "version", "licence", "source")
-    rows = [
-        tag(
-            "tr",
-            tag("td", one.kind),
-            tag("th", one.name, scope="row"),
-            tag("td", one.versions),
-            tag("td", one.licence),
-            tag("td", one.source),
-        )
-        for one in used
-    ]
-    box = _listing(heads, rows, "Licences of what was used", "licences")
-    lead = ("As the cards of generators, data, encoders, metrics and tasks state them.",)
-    return titled("licences", "Licences", lead, joined([box]))
+@dataclass(frozen=True)
+class LicencesSection:
+    """What was used, and what its cards say of rights."""
+
+    anchor: ClassVar[str] = "licences"
+    name: ClassVar[str] = "Licences"
+    template: ClassVar[str] = "licences.html.j2"
+
+    used: tuple[Used, ...]

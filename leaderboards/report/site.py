@@ -25,7 +25,7 @@ PICTURES = "images"
 
 
 @dataclass(frozen=True)
-class Asked:
+class ReportConfig:
     """What the report is made of and where it goes."""
 
     places: tuple[Path, ...]
@@ -39,61 +39,61 @@ class Asked:
     """Folder with records that papers reported."""
 
 
-def build(asked: Asked, store: Store, progress: Progress = silent, log: Callable[[str], None] = print) -> Path:
+def build(config: ReportConfig, store: Store, progress: Progress = silent, log: Callable[[str], None] = print) -> Path:
     """Writes the site and returns its page. Raises UsageError where the folder holds something else."""
-    if asked.out.exists() and any(asked.out.iterdir()) and not (asked.out / MARKER).exists():
-        raise UsageError(f"{asked.out} is not empty and holds no report: give --out another folder.")
-    lines = reading.read_records(asked.places)
-    if not lines:
-        raise MissingError(f"no measured records in {', '.join(map(str, asked.places))}.")
-    tasks = {line.task for line in lines}
-    reported = [line for line in _reported(asked) if line.task in tasks]
-    asked.out.mkdir(parents=True, exist_ok=True)
-    shutil.rmtree(asked.out / PICTURES, ignore_errors=True)  # an older report's patches must not stay behind
-    gallery, absent = _gallery(asked, lines, store, progress) if asked.patches else ({}, [])
+    if config.out.exists() and any(config.out.iterdir()) and not (config.out / MARKER).exists():
+        raise UsageError(f"{config.out} is not empty and holds no report: give --out another folder.")
+    records = reading.read_records(config.places)
+    if not records:
+        raise MissingError(f"no measured records in {', '.join(map(str, config.places))}.")
+    tasks = {record.task for record in records}
+    reported = [record for record in _reported(config) if record.task in tasks]
+    config.out.mkdir(parents=True, exist_ok=True)
+    shutil.rmtree(config.out / PICTURES, ignore_errors=True)  # an older report's patches must not stay behind
+    gallery, absent = _gallery(config, records, store, progress) if config.patches else ({}, [])
     for reason in absent:
         log(reason)
     shown = page.Site(
-        title=asked.title,
-        made=_period(lines),
-        embedded=any("embedded" in line.flags for line in lines),
-        tables=tuple(data.report_tables(lines, reported)),
-        charts=tuple(training_mixes.charts(lines)),
+        title=config.title,
+        made=_period(records),
+        embedded=any("embedded" in record.flags for record in records),
+        tables=tuple(data.build_tables(records, reported)),
+        charts=tuple(training_mixes.build_charts(records)),
         gallery=gallery,
         absent=tuple(absent),
-        origins=tuple(provenance.origins(lines)),
-        manifests=_manifests(asked.places),
-        used=tuple(provenance.used(lines)),
+        origins=tuple(provenance.list_origins(records)),
+        manifests=_manifests(config.places),
+        used=tuple(provenance.list_used(records)),
     )
-    write_text(asked.out / MARKER, json.dumps({"title": asked.title, "lines": len(lines), "gallery": gallery}))
-    write_text(asked.out / "index.html", page.page(shown))
-    return asked.out / "index.html"
+    write_text(config.out / MARKER, json.dumps({"title": config.title, "records": len(records), "gallery": gallery}))
+    write_text(config.out / "index.html", page.render_page(shown))
+    return config.out / "index.html"
 
 
-def _reported(asked: Asked) -> list[ResultRecord]:
-    """Numbers from papers: those that ship, and those among the lines that were given."""
-    published = [asked.published] if any(asked.published.glob("*.jsonl")) else []
-    return reading.reported([*asked.places, *published])
+def _reported(config: ReportConfig) -> list[ResultRecord]:
+    """Numbers from papers: those that ship, and those among the records that were given."""
+    published = [config.published] if any(config.published.glob("*.jsonl")) else []
+    return reading.reported([*config.places, *published])
 
 
 def _gallery(
-    asked: Asked, lines: Sequence[ResultRecord], store: Store, progress: Progress
+    config: ReportConfig, records: Sequence[ResultRecord], store: Store, progress: Progress
 ) -> tuple[dict[str, Any], list[str]]:
     """What the script draws patches from, and why some cannot be drawn."""
-    plugin = Plugin("encoders", asked.encoder)
+    plugin = Plugin("encoders", config.encoder)
     sets = patches.find_sets(store)
-    folder = patches.PatchStore(asked.out / PICTURES)
+    folder = patches.PatchStore(config.out / PICTURES)
     exhibits, absent = [], []
-    everyone = patches.wanted(lines)
-    titles = Counter(_called(one) for one in everyone)
+    everyone = patches.list_wanted(records)
+    titles = Counter(_name_of(one) for one in everyone)
     for number, one in enumerate(everyone):
         progress(number, len(everyone), "patches")
-        found = patches.exhibit(one, sets, plugin.build(), store)
+        found = patches.load_exhibit(one, sets, plugin.build(), store)
         if isinstance(found, str):
             absent.append(found)
             continue
-        name = _called(one) if titles[_called(one)] == 1 else f"{_called(one)} ({one.samples[:8]})"
-        held = list(patches.entries(found, asked.patches, folder))
+        name = _name_of(one) if titles[_name_of(one)] == 1 else f"{_name_of(one)} ({one.samples[:8]})"
+        held = list(patches.describe_patches(found, config.patches, folder))
         size = found.conditions.size
         exhibits.append(
             {"name": name, "size": size, "all": len(found.generated), "measures": list(found.measures), "patches": held}
@@ -101,17 +101,17 @@ def _gallery(
     progress(len(everyone), len(everyone), "patches")
     if not exhibits:
         return {}, absent
-    return {"encoder": plugin.label, "ends": asked.patches, "exhibits": exhibits}, absent
+    return {"encoder": plugin.label, "ends": config.patches, "exhibits": exhibits}, absent
 
 
-def _called(one: patches.Wanted) -> str:
+def _name_of(one: patches.Wanted) -> str:
     return f"{one.generator} on {one.dataset}" + (
         "" if one.prompt_source == "none" else f", prompts from: {one.prompt_source}"
     )
 
 
-def _period(lines: Sequence[ResultRecord]) -> str:
-    days = sorted({line.stamp["made"][:10] for line in lines if line.stamp.get("made")})
+def _period(records: Sequence[ResultRecord]) -> str:
+    days = sorted({record.stamp["made"][:10] for record in records if record.stamp.get("made")})
     return "unknown" if not days else days[0] if len(days) == 1 else f"{days[0]} to {days[-1]}"
 
 

@@ -43,34 +43,35 @@ class MixChart:
     reported_by: str = ""
 
 
-def charts(lines: Sequence[ResultRecord]) -> list[MixChart]:
+def build_charts(records: Sequence[ResultRecord]) -> list[MixChart]:
     """One for each generator, task, dataset and first measure of several training mixes."""
     places: dict[tuple[str, str, str], list[ResultRecord]] = defaultdict(list)
-    for line in lines:
-        if line.mix and line.status == "ok" and " - " not in line.mix and ":" not in line.measure:
-            places[line.task, line.dataset, str(line.described.get("experiment", {}).get("name", ""))].append(line)
+    for record in records:
+        if record.mix and record.status == "ok" and " - " not in record.mix and ":" not in record.measure:
+            places[record.task, record.dataset, str(record.described.get("experiment", {}).get("name", ""))].append(record)
     found = []
     for (task, dataset, experiment), here in sorted(places.items()):
         parts = split_by_protocol(build.variants(here))
         for number, part in enumerate(parts, start=1):
             grouped: dict[tuple[str, ...], list[ResultRecord]] = defaultdict(list)
-            for line in part:
-                grouped[task, dataset, line.generator, line.prompt_source, experiment].append(line)
+            for record in part:
+                grouped[task, dataset, record.generator, record.prompt_source, experiment].append(record)
             which = f", protocol set {number}" if len(parts) > 1 else ""
             found += [chart for key, own in sorted(grouped.items()) if (chart := _chart(key, own, which)) is not None]
     return found
 
 
-def _chart(key: tuple[str, ...], lines: list[ResultRecord], which: str) -> MixChart | None:
+def _chart(key: tuple[str, ...], records: list[ResultRecord], which: str) -> MixChart | None:
     """`which` names the protocol set where a task and dataset have several: they share no axis."""
     task, dataset, generator, prompt_source, experiment = key
     shares, reported, source = _training(task, experiment)
     measure = next(
-        (name for name in ("dice", "iou", "pq-pooled") if any(line.measure == name for line in lines)), lines[0].measure
+        (name for name in ("dice", "iou", "pq-pooled") if any(record.measure == name for record in records)),
+        records[0].measure,
     )
     scores = []
-    for mix in dict.fromkeys(line.mix for line in lines):
-        made = [line for line in lines if line.mix == mix and line.measure == measure]
+    for mix in dict.fromkeys(record.mix for record in records):
+        made = [record for record in records if record.mix == mix and record.measure == measure]
         if made and mix in shares:
             real, synthetic, synthetic_source = shares[mix]
             scores.append(

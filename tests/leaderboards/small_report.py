@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -30,12 +30,16 @@ class Material:
     train: ImageSet
 
 
-def material(root: Path, generators: Iterable[str], n: int = 12, copies: bool = False) -> Material:
+def material(
+    root: Path, generators: Iterable[str], n: int = 12, copies: bool = False, test_ids: Sequence[str] | None = None
+) -> Material:
     """A run folder with records of every generator, and a store with its generated sets: random, or with `copies` those of the
-    first generator are the real patches themselves."""
+    first generator are the real patches themselves. `test_ids`: of the n test patches, where the usual ones will not do."""
     store = Store(root / "home")
     rng = np.random.default_rng(0)
     train, test = patches("train", 2 * n, rng), patches("test", n, rng)
+    if test_ids is not None:
+        test = replace(test, conditions=replace(test.conditions, ids=np.array(test_ids)))
     for name, part in (("train", train), ("test", test)):
         store.write(EntryRef("data", name), {"split": name}, lambda work, part=part: save_set(part, work))  # type: ignore[misc]
     shown = ImageSet("prompted", test.images, replace(test.conditions, prompts=prompts(n, rng)))

@@ -50,7 +50,9 @@ def browser() -> Iterator[Any]:
 def page_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("site")
     made = material(root, ["middling", "best", HOSTILE], n=40)
-    return site.build(site.Asked((made.runs,), root / "out", patches=30, published=root), made.store, log=lambda text: None)
+    return site.build(
+        site.ReportConfig((made.runs,), root / "out", patches=30, published=root), made.store, log=lambda text: None
+    )
 
 
 @pytest.fixture
@@ -206,7 +208,7 @@ def test_twenty_generators_and_five_thousand_patches(browser: Any, tmp_path: Pat
     made = material(tmp_path, [f"generator-{i:02d}" for i in range(20)], n=250)
     began, worked = time.perf_counter(), time.process_time()
     file = site.build(
-        site.Asked((made.runs,), tmp_path / "out", patches=250, published=tmp_path), made.store, log=lambda text: None
+        site.ReportConfig((made.runs,), tmp_path / "out", patches=250, published=tmp_path), made.store, log=lambda text: None
     )
     took = f"built in {time.process_time() - worked:.1f} s of a core ({time.perf_counter() - began:.1f} s)"
     found = opened(browser, file)

@@ -1,0 +1,51 @@
+"""Templates of the page: Jinja2 with autoescape, so that text becomes markup in no other way than by a template.
+
+The files in `templates/` hold all markup of the page. Python hands them plain data. Only the page's own style and script,
+which ship beside the templates, are passed as `Markup`; data for the script goes through the filter `tojson`.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib import resources
+from typing import TYPE_CHECKING, ClassVar, Protocol
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
+
+class Section(Protocol):
+    """What a section of the page shows; its template finds it under the name `section`."""
+
+    anchor: ClassVar[str]
+    name: ClassVar[str]
+    """Heading, and name in the menu."""
+    template: ClassVar[str]
+
+
+@cache
+def environment() -> Environment:
+    """Escapes whatever is not markup. A name that a template asks for and nobody gave is an error, never an empty text."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    made = Environment(
+        loader=PackageLoader("leaderboards.report", "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    # the order of a patch's distances is the order in which the script lists them; NaN is no JSON
+    made.policies["json.dumps_kwargs"] = {"sort_keys": False, "separators": (",", ":"), "allow_nan": False}
+    return made
+
+
+def render(template: str, **values: object) -> str:
+    """The template with the values. Raises jinja2.UndefinedError for a name that is not among them."""
+    return environment().get_template(template).render(**values)
+
+
+def read_asset(name: str) -> str:
+    """Source of the page's style or script."""
+    return (resources.files("leaderboards.report") / "assets" / name).read_text(encoding="utf-8")
