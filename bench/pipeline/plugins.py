@@ -103,7 +103,8 @@ def _stand_in(plugin: Plugin, failure: JobError) -> Any:
         name: option.default for name, option in registry.parameters(cls).items() if option.default is not option.empty
     }
     members |= {**values, "__module__": cls.__module__, "__qualname__": cls.__qualname__}
-    return object.__new__(type(cls)(cls.__name__, (cls,), members))
+    stand_in: Any = type(cls)(cls.__name__, (cls,), members)
+    return object.__new__(stand_in)
 
 
 @lru_cache(maxsize=_MODELS_KEPT)

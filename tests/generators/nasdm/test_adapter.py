@@ -227,12 +227,12 @@ def test_every_option_changes_what_is_generated(
 
 
 def test_the_paper_preset_has_the_published_weight_decay_and_shipped_weights_are_still_found() -> None:
-    """The public script's AdamW has none; torch's own 0.01 went into the fit unsaid."""
-    assert Nasdm(preset="paper").settings.weight_decay == 0.0
+    """The public script's AdamW has none; torch's own 0.01 was used without being stated."""
+    assert Nasdm(preset="paper").config.weight_decay == 0.0
     manifest = next(SHIPPED.glob("*/nasdm.manifest.json"))
     folder = Nasdm().shipped(json.loads(manifest.read_text())["train_key"])
     assert folder == manifest.parent
-    assert Nasdm(preset="paper").training_config()["settings"]["weight_decay"] == 0.0, (
+    assert Nasdm(preset="paper").training_config()["config"]["weight_decay"] == 0.0, (
         "weights of another decay have another key"
     )
 
