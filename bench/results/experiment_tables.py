@@ -29,7 +29,7 @@ class ExperimentTable(tables.Table):
 
 
 def make_table(experiment: Experiment, made: Sequence[ResultRecord]) -> ExperimentTable:
-    """A row a training mix, each measure beside what was reported; a sentence for each comparison."""
+    """A row for each arm, each measure beside what was reported; a sentence for each comparison."""
     cells: dict[tuple[str, str], tables.Cell] = {}
     grouped: dict[tuple[str, str], list[ResultRecord]] = defaultdict(list)
     for line in made:
@@ -38,7 +38,7 @@ def make_table(experiment: Experiment, made: Sequence[ResultRecord]) -> Experime
         cells[key] = tables.cells(rows)[0]
     reported = any(arm.reported for arm in experiment.arm)
     heads = [head for name in experiment.measures for head in ((name, f"{name} reported") if reported else (name,))]
-    body = [["mix", *heads]]
+    body = [["arm", *heads]]
     for arm in experiment.arm:
         row = [arm.name]
         for name in experiment.measures:
