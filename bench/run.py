@@ -24,7 +24,7 @@ from bench.jobs.executors import Executor, execute
 from bench.jobs.graph import Job, pending
 from bench.jobs.outcomes import Failed, Finished, Outcome
 from bench.jobs.progress import Reporter
-from bench.jobs.store import EntryRef, Store, key_of
+from bench.jobs.store import DamagedEntry, EntryRef, Store, key_of
 from bench.measurements.planning import plan_run
 from bench.measurements.prepared import Prepared, Times
 from bench.measurements.protocol import job_of, records_of
@@ -91,7 +91,37 @@ def prepare(config: RunConfig, context: RunContext) -> Prepared:
 
 
 def finish(prepared: Prepared, outcomes: dict[EntryRef, Outcome], context: RunContext, out: Path) -> RunOutcome:
-    """Records of what was measured, on disk before anything that may fail after them; then table, picture and manifest."""
+    """Reads what was measured and writes it. An entry that turns out to be damaged is removed and made again: those of a
+    finished run are read here for the first time."""
+    damaged: set[EntryRef] = set()
+    while True:
+        try:
+            return write_results(prepared, outcomes, context, out)
+        except DamagedEntry as error:
+            if error.ref in damaged:
+                raise  # made again and damaged again: the disk is at fault
+            damaged.add(error.ref)
+            context.log(f"the entry {error.ref} is damaged; it is removed and made again")
+            context.store.remove(error.ref)
+            outcomes = {**outcomes, **context.execute([*makers_of(error.ref, prepared.targets), *prepared.targets])}
+
+
+def makers_of(ref: EntryRef, targets: Sequence[Job]) -> list[Job]:
+    """The job that makes an entry, among the targets and all that they need; none where no job of theirs makes it."""
+    waiting, seen = list(targets), set(targets)
+    while waiting:
+        job = waiting.pop()
+        if job.ref == ref:
+            return [job]
+        further = [need for need in job.needs if need not in seen]
+        seen.update(further)
+        waiting += further
+    return []
+
+
+def write_results(prepared: Prepared, outcomes: dict[EntryRef, Outcome], context: RunContext, out: Path) -> RunOutcome:
+    """Records of what was measured, on disk before anything that may fail after them; then table, picture and manifest.
+    Raises DamagedEntry where an entry that is read here is damaged."""
     records = collect_records(prepared, outcomes, context)
     folder = out / folder_name(prepared.config)
     schema.write(records, folder / "results.jsonl")
@@ -116,6 +146,8 @@ def finish(prepared: Prepared, outcomes: dict[EntryRef, Outcome], context: RunCo
     for name, write in steps:
         try:
             write(folder / name)
+        except DamagedEntry:
+            raise
         except Exception as error:  # the records are written: what stands beside them must not cost them
             context.log("".join(traceback.format_exception(error)))
             faults.append(f"{name} could not be written: {type(error).__name__}: {error}")

@@ -116,7 +116,7 @@ def test_a_name_that_two_folders_have_is_refused_not_mixed_up(tmp_path: Path) ->
 def test_weights_of_a_plugin_with_a_training_config_are_those_of_its_present_code(home: Path, tmp_path: Path) -> None:
     source = GREY.format(name="Fits", grey="self.grey") + (
         "\n    grey = 0\n"
-        "    def training config(self):\n        return {{'name': 'flat'}}\n"
+        "    def training_config(self):\n        return {{'name': 'flat'}}\n"
         "    def fit(self, train, seed, progress, work):\n        self.grey = {grey}\n"
         "    def save(self, folder):\n        (folder / 'grey.txt').write_text(str(self.grey))\n"
         "    def load(self, folder):\n        self.grey = int((folder / 'grey.txt').read_text())\n"

@@ -218,7 +218,7 @@ def test_records_outlive_a_table_picture_or_manifest_that_fails(
     (file.with_name(blocked) / "inside").mkdir(parents=True)
     done = bench(*call, home=Path("home"))
     assert done.exit_code == 4
-    assert f"{blocked} was not written" in done.stdout + done.stderr
+    assert f"{blocked} could not be written" in done.stdout + done.stderr
     assert [(line.measure, line.value) for line in schema.read([file])] == held
     there = {path.name for path in file.parent.iterdir() if path.is_file()}
     assert {"results.jsonl", "table.txt", "picture.png", "manifest.json"} - {blocked} <= there
@@ -227,7 +227,7 @@ def test_records_outlive_a_table_picture_or_manifest_that_fails(
         assert cell["status"] == "error" and blocked in cell["reason"] and cell["folder"] == file.parent.name
 
 
-def test_a_mistake_of_the_second_generator_leaves_the_records_of_the_first(
+def test_a_second_generator_that_is_wrong_costs_its_own_records_and_no_other(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -251,7 +251,10 @@ def test_a_mistake_of_the_second_generator_leaves_the_records_of_the_first(
         *SMALL,
     ]
     done = bench("run", *words, "--out", "out", home=Path("home"))
-    assert done.exit_code == 2 and "bench check" in done.stderr
+    assert done.exit_code == 4 and "bench check" in done.stderr
     (file,) = Path("out").rglob("results.jsonl")
-    assert {line.generator for line in schema.read([file])} == {"flat-colour"}
-    assert str(file) in done.stderr
+    lines = list(schema.read([file]))
+    assert {line.status for line in lines if line.generator == "flat-colour"} <= {"ok", "skipped"}
+    wrong = [line for line in lines if line.generator == "shape"]
+    assert wrong and all(line.status == "error" and "shape returned uint8" in line.reason for line in wrong)
+    assert [line.measure for line in wrong] == [line.measure for line in lines if line.generator == "flat-colour"]

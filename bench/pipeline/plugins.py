@@ -103,7 +103,7 @@ def _stand_in(plugin: Plugin, failure: JobError) -> Any:
         name: option.default for name, option in registry.parameters(cls).items() if option.default is not option.empty
     }
     members |= {**values, "__module__": cls.__module__, "__qualname__": cls.__qualname__}
-    stand_in: Any = type(cls)(cls.__name__, (cls,), members)
+    stand_in: Any = type(cls)(cls.__name__, (cls,), members)  # type: ignore[misc]
     return object.__new__(stand_in)
 
 

@@ -29,7 +29,7 @@ class ExperimentTable(tables.Table):
 
 
 def make_table(experiment: Experiment, made: Sequence[ResultRecord]) -> ExperimentTable:
-    """A row a training mix, each measure beside what was reported; a sentence for each comparison."""
+    """A row for each arm, each measure beside what was reported; a sentence for each comparison."""
     cells: dict[tuple[str, str], tables.Cell] = {}
     grouped: dict[tuple[str, str], list[ResultRecord]] = defaultdict(list)
     for record in made:

@@ -83,7 +83,7 @@ def test_a_difference_is_that_of_the_two_mixes(made: tuple[str, list[ResultRecor
 
 def test_the_table_says_mixes_reported_numbers_and_verdicts(made: tuple[str, list[ResultRecord]]) -> None:
     text = made[0]
-    assert "mine (generate, cam16-seg on phantom-cam16): flat colours instead of tissue" in text
+    assert "mine (flat-colour, cam16-seg on phantom-cam16): flat colours instead of tissue" in text
     row = next(line for line in text.splitlines() if line.startswith("half real "))
     assert "0.4321" in row and "[" in row
     assert "never ranked with ours" in text
@@ -127,7 +127,7 @@ def test_the_leaderboard_prints_the_same_table_from_the_lines(
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == "\n".join(made[0].strip().splitlines()[:-1])
     marked = bench("leaderboard", "cam16-seg", "--results", out, "--experiment", str(file), "--format", "markdown", home=home)
-    assert "| training mix | " in marked.stdout and "| --- | " in marked.stdout
+    assert "| arm | " in marked.stdout and "| --- | " in marked.stdout
     tabled = bench("leaderboard", "cam16-seg", "--results", out, "--experiment", str(file), "--format", "csv", home=home)
     assert tabled.stdout.splitlines()[0].startswith("generator,") and "iou-difference" in tabled.stdout
     plain = bench("leaderboard", "--results", out, home=home)

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from bench import ahead
 from bench.results import schema
 from bench.results.schema import ResultRecord
 from tests.bench.test_run import bench
@@ -137,14 +136,6 @@ def test_what_fails_in_a_worker_is_said_by_the_run(tmp_path: Path) -> None:
     lines = run("-g", f"{broken}:Broken", *words, home=tmp_path / "home")
     assert {r.status for r in lines} == {"error"} and all("no generate left" in r.reason for r in lines)
     assert {"fd", "nuclei-kept", "nuclei-missed-of-real", "lizard-nuclei"} <= {r.measure for r in lines}
-
-
-def test_few_patches_are_not_worth_a_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("os.cpu_count", lambda: 16)
-    monkeypatch.setattr("bench.ahead.device", lambda: "cpu")
-    assert (ahead.usual(100), ahead.usual(5000)) == (1, 4)
-    monkeypatch.setattr("bench.ahead.device", lambda: "cuda")
-    assert ahead.usual(5000) == 1
 
 
 FAULTY = """

@@ -15,10 +15,13 @@ import numpy as np
 import pytest
 
 from bench import registry
+from bench.jobs.arrays import open_array
+from bench.jobs.store import EntryRef, Store
+from bench.pipeline.generation import generated_ref
 from bench.provenance.digests import digest_of
 from bench.results import schema
 from bench.results.schema import ResultRecord
-from bench.types import image_seeds
+from bench.types import Images, Strings, image_seeds
 from tests.tasks import small_folder
 
 SMALL = [
@@ -224,7 +227,21 @@ class Slow:
         time.sleep(0.4)
         with open("generated.log", "a") as log: log.write("shard\\n")
         return np.stack([np.full((conditions.size, conditions.size, 3), seed % 251, np.uint8) for seed in seeds])
+class Where(Slow):
+    card = Card("where", "1", "A test.")
+    def generate(self, conditions, seeds):
+        import os, pathlib
+        with pathlib.Path(__file__).with_name("pids.log").open("a") as log: log.write(f"{os.getpid()}\\n")
+        return super().generate(conditions, seeds)
 """
+
+
+def generated_patches(home: Path) -> list[tuple[Strings, Images]]:
+    """Ids and images of each generated set that is in the store."""
+    store = Store(home)
+    listed = (json.loads(file.read_bytes()) for file in home.glob("samples/*/samples.json"))
+    sets = (generated_ref(one).load(store) for one in listed)
+    return [(np.asarray(made.conditions.ids), np.asarray(made.images)) for made in sets]
 
 
 @pytest.fixture
@@ -239,8 +256,11 @@ def test_crashing_generator_gives_error_cells_and_its_neighbours_numbers(home: P
     assert "RuntimeError: out of generate" in done.stderr
     lines = [json.loads(text) for text in done.stdout.splitlines()]
     mine = [r for r in lines if r["generator"] == "crashes"]
-    assert mine and all(r["status"] == "error" and "out of generate" in r["reason"] for r in mine)
-    assert {(r["measure"], r["mix"]) for r in mine} >= {("fd", ""), ("cam16-seg", "synthetic")}
+    needs_none = [r for r in mine if r["mix"] == "real"]
+    assert needs_none and all(r["status"] == "ok" for r in needs_none), "no generated patch is needed for them"
+    lost = [r for r in mine if r not in needs_none]
+    assert lost and all(r["status"] == "error" and "out of generate" in r["reason"] for r in lost)
+    assert {(r["measure"], r["mix"]) for r in lost} >= {("fd", ""), ("iou", "synthetic"), ("iou", "real+synthetic")}
     assert any(r["generator"] == "real" and r["status"] == "ok" for r in lines)
 
 
@@ -258,7 +278,7 @@ def test_generator_that_breaks_while_fitted_loses_its_own_cells_only(home: Path,
 
 def test_wrong_shape_is_named(home: Path, plugin: Path) -> None:
     done = bench("run", "-t", "cam16-seg", "-g", f"{plugin}:Wrong", *FAST, home=home)
-    assert done.returncode == 2
+    assert done.returncode == 4
     assert "uint8 (64, 8, 8, 3); a generator returns uint8 (64, 64, 64, 3)" in done.stderr
 
 
@@ -286,15 +306,14 @@ def test_killed_sampling_goes_on_with_the_same_result(home: Path, plugin: Path, 
         time.sleep(0.05)
     process.send_signal(signal.SIGKILL)
     process.wait()
-    finished = len(list((tmp_path / "home").glob("samples/*.part/shard-*.npy")))
+    finished = len(list((tmp_path / "home").glob("generated/*/entry.json")))
     assert finished >= 2
     log.unlink()
     done = bench(*words, home=tmp_path / "home", cwd=tmp_path)
     assert len(log.read_text().splitlines()) == 6 - finished, "finished shards were kept"
     assert done.returncode == 0 and done.stdout
-    sample = next((tmp_path / "home").glob("samples/*/images.npy"))
-    expected = image_seeds(0, np.load(sample.with_name("ids.npy"))) % 251
-    assert np.array_equal(np.load(sample)[:, 0, 0, 0], expected)
+    ((ids, images),) = generated_patches(tmp_path / "home")
+    assert np.array_equal(images[:, 0, 0, 0], image_seeds(0, ids) % 251)
 
 
 def test_two_runs_at_once_on_one_cache(tmp_path: Path) -> None:
@@ -308,29 +327,58 @@ def test_two_runs_at_once_on_one_cache(tmp_path: Path) -> None:
     assert values[0] == values[1] and len(values[0]) == 15
 
 
-def test_workers_generate_the_same_bytes(home: Path, tmp_path: Path) -> None:
+def test_workers_generate_the_same_bytes(plugin: Path, tmp_path: Path) -> None:
     many = [word.replace("per_slide=14", "per_slide=24") for word in FAST]
-    words = ["--generator", "noise", "--no-downstream", "--controls", "none", *many]
-    alone, shared = (
-        run(*words, "--workers", n, home=tmp_path / n / "home") if _made(tmp_path / n) else [] for n in ("1", "2")
-    )
-    assert [r.value for r in alone] == [r.value for r in shared] and alone
-    images = [np.load(next((tmp_path / n / "home").glob("samples/*/images.npy"))) for n in ("1", "2")]
+    words = ["--generator", f"{plugin}:Where", "--no-downstream", "--controls", "none", *many]
+    log = plugin.with_name("pids.log")
+    values, images, processes = [], [], []
+    for workers in ("1", "2"):
+        log.unlink(missing_ok=True)
+        (tmp_path / workers).mkdir()
+        home = tmp_path / workers / "home"
+        values.append([r.value for r in run(*words, "--workers", workers, home=home)])
+        ((_, made),) = generated_patches(home)
+        images.append(made)
+        processes.append(log.read_text().splitlines())
+    assert values[0] == values[1] and values[0]
     assert np.array_equal(*images)
+    assert [len(shards) for shards in processes] == [3, 3], "each shard was generated once"
+    assert [len(set(shards)) for shards in processes] == [1, 2], "two workers shared the shards"
 
 
-def _made(folder: Path) -> bool:
-    folder.mkdir()
-    return True
+def damage(file: Path) -> bytes:
+    """The contents of a file before its last bytes were changed."""
+    whole = file.read_bytes()
+    file.write_bytes(whole[:-7] + b"damaged")
+    return whole
 
 
-def test_damaged_samples_are_noticed_and_generated_again(home: Path, generated: list[ResultRecord]) -> None:
-    sample = max((home / "samples").glob("*/images.npy"), key=lambda f: f.stat().st_size)
-    whole = sample.read_bytes()
-    sample.write_bytes(whole[:-7] + b"damaged")
-    again = run("--generator", "flat-colour", *FAST, home=home)
-    assert sample.read_bytes() == whole
+@pytest.mark.parametrize("forgotten", [("encoded", "features", "measured"), ()], ids=["measured again", "only drawn"])
+def test_damaged_patches_are_noticed_where_they_are_read_and_generated_again(
+    forgotten: tuple[str, ...], generated: list[ResultRecord], home: Path, tmp_path: Path
+) -> None:
+    mine = tmp_path / "home"
+    shutil.copytree(home, mine)
+    key = next(r.keys["samples"] for r in generated if r.generator == "flat-colour" and "samples" in r.keys)
+    shards = json.loads((mine / "samples" / key / "samples.json").read_bytes())["shards"]
+    chunk = next(file for file in mine.joinpath(*shards[0], "images", "c").rglob("*") if file.is_file())
+    whole = damage(chunk)
+    for kind in forgotten:
+        shutil.rmtree(mine / kind)
+    again = run("--generator", "flat-colour", *FAST, home=mine)
+    assert chunk.read_bytes() == whole
     assert [r.value for r in again] == [r.value for r in generated]
+
+
+def test_a_damaged_number_is_measured_again(generated: list[ResultRecord], home: Path, tmp_path: Path) -> None:
+    mine = tmp_path / "home"
+    shutil.copytree(home, mine)
+    for file in mine.glob("measured/*/estimates.json"):
+        damage(file)
+    done = bench("run", "--task", "cam16-seg", "--json", "--generator", "flat-colour", *FAST, home=mine)
+    assert done.returncode == 0, done.stderr
+    assert "is damaged; it is removed and made again" in done.stderr
+    assert [json.loads(line)["value"] for line in done.stdout.splitlines()] == [r.value for r in generated]
 
 
 def test_generated_elsewhere_scores_the_same(home: Path, generated: list[ResultRecord], tmp_path: Path) -> None:
@@ -342,7 +390,7 @@ def test_generated_elsewhere_scores_the_same(home: Path, generated: list[ResultR
     first = bench("run", "-g", "flat-colour", "-t", "cam16-seg", *FAST, "--out", str(tmp_path / "r"), home=home)
     samples = bench("export", "samples", first.stdout.split()[-1], "--out", str(tmp_path / "samples"), home=home)
     assert samples.returncode == 0, samples.stderr
-    elsewhere = run("--generator", f"folder:{tmp_path / 'samples' / 'generate-seed0'}", *FAST, home=home)
+    elsewhere = run("--generator", f"folder:{tmp_path / 'samples' / 'flat-colour-seed0'}", *FAST, home=home)
     assert {r.prompt_source for r in elsewhere if r.generator == "folder"} == {"slide"}, (
         "its generator may have seen the crops"
     )
@@ -375,7 +423,7 @@ def test_a_fit_on_the_spot_ends_in_lines(home: Path, task: str) -> None:
     short = ["-o", "stage_steps=2", "-o", "generator.steps=2", "-o", "sample_steps=2", *FAST, "--controls", "none"]
     done = bench("run", "-g", "ldm-prompt", "-t", task, "--json", *short, home=home)
     assert done.returncode == 0, done.stderr
-    assert "no weights for this training set yet, fitting 2 steps of the first stage" in done.stderr
+    assert "no weights for this training set yet, training 2 steps of the first stage" in done.stderr
     lines = [json.loads(text) for text in done.stdout.splitlines()]
     assert {line["dataset"] for line in lines} == {f"phantom-{task.removesuffix('-seg')}"}
     assert {line["prompt_source"] for line in lines} == {"slide"}
@@ -474,6 +522,8 @@ def test_a_diffusion_model_that_gives_nan_is_an_error_and_the_others_are_measure
         entry = json.loads(weights.with_name("entry.json").read_text())
         entry["files"][file] = digest_of(weights)
         weights.with_name("entry.json").write_text(json.dumps(entry))
+    for kind in ("generated", "samples", "encoded", "features", "measured"):
+        shutil.rmtree(home / kind)
     done = bench("run", "-t", "cam16-seg", "--json", *words, home=home)
     assert done.returncode == 4, done.stderr
     spoilt, noise = [json.loads(text) for text in done.stdout.splitlines()]
@@ -498,7 +548,7 @@ def test_features_that_are_not_finite_or_too_few_are_errors_and_are_not_kept(hom
     assert lines.pop("texture")["status"] == "ok"
     (line,) = lines.values()
     assert line["status"] == "error" and message in line["reason"] and "bench check" in line["reason"]
-    kept = [np.load(file) for file in (home / "features").glob("*/features.npy")]
+    kept = [np.asarray(open_array(Store(home), EntryRef("encoded", f.name), "features")) for f in home.glob("encoded/*")]
     assert kept and all(np.isfinite(values).all() and len(values) == 84 for values in kept)
 
 
@@ -507,7 +557,7 @@ def test_a_shipped_encoder_with_a_flipped_byte_is_an_error(home: Path, tmp_path:
     root = Path(registry.__file__).parents[1]
     for package in ("bench", "generators", "metrics", "tasks", "leaderboards"):
         shutil.copytree(root / package, tmp_path / package, ignore=shutil.ignore_patterns("__pycache__", "measured"))
-    weights = tmp_path / "metrics" / "encoders" / "weights" / "phantom-cnn" / "weights.safetensors"
+    weights = tmp_path / "metrics" / "encoders" / "builtin" / "weights" / "phantom-cnn" / "weights.safetensors"
     whole = weights.read_bytes()
     words = ["-t", "cam16-seg", "-g", "blur", "--json", "-e", "texture,phantom-cnn", *ALONE]
     found = []
