@@ -8,9 +8,9 @@ blur        the very target out of focus: the price of lost detail where all els
 generate       each class in its mean colour, what is not annotated in grey: obedience without tissue
 noise       uniform noise: neither
 
-`training_patches` names the real patches that the harness hands to `fit`: "train" where a class has no such attribute, "holdout"
-(neither fitted on nor a reference), or "target" (those of the very conditions to be generated, training and test alike,
-which nothing but a control may see). `deterministic` says that a condition has one image, whatever the seed.
+`training_patches` names the real patches that the harness hands to `fit`: "train" where a class has no such attribute,
+"holdout" (neither fitted on nor a reference), or "target" (those of the very conditions to be generated, training and test
+alike, which nothing but a control may see). `deterministic` says that a condition has one image, whatever the seed.
 """
 
 from __future__ import annotations
@@ -100,7 +100,8 @@ class CropPaste:
         "1",
         "Tiles each class's prompt crop over its region: what a prompt gives away without a generator.",
         needs=("masks", "prompts"),
-        notes="Ignores seeds. A class without a crop stays grey, and so does what is not annotated. On the prompt source `self` part "
+        notes=("Ignores seeds. A class without a crop stays grey, and so does what is not annotated. On "
+        "the prompt source `self` part ")
         "of the target shows.",
     )
     deterministic = True

@@ -243,7 +243,8 @@ def pool_of(components: Components) -> str:
     if components.experiment:
         raise UsageError(
             f"the experiment {components.config.experiment} is made of the pool {wanted}, which "
-            f"{components.dataset.card.name} has not. Choose a dataset with pools (bench list datasets), or pool = 'train' in a "
+            f"{components.dataset.card.name} has not. Choose a dataset with pools (bench list "
+            "datasets), or pool = 'train' in a "
             "TOML file of your own."
         )
     return "train"

@@ -2,8 +2,8 @@
 
 The donor decides the prompt source. `self` is the protocol of HeteroTissue-Diffuse's public code: the crop is cut from the
 very image to be generated and left in place, which makes generation a partial inpainting. `slide` takes another patch of the
-same slide, `cohort` a patch of another slide; there the crop is put at a random valid place in the target's region. A patch that
-has a pixel in common with the target is never its donor.
+same slide, `cohort` a patch of another slide; there the crop is put at a random valid place in the target's region. A patch
+that has a pixel in common with the target is never its donor.
 
 Test patches are the reference that generated ones are compared with. Their crops are cut from patches outside the reference
 set where the dataset has some with a fitting window, and from other test patches where not; how many is reported.
@@ -65,7 +65,8 @@ class PromptRule:
             raise UsageError(f"stain_jitter is a standard deviation, 0 or more and finite, not {self.stain_jitter}.")
         if self.fallback != "none" and self.prompt_source != "self":
             raise UsageError(
-                f"fallback={self.fallback} pastes the target's own region, so it exists with prompt source 'self' only, not on "
+                f"fallback={self.fallback} pastes the target's own region, so it exists with prompt source "
+                "'self' only, not on "
                 f"{self.prompt_source!r}: add --prompt-source self."
             )
         if self.crop == "published":
@@ -74,7 +75,8 @@ class PromptRule:
     def _check_published(self) -> None:
         if self.prompt_source != "self":
             raise UsageError(
-                f"crop=published leaves a crop at its place in the target, so it exists with prompt source 'self' only, not on "
+                "crop=published leaves a crop at its place in the target, so it exists with prompt source "
+                "'self' only, not on "
                 f"{self.prompt_source!r}: add --prompt-source self."
             )
         fixed = {f.name: f.default for f in fields(self) if f.name in ("smallest", "largest", "rotate")}

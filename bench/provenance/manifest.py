@@ -1,12 +1,13 @@
 """The manifest of a run: what it takes to make the run again, and to hold what comes out against what came out then.
 
-    manifest.json   config, plug-ins, environment, digests of data, weights, generated patches, features and files, failures, times
+    manifest.json   config, plug-ins, environment, digests of data, weights, generated patches, features and files, failures,
+                    times
     patches.csv     generator, seed, part, id, sha256: one row for each generated patch
 
 Both stand beside `results.jsonl`. The digest of a patch is the sha256 of its pixels, uint8, row by row, RGB: whoever has the
-patch as a PNG can check it. The digest of a set of patches is that of its rows in `patches.csv`, so that any few of its patches
-are checked without the rest. Apart from `times` and the digest of results.jsonl, whose records are stamped, the same run on
-the same machine writes the same manifest.
+patch as a PNG can check it. The digest of a set of patches is that of its rows in `patches.csv`, so that any few of its
+patches are checked without the rest. Apart from `times` and the digest of results.jsonl, whose records are stamped, the same
+run on the same machine writes the same manifest.
 """
 
 from __future__ import annotations

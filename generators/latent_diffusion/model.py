@@ -58,9 +58,7 @@ class Denoiser(nn.Module):
 class LatentDiffusion:
     """First stage, denoiser and the latents' scale, with the way from `Conditions` to tensors."""
 
-    def __init__(
-        self, config: LatentDiffusionConfig, kind: Kind, classes: int, encoder: str, first_crop: int = 0
-    ) -> None:
+    def __init__(self, config: LatentDiffusionConfig, kind: Kind, classes: int, encoder: str, first_crop: int = 0) -> None:
         """`first_crop`: of the kind `prompt`, the first class whose crop is shown."""
         self.config = config
         self.first_crop = first_crop

@@ -18,8 +18,8 @@ from diffusers import UNet2DModel  # noqa: E402
 class MaskUNet(nn.Module):
     """`forward(noisy, step, asked)` gives a tensor like the noisy planes; `asked` is float (n, types), 1 where wanted.
 
-    Squares of `unshuffle` x `unshuffle` pixels are stacked into channels first and spread again at the end: nothing is lost, and
-    every convolution sees more nuclei for less work.
+    Squares of `unshuffle` x `unshuffle` pixels are stacked into channels first and spread again at the end: nothing is lost,
+    and every convolution sees more nuclei for less work.
     """
 
     def __init__(

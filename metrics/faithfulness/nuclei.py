@@ -1,8 +1,8 @@
 """Do the nuclei sit where the map says? The four questions that NASDM's readers answered, asked of a network instead.
 
-A segmenter that learned from real training slides alone (the reference segmenter) finds nuclei in a generated patch; they are held against
-the nuclei of its map. Reference segmenters err on real patches too, so every answer also comes as its ratio to what real test patches
-get, which the harness adds: 1 is as faithful as real tissue.
+A segmenter that learned from real training slides alone (the reference segmenter) finds nuclei in a generated patch; they are
+held against the nuclei of its map. Reference segmenters err on real patches too, so every answer also comes as its ratio to
+what real test patches get, which the harness adds: 1 is as faithful as real tissue.
 
     nuclei-missed      share of asked nuclei that are not found (the readers' "missing nuclei")
     nuclei-excess      share of found nuclei that nobody asked for
@@ -10,9 +10,9 @@ get, which the harness adds: 1 is as faithful as real tissue.
     nuclei-shift       mean distance between the outlines of matched nuclei, pixels
     nuclei-kept        F1 of asked and found nuclei, a match counting where its type is right
 
-Asked and found nuclei match one to one where their centres lie within 3 microns (`bench.histology.nuclei.near`). All are pooled over
-patches. Both are cut to annotated pixels; found nuclei with less than half of their area there are left out, unless the rest
-is the partner of an asked one (`bench.histology.nuclei.without_ignored`).
+Asked and found nuclei match one to one where their centres lie within 3 microns (`bench.histology.nuclei.near`). All are
+pooled over patches. Both are cut to annotated pixels; found nuclei with less than half of their area there are left out,
+unless the rest is the partner of an asked one (`bench.histology.nuclei.without_ignored`).
 """
 
 from __future__ import annotations
@@ -45,7 +45,8 @@ class NucleiFaithfulness:
         source="the reader study of Shrivastava and Fletcher 2023 (NASDM++), asked of HoVer-Net (Graham and others 2019)",
         cost="one training of the reference segmenter, then one pass over the patches",
         needs=("masks", "instances"),
-        notes="It sees as well as its reference segmenter does: read the ratios to real patches. Nuclei generated to please a segmenter and "
+        notes=("It sees as well as its reference segmenter does: read the ratios to real patches. Nuclei "
+        "generated to please a segmenter and ")
         "no pathologist fool it.",
     )
     directions: Mapping[str, Direction] = {

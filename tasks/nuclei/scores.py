@@ -2,9 +2,9 @@
 
 Pixels whose true class is 255 are taken out of both sides before anything else, and with them the called nuclei with less
 than half of their area in annotated pixels, unless the rest is the partner (IoU > 0.5) of a true nucleus: see
-`bench.histology.nuclei.without_ignored`. A nucleus is of the type that most of its pixels have. In the definitions, sums run over
-patches; "mean over patches" is over those with a labelled pixel, "over patches with nuclei" over those with a true or a called
-one. Values are in [0, 1] (R2: up to 1), higher is better.
+`bench.histology.nuclei.without_ignored`. A nucleus is of the type that most of its pixels have. In the definitions, sums run
+over patches; "mean over patches" is over those with a labelled pixel, "over patches with nuclei" over those with a true or a
+called one. Values are in [0, 1] (R2: up to 1), higher is better.
 
     dice, miou         the paper's averaging, by channel and then by batch (NASDM++, S3): in each patch the mean over the
                        classes of 2 I / (T + C) or of I / (T + C - I), with T true, C called and I common pixels; then the
@@ -28,7 +28,8 @@ one. Values are in [0, 1] (R2: up to 1), higher is better.
                        where none was called, so that a perfect prediction stays below 1 by the share of such patches
     pq+:t, mpq+        pq of the nuclei of one type, true and called, pooled over all patches, and its mean over types
                        (CoNIC: Graham and others 2024)
-    f1-detection       2 N / (true + called), N nuclei whose centres were matched within 3 microns (`bench.histology.nuclei.near`)
+    f1-detection       2 N / (true + called), N nuclei whose centres were matched within 3 microns
+                       (`bench.histology.nuclei.near`)
     f1:t, f1           2 R / (2 R + 2 W + 2 M + E + L) of one type, and its mean over types (Graham and others 2019, eq. 9,
                        as their code counts it): R matched and both of type t, W and M matched and only the called or only
                        the true one of type t, E and L called and true nuclei of type t without a match

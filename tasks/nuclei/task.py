@@ -1,7 +1,7 @@
 """Nuclei: a HoVer-Net (Graham and others 2019) trained on a training mix of patches, scored on real test patches.
 
-Every training mix gets the same number of steps on batches of the same size, whatever its number of patches, and two training mixes of one
-seed start from the same weights. The checkpoint is chosen on validation patches; test patches are looked at once.
+Every training mix gets the same number of steps on batches of the same size, whatever its number of patches, and two training
+mixes of one seed start from the same weights. The checkpoint is chosen on validation patches; test patches are looked at once.
 """
 
 from __future__ import annotations
@@ -52,8 +52,8 @@ class TrainingConfig:
 
 # tiny: measured on phantom-lizard at 64 px, on one core, from scratch, one run each. A tenth of the paper's width and one unit
 # a stage take 0.3 s a step; twice the width takes twice as long. Of the rates 5e-3 and 1e-2 the second was better throughout.
-# paper: 100 epochs of the paper's largest real training mix, 8,639 patches, looked at every second epoch; its rates. A training mix of fewer
-# patches gets as many steps. Nothing here is tuned.
+# paper: 100 epochs of the paper's largest real training mix, 8,639 patches, looked at every second epoch; its rates. A
+# training mix of fewer patches gets as many steps. Nothing here is tuned.
 TRAINING_CONFIGS = {
     "tiny": TrainingConfig((6, (1, 1, 1, 1), (2, 1)), Budget(steps=160, batch=16, learning_rate=1e-2), 4, False, patches=800),
     "paper": TrainingConfig(
@@ -112,8 +112,8 @@ class LizardNuclei:
     def score(self, mix: list[ImageSet], validation: ImageSet, test: ImageSet, seed: int, progress: Progress) -> Tally:
         """Learns from the training mix and counts on test; counts and measures are those of `tasks.nuclei.scores`.
 
-        The same training mix, seed, device and number of threads give the same counts. Torch's own random numbers and settings are
-        left as they were.
+        The same training mix, seed, device and number of threads give the same counts. Torch's own random numbers and settings
+        are left as they were.
         """
         self._annotated(test, "test", test)
         self._annotated(validation, "validation", test)

@@ -1,7 +1,7 @@
 """Tissue segmentation: a DeepLabV3+ (Chen and others 2018) trained on a training mix of patches, scored on real test patches.
 
-Every training mix gets the same number of steps on batches of the same size, whatever its number of patches, and two training mixes of one
-seed start from the same weights. The checkpoint is chosen on validation patches; test patches are looked at once.
+Every training mix gets the same number of steps on batches of the same size, whatever its number of patches, and two training
+mixes of one seed start from the same weights. The checkpoint is chosen on validation patches; test patches are looked at once.
 """
 
 from __future__ import annotations
@@ -87,8 +87,9 @@ class _Segmentation:
     def score(self, mix: list[ImageSet], validation: ImageSet, test: ImageSet, seed: int, progress: Progress) -> Tally:
         """Trains on the training mix, keeps the checkpoint with the best mean IoU on validation, and counts on test.
 
-        Patches have one size, a multiple of 16 px; counts and measures are those of `tasks.segmentation.scores`. The same training mix, seed,
-        device and number of threads give the same counts. Torch's own random numbers and settings are left as they were.
+        Patches have one size, a multiple of 16 px; counts and measures are those of `tasks.segmentation.scores`. The same
+        training mix, seed, device and number of threads give the same counts. Torch's own random numbers and settings are left
+        as they were.
         """
         classes = test.conditions.classes
         training = [labelled(part, f"{self.card.name}, training mix", test, STRIDE) for part in mix]

@@ -1,4 +1,5 @@
-"""Experiments through the command line: every training mix and comparison a line, verdicts, reported numbers beside, resumed."""
+"""Experiments through the command line: every training mix and comparison a line, verdicts, reported numbers beside,
+resumed."""
 
 from __future__ import annotations
 

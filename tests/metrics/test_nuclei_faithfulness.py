@@ -1,4 +1,5 @@
-"""The four questions about nuclei, asked of a reference segmenter that reads nuclei off the pixels, so that every answer is known."""
+"""The four questions about nuclei, asked of a reference segmenter that reads nuclei off the pixels, so that every answer is
+known."""
 
 from __future__ import annotations
 

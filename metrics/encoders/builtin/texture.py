@@ -24,8 +24,8 @@ Columns = dict[str, NDArray[np.float32]]
 SMALLEST = 32
 UNITS = {"amount": 0.17, "correlation": 0.35, "energy": 0.30, "coherence": 0.08, "pattern": 0.08}
 """What a column of each family is divided by: the root mean square over its columns of their standard deviation on the
-training patches of `phantom-cam16`, as `python -m metrics.encoders.builtin.texture` prints it. Patterns, which are many and move
-together, are divided by twice that."""
+training patches of `phantom-cam16`, as `python -m metrics.encoders.builtin.texture` prints it. Patterns, which are many and
+move together, are divided by twice that."""
 
 _SCALES = (1, 2, 4, 8)
 """Pixels that one pixel of a shrunken plane covers."""

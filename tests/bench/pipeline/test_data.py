@@ -103,7 +103,8 @@ def test_a_resolution_that_cannot_be_histology_is_refused_of_any_dataset(tmp_pat
 
 def test_dataset_without_maps_is_refused_before_anything_is_computed(tmp_path: Path) -> None:
     (tmp_path / "bare.py").write_text(
-        "from bench.types import Card\n\nclass Bare:\n    card = Card('bare', '1', 'No maps.')\n    provides = frozenset({'labels'})\n"
+        "from bench.types import Card\n\nclass Bare:\n    card = Card('bare', '1', 'No maps.')\n   "
+        " provides = frozenset({'labels'})\n"
     )
     made = replace(components("ldm-prompt"), dataset_plugin=Plugin("datasets", f"{tmp_path / 'bare.py'}:Bare"))
     with pytest.raises(UsageError, match="ldm-prompt needs the condition masks, prompts; bare provides labels"):
