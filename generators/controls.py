@@ -100,8 +100,8 @@ class CropPaste:
         "1",
         "Tiles each class's prompt crop over its region: what a prompt gives away without a generator.",
         needs=("masks", "prompts"),
-        notes=("Ignores seeds. A class without a crop stays grey, and so does what is not annotated. On "
-        "the prompt source `self` part ")
+        notes="Ignores seeds. A class without a crop stays grey, and so does what is not annotated. On "
+        "the prompt source `self` part "
         "of the target shows.",
     )
     deterministic = True

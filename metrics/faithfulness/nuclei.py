@@ -45,8 +45,8 @@ class NucleiFaithfulness:
         source="the reader study of Shrivastava and Fletcher 2023 (NASDM++), asked of HoVer-Net (Graham and others 2019)",
         cost="one training of the reference segmenter, then one pass over the patches",
         needs=("masks", "instances"),
-        notes=("It sees as well as its reference segmenter does: read the ratios to real patches. Nuclei "
-        "generated to please a segmenter and ")
+        notes="It sees as well as its reference segmenter does: read the ratios to real patches. Nuclei "
+        "generated to please a segmenter and "
         "no pathologist fool it.",
     )
     directions: Mapping[str, Direction] = {

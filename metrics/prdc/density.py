@@ -18,8 +18,8 @@ class Density:
         "Real neighbourhoods that a generated patch lies in, divided by k.",
         source="Naeem et al. 2020, arXiv 2002.09797, section 3",
         cost="O(n^2 d) time, O(n d) memory; shared with precision, recall and coverage of the same k",
-        notes=("Above 1 where generated patches crowd at the densest real tissue: a generator that "
-        "generates the commonest patch ")
+        notes="Above 1 where generated patches crowd at the densest real tissue: a generator that "
+        "generates the commonest patch "
         "again and again beats real tissue. Outliers matter less than to precision. Depends on n and k. Balls are closed.",
     )
     direction: Direction = "higher"
