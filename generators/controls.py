@@ -279,7 +279,7 @@ def _pick(seed: np.uint64, rows: Rows) -> int:
 
 
 def _deranged(store: _PatchStore) -> Rows:
-    """int64 (n,): for each row another one, by the album's seed: of its slide, of any where the slide has only one."""
+    """int64 (n,): for each row another one, by the bank's seed: of its slide, of any where the slide has only one."""
     rng = np.random.default_rng(store.seed)
     partners = np.empty(len(store.ids), dtype=np.int64)
     order = np.argsort(store.groups, kind="stable")

@@ -1,1 +1,1 @@
-"""Tables that are a pure function of result lines."""
+"""Tables that are a pure function of result records."""

@@ -237,9 +237,9 @@ def _asked(real: InstanceTable, sampled: InstanceTable) -> NDArray[np.bool_]:
     _same_types(real, sampled)
     row = {name: i for i, name in enumerate(real.ids.tolist())}
     if strangers := [name for name in sampled.ids.tolist() if name not in row]:
-        raise UsageError(f"layouts were drawn for ids of which there is no real layout: {listed(strangers)}.")
+        raise UsageError(f"layouts were sampled for ids of which there is no real layout: {listed(strangers)}.")
     if not len(sampled):
-        raise UsageError("no layout was drawn: there is nothing to ask.")
+        raise UsageError("no layout was sampled: there is nothing to measure.")
     return real.shown[[row[name] for name in sampled.ids.tolist()]]
 
 

@@ -39,7 +39,7 @@ def numbers(_ctx: click.Context, _parameter: click.Parameter, text: str) -> tupl
 
 
 def words(_ctx: click.Context, _parameter: click.Parameter, text: str | None) -> tuple[str, ...] | None:
-    """`a,b,c` as names; `none` or an empty text is no name; None where nothing was said."""
+    """`a,b,c` as names; `none` or an empty text is no name; None where nothing was given."""
     return None if text is None else tuple(part.strip() for part in text.split(",") if part.strip() and part.strip() != "none")
 
 

@@ -84,7 +84,7 @@ class PromptRule:
             raise UsageError(f"crop=published has sides of its own and turns no crop: leave out {', '.join(changed)}.")
 
     def __repr__(self) -> str:
-        """Part of keys of prompts, and by them of weights: a field that came later is said where it is not the default."""
+        """Part of keys of prompts, and by them of weights: a field that came later is named where it is not the default."""
         return f"PromptRule({', '.join(f'{name}={value!r}' for name, value in self.described().items())})"
 
     def described(self) -> dict[str, Any]:

@@ -34,7 +34,7 @@ VECTOR_CHANNELS = 12
 
 
 class Denoiser(nn.Module):
-    """The U-Net with its condition: `forward(noisy, step, shown)`, `shown` holding maps and, for `embed`, vectors."""
+    """The U-Net with its condition: `forward(noisy, step, shown)`, where `shown` has the maps and, for `embed`, vectors."""
 
     def __init__(self, config: LatentDiffusionConfig, kind: Kind, classes: int, vector_dim: int, cropped: int) -> None:
         super().__init__()

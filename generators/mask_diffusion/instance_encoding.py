@@ -6,7 +6,7 @@
 Class planes alone would merge nuclei of one type that touch. The offsets keep them apart: at a border they jump from one
 middle to the other, however small the nuclei are, while distance maps of nuclei six pixels wide hardly have summits and a
 gap of one pixel between them drowns in noise. Reading back is a vote: each nucleus pixel points at its middle, the
-summits of the votes are the nuclei, and the pixels of a nucleus settle its type together.
+summits of the votes are the nuclei, and the pixels of a nucleus determine its type together.
 """
 
 from __future__ import annotations

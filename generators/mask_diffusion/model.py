@@ -135,7 +135,7 @@ class MaskDiffusion:
 def _class_weights(masks: NDArray[np.uint8], classes: int) -> Tensor:
     """float (k + 2,): what each plane is multiplied by, 1 for the commonest type and more for rarer ones.
 
-    A rare type is a rare and small error, learned last and settled last when a layout is drawn. The fourth root of how
+    A rare type is a rare and small error, learned last and decided last when a layout is sampled. The fourth root of how
     much rarer it is makes it heard without drowning the rest: 3 for a type of a hundredth of the commonest one's pixels.
     """
     pixels = np.bincount(masks.ravel(), minlength=256)[1:classes].astype(np.float64)

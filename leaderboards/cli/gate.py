@@ -15,8 +15,8 @@ place = click.Path(path_type=Path)
 
 
 @click.group("gate", invoke_without_command=True)
-@click.option("--baseline", type=place, help="A file of accepted result lines.")
-@click.option("--candidate", type=place, help="A file or folder of result lines.")
+@click.option("--baseline", type=place, help="A file of accepted result records.")
+@click.option("--candidate", type=place, help="A file or folder of result records.")
 @click.option("--policy", "asked", default=policy.DEFAULT, show_default=True, help="A shipped policy, or a file.toml.")
 @click.option("--markdown", type=place, help="Write the report for a pull request here.")
 @click.option("--junit", type=place, help="Write JUnit XML here.")
@@ -63,7 +63,7 @@ def command(
 
 @command.command("accept")
 @click.option("--baseline", type=place, required=True, help="The file to move; made where there is none.")
-@click.option("--candidate", type=place, required=True, help="A file or folder of result lines.")
+@click.option("--candidate", type=place, required=True, help="A file or folder of result records.")
 @click.option("--reason", default="", help="Why the change is meant, for those who ask later.")
 @click.option("--policy", "asked", default=policy.DEFAULT, show_default=True)
 def accept(baseline: Path, candidate: Path, reason: str, asked: str) -> None:

@@ -26,7 +26,7 @@ from leaderboards.tables import build, formats, paper, reading
     "folders",
     multiple=True,
     type=click.Path(path_type=Path),
-    help="Folders or .jsonl files of result lines; default: results.",
+    help="Folders or .jsonl files of result records; default: results.",
 )
 @click.option("--measures", default="", help="Only these, e.g. fd,iou,iou:tumour; default: all but those of single classes.")
 @click.option("--experiment", default="", help="The tables of an experiment of TASK.")
@@ -52,11 +52,11 @@ def leaderboard(
             raise UsageError(f"{task} is a suite, its table is that of its paper: leave out --measures and --experiment.")
         _show(_suite(suite.find(task), task, places), style, out)
         return
-    lines = reading.read_records(places)
+    records = reading.read_records(places)
     if experiment:
-        _show(_experiments(task, experiment, lines), style, out)
+        _show(_experiments(task, experiment, records), style, out)
         return
-    _show([build.sheet(board) for board in _boards(task, measures, lines)], style, out)
+    _show([build.sheet(board) for board in _boards(task, measures, records)], style, out)
 
 
 def _show(sheets: list[formats.Sheet], style: str, out: Path | None) -> None:
@@ -69,13 +69,13 @@ def _show(sheets: list[formats.Sheet], style: str, out: Path | None) -> None:
         click.echo(formats.write(sheets, style))
 
 
-def _boards(task: str | None, measures: str, lines: list[ResultRecord]) -> list[build.Board]:
+def _boards(task: str | None, measures: str, records: list[ResultRecord]) -> list[build.Board]:
     wanted = {word.strip() for word in measures.split(",") if word.strip()}
-    present = {record.measure for record in lines}
+    present = {record.measure for record in records}
     if unknown := sorted(wanted - present):
         near = did_you_mean(unknown[0], present)
         raise UsageError(f"no results of the measure {unknown[0]!r}.{near} There are: {', '.join(sorted(present))}.")
-    boards = build.boards([record for record in lines if record.measure in wanted] if wanted else headlines(lines))
+    boards = build.boards([record for record in records if record.measure in wanted] if wanted else headlines(records))
     if not boards:
         raise MissingError("every line here is of an experiment. Print one: bench leaderboard TASK --experiment NAME")
     known = sorted({board.task for board in boards})
@@ -98,19 +98,19 @@ def _suite(asked: suite.Suite, task: str, places: tuple[Path, ...]) -> list[form
         return [replace(sheet, notes=[f"Reported numbers alone: {run}", *sheet.notes]) for sheet in reported]
     preset, cells = suite.index(folders[0])
     files = suite.result_files(folders[0], cells)
-    lines = reading.read_records(files) if files else []
+    records = reading.read_records(files) if files else []
     if asked.table:
-        return paper.sheets(asked, cells, lines, reading.reported(), preset)
-    return [build.sheet(board) for board in build.boards(headlines(lines))]
+        return paper.sheets(asked, cells, records, reading.reported(), preset)
+    return [build.sheet(board) for board in build.boards(headlines(records))]
 
 
-def _experiments(task: str | None, name: str, lines: list[ResultRecord]) -> list[formats.Sheet]:
+def _experiments(task: str | None, name: str, records: list[ResultRecord]) -> list[formats.Sheet]:
     """A table of the experiment for each dataset, protocol set, generator and prompt source."""
     if task is None:
         raise UsageError(f"--experiment {name} is of a task: bench leaderboard TASK --experiment {name}.")
     found = registry.find("tasks", task)[0]
     asked = experiment_files.find(name, found.experiments if isinstance(found, ProvidesExperiments) else None, task)
-    made = [record for record in experiment_tables.of(asked.name, lines) if record.task == task]
+    made = [record for record in experiment_tables.of(asked.name, records) if record.task == task]
     if not made:
         raise MissingError(f"no results of {asked.name}. Make some: bench run -t {task} --experiment {name} -g NAME")
     sheets = []

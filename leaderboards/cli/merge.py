@@ -21,7 +21,7 @@ from leaderboards.tables import duplicates
     help="Largest relative difference of numbers that count as equal; 0 asks for the same bits.",
 )
 def command(places: tuple[Path, ...], out: Path, tolerance: float) -> None:
-    """Join the result lines of PLACES, run folders, folders of them, or .jsonl files, in the file OUT.
+    """Join the result records of PLACES, run folders, folders of them, or .jsonl files, in the file OUT.
 
     \b
     bench merge machine-a machine-b --out all/results.jsonl

@@ -22,7 +22,7 @@ VERDICTS = {
     "holds": "HOLDS: all that was made again is bit-equal.",
     "near": "HOLDS WITHIN TOLERANCE: what was made again is near enough for another machine or other versions.",
     "not-done": "NOTHING was made again.",
-    "unknown": "INCONCLUSIVE: something differs, and how far cannot be told here.",
+    "unknown": "INCONCLUSIVE: something differs, and how far cannot be determined here.",
     "fails": "FAILS: something is not what the run recorded.",
     "not-comparable": "NOT COMPARABLE: the data or the plug-ins are not those of the run.",
 }

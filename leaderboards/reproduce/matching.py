@@ -74,7 +74,7 @@ def patches(what: str, recorded: SampleDigests, generated: ImageSet, known: Mapp
     text = f"{counted}, {len(wrong)} differ ({', '.join(wrong[:3])}{', …' if len(wrong) > 3 else ''})"
     if absent := [name for name in wrong if name not in known]:
         outcome: Outcome = "unknown" if elsewhere else "fails"
-        return Check(what, outcome, f"{text}; by how much cannot be told without the recorded patches of {len(absent)}")
+        return Check(what, outcome, f"{text}; by how much cannot be determined without the recorded patches of {len(absent)}")
     far = max(apart(made[name], known[name]) for name in wrong)
     text += f" by at most {far:.3g} of 255 on average"
     if not elsewhere:

@@ -59,7 +59,7 @@ class Pretrained:
 
     def encode(self, images: Images) -> Features:
         """float32 (n, dim) of patches of any size."""
-        _ = self._network  # missing weights are said before anything is calculated
+        _ = self._network  # missing weights are reported before anything is calculated
         return through(self._forward, checked(self.row.name, images), self.dim)
 
     def _forward(self, pixels: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""What is said of one published encoder."""
+"""What is recorded of one published encoder."""
 
 from __future__ import annotations
 

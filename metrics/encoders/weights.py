@@ -200,7 +200,7 @@ def denied(origin: Origin, name: str) -> GatedError:
 
 
 def absent(origin: Origin, name: str) -> MissingError:
-    """What to do about weights that are not here, said without asking a server."""
+    """What to do about weights that are not here, without asking a server."""
     if origin.gated:
         return denied(origin, name)
     return MissingError(f"{name} is not here yet: it is fetched from {origin.page} when it is first used. {ELSEWHERE}")

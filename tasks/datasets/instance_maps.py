@@ -1,4 +1,4 @@
-"""Instance maps that lost their numbers on the way to a file, and how they are told from sound ones."""
+"""Instance maps that lost their numbers on the way to a file, and how they are distinguished from sound ones."""
 
 from __future__ import annotations
 

@@ -43,7 +43,7 @@ WRONG_BOXES = 0.1
 
 @dataclass(frozen=True)
 class Entry:
-    """One image of the release and its labels; `slide` is the image's own name where nobody told."""
+    """One image of the release and its labels; `slide` is the image's own name where none is given."""
 
     name: str
     slide: str

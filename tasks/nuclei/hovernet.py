@@ -179,7 +179,7 @@ def separated(nucleus: Tensor, offsets: Tensor, mpp: float) -> NDArray[np.int32]
     logits, steps = (functional.interpolate(maps[None], scale_factor=zoom, mode="bilinear")[0] for maps in (nucleus, offsets))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # MONAI calls scikit-image by names that will go
-        # the more probable of two classes, said as a threshold: six times as fast as MONAI's argmax over them
+        # the more probable of two classes, written as a threshold: six times as fast as MONAI's argmax over them
         inside = GenerateWatershedMask(activation="sigmoid", threshold=0.5)(logits[1:] - logits[:1])
         if not inside.any() or any(float(channel.max()) == float(channel.min()) for channel in steps):
             return np.zeros(nucleus.shape[1:], np.int32)  # MONAI cannot scale what is flat

@@ -63,7 +63,7 @@ class Floats(Good):
         return super().generate(conditions, seeds) / 255
 
 
-class CastTooEarly(Good):
+class RoundedTooEarly(Good):
     def generate(self, conditions: Conditions, seeds: Seeds) -> Images:
         return (super().generate(conditions, seeds) / 255).round().astype(np.uint8)
 
@@ -233,7 +233,7 @@ def test_what_keeps_the_rules_passes(cls: Any) -> None:
     [
         (WrongShape, "generates", r"uint8 \(12, 15, 16, 3\), not uint8 \(12, 16, 16, 3\)"),
         (Floats, "generates", "float64"),
-        (CastTooEarly, "generates", r"floats in \[0, 1\]"),
+        (RoundedTooEarly, "generates", r"floats in \[0, 1\]"),
         (Black, "finite", "1 of 12 images are all black"),
         (WarnsOfNan, "finite", "FloatingPointError: invalid value .*test_contracts.py, line"),
         (ByPlace, "batch_independent", "one by one, the image of mock-0/1"),

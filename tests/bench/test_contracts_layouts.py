@@ -1,4 +1,4 @@
-"""What `bench check` finds in drawers of layouts: nothing in sound ones, and each fault by its name."""
+"""What `bench check` finds in layout generators: nothing in sound ones, and each fault by its name."""
 
 from __future__ import annotations
 

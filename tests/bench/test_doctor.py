@@ -1,4 +1,4 @@
-"""`bench doctor --encoders`: the state of weights, told without fetching any."""
+"""`bench doctor --encoders`: the state of weights, reported without fetching any."""
 
 from __future__ import annotations
 

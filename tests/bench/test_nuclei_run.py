@@ -1,4 +1,4 @@
-"""The nuclei half of the house end to end, in the smallest setting: nasdm, its masks, HoVer-Net, faithfulness, pools."""
+"""The nuclei half of the suite end to end, in the smallest setting: nasdm, its masks, HoVer-Net, faithfulness, pools."""
 
 from __future__ import annotations
 
@@ -122,7 +122,7 @@ def test_workers_make_what_the_run_asks_for_and_nothing_else(tmp_path: Path) -> 
     )
 
 
-def test_what_fails_in_a_worker_is_said_by_the_run(tmp_path: Path) -> None:
+def test_what_fails_in_a_worker_is_reported_by_the_run(tmp_path: Path) -> None:
     broken = tmp_path / "broken.py"
     broken.write_text(
         "from bench.types import Card\n"

@@ -406,7 +406,7 @@ def test_missing_image_of_the_folder_is_listed(home: Path, tmp_path: Path, gener
     assert "test-000" in done.stderr
 
 
-def test_prompt_sources_differ_and_are_said(home: Path) -> None:
+def test_prompt_sources_differ_and_are_reported(home: Path) -> None:
     found = {}
     for prompt_source in ("self", "slide", "cohort"):
         lines = run(

@@ -25,7 +25,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def measured(made: Path, folder: Path, seeds: str, tmp_path: Path, *words: str) -> tuple[list[ResultRecord], str]:
-    """Records of the folder, and what was said."""
+    """Records of the folder, and what was logged."""
     asked = (
         "run",
         "-g",

@@ -54,7 +54,7 @@ def test_samples_that_are_gone_are_generated_again(made: tuple[Path, Path], tmp_
     assert digests(tmp_path / "png", "blur") == recorded(folder, "blur")
 
 
-def test_samples_that_cannot_be_made_again_are_said_to_be_missing(made: tuple[Path, Path], tmp_path: Path) -> None:
+def test_samples_that_cannot_be_made_again_are_reported_missing(made: tuple[Path, Path], tmp_path: Path) -> None:
     folder, home = made
     shutil.copytree(folder, tmp_path / "run")
     records = list(schema.read([folder / "results.jsonl"]))

@@ -57,7 +57,7 @@ def test_rows_keep_their_order_and_the_order_of_the_set_changes_nothing() -> Non
     assert set(again.conditions.ids.tolist()) == set(part.conditions.ids.tolist())
 
 
-def test_what_cannot_be_served_is_refused() -> None:
+def test_an_impossible_mix_is_refused() -> None:
     real, generated = patches("real", 10), patches("generated", 10)
     with pytest.raises(MissingError, match="needs generated patches"):
         training_sets(BOTH, real, None)

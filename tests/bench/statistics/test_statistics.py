@@ -1,4 +1,4 @@
-"""Intervals by slide: closed forms, coverage on simulated slides, and what is said when there is none."""
+"""Intervals by slide: closed forms, coverage on simulated slides, and what is reported when there is none."""
 
 from __future__ import annotations
 
@@ -218,7 +218,7 @@ def test_an_undefined_measure_stays_undefined() -> None:
 
 
 @pytest.mark.parametrize(("slides_with_it", "interval"), [(1, False), (3, True)])
-def test_resamples_without_the_class_are_said_or_end_the_interval(slides_with_it: int, interval: bool) -> None:
+def test_resamples_without_the_class_are_reported_or_end_the_interval(slides_with_it: int, interval: bool) -> None:
     groups = np.repeat(np.arange(10), PATCHES)
     below = np.where(groups < slides_with_it, 10.0, 0.0)
     above = below * np.random.default_rng(0).uniform(0.5, 0.9, len(groups))
@@ -283,7 +283,7 @@ def test_combined_intervals_hold_the_truth() -> None:
     assert 0.92 <= covered(repeats, TRUTH) <= 0.99
 
 
-def test_what_seeds_cannot_say_is_said() -> None:
+def test_what_seeds_cannot_show_is_reported() -> None:
     undefined = combine_seeds([0.7, math.nan], [0.6, None], [0.8, None])
     assert math.isnan(undefined.value) and undefined.reason == "undefined for 1 of 2 seeds"
     open_ended = combine_seeds([0.7, 0.8], [0.6, None], [0.8, 0.9])

@@ -146,7 +146,7 @@ def test_a_network_that_says_the_clean_image_says_the_noise_with_it() -> None:
     assert not share.any()
 
 
-def test_folding_keeps_every_pixel_at_its_place() -> None:
+def test_pixel_unshuffle_keeps_every_pixel_at_its_place() -> None:
     unshuffled = PixelUnshuffled(SdmShape(12, 32, 32, (1,), 1, (), head=32, groups=8), 2)
 
     class Same(nn.Module):

@@ -1,4 +1,4 @@
-"""`bench verify` on real small runs: what holds is said to hold, and each way of tampering is found."""
+"""`bench verify` on real small runs: what holds is reported to hold, and each way of tampering is found."""
 
 from __future__ import annotations
 
@@ -266,7 +266,7 @@ def test_seeds_choose_what_is_looked_at(made: Place) -> None:
     assert made.verify("--sample", "-1")[0] == 2
 
 
-def test_data_that_moved_are_found_where_they_are_said_to_be(tmp_path: Path) -> None:
+def test_data_that_moved_are_found_where_they_are_reported_to_be(tmp_path: Path) -> None:
     """A folder of real images under another parent: its patches count, not its path."""
     pictures = {f"p{i}": (small_folder.photo(seed=i), small_folder.halves()) for i in range(12)}
     data, home = small_folder.write(tmp_path / "then" / "slides", pictures), tmp_path / "home"

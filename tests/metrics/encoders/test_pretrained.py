@@ -1,4 +1,4 @@
-"""Panel encoders with random weights: what is loaded, what is seen, and what is said where weights are not right."""
+"""Panel encoders with random weights: what is loaded, what is seen, and what is reported where weights are not right."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Asking for weights: what servers may answer, and what is said of it. No network is needed."""
+"""Asking for weights: what servers may answer, and what is reported of it. No network is needed."""
 
 from __future__ import annotations
 
