@@ -47,7 +47,9 @@ class VendiScore:
             return vendi_score(directions(self.card.name, b), self._order)
         n = min(len(a), len(b))
         ours, theirs = (side if len(side) == n else side[rng.choice(len(side), n, replace=False)] for side in (b, a))
-        return vendi_score(directions(self.card.name, ours), self._order) / vendi_score(directions(self.card.name, theirs), self._order)
+        return vendi_score(directions(self.card.name, ours), self._order) / vendi_score(
+            directions(self.card.name, theirs), self._order
+        )
 
 
 def vendi_score(rows: Table, q: float = 1.0) -> float:

@@ -27,7 +27,7 @@ from bench.pipeline.prompts import PromptReport, PromptRule
 from bench.pipeline.sets import SetRef, in_memory, load_set, only, save_set, select
 from bench.provenance import sources
 from bench.provenance.digests import digest_of_array, digest_of_patch, root_digest
-from bench.types import Conditions, ImageSet, ProvidesPools, ProvidesPromptDonors, UsesPool
+from bench.types import Conditions, ImageSet, LimitsPatches, ProvidesPools, ProvidesPromptDonors, UsesPool
 
 MAPS = {"masks", "instances", "types"}
 """Condition columns that say what is where; all that layouts and downstream models are shown."""
@@ -146,7 +146,7 @@ def load_splits(components: Components, store: Store, execute: Execute, with_pro
         raise_failure(execute(list(made.values())))
         prompted = {name: _opened(job, store, prompted[name].images_key) for name, job in made.items()}
         report = PromptReport(**store.read_json(made["test"].ref, "report.json"))
-    rows = spread(training.conditions.ids, components.task.patches if isinstance(components.task, UsesPool) else 0)
+    rows = spread(training.conditions.ids, components.task.patches if isinstance(components.task, LimitsPatches) else 0)
     pool = prompted.pop("pool").rows(rows)
     return DataSplits(plain, prompted, training.rows(rows), pool, pool_name, report, donors)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +60,7 @@ def load_model(plugin: Plugin, weights: WeightsRef, store: Store) -> Any:
     return _load_model(plugin, weights, store)
 
 
-@lru_cache(maxsize=None)
+@cache
 def _build(plugin: Plugin) -> Any:
     return plugin.build_anew()
 
