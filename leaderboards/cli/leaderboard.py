@@ -126,6 +126,6 @@ def _experiments(task: str | None, name: str, records: list[ResultRecord]) -> li
                 if number > 1:
                     title = f"{title}, protocol set {number}"
                     notes = [f"Not comparable with protocol set 1: {difference_between(part, parts[0])}.", *notes]
-                records = [{**asdict(cell), **which} for cell in one.cells]
-                sheets.append(formats.Sheet(title, one.rows, notes, records))
+                rows = [{**asdict(cell), **which} for cell in one.cells]
+                sheets.append(formats.Sheet(title, one.rows, notes, rows))
     return sheets

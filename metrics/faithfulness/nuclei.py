@@ -1,7 +1,7 @@
 """Do the nuclei sit where the map says? The four questions that NASDM's readers answered, asked of a network instead.
 
 A segmenter that learned from real training slides alone (the reference segmenter) finds nuclei in a generated patch; they are
-held against the nuclei of its map. Reference segmenters err on real patches too, so every answer also comes as its ratio to
+compared with the nuclei of its map. Reference segmenters err on real patches too, so every answer also comes as its ratio to
 what real test patches get, which the harness adds: 1 is as faithful as real tissue.
 
     nuclei-missed      share of asked nuclei that are not found (the readers' "missing nuclei")
@@ -27,16 +27,17 @@ from numpy.typing import NDArray
 from bench import registry
 from bench.errors import UsageError
 from bench.histology import nuclei
+from bench.jobs.store import key_of
 from bench.messages import needed
-from bench.types import Card, Conditions, Direction, ImageSet, Progress, Tally
+from bench.types import Card, Conditions, Direction, ImageSet, Progress, SegmentsNuclei, Tally
 
 COLUMNS = ("asked", "found", "matched", "right", "shift")
 Sums = Mapping[str, float]
 
 
 class NucleiFaithfulness:
-    """Asks a segmenter of nuclei: the model of the task `segmenter`, trained for `steps` steps, or as long as that task has it
-    with 0."""
+    """Asks a segmenter of nuclei: the model of the task `segmenter`, trained for `steps` steps, or as many as that task
+    has."""
 
     card = Card(
         "nuclei-faithfulness",
@@ -45,9 +46,8 @@ class NucleiFaithfulness:
         source="the reader study of Shrivastava and Fletcher 2023 (NASDM++), asked of HoVer-Net (Graham and others 2019)",
         cost="one training of the reference segmenter, then one pass over the patches",
         needs=("masks", "instances"),
-        notes="It sees as well as its reference segmenter does: read the ratios to real patches. Nuclei "
-        "generated to please a segmenter and "
-        "no pathologist fool it.",
+        notes="It sees as well as its reference segmenter does: read the ratios to real patches. Nuclei generated to please a "
+        "segmenter and no pathologist fool it.",
     )
     directions: Mapping[str, Direction] = {
         "nuclei-kept": "higher",
@@ -57,21 +57,26 @@ class NucleiFaithfulness:
         "nuclei-shift": "lower",
     }
 
-    def __init__(self, segmenter: str = "lizard-nuclei", steps: int = 0) -> None:
+    def __init__(self, segmenter: str = "lizard-nuclei", steps: int | None = None) -> None:
         self.segmenter = segmenter
         self.steps = steps
 
+    @property
+    def digest(self) -> str:
+        """Of everything that the task of the reference segmenter is made of; UsageError where it does not segment nuclei."""
+        return key_of(registry.describe(self._task()))
+
     def learn(self, train: ImageSet, validation: ImageSet, seed: int, progress: Progress, folder: Path) -> None:
         """Trains the reference segmenter on real patches."""
-        self._segmenter().learn([train], validation, seed, progress, folder)
+        self._task().learn([train], validation, seed, progress, folder)
 
     def agree(self, patches: ImageSet, segmenter: Path) -> Tally:
         """Counts of each patch: nuclei asked for, found, matched, matched with the right type, and summed outline shifts."""
         conditions = patches.conditions
-        for column in self.card.needs:
-            needed(self.card.name, column, getattr(conditions, column))
-        instances, types = self._segmenter().segment(segmenter, patches.images)
-        counts = [counted(conditions, i, instances[i], types[i]) for i in range(len(patches))]
+        needed(self.card.name, "masks", conditions.masks)
+        needed(self.card.name, "instances", conditions.instances)
+        instances, types = self._task().segment(segmenter, patches.images)
+        counts = [count_nuclei(conditions, i, instances[i], types[i]) for i in range(len(patches))]
         return self.tally(np.array(counts, dtype=np.float64).reshape(-1, len(COLUMNS)))
 
     def tally(self, counts: NDArray[np.float64]) -> Tally:
@@ -85,14 +90,14 @@ class NucleiFaithfulness:
         }
         return Tally(COLUMNS, counts, measures, {"nuclei-shift": (0.0, None)})
 
-    def _segmenter(self):  # type: ignore[no-untyped-def]
-        task = registry.load("tasks", self.segmenter, **({"steps": self.steps} if self.steps else {}))
-        if not (hasattr(task, "learn") and hasattr(task, "segment")):
+    def _task(self) -> SegmentsNuclei:
+        task = registry.load("tasks", self.segmenter, **({} if self.steps is None else {"steps": self.steps}))
+        if not isinstance(task, SegmentsNuclei):
             raise UsageError(f"{self.card.name}: the task {self.segmenter} does not segment nuclei; lizard-nuclei does.")
         return task
 
 
-def counted(
+def count_nuclei(
     conditions: Conditions, row: int, found: NDArray[np.int32], types: NDArray[np.uint8]
 ) -> tuple[float, float, float, float, float]:
     """The columns of one patch from the nuclei found in it, int32 (h, w) with their types uint8 (h, w)."""

@@ -9,9 +9,9 @@ from __future__ import annotations
 import json
 import math
 import tempfile
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,9 +20,11 @@ from bench.errors import MissingError, UsageError
 from bench.histology.nuclei import UNLABELLED, USUAL_MPP, majority
 from bench.histology.training_mixes import TRAINING_MIXES
 from bench.messages import listed, needed
+from bench.presets import configure
 from bench.provenance.digests import digest_of
 from bench.runtime.precision import device, inference
 from bench.types import Card, Direction, Images, ImageSet, Progress, Tally, TrainingMix
+from tasks.nuclei.config import PRESETS, RESNET50, NucleiConfig
 from tasks.nuclei.scores import nuclei_columns, nuclei_counts, nuclei_tally
 from tasks.training import Budget, labelled, reproducible
 
@@ -36,35 +38,10 @@ STRIDE = 8
 WEIGHTS, NOTES = "hovernet.safetensors", "hovernet.json"
 
 
-@dataclass(frozen=True)
-class TrainingConfig:
-    """What a preset stands for."""
-
-    network: tuple[int, tuple[int, ...], tuple[int, ...]]
-    """Features, layers and dense units of `tasks.nuclei.hovernet.HoVerNet`."""
-    budget: Budget
-    looks: int
-    phases: bool
-    """See `tasks.nuclei.training.Course`."""
-    patches: int
-    """Training conditions that the harness generates and serves, 0 for all."""
-
-
-# tiny: measured on phantom-lizard at 64 px, on one core, from scratch, one run each. A tenth of the paper's width and one unit
-# a stage take 0.3 s a step; twice the width takes twice as long. Of the rates 5e-3 and 1e-2 the second was better throughout.
-# paper: 100 epochs of the paper's largest real training mix, 8,639 patches, looked at every second epoch; its rates. A
-# training mix of fewer patches gets as many steps. Nothing here is tuned.
-TRAINING_CONFIGS = {
-    "tiny": TrainingConfig((6, (1, 1, 1, 1), (2, 1)), Budget(steps=160, batch=16, learning_rate=1e-2), 4, False, patches=800),
-    "paper": TrainingConfig(
-        (64, (3, 4, 6, 3), (8, 4)), Budget(steps=54_000, batch=16, learning_rate=1e-4), 50, True, patches=0
-    ),
-}
-
-
 class LizardNuclei:
-    """Nuclei of the colon, found, outlined and typed. Options left at None take the value of the preset."""
+    """Nuclei of the colon, found, outlined and typed."""
 
+    presets: Mapping[str, NucleiConfig] = PRESETS
     card = Card(
         "lizard-nuclei",
         VERSION,
@@ -78,36 +55,25 @@ class LizardNuclei:
     readers: tuple[str, ...] = ("lizard", "conic", "nuclei-folder")
     mixes: tuple[TrainingMix, ...] = TRAINING_MIXES
     pool = "R2"
-    """The split of the dataset that training mixes are made of, where it has it."""
+    """The split of the dataset that training mixes are made of, where it has it: a generator must not have been trained on
+    what it is compared with."""
     metrics: tuple[str, ...] = ("nuclei-faithfulness",)
     """Metrics that belong to it beside the usual ones."""
     experiments = Path(__file__).parents[1] / "experiments" / "lizard-nuclei"
-    """Split whose patches make the training mixes: a generator must not have been fitted on what it is compared with."""
+    """Folder of its experiments."""
 
-    def __init__(
-        self,
-        preset: Literal["tiny", "paper"] = "tiny",
-        steps: int | None = None,
-        batch: int | None = None,
-        learning_rate: float | None = None,
-        patches: int | None = None,
-        encoder_weights: Path | None = None,
-    ) -> None:
-        """`encoder_weights`: a ResNet-50 with the names of torchvision's, as a plain state dict, for the preset `paper`.
-        Its first phase then leaves the encoder as it is; without it nothing is worth freezing, and both phases train all."""
-        training_config = TRAINING_CONFIGS[preset]
-        self.preset = preset
-        self.steps = training_config.budget.steps if steps is None else steps
-        self.batch = training_config.budget.batch if batch is None else batch
-        self.learning_rate = training_config.budget.learning_rate if learning_rate is None else learning_rate
-        self.patches = training_config.patches if patches is None else patches
+    def __init__(self, preset: str = "tiny", encoder_weights: Path | None = None, **values: Any) -> None:
+        """`values`: fields of `NucleiConfig` in place of those of the preset. `encoder_weights`: a ResNet-50 with the names of
+        torchvision's, as a plain state dict, for the sizes of the preset `paper`. Its first phase then leaves the encoder as
+        it is; without it nothing is worth freezing, and both phases train all."""
+        self.config = configure(self.card.name, self.presets, preset, values)
         self.encoder_weights = encoder_weights
         self.digest = "" if encoder_weights is None else self._digest(encoder_weights)
-        if self.steps < 1 or self.batch < 2 or self.learning_rate <= 0 or self.patches < 0:
-            raise UsageError(  # batch: a patch alone has no batch statistics
-                f"{self.card.name} takes steps >= 1, batch >= 2, learning_rate > 0 and patches >= 0, "
-                f"not {self.steps}, {self.batch}, {self.learning_rate} and {self.patches}."
-            )
+
+    @property
+    def patches(self) -> int:
+        """How many patches downstream models learn from; 0 for all."""
+        return self.config.patches
 
     def score(self, mix: list[ImageSet], validation: ImageSet, test: ImageSet, seed: int, progress: Progress) -> Tally:
         """Learns from the training mix and counts on test; counts and measures are those of `tasks.nuclei.scores`.
@@ -140,21 +106,22 @@ class LizardNuclei:
 
         from tasks.nuclei.training import Course, train
 
-        training_config, classes = TRAINING_CONFIGS[self.preset], validation.conditions.classes
+        config, classes = self.config, validation.conditions.classes
         chosen_on = self._annotated(validation, "validation", validation)
         training = [self._annotated(part, "training mix", validation) for part in mix]
         if not training:
             raise MissingError(f"{self.card.name}, training mix: there are no patches. Give more data, or other splits.")
-        course = Course(Budget(self.steps, self.batch, self.learning_rate), training_config.looks, training_config.phases)
+        course = Course(Budget(config.steps, config.batch, config.learning_rate), config.looks, config.phases)
+        sizes = {"features": config.features, "layers": config.layers, "dense": config.dense}
         with reproducible(seed):
-            net = self._network(self.preset, len(classes)).to(device())
+            net = self._network(sizes, len(classes)).to(device())
             if self.encoder_weights is not None:
                 net.load_encoder(self.encoder_weights)
             frozen = self.encoder_weights is not None
             train(net, training, chosen_on, course, frozen, np.random.default_rng(seed), progress)
         save_file({name: values.contiguous().cpu() for name, values in net.state_dict().items()}, folder / WEIGHTS)
         mpp = validation.conditions.mpp
-        notes = {"preset": self.preset, "classes": classes, "mpp": USUAL_MPP if math.isnan(mpp) else mpp}
+        notes = {"network": sizes, "classes": classes, "mpp": USUAL_MPP if math.isnan(mpp) else mpp}
         (folder / NOTES).write_text(json.dumps(notes, indent=1) + "\n")
 
     def segment(self, folder: Path, images: Images) -> tuple[NDArray[np.int32], NDArray[np.uint8]]:
@@ -174,7 +141,7 @@ class LizardNuclei:
         instances = np.zeros(images.shape[:3], np.int32)
         types = np.zeros(images.shape[:3], np.uint8)
         with inference():
-            batches = called(net, images, self.batch)
+            batches = called(net, images, self.config.batch)
             found = (patch for maps in batches for patch in zip(*(part.cpu() for part in maps), strict=True))
             for i, (nucleus, offsets, logits) in enumerate(found):
                 instances[i] = separated(nucleus, offsets, mpp)
@@ -204,13 +171,13 @@ class LizardNuclei:
             raise MissingError(f"{who}: no nucleus in {len(masks)} patches. Give more data, or other splits.")
         return Annotated(patches.images, masks, instances)
 
-    def _network(self, preset: str, classes: int) -> HoVerNet:
+    def _network(self, sizes: Mapping[str, Any], classes: int) -> HoVerNet:
         import torch
 
         from tasks.nuclei.hovernet import HoVerNet
 
         # twice as fast on a CPU as the usual order of axes
-        return HoVerNet(classes, *TRAINING_CONFIGS[preset].network).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        return HoVerNet(classes, **sizes).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def _read(self, folder: Path) -> tuple[HoVerNet, float]:
         """The network of a folder on its device, and the resolution that it learned at."""
@@ -218,7 +185,7 @@ class LizardNuclei:
 
         try:
             notes = json.loads((folder / NOTES).read_text())
-            net = self._network(notes["preset"], len(notes["classes"]))
+            net = self._network(notes["network"], len(notes["classes"]))
             net.load_state_dict(load_file(folder / WEIGHTS))
         except FileNotFoundError as error:
             raise MissingError(
@@ -227,8 +194,11 @@ class LizardNuclei:
         return net.to(device()).eval(), notes["mpp"]
 
     def _digest(self, weights: Path) -> str:
-        if self.preset != "paper":
-            raise UsageError(f"{self.card.name}: encoder_weights fit the preset 'paper', not {self.preset!r}.")
+        sizes = self.config.features, self.config.layers
+        if sizes != RESNET50:
+            raise UsageError(
+                f"{self.card.name}: encoder_weights fit the preset 'paper', whose encoder is a ResNet-50, not {sizes}."
+            )
         if not weights.is_file():
             raise MissingError(f"{self.card.name}: no encoder weights at {weights}. Give a state dict of a ResNet-50.")
         return digest_of(weights)

@@ -1,5 +1,4 @@
-"""The four questions about nuclei, asked of a reference segmenter that reads nuclei off the pixels, so that every answer is
-known."""
+"""The four questions about nuclei, asked of a segmenter that reads nuclei off the pixels, so that every answer is known."""
 
 from __future__ import annotations
 
@@ -11,9 +10,11 @@ import pytest
 
 from bench.errors import UsageError
 from bench.measurements.conditions import beside
-from bench.registry import load
+from bench.registry import describe, load
 from bench.types import Conditions, ImageSet, Tally, silent
 from metrics.faithfulness.nuclei import COLUMNS, NucleiFaithfulness
+from tasks.nuclei.config import TINY
+from tasks.nuclei.task import LizardNuclei
 
 SEGMENTER = '''
 """Reads red as the number of a nucleus and green as its type."""
@@ -176,6 +177,22 @@ def test_counts_of_each_patch_are_kept_apart(metric: NucleiFaithfulness, tmp_pat
 def test_the_reference_segmenter_learns_from_what_it_is_given(metric: NucleiFaithfulness, tmp_path: Path) -> None:
     metric.learn(splits(), splits()[[0]], 7, silent, tmp_path)
     assert (tmp_path / "seen.txt").read_text() == "2 1 7"
+
+
+def test_rows_may_be_counted_in_ranges(metric: NucleiFaithfulness, tmp_path: Path) -> None:
+    images = splits().images.copy()
+    images[1] = 0
+    whole = metric.agree(generated(images), tmp_path).counts
+    parts = [metric.agree(generated(images)[rows], tmp_path).counts for rows in ([0], [1], [])]
+    assert np.array_equal(np.concatenate(parts), whole)
+
+
+def test_a_changed_preset_of_the_segmenter_is_another_metric(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its trained segmenter must not be found for the new one."""
+    before = describe(load("metrics", "nuclei-faithfulness"))
+    assert before == describe(load("metrics", "nuclei-faithfulness"))
+    monkeypatch.setattr(LizardNuclei, "presets", {"tiny": replace(TINY, features=7)})
+    assert describe(load("metrics", "nuclei-faithfulness")) != before
 
 
 def test_refusals(tmp_path: Path) -> None:

@@ -119,7 +119,11 @@ def test_the_folder_alone_decides_what_is_called(taught: Path) -> None:
     instances, types = LizardNuclei(**QUICK).segment(taught, TEST.images)
     again = LizardNuclei(batch=3, preset="paper").segment(taught, TEST.images[::-1])
     assert (again[0][::-1] == instances).all() and (again[1][::-1] == types).all()
-    assert json.loads((taught / "hovernet.json").read_text()) == {"preset": "tiny", "classes": list(CLASSES), "mpp": 1.0}
+    assert json.loads((taught / "hovernet.json").read_text()) == {
+        "network": {"features": 6, "layers": [1, 1, 1, 1], "dense": [2, 1]},
+        "classes": list(CLASSES),
+        "mpp": 1.0,
+    }
     assert LizardNuclei().segment(taught, toy(1, 9, 48).images)[0].any()
 
 
@@ -281,7 +285,7 @@ def test_options_out_of_range_are_refused(options: dict[str, Any]) -> None:
 
 
 def test_encoder_weights_need_their_preset_and_their_file(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="fit the preset 'paper', not 'tiny'"):
+    with pytest.raises(UsageError, match="fit the preset 'paper', whose encoder is a ResNet-50, not"):
         LizardNuclei(encoder_weights=tmp_path / "resnet.pth")
     with pytest.raises(MissingError, match="no encoder weights at .*resnet.pth"):
         LizardNuclei(preset="paper", encoder_weights=tmp_path / "resnet.pth")
