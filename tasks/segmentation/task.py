@@ -55,8 +55,7 @@ class _Segmentation:
 
         Patches have one size, a multiple of 16 px; counts and measures are those of `tasks.segmentation.scores`. The same
         training mix, seed, device and number of threads give the same counts. Torch's own random numbers and settings
-        are left as they
-        were.
+        are left as they were.
         """
         classes = test.conditions.classes
         training = [labelled(part, f"{self.card.name}, training mix", test, STRIDE) for part in mix]
