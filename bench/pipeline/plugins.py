@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -66,7 +66,7 @@ def forget() -> None:
     _load_model.cache_clear()
 
 
-@lru_cache(maxsize=None)
+@cache
 def _build(plugin: Plugin) -> Any:
     return plugin.build_anew()
 
