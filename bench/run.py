@@ -70,7 +70,18 @@ class RunOutcome:
 def run(config: RunConfig, context: RunContext, out: Path) -> RunOutcome:
     """Does everything that was asked, writes it under `out`, and returns it. What is in the store is not made again."""
     prepared = prepare(config, context)
-    return finish(prepared, context.execute(prepared.targets), context, out)
+    outcomes = context.execute(prepared.targets)
+    damaged: set[EntryRef] = set()
+    while True:
+        try:
+            return finish(prepared, outcomes, context, out)
+        except DamagedEntry as error:  # of a finished entry, which no job has read
+            if error.ref in damaged:
+                raise  # made again and damaged again: the disk is at fault
+            damaged.add(error.ref)
+            context.log(f"the entry {error.ref} is damaged; it is removed and made again")
+            context.store.remove(error.ref)
+            outcomes = {**outcomes, **context.execute([*makers_of(error.ref, prepared.targets), *prepared.targets])}
 
 
 def prepare(config: RunConfig, context: RunContext) -> Prepared:
@@ -91,35 +102,6 @@ def prepare(config: RunConfig, context: RunContext) -> Prepared:
 
 
 def finish(prepared: Prepared, outcomes: dict[EntryRef, Outcome], context: RunContext, out: Path) -> RunOutcome:
-    """Reads what was measured and writes it. An entry that turns out to be damaged is removed and made again: those of a
-    finished run are read here for the first time."""
-    damaged: set[EntryRef] = set()
-    while True:
-        try:
-            return write_results(prepared, outcomes, context, out)
-        except DamagedEntry as error:
-            if error.ref in damaged:
-                raise  # made again and damaged again: the disk is at fault
-            damaged.add(error.ref)
-            context.log(f"the entry {error.ref} is damaged; it is removed and made again")
-            context.store.remove(error.ref)
-            outcomes = {**outcomes, **context.execute([*makers_of(error.ref, prepared.targets), *prepared.targets])}
-
-
-def makers_of(ref: EntryRef, targets: Sequence[Job]) -> list[Job]:
-    """The job that makes an entry, among the targets and all that they need; none where no job of theirs makes it."""
-    waiting, seen = list(targets), set(targets)
-    while waiting:
-        job = waiting.pop()
-        if job.ref == ref:
-            return [job]
-        further = [need for need in job.needs if need not in seen]
-        seen.update(further)
-        waiting += further
-    return []
-
-
-def write_results(prepared: Prepared, outcomes: dict[EntryRef, Outcome], context: RunContext, out: Path) -> RunOutcome:
     """Records of what was measured, on disk before anything that may fail after them; then table, picture and manifest.
     Raises DamagedEntry where an entry that is read here is damaged."""
     records = collect_records(prepared, outcomes, context)
@@ -152,6 +134,19 @@ def write_results(prepared: Prepared, outcomes: dict[EntryRef, Outcome], context
             context.log("".join(traceback.format_exception(error)))
             faults.append(f"{name} could not be written: {type(error).__name__}: {error}")
     return RunOutcome(tuple(records), tuple(shown), folder, tuple(faults))
+
+
+def makers_of(ref: EntryRef, targets: Sequence[Job]) -> list[Job]:
+    """The job that makes an entry, among the targets and all that they need; none where no job of theirs makes it."""
+    waiting, seen = list(targets), set(targets)
+    while waiting:
+        job = waiting.pop()
+        if job.ref == ref:
+            return [job]
+        further = [need for need in job.needs if need not in seen]
+        seen.update(further)
+        waiting += further
+    return []
 
 
 def collect_records(prepared: Prepared, outcomes: dict[EntryRef, Outcome], context: RunContext) -> list[ResultRecord]:

@@ -56,11 +56,12 @@ CASES: dict[str, list[list[str]]] = {
     "leaderboard": [
         ["cam16-seg", "--results", "ran", "--measures", "fd", "--format", "markdown"],
         ["cam16-seg", "--results", "tried", "--experiment", "mine.toml", "--json"],
+        ["cam16-seg", "--results", "ran", "--format", "csv", "--out", "out/table.csv"],
     ],
     "compare": [["flat-colour", "noise", "--results", "ran", "--measures", "fd *", "--json"]],
     "gate": [
         "--baseline ran/results.jsonl --candidate ran --policy policy.toml --markdown out/gate.md --junit out/gate.xml".split()
-        + ["--json"]
+        + ["--json", "--strict"]
     ],
     "gate accept": [
         ["--baseline", "out/base.jsonl", "--candidate", "ran", "--reason", "the first", "--policy", "policy.toml"],
@@ -86,6 +87,17 @@ CASES: dict[str, list[list[str]]] = {
     "new": [["generator", "my-own", "--dir", "out"]],
 }
 """command -> the words of each call."""
+ELSEWHERE = ["--scheduler", "tcp://127.0.0.1:1", "--workers", "2"]
+REFUSED = {
+    "run": "-g blur -t cam16-seg".split(),
+    "suite": ["suite.toml"],
+    "fit": "-g copy-train -t cam16-seg --out refused".split(),
+    "verify": ["ran"],
+    "export conditions": "-t cam16-seg --out refused".split(),
+    "export samples": ["ran", "--out", "refused"],
+}
+"""Calls that name workers of this machine and those of a scheduler. jobs/test_dask.py shows that a scheduler's workers do the
+jobs."""
 CODES = {"doctor": (0, 1)}
 """Exit codes that are well, where these are not 0 alone: a machine may lack something that `bench doctor` looks for."""
 CALLS = [(verb, words) for verb, calls in CASES.items() for words in calls]
@@ -120,7 +132,8 @@ def test_every_verb_has_a_call() -> None:
 def test_every_option_is_in_a_call(verb: str) -> None:
     command = VERBS[verb]
     declared = {parameter.name for parameter in command.params}
-    assert declared - set().union(*(given(command, words) for words in CASES[verb])) == set()
+    calls = [*CASES[verb], *([[*REFUSED[verb], *ELSEWHERE]] if verb in REFUSED else [])]
+    assert declared - set().union(*(given(command, words) for words in calls)) == set()
 
 
 @pytest.fixture(scope="module")
@@ -173,9 +186,26 @@ def test_every_call_does_its_work(verb: str, words: list[str], place: Path, monk
     if "--json" in words:
         first = found.stdout if verb in ("gate", "compare", "verify", "info") else found.stdout.splitlines()[0]
         assert json.loads(first)
-    for file in ("out/gate.md", "out/gate.xml", "out/base.jsonl", "out/merged.jsonl", "out/asked/conditions.csv"):
+    for file in (
+        "out/gate.md",
+        "out/gate.xml",
+        "out/base.jsonl",
+        "out/merged.jsonl",
+        "out/table.csv",
+        "out/asked/conditions.csv",
+    ):
         if file in words:
             assert Path(file).stat().st_size
+
+
+@pytest.mark.parametrize("verb", REFUSED)
+def test_workers_of_two_kinds_are_refused_before_anything_is_written(
+    verb: str, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(place)
+    found = bench(*verb.split(), *REFUSED[verb], *ELSEWHERE, home=Path("home"))
+    assert found.exit_code == 2 and "give one of the two" in found.stderr
+    assert not Path("refused").exists() and not Path("results").exists()
 
 
 @pytest.mark.parametrize("verb", ["run", "suite"])
@@ -256,5 +286,6 @@ def test_a_second_generator_that_is_wrong_costs_its_own_records_and_no_other(
     lines = list(schema.read([file]))
     assert {line.status for line in lines if line.generator == "flat-colour"} <= {"ok", "skipped"}
     wrong = [line for line in lines if line.generator == "shape"]
-    assert wrong and all(line.status == "error" and "shape returned uint8" in line.reason for line in wrong)
+    lost = [line for line in wrong if line.measure != "fd-lower-reference"]  # that one is of real patches alone
+    assert lost and all(line.status == "error" and "shape returned uint8" in line.reason for line in lost)
     assert [line.measure for line in wrong] == [line.measure for line in lines if line.generator == "flat-colour"]

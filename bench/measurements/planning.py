@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any, ParamSpec, TypeVar
 
+import numpy as np
+
 from bench import registry
 from bench.config import UPPER_REFERENCE, Components, RunConfig
 from bench.errors import BenchError, MissingError
@@ -125,9 +127,8 @@ class _Planner:
         with_test = self.components.experiment is None
         with_pool = self.components.config.downstream and trained.plugin == self.components.generator_plugins[0]
         if isinstance(trained.generator, ChecksConditions):
-            for is_wanted, part in ((with_test, test), (with_pool, pool)):
-                if is_wanted:
-                    trained.generator.check_conditions(part.conditions.ids)
+            wanted = [part.conditions.ids for is_wanted, part in ((with_test, test), (with_pool, pool)) if is_wanted]
+            trained.generator.check_conditions(np.unique(np.concatenate(wanted)))  # all at once: one folder holds them all
         made_test = generate(trained, test, seed) if with_test else None
         return Generated(trained, seed, made_test, generate(trained, pool, seed) if with_pool else None, test, pool)
 

@@ -14,6 +14,7 @@ from bench.jobs.store import EntryRef, Store, key_of
 from bench.pipeline.data import DataSplits, Patches
 from bench.pipeline.plugins import Plugin, WeightsRef
 from bench.pipeline.sets import SetRef, in_memory, only
+from bench.provenance import sources
 from bench.provenance.digests import digest_of
 from bench.types import (
     ChoosesTrainingPatches,
@@ -64,7 +65,7 @@ def training_job(plugin: Plugin, built: Fittable, train: Patches, seed: int) -> 
     """Trains the plug-in. What several plug-ins share (a first stage) is a job of its own, trained once."""
     stage: tuple[Job, ...] = ()
     if isinstance(built, TrainsSharedStage):
-        spec = {"config": built.stage_config(), "images": train.images_key, "seed": seed}
+        spec = {"config": {**built.stage_config(), **sources.describe(type(built))}, "images": train.images_key, "seed": seed}
         trains_stage = TrainStage(plugin, train.ref, seed)
         stage = (
             Job("first-stage", spec, trains_stage, train.needs, "gpu", resumable=True, label=f"first stage of {plugin.name}"),
@@ -75,8 +76,10 @@ def training_job(plugin: Plugin, built: Fittable, train: Patches, seed: int) -> 
 
 
 def training_config(plugin: Any) -> dict[str, Any]:
-    """What decides the weights apart from data and seed."""
-    return plugin.training_config() if isinstance(plugin, HasTrainingConfig) else registry.describe(plugin)
+    """What decides the weights apart from data and seed; of a plug-in from outside, its code too."""
+    if isinstance(plugin, HasTrainingConfig):
+        return {**plugin.training_config(), **sources.describe(type(plugin))}
+    return registry.describe(plugin)
 
 
 @dataclass(frozen=True)

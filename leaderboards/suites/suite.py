@@ -21,7 +21,7 @@ from bench.files import typed_toml
 from bench.files.text import write_text
 from bench.jobs.graph import pending
 from bench.jobs.outcomes import Finished, Outcome
-from bench.jobs.store import EntryRef
+from bench.jobs.store import DamagedEntry, EntryRef
 from bench.measurements.prepared import Prepared
 from bench.results.schema import ResultRecord
 from bench.run import RunContext, finish, prepare
@@ -264,6 +264,8 @@ class _Ends:
         try:
             done = finish(self.prepared[number], outcomes, self.context, self.folder)
         except Exception as error:
+            if isinstance(error, DamagedEntry):
+                self.context.store.remove(error.ref)  # the next start makes it again
             self.broken(number, error)
             return
         status, reason = status_of(done.records, done.faults)
