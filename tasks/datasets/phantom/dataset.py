@@ -10,13 +10,13 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bench.errors import UsageError
 from bench.types import Card, Conditions, ImageSet
-from tasks.datasets.phantom.render import Patch, regions, render
 from tasks.datasets.phantom.tissue import (
     CONNECTIVE,
     EOSINOPHIL,
@@ -28,6 +28,9 @@ from tasks.datasets.phantom.tissue import (
     Slide,
     Tissue,
 )
+
+if TYPE_CHECKING:
+    from tasks.datasets.phantom.render import Patch
 
 VERSION = "1"
 _DONORS = "donors"
@@ -161,10 +164,14 @@ class _Phantom:
         return np.random.default_rng(int.from_bytes(digest[:16], "little"))
 
     def _patch(self, slide: Slide, rng: np.random.Generator) -> Patch:
+        from tasks.datasets.phantom.render import render  # imports scipy, which a run that finds its data does without
+
         return render(self._map(rng), self.tissues, slide, rng)
 
     def _map(self, rng: np.random.Generator) -> NDArray[np.uint8]:
         """Two classes of a patch, or three where there are more to choose from, each within the wanted shares."""
+        from tasks.datasets.phantom.render import regions
+
         present = min(len(self.tissues), 2 + int(len(self.tissues) > 2 and rng.uniform() < 0.35))
         chosen = rng.permutation(len(self.tissues))[:present]
         shares = np.full(present, SMALLEST) + rng.dirichlet(np.ones(present)) * (1 - SMALLEST * present)

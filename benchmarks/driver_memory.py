@@ -1,0 +1,52 @@
+"""Does the memory of the driver grow with the number of generated patches? Peak of a run of `noise` with two workers.
+
+    python -m benchmarks.driver_memory
+    python -m benchmarks.driver_memory 2000 20000
+
+Each run is a process of its own with a store of its own, in a temporary folder; what its workers hold is not counted. Patches
+are of 32 px, 50 of each test slide. Takes minutes for the larger number, most of them for the phantom tissue itself.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+
+PER_SLIDE = 50
+DRIVER = """
+import resource, sys
+from bench.cli import main
+
+if __name__ == "__main__":
+    try:
+        main()
+    finally:
+        print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, file=sys.stderr)
+"""
+
+
+def peak(patches: int) -> float:
+    """MiB that the driver of a run held at most, for so many generated patches."""
+    sizes = {
+        "size": 32,
+        "train_slides": 2,
+        "validation_slides": 1,
+        "test_slides": patches // PER_SLIDE,
+        "per_slide": PER_SLIDE,
+    }
+    words = ["run", "-g", "noise", "-t", "cam16-seg", "--controls", "none", "-e", "stain", "-m", "fd", "--no-downstream"]
+    words += ["--seeds", "0", "--workers", "2", *(word for name in sizes for word in ("-o", f"dataset.{name}={sizes[name]}"))]
+    with tempfile.TemporaryDirectory() as folder:
+        environment = {name: value for name, value in os.environ.items() if name != "BENCH_DATA"}
+        command = [sys.executable, "-c", DRIVER, *words, "--out", folder]
+        done = subprocess.run(command, capture_output=True, text=True, env={**environment, "BENCH_HOME": folder})
+    if done.returncode:
+        raise SystemExit(done.stderr)
+    return int(done.stderr.splitlines()[-1]) / 1024
+
+
+if __name__ == "__main__":
+    for count in map(int, sys.argv[1:] or ("2000", "20000")):
+        print(f"{count} generated patches: the driver held at most {peak(count):.0f} MiB", flush=True)
