@@ -36,8 +36,8 @@ def test_the_papers_numbers_stand_in_ours() -> None:
     reported = {arm.name: arm.reported for arm in addition.arm if arm.reported}
     assert [value["dice"] for value in reported.values()] == [0.7713, 0.7869, 0.7993, 0.8092, 0.8091]
     assert [value["miou"] for value in reported.values()] == [0.6409, 0.6608, 0.6771, 0.6889, 0.6890]
-    assert [s.reported["dice"] for s in replacement.mix if s.reported] == [0.8091, 0.8098, 0.8097, 0.8092, 0.8087]
-    assert [s.reported["miou"] for s in annotation.mix if s.reported] == [0.6854, 0.6840]
+    assert [s.reported["dice"] for s in replacement.arm if s.reported] == [0.8091, 0.8098, 0.8097, 0.8092, 0.8087]
+    assert [s.reported["miou"] for s in annotation.arm if s.reported] == [0.6854, 0.6840]
     assert addition.pool == replacement.pool == "R2" and annotation.pool == "R1"
 
 
