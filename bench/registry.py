@@ -129,7 +129,7 @@ def load(kind: str, name: str, **options: Any) -> Any:
 def parameters(cls: type[Any]) -> dict[str, inspect.Parameter]:
     """The options of a plug-in: the parameters of its constructor, annotations resolved.
 
-    Of a class with presets: `preset`, the fields of its config with the values of the default preset, and its further parameters.
+    Of a class with presets: `preset`, the fields of its config as the default preset has them, and its further parameters.
     """
     if cls.__init__ is object.__init__:
         return {}

@@ -177,8 +177,8 @@ class HasPresets(Protocol):
     its constructor names. Keys and records hold the values of the config, never the name of a preset."""
 
     presets: Mapping[str, Any]
-    """Name -> an instance of the config. The constructor takes one of the names as `preset`, which has a default, and fields of
-    the config as keywords; see `bench.presets.configure`."""
+    """Name -> an instance of the config. The constructor takes one of the names as `preset`, which has a default, and
+    fields of the config as keywords; see `bench.presets.configure`."""
 
 
 @runtime_checkable
@@ -193,8 +193,8 @@ class HasConfig(HasPresets, Protocol):
 class Generator(Protocol):
     """Generates one image for each condition and seed.
 
-    Options are constructor arguments with defaults, kept as attributes of the same names, or fields of a config (`HasPresets`).
-    Constructors are cheap: weights and heavy libraries are loaded at first use.
+    Options are constructor arguments with defaults, kept as attributes of the same names, or fields of a config
+    (`HasPresets`). Constructors are cheap: weights and heavy libraries are loaded at first use.
     """
 
     card: Card

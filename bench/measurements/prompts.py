@@ -40,6 +40,6 @@ class PromptMeasurement:
             "prompt-coverage": report.coverage,
             "prompt-missing": report.missing / wanted,
             "prompt-whole": report.whole / wanted,
-            "prompt-from-reference": report.from_reference / wanted,
+            "prompt-from-reference": report.reference / wanted,
         }
         return {measure: Measured(Estimate(value, None, None)) for measure, value in values.items()}
