@@ -1,4 +1,4 @@
-"""The network of the layout diffusion: a U-Net on planes, told which types of nuclei are asked for.
+"""The network of the layout diffusion: a U-Net on planes, conditioned on the types of nuclei to show.
 
 As in NASDM++ the asked types, a multi-hot vector, pass one linear layer and are added to the embedding of the time step.
 """
@@ -18,8 +18,8 @@ from diffusers import UNet2DModel  # noqa: E402
 class MaskUNet(nn.Module):
     """`forward(noisy, step, asked)` gives a tensor like the noisy planes; `asked` is float (n, types), 1 where wanted.
 
-    Squares of `unshuffle` x `unshuffle` pixels are stacked into channels first and spread again at the end: nothing is lost, and
-    every convolution sees more nuclei for less work.
+    Squares of `unshuffle` x `unshuffle` pixels are stacked into channels first and spread again at the end: nothing is lost,
+    and every convolution sees more nuclei for less work.
     """
 
     def __init__(

@@ -10,9 +10,9 @@ what real test patches get, which the harness adds: 1 is as faithful as real tis
     nuclei-shift       mean distance between the outlines of matched nuclei, pixels
     nuclei-kept        F1 of asked and found nuclei, a match counting where its type is right
 
-Asked and found nuclei match one to one where their centres lie within 3 microns (`bench.histology.nuclei.near`). All are pooled over
-patches. Both are cut to annotated pixels; found nuclei with less than half of their area there are left out, unless the rest
-is the partner of an asked one (`bench.histology.nuclei.without_ignored`).
+Asked and found nuclei match one to one where their centres lie within 3 microns (`bench.histology.nuclei.near`). All are
+pooled over patches. Both are cut to annotated pixels; found nuclei with less than half of their area there are left out, unless
+the rest is the partner of an asked one (`bench.histology.nuclei.without_ignored`).
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ Sums = Mapping[str, float]
 
 
 class NucleiFaithfulness:
-    """Asks a segmenter of nuclei: the model of the task `segmenter`, trained for `steps` steps, or as many as that task has."""
+    """Asks a segmenter of nuclei: the model of the task `segmenter`, trained for `steps` steps or as many as it has."""
 
     card = Card(
         "nuclei-faithfulness",
