@@ -11,8 +11,8 @@ what real test patches get, which the harness adds: 1 is as faithful as real tis
     nuclei-kept        F1 of asked and found nuclei, a match counting where its type is right
 
 Asked and found nuclei match one to one where their centres lie within 3 microns (`bench.histology.nuclei.near`). All are
-pooled over patches. Both are cut to annotated pixels; found nuclei with less than half of their area there are left out, unless
-the rest is the partner of an asked one (`bench.histology.nuclei.without_ignored`).
+pooled over patches. Both are cut to annotated pixels; found nuclei with less than half of their area there are left out,
+unless the rest is the partner of an asked one (`bench.histology.nuclei.without_ignored`).
 """
 
 from __future__ import annotations

@@ -300,8 +300,8 @@ class Folder:
         return (
             f"no patch of {self.folder} passes: {tile_summary['images']} images, {tile_summary['small']} smaller than "
             f"{self.size} px; {tile_summary['seen']} tiles, {tile_summary['share']} dropped because their first class covers "
-            f"more than {self.largest} or their second less than {self.smallest}, {tile_summary['ignored']} because more than half is "
-            f"not annotated. Change size, stride, smallest or largest.{hint}"
+            f"more than {self.largest} or their second less than {self.smallest}, {tile_summary['ignored']} because more than "
+            f"half is not annotated. Change size, stride, smallest or largest.{hint}"
         )
 
 

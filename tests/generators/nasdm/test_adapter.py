@@ -194,7 +194,7 @@ def test_guidance_moves_away_from_the_empty_map_and_leaves_the_variance(guidance
     model = SemanticDiffusion(Nasdm().config, 7)
     model.network = Echo()  # type: ignore[assignment]
     maps = torch.full((2, 8, 8, 8), 0.5)
-    noise, share = model._guided(torch.zeros(2, 3, 8, 8), torch.zeros(2, dtype=torch.long), maps, guidance)
+    noise, share = model._guide(torch.zeros(2, 3, 8, 8), torch.zeros(2, dtype=torch.long), maps, guidance)
     assert torch.allclose(noise, torch.tensor(expected)) and torch.allclose(share, torch.tensor(0.5))
 
 
