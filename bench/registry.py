@@ -139,7 +139,7 @@ def arguments(kind: str, name: str, options: Mapping[str, Any]) -> tuple[type[An
 def parameters(cls: type[Any]) -> dict[str, inspect.Parameter]:
     """The options of a plug-in: the parameters of its constructor, annotations resolved.
 
-    Of a class with presets: `preset`, the fields of its config with the values of the default preset, and its further
+    Of a class with presets: `preset`, the fields of its config as the default preset has them, and its further
     parameters.
     """
     if cls.__init__ is object.__init__:

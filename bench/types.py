@@ -184,8 +184,8 @@ class HasPresets(Protocol):
     its constructor names. Keys and records hold the values of the config, never the name of a preset."""
 
     presets: Mapping[str, Any]
-    """Name -> an instance of the config. The constructor takes one of the names as `preset`, which has a default, and fields
-    of the config as keywords; see `bench.presets.configure`."""
+    """Name -> an instance of the config. The constructor takes one of the names as `preset`, which has a default, and
+    fields of the config as keywords; see `bench.presets.configure`."""
 
 
 @runtime_checkable

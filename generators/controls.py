@@ -5,12 +5,10 @@ shuffle     real patches under each other's conditions: perfect images that obey
 copy-train  training patches: memorization, a good distance and nothing new
 crop-paste  each class's prompt crop, tiled: what a prompt gives away without a generator
 blur        the very target out of focus: the price of lost detail where all else is right
-generate       each class in its mean colour, what is not annotated in grey: obedience without tissue
+flat-colour each class in its mean colour, what is not annotated in grey: obedience without tissue
 noise       uniform noise: neither
 
-`training_patches` names the real patches that the harness hands to `fit`: "train" where a class has no such attribute,
-"holdout" (neither fitted on nor a reference), or "target" (those of the very conditions to be generated, training and test
-alike, which nothing but a control may see). `deterministic` says that a condition has one image, whatever the seed.
+What `training_patches` and `deterministic` say is declared in bench/types.py (`ChoosesTrainingPatches`, `IsDeterministic`).
 """
 
 from __future__ import annotations
@@ -73,7 +71,7 @@ class FlatColour:
         self._colours = np.divide(sums, counts[:, None], out=np.full_like(sums, np.nan), where=counts[:, None] > 0)
 
     def save(self, folder: Path) -> None:
-        np.save(folder / "colours.npy", _fitted("flat-colour", self._colours))
+        np.save(folder / "colours.npy", _require_fitted("flat-colour", self._colours))
 
     def load(self, folder: Path) -> None:
         self._colours = _read(folder / "colours.npy")
@@ -81,12 +79,12 @@ class FlatColour:
     def generate(self, conditions: Conditions, seeds: Seeds) -> Images:
         """uint8 (n, size, size, 3)."""
         masks = needed("flat-colour", "masks", conditions.masks)
-        colours = _fitted("flat-colour", self._colours)
+        colours = _require_fitted("flat-colour", self._colours)
         if len(colours) != len(conditions.classes):
-            raise UsageError(f"generate learned {len(colours)} classes and is asked for {len(conditions.classes)}.")
+            raise UsageError(f"flat-colour learned {len(colours)} classes and is asked for {len(conditions.classes)}.")
         unseen = np.flatnonzero(np.isnan(colours[:, 0]))
         if unknown := [conditions.classes[c] for c in unseen if (masks == c).any()]:
-            raise UsageError(f"generate has no colour for {', '.join(unknown)}: no training patch shows it.")
+            raise UsageError(f"flat-colour has no colour for {', '.join(unknown)}: no training patch shows it.")
         palette = np.full((NOT_ANNOTATED + 1, 3), GREY, dtype=np.uint8)
         palette[: len(colours)] = np.rint(np.nan_to_num(colours))
         return _each(conditions, lambda i: palette[masks[i]])
@@ -100,9 +98,8 @@ class CropPaste:
         "1",
         "Tiles each class's prompt crop over its region: what a prompt gives away without a generator.",
         needs=("masks", "prompts"),
-        notes="Ignores seeds. A class without a crop stays grey, and so does what is not annotated. On "
-        "the prompt source `self` part "
-        "of the target shows.",
+        notes="Ignores seeds. A class without a crop stays grey, and so does what is not annotated. With the "
+        "prompt source `self` part of the target shows.",
     )
     deterministic = True
 
@@ -111,7 +108,7 @@ class CropPaste:
         masks = needed("crop-paste", "masks", conditions.masks)
         prompts = needed("crop-paste", "prompts", conditions.prompts)
 
-        def tiled(i: int) -> NDArray[np.uint8]:
+        def tile(i: int) -> NDArray[np.uint8]:
             image = np.full((conditions.size, conditions.size, 3), GREY, dtype=np.uint8)
             for c, (y0, x0, y1, x1) in enumerate(prompts.boxes[i].tolist()):
                 if prompts.sources[i, c]:
@@ -119,7 +116,7 @@ class CropPaste:
                     image[y, x] = prompts.canvases[i, c, y0 + (y - y0) % (y1 - y0), x0 + (x - x0) % (x1 - x0)]
             return image
 
-        return _each(conditions, tiled)
+        return _each(conditions, tile)
 
 
 @dataclass(frozen=True)
@@ -145,7 +142,7 @@ class _KeepsPatches:
         progress(len(train), len(train), "patches kept")
 
     def save(self, folder: Path) -> None:
-        store = _fitted(self.card.name, self._store)
+        store = _require_fitted(self.card.name, self._store)
         np.save(folder / "images.npy", store.images)
         np.save(folder / "names.npy", np.stack([store.ids, store.groups]))
         np.save(folder / "seed.npy", np.array(store.seed))
@@ -156,7 +153,7 @@ class _KeepsPatches:
 
     def _shown(self, conditions: Conditions) -> _PatchStore:
         """The patches, if they fit the size that the conditions ask for."""
-        store = _fitted(self.card.name, self._store)
+        store = _require_fitted(self.card.name, self._store)
         wanted = (conditions.size, conditions.size)
         if store.images.shape[1:3] != wanted:
             raise UsageError(f"{self.card.name} was shown patches of {store.images.shape[1:3]} px, asked for {wanted}.")
@@ -207,11 +204,11 @@ class Real(_KeepsPatches):
         of_slide = {group: np.flatnonzero(store.groups == group) for group in set(conditions.groups.tolist())}
         anywhere = np.arange(len(store.ids))
 
-        def drawn(i: int) -> NDArray[np.uint8]:
+        def pick_patch(i: int) -> NDArray[np.uint8]:
             rows = of_slide[str(conditions.groups[i])]
             return np.asarray(store.images[_pick(seeds[i], rows if len(rows) else anywhere)])
 
-        return _each(conditions, drawn)
+        return _each(conditions, pick_patch)
 
 
 class Shuffle(_KeepsPatches):
@@ -235,7 +232,7 @@ class Shuffle(_KeepsPatches):
     def generate(self, conditions: Conditions, seeds: Seeds) -> Images:
         """uint8 (n, size, size, 3)."""
         store = self._shown(conditions)
-        rows, partners = self._rows(store, conditions), _deranged(store)
+        rows, partners = self._rows(store, conditions), _derange(store)
         return _each(conditions, lambda i: store.images[partners[rows[i]]])
 
 
@@ -278,8 +275,8 @@ def _pick(seed: np.uint64, rows: Rows) -> int:
     return int(rows[np.random.default_rng(int(seed)).integers(len(rows))])
 
 
-def _deranged(store: _PatchStore) -> Rows:
-    """int64 (n,): for each row another one, by the bank's seed: of its slide, of any where the slide has only one."""
+def _derange(store: _PatchStore) -> Rows:
+    """int64 (n,): for each row another one, by the seed of the store: of its slide, of any where the slide has only one."""
     rng = np.random.default_rng(store.seed)
     partners = np.empty(len(store.ids), dtype=np.int64)
     order = np.argsort(store.groups, kind="stable")
@@ -290,7 +287,7 @@ def _deranged(store: _PatchStore) -> Rows:
     return partners
 
 
-def _fitted(owner: str, value: _Value | None) -> _Value:
+def _require_fitted(owner: str, value: _Value | None) -> _Value:
     if value is None:
         raise UsageError(f"{owner} has been shown no real patches: fit it, or load what was fitted.")
     return value

@@ -62,14 +62,14 @@ class CopyMasks:
             raise UsageError(f"{self.card.name} was shown layouts of {masks.shape[1:]} px, asked for {asked.size}.")
         shown = types_present(masks, asked.classes)
 
-        def copied(row: int) -> Layout:
+        def copy_layout(row: int) -> Layout:
             wrong = (shown != wanted[row]).sum(axis=1)
             fitting = np.flatnonzero(wrong == wrong.min())
             chosen = fitting[np.random.default_rng(int(seeds[row])).integers(len(fitting))]
             covered = np.where(masks[chosen] == UNLABELLED, 0, masks[chosen]).astype(np.uint8)
             return covered, np.where(covered > 0, instances[chosen], 0).astype(np.int32)
 
-        return _each(asked, copied)
+        return _each(asked, copy_layout)
 
     def _kept(self) -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
         if self._store is None:
@@ -98,7 +98,7 @@ class RandomDiscs:
         wanted = types_present(needed(self.card.name, "masks", asked.masks), asked.classes)
         y, x = np.mgrid[: asked.size, : asked.size]
 
-        def strewn(row: int) -> Layout:
+        def strew(row: int) -> Layout:
             masks, instances = np.zeros((asked.size,) * 2, dtype=np.uint8), np.zeros((asked.size,) * 2, dtype=np.int32)
             types = np.flatnonzero(wanted[row]) + 1
             rng = np.random.default_rng(int(seeds[row]))
@@ -111,7 +111,7 @@ class RandomDiscs:
                 masks[inside], instances[inside] = types[-1 - number % len(types)], number + 1
             return masks, instances
 
-        return _each(asked, strewn)
+        return _each(asked, strew)
 
 
 def _each(asked: Conditions, layout: Callable[[int], Layout]) -> Conditions:

@@ -12,13 +12,13 @@ Table = NDArray[np.float64]
 """float64 (n, d): one row a patch."""
 
 
-def checked(metric: str, real: Features, fake: Features, minimum: int) -> tuple[Table, Table]:
+def check_features(metric: str, real: Features, fake: Features, minimum: int) -> tuple[Table, Table]:
     """Both sides as float64 (n, d) and (m, d), once `accepted`."""
-    accepted(metric, real, fake, minimum)
+    check_sizes(metric, real, fake, minimum)
     return real.astype(np.float64), fake.astype(np.float64)
 
 
-def accepted(metric: str, real: Features, fake: Features, minimum: int) -> None:
+def check_sizes(metric: str, real: Features, fake: Features, minimum: int) -> None:
     """Refuses tables that differ in width, have no column, are short of rows or not finite."""
     if real.ndim != 2 or fake.ndim != 2 or real.shape[1] != fake.shape[1] or not real.shape[1]:
         raise UsageError(

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from bench.errors import UsageError
 from bench.statistics import Estimate, group_jackknife
 from bench.types import Card, Direction, Features, Strings
-from metrics.features import Table, checked
+from metrics.features import Table, check_features
 
 Vector = NDArray[np.float64]
 Rows = NDArray[np.int64]
@@ -60,7 +60,7 @@ class FeatureLikelihood:
 
     def compare_trained(self, real: Features, fake: Features, train: Features, rng: np.random.Generator) -> float:
         """The score; `rng` splits the training patches, and draws from sides that are too large."""
-        return self._fitted(real, fake, train, rng)[0].score()
+        return self._fit(real, fake, train, rng)[0].score()
 
     def estimate_trained(
         self,
@@ -73,20 +73,22 @@ class FeatureLikelihood:
     ) -> Estimate:
         """The score with an interval from leaving out slides of test and generated patches; the variances, which the training
         patches decide, are fitted once and held."""
-        fitted, test_rows, generated_rows = self._fitted(real, fake, train, rng)
+        fitted, test_rows, generated_rows = self._fit(real, fake, train, rng)
         return group_jackknife(fitted.score, groups_real[test_rows], groups_fake[generated_rows])
 
-    def _fitted(self, real: Features, fake: Features, train: Features, rng: np.random.Generator) -> tuple[Fitted, Rows, Rows]:
+    def _fit(self, real: Features, fake: Features, train: Features, rng: np.random.Generator) -> tuple[Fitted, Rows, Rows]:
         """The mixtures, and which test and generated rows are in them."""
-        test, generated = checked(self.card.name, real, fake, self.minimum_n(real.shape[-1]))
-        trained = checked(f"{self.card.name} (training patches as real)", train, fake, self.minimum_n(train.shape[-1]))[0]
+        test, generated = check_features(self.card.name, real, fake, self.minimum_n(real.shape[-1]))
+        trained = check_features(f"{self.card.name} (training patches as real)", train, fake, self.minimum_n(train.shape[-1]))[
+            0
+        ]
         order = rng.permutation(len(trained))
         half = len(order) // 2
         chosen = [
             self._some(rows, rng) for rows in (order[:half], order[half:], np.arange(len(test)), np.arange(len(generated)))
         ]
         sides = [side[rows] for side, rows in zip((trained, trained, test, generated), chosen, strict=True)]
-        return Fitted.of(*standardised(sides)), chosen[2], chosen[3]
+        return Fitted.of(*standardise(sides)), chosen[2], chosen[3]
 
     def _some(self, rows: Rows, rng: np.random.Generator) -> Rows:
         return rows if len(rows) <= self.most else rng.choice(rows, self.most, replace=False)
@@ -123,7 +125,7 @@ class Fitted:
         return score
 
 
-def standardised(sides: list[Table]) -> list[Table]:
+def standardise(sides: list[Table]) -> list[Table]:
     """The tables with mean 0 and variance 1 in every column of all together; columns that never vary are left out."""
     everything = np.concatenate(sides)
     varies = np.ptp(everything, axis=0) > 0

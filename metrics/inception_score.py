@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from bench.types import Card, Direction, Features
-from metrics.features import Table, checked, positive
+from metrics.features import Table, check_features, positive
 
 
 class InceptionScore:
@@ -39,7 +39,7 @@ class InceptionScore:
 
     def compare(self, real: Features, fake: Features, rng: np.random.Generator) -> float:
         """The score of `fake`, logits (m, c); `real` is checked and not used. `rng` decides which patches share a split."""
-        _, logits = checked(self.card.name, real, fake, self.minimum_n(real.shape[-1]))
+        _, logits = check_features(self.card.name, real, fake, self.minimum_n(real.shape[-1]))
         if self.splits > 1:
             logits = rng.permutation(logits)
         edges = [i * len(logits) // self.splits for i in range(self.splits + 1)]

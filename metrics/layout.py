@@ -20,7 +20,7 @@ from metrics.stain import wasserstein
 
 Table = NDArray[np.float64]
 LAYOUT = ("layout-areas", "layout-counts", "layout-mix", "layout-obeyed")
-"""Every metric of layouts: what drawn ones are measured by."""
+"""Every metric of layouts: what sampled ones are measured by."""
 
 
 @dataclass(frozen=True)
@@ -89,14 +89,14 @@ def instance_table(conditions: Conditions) -> InstanceTable:
 
 
 def area_distances(real: InstanceTable, sampled: InstanceTable) -> Table:
-    """float64 (t,): for each type the 1-Wasserstein distance between the areas of real and drawn nuclei, divided by the
-    standard deviation of the real ones. A type that is never drawn counts as drawn with an area of 0. NaN for types of
+    """float64 (t,): for each type the 1-Wasserstein distance between the areas of real and sampled nuclei, divided by the
+    standard deviation of the real ones. A type that is never sampled counts as sampled with an area of 0. NaN for types of
     which real layouts show fewer than two nuclei of different areas."""
     return _each_type(real, sampled, lambda side, kind: side.area[side.type == kind])
 
 
 def count_distances(real: InstanceTable, sampled: InstanceTable) -> Table:
-    """float64 (t,): for each type the 1-Wasserstein distance between its numbers in real and in drawn patches, divided by
+    """float64 (t,): for each type the 1-Wasserstein distance between its numbers in real and in sampled patches, divided by
     the standard deviation of the real ones. NaN for types of which all real patches show equally many."""
     return _each_type(real, sampled, lambda side, kind: side.counts[:, kind])
 
@@ -112,7 +112,7 @@ def mixes(side: InstanceTable) -> Table:
 def obedience(real: InstanceTable, sampled: InstanceTable) -> Table:
     """float64 (t, 2): for each type the share of patches showing it among those asked to, and the share of patches free of
     it among the others; NaN where there are none. What is asked for is what the real layout of the same id shows."""
-    asked, shown = _asked(real, sampled), sampled.shown
+    asked, shown = _asked_types(real, sampled), sampled.shown
     with np.errstate(invalid="ignore"):
         return np.stack(
             [(shown & asked).sum(axis=0) / asked.sum(axis=0), (~shown & ~asked).sum(axis=0) / (~asked).sum(axis=0)], axis=1
@@ -125,7 +125,7 @@ class LayoutAreas:
     card = Card(
         "layout-areas",
         "1",
-        "Distance between the areas of real and drawn nuclei, type by type, in real standard deviations.",
+        "Distance between the areas of real and sampled nuclei, type by type, in real standard deviations.",
         source="this package, metrics/layout.py",
         cost="O(m log m) for m nuclei",
         needs=("instances", "types"),
@@ -148,12 +148,12 @@ class LayoutCounts:
     card = Card(
         "layout-counts",
         "1",
-        "Distance between the numbers of nuclei in real and drawn patches, type by type, in real standard deviations.",
+        "Distance between the numbers of nuclei in real and sampled patches, type by type, in real standard deviations.",
         source="this package, metrics/layout.py",
         cost="O(n log n)",
         needs=("instances", "types"),
-        notes="Each type for itself: types that go together in tissue may be drawn apart. Patches that annotation covers in "
-        "part show fewer nuclei than drawn ones.",
+        notes="Each type for itself: types that go together in tissue may be sampled apart. Patches that annotation covers in "
+        "part show fewer nuclei than sampled ones.",
     )
     direction: Direction = "lower"
     bounds = (0.0, None)
@@ -171,11 +171,11 @@ class LayoutMix:
     card = Card(
         "layout-mix",
         "1",
-        "Total variation distance between the mixes of types of all real and all drawn nuclei.",
+        "Total variation distance between the mixes of types of all real and all sampled nuclei.",
         source="this package, metrics/layout.py",
         cost="O(m)",
         needs=("instances", "types"),
-        notes="Pooled over patches, so that common types decide. Drawn layouts without a nucleus are at the distance 1.",
+        notes="Pooled over patches, so that common types decide. Sampled layouts without a nucleus are at the distance 1.",
     )
     direction: Direction = "lower"
     bounds = (0.0, 1.0)
@@ -195,7 +195,7 @@ class LayoutObeyed:
     card = Card(
         "layout-obeyed",
         "1",
-        "Share of patches and types where a drawn layout shows what was asked for and nothing else.",
+        "Share of patches and types where a sampled layout shows what was asked for and nothing else.",
         source="this package, metrics/layout.py",
         cost="O(m)",
         needs=("instances", "types"),
@@ -209,7 +209,7 @@ class LayoutObeyed:
         return instance_table(conditions)
 
     def compare_layouts(self, real: InstanceTable, sampled: InstanceTable) -> float:
-        return float((_asked(real, sampled) == sampled.shown).mean())
+        return float((_asked_types(real, sampled) == sampled.shown).mean())
 
 
 def _each_type(real: InstanceTable, sampled: InstanceTable, values: Callable[[InstanceTable, int], Table]) -> Table:
@@ -232,19 +232,19 @@ def _mean(metric: str, distances: Table) -> float:
     return float(np.nanmean(distances))
 
 
-def _asked(real: InstanceTable, sampled: InstanceTable) -> NDArray[np.bool_]:
-    """bool (n, t): the types that the real layout of each drawn one's id shows."""
+def _asked_types(real: InstanceTable, sampled: InstanceTable) -> NDArray[np.bool_]:
+    """bool (n, t): the types that the real layout of each sampled one's id shows."""
     _same_types(real, sampled)
     row = {name: i for i, name in enumerate(real.ids.tolist())}
     if strangers := [name for name in sampled.ids.tolist() if name not in row]:
         raise UsageError(f"layouts were sampled for ids of which there is no real layout: {listed(strangers)}.")
     if not len(sampled):
-        raise UsageError("no layout was sampled: there is nothing to measure.")
+        raise UsageError("no layout was sampled: there is nothing to ask.")
     return real.shown[[row[name] for name in sampled.ids.tolist()]]
 
 
 def _same_types(real: InstanceTable, sampled: InstanceTable) -> None:
     if real.types != sampled.types or not real.types:
-        raise UsageError(f"layouts of the same types are compared, found real {real.types} and drawn {sampled.types}.")
+        raise UsageError(f"layouts of the same types are compared, found real {real.types} and sampled {sampled.types}.")
     if not (len(real) and len(sampled)):
-        raise UsageError(f"layouts are compared with layouts, found {len(real)} real and {len(sampled)} drawn.")
+        raise UsageError(f"layouts are compared with layouts, found {len(real)} real and {len(sampled)} sampled.")

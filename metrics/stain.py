@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from bench.errors import UsageError
 from bench.types import Card, Direction, Features
-from metrics.features import Table, checked
+from metrics.features import Table, check_features
 
 Measure = Literal["distance", "effect"]
 Stains = Literal["real+synthetic", "hematoxylin", "eosin"]
@@ -49,7 +49,7 @@ class StainDistance:
 
     def compare(self, real: Features, fake: Features, rng: np.random.Generator) -> float:
         """The measure on columns of the encoder `stain`; exact, so that `rng` is not drawn from."""
-        a, b = checked(self.card.name, real, fake, self.minimum_n(real.shape[-1]))
+        a, b = check_features(self.card.name, real, fake, self.minimum_n(real.shape[-1]))
         if a.shape[1] != 2 * WIDTH:
             raise UsageError(f"stain reads the {2 * WIDTH} columns of the encoder stain, found {a.shape[1]} features.")
         chosen = {"real+synthetic": (0, 1), "hematoxylin": (0,), "eosin": (1,)}[self.stains]

@@ -8,7 +8,7 @@ import numpy as np
 
 from bench.errors import UsageError
 from bench.types import Card, Direction, Features
-from metrics.features import Table, checked, directions
+from metrics.features import Table, check_features, directions
 
 
 class VendiScore:
@@ -42,7 +42,7 @@ class VendiScore:
 
     def compare(self, real: Features, fake: Features, rng: np.random.Generator) -> float:
         """The score or ratio; `rng` chooses as many of the larger side as the smaller has, if `relative`."""
-        a, b = checked(self.card.name, real, fake, self.minimum_n(real.shape[-1]))
+        a, b = check_features(self.card.name, real, fake, self.minimum_n(real.shape[-1]))
         if not self.relative:
             return vendi_score(directions(self.card.name, b), self._order)
         n = min(len(a), len(b))

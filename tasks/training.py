@@ -54,7 +54,7 @@ class Labelled:
     """Labelled pixels of each class, int64 (k,)."""
 
 
-def labelled(patches: ImageSet, who: str, test: ImageSet, multiple: int) -> Labelled:
+def check_labelled(patches: ImageSet, who: str, test: ImageSet, multiple: int) -> Labelled:
     """The images and masks of a set, or an error that says why they cannot serve beside these test patches."""
     if not len(patches):
         raise MissingError(f"{who}: there are no patches. Give more data, or other splits.")
@@ -90,7 +90,7 @@ def train(
     best, kept = -1.0, {}
     columns = [(part.images, part.masks) for part in training]
     for step, rows in enumerate(batches(sum(len(part.images) for part in training), budget, rng), 1):
-        images, masks = augmented(picked(columns, rows), rng)
+        images, masks = augment(pick(columns, rows), rng)
         loss = _loss(net, images, masks)
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
@@ -155,7 +155,7 @@ def batches(n: int, budget: Budget, rng: np.random.Generator) -> NDArray[np.int6
     return stream[:wanted].reshape(budget.steps, budget.batch)
 
 
-def picked(training: Sequence[tuple[NDArray[Any], ...]], rows: NDArray[np.int64]) -> list[NDArray[Any]]:
+def pick(training: Sequence[tuple[NDArray[Any], ...]], rows: NDArray[np.int64]) -> list[NDArray[Any]]:
     """The rows of sets of several columns, each column as if the sets stood in one."""
     starts = np.cumsum([0, *(len(columns[0]) for columns in training)])
     owners = np.searchsorted(starts, rows, side="right") - 1
@@ -163,16 +163,16 @@ def picked(training: Sequence[tuple[NDArray[Any], ...]], rows: NDArray[np.int64]
     return [np.stack([columns[i][row] for columns, row in places]) for i in range(len(training[0]))]
 
 
-def augmented(columns: list[NDArray[Any]], rng: np.random.Generator) -> list[NDArray[Any]]:
+def augment(columns: list[NDArray[Any]], rng: np.random.Generator) -> list[NDArray[Any]]:
     """Images and their maps, each patch in one of its eight orientations; the optical density of the images, which come
     first, scaled as a whole and by colour: light and stain."""
     turns = rng.integers(8, size=len(columns[0])).tolist()
     factors = rng.uniform(0.85, 1.15, (len(turns), 1, 1, 1)) * rng.uniform(0.9, 1.1, (len(turns), 1, 1, 3))
-    images, *maps = (np.stack([_turned(patch, k) for patch, k in zip(column, turns, strict=True)]) for column in columns)
+    images, *maps = (np.stack([_turn(patch, k) for patch, k in zip(column, turns, strict=True)]) for column in columns)
     return [restained(images, factors), *maps]
 
 
-def _turned(array: NDArray[Any], k: int) -> NDArray[Any]:
+def _turn(array: NDArray[Any], k: int) -> NDArray[Any]:
     turned = np.rot90(array, k % 4)
     return turned[:, ::-1] if k >= 4 else turned
 

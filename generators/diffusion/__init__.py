@@ -1,1 +1,4 @@
-"""What families of diffusion models share: schedules, samplers, the training loop, weight files. No plug-in."""
+"""What the diffusion families share: schedules and samplers, one training loop, augmentation, weight files, refusals.
+
+No adapter, no network and no number of one family lives here.
+"""

@@ -27,27 +27,27 @@ def view(patches: ImageSet, rng: np.random.Generator, stain: float, symmetries: 
     """
     symmetry = np.array(symmetries)[rng.integers(len(symmetries), size=len(patches))]
     factors = np.exp(rng.normal(0, stain, (len(patches), 1)) + rng.normal(0, stain / 2, (len(patches), 3)))
-    images = restained(_turned(patches.images, symmetry), factors[:, None, None])
+    images = restained(_turn(patches.images, symmetry), factors[:, None, None])
     return ImageSet(patches.key, images, _conditions(patches.conditions, symmetry, factors))
 
 
 def _conditions(conditions: Conditions, symmetry: NDArray[np.int64], factors: NDArray[np.float64]) -> Conditions:
     maps = {name: getattr(conditions, name) for name in ("masks", "instances", "types")}
-    turned: dict[str, Any] = {name: _turned(maps[name], symmetry) for name in maps if maps[name] is not None}
+    turned: dict[str, Any] = {name: _turn(maps[name], symmetry) for name in maps if maps[name] is not None}
     prompts = None if conditions.prompts is None else _prompts(conditions.prompts, symmetry, factors)
     return replace(conditions, **turned, prompts=prompts)
 
 
 def _prompts(prompts: Prompts, symmetry: NDArray[np.int64], factors: NDArray[np.float64]) -> Prompts:
     n, k = prompts.canvases.shape[:2]
-    canvases = np.stack([_turned(prompts.canvases[:, c], symmetry) for c in range(k)], axis=1)
+    canvases = np.stack([_turn(prompts.canvases[:, c], symmetry) for c in range(k)], axis=1)
     grey = (canvases == GREY).all(axis=-1, keepdims=True)
     canvases = np.where(grey, GREY, restained(canvases, factors[:, None, None, None])).astype(np.uint8)
-    boxes = np.stack([_turned_box(prompts.boxes[i], int(symmetry[i]), canvases.shape[2]) for i in range(n)])
+    boxes = np.stack([_turn_box(prompts.boxes[i], int(symmetry[i]), canvases.shape[2]) for i in range(n)])
     return replace(prompts, canvases=canvases, boxes=boxes)
 
 
-def _turned(arrays: NDArray[Map], symmetry: NDArray[np.int64]) -> NDArray[Map]:
+def _turn(arrays: NDArray[Map], symmetry: NDArray[np.int64]) -> NDArray[Map]:
     """Each (h, w, ...) of the stack turned by a multiple of 90 degrees, the upper four symmetries mirrored first."""
     turned = np.empty_like(arrays)
     for i, element in enumerate(symmetry.tolist()):
@@ -56,7 +56,7 @@ def _turned(arrays: NDArray[Map], symmetry: NDArray[np.int64]) -> NDArray[Map]:
     return turned
 
 
-def _turned_box(boxes: NDArray[np.int32], element: int, side: int) -> NDArray[np.int32]:
+def _turn_box(boxes: NDArray[np.int32], element: int, side: int) -> NDArray[np.int32]:
     """Boxes (k, 4) of y0, x0, y1, x1 under the same symmetry; empty ones stay all zero."""
     y0, x0, y1, x1 = boxes.T
     if element >= 4:

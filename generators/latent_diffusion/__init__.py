@@ -1,1 +1,4 @@
-"""Latent diffusion on class maps, with raw or embedded crops as prompts (HeteroTissue-Diffuse): `ldm-*`."""
+"""The latent diffusions `ldm-semantic`, `ldm-prompt` and `ldm-embed`: one first stage, three ways to condition the denoiser.
+
+What other families could use belongs to generators/diffusion.
+"""

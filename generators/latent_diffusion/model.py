@@ -145,7 +145,7 @@ class LatentDiffusion:
         present = torch.from_numpy((boxes[..., 2] > boxes[..., 0]).astype(np.float32))
         places = present.nonzero().tolist()
         if places:
-            crops = [_enlarged(conditions.prompts.canvases[i, c], boxes[i, c], conditions.size) for i, c in places]
+            crops = [_enlarge(conditions.prompts.canvases[i, c], boxes[i, c], conditions.size) for i, c in places]
             found = torch.from_numpy(self.encoder.encode(np.stack(crops)))
             for (i, c), vector in zip(places, found, strict=True):
                 vectors[i, c] = vector
@@ -236,7 +236,7 @@ def _canvas(canvases: NDArray[np.uint8]) -> Tensor:
     return to_tensor(canvases) * torch.from_numpy(shown)[:, None]
 
 
-def _enlarged(canvas: NDArray[np.uint8], box: NDArray[np.int32], side: int) -> NDArray[np.uint8]:
+def _enlarge(canvas: NDArray[np.uint8], box: NDArray[np.int32], side: int) -> NDArray[np.uint8]:
     from PIL import Image
 
     y0, x0, y1, x1 = box.tolist()

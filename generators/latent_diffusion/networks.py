@@ -27,10 +27,10 @@ class FirstStageShape:
 
     kind: Literal["vq", "dc"]
     """`vq`: VQ-GAN's convolutional one with a codebook, as published. `dc`: the deep compression autoencoder (Chen et al.
-    2025), whose shortcuts are pixel-unshuffled: it is sharp after minutes where the other needs hours."""
+    2025), whose shortcuts unshuffle pixels into channels: it is sharp after minutes where the other needs hours."""
     channels: tuple[int, ...]
     layers: tuple[int, ...]
-    """Blocks of each level. A `dc` with 0 first jackknife replicates pixels before any convolution works at full size."""
+    """Blocks of each level. A `dc` with 0 first unshuffles pixels, so that no convolution works at full size."""
     latent_channels: int
     codebook: int
     """Entries of the vector quantiser; 0 where there is none."""

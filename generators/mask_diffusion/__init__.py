@@ -1,1 +1,4 @@
-"""Synthetic layouts of nuclei by diffusion (the mask generator of NASDM++): `nasdm-masks`."""
+"""`nasdm-masks`: a layout generator, diffusion over class maps and instances.
+
+It never reads an image. What other families could use belongs to generators/diffusion.
+"""

@@ -58,7 +58,7 @@ class MaskDiffusion:
         def loss(network: nn.Module, rng: np.random.Generator) -> Tensor:
             rows = rng.integers(0, len(layouts), self.config.batch)
             where = next(network.parameters()).device
-            state, steps, target = noisy(schedule, self._turned(layouts[rows], rng).to(where), rng)
+            state, steps, target = noisy(schedule, self._turn(layouts[rows], rng).to(where), rng)
             error = (network(state, steps, asked[rows].to(where)).float() - target).square().mean(dim=(1, 2, 3))
             return (error * weights.to(where)[steps]).mean()
 
@@ -85,7 +85,7 @@ class MaskDiffusion:
             return torch.ones_like(kept)
         return (1 / (1 - kept)).clamp(max=HEAVIEST)
 
-    def _turned(self, layouts: Conditions, rng: np.random.Generator) -> Tensor:
+    def _turn(self, layouts: Conditions, rng: np.random.Generator) -> Tensor:
         """Planes of the layouts, each under a random symmetry of the square."""
         unseen = np.zeros((len(layouts), 1, 1, 3), dtype=np.uint8)  # a view is one of patches; here no image is asked for
         turned = view(ImageSet("", unseen, layouts), rng, stain=0.0).conditions
@@ -135,8 +135,9 @@ class MaskDiffusion:
 def _class_weights(masks: NDArray[np.uint8], classes: int) -> Tensor:
     """float (k + 2,): what each plane is multiplied by, 1 for the commonest type and more for rarer ones.
 
-    A rare type is a rare and small error, learned last and decided last when a layout is sampled. The fourth root of how
-    much rarer it is makes it heard without drowning the rest: 3 for a type of a hundredth of the commonest one's pixels.
+        A rare type is a rare and small error, learned last and resolved last when a layout is sampled. The fourth root of
+        how
+    much rarer it is gives it weight without drowning the rest: 3 for a type of a hundredth of the commonest one's pixels.
     """
     pixels = np.bincount(masks.ravel(), minlength=256)[1:classes].astype(np.float64)
     rarity = np.divide(pixels.max(), pixels, out=np.ones_like(pixels), where=pixels > 0)

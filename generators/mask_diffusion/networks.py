@@ -1,4 +1,4 @@
-"""The network of the layout diffusion: a U-Net on planes, conditioned on the types of nuclei that are asked for.
+"""The network of the layout diffusion: a U-Net on planes, conditioned on the types of nuclei to show.
 
 As in NASDM++ the asked types, a multi-hot vector, pass one linear layer and are added to the embedding of the time step.
 """

@@ -100,9 +100,9 @@ class HybridLoss:
     """0 to weigh every error of the noise alike. Otherwise errors of the clean image weigh by the signal-to-noise ratio of
     their step, cut to [1, cap], and the bound of a step never more than its error does."""
 
-    def __call__(self, clean: Tensor, state: Tensor, steps: Tensor, noise: Tensor, text: tuple[Tensor, Tensor]) -> Tensor:
+    def __call__(self, clean: Tensor, state: Tensor, steps: Tensor, noise: Tensor, output: tuple[Tensor, Tensor]) -> Tensor:
         """float (n, 3, h, w): the loss of every colour value."""
-        predicted, share = text[0].float(), text[1].float()
+        predicted, share = output[0].float(), output[1].float()
         error = (predicted - noise).square()
         bound = self.bound(clean, state, steps, predicted.detach(), share)
         if not self.snr_cap:
@@ -213,7 +213,7 @@ class SemanticDiffusion:
             maps = maps_of(conditions[rows]).to(where)
 
             def predict(state: Tensor, step: Tensor, maps: Tensor = maps) -> Tensor:
-                noise, share = self._guided(state, step.expand(len(state)), maps, config.guidance)
+                noise, share = self._guide(state, step.expand(len(state)), maps, config.guidance)
                 return torch.cat([noise, share], dim=1) if config.sampler == "ddpm" else noise
 
             side = conditions.size
@@ -221,7 +221,7 @@ class SemanticDiffusion:
             generated[rows[:count]] = to_images(images)[:count]
         return generated
 
-    def _guided(self, state: Tensor, steps: Tensor, maps: Tensor, guidance: float) -> tuple[Tensor, Tensor]:
+    def _guide(self, state: Tensor, steps: Tensor, maps: Tensor, guidance: float) -> tuple[Tensor, Tensor]:
         """Noise moved away from what the all-zero map says: e(0) + s (e(y) - e(0)), the variance that of the map."""
         if guidance <= 1:
             noise, share = self.network(state, steps, maps)

@@ -88,8 +88,10 @@ class SdmUNet(nn.Module):
                     parts.append(_SemanticResidual(shape, wide, wide, "up"))
                 self.output_blocks.append(_Blocks(*parts))
                 channels = wide
-        text = shape.colours * (2 if shape.learned_variance else 1)
-        self.out = nn.Sequential(_normalised(channels, shape), nn.SiLU(), _silent(nn.Conv2d(channels, text, 3, padding=1)))
+        out_channels = shape.colours * (2 if shape.learned_variance else 1)
+        self.out = nn.Sequential(
+            _group_norm(channels, shape), nn.SiLU(), _silent(nn.Conv2d(channels, out_channels, 3, padding=1))
+        )
 
     def forward(self, noisy: Tensor, steps: Tensor, maps: Tensor) -> Tensor:
         """float (n, colours or 2 * colours, h, w) from float (n, colours, h, w), long (n,) and float (n, labels, h, w)."""
@@ -124,19 +126,19 @@ class _Residual(nn.Module):
     def __init__(self, shape: SdmShape, before: int, after: int, resize: str = "") -> None:
         super().__init__()
         self.resize = resize
-        self.in_layers = nn.Sequential(_normalised(before, shape), nn.SiLU(), nn.Conv2d(before, after, 3, padding=1))
+        self.in_layers = nn.Sequential(_group_norm(before, shape), nn.SiLU(), nn.Conv2d(before, after, 3, padding=1))
         self.emb_layers = nn.Sequential(nn.SiLU(), nn.Linear(4 * shape.width, 2 * after))
         self.out_layers = nn.Sequential(
-            _normalised(after, shape), nn.SiLU(), nn.Dropout(0), _silent(nn.Conv2d(after, after, 3, padding=1))
+            _group_norm(after, shape), nn.SiLU(), nn.Dropout(0), _silent(nn.Conv2d(after, after, 3, padding=1))
         )
         self.skip_connection = _skip(before, after)
 
     def forward(self, state: Tensor, moment: Tensor) -> Tensor:
-        inner = _resized(self.in_layers[:-1](state), self.resize)
+        inner = _resize(self.in_layers[:-1](state), self.resize)
         inner = self.in_layers[-1](inner)
         scale, shift = _spread(self.emb_layers(moment))
         inner = self.out_layers[1:](self.out_layers[0](inner) * (1 + scale) + shift)
-        return self.skip_connection(_resized(state, self.resize)) + inner
+        return self.skip_connection(_resize(state, self.resize)) + inner
 
 
 class _SemanticResidual(nn.Module):
@@ -153,11 +155,11 @@ class _SemanticResidual(nn.Module):
         self.skip_connection = _skip(before, after)
 
     def forward(self, state: Tensor, maps: Tensor, moment: Tensor) -> Tensor:
-        inner = _resized(self.in_layers[:-1](self.in_norm(state, maps)), self.resize)
+        inner = _resize(self.in_layers[:-1](self.in_norm(state, maps)), self.resize)
         inner = self.in_layers[-1](inner)
         scale, shift = _spread(self.emb_layers(moment))
         inner = self.out_layers(self.out_norm(inner, maps) * (1 + scale) + shift)
-        return self.skip_connection(_resized(state, self.resize)) + inner
+        return self.skip_connection(_resize(state, self.resize)) + inner
 
 
 class _SemanticNorm(nn.Module):
@@ -183,7 +185,7 @@ class _Attention(nn.Module):
         if channels % shape.head:
             raise UsageError(f"{channels} channels do not make heads of {shape.head}.")
         self.heads = channels // shape.head
-        self.norm = _normalised(channels, shape)
+        self.norm = _group_norm(channels, shape)
         self.qkv = nn.Conv1d(channels, 3 * channels, 1)
         self.proj_out = _silent(nn.Conv1d(channels, channels, 1))
 
@@ -199,7 +201,7 @@ def _attention(shape: SdmShape, channels: int, level: int) -> list[nn.Module]:
     return [_Attention(channels, shape)] if level in shape.attended else []
 
 
-def _normalised(channels: int, shape: SdmShape) -> nn.GroupNorm:
+def _group_norm(channels: int, shape: SdmShape) -> nn.GroupNorm:
     return nn.GroupNorm(shape.groups, channels)
 
 
@@ -214,7 +216,7 @@ def _silent(layer: nn.Conv1d | nn.Conv2d) -> nn.Module:
     return layer
 
 
-def _resized(state: Tensor, resize: str) -> Tensor:
+def _resize(state: Tensor, resize: str) -> Tensor:
     if resize == "down":
         return functional.avg_pool2d(state, 2)
     return functional.interpolate(state, scale_factor=2, mode="nearest") if resize == "up" else state
@@ -242,7 +244,7 @@ def shape_of(state: Mapping[str, Tensor], head: int = 64, groups: int = 32) -> S
     Raises UsageError, naming what is missing, for a state dict of another family, or with plain layers in place of
     resizing blocks.
     """
-    blocks = _numbered(state, "input_blocks")
+    blocks = _numbers_of(state, "input_blocks")
     shared = next((value for name, value in state.items() if name.endswith(_SHARED)), None)
     if not {"time_embed.0.weight", "input_blocks.0.0.weight", "out.2.weight"} <= set(state) or shared is None:
         raise UsageError(
@@ -252,10 +254,12 @@ def shape_of(state: Mapping[str, Tensor], head: int = 64, groups: int = 32) -> S
     if any(re.search(r"input_blocks\.\d+\.0\.op\.", name) for name in state):
         raise UsageError("this network halves with plain convolutions; only residual blocks that resize are built here.")
     width = state["time_embed.0.weight"].shape[1]
-    colours, text = state["input_blocks.0.0.weight"].shape[1], state["out.2.weight"].shape[0]
+    colours, out_channels = state["input_blocks.0.0.weight"].shape[1], state["out.2.weight"].shape[0]
     wide = [state[f"input_blocks.{b}.0.out_layers.3.weight"].shape[0] // width for b in blocks[1:]]
     attends = [f"input_blocks.{b}.1.qkv.weight" in state for b in blocks[1:]]
-    last_parts = [f"output_blocks.{b}.{p}.in_norm.mlp_gamma.weight" for b in _numbered(state, "output_blocks") for p in (1, 2)]
+    last_parts = [
+        f"output_blocks.{b}.{p}.in_norm.mlp_gamma.weight" for b in _numbers_of(state, "output_blocks") for p in (1, 2)
+    ]
     levels = 1 + sum(name in state for name in last_parts)
     per_level = (len(wide) + 1) // levels
     return SdmShape(
@@ -268,10 +272,10 @@ def shape_of(state: Mapping[str, Tensor], head: int = 64, groups: int = 32) -> S
         head=head,
         groups=groups,
         hidden=shared.shape[0],
-        learned_variance=text == 2 * colours,
+        learned_variance=out_channels == 2 * colours,
     )
 
 
-def _numbered(state: Mapping[str, Tensor], list_name: str) -> list[int]:
+def _numbers_of(state: Mapping[str, Tensor], list_name: str) -> list[int]:
     found = (re.match(rf"{list_name}\.(\d+)\.", name) for name in state)
     return sorted({int(match[1]) for match in found if match})

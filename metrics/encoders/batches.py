@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 BATCH = 16
 
 
-def checked(encoder: str, images: Images, smallest: int = 1) -> Images:
+def check_images(encoder: str, images: Images, smallest: int = 1) -> Images:
     """The images, or a usage error that says what an encoder takes."""
     if images.dtype != np.uint8 or images.ndim != 4 or images.shape[3] != 3:
         raise UsageError(f"{encoder} takes uint8 images (n, h, w, 3), found {images.dtype} {images.shape}.")

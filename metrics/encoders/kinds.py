@@ -27,7 +27,7 @@ def _state(network: nn.Module) -> Mapping[str, Tensor]:
     return network.state_dict()
 
 
-def _filled(row: Row, network: nn.Module, tensors: Tensors) -> nn.Module:
+def _fill(row: Row, network: nn.Module, tensors: Tensors) -> nn.Module:
     network.load_state_dict({**network.state_dict(), **tensors})  # names were compared: what is not there holds nothing
     return network
 
@@ -45,7 +45,7 @@ class Kind:
     """(n, dim) from (n, 3, side, side), normalised; or, where the row's filter is `tensorflow`, from pixels in [-1, 1]."""
     names: Callable[[nn.Module], Mapping[str, Tensor]] = _state
     """The tensors of a network under their published names."""
-    fill: Callable[[Row, nn.Module, Tensors], nn.Module] = _filled
+    fill: Callable[[Row, nn.Module, Tensors], nn.Module] = _fill
     """The network with published tensors in it."""
     configured: Callable[[Row, Path], Row] = _as_written
     """The row, corrected by what lies beside a file of weights."""
@@ -58,7 +58,7 @@ def kind(row: Row) -> Kind:
     return found
 
 
-def pooled(tokens: Tensor, pooling: Pooling, prefix: int) -> Tensor:
+def pool(tokens: Tensor, pooling: Pooling, prefix: int) -> Tensor:
     """(n, d) or (n, 2 d) from tokens (n, prefix + patches, d), whose first is the class token."""
     import torch
 

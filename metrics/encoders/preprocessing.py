@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-def resized(pixels: Tensor, side: int, crop: float, interpolation: str) -> Tensor:
+def resize(pixels: Tensor, side: int, crop: float, interpolation: str) -> Tensor:
     """(n, 3, h, w) in [-1, 1] -> (n, 3, side, side): the shorter side to side / crop, then the centre.
 
     For square patches timm's crop modes (center, squash, border) are all this.

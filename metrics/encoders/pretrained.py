@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from bench.types import Card, Features, Images
-from metrics.encoders.batches import checked, freeze, through
+from metrics.encoders.batches import check_images, freeze, through
 from metrics.encoders.kinds import Kind, kind
 from metrics.encoders.loaders import checkpoints as files
 from metrics.encoders.panel import ROWS
-from metrics.encoders.preprocessing import resized
+from metrics.encoders.preprocessing import resize
 from metrics.encoders.row import Row
 from metrics.encoders.weights import absent
 
@@ -60,10 +60,10 @@ class Pretrained:
     def encode(self, images: Images) -> Features:
         """float32 (n, dim) of patches of any size."""
         _ = self._network  # missing weights are reported before anything is calculated
-        return through(self._forward, checked(self.row.name, images), self.dim)
+        return through(self._forward, check_images(self.row.name, images), self.dim)
 
     def _forward(self, pixels: Tensor) -> Tensor:
-        return self._kind.features(self.row, self._network, prepared(self.row, pixels))
+        return self._kind.features(self.row, self._network, prepare(self.row, pixels))
 
     @property
     def _kind(self) -> Kind:
@@ -71,7 +71,7 @@ class Pretrained:
 
     @cached_property
     def _file(self) -> Path:
-        return files.located(self.row, self.weights)
+        return files.locate(self.row, self.weights)
 
     @cached_property
     def _network(self) -> nn.Module:
@@ -82,12 +82,12 @@ class Pretrained:
         return freeze(self._kind.fill(row, network, files.mine(row, tensors)))
 
 
-def prepared(row: Row, pixels: Tensor) -> Tensor:
+def prepare(row: Row, pixels: Tensor) -> Tensor:
     """What a network of this row sees of (n, 3, h, w) in [-1, 1]: resized, cut, normalised."""
     if row.filter == "tensorflow":
         return pixels  # its network resizes and normalises by itself
     mean, std = (pixels.new_tensor(values)[:, None, None] for values in row.norm)
-    return ((resized(pixels, row.side, row.crop, row.filter) + 1) / 2 - mean) / std
+    return ((resize(pixels, row.side, row.crop, row.filter) + 1) / 2 - mean) / std
 
 
 def encoder(row: Row) -> type[Pretrained]:

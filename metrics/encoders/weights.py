@@ -115,7 +115,7 @@ class Hub:
 
         silence = "HF_HUB_OFFLINE is set" if constants.HF_HUB_OFFLINE else unreachable(constants.ENDPOINT)
         if silence and self.gated and get_token() is None:
-            raise denied(self, name)
+            raise denial(self, name)
         if silence:
             raise MissingError(f"{name}: no weights here, and {self.page} was not asked: {silence}. {ELSEWHERE}")
 
@@ -133,7 +133,7 @@ class Hub:
         except HfHubHTTPError as error:
             status = getattr(error.response, "status_code", None)
             if isinstance(error, GatedRepoError) or status == 403 or (status == 401 and self.gated):
-                raise denied(self, name) from None  # the client's own words may quote the request
+                raise denial(self, name) from None  # the client's own words may quote the request
             raise MissingError(f"{name}: {self.page} answers {status or type(error).__name__}. {ELSEWHERE}") from None
         except OSError as error:
             raise MissingError(f"{name}: {file} of {self.page} did not arrive ({error}). {ELSEWHERE}") from error
@@ -194,7 +194,7 @@ class Url:
         return Path(get_dir()) / "checkpoints" / self.files[0]
 
 
-def denied(origin: Origin, name: str) -> GatedError:
+def denial(origin: Origin, name: str) -> GatedError:
     """What to do about a gate."""
     return GatedError(f"{name} is gated: ask for access on {origin.page} and set HF_TOKEN to your token. {ELSEWHERE}")
 
@@ -202,7 +202,7 @@ def denied(origin: Origin, name: str) -> GatedError:
 def absent(origin: Origin, name: str) -> MissingError:
     """What to do about weights that are not here, without asking a server."""
     if origin.gated:
-        return denied(origin, name)
+        return denial(origin, name)
     return MissingError(f"{name} is not here yet: it is fetched from {origin.page} when it is first used. {ELSEWHERE}")
 
 

@@ -36,8 +36,7 @@ Sums = Mapping[str, float]
 
 
 class NucleiFaithfulness:
-    """Asks a segmenter of nuclei: the model of the task `segmenter`, trained for `steps` steps, or as many as that task
-    has."""
+    """Asks a segmenter of nuclei: the model of the task `segmenter`, trained for `steps` steps or as many as it has."""
 
     card = Card(
         "nuclei-faithfulness",

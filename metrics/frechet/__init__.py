@@ -1,1 +1,4 @@
-"""The Fréchet distance, at the n at hand and extrapolated to infinitely many slides."""
+"""Frechet distances between features: as published, and extrapolated to infinitely many patches.
+
+Other distances between distributions have files and folders of their own.
+"""

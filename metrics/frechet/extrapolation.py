@@ -11,7 +11,7 @@ ROWS_PER_FEATURE = 4
 halves follows another law than that of the whole."""
 
 
-def extrapolated(statistic: Statistic, groups_real: Strings, groups_fake: Strings, d: int) -> Estimate:
+def extrapolate(statistic: Statistic, groups_real: Strings, groups_fake: Strings, d: int) -> Estimate:
     """The distance between the populations of slides, with its interval, from a `statistic` on d features.
 
     Without an interval, as underpowered, where there are too few rows or slides; docs/coverage.md is the study behind it.

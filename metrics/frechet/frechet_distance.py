@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.types import Card, Direction, Features
-from metrics.features import Table, checked
+from metrics.features import Table, check_features
 
 Vector = NDArray[np.float64]
 Matrix = NDArray[np.float64]
@@ -39,7 +39,7 @@ class FrechetDistance:
 
     def compare(self, real: Features, fake: Features, rng: np.random.Generator) -> float:
         """The distance; exact, so that `rng` is not drawn from. Refuses fewer rows than `minimum_n` on either side."""
-        return feature_distance(*checked(self.card.name, real, fake, self.minimum_n(real.shape[-1])))
+        return feature_distance(*check_features(self.card.name, real, fake, self.minimum_n(real.shape[-1])))
 
 
 @dataclass(frozen=True)

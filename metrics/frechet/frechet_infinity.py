@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from bench.errors import UsageError
 from bench.statistics import Estimate, group_jackknife
 from bench.types import Card, Direction, Features, Strings
-from metrics.features import Table, checked
-from metrics.frechet.extrapolation import extrapolated
+from metrics.features import Table, check_features
+from metrics.frechet.extrapolation import extrapolate
 from metrics.frechet.frechet_distance import Gaussian, feature_distance, gaussian, gaussian_distance
 
 Rows = NDArray[np.int64]
@@ -55,13 +55,13 @@ class FrechetInfinity:
 
     def compare(self, real: Features, fake: Features, rng: np.random.Generator) -> float:
         """The intercept; `rng` orders the patches."""
-        a, b = checked(self.card.name, real, fake, self.minimum_n(real.shape[-1]))
+        a, b = check_features(self.card.name, real, fake, self.minimum_n(real.shape[-1]))
         orders = rng.permutation(len(a)), rng.permutation(len(b))
         sizes = [subset_sizes(len(side), side.shape[1] + 1, self.smallest) for side in (a, b)]
         if self.sides == "fake":
-            return intercept(1 / sizes[1], nested_distances(a, b, None, nested(orders[1], sizes[1])))
+            return intercept(1 / sizes[1], nested_distances(a, b, None, nest(orders[1], sizes[1])))
         inverse = 1 / sizes[0] + 1 / sizes[1]
-        return intercept(inverse, nested_distances(a, b, *map(nested, orders, sizes)))
+        return intercept(inverse, nested_distances(a, b, *map(nest, orders, sizes)))
 
     def estimate(
         self, real: Features, fake: Features, groups_real: Strings, groups_fake: Strings, rng: np.random.Generator
@@ -70,13 +70,13 @@ class FrechetInfinity:
 
         The published way (`sides="fake"`) keeps to patches, and its interval tells of other slides as many as these.
         """
-        a, b = checked(self.card.name, real, fake, self.minimum_n(real.shape[-1]))
+        a, b = check_features(self.card.name, real, fake, self.minimum_n(real.shape[-1]))
         if self.sides == "fake":
             seed = int(rng.integers(2**32))  # the same order of patches for every subset of slides
             return group_jackknife(
                 lambda x, y: self.compare(real[x], fake[y], np.random.default_rng(seed)), groups_real, groups_fake
             )
-        return extrapolated(lambda x, y: feature_distance(a[x], b[y]), groups_real, groups_fake, a.shape[1])
+        return extrapolate(lambda x, y: feature_distance(a[x], b[y]), groups_real, groups_fake, a.shape[1])
 
 
 def subset_sizes(n: int, fewest: int, smallest: float, points: int = POINTS) -> Rows:
@@ -84,7 +84,7 @@ def subset_sizes(n: int, fewest: int, smallest: float, points: int = POINTS) -> 
     return np.linspace(max(fewest, round(smallest * n)), n, points).astype(np.int64)
 
 
-def nested(order: Rows, sizes: Sequence[int] | Rows) -> list[Rows]:
+def nest(order: Rows, sizes: Sequence[int] | Rows) -> list[Rows]:
     """The first rows of an order, for each size: every subset holds the one before."""
     return [order[:size] for size in sizes]
 

@@ -1,1 +1,1 @@
-"""Maximum mean discrepancies between features: by a cubic kernel (KID) and by a Gaussian one (CMMD)."""
+"""Maximum mean discrepancies between features: KID and CMMD on one module of kernel statistics (kernel.py)."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from bench.types import Card, Direction, Features
-from metrics.features import Table, checked, directions
-from metrics.mmd.kernel import biased
+from metrics.features import Table, check_features, directions
+from metrics.mmd.kernel import biased_estimate
 
 SIGMA = 10.0
 """Width of the kernel, far beyond the largest distance of 2."""
@@ -37,9 +37,9 @@ class GaussianDistance:
 
     def compare(self, real: Features, fake: Features, rng: np.random.Generator) -> float:
         """The statistic; exact, so that `rng` is not drawn from. Refuses rows that are all zero."""
-        sides = checked(self.card.name, real, fake, self.minimum_n(real.shape[-1]))
+        sides = check_features(self.card.name, real, fake, self.minimum_n(real.shape[-1]))
         a, b = (directions(self.card.name, side) for side in sides)
-        return max(SCALE * biased(a, b, wide), 0.0)  # rounding alone can take it below zero
+        return max(SCALE * biased_estimate(a, b, wide), 0.0)  # rounding alone can take it below zero
 
 
 def wide(x: Table, y: Table) -> Table:

@@ -13,14 +13,14 @@ _BLOCK = 2**22
 """Kernel values held at once: 32 MiB."""
 
 
-def unbiased(real: Table, fake: Table, kernel: Kernel) -> float:
+def unbiased_estimate(real: Table, fake: Table, kernel: Kernel) -> float:
     """The U-statistic of the squared discrepancy: pairs of a patch with itself are left out. May be below 0."""
     n, m = len(real), len(fake)
     within = _within(real, kernel)[0] / (n * (n - 1)) + _within(fake, kernel)[0] / (m * (m - 1))
     return within - 2 * _between(real, fake, kernel) / (n * m)
 
 
-def biased(real: Table, fake: Table, kernel: Kernel) -> float:
+def biased_estimate(real: Table, fake: Table, kernel: Kernel) -> float:
     """The V-statistic of the squared discrepancy: pairs of a patch with itself count. At least 0 but for rounding."""
     n, m = len(real), len(fake)
     within = sum(_within(real, kernel)) / n**2 + sum(_within(fake, kernel)) / m**2

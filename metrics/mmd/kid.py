@@ -6,8 +6,8 @@ import numpy as np
 
 from bench.errors import UsageError
 from bench.types import Card, Direction, Features
-from metrics.features import Table, checked, positive
-from metrics.mmd.kernel import unbiased
+from metrics.features import Table, check_features, positive
+from metrics.mmd.kernel import unbiased_estimate
 
 
 class KernelDistance:
@@ -41,11 +41,11 @@ class KernelDistance:
 
     def compare(self, real: Features, fake: Features, rng: np.random.Generator) -> float:
         """The statistic; `rng` is drawn from for subsets only."""
-        a, b = checked(self.card.name, real, fake, self.minimum_n(real.shape[-1]))
+        a, b = check_features(self.card.name, real, fake, self.minimum_n(real.shape[-1]))
         if not self.subset:
-            return unbiased(a, b, cubic)
+            return unbiased_estimate(a, b, cubic)
         draws = [[rng.choice(len(side), self.subset, replace=False) for side in (a, b)] for _ in range(self.subsets)]
-        return float(np.mean([unbiased(a[rows], b[columns], cubic) for rows, columns in draws]))
+        return float(np.mean([unbiased_estimate(a[rows], b[columns], cubic) for rows, columns in draws]))
 
 
 def cubic(x: Table, y: Table) -> Table:

@@ -1,1 +1,4 @@
-"""Precision, recall, density and coverage over nearest neighbours, and the neighbour search that they share."""
+"""Precision, recall, density and coverage: one file each on one computation of nearest neighbours (manifold.py).
+
+Metrics that need no neighbours do not belong here.
+"""

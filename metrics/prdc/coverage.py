@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from bench.types import Card, Direction, Features
-from metrics.features import accepted, positive
+from metrics.features import check_sizes, positive
 from metrics.prdc.manifold import neighbourhoods
 
 
@@ -34,5 +34,5 @@ class Coverage:
 
     def compare(self, real: Features, fake: Features, rng: np.random.Generator) -> float:
         """The share; exact, so that `rng` is not drawn from."""
-        accepted(self.card.name, real, fake, self.minimum_n(real.shape[-1]))
+        check_sizes(self.card.name, real, fake, self.minimum_n(real.shape[-1]))
         return float((neighbourhoods(real, fake, self.k).found_by_real > 0).mean())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from bench.types import Card, Direction, Features
-from metrics.features import accepted, positive
+from metrics.features import check_sizes, positive
 from metrics.prdc.manifold import neighbourhoods
 
 
@@ -18,9 +18,8 @@ class Density:
         "Real neighbourhoods that a generated patch lies in, divided by k.",
         source="Naeem et al. 2020, arXiv 2002.09797, section 3",
         cost="O(n^2 d) time, O(n d) memory; shared with precision, recall and coverage of the same k",
-        notes="Above 1 where generated patches crowd at the densest real tissue: a generator that "
-        "generates the commonest patch "
-        "again and again beats real tissue. Outliers matter less than to precision. Depends on n and k. Balls are closed.",
+        notes="Above 1 where generated patches crowd at the densest real tissue: a generator of the commonest patch again and "
+        "again beats real tissue. Outliers matter less than to precision. Depends on n and k. Balls are closed.",
     )
     direction: Direction = "higher"
     bounds = (0.0, None)
@@ -34,5 +33,5 @@ class Density:
 
     def compare(self, real: Features, fake: Features, rng: np.random.Generator) -> float:
         """The mean; exact, so that `rng` is not drawn from."""
-        accepted(self.card.name, real, fake, self.minimum_n(real.shape[-1]))
+        check_sizes(self.card.name, real, fake, self.minimum_n(real.shape[-1]))
         return float(neighbourhoods(real, fake, self.k).balls_of_fake.mean() / self.k)

@@ -60,11 +60,11 @@ def neighbourhoods(real: Features, fake: Features, k: int) -> Neighbourhoods:
     if key not in _remembered:
         while len(_remembered) >= _KEPT:
             _remembered.pop(next(iter(_remembered)), None)
-        _remembered[key] = _measured(real, fake, k)
+        _remembered[key] = _measure(real, fake, k)
     return _remembered[key]
 
 
-def _measured(real: Features, fake: Features, k: int) -> Neighbourhoods:
+def _measure(real: Features, fake: Features, k: int) -> Neighbourhoods:
     a, b = _clouds(real, fake)
     reach_a, reach_b = _reaches(a, k), _reaches(b, k)
     balls_of_real, balls_of_fake, found_by_real = (np.zeros(len(side), np.int64) for side in (real, fake, real))

@@ -132,14 +132,14 @@ class Conic:
 
     @cached_property
     def _images(self) -> NDArray[np.uint8]:
-        found = _mapped(self.folder / "images.npy")
+        found = _map_array(self.folder / "images.npy")
         if found.dtype != np.uint8 or found.ndim != 4 or found.shape[3] != 3:
             raise DamagedError(f"{self.folder}/images.npy is {found.dtype} {found.shape}, not uint8 (n, height, width, 3).")
         return found
 
     @cached_property
     def _labels(self) -> NDArray[Any]:
-        found = _mapped(self.folder / "labels.npy")
+        found = _map_array(self.folder / "labels.npy")
         if found.dtype.kind not in "iu" or found.ndim != 4 or found.shape[3] != 2:
             raise DamagedError(f"{self.folder}/labels.npy is {found.dtype} {found.shape}, not int (n, height, width, 2).")
         tiles.same_size({f"{self.folder}/images.npy": self._images.shape[1:], f"{self.folder}/labels.npy": found.shape[1:]})
@@ -166,7 +166,7 @@ class Conic:
         return tiles.Piece(self._names[row], self._sources[row], self._corners, read, self._sources[row])
 
 
-def _mapped(path: Path) -> NDArray[Any]:
+def _map_array(path: Path) -> NDArray[Any]:
     try:
         found: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:

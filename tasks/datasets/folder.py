@@ -298,11 +298,10 @@ class Folder:
     def _nothing_kept(self, tile_summary: Counter[str]) -> str:
         hint = " If 255 is a class of the files, say so: -o class_map=0=0,255=1." if tile_summary["ignored"] else ""
         return (
-            f"no patch of {self.folder} passes: {tile_summary['images']} images, "
-            f"{tile_summary['small']} smaller than {self.size} "
-            f"px; {tile_summary['seen']} tiles, {tile_summary['share']} dropped because their first class covers more than "
-            f"{self.largest} or their second less than {self.smallest}, {tile_summary['ignored']} because more than half is "
-            f"not annotated. Change size, stride, smallest or largest.{hint}"
+            f"no patch of {self.folder} passes: {tile_summary['images']} images, {tile_summary['small']} smaller than "
+            f"{self.size} px; {tile_summary['seen']} tiles, {tile_summary['share']} dropped because their first class covers "
+            f"more than {self.largest} or their second less than {self.smallest}, {tile_summary['ignored']} because more than "
+            f"half is not annotated. Change size, stride, smallest or largest.{hint}"
         )
 
 

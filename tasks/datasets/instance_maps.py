@@ -32,7 +32,7 @@ def check_depth(instances: NDArray[Any], bits: int, where: str) -> None:
         )
 
 
-def compacted(instances: NDArray[Any]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def compact(instances: NDArray[Any]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """The numbers (0 and up) that occur, in order, and the map with each number's place among them, of the same shape.
 
     Numbers may be as large as int32 goes: no list that is made of the places is as long as they.
@@ -56,7 +56,7 @@ def check_parts(instances: NDArray[Any], where: str, stray: float = 0.0) -> None
     """
     from scipy.ndimage import find_objects
 
-    numbers, places = compacted(instances)
+    numbers, places = compact(instances)
     allowed = max(1, int(stray * len(numbers))) if stray else 0
     found: list[tuple[int, int]] = []
     for place, box in enumerate(find_objects(places + 1)):

@@ -16,9 +16,9 @@ from bench.types import Card, ImageSet
 from tasks.datasets import nuclei_tiles as tiles
 from tasks.datasets.index import UNITS, files_digest, read_table, spelling
 from tasks.datasets.lizard_files import LAYOUT, Entry, count_types, label_folder, read_labels, read_release, unit_column
-from tasks.datasets.nuclei_splits import SPLITS, Division, as_published, by_source
+from tasks.datasets.nuclei_splits import SPLITS, Division, by_source, published_division
 from tasks.datasets.pixels import picture_size, read_image
-from tasks.datasets.stain_norm import REFERENCE, Stains, brightened, normalised, stains
+from tasks.datasets.stain_norm import REFERENCE, Stains, brighten, normalise, stains
 
 MPP = 0.5
 FIXED = "reference"
@@ -135,7 +135,7 @@ class Lizard:
         for entry in self._entries:
             counts[self._source(entry)] += len(self._corners[entry.name])
         if self.splits == "paper":
-            return as_published(counts, str(self.folder))
+            return published_division(counts, str(self.folder))
         return by_source({name: count for name, count in counts.items() if count}, self.seed, str(self.folder))
 
     @cached_property
@@ -157,7 +157,7 @@ class Lizard:
         image = read_image(entry.image)
         instances, types = read_labels(entry.labels)
         tiles.same_size({str(entry.image): image.shape, str(entry.labels): types.shape})
-        shown = image if self._stains is None else normalised(image, self._stains)
+        shown = image if self._stains is None else normalise(image, self._stains)
         return tiles.Annotated(shown, instances, types, tiles.tissue(image))
 
     @cached_property
@@ -170,7 +170,7 @@ class Lizard:
         home = next((entry for entry in self._entries if entry.name == self.target), None)
         if home is None:
             raise UsageError(f"target={self.target}: no such image in {self.folder}. Name one of info.csv, or {FIXED!r}.")
-        found = stains(brightened(read_image(home.image)))
+        found = stains(brighten(read_image(home.image)))
         if found is None:
             raise UsageError(f"target={self.target} shows next to no tissue. Name another image, or {FIXED!r}.")
         return found

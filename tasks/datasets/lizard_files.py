@@ -61,7 +61,7 @@ def read_release(folder: Path) -> list[Entry]:
 
     A column patient, case or slide of info.csv, which the release does not have, says which images are of one slide; an
     empty cell leaves the image to itself. `Source` and `Split` of the release are no such columns: the first names the
-    laboratory, the second three jackknife replicates.
+    laboratory, the second three cross-validation folds.
     """
     home = label_folder(folder)
     if home is None:

@@ -103,7 +103,7 @@ def by_column(tiles: Mapping[str, int], given: Mapping[str, str], seed: int, whe
     return Division(homes)
 
 
-def as_published(images: Mapping[str, int], where: str) -> Division:
+def published_division(images: Mapping[str, int], where: str) -> Division:
     """The split of NASDM++ over the 238 images of Lizard, as far as it is known.
 
     R1 is the published list. Which 12 images tested and which 36 were R2 is not published: they are drawn here from the

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from bench.errors import DamagedError, MissingError
 from bench.types import Conditions, ImageSet
-from tasks.datasets.instance_maps import check_parts, compacted
+from tasks.datasets.instance_maps import check_parts, compact
 from tasks.datasets.phantom.tissue import TYPES
 from tasks.datasets.pixels import IGNORE
 
@@ -62,7 +62,7 @@ def check(instances: NDArray[np.int32], types: NDArray[np.uint8], where: str, st
             "Write both maps anew from one source."
         )
     inside = known & (instances > 0)
-    numbers, places = compacted(instances[inside])
+    numbers, places = compact(instances[inside])
     type_of = np.zeros(len(numbers), np.uint8)
     type_of[places] = types[inside]
     if torn := numbers[np.unique(places[type_of[places] != types[inside]])].tolist():

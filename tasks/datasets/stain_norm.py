@@ -47,7 +47,7 @@ REFERENCE = Stains(np.array([[0.5626, 0.7201, 0.4062], [0.2159, 0.8012, 0.5581]]
 """A fixed target, for where no image is preferred: the reference of Veta's implementation of Macenko et al. 2009."""
 
 
-def brightened(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def brighten(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """The image (h, w, 3) with the 90th percentile of its grey values at white, what is brighter cut there."""
     grey = image.astype(np.float32) @ np.array([0.299, 0.587, 0.114], np.float32)
     level = max(float(np.percentile(grey, WHITE)), 1.0)
@@ -59,13 +59,13 @@ def stains(image: NDArray[np.uint8]) -> Stains | None:
     density = optical_density(image)[tissue(image)].astype(np.float64)
     if len(density) < LEAST:
         return None
-    colours = separated(density[:: -(-len(density) // PIXELS)])
+    colours = separate(density[:: -(-len(density) // PIXELS)])
     return Stains(colours, np.percentile(sparse_amounts(density, colours, FAINT), STRONG, axis=0))
 
 
-def normalised(image: NDArray[np.uint8], target: Stains) -> NDArray[np.uint8]:
+def normalise(image: NDArray[np.uint8], target: Stains) -> NDArray[np.uint8]:
     """The image, brightened, in the stains of the target. White stays white; next to no tissue is only brightened."""
-    image = brightened(image)
+    image = brighten(image)
     own = stains(image)
     if own is None or (own.amounts <= 0).any():
         return image
@@ -73,7 +73,7 @@ def normalised(image: NDArray[np.uint8], target: Stains) -> NDArray[np.uint8]:
     return exposed(((amounts * (target.amounts / own.amounts)) @ target.colours).reshape(image.shape).astype(np.float32))
 
 
-def separated(density: Floats, penalty: float = PENALTY) -> Floats:
+def separate(density: Floats, penalty: float = PENALTY) -> Floats:
     """float64 (2, 3): the colours of the two stains in densities (n, 3), hematoxylin, the redder in density, first.
 
     Starts from Ruifrok and Johnston's hematoxylin and eosin; ends when no entry moves by 1e-5, or after 200 rounds.
@@ -81,14 +81,14 @@ def separated(density: Floats, penalty: float = PENALTY) -> Floats:
     colours = _unit(np.stack([HEMATOXYLIN, EOSIN]))
     for _ in range(ROUNDS):
         amounts = sparse_amounts(density, colours, penalty)
-        new = _recoloured(amounts.T @ amounts, amounts.T @ density, colours)
+        new = _recolour(amounts.T @ amounts, amounts.T @ density, colours)
         moved, colours = np.abs(new - colours).max(), new
         if moved < 1e-5:
             break
     return colours[np.argsort(-colours[:, 0], kind="stable")]
 
 
-def _recoloured(overlap: Floats, pull: Floats, colours: Floats) -> Floats:
+def _recolour(overlap: Floats, pull: Floats, colours: Floats) -> Floats:
     """One round of block coordinate descent over the colours (Mairal et al. 2010, algorithm 2), none below 0."""
     colours = colours.copy()
     for own, other in ((0, 1), (1, 0)):

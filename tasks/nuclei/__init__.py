@@ -1,1 +1,1 @@
-"""Segmentation and typing of nuclei by a HoVer-Net: the task, its network, its training and its scores."""
+"""The task `lizard-nuclei`: nuclei found, outlined and typed. What other tasks also use belongs to tasks/training.py."""

@@ -103,7 +103,7 @@ class HoVerNet(nn.Module):
         last unit of a stage has no place, and the norm of the shortcut serves the end of the stage (as MONAI does).
         """
         given = torch.load(weights, map_location="cpu", weights_only=True)
-        renamed = {new: values for name, values in given.items() if (new := _renamed(name))}
+        renamed = {new: values for name, values in given.items() if (new := _rename(name))}
         own = self.state_dict()
         wanted = {name for name in own if name.startswith(("conv0.", "res_blocks."))}
         fitting = {name for name in wanted & set(renamed) if own[name].shape == renamed[name].shape}
@@ -134,7 +134,7 @@ class _Decoder(nn.Module):
         return found
 
 
-def _renamed(name: str) -> str:
+def _rename(name: str) -> str:
     """The name here of an array of torchvision's ResNet, or an empty string where there is no place for it."""
     first = {"conv1": "conv0.conv", "bn1": "conv0.bn"}
     module, _, array = name.rpartition(".")
@@ -168,7 +168,7 @@ def _stack(**modules: nn.Module) -> nn.Sequential:
     return nn.Sequential(OrderedDict(modules))
 
 
-def separated(nucleus: Tensor, offsets: Tensor, mpp: float) -> NDArray[np.int32]:
+def separate(nucleus: Tensor, offsets: Tensor, mpp: float) -> NDArray[np.int32]:
     """int32 (h, w): nuclei numbered 1..m, from nucleus logits and offsets, both float32 (2, h, w) on the CPU.
 
     MONAI's post-processing, which is that of the paper: a watershed within the pixels called nucleus, from markers where

@@ -28,8 +28,7 @@ called one. Values are in [0, 1] (R2: up to 1), higher is better.
                        where none was called, so that a perfect prediction stays below 1 by the share of such patches
     pq+:t, mpq+        pq of the nuclei of one type, true and called, pooled over all patches, and its mean over types
                        (CoNIC: Graham and others 2024)
-    f1-detection       2 N / (true + called), N nuclei whose centres were matched within 3 microns
-                       (`bench.histology.nuclei.near`)
+    f1-detection       2 N / (true + called), N nuclei whose centres match within 3 microns (`bench.histology.nuclei.near`)
     f1:t, f1           2 R / (2 R + 2 W + 2 M + E + L) of one type, and its mean over types (Graham and others 2019, eq. 9,
                        as their code counts it): R matched and both of type t, W and M matched and only the called or only
                        the true one of type t, E and L called and true nuclei of type t without a match
@@ -96,7 +95,7 @@ def nuclei_tally(counts: NDArray[np.float64], classes: tuple[str, ...]) -> Tally
     }
     by_type = {
         "mpq+": {f"pq+:{name}": partial(_pq, f":{name}") for name in types},
-        "f1": {f"f1:{name}": partial(_typed, f":{name}") for name in types},
+        "f1": {f"f1:{name}": partial(_type_f1, f":{name}") for name in types},
     }
     counted = {"r2": {f"r2:{name}": partial(_determination, f":{name}") for name in types}}
     means, undefined = means_over_classes({**by_class, **by_type}, sums, NOT_SHOWN)
@@ -244,7 +243,7 @@ def _detection(sums: Sums) -> float:
     return 2 * sums["near"] / (true + called) if true else math.nan
 
 
-def _typed(of: str, sums: Sums) -> float:
+def _type_f1(of: str, sums: Sums) -> float:
     """2 R + 2 W + 2 M + E + L is the number of true and of called nuclei, plus W + M."""
     true, called = sums[f"true-nuclei{of}"], sums[f"called-nuclei{of}"]
     return 2 * sums[f"right{of}"] / (true + called + sums[f"confused{of}"]) if true else math.nan

@@ -26,7 +26,7 @@ from bench.runtime.precision import device, inference
 from bench.types import Card, Direction, Images, ImageSet, Progress, Tally, TrainingMix
 from tasks.nuclei.config import PRESETS, RESNET50, NucleiConfig
 from tasks.nuclei.scores import nuclei_columns, nuclei_counts, nuclei_tally
-from tasks.training import Budget, labelled, reproducible
+from tasks.training import Budget, check_labelled, reproducible
 
 if TYPE_CHECKING:
     from tasks.nuclei.hovernet import HoVerNet
@@ -81,8 +81,8 @@ class LizardNuclei:
         The same training mix, seed, device and number of threads give the same counts. Torch's own random numbers and settings
         are left as they were.
         """
-        self._annotated(test, "test", test)
-        self._annotated(validation, "validation", test)
+        self._check_annotated(test, "test", test)
+        self._check_annotated(validation, "validation", test)
         with tempfile.TemporaryDirectory() as folder:
             self.learn(mix, validation, seed, progress, Path(folder))
             instances, types = self.segment(Path(folder), test.images)
@@ -107,8 +107,8 @@ class LizardNuclei:
         from tasks.nuclei.training import Course, train
 
         config, classes = self.config, validation.conditions.classes
-        chosen_on = self._annotated(validation, "validation", validation)
-        training = [self._annotated(part, "training mix", validation) for part in mix]
+        chosen_on = self._check_annotated(validation, "validation", validation)
+        training = [self._check_annotated(part, "training mix", validation) for part in mix]
         if not training:
             raise MissingError(f"{self.card.name}, training mix: there are no patches. Give more data, or other splits.")
         course = Course(Budget(config.steps, config.batch, config.learning_rate), config.looks, config.phases)
@@ -130,8 +130,8 @@ class LizardNuclei:
 
         The type of a nucleus is the one that is the most probable at most of its pixels, background left aside.
         """
-        from tasks.nuclei.hovernet import separated
-        from tasks.nuclei.training import called, typed
+        from tasks.nuclei.hovernet import separate
+        from tasks.nuclei.training import predict, predict_types
 
         net, mpp = self._read(folder)
         if any(side % STRIDE for side in images.shape[1:3]):
@@ -141,22 +141,22 @@ class LizardNuclei:
         instances = np.zeros(images.shape[:3], np.int32)
         types = np.zeros(images.shape[:3], np.uint8)
         with inference():
-            batches = called(net, images, self.config.batch)
+            batches = predict(net, images, self.config.batch)
             found = (patch for maps in batches for patch in zip(*(part.cpu() for part in maps), strict=True))
             for i, (nucleus, offsets, logits) in enumerate(found):
-                instances[i] = separated(nucleus, offsets, mpp)
-                kinds = majority(instances[i], typed(logits[None])[0].numpy().astype(np.uint8))
+                instances[i] = separate(nucleus, offsets, mpp)
+                kinds = majority(instances[i], predict_types(logits[None])[0].numpy().astype(np.uint8))
                 types[i] = np.concatenate([[0], kinds])[instances[i]]
         return instances, types
 
-    def _annotated(self, patches: ImageSet, part: str, beside: ImageSet) -> Annotated:
+    def _check_annotated(self, patches: ImageSet, part: str, beside: ImageSet) -> Annotated:
         """The maps of a set, or an error that says why they cannot serve beside the patches of another."""
         from tasks.nuclei.training import Annotated
 
         who, given = f"{self.card.name}, {part}", patches.conditions
         if len(given.classes) < 2:
             raise UsageError(f"{who}: nuclei need a class beside the background; found {', '.join(given.classes)}.")
-        masks = labelled(patches, who, beside, STRIDE).masks
+        masks = check_labelled(patches, who, beside, STRIDE).masks
         instances = needed(who, "instances", given.instances)
         if instances.shape != masks.shape:
             raise UsageError(f"{who}: maps of types and of instances differ in shape, {masks.shape} and {instances.shape}.")

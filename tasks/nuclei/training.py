@@ -19,7 +19,7 @@ from bench.histology.nuclei import UNLABELLED
 from bench.types import Images, Progress
 from tasks.nuclei.hovernet import HoVerNet, Maps
 from tasks.segmentation.scores import segmentation_counts, shown_iou
-from tasks.training import Budget, augmented, batches, one_cycle, picked, tensor
+from tasks.training import Budget, augment, batches, one_cycle, pick, tensor
 
 Masks = NDArray[np.uint8]
 Instances = NDArray[np.int32]
@@ -65,7 +65,7 @@ def train(
     rows = batches(sum(len(part.images) for part in training), budget, rng)
     best, kept = -1.0, {}
     for step, (optimizer, schedule) in enumerate(_steps(net, course, frozen), 1):
-        loss = _loss(net, *augmented(picked(columns, rows[step - 1]), rng))
+        loss = _loss(net, *augment(pick(columns, rows[step - 1]), rng))
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
@@ -74,13 +74,13 @@ def train(
         if step in looks:
             if not torch.isfinite(loss):
                 raise UsageError(f"training diverged by step {step} of {budget.steps}: give a smaller learning_rate.")
-            reached = _reached(net, validation, budget.batch)
+            reached = _validate(net, validation, budget.batch)
             if reached > best:
                 best, kept = reached, {name: value.clone() for name, value in net.state_dict().items()}
     net.load_state_dict(kept)
 
 
-def called(net: HoVerNet, images: Images, batch: int) -> Iterator[Maps]:
+def predict(net: HoVerNet, images: Images, batch: int) -> Iterator[Maps]:
     """What the network says of the patches, batch by batch."""
     net.eval()
     with torch.inference_mode():
@@ -88,7 +88,7 @@ def called(net: HoVerNet, images: Images, batch: int) -> Iterator[Maps]:
             yield net(tensor(net, images[start : start + batch]))
 
 
-def typed(logits: Tensor) -> Tensor:
+def predict_types(logits: Tensor) -> Tensor:
     """The most probable type at each pixel, 1..k-1, from type logits (n, k, h, w): background has no say."""
     return logits[:, 1:].argmax(dim=1) + 1
 
@@ -149,12 +149,12 @@ def _loss(net: HoVerNet, images: Images, masks: Masks, instances: Instances) -> 
     return hovernet_loss(net(batch), *parts)
 
 
-def _reached(net: HoVerNet, validation: Annotated, batch: int) -> float:
+def _validate(net: HoVerNet, validation: Annotated, batch: int) -> float:
     """Mean IoU of the classes that the patches show, from the pixels alone: nuclei are not told apart for it."""
     counts, start = [], 0
-    for found in called(net, validation.images, batch):
+    for found in predict(net, validation.images, batch):
         inside = found.nucleus.argmax(dim=1)
-        classes = (typed(found.types) * inside).to(torch.uint8).cpu().numpy()
+        classes = (predict_types(found.types) * inside).to(torch.uint8).cpu().numpy()
         counts.append(segmentation_counts(classes, validation.masks[start : start + len(classes)], found.types.shape[1]))
         start += len(classes)
     return shown_iou(np.concatenate(counts))

@@ -1,1 +1,4 @@
-"""Segmentation of tissue regions by a DeepLabV3+: the tasks and their scores."""
+"""The tissue segmentation tasks `cam16-seg` and `panda-seg`.
+
+What the task of nuclei also uses belongs to tasks/training.py.
+"""

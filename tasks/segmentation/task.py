@@ -21,7 +21,7 @@ from bench.runtime.precision import device
 from bench.types import Card, Direction, ImageSet, Progress, Tally, TrainingMix
 from tasks.segmentation.config import PRESETS, SegmentationConfig
 from tasks.segmentation.scores import segmentation_columns, segmentation_tally
-from tasks.training import Budget, Labelled, count, labelled, reproducible, train
+from tasks.training import Budget, Labelled, check_labelled, count, reproducible, train
 
 if TYPE_CHECKING:
     import torch
@@ -53,14 +53,16 @@ class _Segmentation:
     def score(self, mix: list[ImageSet], validation: ImageSet, test: ImageSet, seed: int, progress: Progress) -> Tally:
         """Trains on the training mix, keeps the checkpoint with the best mean IoU on validation, and counts on test.
 
-        Patches have one size, a multiple of 16 px; counts and measures are those of `tasks.segmentation.scores`. The same
-        training mix, seed, device and number of threads give the same counts. Torch's own random numbers and settings
-        are left as they were.
+        Patches have one size, a multiple of 16 px; counts and measures are those of `tasks.segmentation.scores`. The
+        same
+                training mix, seed, device and number of threads give the same counts. Torch's own random numbers and
+                settings are left
+        as they were.
         """
         classes = test.conditions.classes
-        training = [labelled(part, f"{self.card.name}, training mix", test, STRIDE) for part in mix]
-        chosen_on = labelled(validation, f"{self.card.name}, validation", test, STRIDE)
-        scored_on = labelled(test, f"{self.card.name}, test", test, STRIDE)
+        training = [check_labelled(part, f"{self.card.name}, training mix", test, STRIDE) for part in mix]
+        chosen_on = check_labelled(validation, f"{self.card.name}, validation", test, STRIDE)
+        scored_on = check_labelled(test, f"{self.card.name}, test", test, STRIDE)
         self._check_classes(training, classes)
         budget = Budget(self.config.steps, self.config.batch, self.config.learning_rate)
         with reproducible(seed):

@@ -61,7 +61,7 @@ def test_noise_is_uniform_and_ignores_the_condition(real: ImageSet) -> None:
     assert np.array_equal(generated(noise, bare), images)
 
 
-def test_generate_is_the_mean_colour_of_each_class(real: ImageSet) -> None:
+def test_flat_colour_is_the_mean_colour_of_each_class(real: ImageSet) -> None:
     images = generated(fitted("flat-colour", real), real.conditions)
     masks = real.conditions.masks
     assert masks is not None
@@ -69,7 +69,7 @@ def test_generate_is_the_mean_colour_of_each_class(real: ImageSet) -> None:
         assert np.array_equal(np.unique(images[masks == c], axis=0), np.rint(real.images[masks == c].mean(0))[None])
 
 
-def test_generate_refuses_a_class_that_it_never_saw(real: ImageSet) -> None:
+def test_flat_colour_refuses_a_class_that_it_never_saw(real: ImageSet) -> None:
     assert real.conditions.masks is not None
     light_only = ImageSet("light", real.images, replace(real.conditions, masks=np.zeros_like(real.conditions.masks)))
     control = fitted("flat-colour", light_only)

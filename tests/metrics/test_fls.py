@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from bench import registry
 from bench.errors import MissingError, UsageError
 from bench.types import FeatureMetric, TrainedMetric
-from metrics.fls import FeatureLikelihood, Fitted, fitted_widths, log_likelihoods, standardised
+from metrics.fls import FeatureLikelihood, Fitted, fitted_widths, log_likelihoods, standardise
 
 Table = NDArray[np.float64]
 D = 8
@@ -70,7 +70,7 @@ def test_units_and_columns_that_never_vary_do_not_matter() -> None:
 
 
 def test_everything_together_has_mean_nothing_and_variance_one() -> None:
-    together = np.concatenate(standardised([cloud(0), cloud(1, shift=3.0)]))
+    together = np.concatenate(standardise([cloud(0), cloud(1, shift=3.0)]))
     np.testing.assert_allclose(together.mean(axis=0), 0, atol=1e-12)
     np.testing.assert_allclose(together.std(axis=0, ddof=1), 1, rtol=1e-12)
 

@@ -151,7 +151,7 @@ def test_what_cannot_be_measured_is_refused() -> None:
             registry.load("metrics", name).compare_layouts(alike, alike)
     with pytest.raises(UsageError, match="no nucleus at all"):
         registry.load("metrics", "layout-mix").compare_layouts(instance_table(conditions([], [])), alike)
-    with pytest.raises(UsageError, match="found 3 real and 0 drawn"):
+    with pytest.raises(UsageError, match="found 3 real and 0 sampled"):
         registry.load("metrics", "layout-obeyed").compare_layouts(nuclei, nuclei[:0])
 
 

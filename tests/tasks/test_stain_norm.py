@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from bench.histology.stain import exposed, optical_density
 from tasks.datasets.pixels import read_image
-from tasks.datasets.stain_norm import REFERENCE, Stains, brightened, normalised, separated, sparse_amounts, stains
+from tasks.datasets.stain_norm import REFERENCE, Stains, brighten, normalise, separate, sparse_amounts, stains
 
 LIZARD6 = Path(__file__).parents[2] / "../shared/data/nuclei/lizard6/images"
 VIOLET = np.array([0.60, 0.70, 0.39])
@@ -36,11 +36,11 @@ def picture(scale: float = 1.0, colours: NDArray[np.float64] = COLOURS, side: in
 
 
 def test_known_colours_are_recovered_hematoxylin_first() -> None:
-    found = separated(mixture(3000) @ COLOURS)
+    found = separate(mixture(3000) @ COLOURS)
     assert (found * COLOURS).sum(axis=1) == pytest.approx([1, 1], abs=2e-3)
     assert np.linalg.norm(found, axis=1) == pytest.approx([1, 1]) and (found >= 0).all() and found[0, 0] > found[1, 0]
     noisy = mixture(3000) @ COLOURS + np.random.default_rng(1).normal(0, 0.02, (3000, 3))
-    assert (separated(noisy) * COLOURS).sum(axis=1) == pytest.approx([1, 1], abs=1e-2)
+    assert (separate(noisy) * COLOURS).sum(axis=1) == pytest.approx([1, 1], abs=1e-2)
 
 
 def test_amounts_are_the_least_of_their_cost_over_a_fine_grid() -> None:
@@ -67,7 +67,7 @@ def test_a_larger_penalty_leaves_fewer_and_smaller_amounts() -> None:
 def test_the_stains_of_the_target_are_met() -> None:
     other = np.stack([[0.75, 0.60, 0.28], [0.10, 0.95, 0.29]])
     target = Stains(other / np.linalg.norm(other, axis=1, keepdims=True), np.array([1.2, 0.9]))
-    met = stains(normalised(picture(), target))
+    met = stains(normalise(picture(), target))
     assert met is not None
     assert (met.colours * target.colours).sum(axis=1) == pytest.approx([1, 1], abs=0.01)
     assert met.amounts == pytest.approx(target.amounts, rel=0.2)  # the penalty pulls the colours towards each other
@@ -79,32 +79,32 @@ def test_slides_of_different_strength_and_colour_become_alike() -> None:
     def apart(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> float:
         return float(np.abs(one.astype(float) - other).mean())
 
-    made = normalised(pale, REFERENCE), normalised(strong, REFERENCE)
+    made = normalise(pale, REFERENCE), normalise(strong, REFERENCE)
     assert apart(*made) < apart(pale, strong) / 5
 
 
 def test_twice_is_as_once_and_white_stays_white() -> None:
     image = picture()
-    once = normalised(image, REFERENCE)
-    again, first = (np.abs(a.astype(int) - b).mean() for a, b in ((normalised(once, REFERENCE), once), (once, image)))
+    once = normalise(image, REFERENCE)
+    again, first = (np.abs(a.astype(int) - b).mean() for a, b in ((normalise(once, REFERENCE), once), (once, image)))
     assert again < 4 < 10 < first
     assert (once[:10] == 255).all() and (once[10:] < 255).any(axis=-1).all()
     white = np.full((40, 40, 3), 255, np.uint8)
-    assert np.array_equal(normalised(white, REFERENCE), white) and stains(white) is None
+    assert np.array_equal(normalise(white, REFERENCE), white) and stains(white) is None
 
 
 def test_structure_is_kept() -> None:
     image = picture()
-    before, after = (optical_density(i).sum(axis=-1).ravel() for i in (image, normalised(image, REFERENCE)))
+    before, after = (optical_density(i).sum(axis=-1).ravel() for i in (image, normalise(image, REFERENCE)))
     assert np.corrcoef(before, after)[0, 1] > 0.9
 
 
 def test_brightness_takes_the_ninetieth_percentile_for_white() -> None:
     image = np.zeros((10, 10, 3), np.uint8)
     image[:8], image[8:] = 60, 200
-    bright = brightened(image)
+    bright = brighten(image)
     assert (bright[8:] == 255).all() and (bright[:8] == round(60 * 255 / 200)).all()
-    assert np.array_equal(brightened(bright), bright) and not brightened(np.zeros_like(image)).any()
+    assert np.array_equal(brighten(bright), bright) and not brighten(np.zeros_like(image)).any()
 
 
 def test_images_that_others_normalised_to_one_target_have_one_pair_of_stains() -> None:

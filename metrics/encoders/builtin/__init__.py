@@ -1,1 +1,4 @@
-"""Encoders that need no download: texture, stain, random filters, and a network trained on phantom tissue."""
+"""Encoders that need no download: colour, texture, a random network, and a small one whose weights ship here (weights/).
+
+Encoders with weights of others belong to metrics/encoders/loaders and the table in panel.py.
+"""

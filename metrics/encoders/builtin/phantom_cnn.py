@@ -1,6 +1,6 @@
 """A small network that has learned to read the phantom: which nucleus and which tissue lies where.
 
-Trained on phantom slides set apart, with moderate changes of stain, it encoders structure: nuclei, their type and size, how
+Trained on phantom slides set apart, with moderate changes of stain, it encodes structure: nuclei, their type and size, how
 they crowd, how sharp they are. On phantom test patches a shuffle of pixels within 4 x 4 blocks moves it by 109 times the
 distance between disjoint halves of the slides, a blur of one pixel by 6, but a stain shift by 0.16 only; a linear map of its
 features explains 0.92 of the variance of a patch's share of tumour, and 0.85 of its share of lymphocytes, on other slides.
@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 from bench import registry
 from bench.errors import CorruptError, MissingError
 from bench.types import Card, Features, Images, ImageSet
-from metrics.encoders.batches import checked, freeze, through
+from metrics.encoders.batches import check_images, freeze, through
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -69,7 +69,7 @@ class PhantomCnn:
 
     def encode(self, images: Images) -> Features:
         """float32 (n, 64) of patches of at least 32 px, seen at their own size."""
-        return through(self._forward, checked(self.card.name, images, SMALLEST), self.dim)
+        return through(self._forward, check_images(self.card.name, images, SMALLEST), self.dim)
 
     def _forward(self, pixels: Tensor) -> Tensor:
         maps: Tensor = self._network(pixels)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bench.types import Card, Features, Images
-from metrics.encoders.batches import checked, freeze, through
+from metrics.encoders.batches import check_images, freeze, through
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -43,7 +43,7 @@ class RandomConv:
 
     def encode(self, images: Images) -> Features:
         """float32 (n, 128) of patches of at least 32 px, seen at their own size."""
-        return through(self._forward, checked(self.card.name, images, SMALLEST), self.dim)
+        return through(self._forward, check_images(self.card.name, images, SMALLEST), self.dim)
 
     def _forward(self, pixels: Tensor) -> Tensor:
         import torch

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from bench.types import Card, Features, Images
-from metrics.encoders.batches import checked
+from metrics.encoders.batches import check_images
 from metrics.encoders.builtin.texture import Plane, unmix
 
 QUANTILES = (5, 25, 50, 75, 95)
@@ -34,7 +34,7 @@ class Stain:
 
     def encode(self, images: Images) -> Features:
         """float32 (n, 12)."""
-        checked(self.card.name, images)
+        check_images(self.card.name, images)
         features = np.empty((len(images), self.dim), np.float32)
         for i in range(len(images)):
             hematoxylin, eosin, _ = unmix(images[i : i + 1])

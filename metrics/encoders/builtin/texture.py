@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.types import Card, Features, Images
-from metrics.encoders.batches import checked
+from metrics.encoders.batches import check_images
 
 Plane = NDArray[np.float32]
 """float32 (n, h, w): the amount of one stain at each pixel."""
@@ -61,7 +61,7 @@ class Texture:
 
     def encode(self, images: Images) -> Features:
         """float32 (n, dim), each column in the unit of its family."""
-        checked(self.card.name, images, SMALLEST)
+        check_images(self.card.name, images, SMALLEST)
         units = np.array([UNITS[name.partition(":")[0]] for name in self.columns], dtype=np.float32)
         features = np.empty((len(images), self.dim), dtype=np.float32)
         step = max(1, 2**16 // (images.shape[1] * images.shape[2]))  # planes that stay in the processor's cache

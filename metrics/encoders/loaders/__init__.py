@@ -1,1 +1,4 @@
-"""Published networks by the library that defines them, one file for each, and the reading of checkpoints."""
+"""How weights of others become networks: one module a library, none named like the library that it wraps.
+
+Which encoders there are, and from where, is said in metrics/encoders/panel.py alone.
+"""

@@ -37,7 +37,7 @@ def here(row: Row, weights: Path | None) -> Path | None:
     return row.origin.cached()
 
 
-def located(row: Row, weights: Path | None) -> Path:
+def locate(row: Row, weights: Path | None) -> Path:
     """The file, fetched where it is not here."""
     return here(row, weights) or row.origin.fetch(row.name)
 
@@ -54,12 +54,12 @@ def read(name: str, file: Path) -> Tensors:
     """The tensors of a file, on the CPU. No code in it is run."""
     from safetensors.torch import load_file
 
-    return _opened(name, file, load_file if file.suffix == ".safetensors" else _torch_file)
+    return _read(name, file, load_file if file.suffix == ".safetensors" else _torch_file)
 
 
 def outline(name: str, file: Path) -> Tensors:
     """Names and shapes of the tensors of a file, on the meta device: quick, whatever its size."""
-    return _opened(name, file, _safetensors_header if file.suffix == ".safetensors" else _torch_outline)
+    return _read(name, file, _safetensors_header if file.suffix == ".safetensors" else _torch_outline)
 
 
 def differences(wanted: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> list[str]:
@@ -81,13 +81,13 @@ def mine(row: Row, tensors: Mapping[str, Tensor]) -> Tensors:
 
 def check(row: Row, file: Path, wanted: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> None:
     """Refuses a file whose names or shapes are not the published ones, naming the first differences."""
-    text = differences(mine(row, wanted), mine(row, found))
-    if text:
-        more = f" and {len(text) - SHOWN} more" if len(text) > SHOWN else ""
-        raise DamagedError(f"{row.name}: the weights in {file} are not this network's: {'; '.join(text[:SHOWN])}{more}.")
+    faults = differences(mine(row, wanted), mine(row, found))
+    if faults:
+        more = f" and {len(faults) - SHOWN} more" if len(faults) > SHOWN else ""
+        raise DamagedError(f"{row.name}: the weights in {file} are not this network's: {'; '.join(faults[:SHOWN])}{more}.")
 
 
-def _opened(name: str, file: Path, how: Callable[[Path], Any]) -> Tensors:
+def _read(name: str, file: Path, how: Callable[[Path], Any]) -> Tensors:
     from safetensors import SafetensorError
 
     try:

@@ -64,7 +64,7 @@ class OpenClip:
         called = f"open_clip:{self.name}"
         source, _, repository = self.name.partition(":")
         if not repository:
-            return _row(called, Nowhere(PAGE), _registered(self.name), {})
+            return _row(called, Nowhere(PAGE), _find_config(self.name), {})
         if source != "hf-hub":
             raise UsageError(f"{called}: a network is named NAME or hf-hub:OWNER/NAME, not {source}:...")
         config = json.loads(Hub(repository, (CONFIG,)).fetch(called).read_text())
@@ -95,7 +95,7 @@ def _architecture(model: dict[str, Any]) -> dict[str, Any]:
     return {"quick_gelu": model.get("quick_gelu", False), "vision": vision}
 
 
-def _registered(name: str) -> dict[str, Any]:
+def _find_config(name: str) -> dict[str, Any]:
     torchvision_shim.ready()
     import open_clip
 
@@ -118,7 +118,7 @@ def _features(row: Row, network: nn.Module, pixels: Tensor) -> Tensor:
     return features
 
 
-def _configured(row: Row, file: Path) -> Row:
+def _configure(row: Row, file: Path) -> Row:
     """The architecture as the hub's own description has it, where that lies beside the weights."""
     config = file.parent / CONFIG
     if not config.is_file():
@@ -126,4 +126,4 @@ def _configured(row: Row, file: Path) -> Row:
     return replace(row, build=_architecture(json.loads(config.read_text())["model_cfg"]))
 
 
-KIND = Kind(_build, _features, configured=_configured)
+KIND = Kind(_build, _features, configured=_configure)

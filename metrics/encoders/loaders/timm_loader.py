@@ -15,10 +15,10 @@ from bench.errors import DamagedError, MissingError, UsageError, did_you_mean
 from bench.runtime import torchvision_shim
 from bench.runtime.precision import device, inference
 from bench.types import Card, Features, Images
-from metrics.encoders.batches import checked, freeze, through
-from metrics.encoders.kinds import Kind, pooled
+from metrics.encoders.batches import check_images, freeze, through
+from metrics.encoders.kinds import Kind, pool
 from metrics.encoders.loaders.checkpoints import brief, read
-from metrics.encoders.preprocessing import resized
+from metrics.encoders.preprocessing import resize
 from metrics.encoders.row import Row
 from metrics.encoders.weights import Hub, Nowhere, Origin, local_only
 
@@ -75,10 +75,10 @@ class Timm:
 
     def encode(self, images: Images) -> Features:
         """float32 (n, dim) of patches of any size."""
-        return through(self._forward, checked(f"timm:{self.name}", images), self.dim)
+        return through(self._forward, check_images(f"timm:{self.name}", images), self.dim)
 
     def _forward(self, pixels: Tensor) -> Tensor:
-        seen = resized(pixels, self._side, self._config["crop_pct"], self._config["interpolation"])
+        seen = resize(pixels, self._side, self._config["crop_pct"], self._config["interpolation"])
         mean, std = (pixels.new_tensor(self._config[name])[:, None, None] for name in ("mean", "std"))
         features: Tensor = self._network(((seen + 1) / 2 - mean) / std)
         return features
@@ -122,14 +122,14 @@ def _config(name: str) -> Config:
         with local_only():
             found: Config = timm.models.load_model_config_from_hf(repository)[0]
     else:
-        found = _registered(name)
+        found = _find_config(name)
     known = {**found, **timm.data.resolve_data_config(pretrained_cfg=found)}
     if known["interpolation"] not in ("bicubic", "bilinear"):
         raise UsageError(f"timm:{name} was trained with {known['interpolation']} resizing, which is not offered here.")
     return known
 
 
-def _registered(name: str) -> Config:
+def _find_config(name: str) -> Config:
     timm = _timm()
     try:
         found = timm.get_pretrained_cfg(name)
@@ -187,7 +187,7 @@ def _features(row: Row, network: Any, pixels: Tensor) -> Tensor:
     if row.pooling == "mean":
         features: Tensor = network(pixels)
         return features
-    return pooled(network.forward_features(pixels), row.pooling, network.num_prefix_tokens)
+    return pool(network.forward_features(pixels), row.pooling, network.num_prefix_tokens)
 
 
 KIND = Kind(_build_row, _features)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from bench.errors import MissingError
 from bench.runtime import torchvision_shim
-from metrics.encoders.kinds import Kind, pooled
+from metrics.encoders.kinds import Kind, pool
 from metrics.encoders.loaders.checkpoints import Tensors
 from metrics.encoders.row import Row
 
@@ -27,7 +27,7 @@ def _features(row: Row, network: Any, pixels: Tensor) -> Tensor:
     if row.pooling == "projected":
         found: Tensor = seen.image_embeds
         return found
-    return pooled(seen.last_hidden_state, row.pooling, 1 + getattr(network.config, "num_register_tokens", 0))
+    return pool(seen.last_hidden_state, row.pooling, 1 + getattr(network.config, "num_register_tokens", 0))
 
 
 def _names(network: Any) -> Mapping[str, Tensor]:

@@ -51,16 +51,16 @@ def _features(row: Row, network: nn.Module, pixels: Tensor) -> Tensor:
 
 
 def _names(network: nn.Module) -> Mapping[str, Tensor]:
-    return {_published(name): tensor for name, tensor in network.state_dict().items()}
+    return {_published_name(name): tensor for name, tensor in network.state_dict().items()}
 
 
 def _fill(row: Row, network: nn.Module, tensors: Tensors) -> nn.Module:
     state = network.state_dict()
-    network.load_state_dict({name: tensors.get(_published(name), tensor) for name, tensor in state.items()})
+    network.load_state_dict({name: tensors.get(_published_name(name), tensor) for name, tensor in state.items()})
     return network
 
 
-def _published(name: str) -> str:
+def _published_name(name: str) -> str:
     """Checkpoints have the merging of patches at the end of a stage, timm has it at the beginning of the next one."""
     return re.sub(r"^layers\.(\d)\.downsample", lambda stage: f"layers.{int(stage[1]) - 1}.downsample", name)
 

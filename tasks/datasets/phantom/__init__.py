@@ -1,1 +1,1 @@
-"""Procedural tissue, the embedded data: tissue layouts, rendering of stained images, and the datasets."""
+"""Procedural tissue: the embedded datasets, made from seeds alone. It reads no file and never stands in for real data."""

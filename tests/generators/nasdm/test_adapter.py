@@ -13,6 +13,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from bench import registry
 from bench.contracts import check_generator
 from bench.errors import DamagedError, MissingError, UsageError
 from bench.registry import load
@@ -195,7 +196,7 @@ def test_guidance_moves_away_from_the_empty_map_and_leaves_the_variance(guidance
     model = SemanticDiffusion(Nasdm().config, 7)
     model.network = Echo()  # type: ignore[assignment]
     maps = torch.full((2, 8, 8, 8), 0.5)
-    noise, share = model._guided(torch.zeros(2, 3, 8, 8), torch.zeros(2, dtype=torch.long), maps, guidance)
+    noise, share = model._guide(torch.zeros(2, 3, 8, 8), torch.zeros(2, dtype=torch.long), maps, guidance)
     assert torch.allclose(noise, torch.tensor(expected)) and torch.allclose(share, torch.tensor(0.5))
 
 
@@ -220,7 +221,7 @@ def test_every_option_changes_what_is_generated(
     options: dict[str, Any], train: ImageSet, fitted: Nasdm, tmp_path: Path
 ) -> None:
     other = Nasdm(**{**TRIAL, **options})
-    assert other.digest != fitted.digest
+    assert registry.describe(other) != registry.describe(fitted)
     other.fit(train, 0, silent, tmp_path)
     conditions = train.conditions[:2]
     assert not np.array_equal(generated(other, conditions), generated(fitted, conditions))
@@ -269,7 +270,7 @@ def test_refusals_name_what_is_wrong(train: ImageSet, fitted: Nasdm, tmp_path: P
         generated(fitted, Conditions(**{**vars(conditions), "classes": ("background", "nucleus")}))
     with pytest.raises(UsageError, match="multiples of 8"):
         generated(fitted, Conditions(**{**vars(conditions), "size": 60}))
-    with pytest.raises(UsageError, match="guidance lies in"):
+    with pytest.raises(UsageError, match="guidance is a factor"):
         Nasdm(guidance=-1)
     with pytest.raises(UsageError, match="counts"):
         Nasdm(steps=-1)

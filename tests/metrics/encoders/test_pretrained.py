@@ -17,7 +17,7 @@ from bench.errors import DamagedError, GatedError, MissingError, UsageError
 from bench.types import Encoder, Images
 from metrics.encoders.kinds import kind
 from metrics.encoders.loaders.checkpoints import mine
-from metrics.encoders.pretrained import encoder, prepared
+from metrics.encoders.pretrained import encoder, prepare
 from metrics.encoders.row import Row
 
 from .conftest import BY_NAME, SMALL, cached, opened, published, saved
@@ -132,7 +132,7 @@ def test_the_crop_hides_the_border(scenes: Images) -> None:
 
     row = replace(SMALL["gigapath"], shorter=40)
     pixels = torch.from_numpy(scenes[:, :, :40]).permute(0, 3, 1, 2) / 127.5 - 1
-    seen = prepared(row, pixels)
+    seen = prepare(row, pixels)
     mean, std = (torch.tensor(values)[:, None, None] for values in row.norm)
     assert torch.allclose(seen, ((pixels[:, :, 4:36, 4:36] + 1) / 2 - mean) / std, atol=1e-6)
 
@@ -142,7 +142,7 @@ def test_colours_and_sizes_are_those_of_the_row() -> None:
 
     grey = torch.zeros(1, 3, 64, 64)
     for row in BY_NAME.values():
-        seen = prepared(row, grey)
+        seen = prepare(row, grey)
         if row.filter == "tensorflow":
             assert seen is grey
         else:

@@ -12,7 +12,7 @@ from metrics.frechet.frechet_infinity import (
     POINTS,
     FrechetInfinity,
     intercept,
-    nested,
+    nest,
     nested_distances,
     nested_gaussians,
     subset_sizes,
@@ -94,7 +94,7 @@ def test_unequal_sides_are_shrunk_alike() -> None:
 
 def test_nested_moments_are_those_of_the_rows() -> None:
     rows = 100 + cloud(0, n=90)
-    subsets = nested(np.random.default_rng(0).permutation(90), [20, 21, 90])
+    subsets = nest(np.random.default_rng(0).permutation(90), [20, 21, 90])
     for subset, found in zip(subsets, nested_gaussians(rows, subsets), strict=True):
         expected = gaussian(rows[subset])
         np.testing.assert_allclose(found.mean, expected.mean, rtol=1e-12)
@@ -105,7 +105,7 @@ def test_subsets_of_whole_slides_are_taken_as_given() -> None:
     real, fake = cloud(0, n=120), cloud(1, n=120)
     slides = np.arange(120) // 6
     order = np.argsort(np.random.default_rng(0).permutation(20)[slides], kind="stable")
-    subsets = nested(order, [60, 90, 120])
+    subsets = nest(order, [60, 90, 120])
     expected = [feature_distance(real[s], fake[s]) for s in subsets]
     np.testing.assert_allclose(nested_distances(real, fake, subsets, subsets), expected, rtol=1e-9)
     expected = [feature_distance(real, fake[s]) for s in subsets]

@@ -193,8 +193,8 @@ def test_how_the_work_is_cut_does_not_change_the_result(limits: dict[str, Any], 
 
 
 def test_what_was_measured_is_remembered_by_content(monkeypatch: pytest.MonkeyPatch) -> None:
-    calls, measured = [], manifold._measured
-    monkeypatch.setattr(manifold, "_measured", lambda *words: calls.append(words) or measured(*words))
+    calls, measured = [], manifold._measure
+    monkeypatch.setattr(manifold, "_measure", lambda *words: calls.append(words) or measured(*words))
     monkeypatch.setattr(manifold, "_KEPT", 3)
     a, b = cloud(0), cloud(1)
     first = all_four(a, b), all_four(a.copy(), b)

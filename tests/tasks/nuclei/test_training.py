@@ -16,8 +16,8 @@ from torch import Tensor
 from bench.errors import MissingError
 from bench.runtime.torchvision_shim import ready
 from bench.types import silent
-from tasks.nuclei.hovernet import HoVerNet, Maps, separated
-from tasks.nuclei.training import Annotated, Course, hovernet_loss, offsets, train, typed
+from tasks.nuclei.hovernet import HoVerNet, Maps, separate
+from tasks.nuclei.training import Annotated, Course, hovernet_loss, offsets, predict_types, train
 from tasks.training import Budget
 
 NARROW = (6, (1, 1, 1, 1), (2, 1))
@@ -110,7 +110,7 @@ def test_a_width_that_monai_would_misread_is_refused() -> None:
 
 def test_background_has_no_say_in_types() -> None:
     logits = torch.tensor([9.0, 1.0, 2.0]).reshape(1, 3, 1, 1)
-    assert typed(logits).tolist() == [[[2]]]
+    assert predict_types(logits).tolist() == [[[2]]]
 
 
 @pytest.mark.parametrize("mpp", [0.5, 1.0])
@@ -118,7 +118,7 @@ def test_nuclei_that_touch_are_distinguished(mpp: float) -> None:
     instances = np.kron(touching(), np.ones((round(1 / mpp),) * 2, np.int32))
     inside = torch.from_numpy(instances > 0)
     nucleus = torch.stack([~inside, inside]).float() * 8
-    found = separated(nucleus, torch.from_numpy(offsets(instances[None])[0]), mpp)
+    found = separate(nucleus, torch.from_numpy(offsets(instances[None])[0]), mpp)
     assert found.max() == 3 and found.dtype == np.int32
     for number in (4, 5, 9):
         here = np.bincount(found[instances == number], minlength=4)
@@ -128,8 +128,8 @@ def test_nuclei_that_touch_are_distinguished(mpp: float) -> None:
 def test_nothing_is_separated_where_nothing_is_called() -> None:
     background = torch.stack([torch.ones(16, 16), torch.zeros(16, 16)])
     for offset in (torch.randn(2, 16, 16), torch.zeros(2, 16, 16)):
-        assert not separated(background, offset, 1.0).any()
-        assert separated(background.flip(0), offset, 1.0).shape == (16, 16)
+        assert not separate(background, offset, 1.0).any()
+        assert separate(background.flip(0), offset, 1.0).shape == (16, 16)
 
 
 def annotated(count: int = 4) -> Annotated:

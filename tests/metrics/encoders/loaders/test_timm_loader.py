@@ -16,7 +16,7 @@ from bench.errors import MissingError, UsageError
 from bench.runtime import torchvision_shim
 from bench.types import Encoder, Images
 from metrics.encoders.loaders.timm_loader import Timm
-from metrics.encoders.preprocessing import resized
+from metrics.encoders.preprocessing import resize
 
 from ..conftest import cached, saved
 
@@ -72,7 +72,7 @@ def test_resizing_is_that_of_pillow(name: str, side: int, images: Images) -> Non
 
     filters = {"bicubic": Image.Resampling.BICUBIC, "bilinear": Image.Resampling.BILINEAR}
     pixels = torch.from_numpy(images).permute(0, 3, 1, 2).float() / 127.5 - 1
-    found = (resized(pixels, side, 1.0, name) + 1).permute(0, 2, 3, 1).numpy() * 127.5
+    found = (resize(pixels, side, 1.0, name) + 1).permute(0, 2, 3, 1).numpy() * 127.5
     expected = np.stack([np.asarray(Image.fromarray(image).resize((side, side), filters[name])) for image in images])
     assert abs(found - expected).max() < 1.5  # levels of 255: Pillow rounds after each axis
 
@@ -81,8 +81,8 @@ def test_a_crop_takes_the_centre(images: Images) -> None:
     import torch
 
     pixels = torch.from_numpy(images).permute(0, 3, 1, 2).float() / 127.5 - 1
-    assert torch.equal(resized(pixels, 32, 0.5, "bicubic"), pixels[:, :, 16:48, 16:48])
-    assert resized(pixels[:, :, :, :40], 32, 1.0, "bicubic").shape == (5, 3, 32, 32)
+    assert torch.equal(resize(pixels, 32, 0.5, "bicubic"), pixels[:, :, 16:48, 16:48])
+    assert resize(pixels[:, :, :, :40], 32, 1.0, "bicubic").shape == (5, 3, 32, 32)
 
 
 def test_rows_do_not_depend_on_their_batch(weights: Path, images: Images) -> None:
