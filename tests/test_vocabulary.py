@@ -64,7 +64,7 @@ RULES = (
     Rule("round to fp16", r"halved"),
     Rule("weighted", r"weighed"),
     Rule("test case, case", r"subjects?", r"subject to"),
-    Rule("jackknife replicates", r"folds|folding", r"[a-z-]+folds?\b"),
+    Rule("jackknife replicates", r"folds|folding", r"[a-z-]+folds?\b|cross-validation folds"),
     Rule("pixel unshuffle", r"fold pixels|folded (\d|place)|pixels folded"),
     Rule("lower reference", r"floors?", r"(np|numpy|math|torch)\.floor|floor(\(\)|_divide| division)|rounding_mode=.floor"),
     Rule("upper reference", r"ceilings?"),

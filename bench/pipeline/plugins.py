@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import types
 from dataclasses import dataclass, field, replace
 from functools import cache, lru_cache
 from pathlib import Path
@@ -103,8 +104,7 @@ def _stand_in(plugin: Plugin, failure: JobError) -> Any:
         name: option.default for name, option in registry.parameters(cls).items() if option.default is not option.empty
     }
     members |= {**values, "__module__": cls.__module__, "__qualname__": cls.__qualname__}
-    stand_in: Any = type(cls)(cls.__name__, (cls,), members)  # type: ignore[misc]
-    return object.__new__(stand_in)
+    return object.__new__(types.new_class(cls.__name__, (cls,), exec_body=lambda namespace: namespace.update(members)))
 
 
 @lru_cache(maxsize=_MODELS_KEPT)
