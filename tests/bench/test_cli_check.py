@@ -21,7 +21,7 @@ def test_command_prints_a_mark_for_each_check() -> None:
     done = check("noise", "--size", "32")
     assert done.exit_code == 0
     assert "✓ batch independent" in done.stdout
-    assert "– save load round trip: nothing is fitted" in done.stdout
+    assert "– save load round trip: nothing is trained" in done.stdout
 
 
 def test_command_ends_with_4_where_a_check_fails(tmp_path: Path) -> None:

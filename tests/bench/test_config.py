@@ -66,7 +66,7 @@ def test_real_without_a_folder_stops(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_options_reach_generator_prompts_and_dataset() -> None:
     made = load_components(config(data="embedded", options={"eta": "0.5", "rotate": "true", "per_slide": "3"}))
-    assert made.generators[0].eta == 0.5  # type: ignore[attr-defined]
+    assert made.generators[0].config.eta == 0.5  # type: ignore[attr-defined]
     assert made.rule.rotate
     assert made.dataset.per_slide == 3  # type: ignore[attr-defined]
 

@@ -76,17 +76,17 @@ def test_generate_takes_its_colours_from_annotated_pixels_alone(patches: ImageSe
 
 @pytest.mark.parametrize("name", registry.names("layout_generators"))
 def test_every_layout_generator_accepts_maps_with_255(name: str, nuclei: ImageSet, tmp_path: Path) -> None:
-    generator = plug_in("layouts", name)
+    generator = plug_in("layout_generators", name)
     if hasattr(generator, "fit"):
         generator.fit(nuclei, 0, silent, tmp_path)
-    sampled = generator.draw(nuclei.conditions, image_seeds(0, nuclei.conditions.ids))
+    sampled = generator.sample(nuclei.conditions, image_seeds(0, nuclei.conditions.ids))
     assert sampled.masks.max() < len(nuclei.conditions.classes)
 
 
 @pytest.mark.parametrize("name", registry.expand("metrics", ("layout",)))
 def test_every_layout_metric_leaves_255_out(name: str, nuclei: ImageSet) -> None:
     metric = registry.load("metrics", name)
-    other = registry.load("layout_generators", "random-discs").draw(nuclei.conditions, image_seeds(0, nuclei.conditions.ids))
+    other = registry.load("layout_generators", "random-discs").sample(nuclei.conditions, image_seeds(0, nuclei.conditions.ids))
     none = np.where(nuclei.conditions.masks == NOT_ANNOTATED, 0, nuclei.conditions.masks).astype(np.uint8)
     real = [metric.measured(each) for each in (nuclei.conditions, replace(nuclei.conditions, masks=none, types=none))]
     values = [metric.compare_layouts(each, metric.measured(other)) for each in real]

@@ -12,12 +12,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from bench.config import RunConfig
 from bench.errors import DamagedError, MissingError
+from bench.jobs.arrays import open_array
+from bench.jobs.store import EntryRef, Store
 from bench.provenance import environment, manifest
+from bench.provenance.digests import digest_of_array, digest_of_patch, root_digest
 from bench.results import schema
-from bench.types import Conditions, ImageSet
 from tests.small_run import WORDS, bench, run
 
 ASKED = ["-g", "blur", "-o", "sigma=1.5", *WORDS, "--controls", "real", "--seeds", "0,3"]
@@ -48,14 +51,22 @@ def test_every_file_of_the_run_has_its_digest(folder: Path, held: dict[str, Any]
     assert all(sha((folder / name).read_bytes()) == digest for name, digest in held["files"].items())
 
 
-def test_every_generated_patch_is_listed_with_the_digest_of_its_pixels(home: Path, folder: Path, held: dict[str, Any]) -> None:
+def array(folder: Path, name: str) -> Any:
+    return np.asarray(open_array(Store(folder.parents[1]), EntryRef(folder.parent.name, folder.name), name))
+
+
+def test_every_generated_patch_is_listed_with_the_digest_of_its_pixels(
+    home: Path, folder: Path, held: dict[str, Any], tmp_path: Path
+) -> None:
     rows = list(csv.DictReader((folder / "patches.csv").open()))
     assert len(rows) == 2 * 2 * 24
+    assert bench("export", "samples", folder, "--out", tmp_path, home=home).exit_code == 0
     for entry in held["samples"]:
-        kept = home / "samples" / entry["key"]
-        ids, images = np.load(kept / "ids.npy").tolist(), np.load(kept / "images.npy")
         mine = [r for r in rows if (r["generator"], r["seed"]) == (entry["generator"], str(entry["seed"]))]
-        assert [(r["id"], r["sha256"]) for r in mine] == [(n, sha(i.tobytes())) for n, i in zip(ids, images, strict=True)]
+        exported = tmp_path / f"{entry['generator']}-seed{entry['seed']}" / "samples"
+        for row in mine:
+            with Image.open(exported / f"{row['id'].replace('/', '__')}.png") as image:
+                assert row["sha256"] == sha(np.asarray(image.convert("RGB")).tobytes())
         assert entry["digest"] == sha("".join(f"{r['id']} {r['sha256']}\n" for r in mine).encode())
         assert (entry["part"], entry["patches"]) == ("test", 24)
     assert [(e["generator"], e["seed"]) for e in held["samples"]] == [("blur", 0), ("blur", 3), ("real", 0), ("real", 3)]
@@ -70,39 +81,37 @@ def test_data_weights_and_features_have_their_digests(home: Path, held: dict[str
     }
     key = held["data"]["splits"]["test"]["key"]
     test = next(f.parent for f in home.glob("data/*/set.json") if json.loads(f.read_text())["key"] == key)
-    ids, images = np.load(test / "ids.npy").tolist(), np.load(test / "images.npy")
+    ids, images = array(test, "ids").tolist(), array(test, "images")
     listed = "".join(f"{name} {sha(image.tobytes())}\n" for name, image in zip(ids, images, strict=True))
     assert held["data"]["test"]["images"] == sha(listed.encode())
     assert {"masks", "groups"} < set(held["data"]["test"])
     weights = {sha(f.read_bytes()) for f in home.glob("weights/*/*.npy")}
-    assert held["weights"]["blur"]["origin"] == "fitted"
+    assert held["weights"]["blur"]["origin"] == "trained"
     assert weights == {digest for entry in held["weights"].values() for digest in entry["files"].values()}
-    features = [np.load(f) for f in home.glob("features/*/features.npy")]
-    assert {manifest.digest_of_array(values) for values in features} == {entry["digest"] for entry in held["features"]}
-    assert {(e["of"], e["seed"]) for e in held["features"]} == {
-        ("test set", None),
-        *((name, seed) for name in ("blur", "real") for seed in (0, 3)),
-    }
+    features = [array(f.parent, "features") for f in home.glob("encoded/*/features")]
+    assert {digest_of_array(values) for values in features} == {entry["digest"] for entry in held["features"]}
+    samples = {entry["key"] for entry in held["samples"]}
+    assert {key, *samples} <= {entry["images"] for entry in held["features"]}
 
 
-def test_the_plan_comes_back_as_it_was_asked(held: dict[str, Any]) -> None:
-    found = manifest.planned(held)
+def test_the_config_comes_back_as_it_was_asked(held: dict[str, Any]) -> None:
+    found = manifest.config_of(held)
     assert isinstance(found, RunConfig)
     assert (found.generator, found.data, found.seeds, found.controls) == ("blur", "embedded", (0, 3), ("real",))
-    assert found.encoders == ("stain",) and found.metrics == ("fd", "precision") and not found.mixes
+    assert found.encoders == ("stain",) and found.metrics == ("fd", "precision") and not found.downstream
     assert found.options["sigma"] == "1.5" and found.options["dataset.per_slide"] == "4"
     assert held["described"]["generators"]["blur"]["options"] == {"sigma": 1.5}
     with pytest.raises(MissingError, match="moons"):
-        manifest.planned({"config": {**held["config"], "moons": 3}})
+        manifest.config_of({"config": {**held["config"], "moons": 3}})
 
 
 def test_numbers_that_are_missing_are_listed_with_their_reasons(folder: Path, held: dict[str, Any]) -> None:
-    lines = list(schema.read([folder / "results.jsonl"]))
-    unmade = [line for line in lines if line.status != "ok"]
-    assert unmade and [entry["reason"] for entry in held["failures"]] == [line.reason for line in unmade]
-    assert held["lines"]["count"] == len(lines)
-    other = [replace(lines[0], value=(lines[0].value or 0.0) + 1e-12), *lines[1:]]
-    assert held["lines"]["digest"] == manifest.digest_of_lines(lines) != manifest.digest_of_lines(other)
+    records = list(schema.read([folder / "results.jsonl"]))
+    missing = [record for record in records if record.status != "ok"]
+    assert missing and [entry["reason"] for entry in held["failures"]] == [record.reason for record in missing]
+    assert held["records"]["count"] == len(records)
+    other = [replace(records[0], value=(records[0].value or 0.0) + 1e-12), *records[1:]]
+    assert held["records"]["digest"] == manifest.digest_of_records(records) != manifest.digest_of_records(other)
 
 
 def test_environment_names_versions_code_and_machine(held: dict[str, Any]) -> None:
@@ -125,7 +134,7 @@ def test_threads_are_those_the_libraries_are_given(monkeypatch: pytest.MonkeyPat
 
 
 def test_the_same_run_writes_the_same_manifest(home: Path, folder: Path, held: dict[str, Any], tmp_path: Path) -> None:
-    """From nothing in another place, and from the cache: apart from times and the stamps of lines."""
+    """From nothing in another place, and from the cache: apart from times and the stamps of records."""
     for place in (tmp_path / "home", home):
         other = run(*ASKED, home=place, out=tmp_path / "results")
         again = json.loads((other / "manifest.json").read_text())
@@ -161,14 +170,14 @@ def test_a_plugin_from_a_file_has_the_digest_of_its_file(home: Path, tmp_path: P
     )
     made = run("-g", f"{file}:Flat", *WORDS, "--controls", "none", "--seeds", "0", home=home, out=tmp_path / "results")
     held = manifest.read(made)
-    assert held["described"]["generators"][f"{file}:Flat"]["file"] == sha(file.read_bytes())
-    assert not {"source", "file"} & set(held["described"]["task"])
+    assert held["described"]["generators"][f"{file}:Flat"]["source"] == sha(file.read_bytes())
+    assert "source" not in set(held["described"]["task"])
 
 
 def test_what_is_no_manifest_is_refused(tmp_path: Path) -> None:
     with pytest.raises(MissingError, match="no manifest.json"):
         manifest.read(tmp_path)
-    for content in ("{", "[]", '{"schema": 99}', '{"schema": 1, "plan": {}}'):
+    for content in ("{", "[]", '{"schema": 99}', '{"schema": 2, "config": {}}'):
         (tmp_path / "manifest.json").write_text(content)
         with pytest.raises(DamagedError):
             manifest.read(tmp_path)
@@ -176,11 +185,8 @@ def test_what_is_no_manifest_is_refused(tmp_path: Path) -> None:
 
 
 def test_ten_thousand_patches_are_listed_in_a_second() -> None:
-    count = 10_000
-    ids = np.array([f"test-{i:05d}" for i in range(count)])
-    images = np.broadcast_to(np.arange(64, dtype=np.uint8)[:, None], (count, 64, 64, 3))
-    patches = ImageSet("k", images, Conditions(ids, ids, ("a",), 64, 1.0))
+    images = np.broadcast_to(np.arange(64, dtype=np.uint8)[:, None], (10_000, 64, 64, 3))
     started = time.process_time()
-    found = manifest.digests(patches)
-    manifest.root(found)
-    assert len(found) == count and time.process_time() - started < 1.0
+    found = {f"test-{number:05d}": digest_of_patch(image) for number, image in enumerate(images)}
+    root_digest(found)
+    assert len(found) == 10_000 and time.process_time() - started < 1.0

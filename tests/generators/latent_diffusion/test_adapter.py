@@ -54,7 +54,7 @@ def test_paper_preset_has_the_published_sizes() -> None:
     from generators.latent_diffusion.networks import FirstStage
 
     with torch.device("meta"):
-        denoiser = Denoiser(PAPER, "prompt", 2, 0)
+        denoiser = Denoiser(PAPER, "prompt", 2, 0, 2)
         stage = FirstStage(_stage_shape(PAPER))
         latent = stage.encode(torch.empty(1, 3, 256, 256))
     assert tuple(latent.shape) == (1, 3, 64, 64)
