@@ -22,6 +22,7 @@ _FIXED = ("classes", "size", "mpp")
 _PROMPT_ARRAYS = ("canvases", "boxes", "sources")
 _CHUNK_BYTES = 2**20
 """Bytes of a chunk before compression: reading one row decodes one chunk."""
+_IN_MEMORY = ("origins", "corners")
 
 
 class PatchesRef(Protocol):
@@ -83,7 +84,8 @@ def save_set(patches: ImageSet, folder: Path) -> None:
 
 
 def load_set(store: Store, ref: EntryRef) -> ImageSet:
-    """Reads what `save_set` wrote. Ids and groups are in memory, all else is read when indexed."""
+    """Reads what `save_set` wrote. What says where patches come from is in memory, all else is read when
+    indexed."""
     described = store.read_json(ref, "set.json")
 
     def column(name: str) -> Any:
@@ -95,7 +97,7 @@ def load_set(store: Store, ref: EntryRef) -> ImageSet:
     conditions = Conditions(
         ids=np.asarray(column("ids")),
         groups=np.asarray(column("groups")),
-        **{name: column(name) for name in described["columns"]},
+        **{name: np.asarray(column(name)) if name in _IN_MEMORY else column(name) for name in described["columns"]},
         classes=tuple(described["classes"]),
         size=described["size"],
         mpp=described["mpp"],

@@ -167,12 +167,12 @@ def test_a_generator_that_fails_leaves_a_record_of_each_number_of_the_experiment
         what = {name: r.described.get(name) for name in ("task", "comparison", "experiment")}
         return r.measure, r.mix, r.seed, r.protocol, r.direction, r.n, r.n_real, r.groups, str(what)
 
-    planned = ("iou", "iou-patch", "iou-difference")  # values of single classes are known of arms that were scored
+    # values of single classes are known of arms that were scored
+    planned = ("iou", "iou-patch", "iou-difference")
     sound = {key(r) for r in made[1] if r.measure in planned}
     assert len(sound) == 2 * (3 * 2 + 2)
-    assert sorted(key(r) for r in lines if r.measure in planned) == sorted(sound), (
-        "the same numbers as of a generator that works, each once"
-    )
+    found = sorted(key(r) for r in lines if r.measure in planned)
+    assert found == sorted(sound), "the same numbers as of a generator that works, each once"
 
     assert "half real, half generated  error(RuntimeError)" in done.stdout and reason in done.stdout
     out = str(tmp_path / "out")
