@@ -18,7 +18,7 @@ def python(code: str, cwd: Path | None = None) -> subprocess.CompletedProcess[st
 
 def test_torchvision_imports_after_the_shim() -> None:
     done = python(
-        "from bench import torchvision_shim as s; s.ready(); s.ready()\n"
+        "from bench.runtime import torchvision_shim as s; s.ready(); s.ready()\n"
         "import torchvision, torch\n"
         "from torchvision.transforms.functional import resize\n"
         "print(resize(torch.ones(1, 3, 8, 8), [4, 4]).shape)"
@@ -29,14 +29,14 @@ def test_torchvision_imports_after_the_shim() -> None:
 
 def test_shim_bridges_exactly_where_torchvision_fails_alone() -> None:
     alone = python("import torchvision")
-    bridged = python("from bench import torchvision_shim as s; s.ready(); print(s.bridged())").stdout.strip()
+    bridged = python("from bench.runtime import torchvision_shim as s; s.ready(); print(s.bridged())").stdout.strip()
     assert bridged == str(alone.returncode != 0)
 
 
 def test_shim_does_nothing_once_torchvision_is_there() -> None:
     done = python(
         "import sys, types; sys.modules['torchvision'] = types.ModuleType('torchvision')\n"
-        "from bench import torchvision_shim as s; s.ready(); print(s.bridged(), 'torch' in sys.modules)"
+        "from bench.runtime import torchvision_shim as s; s.ready(); print(s.bridged(), 'torch' in sys.modules)"
     )
     assert done.stdout.strip() == "False False"
 
@@ -52,4 +52,4 @@ def test_foreign_package_is_named(tmp_path: Path, package: str) -> None:
 
 
 def test_guard_is_content_at_home() -> None:
-    assert python("from bench import guard; guard.check()").returncode == 0
+    assert python("from bench.runtime import import_guard; import_guard.check()").returncode == 0
