@@ -340,7 +340,7 @@ def test_command_runs_a_suite_and_prints_its_table(tmp_path: Path) -> None:
         controls = []
         [[table]]
         title = "T"
-        rows = [{{ label = "G", generator = "good" }}, {{ label = "B", generator = {generators[1]!r} }}]
+        rows = [{{ label = "G", generator = "good" }}, {{ label = "B", generator = "broken" }}]
         columns = [{{ label = "D", task = "cam16-seg", measure = "precision" }}]
     """
     (tmp_path / "s.toml").write_text(text)
