@@ -6,7 +6,7 @@ from bench.config import Components
 from bench.histology.sampling import StatesSampling
 from bench.jobs.store import Store
 from bench.pipeline.data import DataSplits
-from bench.results.identity import Reason
+from bench.results.terms import Reason
 from bench.types import SummarisesData
 
 

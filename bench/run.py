@@ -32,8 +32,8 @@ from bench.pipeline.data import load_splits
 from bench.pipeline.generation import run_seeds
 from bench.provenance import manifest
 from bench.results import experiment_tables, pictures, schema, tables
-from bench.results.identity import ABSENT
 from bench.results.schema import ResultRecord
+from bench.results.terms import ABSENT
 from bench.types import Generator, ImageSet
 
 

@@ -11,8 +11,9 @@ from bench.cli.options import data_options, execution_options, merged, numbers, 
 from bench.config import CONTROLS, ENCODERS, METRICS, RunConfig
 from bench.errors import MissingError
 from bench.results import schema, terminal
-from bench.results.identity import Status, is_absent
+from bench.results.identity import is_absent
 from bench.results.schema import ResultRecord
+from bench.results.terms import Status
 from bench.types import PROMPT_SOURCES
 
 SOME_FAILED = 4

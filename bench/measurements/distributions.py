@@ -18,8 +18,8 @@ from bench.measurements.protocol import Bounds, Measured
 from bench.pipeline.encoding import FeaturesRef
 from bench.pipeline.plugins import Plugin
 from bench.pipeline.sets import SetRef
-from bench.results.identity import Reason
 from bench.results.schema import ResultRecord
+from bench.results.terms import Reason
 from bench.statistics import Estimate
 from bench.types import BringsInterval, BringsTrainedInterval, FeatureMetric, Features, HasBounds, Strings, TrainedMetric
 

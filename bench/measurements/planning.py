@@ -29,9 +29,9 @@ from bench.pipeline.encoding import FeatureSet, describe_encoder, encode
 from bench.pipeline.generation import GeneratedSet, TrainedGenerator, generate, has_one_set, run_seeds, sample_layouts
 from bench.pipeline.plugins import Plugin, WeightsRef
 from bench.pipeline.training import Weights, training_patches, weights_of
-from bench.results.identity import Flag
 from bench.results.schema import ResultRecord, stamp
 from bench.results.tables import ONE_SET
+from bench.results.terms import Flag
 from bench.statistics import VERSION
 from bench.types import ChecksConditions, FollowsPromptSource, Normalisable, TrainedMetric, TrainingMix
 

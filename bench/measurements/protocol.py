@@ -20,8 +20,8 @@ from bench.jobs.graph import Job, JobContext
 from bench.jobs.outcomes import EarlierFailure, Failed, JobError, Outcome
 from bench.jobs.store import Store, key_of
 from bench.pipeline.data import Patches
-from bench.results.identity import ABSENT, Flag, Reason, Status
 from bench.results.schema import NO_SOURCES, ResultRecord
+from bench.results.terms import ABSENT, Flag, Reason, Status
 from bench.statistics import Estimate
 
 Bounds = tuple[float | None, float | None]

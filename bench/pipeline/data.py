@@ -27,7 +27,7 @@ from bench.pipeline.prompts import PromptReport, PromptRule
 from bench.pipeline.sets import SetRef, in_memory, load_set, only, save_set, select
 from bench.provenance import sources
 from bench.provenance.digests import digest_of_array, digest_of_patch, root_digest
-from bench.results.identity import ABSENT
+from bench.results.terms import ABSENT
 from bench.types import Conditions, ImageSet, LimitsPatches, ProvidesPools, ProvidesPromptDonors, UsesPool
 
 MAPS = {"masks", "instances", "types"}

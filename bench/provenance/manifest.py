@@ -39,8 +39,8 @@ from bench.pipeline.training import Weights, weight_files
 from bench.provenance import environment
 from bench.provenance.digests import digest_of, root_digest
 from bench.results import schema
-from bench.results.identity import Status
 from bench.results.schema import ResultRecord
+from bench.results.terms import Status
 from bench.runtime.import_guard import OUR_PACKAGES
 
 SCHEMA = 2

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 from bench.measurements.experiment_files import BETWEEN, Experiment
 from bench.results import tables
-from bench.results.identity import Flag
 from bench.results.identity import experiment as experiment_of
 from bench.results.schema import ResultRecord, unit_of
+from bench.results.terms import Flag
 from bench.statistics import Estimate
 from bench.statistics.equivalence import verdict
 

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from bench.errors import MissingError
 from bench.results import schema
-from bench.results.identity import Flag, State, Status, experiment, variant
+from bench.results.identity import experiment, variant
 from bench.results.schema import ResultRecord, unit_of
+from bench.results.terms import Flag, State, Status
 
 if TYPE_CHECKING:
     import pandas
@@ -35,7 +36,7 @@ def load_results(places: str | PathLike[str] | Iterable[str | PathLike[str]]) ->
     | value, low, high, least, most | float64 | NaN where there is no number, for the `reason` |
     | seed, n, n_real, groups, line | int64 | |
     | flags, replicates | object | tuples |
-    | a column for each `identity.Flag`, e.g. encoder_conflict | bool | whether it is among the flags |
+    | a column for each `terms.Flag`, e.g. encoder_conflict | bool | whether it is among the flags |
     | made | datetime64, UTC | `stamp.made` |
     | variant | string | tells generators of one name apart: version, options, weights |
     | described.generator.version, keys.test, stamp.numpy, ... | string | options as JSON with sorted names |

@@ -7,71 +7,12 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from enum import StrEnum
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from bench.results.schema import ResultRecord
+from bench.results.schema import ResultRecord
+from bench.results.terms import ABSENT
 
 OWN = ("generator", "layouts")
 """Entries of `described` that belong to the generator: two records of one protocol may differ in them."""
-
-
-class Status(StrEnum):
-    """How a planned number ended."""
-
-    OK = "ok"
-    ERROR = "error"
-    """Something broke: the reason names it."""
-    SKIPPED = "skipped"
-    """Data or weights are missing, or there is nothing to measure."""
-    NOT_COMPARABLE = "not-comparable"
-    """Withdrawn, or of another protocol than the numbers around it."""
-
-
-class State(StrEnum):
-    """How far a record is confirmed."""
-
-    REPORTED = "reported"
-    MEASURED = "measured"
-    REPRODUCED = "reproduced"
-    VERIFIED = "verified"
-
-
-class Reason(StrEnum):
-    """First words of the reasons why there is no number, or no interval."""
-
-    MISSING = "missing"
-    GATED = "gated"
-    DAMAGED = "damaged"
-    CORRUPT = "corrupt"
-    UNDERPOWERED = "underpowered"
-    SOURCES_UNKNOWN = "sources-unknown"
-    INVALID = "invalid"
-    INVALIDATED = "invalidated"
-
-    def begins(self, reason: str) -> bool:
-        """Whether a record's reason is of this kind."""
-        return reason == self or reason.startswith(f"{self}:")
-
-
-ABSENT = (Reason.MISSING, Reason.GATED, Reason.DAMAGED)
-"""Reasons that more data or weights would remove."""
-
-
-class Flag(StrEnum):
-    """What a record's `flags` may hold."""
-
-    ENCODER_CONFLICT = "encoder-conflict"
-    """The generator or the data was conditioned or shaped by this encoder."""
-    EMBEDDED = "embedded"
-    """Procedural data."""
-    SOURCES_UNKNOWN = "sources-unknown"
-    """Nothing tells which images are of one slide, so that there is no interval."""
-    UNDERPOWERED = "underpowered"
-    """Too few slides or patches for a number or its interval."""
-    NOT_COMPARABLE = "not-comparable"
-    """Of a reported number: of other tissues or data sets than ours."""
 
 
 def is_absent(reason: str) -> bool:

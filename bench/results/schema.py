@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 from bench.errors import MissingError
 from bench.files.text import write_text
-from bench.results.identity import Reason, State, Status
+from bench.results.terms import Reason, State, Status
 
 SCHEMA = 1
 RUN, VERIFIED = "results.jsonl", "verified.jsonl"
@@ -66,7 +66,7 @@ class ResultRecord:
     suspect: str = ""
     """Why a reported number is not to be trusted; empty where nothing speaks against it."""
     flags: tuple[str, ...] = ()
-    """Of `identity.Flag`."""
+    """Of `terms.Flag`."""
     described: dict[str, Any] = field(default_factory=dict)
     """Name, version, options and digest of generator, encoder, metric and task."""
     keys: dict[str, str] = field(default_factory=dict)

@@ -7,9 +7,10 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from bench import statistics
-from bench.results.identity import Flag, Quantity, Status, is_absent, quantity
+from bench.results.identity import Quantity, is_absent, quantity
 from bench.results.protocols import difference_between, split_by_protocol
 from bench.results.schema import NO_SOURCES, ResultRecord, unit_of
+from bench.results.terms import Flag, Status
 
 ARROWS = {"lower": "↓", "higher": "↑", "none": ""}
 REPORT_ONLY = "none"

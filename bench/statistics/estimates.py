@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.results.identity import Reason
+from bench.results.terms import Reason
 from bench.types import Strings
 
 VERSION = "2"

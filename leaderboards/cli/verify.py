@@ -12,7 +12,7 @@ from bench.cli.options import execution_options, numbers, open_context
 from bench.errors import UsageError
 from bench.provenance.manifest import RECORDS
 from bench.results import schema
-from bench.results.identity import State
+from bench.results.terms import State
 from leaderboards.reproduce import matching
 from leaderboards.reproduce.matching import EXITS
 from leaderboards.reproduce.verify import Report, Request, verify

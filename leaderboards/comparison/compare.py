@@ -7,10 +7,11 @@ from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from itertools import product
 
-from bench.results.identity import Flag, Quantity
+from bench.results.identity import Quantity
 from bench.results.protocols import difference
 from bench.results.schema import ResultRecord
 from bench.results.tables import number
+from bench.results.terms import Flag
 from leaderboards.comparison.pairs import Difference, paired
 from leaderboards.tables.numbers import SeedsByProtocol, equal, grouped, holm
 

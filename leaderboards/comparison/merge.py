@@ -18,8 +18,8 @@ from bench.files.text import write_text
 from bench.provenance import manifest
 from bench.provenance.digests import digest_of
 from bench.results import schema
-from bench.results.identity import State
 from bench.results.schema import ResultRecord
+from bench.results.terms import State
 from leaderboards.tables import duplicates, reading
 
 SCHEMA = 1

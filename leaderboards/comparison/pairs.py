@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench import statistics
-from bench.results.identity import Flag
 from bench.results.schema import NO_SOURCES, ResultRecord, unit_of
+from bench.results.terms import Flag
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,8 @@ from bench.errors import BenchError, MissingError, UsageError
 from bench.files.text import write_text
 from bench.provenance.digests import digest_of
 from bench.results import schema
-from bench.results.identity import State
 from bench.results.schema import ResultRecord
+from bench.results.terms import State
 from leaderboards.gate.gate import measured
 from leaderboards.gate.policy import Policy
 from leaderboards.tables.reading import read_records as read

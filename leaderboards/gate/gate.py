@@ -16,9 +16,10 @@ from statistics import NormalDist
 from typing import Literal
 
 from bench.errors import MissingError, UsageError
-from bench.results.identity import Flag, Quantity, Status
+from bench.results.identity import Quantity
 from bench.results.protocols import difference
 from bench.results.schema import NO_SOURCES, ResultRecord
+from bench.results.terms import Flag, Status
 from leaderboards.comparison.pairs import Difference, paired
 from leaderboards.gate.policy import Policy, unused
 from leaderboards.tables.numbers import SeedsByProtocol, equal, grouped, holm

@@ -17,8 +17,8 @@ from bench.pipeline.generation import generated_ref, shard_bounds
 from bench.provenance.digests import digest_of_patch
 from bench.provenance.manifest import SampleDigests
 from bench.results import schema
-from bench.results.identity import State
 from bench.results.schema import ResultRecord
+from bench.results.terms import State
 from bench.types import Images, ImageSet
 
 PIXELS = 1.0

@@ -8,11 +8,12 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from bench.config import RunConfig
-from bench.results.identity import OWN, Flag, State, experiment, variant
+from bench.results.identity import OWN, experiment, variant
 from bench.results.identity import column as column_of
 from bench.results.protocols import difference_between, split_by_protocol
 from bench.results.schema import ResultRecord
 from bench.results.tables import ARROWS, Cell, cells, collapse_skipped, interval, interval_note, one_set, plain, reasons, sizes
+from bench.results.terms import Flag, State
 from leaderboards.tables import formats, ties
 from leaderboards.tables.consensus import conflicted, consensus, sentences
 from leaderboards.tables.formats import Sheet

@@ -11,8 +11,8 @@ from statistics import NormalDist
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.results.identity import Flag
 from bench.results.tables import Cell
+from bench.results.terms import Flag
 
 Rows = Mapping[str, Mapping[str, Cell]]
 """generator -> column -> cell."""

@@ -15,8 +15,9 @@ from dataclasses import dataclass
 
 from bench.errors import NotComparableError
 from bench.results import schema
-from bench.results.identity import ResultKey, State, result_key
+from bench.results.identity import ResultKey, result_key
 from bench.results.schema import ResultRecord
+from bench.results.terms import State
 
 TOLERATED = 1e-3
 """Share of the larger one by which two records of one number may differ: what `bench verify` allows another machine."""

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from bench.errors import UsageError
-from bench.results.identity import OWN, Quantity, State, quantity
+from bench.results.identity import OWN, Quantity, quantity
 from bench.results.protocols import entries
 from bench.results.schema import ResultRecord
+from bench.results.terms import State
 
 SeedsByProtocol = dict[str, list[ResultRecord]]
 """protocol -> records of one quantity, one a seed."""

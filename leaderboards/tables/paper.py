@@ -16,11 +16,11 @@ from bench import registry
 from bench.measurements import experiment_files
 from bench.measurements.experiment_files import Experiment
 from bench.results import experiment_tables, tables
-from bench.results.identity import Flag, Status
 from bench.results.identity import experiment as experiment_of
 from bench.results.protocols import difference_between, split_by_protocol
 from bench.results.schema import ResultRecord
 from bench.results.tables import ARROWS
+from bench.results.terms import Flag, Status
 from bench.types import ProvidesExperiments
 from leaderboards.suites.suite import Cell, Pick, Suite, Table
 from leaderboards.tables import build

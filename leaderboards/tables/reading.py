@@ -28,8 +28,8 @@ from typing import Any, ClassVar
 
 from bench.errors import UsageError
 from bench.results import schema
-from bench.results.identity import Reason, State, Status
 from bench.results.schema import ResultRecord
+from bench.results.terms import Reason, State, Status
 from leaderboards.tables.duplicates import Found, each_once
 
 VERIFIED = schema.VERIFIED

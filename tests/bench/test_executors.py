@@ -19,7 +19,7 @@ import pytest
 from bench.jobs.store import Store
 from bench.provenance import manifest
 from bench.results import schema
-from bench.results.identity import Status
+from bench.results.terms import Status
 from tests import small_run
 from tests.bench.jobs.actions import contents
 from tests.bench.test_run import bench

@@ -17,8 +17,8 @@ from hypothesis import strategies as any_
 import bench
 from bench.errors import BenchError, MissingError
 from bench.results import schema
-from bench.results.identity import State, Status
 from bench.results.schema import ResultRecord
+from bench.results.terms import State, Status
 from leaderboards.tables import reading
 from tests.leaderboards import runs
 

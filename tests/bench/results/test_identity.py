@@ -10,8 +10,9 @@ import pytest
 
 from bench.errors import MissingError
 from bench.results import schema
-from bench.results.identity import Quantity, Reason, State, Status, is_absent, quantity, result_key
+from bench.results.identity import Quantity, is_absent, quantity, result_key
 from bench.results.schema import ResultRecord
+from bench.results.terms import Reason, State, Status
 
 RECORD = ResultRecord("g", "d", "none", "t", "fd", "lower", "p", encoder="conv", value=1.0, described={"generator": {"a": 1}})
 

@@ -8,8 +8,8 @@ from dataclasses import replace
 import pytest
 
 from bench.results import tables, terminal
-from bench.results.identity import Status
 from bench.results.schema import ResultRecord
+from bench.results.terms import Status
 
 FD = ResultRecord("ldm", "d", "slide", "seg", "fd", "lower", "p", encoder="conv", value=1.5, low=1.0, high=2.0, n=8, groups=6)
 REASONS = {"uni": "gated: uni is gated.", "virchow": "gated: virchow is gated.", "conch": "missing: conch is not here yet."}

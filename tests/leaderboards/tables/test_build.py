@@ -13,8 +13,8 @@ from click.testing import CliRunner
 
 from bench.errors import MissingError, UsageError
 from bench.results import schema, tables
-from bench.results.identity import Status
 from bench.results.schema import ResultRecord
+from bench.results.terms import Status
 from leaderboards.cli.leaderboard import leaderboard
 from leaderboards.tables import build
 

@@ -10,8 +10,8 @@ import pytest
 
 from bench import registry
 from bench.measurements import experiment_files
-from bench.results.identity import Status
 from bench.results.schema import ResultRecord
+from bench.results.terms import Status
 from leaderboards.suites import suite
 from leaderboards.suites.suite import Cell, Pick, Preset, Suite, Table
 from leaderboards.tables import build, formats, paper, reading

@@ -10,8 +10,8 @@ import pytest
 
 from bench.errors import MissingError, UsageError
 from bench.results import schema
-from bench.results.identity import Reason
 from bench.results.schema import ResultRecord
+from bench.results.terms import Reason
 from leaderboards.tables import reading
 from tests.small_run import bench
 
