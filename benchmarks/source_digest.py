@@ -61,7 +61,8 @@ def _read(name: str) -> _Module:
         if isinstance(part, ast.ImportFrom) and part.module and _is_ours(part.module):
             for alias in part.names:
                 whole = f"{part.module}.{alias.name}"
-                is_module = (ROOT / f"{whole.replace('.', '/')}.py").is_file()
+                place = ROOT / whole.replace(".", "/")
+                is_module = place.with_suffix(".py").is_file() or (place / "__init__.py").is_file()
                 imports[alias.asname or alias.name] = (whole, "") if is_module else (part.module, alias.name)
         elif isinstance(part, ast.Import):
             imports.update({alias.asname: (alias.name, "") for alias in part.names if alias.asname and _is_ours(alias.name)})
