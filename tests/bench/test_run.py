@@ -539,7 +539,10 @@ def test_a_diffusion_model_that_gives_nan_is_an_error_and_the_others_are_measure
         ("OneRow", "one-row returned float32 (4,) for 84 images"),
     ],
 )
-def test_features_that_are_not_finite_or_too_few_are_errors_and_are_not_kept(home: Path, encoder: str, message: str) -> None:
+def test_features_that_are_not_finite_or_too_few_are_errors_and_are_not_kept(
+    tmp_path: Path, encoder: str, message: str
+) -> None:
+    home = tmp_path / "home"
     (home.parent / "nan.py").write_text(NOT_FINITE)
     panel = f"texture,{home.parent / 'nan.py'}:{encoder}"
     done = bench("run", "-t", "cam16-seg", "-g", "blur", "--json", "-e", panel, *ALONE, home=home)
