@@ -57,6 +57,15 @@ def count_groups(groups: Strings) -> int:
     return len(np.unique(groups))
 
 
+def effective_groups(groups: Strings) -> float:
+    """How many groups of equal size say as much: (sum n)^2 / sum n^2 for groups of n patches (Kish 1965).
+
+    Equal to the count where all groups have the same number of patches, and near 1 where one group has nearly all.
+    """
+    _, sizes = np.unique(groups, return_counts=True)
+    return float(sizes.sum() ** 2 / np.square(sizes).sum())
+
+
 def finite_replicates(replicates: Floats) -> tuple[float, ...]:
     return tuple(replicates.tolist()) if np.isfinite(replicates).all() else ()
 
