@@ -14,6 +14,7 @@ import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 from bench import announcement
@@ -47,12 +48,15 @@ class RunContext:
     reporter: Reporter
     log: Callable[[str], None]
 
-    def execute(self, jobs: Sequence[Job], ended: Callable[[Outcome], None] | None = None) -> dict[EntryRef, Outcome]:
-        """Runs the jobs that are not in the store, with what they need; `ended` is called for each that ends meanwhile."""
+    def execute(
+        self, jobs: Sequence[Job], ended: Callable[[Outcome], None] | None = None, following: int = 0
+    ) -> dict[EntryRef, Outcome]:
+        """Runs the jobs that are not in the store, with what they need; `ended` is called for each that ends meanwhile.
+        `following` jobs at least come after these: workers that they are worth can start now."""
         waiting = len(pending(jobs, self.store))
         if not waiting:
             return {job.ref: Finished(job.ref) for job in jobs}
-        return execute(list(jobs), self.store, self.executor_for(waiting), self.reporter, ended)
+        return execute(list(jobs), self.store, self.executor_for(waiting + following), self.reporter, ended)
 
 
 @dataclass(frozen=True)
@@ -93,12 +97,18 @@ def prepare(config: RunConfig, context: RunContext) -> Prepared:
         check_fit(generator, components)
         _check_seeds(generator, config.seeds)
     context.log(announcement.announce(components, context.store))
-    splits = load_splits(components, context.store, context.execute)
+    splits = load_splits(components, context.store, partial(context.execute, following=count_jobs_at_least(components)))
     context.log(announcement.describe_splits(components, splits))
     plan = plan_run(components, splits, context.log)
     jobs = tuple(job_of(measurement) for measurement in plan.measurements)
     times = Times(begun, {"data": time.monotonic() - since})
     return Prepared(config, components, splits, plan, jobs, times)
+
+
+def count_jobs_at_least(components: Components) -> int:
+    """A lower bound of the jobs of a run on new data: each distance is measured, on features that are encoded."""
+    distances = sum(len(evaluation.metrics) for evaluation in components.evaluations)
+    return 2 * distances * len(components.generators) * len(components.config.seeds)
 
 
 def finish(prepared: Prepared, outcomes: dict[EntryRef, Outcome], context: RunContext, out: Path) -> RunOutcome:

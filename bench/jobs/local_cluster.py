@@ -33,6 +33,8 @@ def local_cluster(workers: int, devices: tuple[str, ...], listener: Listener) ->
         "distributed.worker.multiprocessing-method": "spawn",  # a forked process inherits locks of torch's thread pools
         "distributed.scheduler.allowed-failures": DEATHS,
         "distributed.scheduler.worker-ttl": None,  # a long call into C is no death; a real one closes the connection
+        # dask's own value has malloc give memory back at each call of free: training then takes half as long again
+        "distributed.nanny.pre-spawn-environ": ONE_THREAD,
     }
     with ExitStack() as stack:
         folder = tempfile.TemporaryDirectory(prefix="histobench-workers-", ignore_cleanup_errors=True)

@@ -77,8 +77,9 @@ def test_failures_and_deaths_of_workers_change_no_byte_and_stop_nothing_else(
 
     assert "drawing shard 3" in recorder.lines and ("root", 1, 2, "rows") in recorder.parts
     assert [(kind.done, kind.running) for kind in recorder.states[-1]] == [(kind.total, 0) for kind in recorder.states[-1]]
-    pid, *threads, _ = store.read_bytes(look.ref, "seen.txt").decode().split()
+    pid, *threads, _, malloc = store.read_bytes(look.ref, "seen.txt").decode().split()
     assert int(pid) != os.getpid() and threads == ["1", "1", "1"] and os.environ["OMP_NUM_THREADS"] == "7"
+    assert malloc == "-"  # dask's own value makes training half as long again
 
     second = Recorder()
     assert execute([target, once], store, LOCAL, second)[target.ref] == Finished(target.ref)
@@ -113,8 +114,8 @@ def test_damage_is_mended_beside_a_second_driver_and_devices_are_taken_whole(
     made = contents(store)
     assert {name: made[name] for name in serial} == serial
     seen = {job: store.read_bytes(job.ref, "seen.txt").decode().split(" ") for job in (plain, *looks)}
-    assert seen[plain][-1] == "" and {seen[job][-1] for job in looks} == {"5", "6"}
-    assert len({(seen[job][0], seen[job][-1]) for job in looks}) == 2  # one process a device
+    assert seen[plain][4] == "" and {seen[job][4] for job in looks} == {"5", "6"}
+    assert len({(seen[job][0], seen[job][4]) for job in looks}) == 2  # one process a device
     assert_one_at_a_time(tmp_path / "looks")
 
 
