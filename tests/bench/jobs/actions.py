@@ -111,7 +111,13 @@ class Environment:
     seconds: float = 0.0
 
     def __call__(self, work: Path, context: JobContext) -> None:
-        names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "CUDA_VISIBLE_DEVICES", "MALLOC_TRIM_THRESHOLD_")
+        names = (
+            "OMP_NUM_THREADS",
+            "MKL_NUM_THREADS",
+            "OPENBLAS_NUM_THREADS",
+            "CUDA_VISIBLE_DEVICES",
+            "MALLOC_TRIM_THRESHOLD_",
+        )
         held = [os.environ.get(name, "-") for name in names]
         started = time.time()
         time.sleep(self.seconds)
