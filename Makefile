@@ -4,7 +4,7 @@ install:
 	python3 -m venv .venv && .venv/bin/pip install -e '.[test]'
 
 test:
-	.venv/bin/python -m pytest
+	.venv/bin/python -m pytest -n auto --dist loadfile
 
 check:
 	.venv/bin/ruff check . && .venv/bin/ruff format --check . && .venv/bin/mypy
