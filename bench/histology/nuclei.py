@@ -1,7 +1,7 @@
 """Maps of nuclei and what is asked of two of them: which nucleus is which, how much they overlap, how far their outlines lie.
 
 An instance map is an integer array (h, w), 0 where there is no nucleus, the pixels of one nucleus sharing one number. Most
-functions want the numbers 1..m without gaps, in which case row i - 1 of what they return is nucleus i: see `numbered`.
+functions want the numbers 1..m without gaps, in which case row i - 1 of what they return is nucleus i: see `renumber`.
 """
 
 from __future__ import annotations
@@ -31,21 +31,21 @@ def reach(mpp: float) -> float:
     return REACH / (USUAL_MPP if math.isnan(mpp) else mpp)
 
 
-def numbered(instances: Map) -> NDArray[np.int32]:
+def renumber(instances: Map) -> NDArray[np.int32]:
     """int32 (h, w): the same nuclei numbered 1..m without gaps, in the order of their numbers."""
     numbers, place = np.unique(instances, return_inverse=True)
     order = np.cumsum(numbers != 0) * (numbers != 0)
     return np.asarray(order.astype(np.int32)[place].reshape(instances.shape))
 
 
-def without_ignored(found: Map, true: Map, annotated: NDArray[np.bool_]) -> NDArray[np.int32]:
+def drop_ignored(found: Map, true: Map, annotated: NDArray[np.bool_]) -> NDArray[np.int32]:
     """int32 (h, w): the found nuclei cut to the annotated pixels, bool (h, w), and numbered 1..m, ignored ones left out.
 
     A found nucleus is ignored where less than half of its area is annotated: nobody can say whether it is right. It still
     counts where the rest of it is the partner of a true nucleus, IoU above `OVERLAP`. So panoptic quality treats segments on
     void pixels (Kirillov and others 2019, section 4.2). `true` holds the true nuclei within the annotated pixels, 1..k.
     """
-    whole = numbered(found)
+    whole = renumber(found)
     if annotated.all():
         return whole
     cut = np.where(annotated, whole, 0)
@@ -53,7 +53,7 @@ def without_ignored(found: Map, true: Map, annotated: NDArray[np.bool_]) -> NDAr
     counts = 2 * np.bincount(cut.ravel(), minlength=len(size)) >= size
     partners = np.asarray((ious(overlaps(true, cut)) > OVERLAP).any(axis=0))
     counts[1 : 1 + len(partners)] |= partners
-    return numbered(np.where(counts[cut], cut, 0))
+    return renumber(np.where(counts[cut], cut, 0))
 
 
 def areas(instances: Map) -> NDArray[np.int64]:
@@ -70,7 +70,7 @@ def centroids(instances: Map) -> NDArray[np.float64]:
 
 def majority(instances: Map, values: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """uint8 (m,): the value above 0 that most pixels of each of the nuclei 1..m have, the lowest where two tie; 0 where
-    all have 0. So background has no say in the type of a nucleus, as in HoVer-Net."""
+    all have 0. Background does not affect the type of a nucleus, as in HoVer-Net."""
     table = np.zeros((int(instances.max(initial=0)) + 1, 256), np.int64)
     np.add.at(table, (instances.ravel(), values.ravel()), 1)
     table[:, 0] = 0
@@ -94,12 +94,12 @@ def ious(table: NDArray[np.int64]) -> NDArray[np.float64]:
     return np.asarray(table[1:, 1:] / np.maximum(unions(table), 1))
 
 
-def overlapping(iou: NDArray[np.float64]) -> Pairs:
+def match_overlapping(iou: NDArray[np.float64]) -> Pairs:
     """The pairs whose IoU is above `OVERLAP` (Kirillov and others 2019: such a partner is the only one)."""
     return np.argwhere(iou > OVERLAP)
 
 
-def assigned(iou: NDArray[np.float64]) -> Pairs:
+def match_by_iou(iou: NDArray[np.float64]) -> Pairs:
     """The pairs of the one-to-one assignment with the largest sum of IoU, those that do not touch left out."""
     from scipy.optimize import linear_sum_assignment
 
@@ -107,7 +107,7 @@ def assigned(iou: NDArray[np.float64]) -> Pairs:
     return np.argwhere(_marked(iou.shape, i, j) & (iou > 0))
 
 
-def near(first: NDArray[np.float64], second: NDArray[np.float64], within: float) -> Pairs:
+def match_near(first: NDArray[np.float64], second: NDArray[np.float64], within: float) -> Pairs:
     """The pairs of the one-to-one assignment of centres (m, 2) and (k, 2) with the smallest sum of distances, those farther
     apart than `within` left out afterwards: the matching of HoVer-Net's published code (Graham and others 2019).
 

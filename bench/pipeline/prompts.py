@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.errors import UsageError
-from bench.histology.stain import restained
+from bench.histology.stain import restain
 from bench.types import GREY, PROMPT_SOURCES, Conditions, ImageSet, Prompts, PromptSource
 
 Box = tuple[int, int, int, int]
@@ -356,7 +356,7 @@ def _changed(crop: NDArray[np.uint8], rule: PromptRule, rng: np.random.Generator
     if rule.flip and rng.uniform() < 0.5:
         crop = crop[:, ::-1]
     if rule.stain_jitter:
-        crop = restained(crop, np.exp(rng.normal(0, rule.stain_jitter, 3)))
+        crop = restain(crop, np.exp(rng.normal(0, rule.stain_jitter, 3)))
     return crop
 
 

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.histology.stain import restained
+from bench.histology.stain import restain
 from bench.types import GREY, Conditions, ImageSet, Prompts
 
 Map = TypeVar("Map", np.uint8, np.int32)
@@ -27,7 +27,7 @@ def view(patches: ImageSet, rng: np.random.Generator, stain: float, symmetries: 
     """
     symmetry = np.array(symmetries)[rng.integers(len(symmetries), size=len(patches))]
     factors = np.exp(rng.normal(0, stain, (len(patches), 1)) + rng.normal(0, stain / 2, (len(patches), 3)))
-    images = restained(_turn(patches.images, symmetry), factors[:, None, None])
+    images = restain(_turn(patches.images, symmetry), factors[:, None, None])
     return ImageSet(patches.key, images, _conditions(patches.conditions, symmetry, factors))
 
 
@@ -42,7 +42,7 @@ def _prompts(prompts: Prompts, symmetry: NDArray[np.int64], factors: NDArray[np.
     n, k = prompts.canvases.shape[:2]
     canvases = np.stack([_turn(prompts.canvases[:, c], symmetry) for c in range(k)], axis=1)
     grey = (canvases == GREY).all(axis=-1, keepdims=True)
-    canvases = np.where(grey, GREY, restained(canvases, factors[:, None, None, None])).astype(np.uint8)
+    canvases = np.where(grey, GREY, restain(canvases, factors[:, None, None, None])).astype(np.uint8)
     boxes = np.stack([_turn_box(prompts.boxes[i], int(symmetry[i]), canvases.shape[2]) for i in range(n)])
     return replace(prompts, canvases=canvases, boxes=boxes)
 

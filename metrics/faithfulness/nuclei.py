@@ -10,9 +10,9 @@ what real test patches get, which the harness adds: 1 is as faithful as real tis
     nuclei-shift       mean distance between the outlines of matched nuclei, pixels
     nuclei-kept        F1 of asked and found nuclei, a match counting where its type is right
 
-Asked and found nuclei match one to one where their centres lie within 3 microns (`bench.histology.nuclei.near`). All are
+Asked and found nuclei match one to one where their centres lie within 3 microns (`bench.histology.nuclei.match_near`). All are
 pooled over patches. Both are cut to annotated pixels; found nuclei with less than half of their area there are left out,
-unless the rest is the partner of an asked one (`bench.histology.nuclei.without_ignored`).
+unless the rest is the partner of an asked one (`bench.histology.nuclei.drop_ignored`).
 """
 
 from __future__ import annotations
@@ -103,9 +103,9 @@ def count_nuclei(
     assert conditions.masks is not None and conditions.instances is not None
     truth = np.asarray(conditions.masks[row])
     unknown = truth == nuclei.UNLABELLED
-    asked = nuclei.numbered(np.where(unknown, 0, np.asarray(conditions.instances[row])))
-    seen = nuclei.without_ignored(found, asked, ~unknown)
-    pairs = nuclei.near(nuclei.centroids(asked), nuclei.centroids(seen), nuclei.reach(conditions.mpp))
+    asked = nuclei.renumber(np.where(unknown, 0, np.asarray(conditions.instances[row])))
+    seen = nuclei.drop_ignored(found, asked, ~unknown)
+    pairs = nuclei.match_near(nuclei.centroids(asked), nuclei.centroids(seen), nuclei.reach(conditions.mpp))
     wanted = nuclei.majority(asked, np.where(unknown, 0, truth).astype(np.uint8))
     given = nuclei.majority(seen, types)
     right = int((wanted[pairs[:, 0]] == given[pairs[:, 1]]).sum())

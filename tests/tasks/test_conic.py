@@ -148,7 +148,7 @@ def rename(old: str, new: str) -> Callable[[Path], None]:
 
 
 @pytest.mark.parametrize(
-    ("damage", "with_estimate"),
+    ("damage", "message"),
     [
         (changed("images.npy", lambda a: a.astype(np.float32)), r"images\.npy is float32 .*not uint8"),
         (changed("images.npy", lambda a: a[..., 0]), r"images\.npy is uint8 \(10, 64, 64\), not uint8 \(n, height"),
@@ -168,9 +168,9 @@ def rename(old: str, new: str) -> Callable[[Path], None]:
         (rename("consep_2-0003", "consep_2-0002"), r"patch_info\.csv has consep_2-0002 more than once"),
     ],
 )
-def test_damaged_files_are_named(broken: Path, damage: Callable[[Path], None], with_estimate: str) -> None:
+def test_damaged_files_are_named(broken: Path, damage: Callable[[Path], None], message: str) -> None:
     damage(broken)
-    with pytest.raises(DamagedError, match=with_estimate):
+    with pytest.raises(DamagedError, match=message):
         Conic(broken, size=32).split("train")
 
 

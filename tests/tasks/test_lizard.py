@@ -281,7 +281,7 @@ def damage(path: Path, kind: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "with_estimate"),
+    ("kind", "message"),
     [
         ("not listed", r"crag_3\.mat: inst_map shows nuclei that id does not list: \d+"),
         ("twice", r"crag_3\.mat: id lists a number twice"),
@@ -299,9 +299,9 @@ def damage(path: Path, kind: str) -> None:
         ("empty", r"cannot read .*crag_3\.mat"),
     ],
 )
-def test_damaged_label_files_are_named(broken: Path, kind: str, with_estimate: str) -> None:
+def test_damaged_label_files_are_named(broken: Path, kind: str, message: str) -> None:
     damage(one(broken), kind)
-    with pytest.raises(DamagedError, match=with_estimate) as caught:
+    with pytest.raises(DamagedError, match=message) as caught:
         everything(Lizard(broken))
     assert caught.value.exit_code == 3
 
@@ -318,21 +318,21 @@ def test_numbers_that_lost_their_last_pixels_and_single_odd_boxes_are_accepted(b
 
 
 @pytest.mark.parametrize(
-    ("gone", "with_estimate"),
+    ("gone", "message"),
     [
         ("**/crag_3.png", "one label file and no image: crag_3"),
         ("**/crag_3.mat", "one image and no label file: crag_3"),
         ("**/info.csv", r"Lizard_Labels has no info\.csv"),
     ],
 )
-def test_absent_files_are_named(broken: Path, gone: str, with_estimate: str) -> None:
+def test_absent_files_are_named(broken: Path, gone: str, message: str) -> None:
     next(broken.glob(gone)).unlink()
-    with pytest.raises(MissingError, match=with_estimate):
+    with pytest.raises(MissingError, match=message):
         Lizard(broken).split("train")
 
 
 @pytest.mark.parametrize(
-    ("change", "with_estimate"),
+    ("change", "message"),
     [
         (lambda text: text.replace("crag_3,crag,3\n", ""), r"no row in .*info\.csv: crag_3"),
         (lambda text: text.replace("crag_3", "crag_1"), r"info\.csv has crag_1 more than once"),
@@ -341,10 +341,10 @@ def test_absent_files_are_named(broken: Path, gone: str, with_estimate: str) -> 
         (lambda text: text.split("\n")[0], "names no image"),
     ],
 )
-def test_a_table_that_does_not_fit_is_refused(broken: Path, change: object, with_estimate: str) -> None:
+def test_a_table_that_does_not_fit_is_refused(broken: Path, change: object, message: str) -> None:
     table = broken / "lizard_labels/Lizard_Labels/info.csv"
     table.write_text(change(table.read_text()))  # type: ignore[operator]
-    with pytest.raises(MissingError, match=with_estimate):
+    with pytest.raises(MissingError, match=message):
         Lizard(broken).split("train")
 
 

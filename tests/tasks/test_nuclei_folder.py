@@ -116,7 +116,7 @@ def test_a_list_names_the_patches(data: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("row", "with_estimate"),
+    ("row", "message"),
     [
         ("p0,69,0,32", r"row 1: p0 69 0 32: does not lie in the image of 100 x 70 px"),
         ("p0,0,0,32\np0,0,0,32", r"row 2: .* is a double"),
@@ -126,9 +126,9 @@ def test_a_list_names_the_patches(data: Path) -> None:
         ("p0,0,,32", r"patches32\.csv has no y in row 1"),
     ],
 )
-def test_a_list_that_does_not_fit_is_refused(data: Path, row: str, with_estimate: str) -> None:
+def test_a_list_that_does_not_fit_is_refused(data: Path, row: str, message: str) -> None:
     (data / "patches32.csv").write_text(f"source,x,y,size\n{row}\n")
-    with pytest.raises(BenchError, match=with_estimate):
+    with pytest.raises(BenchError, match=message):
         NucleiFolder(data, size=32).split("train")
 
 
@@ -217,7 +217,7 @@ def cut(path: str) -> Callable[[Path], None]:
 
 
 @pytest.mark.parametrize(
-    ("damage", "with_estimate"),
+    ("damage", "message"),
     [
         (repeat("type", lambda a: np.where(a == 3, 9, a).astype(np.uint8)), r"type/p2\.png holds type 9; known are 1, 2, 3"),
         (repeat("type", lambda a: a * 0), r"inst/p2\.png and .*type/p2\.png: \d+ pixels have a nucleus without a type"),
@@ -234,9 +234,9 @@ def cut(path: str) -> Callable[[Path], None]:
         (lambda data: (data / "images/p2.png").unlink(), r"images lacks 1 of 5 files.*p2"),
     ],
 )
-def test_damaged_and_absent_files_are_named(data: Path, damage: Callable[[Path], None], with_estimate: str) -> None:
+def test_damaged_and_absent_files_are_named(data: Path, damage: Callable[[Path], None], message: str) -> None:
     damage(data)
-    with pytest.raises(BenchError, match=with_estimate):
+    with pytest.raises(BenchError, match=message):
         everything(NucleiFolder(data, size=32, types=SIX))
 
 

@@ -85,7 +85,7 @@ def test_a_file_of_several_pages_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("picture", "with_estimate"),
+    ("picture", "message"),
     [
         (Image.fromarray(photo()[..., 0]), "greyscale"),
         (Image.fromarray(photo()[..., 0]).convert("LA"), "greyscale"),
@@ -94,9 +94,9 @@ def test_a_file_of_several_pages_is_refused(tmp_path: Path) -> None:
     ],
     ids=["grey", "grey-alpha", "grey-as-rgb", "palette"],
 )
-def test_images_without_full_colour_are_refused(tmp_path: Path, picture: Image.Image, with_estimate: str) -> None:
+def test_images_without_full_colour_are_refused(tmp_path: Path, picture: Image.Image, message: str) -> None:
     picture.save(tmp_path / "a.png")
-    with pytest.raises(MissingError, match=rf"a\.png is {with_estimate}"):
+    with pytest.raises(MissingError, match=rf"a\.png is {message}"):
         read_image(tmp_path / "a.png")
 
 
