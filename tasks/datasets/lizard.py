@@ -92,7 +92,7 @@ class Lizard:
             name if name != "holdout" else "validation",
             self.size,
         ]
-content += [self.stride, self.stain, self.target, self.tissue, self.border, self.seed]
+        content += [self.stride, self.stain, self.target, self.tissue, self.border, self.seed]
         key = hashlib.sha256(json.dumps(content).encode()).hexdigest()[:16]
         pieces = [self._piece(entry) for entry in self._entries if self._source(entry) in slides]
         return tiles.gather(pieces, self.size, self.tissue, 0, key, tiles.CLASSES, MPP)

@@ -132,7 +132,7 @@ class NucleiFolder:
             self.size,
             self.mpp,
         ]
-content += [self.types, self.class_map, self.stride, self.patches, self.nuclei, self.seed]
+        content += [self.types, self.class_map, self.stride, self.patches, self.nuclei, self.seed]
         key = hashlib.sha256(json.dumps(content).encode()).hexdigest()[:16]
         pieces = [self._piece(row) for row in self._rows if row.source in sources]
         return tiles.gather(pieces, self.size, MOST_EMPTY, self.nuclei, key, self._classes, self._mpp)
@@ -152,7 +152,7 @@ content += [self.types, self.class_map, self.stride, self.patches, self.nuclei, 
     def sampling(self) -> Sampling:
         """The sampling unit and the origin of the splits, from index.csv."""
         made = [name for name in ("validation", "R2") if name not in self._index.splits.values()]
-shares = "test 20, validation 15, R2 25 and train 40 in a hundred by hash"
+        shares = "test 20, validation 15, R2 25 and train 40 in a hundred by hash"
         return self._index.sampling(f"{shares}, seed {self.seed}", made)
 
     @cached_property
@@ -179,7 +179,7 @@ shares = "test 20, validation 15, R2 25 and train 40 in a hundred by hash"
 
     @cached_property
     def _mpp(self) -> float:
-        """Microns per pixel of every patch, NaN if unknown. Raises UsageError if the index does not allow the requested one."""
+        """Microns per pixel of every patch, NaN if unknown. Raises UsageError if the index cannot give the requested one."""
         if self.mpp is None:
             known = {str(row.mpp): row for row in reversed(self._rows)}
             if len(known) > 1:

@@ -70,7 +70,8 @@ def normalise(image: NDArray[np.uint8], target: Stains) -> NDArray[np.uint8]:
     if own is None or (own.amounts <= 0).any():
         return image
     amounts = sparse_amounts(optical_density(image).reshape(-1, 3).astype(np.float64), own.colours, FAINT)
-    return from_optical_density(((amounts * (target.amounts / own.amounts)) @ target.colours).reshape(image.shape).astype(np.float32))
+    density = (amounts * (target.amounts / own.amounts)) @ target.colours
+    return from_optical_density(density.reshape(image.shape).astype(np.float32))
 
 
 def separate(density: Floats, penalty: float = PENALTY) -> Floats:

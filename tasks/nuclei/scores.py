@@ -13,8 +13,8 @@ predicted one. Values are in [0, 1] (R2: up to 1), higher is better.
     dice:c, iou:c      the same of one class, of pixels pooled over all patches
     dice-pooled        mean of dice:c over all classes; iou-pooled likewise
     dice-binary        of nucleus against background, pooled; iou-binary likewise
-    aji-pooled         aggregated Jaccard index (Kumar and others 2017): each true nucleus takes the predicted one of largest IoU,
-                       and common pixels are divided by joint pixels plus those of nuclei that found no partner; common and
+    aji-pooled         aggregated Jaccard index (Kumar and others 2017): each true nucleus takes the predicted one of largest
+                       IoU, and common pixels are divided by joint pixels plus those of nuclei without a partner; common and
                        joint pixels are summed over all patches
     aji+-pooled        the same with one-to-one partners (Graham and others 2019, code)
     dq-, sq-, pq-pooled
@@ -28,16 +28,17 @@ predicted one. Values are in [0, 1] (R2: up to 1), higher is better.
                        where none was predicted, so that a perfect prediction stays below 1 by the share of such patches
     pq+:t, mpq+        pq of the nuclei of one type, true and predicted, pooled over all patches, and its mean over types
                        (CoNIC: Graham and others 2024)
-    f1-detection       2 N / (true + predicted), N nuclei whose centres match within 3 microns (`bench.histology.nuclei.match_near`)
+    f1-detection       2 N / (true + predicted), N nuclei whose centres match within 3 microns
+                       (`bench.histology.nuclei.match_near`)
     f1:t, f1           2 R / (2 R + 2 W + 2 M + E + L) of one type, and its mean over types (Graham and others 2019, eq. 9,
                        as their code counts it): R matched and both of type t, W and M matched and only the predicted or only
                        the true one of type t, E and L predicted and true nuclei of type t without a match
     r2:t, r2           1 - sum (y - y')^2 / sum (y - mean y)^2 of the numbers y and y' of true and predicted nuclei of one type
                        in each patch, and its mean over types (CoNIC)
 
-A class that no patch shows has no value, whatever was predicted so: its measures are NaN, and so are the means over classes or
-types, which never leave one out silently. So is r2 where all patches hold the same number. The reasons name the class or type,
-and beside such a mean stands, as NAME-present (mpq+-present), the mean over those that have a value.
+A class that no patch shows has no value, even if it was predicted: its measures are NaN, and so are the means over classes or
+types, which never leave one out silently. So is r2 if all patches have the same number. The reasons name the class or type. The
+mean over those that have a value is given beside such a mean as NAME-present (mpq+-present).
 """
 
 from __future__ import annotations
@@ -167,7 +168,7 @@ def _pixels(true: NDArray[Any], predicted: NDArray[Any], classes: int) -> NDArra
 
 
 def _shown(pixels: NDArray[np.float64]) -> tuple[float, float]:
-    """Mean Dice and mean IoU over the classes that the patch shows or that were predicted in it; 0 without a labelled pixel."""
+    """Mean Dice and mean IoU over the classes that are shown or predicted in the patch; 0 without a labelled pixel."""
     common, true, predicted = pixels[pixels[:, 1] + pixels[:, 2] > 0].T
     if not len(common):
         return 0.0, 0.0
