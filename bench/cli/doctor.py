@@ -103,7 +103,7 @@ def _vision() -> Iterator[Finding]:
         yield False, f"torchvision does not import: {error}. Install the build that belongs to your torch."
         return
     bridged = " (its compiled operators do not load beside this torch; they are not needed)"
-    yield True, f"torchvision {torchvision.__version__}{bridged if torchvision_shim.bridged() else ''}"
+    yield True, f"torchvision {torchvision.__version__}{bridged if torchvision_shim.is_active() else ''}"
 
 
 def _cache() -> Iterator[Finding]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 import numpy as np
 
-from bench.cli.options import data_options, execution_options, merged, open_context
+from bench.cli.options import data_options, execution_options, merge_class_map, open_context
 from bench.errors import MissingError
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def conditions(
     from bench.config import UPPER_REFERENCE, RunConfig, load_components
     from bench.pipeline import exporting
     from bench.pipeline.data import load_splits
-    from bench.pipeline.sets import in_memory
+    from bench.pipeline.sets import load_into_memory
 
     config = RunConfig(
         generator=UPPER_REFERENCE,
@@ -55,11 +55,11 @@ def conditions(
         data=data,
         prompt_source=prompt_source,
         controls=(),
-        options=merged(options, class_map),
+        options=merge_class_map(options, class_map),
     )
     with open_context(workers, scheduler) as context:
         splits = load_splits(load_components(config), context.store, context.execute, with_prompts=True)
-        sets = {"train": in_memory(splits.pool.patches), "test": in_memory(splits.prompted["test"].patches)}
+        sets = {"train": load_into_memory(splits.pool.patches), "test": load_into_memory(splits.prompted["test"].patches)}
         exporting.write_conditions(sets, out, seed)
     click.echo(str(out / "conditions.csv"))
 

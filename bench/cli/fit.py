@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from bench.cli.options import data_options, execution_options, merged, open_context
+from bench.cli.options import data_options, execution_options, merge_class_map, open_context
 from bench.errors import UsageError
 from bench.types import Fittable
 
@@ -58,7 +58,7 @@ def command(
         controls=(),
         fit_seed=fit_seed,
         retrain=True,
-        options=merged(options, class_map),
+        options=merge_class_map(options, class_map),
     )
     components = load_components(config)
     plugin = components.layout_generator or components.generator_plugins[0]
@@ -68,7 +68,7 @@ def command(
         raise UsageError(f"{built.card.name} has nothing to train: it works as it is.")
     with open_context(workers, scheduler) as context:
         splits = load_splits(components, context.store, context.execute)
-        train = splits.plain["train"].only(MAPS) if layout_generator else training_patches(plugin, splits)
+        train = splits.plain["train"].keep_columns(MAPS) if layout_generator else training_patches(plugin, splits)
         job = training_job(plugin, built, train, fit_seed)
         raise_failure(context.execute([job]))
         command_line = " ".join(["bench", *sys.argv[1:]])

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from bench.run import RunContext
 
 
-def assignments(_ctx: click.Context, _parameter: click.Parameter, values: tuple[str, ...]) -> Mapping[str, str]:
+def parse_assignments(_ctx: click.Context, _parameter: click.Parameter, values: tuple[str, ...]) -> Mapping[str, str]:
     """`-o name=value`, repeated, as a mapping. What stands before a colon is a name of its own and kept as it is."""
     pairs = {}
     for text in values:
@@ -27,7 +27,7 @@ def assignments(_ctx: click.Context, _parameter: click.Parameter, values: tuple[
     return pairs
 
 
-def numbers(_ctx: click.Context, _parameter: click.Parameter, text: str) -> tuple[int, ...]:
+def parse_seeds(_ctx: click.Context, _parameter: click.Parameter, text: str) -> tuple[int, ...]:
     """`0,1,2` as whole numbers without repeats."""
     try:
         found = tuple(int(part) for part in text.split(","))
@@ -38,7 +38,7 @@ def numbers(_ctx: click.Context, _parameter: click.Parameter, text: str) -> tupl
     return found
 
 
-def words(_ctx: click.Context, _parameter: click.Parameter, text: str | None) -> tuple[str, ...] | None:
+def parse_names(_ctx: click.Context, _parameter: click.Parameter, text: str | None) -> tuple[str, ...] | None:
     """`a,b,c` as names; `none` or an empty text is no name; None where nothing was given."""
     return None if text is None else tuple(part.strip() for part in text.split(",") if part.strip() and part.strip() != "none")
 
@@ -58,13 +58,13 @@ def data_options(function: Callable[..., Any]) -> Callable[..., Any]:
             show_default=True,
             help="Where prompt crops come from: the target itself, another patch of its slide, another slide.",
         ),
-        click.option("-o", "options", multiple=True, callback=assignments, help="name=value or owner.name=value."),
+        click.option("-o", "options", multiple=True, callback=parse_assignments, help="name=value or owner.name=value."),
     ):
         function = decorate(function)
     return function
 
 
-def merged(options: Mapping[str, str], class_map: str) -> dict[str, str]:
+def merge_class_map(options: Mapping[str, str], class_map: str) -> dict[str, str]:
     """The `-o` options with `--class-map` among them."""
     return {**options, **({"dataset.class_map": class_map} if class_map else {})}
 

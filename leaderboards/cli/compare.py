@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from bench.cli.options import words
+from bench.cli.options import parse_names
 from bench.errors import MissingError, NotComparableError, UsageError, did_you_mean
 from bench.results.protocols import entries
 from leaderboards.comparison import compare
@@ -27,7 +27,7 @@ from leaderboards.tables.reading import read_records as read
     help="Folders or .jsonl files in which names of generators are looked up; default: results.",
 )
 @click.option(
-    "--measures", "-m", default="", callback=words, help="Patterns, e.g. 'fd *,iou*'; default: all but single classes."
+    "--measures", "-m", default="", callback=parse_names, help="Patterns, e.g. 'fd *,iou*'; default: all but single classes."
 )
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 def command(first: str, second: str, places: tuple[Path, ...], measures: tuple[str, ...], as_json: bool) -> None:

@@ -13,7 +13,7 @@ from bench.measurements import experiment_files
 from bench.results import experiment_tables, terminal
 from bench.results.protocols import difference_between, split_by_protocol
 from bench.results.schema import ResultRecord
-from bench.results.tables import headlines
+from bench.results.tables import drop_single_classes
 from bench.types import ProvidesExperiments
 from leaderboards.suites import suite
 from leaderboards.tables import build, formats, paper, reading
@@ -75,7 +75,8 @@ def _boards(task: str | None, measures: str, records: list[ResultRecord]) -> lis
     if unknown := sorted(wanted - present):
         near = did_you_mean(unknown[0], present)
         raise UsageError(f"no results of the measure {unknown[0]!r}.{near} There are: {', '.join(sorted(present))}.")
-    boards = build.boards([record for record in records if record.measure in wanted] if wanted else headlines(records))
+    chosen = [record for record in records if record.measure in wanted] if wanted else drop_single_classes(records)
+    boards = build.boards(chosen)
     if not boards:
         raise MissingError("every line here is of an experiment. Print one: bench leaderboard TASK --experiment NAME")
     known = sorted({board.task for board in boards})
@@ -101,7 +102,7 @@ def _suite(asked: suite.Suite, task: str, places: tuple[Path, ...]) -> list[form
     records = reading.read_records(files) if files else []
     if asked.table:
         return paper.sheets(asked, cells, records, reading.reported(), preset)
-    return [build.sheet(board) for board in build.boards(headlines(records))]
+    return [build.sheet(board) for board in build.boards(drop_single_classes(records))]
 
 
 def _experiments(task: str | None, name: str, records: list[ResultRecord]) -> list[formats.Sheet]:

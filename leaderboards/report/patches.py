@@ -179,7 +179,7 @@ def choose_rows(shown: Exhibit, count: int) -> Rows:
 
 def choose_spread_rows(shown: Exhibit, count: int) -> Rows:
     """Rows of `count` patches as they come, of different slides as far as there are enough: picked by no measure."""
-    return pictures.chosen(shown.conditions, count)
+    return pictures.choose_rows(shown.conditions, count)
 
 
 def describe_patches(shown: Exhibit, count: int, store: PatchStore) -> Iterator[dict[str, Any]]:
@@ -191,8 +191,8 @@ def describe_patches(shown: Exhibit, count: int, store: PatchStore) -> Iterator[
         images = {
             "generated": shown.generated[row],
             "real": None if shown.real is None else shown.real[row],
-            "map": None if one.masks is None else pictures.mapped(one)[0],
-            "prompt": None if one.prompts is None else pictures.overlaid(one.prompts.canvases)[0],
+            "map": None if one.masks is None else pictures.draw_maps(one)[0],
+            "prompt": None if one.prompts is None else pictures.overlay_crops(one.prompts.canvases)[0],
             "nearest": shown.train.images[near],
         }
         yield {

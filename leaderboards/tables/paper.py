@@ -239,7 +239,7 @@ def _notes(suite: Suite, grid: Grid, hidden: set[int]) -> list[str]:
     ]
     unseen = [cell for i, own in enumerate(missing) if i in hidden for cell in own]
     text += tables.reasons([cell for i, own in enumerate(missing) if i not in hidden for cell in own])
-    return text + tables.collapsed_notes(unseen, lambda encoders: f"bench suite {suite.name} --weights DIR")
+    return text + tables.describe_collapsed(unseen, lambda encoders: f"bench suite {suite.name} --weights DIR")
 
 
 def _verdicts(experiment: Experiment, records: Sequence[ResultRecord]) -> list[str]:

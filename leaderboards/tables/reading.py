@@ -96,8 +96,8 @@ def _found(places: Iterable[Path]) -> Iterator[Found]:
 
 def of_file(file: Path) -> Iterator[Found]:
     """Every record of a file, typed, with where it stands."""
-    for number, record in schema.numbered(file):
-        yield f"{file}:{number}", schema.checked(record, f"{file}:{number}")
+    for number, record in schema.read_numbered(file):
+        yield f"{file}:{number}", schema.check_fields(record, f"{file}:{number}")
 
 
 def _known_wrong(found: list[Found], entries: list[Invalidation]) -> list[Found]:
