@@ -27,7 +27,7 @@ SOME_FAILED = 4
     "--metrics",
     "-m",
     callback=parse_names,
-    help="Names, or distribution.  [default: " + ",".join(METRICS) + " and what the task brings]",
+    help="Names, or distribution.  [default: " + ",".join(METRICS) + " and the metrics of the task]",
 )
 @click.option("--weights", type=click.Path(path_type=Path, exists=True), help="Folder with weights of encoders.")
 @click.option("--controls", default=",".join(CONTROLS), show_default=True, callback=parse_names, help="none for none.")
@@ -40,7 +40,7 @@ SOME_FAILED = 4
     show_default=True,
     help="Prompt source that the generator is trained with.",
 )
-@click.option("--fit", "retrain", is_flag=True, help="Train from nothing even where weights ship with the package.")
+@click.option("--fit", "retrain", is_flag=True, help="Train from scratch even if weights ship with the package.")
 @click.option("--downstream/--no-downstream", default=True, help="Train and score the downstream model.")
 @click.option("--layout-generator", default="", help="Generate from layouts that this plug-in samples, e.g. nasdm-masks.")
 @click.option(
@@ -48,7 +48,7 @@ SOME_FAILED = 4
 )
 @execution_options
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), default=Path("results"), show_default=True)
-@click.option("--strict", is_flag=True, help="Exit 3 where weights or data were missing, 4 where a number was skipped.")
+@click.option("--strict", is_flag=True, help="Exit 3 if weights or data were missing, 4 if a number was skipped.")
 @click.option("--json", "as_json", is_flag=True, help="Result records on stdout instead of the table.")
 @data_options
 def command(

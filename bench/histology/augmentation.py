@@ -1,4 +1,4 @@
-"""Classic augmentation, the control of every claim that generated patches help: the same patches, seen otherwise."""
+"""Classic augmentation: the control for every claim that generated patches improve a downstream model."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ STAIN = 0.15
 
 
 def augment(patches: ImageSet) -> ImageSet:
-    """Each patch turned by any angle, mirrored, zoomed, bent, blurred and restained, seeded by its id.
+    """Each patch rotated by any angle, mirrored, zoomed, deformed, blurred and restained, seeded by its id.
 
-    Images are mirrored beyond their border; maps are 255 there, which nobody trains on, and instances 0.
+    Beyond their border, images are continued by reflection, maps are 255 (ignored in training) and instances 0.
     """
     seen = [_augment_patch(patches, i) for i in range(len(patches))]
     columns = [name for name in ("masks", "instances", "types") if getattr(patches.conditions, name) is not None]

@@ -1,8 +1,8 @@
 """Training mixes: which real and which generated patches a downstream model is trained on.
 
-The rule of the shares. Conditions stand in the order of sha256(id). A real share r takes the first r of that order, a
-synthetic share s the last s, both rounded down to whole patches. So a training mix is the same on every machine, a larger
-share holds every patch of a smaller one, and no condition is shown both real and generated unless r + s > 1.
+The rule of the shares. Conditions are in the order of sha256(id). A real share r is the first r of that order, a synthetic
+share s the last s, both rounded down to whole patches. A training mix is therefore the same on every machine, a larger share
+contains every patch of a smaller one, and no condition is in both shares unless r + s > 1.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ TRAINING_MIXES = (REAL, SYNTHETIC, BOTH)
 
 
 def training_sets(mix: TrainingMix, real: ImageSet, generated: ImageSet | None) -> list[ImageSet]:
-    """The sets of a training mix, real before generated, rows in their own order; a share of 0 is left out.
+    """The sets of a training mix, real before generated, rows in their original order; a share of 0 is left out.
 
-    The synthetic share has the same size whatever it is made of: see `TrainingMix.synthetic_source`. `generated` may be None
-    for a training mix without it. Where both are used and one only in part, both must show the same conditions: otherwise a
+    The size of the synthetic share does not depend on `TrainingMix.synthetic_source`. `generated` may be None for a training
+    mix without generated patches. If both are used and one only in part, both must have the same conditions: otherwise a
     condition could be in both shares.
     """
     if not (0 <= mix.real <= 1 and 0 <= mix.synthetic <= 1 and mix.real + mix.synthetic > 0):
@@ -62,10 +62,10 @@ def shuffle_conditions(generated: ImageSet) -> ImageSet:
 
 
 def _copy_real_share(mix: TrainingMix, training: list[ImageSet], n: int) -> ImageSet:
-    """As many copies or views of the real share as the synthetic share would have patches."""
+    """Copies or augmented views of the real share, as many as the synthetic share has patches."""
     if not training:
         raise UsageError(
-            f"training mix {mix.name!r} is {mix.synthetic_source} from its real share, and has none: give it a real share."
+            f"training mix {mix.name!r} is {mix.synthetic_source} from its real share, which is empty: give it a real share."
         )
     count = math.floor(round(mix.synthetic * n, 6))
     if count == 0:
@@ -98,6 +98,6 @@ def _check_pairs(mix: TrainingMix, real: Strings, generated: Strings) -> None:
     alone = sorted(set(real.tolist()) ^ set(generated.tolist()))
     if alone:
         raise UsageError(
-            f"training mix {mix.name!r} mixes shares of real and generated patches, which must show the same conditions: "
-            f"{len(alone)} stand on one side only, such as {', '.join(alone[:3])}. Generate the training conditions."
+            f"training mix {mix.name!r} has shares of real and generated patches, which must have the same conditions: "
+            f"{len(alone)} are in one set only, such as {', '.join(alone[:3])}. Generate the training conditions."
         )
