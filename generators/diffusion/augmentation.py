@@ -1,4 +1,4 @@
-"""Further views of training patches: turned, mirrored and restained, with map and prompts changed the same way."""
+"""Augmented views of training patches: rotated, mirrored and restained, with map and prompts transformed alike."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ MIRROR = (0, 4)
 
 
 def view(patches: ImageSet, rng: np.random.Generator, stain: float, symmetries: tuple[int, ...] = ALL) -> ImageSet:
-    """Each patch under a random symmetry and a random stain, `stain` being the deviation of its log factors.
+    """Each patch under a random symmetry and a random stain; `stain` is the standard deviation of the log factors.
 
-    The crops of a patch get the stain of the patch: what a prompt says of its target stays true.
+    The crops of a patch get the same stain as the patch, so that a prompt still shows the stain of its target.
     """
     symmetry = np.array(symmetries)[rng.integers(len(symmetries), size=len(patches))]
     factors = np.exp(rng.normal(0, stain, (len(patches), 1)) + rng.normal(0, stain / 2, (len(patches), 3)))
@@ -48,7 +48,7 @@ def _prompts(prompts: Prompts, symmetry: NDArray[np.int64], factors: NDArray[np.
 
 
 def _turn(arrays: NDArray[Map], symmetry: NDArray[np.int64]) -> NDArray[Map]:
-    """Each (h, w, ...) of the stack turned by a multiple of 90 degrees, the upper four symmetries mirrored first."""
+    """Each (h, w, ...) of the stack rotated by a multiple of 90 degrees; the last four symmetries are mirrored first."""
     turned = np.empty_like(arrays)
     for i, element in enumerate(symmetry.tolist()):
         whole = arrays[i][:, ::-1] if element >= 4 else arrays[i]

@@ -33,11 +33,11 @@ class FirstStageConfig:
     stage_rate: float
     """Learning rate."""
     views: int
-    """Turned, mirrored and restained copies of each training patch; 1 is the patch itself alone, as published."""
+    """Rotated, mirrored and restained views of each training patch; with 1 only the patch itself, as published."""
     stain: float
-    """Standard deviation of the log factors on optical density in restained copies."""
+    """Standard deviation of the log factors on optical density in restained views."""
     precision: Literal["fp32", "bf16"] = "fp32"
-    """Of training, both of the first stage and of the denoiser."""
+    """Precision of training, for the first stage and the denoiser."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,9 +57,9 @@ class LatentDiffusionConfig(FirstStageConfig):
     condition_channels: int
     """Channels that the condition is mapped to before the denoiser sees it."""
     beta_start: float
-    """Variance that the first of 1000 steps of noise adds."""
+    """Variance of the noise in the first of 1000 steps."""
     beta_end: float
-    """Variance that the last one adds."""
+    """Variance of the noise in the last step."""
     prediction: Literal["epsilon", "v_prediction"]
     """What the denoiser predicts: the noise or the velocity."""
     zero_snr: bool
@@ -77,7 +77,7 @@ class LatentDiffusionConfig(FirstStageConfig):
     decay: bool
     """Cosine decay of the learning rate after the warm-up."""
     ema: float
-    """Decay of the moving average of the weights, which is what is kept."""
+    """Decay of the moving average of the weights; the average is saved."""
     sampler: Literal["ddim", "dpm"]
     sample_steps: int
     """Passes of the denoiser for one image."""
@@ -93,7 +93,7 @@ class LatentDiffusionConfig(FirstStageConfig):
 
     @property
     def multiple(self) -> int:
-        """Sides of patches are multiples of this, in pixels: every level halves a whole number."""
+        """Sides of patches are multiples of this, in pixels, since every level halves the side."""
         return int(2 ** (len(self.stage_channels) + len(self.channels) - 2))
 
     def first_stage(self) -> FirstStageConfig:

@@ -29,11 +29,11 @@ class MaskDiffusionConfig:
     groups: int
     """Groups of the group normalisation."""
     beta_start: float
-    """Variance that the first of 1000 steps of noise adds."""
+    """Variance of the noise in the first of 1000 steps."""
     beta_end: float
-    """Variance that the last one adds."""
+    """Variance of the noise in the last step."""
     betas: Literal["scaled_linear", "linear"]
-    """What rises in a straight line: the root of beta, or beta."""
+    """What increases linearly: the root of beta (`scaled_linear`), or beta."""
     prediction: Literal["epsilon", "sample"]
     """What the network predicts: the noise or the clean layout."""
     zero_snr: bool
@@ -48,7 +48,7 @@ class MaskDiffusionConfig:
     decay: bool
     """Cosine decay of the learning rate after the warm-up."""
     ema: float
-    """Decay of the moving average of the weights, which is what is kept."""
+    """Decay of the moving average of the weights; the average is saved."""
     weight_decay: float
     sampler: Literal["ddim", "dpm"]
     sample_steps: int
@@ -56,9 +56,9 @@ class MaskDiffusionConfig:
     eta: float
     """Share of fresh noise in each step of DDIM: 0 is deterministic, 1 is ancestral."""
     guidance: float
-    """How far a layout goes from what is usual to what is asked for: 1 is what the network says."""
+    """Scale of guidance: the prediction for the requested types, extrapolated from the unconditional one; 1 is none."""
     precision: Literal["fp32", "bf16"] = "fp32"
-    """Of training."""
+    """Precision of training."""
 
     def __post_init__(self) -> None:
         if min(self.steps, self.batch, self.sample_steps) < 1:
@@ -110,7 +110,7 @@ TINY = MaskDiffusionConfig(
     attention=(False, True),
     head=16,
     groups=16,
-    # more noise than for latents: neighbouring pixels of a layout say the same, so that layouts outlast much of it
+    # more noise than for latents: neighbouring pixels of a layout are equal, so that layouts stay visible in it
     beta_start=0.0015,
     beta_end=0.03,
     betas="scaled_linear",
@@ -126,7 +126,7 @@ TINY = MaskDiffusionConfig(
     sampler="dpm",
     sample_steps=12,
     eta=0.0,
-    guidance=2.0,  # 1 shows the rarest type to one in fourteen patches that ask for it, 2 to three in four
+    guidance=2.0,  # with 1 the rarest type occurs in one of fourteen patches that request it, with 2 in three of four
 )
 
 PRESETS = {"tiny": TINY, "paper": PAPER}

@@ -33,7 +33,7 @@ class NasdmConfig:
     hidden: int
     """Channels between a map and the scale and shift that it gives (SPADE)."""
     prediction: Literal["epsilon", "sample"]
-    """What the network says: the noise, as published, or the clean image, from which the noise follows."""
+    """What the network predicts: the noise, as published, or the clean image, from which the noise is computed."""
     steps: int
     """Training steps of the first stage, on whole conditions."""
     learning_rate: float
@@ -42,10 +42,10 @@ class NasdmConfig:
     tuning_rate: float
     """Learning rate of the second stage."""
     drop: float
-    """Share of training patches whose whole condition is zero while tuning."""
+    """Share of training patches whose condition is set to zero in the second stage."""
     snr_cap: float
-    """Errors of the clean image weigh by the signal-to-noise ratio of the step, cut to 1 (Salimans and Ho 2022) and to this
-    (Hang and others 2023); 0: errors of the noise, all alike."""
+    """Errors of the clean image are weighted by the signal-to-noise ratio of the step, clipped to at least 1 (Salimans and Ho
+    2022) and at most this value (Hang and others 2023). With 0, errors of the noise are weighted equally."""
     batch: int
     """Patches of one training step."""
     warmup: int
@@ -53,11 +53,11 @@ class NasdmConfig:
     decay: bool
     """Cosine decay of the learning rate after the warm-up."""
     weight_decay: float
-    """Of AdamW."""
+    """Weight decay of AdamW."""
     ema: float
-    """Decay of the moving average of the weights, which is what is kept."""
+    """Decay of the moving average of the weights; the average is saved."""
     views: Literal["mirrored", "turned and restained"]
-    """How training patches are varied."""
+    """Augmentation of training patches."""
     stain: float
     """Standard deviation of the log factors on optical density in restained patches."""
     sampler: Literal["ddpm", "ddim", "dpm"]
@@ -66,9 +66,9 @@ class NasdmConfig:
     eta: float
     """Share of fresh noise in each step of DDIM: 0 is deterministic, 1 is ancestral."""
     guidance: float
-    """How far an image goes from what no condition gives to what its condition gives: 1 is what the network says."""
+    """Scale of classifier-free guidance; 1 is none."""
     precision: Literal["fp32", "bf16"] = "fp32"
-    """Of training."""
+    """Precision of training."""
 
     def __post_init__(self) -> None:
         if min(self.steps, self.tuning_steps, self.batch, self.sample_steps) < 1:
@@ -126,7 +126,7 @@ TINY = NasdmConfig(
     head=48,
     groups=16,
     hidden=32,
-    # noise fills all 48 channels of an unshuffled place and no narrow network can say it; images lie on little of them
+    # noise fills all 48 channels of an unshuffled pixel, which a narrow network cannot represent; images vary in few of them
     prediction="sample",
     snr_cap=5.0,
     steps=3_600,
