@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import Literal
 
-from bench.errors import UsageError
+from generators.diffusion.config import DiffusionConfig, check_counts
 
 STAGE_FILE = "first_stage.safetensors"
 STAGE_VERSION = "1"
@@ -41,19 +41,15 @@ class FirstStageConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class LatentDiffusionConfig(FirstStageConfig):
-    """One latent diffusion: first stage, denoiser, training and sampling."""
+class LatentDiffusionConfig(FirstStageConfig, DiffusionConfig):
+    """One latent diffusion: first stage, denoiser, training and sampling. `steps` and `batch` are those of the denoiser."""
 
     channels: tuple[int, ...]
     """Width of each level of the denoiser; each after the first halves the resolution."""
     layers: int
     """Residual blocks of each level."""
-    head: int
-    """Channels of an attention head."""
     attention: tuple[bool, ...]
     """Whether each level has attention."""
-    groups: int
-    """Groups of the group normalisation."""
     condition_channels: int
     """Channels that the condition is mapped to before the denoiser sees it."""
     beta_start: float
@@ -67,29 +63,11 @@ class LatentDiffusionConfig(FirstStageConfig):
     loss: Literal["l1", "l2"]
     normalise: bool
     """Bring latents to zero mean and unit variance; the published scale factor is 1."""
-    steps: int
-    """Training steps of the denoiser."""
-    batch: int
-    """Patches of one training step."""
-    learning_rate: float
-    warmup: int
-    """Training steps in which the learning rate rises."""
-    decay: bool
-    """Cosine decay of the learning rate after the warm-up."""
-    ema: float
-    """Decay of the moving average of the weights; the average is saved."""
     sampler: Literal["ddim", "dpm"]
-    sample_steps: int
-    """Passes of the denoiser for one image."""
-    eta: float
-    """Share of fresh noise in each step of DDIM: 0 is deterministic, 1 is ancestral."""
 
     def __post_init__(self) -> None:
-        counts = (self.steps, self.stage_steps, self.batch, self.stage_batch, self.sample_steps, self.views)
-        if min(counts) < 1:
-            raise UsageError("steps, stage_steps, batch, stage_batch, sample_steps and views are counts of at least 1.")
-        if not 0 <= self.eta <= 1:
-            raise UsageError(f"eta is a share in [0, 1], not {self.eta}.")
+        super().__post_init__()
+        check_counts(stage_steps=self.stage_steps, stage_batch=self.stage_batch, views=self.views)
 
     @property
     def multiple(self) -> int:

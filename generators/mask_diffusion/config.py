@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Literal
 
-from bench.errors import UsageError
+from generators.diffusion.config import DiffusionConfig, check_guidance
 
 SAMPLING = ("sampler", "sample_steps", "eta", "guidance")
 """Fields that change layouts but not weights."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class MaskDiffusionConfig:
-    """One layout diffusion: network, noise, training and sampling."""
+class MaskDiffusionConfig(DiffusionConfig):
+    """One layout diffusion: network, noise, training and sampling. `batch` counts layouts."""
 
     unshuffle: int
     """Side of the squares of pixels that are stacked into channels before the network sees them; 1 for none."""
@@ -24,10 +23,6 @@ class MaskDiffusionConfig:
     """Residual blocks of each level."""
     attention: tuple[bool, ...]
     """Whether each level has attention."""
-    head: int
-    """Channels of an attention head."""
-    groups: int
-    """Groups of the group normalisation."""
     beta_start: float
     """Variance of the noise in the first of 1000 steps."""
     beta_end: float
@@ -38,35 +33,14 @@ class MaskDiffusionConfig:
     """What the network predicts: the noise or the clean layout."""
     zero_snr: bool
     """Rescale the schedule so that the last step is pure noise (Lin and others 2024)."""
-    steps: int
-    """Training steps."""
-    batch: int
-    """Layouts of one training step."""
-    learning_rate: float
-    warmup: int
-    """Training steps in which the learning rate rises."""
-    decay: bool
-    """Cosine decay of the learning rate after the warm-up."""
-    ema: float
-    """Decay of the moving average of the weights; the average is saved."""
     weight_decay: float
     sampler: Literal["ddim", "dpm"]
-    sample_steps: int
-    """Steps of the sampler for one layout."""
-    eta: float
-    """Share of fresh noise in each step of DDIM: 0 is deterministic, 1 is ancestral."""
     guidance: float
     """Scale of guidance: the prediction for the requested types, extrapolated from the unconditional one; 1 is none."""
-    precision: Literal["fp32", "bf16"] = "fp32"
-    """Precision of training."""
 
     def __post_init__(self) -> None:
-        if min(self.steps, self.batch, self.sample_steps) < 1:
-            raise UsageError("steps, batch and sample_steps are counts of at least 1.")
-        if not 0 <= self.eta <= 1:
-            raise UsageError(f"eta is a share in [0, 1], not {self.eta}.")
-        if not 0 <= self.guidance < math.inf:
-            raise UsageError(f"guidance is a factor of at least 0, not {self.guidance}; 1 is none.")
+        super().__post_init__()
+        check_guidance(self.guidance)
 
     @property
     def multiple(self) -> int:
