@@ -16,7 +16,7 @@ from bench import contracts, registry
 from bench.errors import DamagedError, GatedError, MissingError, UsageError
 from bench.types import Encoder, Images
 from metrics.encoders.kinds import kind
-from metrics.encoders.loaders.checkpoints import mine
+from metrics.encoders.loaders.checkpoints import select_tensors
 from metrics.encoders.pretrained import encoder, prepare
 from metrics.encoders.row import Row
 
@@ -44,7 +44,7 @@ def direct(row: Row, images: Images) -> np.ndarray:
     import torch
 
     network = kind(row).build(row)
-    network = kind(row).fill(row, network, mine(row, published(row))).eval()
+    network = kind(row).fill(row, network, select_tensors(row, published(row))).eval()
     height, width = images.shape[1:3]
     shorter = row.shorter or row.side
     shape = (width * shorter // min(height, width), height * shorter // min(height, width))
@@ -186,7 +186,7 @@ def test_a_text_side_is_left_alone(weights: Path, scenes: Images, tmp_path: Path
 @pytest.mark.parametrize("name", ["uni2-h", "midnight", "biomedclip", "conch", "ctranspath", "inception"])
 def test_other_names_and_shapes_are_damage_and_the_first_are_named(name: str, weights: Path, tmp_path: Path) -> None:
     row, state = SMALL[name], published(SMALL[name])
-    first, second = list(mine(row, state))[:2]
+    first, second = list(select_tensors(row, state))[:2]
     begins = row.reads[0]
     wrong = {**state, first: state[first].new_zeros(3), f"{begins}surplus": state[first].new_zeros(2)}
     del wrong[second]
