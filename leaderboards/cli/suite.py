@@ -38,7 +38,7 @@ def suite(
     options: Mapping[str, str],
     only_plan: bool,
 ) -> None:
-    """Run a SUITE, or list those there are.
+    """Run a SUITE, or list all suites.
 
     \b
     bench suite embedded
