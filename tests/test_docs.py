@@ -76,7 +76,7 @@ def test_the_two_commands_are_one_line_each_and_ci_runs_the_second() -> None:
     assert second in (ROOT / ".ci" / "run").read_text().splitlines()
 
 
-def test_every_verb_and_every_plugin_is_documented() -> None:
+def test_every_command_and_every_plugin_is_documented() -> None:
     from bench import registry
     from bench.cli import HERE
 

@@ -1,4 +1,4 @@
-"""Whole runs through the command line, on a small phantom: lines, cache, faults, exit codes."""
+"""Whole runs through the command line, on a small phantom: records, cache, faults, exit codes."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def test_every_planned_number_is_there(generated: list[ResultRecord]) -> None:
     assert all((r.value is not None) == (r.status == "ok") for r in generated)
 
 
-def test_lines_say_what_they_rest_on(generated: list[ResultRecord]) -> None:
+def test_records_have_their_provenance(generated: list[ResultRecord]) -> None:
     for line in generated:
         assert line.dataset == "phantom-cam16" and line.task == "cam16-seg"
         assert "embedded" in line.flags
@@ -101,7 +101,7 @@ def test_second_run_gives_the_same_numbers_from_the_cache(generated: list[Result
     assert {f: f.stat().st_mtime_ns for f in home.rglob("entry.json")} == before, "nothing was made again"
 
 
-def test_table_and_picture_and_lines_are_written(generated: list[ResultRecord], home: Path, tmp_path: Path) -> None:
+def test_table_picture_and_records_are_written(generated: list[ResultRecord], home: Path, tmp_path: Path) -> None:
     from PIL import Image
 
     done = bench("run", "-g", "flat-colour", "-t", "cam16-seg", *FAST, "--out", str(tmp_path), home=home)
@@ -149,7 +149,7 @@ def test_encoder_without_weights_is_skipped_with_its_reason(home: Path) -> None:
     assert bench("run", "-t", "cam16-seg", *words, "-o", "weights=absent.safetensors", "--strict", home=home).returncode == 3
 
 
-def test_a_distance_comes_with_its_lower_reference_and_between_lower_reference_and_upper_reference(tmp_path: Path) -> None:
+def test_a_distance_has_a_lower_reference_and_a_normalised_form(tmp_path: Path) -> None:
     words = [
         "--generator",
         "flat-colour",
@@ -419,7 +419,7 @@ def test_prompt_sources_differ_and_are_reported(home: Path) -> None:
 
 
 @pytest.mark.parametrize("task", ["cam16-seg", "panda-seg"])
-def test_a_fit_on_the_spot_ends_in_lines(home: Path, task: str) -> None:
+def test_a_generator_without_weights_is_trained_and_measured(home: Path, task: str) -> None:
     short = ["-o", "stage_steps=2", "-o", "generator.steps=2", "-o", "sample_steps=2", *FAST, "--controls", "none"]
     done = bench("run", "-g", "ldm-prompt", "-t", task, "--json", *short, home=home)
     assert done.returncode == 0, done.stderr

@@ -15,7 +15,7 @@ from bench import registry
 from bench.errors import DamagedError, MissingError, UsageError
 from tasks.datasets.conic import Conic
 from tasks.datasets.nuclei_tiles import CLASSES
-from tests.tasks.small_nuclei import aligned, conic
+from tests.tasks.small_nuclei import is_aligned, conic
 
 FOUR = ("train", "validation", "test", "R2")
 
@@ -36,7 +36,7 @@ def test_patches_show_what_the_arrays_say(whole: Path) -> None:
     for split in FOUR:
         patches = Conic(whole, size=32).split(split)
         conditions = patches.conditions
-        assert aligned(patches) and conditions.classes == CLASSES and conditions.mpp == 0.5
+        assert is_aligned(patches) and conditions.classes == CLASSES and conditions.mpp == 0.5
         assert conditions.instances.dtype == np.int32 and conditions.columns() == Conic.provides | {"origins", "corners"}
         for row, name in enumerate(conditions.ids):
             source, corner = name.split("/")
@@ -75,7 +75,7 @@ def test_the_key_follows_options_and_content(broken: Path) -> None:
     assert len(keys) == 3 and Conic(broken).digest != digest
 
 
-def test_the_instance_table_counts_nuclei_and_states_a_type_that_is_absent(broken: Path) -> None:
+def test_the_tile_summary_counts_nuclei_and_states_a_type_that_is_absent(broken: Path) -> None:
     labels = np.load(broken / "labels.npy")
     tile_summary = Conic(broken, size=32).tile_summary
     assert tile_summary["patches"] == 10 == sum(tile_summary[name] for name in FOUR)

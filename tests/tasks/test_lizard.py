@@ -20,7 +20,7 @@ from tasks.datasets.lizard_files import count_types, read_labels
 from tasks.datasets.nuclei_folder import NucleiFolder
 from tasks.datasets.nuclei_splits import PAPER_R1
 from tasks.datasets.nuclei_tiles import CLASSES, fitted_corners
-from tests.tasks.small_nuclei import GLASS, aligned, lizard, relabel, scene
+from tests.tasks.small_nuclei import GLASS, is_aligned, lizard, relabel, draw_image
 
 ALL = ("train", "validation", "test", "R1", "R2")
 SAMPLES = Path(__file__).parents[2] / "../shared/data/wsi/mat_samples"
@@ -53,7 +53,7 @@ def test_patches_show_what_the_files_say_with_the_true_order_of_types(whole: Pat
     for split in ("train", "validation", "test", "R2"):
         patches = Lizard(whole, size=64, stride=32).split(split)
         conditions = patches.conditions
-        assert aligned(patches) and conditions.classes == ("background", *names) and conditions.mpp == 0.5
+        assert is_aligned(patches) and conditions.classes == ("background", *names) and conditions.mpp == 0.5
         assert conditions.masks.dtype == np.uint8 and conditions.instances.dtype == np.int32
         assert conditions.columns() == Lizard.provides | {"origins", "corners"} and np.array_equal(
             conditions.types, conditions.masks
@@ -61,7 +61,7 @@ def test_patches_show_what_the_files_say_with_the_true_order_of_types(whole: Pat
         for name, instances, masks in zip(conditions.ids, conditions.instances, conditions.masks, strict=True):
             image, _, corner = name.partition("/")
             x, y = map(int, corner.split("_"))
-            _, numbers, types = scene(150, 200, seed=int(image.partition("_")[2]) - 1)
+            _, numbers, types = draw_image(150, 200, seed=int(image.partition("_")[2]) - 1)
             assert np.array_equal(instances, numbers[y : y + 64, x : x + 64])
             assert np.array_equal(masks, types[y : y + 64, x : x + 64])
             seen.add(image)
@@ -69,8 +69,8 @@ def test_patches_show_what_the_files_say_with_the_true_order_of_types(whole: Pat
 
 
 def test_the_flat_layout_holds_the_same_patches(whole: Path, tmp_path: Path) -> None:
-    for package in ("lizard_images1/Lizard_Images1", "lizard_images2/Lizard_Images2", "lizard_labels/Lizard_Labels"):
-        shutil.copytree(whole / package, tmp_path / Path(package).name)
+    for part in ("lizard_images1/Lizard_Images1", "lizard_images2/Lizard_Images2", "lizard_labels/Lizard_Labels"):
+        shutil.copytree(whole / part, tmp_path / Path(part).name)
     nested, flat = Lizard(whole).split("train"), Lizard(tmp_path).split("train")
     assert nested.key == flat.key and np.array_equal(nested.images, flat.images)
 
@@ -197,7 +197,7 @@ def test_the_key_follows_options_and_content(broken: Path) -> None:
     assert Lizard(broken).digest != first.digest
 
 
-def test_the_instance_table_counts_images_and_nuclei_and_states_a_type_that_is_absent(whole: Path, tmp_path: Path) -> None:
+def test_the_tile_summary_counts_images_and_nuclei_and_states_a_type_that_is_absent(whole: Path, tmp_path: Path) -> None:
     tile_summary = Lizard(whole).tile_summary
     counts = sum((count_types(path) for path in whole.rglob("*.mat")), Counter())
     assert (
