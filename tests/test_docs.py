@@ -81,8 +81,8 @@ def test_every_command_and_every_plugin_is_documented() -> None:
     from bench.cli import HERE
 
     text = "\n".join(page.read_text() for page in PAGES)
-    verbs = [*HERE, *registry.names("commands")]
-    assert not [verb for verb in verbs if f"bench {verb}" not in text]
+    commands = [*HERE, *registry.names("commands")]
+    assert not [command for command in commands if f"bench {command}" not in text]
     kinds = ("generators", "encoders", "metrics", "tasks", "datasets", "layout_generators")
     names = [name for kind in kinds for name in registry.names(kind) if name != "example-plugin"]
     assert not [name for name in names if f"`{name}" not in text]

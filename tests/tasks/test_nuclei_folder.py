@@ -219,7 +219,10 @@ def cut(path: str) -> Callable[[Path], None]:
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
-        (change_map("type", lambda a: np.where(a == 3, 9, a).astype(np.uint8)), r"type/p2\.png holds type 9; known are 1, 2, 3"),
+        (
+            change_map("type", lambda a: np.where(a == 3, 9, a).astype(np.uint8)),
+            r"type/p2\.png holds type 9; known are 1, 2, 3",
+        ),
         (change_map("type", lambda a: a * 0), r"inst/p2\.png and .*type/p2\.png: \d+ pixels have a nucleus without a type"),
         (change_map("inst", lambda a: a * 0), r"p2\.png: \d+ pixels .* a type without a nucleus"),
         (change_map("inst", lambda a: np.minimum(a, 5)), r"type/p2\.png: nucleus 5 has several types"),
