@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from bench.cli.options import data_options, execution_options, merge_class_map, parse_seeds, open_context, parse_names
+from bench.cli.options import data_options, execution_options, merge_class_map, open_context, parse_names, parse_seeds
 from bench.config import CONTROLS, ENCODERS, METRICS, RunConfig
 from bench.errors import MissingError
 from bench.results import schema, terminal

@@ -64,7 +64,7 @@ def generates(case: _Case) -> None:
 
 
 def finite(case: _Case) -> None:
-    """No NaN is cast to uint8: numpy warns about such a cast, torch gives black pixels."""
+    """No NaN is converted to uint8: numpy then warns, and torch gives black pixels."""
     with np.errstate(invalid="raise"):
         images = case.generate()
     if black := int((images == 0).all(axis=(1, 2, 3)).sum()):

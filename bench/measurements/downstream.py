@@ -18,7 +18,7 @@ from bench.measurements.protocol import Measured
 from bench.pipeline.data import MAPS, DataSplits
 from bench.pipeline.generation import GeneratedSet
 from bench.pipeline.plugins import Plugin
-from bench.pipeline.sets import GeneratedRef, SetRef, load_into_memory, keep_columns, rows_per_chunk
+from bench.pipeline.sets import GeneratedRef, SetRef, keep_columns, load_into_memory, rows_per_chunk
 from bench.results.schema import ResultRecord
 from bench.types import Tally, Task, TrainingMix
 

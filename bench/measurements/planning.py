@@ -21,7 +21,7 @@ from bench.measurements.conditions import plan_conditions
 from bench.measurements.distributions import FORMS, DistributionMeasurement, Form
 from bench.measurements.downstream import DownstreamMeasurement, Scores, plan_downstream, score_job
 from bench.measurements.experiment_files import Comparison
-from bench.measurements.experiments import ArmDifference, difference_record, mark_experiment, describe_claim
+from bench.measurements.experiments import ArmDifference, describe_claim, difference_record, mark_experiment
 from bench.measurements.layouts import LayoutMeasurement
 from bench.measurements.protocol import Fail, FailedMeasurement, Measurement, content_of, protocol_key
 from bench.pipeline.data import MAPS, DataSplits, Patches

@@ -24,7 +24,7 @@ from bench.jobs.store import EntryRef, Store, key_of
 from bench.pipeline import prompts
 from bench.pipeline.plugins import Plugin
 from bench.pipeline.prompts import PromptReport, PromptRule
-from bench.pipeline.sets import SetRef, load_into_memory, load_set, keep_columns, save_set, select
+from bench.pipeline.sets import SetRef, keep_columns, load_into_memory, load_set, save_set, select
 from bench.provenance import sources
 from bench.provenance.digests import digest_of_array, digest_of_patch, root_digest
 from bench.results.terms import ABSENT

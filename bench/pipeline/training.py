@@ -13,7 +13,7 @@ from bench.jobs.graph import Job, JobContext
 from bench.jobs.store import EntryRef, Store, key_of
 from bench.pipeline.data import DataSplits, Patches
 from bench.pipeline.plugins import Plugin, WeightsRef
-from bench.pipeline.sets import SetRef, load_into_memory, keep_columns
+from bench.pipeline.sets import SetRef, keep_columns, load_into_memory
 from bench.provenance import sources
 from bench.provenance.digests import digest_of
 from bench.types import (

@@ -146,7 +146,7 @@ def _offer(file: Path, modules: Files) -> None:
     """Makes the modules beside a plug-in file importable, and removes those from `sys.modules` whose content has changed."""
     beside = {name: path for name, path in modules.items() if path.is_relative_to(file.parent)}
     for name, path in beside.items():
-        known = _file(sys.modules[name]) if name in sys.modules else _BESIDE.files.get(name)
+        known = _file_of(sys.modules[name]) if name in sys.modules else _BESIDE.files.get(name)
         if known is not None and known != path:
             raise UsageError(
                 f"{file} imports {name} from {path}, but {name} was imported from {known} before. "

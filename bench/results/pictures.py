@@ -38,13 +38,13 @@ def write_picture(test: ImageSet, generated: Mapping[str, ImageSet], path: Path)
     rows = choose_rows(test.conditions, ROWS)
     columns: dict[str, NDArray[np.uint8]] = {}
     if test.conditions.masks is not None:
-        columns["map"] = draw_maps(test.conditions[rows])
+        columns["map"] = render_maps(test.conditions[rows])
     if test.conditions.prompts is not None:
         columns["crops"] = overlay_crops(test.conditions.prompts.canvases[rows])
     for name, patches in generated.items():
         theirs = patches.conditions[rows]
         if theirs.masks is not None and not np.array_equal(theirs.masks, test.conditions[rows].masks):  # type: ignore[arg-type]
-            columns["sampled map"] = draw_maps(theirs)
+            columns["sampled map"] = render_maps(theirs)
         columns[name] = patches.images[rows]
     columns["real patch"] = test.images[rows]
     sheet = Image.new("RGB", (TILE * len(columns), HEAD + TILE * len(rows)), "white")
@@ -66,7 +66,7 @@ def choose_rows(conditions: Conditions, count: int) -> NDArray[np.int64]:
     return np.asarray(rows[spread], dtype=np.int64)
 
 
-def draw_maps(conditions: Conditions) -> NDArray[np.uint8]:
+def render_maps(conditions: Conditions) -> NDArray[np.uint8]:
     """uint8 (n, h, w, 3): class maps in colour, nuclei outlined where there are instances."""
     assert conditions.masks is not None
     tiles = colour_masks(conditions.masks)

@@ -142,7 +142,7 @@ def difference(first: ResultRecord, second: ResultRecord) -> str:
     ):
         if ours != theirs:
             return f"{name}: {ours} and {theirs}"
-    return f"protocol {first.protocol} and {second.protocol}, without another difference in the records"
+    return f"protocol {first.protocol} and {second.protocol}, with nothing else in the records that tells them apart"
 
 
 def entries(first: Mapping[str, Any], second: Mapping[str, Any], kinds: Iterable[str]) -> list[str]:

@@ -44,9 +44,7 @@ def command(
     """
     if context.invoked_subcommand:
         if baseline or candidate:
-            raise UsageError(
-                "options of accept follow it: bench gate accept --baseline FILE --candidate FILE --reason TEXT."
-            )
+            raise UsageError("options of accept follow it: bench gate accept --baseline FILE --candidate FILE --reason TEXT.")
         return
     if baseline is None or candidate is None:
         raise UsageError("a gate compares two sets of records: bench gate --baseline FILE --candidate FILE.")

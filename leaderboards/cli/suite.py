@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from bench.cli.options import parse_assignments, execution_options, open_context
+from bench.cli.options import execution_options, open_context, parse_assignments
 from bench.config import RunConfig
 from bench.errors import UsageError
 from leaderboards.suites import suite as suites

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from bench.cli.options import execution_options, parse_seeds, open_context
+from bench.cli.options import execution_options, open_context, parse_seeds
 from bench.errors import UsageError
 from bench.provenance.manifest import RECORDS
 from bench.results import schema

@@ -191,7 +191,7 @@ def describe_patches(shown: Exhibit, count: int, store: PatchStore) -> Iterator[
         images = {
             "generated": shown.generated[row],
             "real": None if shown.real is None else shown.real[row],
-            "map": None if one.masks is None else pictures.draw_maps(one)[0],
+            "map": None if one.masks is None else pictures.render_maps(one)[0],
             "prompt": None if one.prompts is None else pictures.overlay_crops(one.prompts.canvases)[0],
             "nearest": shown.train.images[near],
         }

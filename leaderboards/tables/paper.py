@@ -54,7 +54,7 @@ Grid = list[list[Entry]]
 def sheets(
     suite: Suite, cells: Sequence[Cell], measured: Sequence[ResultRecord], reported: Sequence[ResultRecord], preset: str = ""
 ) -> list[Sheet]:
-    """A sheet for each table of the suite. The first one has the reasons of cells without numbers, and the notes of the preset.
+    """A sheet for each table of the suite. The first one has the reasons of cells without numbers and the notes of the preset.
     Further protocol sets follow in sheets of their own, without reported numbers."""
     sets = _protocol_sets(build.variants(measured))
     ours = sets[0].records if sets else []

@@ -37,8 +37,8 @@ predicted one. Values are in [0, 1] (R2: up to 1), higher is better.
                        in each patch, and its mean over types (CoNIC)
 
 A class that no patch shows has no value, even if it was predicted: its measures are NaN, and so are the means over classes or
-types, which never leave one out silently. So is r2 if all patches have the same number. The reasons name the class or type. The
-mean over those that have a value is given beside such a mean as NAME-present (mpq+-present).
+types, which never leave one out silently. So is r2 if all patches have the same number. The reasons name the class or type.
+The mean over those that have a value is given beside such a mean as NAME-present (mpq+-present).
 """
 
 from __future__ import annotations

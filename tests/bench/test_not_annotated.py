@@ -116,7 +116,7 @@ def test_every_task_learns_from_and_scores_maps_with_255(
 
 
 def test_pictures_show_255_in_black_and_exports_keep_it(patches: ImageSet, tmp_path: Path) -> None:
-    colours = pictures.draw_maps(patches.conditions)
+    colours = pictures.render_maps(patches.conditions)
     assert (colours[patches.conditions.masks == NOT_ANNOTATED] == 0).all()
     pictures.write_picture(patches, {"generator": patches}, tmp_path / "picture.png")
     assert (tmp_path / "picture.png").is_file()

@@ -15,7 +15,7 @@ from bench import registry
 from bench.errors import DamagedError, MissingError, UsageError
 from tasks.datasets.conic import Conic
 from tasks.datasets.nuclei_tiles import CLASSES
-from tests.tasks.small_nuclei import is_aligned, conic
+from tests.tasks.small_nuclei import conic, is_aligned
 
 FOUR = ("train", "validation", "test", "R2")
 

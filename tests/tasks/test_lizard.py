@@ -20,7 +20,7 @@ from tasks.datasets.lizard_files import count_types, read_labels
 from tasks.datasets.nuclei_folder import NucleiFolder
 from tasks.datasets.nuclei_splits import PAPER_R1
 from tasks.datasets.nuclei_tiles import CLASSES, fitted_corners
-from tests.tasks.small_nuclei import GLASS, is_aligned, lizard, relabel, draw_image
+from tests.tasks.small_nuclei import GLASS, draw_image, is_aligned, lizard, relabel
 
 ALL = ("train", "validation", "test", "R1", "R2")
 SAMPLES = Path(__file__).parents[2] / "../shared/data/wsi/mat_samples"

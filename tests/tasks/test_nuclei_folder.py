@@ -15,7 +15,7 @@ from PIL import Image
 from bench import registry
 from bench.errors import BenchError, MissingError, UsageError
 from tasks.datasets.nuclei_folder import NucleiFolder
-from tests.tasks.small_nuclei import is_aligned, nuclei, draw_image
+from tests.tasks.small_nuclei import draw_image, is_aligned, nuclei
 
 FOUR = ("train", "validation", "test", "R2")
 SHARED = Path(__file__).parents[2] / "../shared/data/nuclei"
@@ -207,9 +207,7 @@ def test_the_key_follows_options_and_content(data: Path) -> None:
 
 def change_map(folder: str, change: Callable[[Any], Any]) -> Callable[[Path], None]:
     """Changes the map of p2 in one folder."""
-    return lambda data: Image.fromarray(change(np.array(Image.open(data / folder / "p2.png")))).save(
-        data / folder / "p2.png"
-    )
+    return lambda data: Image.fromarray(change(np.array(Image.open(data / folder / "p2.png")))).save(data / folder / "p2.png")
 
 
 def cut(path: str) -> Callable[[Path], None]:
