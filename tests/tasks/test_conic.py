@@ -164,7 +164,7 @@ def rename(old: str, new: str) -> Callable[[Path], None]:
         (changed("labels.npy", torn), r"consep_5-0009: nucleus 9 has several types"),
         (cut, r"cannot read .*labels\.npy"),
         (rename("consep_2-0003\n", ""), "10 images, 10 labels, 9 names"),
-        (rename("consep_2-0003", "consep_2"), r"patch_info\.csv: consep_2 tells no image"),
+        (rename("consep_2-0003", "consep_2"), r"patch_info\.csv: consep_2 names no image"),
         (rename("consep_2-0003", "consep_2-0002"), r"patch_info\.csv has consep_2-0002 more than once"),
     ],
 )
