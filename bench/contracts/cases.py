@@ -13,7 +13,7 @@ from typing import Any, Literal, TypeVar
 from bench import registry
 from bench.contracts.mock import mock
 from bench.errors import BenchError, UsageError
-from bench.types import Card, Conditions, HasCard, HasPresets, ImageSet
+from bench.types import Card, Conditions, HasCard, ImageSet
 
 Status = Literal["passed", "failed", "skipped"]
 
@@ -110,12 +110,13 @@ def options_kept(case: PluginCase) -> None:
             raise Broken(f"its constructor takes {parameter}: name every option")
         if parameter.annotation is parameter.empty:
             raise Broken(f"option {option} has no annotation")
-        if not isinstance(case.plugin, HasPresets) and not hasattr(case.plugin, option):
-            raise Broken(f"option {option} is not kept as an attribute")
     carried = list(known)[:1] if ":" in case.name and not _from_file(case.name) else []
     defaults = {o: p.default for o, p in known.items() if p.default is not p.empty and o not in carried}
     again = case.make(**defaults)
-    kept = registry.option_values(again)
+    try:
+        kept = registry.option_values(again)
+    except AttributeError as error:
+        raise Broken(f"option {error.name} is not kept as an attribute") from error
     if changed := [option for option, value in defaults.items() if option in kept and kept[option] != value]:
         raise Broken(f"{', '.join(changed)} is not kept as it was given")
     try:

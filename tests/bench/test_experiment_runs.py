@@ -9,7 +9,7 @@ import pytest
 
 from bench.results import schema
 from bench.results.schema import ResultRecord
-from tests.bench.test_run import CRASHES, SMALL, bench
+from tests.command_run import CRASHES, SMALL, bench
 
 MINE = """
 name = "mine"

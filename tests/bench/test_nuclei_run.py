@@ -11,7 +11,7 @@ from bench.jobs.dask_executor import Dask
 from bench.jobs.executors import Serial
 from bench.results import schema
 from bench.results.schema import ResultRecord
-from tests.bench.test_run import bench
+from tests.command_run import bench
 
 OPTIONS = (
     "dataset.train_slides=6",

@@ -13,11 +13,13 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from bench.types import ImageSet
+from tasks.datasets.lizard import Lizard
 
 STROMA = (230, 180, 220)
 COLOURS = ((200, 40, 40), (40, 160, 60), (40, 40, 180), (150, 90, 30), (220, 60, 200), (90, 40, 120))
 """Colour of the nuclei of types 1 to 6."""
 GLASS = 244
+LIZARD_SPLITS = ("train", "validation", "test", "R1", "R2")
 AnnotatedImage = tuple[NDArray[np.uint8], NDArray[np.int32], NDArray[np.uint8]]
 
 
@@ -106,3 +108,13 @@ def nuclei(folder: Path, count: int = 5, shape: tuple[int, int] = (70, 100), unc
         Image.fromarray(kinds).save(folder / f"type/p{i}.png")
     (folder / "index.csv").write_text("id,mpp\n" + "".join(f"p{i},0.5\n" for i in range(count)))
     return folder
+
+
+def label_file(folder: Path, name: str = "crag_3") -> Path:
+    """A label file of a release."""
+    return folder / "lizard_labels/Lizard_Labels/Labels" / f"{name}.mat"
+
+
+def read_splits(data: Lizard) -> None:
+    for name in LIZARD_SPLITS:
+        data.split(name)
