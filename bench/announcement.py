@@ -1,4 +1,4 @@
-"""What a run says before and after its data are read: what it will do, on which data, and what its prompts show."""
+"""What a run prints before and after its data are read: its plan, its data, and what its prompts show."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from bench.types import SummarisesData
 
 
 def announce(components: Components, store: Store) -> str:
-    """What will be done, before anything is computed."""
+    """The plan of the run, printed before anything is computed."""
     config, dataset = components.config, components.dataset
     origin = f"data: {dataset.card.name}"
     if components.embedded:
@@ -64,7 +64,7 @@ def _prompts_shown(splits: DataSplits) -> str:
 
 
 def _sampling(components: Components) -> list[str]:
-    """What the groups of the data are and where its splits come from, where the dataset says so."""
+    """Sampling unit of the data and origin of its splits, if the dataset states them."""
     if not isinstance(components.dataset, StatesSampling):
         return []
     found = components.dataset.sampling

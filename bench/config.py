@@ -1,4 +1,4 @@
-"""What the user asked for (`RunConfig`), and the plug-ins that stand behind the names (`Components`)."""
+"""What the user asked for (`RunConfig`), and the plug-ins of these names (`Components`)."""
 
 from __future__ import annotations
 
@@ -32,29 +32,29 @@ ENCODERS = ("embedded",)
 METRICS = ("fd", "precision", "recall")
 CONTROLS = ("real", "noise")
 UPPER_REFERENCE = "noise"
-"""The bad control that a normalised distance of 1 stands for."""
+"""The control at a normalised distance of 1."""
 
 
 @dataclass(frozen=True)
 class RunConfig:
-    """One run, in words."""
+    """One run: names and options."""
 
     generator: str
     task: str
     data: str = ""
-    """`embedded`, `real` (the folder in BENCH_DATA) or a folder. Empty: BENCH_DATA if it is set, embedded otherwise."""
+    """`embedded`, `real` (the folder in BENCH_DATA) or a folder. If empty: BENCH_DATA if it is set, otherwise `embedded`."""
     encoders: tuple[str, ...] = ENCODERS
     """Names of encoders and of panels."""
     metrics: tuple[str, ...] | None = None
     """Names of metrics and of groups of them; None for `METRICS` and what the task brings."""
     weights: Path | None = None
-    """Folder with weights of encoders, looked into before the hub."""
+    """Folder with weights of encoders, searched before the hub."""
     controls: tuple[str, ...] = CONTROLS
-    """Generators measured beside the one that was asked for, so that every table has its lower and upper reference."""
+    """Generators measured beside the requested one, so that every table has its lower and upper reference."""
     prompt_source: str = "slide"
-    """Where the crops come from that generators are shown."""
+    """Prompt source for generation."""
     fit_prompt_source: str = "slide"
-    """Where those came from that they were trained with: one set of weights serves all prompt sources."""
+    """Prompt source for training: one set of weights is used with all prompt sources."""
     seeds: tuple[int, ...] = (0, 1)
     fit_seed: int = 0
     retrain: bool = False
@@ -62,22 +62,22 @@ class RunConfig:
     downstream: bool = True
     """Train and score the downstream model."""
     layout_generator: str = ""
-    """A plug-in that samples synthetic layouts, which the generator is shown in place of real ones; empty for none."""
+    """Layout generator whose layouts replace the real ones; empty for none."""
     experiment: str = ""
-    """An experiment of the task, or a TOML file: then its arms are scored, and nothing else is measured."""
+    """An experiment of the task, or a TOML file: then only its arms are scored."""
     options: Mapping[str, str] = field(default_factory=dict)
     """`name` or `owner.name` -> value, as `-o` gave them."""
 
     def as_json(self, data: str | None = None) -> dict[str, Any]:
-        """The config as JSON; `data` names the data as they were found, which an empty one leaves to the environment."""
+        """The config as JSON; `data` is the folder that was used, since an empty one depends on the environment."""
         found = self if data is None else replace(self, data=data)
         return {name: _plain(value) for name, value in vars(found).items()}
 
     @classmethod
     def from_json(cls, held: Mapping[str, Any]) -> RunConfig:
-        """The config that `as_json` gave; raises MissingError on fields that this version lacks."""
+        """The config that `as_json` wrote. Raises MissingError on fields that this version lacks."""
         if unknown := sorted(set(held) - {f.name for f in fields(cls)}):
-            raise MissingError(f"the config says {', '.join(unknown)}, which this version of histobench does not know.")
+            raise MissingError(f"the config has the fields {', '.join(unknown)}, which this version of histobench lacks.")
         values: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in held.items()}
         values["weights"] = Path(values["weights"]) if values.get("weights") else None
         return cls(**values)
@@ -93,26 +93,26 @@ class Evaluation:
 
 @dataclass(frozen=True)
 class Components:
-    """The same run, in plug-ins."""
+    """The plug-ins of a run."""
 
     config: RunConfig
     generator_plugins: tuple[Plugin, ...]
-    """The one that was asked for, then the controls."""
+    """The requested one, then the controls."""
     dataset_plugin: Plugin
     task_plugin: Plugin
     evaluations: tuple[Evaluation, ...]
     condition_metrics: tuple[Plugin, ...]
-    """Metrics that say of each generated patch whether it kept its condition."""
+    """Metrics that check each generated patch against its condition."""
     layout_generator: Plugin | None
     layout_metrics: tuple[Plugin, ...]
-    """What sampled layouts are measured by: every one there is, where layouts are sampled."""
+    """Every metric of layouts if layouts are sampled, otherwise none."""
     experiment: Experiment | None
     upper_reference: Plugin
-    """Generates the bad control of normalised distances."""
+    """The control at a normalised distance of 1."""
     rule: PromptRule
-    """Of the prompts that generators are shown."""
+    """Rule of the prompts for generation."""
     learned: PromptRule
-    """Of the prompts that generators are trained with."""
+    """Rule of the prompts for training."""
     embedded: bool
     data_folder: str
     """`embedded`, or the folder that the dataset reads."""
@@ -142,9 +142,9 @@ class Components:
 
 
 def load_components(config: RunConfig) -> Components:
-    """Turns names into plug-ins and hands every `-o` option to the one that declares it.
+    """Turns names into plug-ins and gives every `-o` option to the plug-in that declares it.
 
-    Raises UsageError on names and options that nothing declares, and MissingError where data are not there.
+    Raises UsageError on names and options that nothing declares, and MissingError if data are missing.
     """
     task_class = registry.find("tasks", config.task)[0]
     dataset_name, embedded, folder = _dataset(config, task_class)
@@ -154,13 +154,13 @@ def load_components(config: RunConfig) -> Components:
     bound = {name: found.encoder if isinstance(found, ReadsOneEncoder) else "" for name, found in metrics.items()}
     encoders = tuple(dict.fromkeys((*panel, *(name for name in bound.values() if name))))
     owners: dict[str, dict[str, set[str]]] = {
-        "generator": {config.generator: _declared("generators", config.generator)},
+        "generator": {config.generator: _declared_options("generators", config.generator)},
         "prompts": {"": {f.name for f in fields(PromptRule)} - {"prompt_source"}},
-        "dataset": {dataset_name: _declared("datasets", dataset_name)},
-        "task": {config.task: _declared("tasks", config.task)},
-        "encoder": {name: _declared("encoders", name) for name in encoders},
-        "metric": {name: _declared("metrics", name) for name in metrics},
-        "layouts": {config.layout_generator: _declared("layout_generators", config.layout_generator)}
+        "dataset": {dataset_name: _declared_options("datasets", dataset_name)},
+        "task": {config.task: _declared_options("tasks", config.task)},
+        "encoder": {name: _declared_options("encoders", name) for name in encoders},
+        "metric": {name: _declared_options("metrics", name) for name in metrics},
+        "layouts": {config.layout_generator: _declared_options("layout_generators", config.layout_generator)}
         if config.layout_generator
         else {},
     }
@@ -170,7 +170,7 @@ def load_components(config: RunConfig) -> Components:
             given.setdefault(("encoder", name), {}).setdefault("weights", str(config.weights.resolve()))
 
     def plugin(kind: str, owner: str, name: str) -> Plugin:
-        return _tried(Plugin(kind, registry.absolute_name(name), tuple(sorted(given.get((owner, name), {}).items()))))
+        return _try_plugin(Plugin(kind, registry.absolute_name(name), tuple(sorted(given.get((owner, name), {}).items()))))
 
     is_experiment = bool(config.experiment)
     controls = () if is_experiment else tuple(name for name in config.controls if name != config.generator)
@@ -205,7 +205,7 @@ def load_components(config: RunConfig) -> Components:
         experiment=_experiment(config, task_class),
         upper_reference=Plugin("generators", UPPER_REFERENCE),
         rule=rule,
-        learned=rule.on(config.fit_prompt_source),
+        learned=rule.with_prompt_source(config.fit_prompt_source),
         embedded=embedded,
         data_folder=folder,
     )
@@ -213,12 +213,12 @@ def load_components(config: RunConfig) -> Components:
     return components
 
 
-def _tried(plugin: Plugin) -> Plugin:
-    """The plug-in, built and described once. One that breaks then costs its own records and nothing else; a dataset is what
-    everything is measured on, so that its error goes on, as an error of the user does."""
+def _try_plugin(plugin: Plugin) -> Plugin:
+    """The plug-in, built and described once. If that raises, its own records are errors and no others. Errors of the user, and
+    all errors of the dataset, are passed on, since everything is measured on the dataset."""
     try:
         built = plugin.build()
-        with suppress(BenchError):  # weights that are not there: its records say so
+        with suppress(BenchError):  # missing weights: its records give the reason
             registry.describe(built)
         if plugin.kind == "metrics" and isinstance(built, ConditionMetric):
             built.directions.items()
@@ -232,15 +232,15 @@ def _tried(plugin: Plugin) -> Plugin:
 
 
 def _check_labels(components: Components) -> None:
-    """Refuses two plug-ins that result records would call by one name."""
+    """Raises UsageError if two plug-ins would have one name in result records."""
     owners: dict[tuple[str, str], Plugin] = {}
     for plugin in components.plugins():
         other = owners.setdefault((plugin.kind, plugin.label), plugin)
         if other.name != plugin.name:
             raise UsageError(
                 f"two {plugin.kind} of this run would both be called {plugin.label!r} in its result records: {other.name} and "
-                f"{plugin.name}. Give their cards names of their own, or make a run of each: tables tell them apart by what "
-                "they are made of."
+                f"{plugin.name}. Give their cards different names, or make a run of each: tables then distinguish them by "
+                "version, options or code."
             )
     measures: dict[str, Plugin] = {}
     for plugin in (metric for metric in components.condition_metrics if metric.failure is None):
@@ -251,10 +251,10 @@ def _check_labels(components: Components) -> None:
 
 
 def route(options: Mapping[str, str], owners: Mapping[str, Mapping[str, set[str]]]) -> dict[tuple[str, str], dict[str, str]]:
-    """(owner, plug-in) -> its options. A bare name goes to the only owner that declares it; `owner.name` names one.
+    """(owner, plug-in) -> its options. A bare name belongs to the only owner that declares it; `owner.name` names the owner.
 
-    All plug-ins of one owner (several encoders, say) that declare the option get it. Raises UsageError on a name that
-    nobody declares, and on a bare name that several owners do.
+    All plug-ins of one owner (for example several encoders) that declare the option get it. Raises UsageError on a name that
+    nothing declares, and on a bare name that several owners declare.
     """
     routed: dict[tuple[str, str], dict[str, str]] = {}
     for word, value in options.items():
@@ -279,14 +279,14 @@ def route(options: Mapping[str, str], owners: Mapping[str, Mapping[str, set[str]
     return routed
 
 
-def _declared(kind: str, name: str) -> set[str]:
+def _declared_options(kind: str, name: str) -> set[str]:
     cls, given = registry.find(kind, name)
     return set(list(registry.parameters(cls))[len(given) :])
 
 
 def _dataset(config: RunConfig, task: Any) -> tuple[str, bool, str]:
-    """Name of the dataset, whether it is embedded, and the folder that it reads. Embedded data never stands in for a folder
-    that was named."""
+    """Name of the dataset, whether it is embedded, and the folder that it reads. Embedded data never replaces a folder that
+    was named."""
     folder = config.data
     configured = os.environ.get("BENCH_DATA", "")
     if folder == "real" and not configured:
@@ -302,7 +302,7 @@ def _dataset(config: RunConfig, task: Any) -> tuple[str, bool, str]:
 
 
 def _reader(task: Any, folder: Path) -> str:
-    """The first of the task's readers that knows the layout of the folder; the only one without asking."""
+    """The first of the task's readers that recognises the layout of the folder. A single reader is taken without a check."""
     if len(task.readers) == 1:
         return str(task.readers[0])
     for name in task.readers:
@@ -321,7 +321,7 @@ def _metric_names(config: RunConfig, task: Any) -> tuple[str, ...]:
 
 
 def _layout_metrics() -> tuple[Plugin, ...]:
-    return tuple(_tried(Plugin("metrics", name)) for name in registry.expand("metrics", ("layout",)))
+    return tuple(_try_plugin(Plugin("metrics", name)) for name in registry.expand("metrics", ("layout",)))
 
 
 def _experiment(config: RunConfig, task: Any) -> Experiment | None:

@@ -1,4 +1,4 @@
-"""Errors that the user can mend; everything else keeps its traceback.
+"""Errors that the user can correct; all other errors keep their traceback.
 
 A message names what was asked, what was found and the next step. The exit code belongs to the error, so that the
 command line has no table of its own.
@@ -11,7 +11,7 @@ from collections.abc import Iterable
 
 
 class BenchError(Exception):
-    """Something that the person at the keyboard can put right."""
+    """An error that the user can correct."""
 
     exit_code = 1
 
@@ -27,30 +27,30 @@ class MissingError(BenchError):
 
     exit_code = 3
     code: str = "missing"
-    """What a cell that ends for want of it is skipped for, in one word."""
+    """First word of the reason of numbers that are skipped because of this error."""
 
 
 class GatedError(MissingError):
-    """Weights whose owner wants to be asked first."""
+    """Weights that need permission of their owner."""
 
     code = "gated"
 
 
 class DamagedError(MissingError):
-    """Files that are there but cannot be read, or are not what they should be."""
+    """Files that exist but cannot be read, or have wrong content."""
 
     code = "damaged"
 
 
 class CorruptError(DamagedError):
-    """A file that came with the package and is not what was shipped: the installation is at fault, so that what needs the file
-    ends as an error, and not as skipped for want of weights."""
+    """A file that was installed with the package and has been changed. The installation is at fault, so that numbers that need
+    the file are errors, and not skipped because of missing weights."""
 
     code = "corrupt"
 
 
 class NotComparableError(BenchError):
-    """Numbers of different protocols that were asked to stand in one ranking."""
+    """Numbers of different protocols that were to be ranked or compared together."""
 
     exit_code = 7
 

@@ -1,4 +1,4 @@
-"""What plug-ins say when they refuse: two phrases that many of them need."""
+"""Parts of error messages that many plug-ins need."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ _Value = TypeVar("_Value")
 
 
 def needed(owner: str, column: str, value: _Value | None) -> _Value:
-    """The value of a condition column, or a usage error that names the column."""
+    """The value of a condition column. UsageError, with the name of the column, if it is absent."""
     if value is None:
         raise UsageError(f"{owner} needs conditions with {column}, and these have none: choose a dataset that has them.")
     return value
 
 
 def listed(names: Iterable[object], most: int = 10) -> str:
-    """The first names, and how many there are in all where that is more."""
+    """The first names, comma-separated, and the total number if there are more."""
     words = [str(name) for name in names]
     more = f", ... ({len(words)} in all)" if len(words) > most else ""
     return ", ".join(words[:most]) + more

@@ -12,9 +12,9 @@ Config = TypeVar("Config")
 
 
 def configure(owner: str, presets: Mapping[str, Config], preset: str, values: Mapping[str, Any]) -> Config:
-    """The preset with these values in place of its own.
+    """The preset with these values replaced.
 
-    Raises UsageError on an unknown preset and on what the config refuses, TypeError on a value that is no field of it.
+    Raises UsageError on an unknown preset and on values that the config refuses, TypeError on a name that is no field.
     """
     if preset not in presets:
         raise UsageError(

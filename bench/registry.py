@@ -1,8 +1,8 @@
-"""Names -> objects. Plug-ins are entry points, ours and strangers' alike, imported only when one is asked for.
+"""Names -> objects. All plug-ins are entry points, those of this project too, and are imported only when they are used.
 
 names("generators")                      every name
 load("generators", "ldm-prompt", steps=50)
-load("encoders", "timm:resnet18")        what stands after the colon is the first constructor argument
+load("encoders", "timm:resnet18")        the text after the colon is the first constructor argument
 load("generators", "mine.py:MyGenerator")  a class in a file, no installation needed
 """
 
@@ -54,7 +54,7 @@ def entry(kind: str, name: str) -> EntryPoint:
 
 
 def expand(kind: str, asked: Iterable[str]) -> tuple[str, ...]:
-    """The names with panels replaced by their members, each once, in the order of first mention.
+    """The names, with panels replaced by their members, each once, in the order of first occurrence.
 
     A panel is a tuple of names under the entry-point group `bench.panels`: `embedded`, for the encoders without a download.
     """
@@ -98,18 +98,18 @@ def absolute_name(name: str) -> str:
 
 
 def label(kind: str, name: str, plugin: Any) -> str:
-    """What result records call a plug-in that was asked for by a name: that of its card, with the argument that belongs to it.
+    """The name of a plug-in in result records: the name of its card, with the argument that is part of its name.
 
-    `timm:resnet18` for that name and for `timm` with the option name=resnet18. A metric has it in brackets, `precision(k=5)`,
-    since a colon in a measure stands before a class. A path is left out: it is a place on one machine, and what lies there has
-    a digest.
+    `timm:resnet18` for that name and for `timm` with the option name=resnet18. A metric has the argument in brackets,
+    `precision(k=5)`, since a colon in a measure stands before a class. Paths are left out: they differ between machines, and
+    the content has a digest.
     """
     cls, given = find(kind, name)
     first = next(iter(parameters(cls).values()), None)
     called = str(plugin.card.name)
     if first is None or Path in _accepted(first.annotation) or not (given or first.default is first.empty):
         return called
-    value = option_values(plugin).get(first.name, *given)  # a preset has its values there, and no name
+    value = option_values(plugin).get(first.name, *given)  # the values of a preset, not its name
     return f"{called}({first.name}={value})" if kind == "metrics" else f"{called}:{value}"
 
 
@@ -120,7 +120,7 @@ def load(kind: str, name: str, **options: Any) -> Any:
 
 
 def arguments(kind: str, name: str, options: Mapping[str, Any]) -> tuple[type[Any], dict[str, Any]]:
-    """The class of a plug-in, and what it is built with; UsageError where an option is unknown, wrong or missing."""
+    """The class of a plug-in and its constructor arguments. UsageError if an option is unknown, wrong or missing."""
     cls, given = find(kind, name)
     known = parameters(cls)
     named = dict(zip(known, given, strict=False))
@@ -139,8 +139,7 @@ def arguments(kind: str, name: str, options: Mapping[str, Any]) -> tuple[type[An
 def parameters(cls: type[Any]) -> dict[str, inspect.Parameter]:
     """The options of a plug-in: the parameters of its constructor, annotations resolved.
 
-    Of a class with presets: `preset`, the fields of its config as the default preset has them, and its further
-    parameters.
+    For a class with presets: `preset`, the fields of its config with the values of the default preset, and further parameters.
     """
     if cls.__init__ is object.__init__:
         return {}
@@ -162,7 +161,7 @@ def parameters(cls: type[Any]) -> dict[str, inspect.Parameter]:
 
 
 def option_values(plugin: Any) -> dict[str, Any]:
-    """Option -> the value that a plug-in works with. A preset is there as its values, whatever it was called."""
+    """Option -> the value that a plug-in uses. A preset is given by its values, without its name."""
     known = parameters(type(plugin))
     if not isinstance(plugin, HasConfig):
         return {name: getattr(plugin, name) for name in known}
@@ -171,8 +170,8 @@ def option_values(plugin: Any) -> dict[str, Any]:
 
 
 def describe(plugin: Any) -> dict[str, Any]:
-    """Everything about a plug-in that changes what it computes, as JSON: name, version, options, digest of its content, and of
-    one from outside what `sources.describe` says: who edits it should not be shown what it did before."""
+    """Everything about a plug-in that changes what it computes, as JSON: name, version, options, digest of its content. For a
+    plug-in from outside also `sources.describe`, so that results of older code are not reused after an edit."""
     options = {name: _plain(value) for name, value in option_values(plugin).items()}
     spec: dict[str, Any] = {"name": plugin.card.name, "version": plugin.card.version, "options": options}
     if isinstance(plugin, HasDigest) and plugin.digest:
@@ -198,7 +197,7 @@ class Option:
 
 
 def convert(owner: str, parameter: Declared, value: Any) -> Any:
-    """One option value, turned from a string into what the annotation says, or a usage error that says what it takes."""
+    """One option value, converted from a string by the annotation. UsageError, with the accepted values, if that fails."""
     if not isinstance(value, str):
         if not _is_finite(value):
             raise UsageError(f"{owner!r}: option {parameter.name} takes finite numbers, not {value!r}.")
@@ -244,7 +243,7 @@ def _parse(kind: Any, value: str) -> Any:
 
 
 def _is_finite(value: Any) -> bool:
-    """False for NaN and infinity, and for what holds one: comparisons with them are false whatever they should guard."""
+    """False for NaN and infinity, and for tuples with one: range checks by comparison would let NaN pass."""
     if isinstance(value, tuple | list):
         return all(map(_is_finite, value))
     return not isinstance(value, float) or math.isfinite(value)

@@ -40,7 +40,7 @@ from bench.types import Generator, ImageSet
 
 @dataclass(frozen=True)
 class RunContext:
-    """What a run uses besides its config: where entries are kept, who runs jobs, and who shows what happens."""
+    """What a run uses besides its config: the store, the executor, progress and log."""
 
     store: Store
     executor_for: Callable[[int], Executor]
@@ -51,8 +51,8 @@ class RunContext:
     def execute(
         self, jobs: Sequence[Job], ended: Callable[[Outcome], None] | None = None, following: int = 0
     ) -> dict[EntryRef, Outcome]:
-        """Runs the jobs that are not in the store, with what they need; `ended` is called for each that ends meanwhile.
-        `following` jobs at least come after these: workers that they are worth can start now."""
+        """Runs the jobs that are not in the store, and those they need; `ended` is called with the outcome of each job.
+        `following`: how many jobs come after these at least. Workers that are worth starting for them start now."""
         waiting = len(pending(jobs, self.store))
         if not waiting:
             return {job.ref: Finished(job.ref) for job in jobs}
@@ -61,27 +61,27 @@ class RunContext:
 
 @dataclass(frozen=True)
 class RunOutcome:
-    """What a run gives."""
+    """The results of a run."""
 
     records: tuple[ResultRecord, ...]
     tables: tuple[tables.Table, ...]
-    """Empty where it could not be made, for one of the `faults`."""
+    """Empty if it could not be made; then `faults` has the reason."""
     folder: Path
     faults: tuple[str, ...] = ()
     """What could not be written beside the records, and why."""
 
 
 def run(config: RunConfig, context: RunContext, out: Path) -> RunOutcome:
-    """Does everything that was asked, writes it under `out`, and returns it. What is in the store is not made again."""
+    """Runs everything that was asked for and writes the results under `out`. Entries of the store are not computed again."""
     prepared = prepare(config, context)
     outcomes = context.execute(prepared.targets)
     damaged: set[EntryRef] = set()
     while True:
         try:
             return finish(prepared, outcomes, context, out)
-        except DamagedEntry as error:  # of a finished entry, which no job has read
+        except DamagedEntry as error:  # of a finished entry that no job has read
             if error.ref in damaged:
-                raise  # made again and damaged again: the disk is at fault
+                raise  # damaged again after it was made again: the disk is at fault
             damaged.add(error.ref)
             context.log(f"the entry {error.ref} is damaged; it is removed and made again")
             context.store.remove(error.ref)
@@ -89,8 +89,7 @@ def run(config: RunConfig, context: RunContext, out: Path) -> RunOutcome:
 
 
 def prepare(config: RunConfig, context: RunContext) -> Prepared:
-    """Names to objects, data to splits, and everything that is to be done to jobs. Raises UsageError and MissingError on what
-    the user has to mend before anything is computed."""
+    """Loads plug-ins and data, and plans all jobs. UsageError and MissingError are raised before anything is computed."""
     begun, since = datetime.now(UTC), time.monotonic()
     components = load_components(config)
     for generator in components.generators:
@@ -112,8 +111,8 @@ def count_jobs_at_least(components: Components) -> int:
 
 
 def finish(prepared: Prepared, outcomes: dict[EntryRef, Outcome], context: RunContext, out: Path) -> RunOutcome:
-    """Records of what was measured, on disk before anything that may fail after them; then table, picture and manifest.
-    Raises DamagedEntry where an entry that is read here is damaged."""
+    """Writes the records first, then table, picture and manifest, whose failure does not affect the records. Raises
+    DamagedEntry if an entry that is read here is damaged."""
     records = collect_records(prepared, outcomes, context)
     folder = out / folder_name(prepared.config)
     schema.write(records, folder / "results.jsonl")
@@ -140,14 +139,14 @@ def finish(prepared: Prepared, outcomes: dict[EntryRef, Outcome], context: RunCo
             write(folder / name)
         except DamagedEntry:
             raise
-        except Exception as error:  # the records are written: what stands beside them must not cost them
+        except Exception as error:  # the records are written and stay, whatever fails now
             context.log("".join(traceback.format_exception(error)))
             faults.append(f"{name} could not be written: {type(error).__name__}: {error}")
     return RunOutcome(tuple(records), tuple(shown), folder, tuple(faults))
 
 
 def makers_of(ref: EntryRef, targets: Sequence[Job]) -> list[Job]:
-    """The job that makes an entry, among the targets and all that they need; none where no job of theirs makes it."""
+    """The job that makes an entry, among the targets and all jobs that they need; empty if no such job makes it."""
     waiting, seen = list(targets), set(targets)
     while waiting:
         job = waiting.pop()
@@ -160,7 +159,7 @@ def makers_of(ref: EntryRef, targets: Sequence[Job]) -> list[Job]:
 
 
 def collect_records(prepared: Prepared, outcomes: dict[EntryRef, Outcome], context: RunContext) -> list[ResultRecord]:
-    """A record for every planned number, in the order of the plan; each reason for a failure goes to the log once."""
+    """A record for every planned number, in the order of the plan. Each cause of failure is logged once."""
     records: list[ResultRecord] = []
     causes: set[EntryRef] = set()
     for measurement, job in zip(prepared.plan.measurements, prepared.jobs, strict=True):
@@ -174,19 +173,19 @@ def collect_records(prepared: Prepared, outcomes: dict[EntryRef, Outcome], conte
 
 
 def draw(prepared: Prepared, store: Store, path: Path) -> None:
-    """A few test patches: map, crops, what each generator makes of them with the first seed, and the real patch."""
+    """Draws a few test patches: map, crops, the generated patches of the first seed, and the real patch."""
     shown: dict[str, ImageSet] = {}
     for made in prepared.plan.generated:
         generated = made.test or made.pool
         if generated is not None and all(store.has(ref) for ref in generated.ref.shards):
             shown.setdefault(made.trained.plugin.name, generated.ref.load(store))
     splits = prepared.splits
-    pictures.gallery((splits.pool if prepared.components.experiment else splits.prompted["test"]).patches, shown, path)
+    pictures.write_picture((splits.pool if prepared.components.experiment else splits.prompted["test"]).patches, shown, path)
 
 
 def _check_seeds(generator: Generator, seeds: tuple[int, ...]) -> None:
-    """Names a set of images that is not there before anything is computed. Other errors are the generator's own: its records
-    get them when it is planned."""
+    """Raises MissingError for a missing set of images before anything is computed. Other errors of the generator become those
+    of its records when it is planned."""
     try:
         run_seeds(generator, seeds)
     except BenchError:
@@ -196,7 +195,7 @@ def _check_seeds(generator: Generator, seeds: tuple[int, ...]) -> None:
 
 
 def check_fit(generator: Generator, components: Components) -> None:
-    """Raises UsageError if the dataset does not provide what the generator needs."""
+    """Raises UsageError if the dataset does not provide the columns that the generator needs."""
     dataset = components.dataset
     provides = set(dataset.provides) | ({"prompts"} if "masks" in dataset.provides else set())
     missing = sorted(set(generator.card.needs) - provides)

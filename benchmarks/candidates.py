@@ -1,4 +1,4 @@
-"""Ways to an interval for the Fréchet distance, to be compared by simulation. A run uses `CHOSEN`: the same functions."""
+"""Methods for an interval of the Fréchet distance, compared by simulation. A run uses `CHOSEN`, by the same functions."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Sides:
 
     @cached_property
     def encoded(self) -> tuple[Features, Features]:
-        """Both sides as encoders give them to a metric."""
+        """Both sides as float32, as an encoder returns them."""
         return self.real.astype(np.float32), self.fake.astype(np.float32)
 
     @cached_property
@@ -47,7 +47,7 @@ class Sides:
         return frechet_distance(*real.of(real_rows), *fake.of(fake_rows))
 
     def loose_distance(self, real_rows: Rows, fake_rows: Rows) -> float:
-        """The same of any rows."""
+        """Fréchet distance of any rows."""
         return frechet_distance(*_moments(self.real[real_rows]), *_moments(self.fake[fake_rows]))
 
     @property
@@ -57,7 +57,7 @@ class Sides:
 
 
 class Moments:
-    """Sums by slide, from which mean and covariance of any of them follow without their patches."""
+    """Sums for each slide, from which mean and covariance of any set of slides are computed without its patches."""
 
     def __init__(self, features: Floats, slide: NDArray[np.int64]) -> None:
         self._first = np.array([features[slide == s].sum(axis=0) for s in range(slide.max() + 1)])
@@ -77,7 +77,7 @@ class Moments:
 
 
 def second_order(sides: Sides, rng: np.random.Generator) -> Estimate:
-    """`fd-inf` as a run estimates it, which may refuse: extrapolated over slides on both sides to second order, error from the
+    """`fd-inf` as in a run, which may give no interval: extrapolated over slides on both sides to second order, error from the
     delete-a-block jackknife."""
     metric = FrechetInfinity()
     n, d = sides.real.shape
@@ -87,7 +87,7 @@ def second_order(sides: Sides, rng: np.random.Generator) -> Estimate:
 
 
 def first_order(sides: Sides, rng: np.random.Generator) -> Estimate:
-    """The jackknife's own bias correction, two-sided over slides, with the jackknife's error; never refuses."""
+    """The bias correction of the jackknife over slides on both sides, with its error; always gives an interval."""
     block_jackknife = statistics.BlockJackknife(sides.distance, sides.names, sides.names, 20)
     return _around(
         *statistics.jackknife(block_jackknife.value, block_jackknife.without(), block_jackknife.shares),
@@ -110,13 +110,13 @@ def nested_slides(sides: Sides, rng: np.random.Generator) -> Estimate:
 
 
 def raw_by_slide(sides: Sides, rng: np.random.Generator) -> Estimate:
-    """`fd` as a run estimates it: the distance as it is, jackknife over slides."""
+    """`fd` as in a run: the plain distance, jackknife over slides."""
     metric, (real, fake) = FrechetDistance(), sides.encoded
     return statistics.group_jackknife(lambda a, b: metric.compare(real[a], fake[b], rng), sides.names, sides.names)
 
 
 def raw_bootstrap(sides: Sides, rng: np.random.Generator) -> Estimate:
-    """The distance as it is, percentiles of 100 bootstrap samples of slides."""
+    """The plain distance, percentiles of 100 bootstrap samples of slides."""
     count = int(sides.slide.max()) + 1
     drawn = [np.concatenate([np.flatnonzero(sides.slide == s) for s in rng.integers(0, count, count)]) for _ in range(100)]
     low, high = np.quantile([sides.loose_distance(rows, rows) for rows in drawn], [0.025, 0.975])
@@ -124,14 +124,14 @@ def raw_bootstrap(sides: Sides, rng: np.random.Generator) -> Estimate:
 
 
 def patches_both(sides: Sides, rng: np.random.Generator) -> Estimate:
-    """Patches taken for independent: the jackknife's correction and error over blocks of patches, both sides."""
+    """Patches treated as independent: correction and error of the jackknife over blocks of patches, both sides."""
     names = np.char.zfill(rng.permutation(len(sides.slide)).astype(str), 6)
     block_jackknife = statistics.BlockJackknife(sides.loose_distance, names, names, 20)
     return _around(*statistics.jackknife(block_jackknife.value, block_jackknife.without(), block_jackknife.shares), 20)
 
 
 def patches_generated(sides: Sides, rng: np.random.Generator) -> Estimate:
-    """As published for FD-infinity: extrapolated over generated patches alone; error from blocks of those."""
+    """As published for FD-infinity: extrapolated over generated patches only; error from blocks of these."""
     names = np.char.zfill(rng.permutation(len(sides.slide)).astype(str), 6)
     everything = np.array(["all"] * len(names))
     block_jackknife = statistics.BlockJackknife(

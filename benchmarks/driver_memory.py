@@ -1,10 +1,10 @@
-"""Does the memory of the driver grow with the number of generated patches? Peak of a run of `noise` with two workers.
+"""Measures whether the memory of the driver grows with the number of generated patches: a run of `noise` with two workers.
 
     python -m benchmarks.driver_memory
     python -m benchmarks.driver_memory 2000 20000
 
-Each run is a process of its own with a store of its own, in a temporary folder; what its workers hold is not counted. Patches
-are of 32 px, 50 of each test slide. Takes minutes for the larger number, most of them for the phantom tissue itself.
+Each run is a process of its own with a store of its own, in a temporary folder; the memory of its workers is not counted.
+Patches are of 32 px, 50 of each test slide. The larger number takes minutes, mostly for rendering the phantom.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ if __name__ == "__main__":
 
 
 def peak(patches: int) -> float:
-    """MiB that the driver of a run held at most, for so many generated patches."""
+    """Peak memory in MiB of the driver of a run with this number of generated patches."""
     sizes = {
         "size": 32,
         "train_slides": 2,
@@ -49,4 +49,4 @@ def peak(patches: int) -> float:
 
 if __name__ == "__main__":
     for count in map(int, sys.argv[1:] or ("2000", "20000")):
-        print(f"{count} generated patches: the driver held at most {peak(count):.0f} MiB", flush=True)
+        print(f"{count} generated patches: peak memory of the driver {peak(count):.0f} MiB", flush=True)

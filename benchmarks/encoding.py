@@ -32,8 +32,8 @@ EIGHT = (
 def end_to_end(network: str, patches: int) -> tuple[float, float]:
     """Seconds for the features of `patches` patches of 64 px from a memory-mapped file, and for the passes alone.
 
-    The network has random weights: its time does not depend on them. The bare passes are fed tensors that lie in memory,
-    resized and normalised, in batches of the same size.
+    The network has random weights, on which its time does not depend. The bare passes get tensors in memory, resized and
+    normalised, in batches of the same size.
     """
     import torch
 
@@ -75,7 +75,7 @@ def process(folder: Path, encoders: tuple[str, ...]) -> float:
 
 
 def encode(folder: str, encoders: tuple[str, ...]) -> None:
-    """Features of the stored patches, thrown away."""
+    """Computes features of the stored patches without keeping them."""
     images = np.load(Path(folder) / "images.npy", mmap_mode="r")
     for name in encoders:
         _, _, network = name.partition(":")

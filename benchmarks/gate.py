@@ -1,8 +1,8 @@
-"""How often does the gate object to nothing, and how often does it see a change? The study.
+"""The study of the gate: its rate of false alarms, and its power.
 
-python -m benchmarks.gate run [--only TEXT]   simulate what benchmarks/gate.jsonl does not hold of today's code
+python -m benchmarks.gate run [--only TEXT]   simulate the settings that benchmarks/gate.jsonl lacks for the present code
 python -m benchmarks.gate page                write the tables of docs/gate.md from it
-python -m benchmarks.gate check               whether the page shows what today's code gives
+python -m benchmarks.gate check               test whether the page shows the results of the present code
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The tables of docs/gate.md on how the gate errs, from what was simulated."""
+"""The tables of docs/gate.md on error rates of the gate, from the simulation."""
 
 from __future__ import annotations
 

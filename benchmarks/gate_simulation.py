@@ -1,9 +1,9 @@
-"""How often does the gate object to nothing, and how often does it see a change? A simulation of pairs of runs.
+"""False alarms and power of the gate, by simulation of pairs of runs.
 
 A run is slides x patches x seeds, measured six times: three means over patches and three Fréchet distances of features, each
-with its slides' own difficulty, common to both sides of a pair, and what each generator has of its own by slide, by seed and
-by patch. The verdicts are those of `leaderboards.gate.gate`. A change is put into the first mean and the first
-distance; the other four never change.
+with a difficulty of each slide that is common to both sides of a pair, and noise of each generator by slide, by seed and by
+patch. The verdicts are those of `leaderboards.gate.gate`. A change is added to the first mean and the first distance; the
+other four never change.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ SLIDE, OWN, SEED, PATCH = 0.1, 0.02, 0.004, 0.2
 
 @dataclass(frozen=True)
 class Setting:
-    """How large a run is, how much worse the candidate is, and how it is measured."""
+    """Size of a run, worsening of the candidate, and margins."""
 
     slides: int
     per_slide: int
@@ -55,16 +55,16 @@ class Setting:
 
 @dataclass(frozen=True)
 class Finding:
-    """Of so many gates."""
+    """Results over all trials of a setting."""
 
     alarms: int
-    """Gates in which a number that did not change was called a regression."""
+    """Number of gates in which an unchanged number was called a regression."""
     verdicts: dict[str, dict[str, int]]
-    """Of the first mean and the first distance: how often each verdict was given."""
+    """For the first mean and the first distance: number of each verdict."""
     worsening: dict[str, float]
-    """Mean over gates of what was measured."""
+    """Mean over gates of the measured worsening."""
     visible: dict[str, float]
-    """Median over gates of the change that each reports as visible."""
+    """Median over gates of the smallest visible change that each reports."""
 
 
 def settings() -> Iterator[Setting]:
@@ -155,7 +155,7 @@ def draw(setting: Setting, added: dict[str, float], rng: np.random.Generator) ->
 
 
 def pair(setting: Setting, added: dict[str, float], rng: np.random.Generator) -> tuple[list[ResultRecord], list[ResultRecord]]:
-    """Lines of a baseline and of its candidate."""
+    """Records of a baseline and of its candidate."""
     runs = draw(setting, added, rng)
     sides: tuple[list[ResultRecord], list[ResultRecord]] = [], []
     for name, direction, found in (("mean", "higher", runs.means()), ("fd", "lower", runs.distances())):

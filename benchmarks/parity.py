@@ -27,12 +27,12 @@ PATCHES, SIDE = 400, 64
 
 @dataclass(frozen=True)
 class Case:
-    """A metric with options, and what it should agree with."""
+    """A metric with options, and its reference."""
 
     metric: str
     options: dict[str, Any]
     reference: str
-    """A package, whose version is printed, or where the restated formula is from."""
+    """A package, whose version is printed, or the source of a reimplemented formula."""
     theirs: Reference
 
     def ours(self, real: Table, fake: Table) -> float:
@@ -69,7 +69,7 @@ def clouds(n: int, d: int, seed: int = SEED) -> tuple[Table, Table]:
 
 
 def tissue() -> tuple[Table, Table] | None:
-    """Texture features of real patches of two sets of images, or None where the images are not at hand."""
+    """Texture features of real patches of two sets of images, or None if the images are not available."""
     from PIL import Image
 
     files = sorted(IMAGES.glob("*.*")) if IMAGES.is_dir() else []
@@ -131,7 +131,7 @@ def page(rows: list[Row]) -> str:
         f"{platform.machine()} with Python {platform.python_version()}, NumPy {version('numpy')}, SciPy {version('scipy')}, "
         f"torch {version('torch')}.",
         "",
-        "| measure | reference | data | ours | reference says | relative error |",
+        "| measure | reference | data | ours | reference value | relative error |",
         "|---|---|---|---|---|---|",
     ]
     for found in rows:
@@ -143,7 +143,7 @@ def page(rows: list[Row]) -> str:
 
 
 def rows() -> list[Row]:
-    """Every case on random features, and on real images where they are at hand."""
+    """Every case on random features, and on real images if they are available."""
     sets = {f"random, {n} x {d}": clouds(n, d) for n, d in ((500, 64), (700, 256))}
     if (real := tissue()) is not None:
         sets[f"camelyon, texture, {PATCHES} x {real[0].shape[1]}"] = real

@@ -1,4 +1,4 @@
-"""A copy of a baseline in which one number has become worse: what `bench gate` must call a regression.
+"""Makes a copy of a baseline in which one number is worse, which `bench gate` must call a regression.
 
 python -m benchmarks.planted leaderboards/baselines/quick.jsonl planted.jsonl
 """

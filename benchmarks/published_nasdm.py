@@ -1,4 +1,4 @@
-"""Lays out a published model's output so that `bench run --generator folder:...` can score it.
+"""Converts the output of a published model to the layout of `bench run --generator folder:...`.
 
     python -m benchmarks.published_nasdm --lizard DIR --generated FILE.npz --out DIR
 
@@ -6,8 +6,8 @@ DIR of Lizard patches: images/, type/ and patches128.csv (source, x, y). FILE.np
 by NASDM (Shrivastava and Fletcher 2023) from masks of its own test set. Writes OUT/real, a data folder whose test split has
 exactly n patches, and OUT/generated, samples under the ids of that split.
 
-The masks that were generated from are not among the real patches: sides are compared as distributions, and which generated
-patch stands for which real one is arbitrary. So are its slides: intervals take generated patches for independent.
+The masks of the generated patches are not among those of the real patches: only distributions are compared, and the pairing of
+generated and real patches is arbitrary. So are the slides of generated patches: intervals treat them as independent.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ SIDE, MPP = 128, 0.5
 TYPES = ("background", "neutrophil", "epithelial", "lymphocyte", "plasma", "eosinophil", "connective")
 
 
-def lay_out(lizard: Path, generated: Path, out: Path) -> None:
+def write_folders(lizard: Path, generated: Path, out: Path) -> None:
     """Writes both folders."""
     images = np.load(generated, allow_pickle=False)["images"]
     patches = list(csv.DictReader((lizard / "patches128.csv").open()))
     write_real(lizard, patches, out / "real")
-    kept = thinned(out / "real", patches, len(images))
+    kept = thin_out(out / "real", patches, len(images))
     write_real(lizard, kept, out / "real")
     ids = dataset(out / "real").split("test").conditions.ids.tolist()
     if len(ids) != len(images):
@@ -45,8 +45,8 @@ def lay_out(lizard: Path, generated: Path, out: Path) -> None:
         Image.fromarray(image).save(out / "generated" / "samples" / f"{file_stem(name)}.png")
 
 
-def thinned(folder: Path, patches: list[dict[str, str]], wanted: int) -> list[dict[str, str]]:
-    """The patches with those of test sources thinned evenly to `wanted`."""
+def thin_out(folder: Path, patches: list[dict[str, str]], wanted: int) -> list[dict[str, str]]:
+    """The patches, of which those of test sources are thinned evenly to `wanted`."""
     test = dataset(folder).split("test").conditions
     sources, kept = set(test.groups.tolist()), {name.partition("/")[0].partition("@")[0] for name in test.ids.tolist()}
     theirs = [i for i, patch in enumerate(patches) if stem(patch) in kept]  # others show one class only
@@ -59,7 +59,7 @@ def stem(patch: dict[str, str]) -> str:
 
 
 def dataset(folder: Path) -> Dataset:
-    """The folder as the run will read it."""
+    """The dataset as a run reads it."""
     options = {"size": SIDE, "smallest": 1e-9, "largest": 1.0, "classes": ",".join(TYPES)}
     read: Dataset = registry.load("datasets", f"folder:{folder}", **options)
     return read
@@ -96,7 +96,7 @@ def main() -> None:
     for name in ("lizard", "generated", "out"):
         parser.add_argument(f"--{name}", type=Path, required=True)
     asked = parser.parse_args()
-    lay_out(asked.lizard, asked.generated, asked.out)
+    write_folders(asked.lizard, asked.generated, asked.out)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
-"""What our metrics should agree with: the packages that papers used, and formulas of papers restated as plainly as possible.
+"""References of the metrics: packages that papers used, and direct implementations of formulas of papers.
 
-Every reference takes real and generated features, float64 (n, d) each, and returns what it says of them.
+Every reference takes real and generated features, float64 (n, d) each, and returns its value.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ Table = NDArray[np.float64]
 Reference = Callable[[Table, Table], float]
 
 SEED = 0
-"""Of whatever a metric and its reference must draw alike."""
+"""Seed of random numbers that a metric and its reference share."""
 
 
 def training(real: Table) -> Table:

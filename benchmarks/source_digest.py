@@ -1,4 +1,4 @@
-"""Names the code that a number depends on: kept results of older code are recognised as such."""
+"""The digest of the code that a number depends on, by which stored results of older code are recognised."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from typing import Any
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("bench", "benchmarks", "generators", "leaderboards", "metrics", "tasks")
 DECLARING = ("bench.types", "bench.errors")
-"""Modules that declare and refuse, and calculate nothing: not looked into."""
+"""Modules of declarations and errors, which calculate nothing and are not followed."""
 UNREAD = ("ctx", "kind", "type_comment")
-"""Fields of a syntax tree that say nothing of what is calculated."""
+"""Fields of a syntax tree that do not affect what is calculated."""
 
 
 def source_digest(*roots: Callable[..., Any]) -> str:
     """Twelve hexadecimal digits of the source of functions and classes, and of every definition of the project that they
     reach by name.
 
-    Comments, docstrings, cards, layout, the order of definitions and the module they stand in play no part, nor do
-    definitions that are not reached: only what can change a number changes its digest. Values that are looked up in other
-    ways than by name (entry points, `getattr` with a variable) are not seen.
+    Comments, docstrings, cards, layout, the order of definitions and their module do not enter, nor do definitions that are
+    not reached: only code that can change a number changes its digest. Values that are looked up in other ways than by name
+    (entry points, `getattr` with a variable) are not found.
     """
     todo = [(root.__module__, root.__qualname__) for root in roots]
     found: dict[tuple[str, str], str] = {}
@@ -95,7 +95,7 @@ def _reached(node: ast.stmt, module: str) -> Iterator[tuple[str, str]]:
 
 
 def _resolved(module: str, name: str) -> Iterator[tuple[str, str]]:
-    """Where a name of a module is defined, through modules that only hand it on."""
+    """The module that defines a name, found through modules that only import it."""
     if not name or module in DECLARING:
         return
     read = _read(module)
@@ -123,7 +123,7 @@ def _spelled(node: Any) -> str:
 
 
 def _fields(node: ast.AST) -> Iterator[tuple[str, Any]]:
-    """The fields that decide what is calculated, those left out that are empty."""
+    """The non-empty fields that decide what is calculated."""
     for name, value in ast.iter_fields(node):
         if name == "body" and isinstance(value, list):
             value = [part for part in value if not _is_text(part)]

@@ -1,4 +1,4 @@
-"""Time and memory of the suite's implementations relative to the usual ones, both timed in one run on one machine.
+"""Time and memory of the implementations here relative to the usual ones, both measured in one run on one machine.
 
     python -m benchmarks.speed [--rows 10000] [--widths 384,1024,1536,2560] [--patches 2000] [--write]
 
@@ -45,7 +45,7 @@ FOUR = ("precision", "recall", "density", "coverage")
 
 @dataclass(frozen=True)
 class Row:
-    """One line: what was done, and how long ours and theirs took for it."""
+    """One line: the task, and the time of both implementations."""
 
     what: str
     reference: str
@@ -59,7 +59,7 @@ class Row:
 
 
 def mathematics_rows(rows: int = ROWS, widths: tuple[int, ...] = WIDTHS) -> list[Row]:
-    """Every comparison of mathematics alone."""
+    """Every comparison without networks."""
     found = [row for width in widths for row in frechet_rows(rows, width)]
     return [*found, *manifold_rows(rows, MANIFOLD_WIDTH if len(widths) > 1 else widths[0])]
 
@@ -122,7 +122,7 @@ def _apart(who: str, rows: int, width: int) -> tuple[float, float]:
 
 
 def manifold_cost(who: str, rows: int, width: int) -> tuple[float, float]:
-    """Seconds, and in a second run MiB of arrays at the highest point, beside the features."""
+    """Seconds, and in a second run the peak of array memory in MiB, without the features."""
     rng = np.random.default_rng(0)
     real, fake = (rng.normal(size=(rows, width)).astype(np.float32) for _ in range(2))
     work = {"ours": four_measures, "prdc": four_of_prdc}[who]
@@ -160,7 +160,7 @@ def timed(work: Callable[[], Any], repeats: int = 3) -> float:
 
 
 def machine() -> str:
-    """What the numbers were measured on."""
+    """The machine and versions of the measurement."""
     found = version("numpy"), version("scipy"), version("torch")
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     threads = os.environ.get("OMP_NUM_THREADS", "as many threads as cores")

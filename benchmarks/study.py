@@ -1,6 +1,6 @@
-"""A simulation of many settings: each is kept as one line as soon as it is known, so that an interrupted one goes on.
+"""A simulation of many settings. Each result is written as one line when it is computed, so that an interrupted run continues.
 
-A kept line holds the digest of the code that made it. Lines of other code are never shown: `run` makes them again.
+A line has the digest of the code that made it. Lines of other code are never shown: `run` computes them again.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ DOCS = Path(__file__).parents[1] / "docs"
 
 
 class Repeated(Protocol):
-    """A setting: a frozen dataclass that says how often it is simulated."""
+    """A setting: a frozen dataclass with its number of trials."""
 
     @property
     def trials(self) -> int: ...
@@ -37,7 +37,7 @@ F = TypeVar("F")
 
 @dataclass(frozen=True)
 class Study(Generic[S, F]):
-    """What is simulated, where it is kept, and the page that shows it. Settings and findings are frozen dataclasses."""
+    """A simulation, its file of results, and its page. Settings and findings are frozen dataclasses."""
 
     module: str
     """Run as `python -m MODULE run|page|check`."""
@@ -62,7 +62,7 @@ class Study(Generic[S, F]):
         return source_digest(self.simulate, self.setting)
 
     def held(self) -> dict[S, F]:
-        """What was simulated before; raises NotComparableError where any of it was by other code than today's."""
+        """The stored results. Raises NotComparableError if one of them was made by other code than the present."""
         lines = self._lines()
         stale = sum(not self._is_current(line) for line in lines)
         if stale:
@@ -73,10 +73,10 @@ class Study(Generic[S, F]):
         return {self.setting(**line["setting"]): self.finding(**line["finding"]) for line in lines}
 
     def run(self, wanted: Sequence[S]) -> None:
-        """Simulates the settings that are not kept yet, and those that other code made, whose lines go."""
+        """Simulates the settings without results; results of other code are removed first."""
         lines = self._lines()
         if stale := [line for line in lines if not self._is_current(line)]:
-            sys.stderr.write(f"{self.kept.name}: {len(stale)} of {len(lines)} results are of other code and go\n")
+            sys.stderr.write(f"{self.kept.name}: {len(stale)} of {len(lines)} results are of other code and are removed\n")
             write_text(self.kept, "".join(json.dumps(line) + "\n" for line in lines if self._is_current(line)))
         known = self.held()
         for setting in wanted:
@@ -89,17 +89,17 @@ class Study(Generic[S, F]):
             sys.stderr.write(f"{_words(setting)}: {self.summarise(finding)}\n")
 
     def write(self, wanted: Sequence[S], docs: Path) -> None:
-        """Writes the page into a folder, from the page as it stands in docs/ and what is kept of the settings."""
+        """Writes the page into a folder, from the page in docs/ and the stored results."""
         shown = self._shown(wanted)
         write_text(docs / self.page, self._filled(shown))
         if self.picture:
             self.picture(shown, docs)
 
     def check(self, wanted: Sequence[S], docs: Path) -> None:
-        """Raises NotComparableError or MissingError unless the page in a folder shows what today's code gives."""
+        """Raises NotComparableError or MissingError unless the page in a folder shows the results of the present code."""
         if self._filled(self._shown(wanted)) != (docs / self.page).read_text():
             raise NotComparableError(
-                f"{self.page} does not show what {self.kept.name} holds. Write it again: python -m {self.module} page"
+                f"{self.page} does not show the results in {self.kept.name}. Write it again: python -m {self.module} page"
             )
 
     def _shown(self, wanted: Sequence[S]) -> dict[S, F]:
@@ -149,7 +149,7 @@ class Study(Generic[S, F]):
 
 
 def fill(text: str, tables: Mapping[str, str]) -> str:
-    """A page with each table between its mark and the next end."""
+    """The page with each table placed between its mark and the next end mark."""
     for name, made in tables.items():
         mark, end = f"<!-- table: {name} -->", "<!-- end -->"
         before, found, rest = text.partition(mark)

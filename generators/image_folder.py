@@ -1,9 +1,9 @@
-"""Images that somebody generated elsewhere for our exported conditions, matched by id: `folder:DIR`.
+"""Images that were generated elsewhere for exported conditions, matched by id: `folder:DIR`.
 
 DIR holds samples/<id>.png ("/" in an id written "__"), or samples.csv with the columns id and file (relative to DIR),
-which goes first where both are there. A DIR with folders seed0, seed1, ... of that layout has one set of images for each of
-these run seeds; without them it has one set, which counts as one seed however many are asked for. Images are 8-bit RGB PNG
-of the size of the conditions: nothing is resized, converted or decoded from a lossy format, because a metric would see it.
+which is used if both exist. A DIR with folders seed0, seed1, ... of that layout has one set of images for each of these run
+seeds; without them it has one set, which counts as one seed. Images are 8-bit RGB PNG of the size of the conditions: nothing
+is resized, converted or decoded from a lossy format, because that would change metrics.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _COLOURS = {0: "grey", 2: "RGB", 3: "palette", 4: "grey with alpha", 6: "RGBA"}
 
 
 class Folder:
-    """One image for each condition and set, from a folder. Seeds of images are ignored: what was made was made."""
+    """One image for each condition and set, from a folder. Image seeds are ignored, since the images exist already."""
 
     card = Card(
         "folder",
@@ -41,7 +41,7 @@ class Folder:
         "is not known here.",
     )
     deterministic = True
-    follows_prompt_source = True  # whoever generated may have been shown the crops of the export
+    follows_prompt_source = True  # the images may have been generated from the exported crops
 
     def __init__(self, folder: Path) -> None:
         self.folder = Path(folder)
@@ -58,7 +58,7 @@ class Folder:
 
     @cached_property
     def _sets(self) -> dict[int, Folder]:
-        """Run seed -> its set. Raises MissingError where sets stand beside other images, or two hold the same ones."""
+        """Run seed -> its set. Raises MissingError if sets are mixed with other images, or two sets have the same images."""
         named = {
             int(match[1]): path for path in self.folder.iterdir() if (match := _SET.fullmatch(path.name)) and path.is_dir()
         }
@@ -79,7 +79,7 @@ class Folder:
 
     @cached_property
     def digest(self) -> str:
-        """sha256 of file names and content, which belongs to every key; over all sets where there are several."""
+        """sha256 of file names and content, part of every key; over all sets if there are several."""
         total = hashlib.sha256()
         for seed, one in self._sets.items():
             total.update(f"seed{seed}\0{one.digest}\n".encode())
@@ -90,7 +90,7 @@ class Folder:
         return total.hexdigest()
 
     def check_conditions(self, ids: Strings) -> None:
-        """Refuses a folder whose images are not exactly those of the ids: lists what is missing and what is extra."""
+        """Raises MissingError unless the images are exactly those of the ids; lists missing and extra ones."""
         for one in self._sets.values():
             one.check_conditions(ids)
         if self._sets:
@@ -163,7 +163,7 @@ def _image(file: Path, size: int) -> Images:
     header = _content(file)[:26]
     if len(header) < 26 or not header.startswith(_PNG):
         raise MissingError(f"{file} is no PNG: write samples as 8-bit RGB PNG.")
-    depth, colour = header[24], _COLOURS.get(header[25], "unknown")  # PIL would make 8 bits of 16 and say nothing
+    depth, colour = header[24], _COLOURS.get(header[25], "unknown")  # PIL would convert 16 bits to 8 without an error
     if (depth, colour) != (8, "RGB"):
         raise MissingError(f"{file} is {colour} of {depth} bits: write samples as 8-bit RGB PNG.")
     width, height = int.from_bytes(header[16:20]), int.from_bytes(header[20:24])

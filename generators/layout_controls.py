@@ -1,7 +1,7 @@
-"""Controls for layouts: their place in a table is known beforehand, so that they test the measures.
+"""Controls for layouts: their rank in a table is known in advance, so that they test the measures.
 
-copy-masks     training layouts that show the asked types: as like real ones as can be, and nothing new
-random-discs   ellipses of the asked types strewn at random: obeys, and looks like no tissue
+copy-masks     training layouts that show the requested types: real, but not new
+random-discs   ellipses of the requested types at random places: the right types, but no tissue structure
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ Layout = tuple[NDArray[np.uint8], NDArray[np.int32]]
 
 
 class CopyMasks:
-    """A training layout with exactly the asked types, or with the fewest wrong ones, chosen by the seed among equals."""
+    """A training layout with exactly the requested types, or with the fewest wrong ones; the seed chooses among equals."""
 
     card = Card(
         "copy-masks",
         "1",
-        "Training layouts that show the asked types: a memorizer.",
+        "Training layouts that show the requested types: a generator that memorises.",
         needs=("masks", "instances"),
-        notes="Drawn with replacement. What annotation does not cover becomes background.",
+        notes="Chosen with replacement. Pixels that are not annotated become background.",
     )
 
     def __init__(self) -> None:
@@ -40,10 +40,10 @@ class CopyMasks:
     def fit(self, train: ImageSet, seed: int, progress: Progress, work: Path) -> None:
         masks = needed(self.card.name, "masks", train.conditions.masks)
         self._store = masks, needed(self.card.name, "instances", train.conditions.instances)
-        progress(len(train), len(train), "layouts kept")
+        progress(len(train), len(train), "layouts stored")
 
     def save(self, folder: Path) -> None:
-        masks, instances = self._kept()
+        masks, instances = self._layouts()
         np.save(folder / "masks.npy", masks)
         np.save(folder / "instances.npy", instances)
 
@@ -57,9 +57,9 @@ class CopyMasks:
     def sample(self, asked: Conditions, seeds: NDArray[np.uint64]) -> Conditions:
         """A copied layout for each row of `asked`."""
         wanted = types_present(needed(self.card.name, "masks", asked.masks), asked.classes)
-        masks, instances = self._kept()
+        masks, instances = self._layouts()
         if masks.shape[1:] != (asked.size, asked.size):
-            raise UsageError(f"{self.card.name} was shown layouts of {masks.shape[1:]} px, asked for {asked.size}.")
+            raise UsageError(f"{self.card.name} has layouts of {masks.shape[1:]} px; {asked.size} px were requested.")
         shown = types_present(masks, asked.classes)
 
         def copy_layout(row: int) -> Layout:
@@ -69,23 +69,24 @@ class CopyMasks:
             covered = np.where(masks[chosen] == UNLABELLED, 0, masks[chosen]).astype(np.uint8)
             return covered, np.where(covered > 0, instances[chosen], 0).astype(np.int32)
 
-        return _each(asked, copy_layout)
+        return _sample_rows(asked, copy_layout)
 
-    def _kept(self) -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
+    def _layouts(self) -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
         if self._store is None:
-            raise UsageError(f"{self.card.name} has been shown no layouts: fit it, or load what was fitted.")
+            raise UsageError(f"{self.card.name} has no layouts: call fit or load first.")
         return self._store
 
 
 class RandomDiscs:
-    """`nuclei` ellipses of 2 to 8 px half axes at random places, the asked types in equal shares, later ones on top."""
+    """`nuclei` ellipses with half axes of 2 to 8 px at random places, requested types in equal shares, later ones on top."""
 
     card = Card(
         "random-discs",
         "1",
-        "Ellipses of the asked types strewn at random: layouts without tissue.",
+        "Ellipses of the requested types at random places: layouts without tissue structure.",
         needs=("masks",),
-        notes="Each asked type shows while there are as many nuclei as types. Numbers, sizes and mix are those of no tissue.",
+        notes="Every requested type occurs if there are at least as many nuclei as types. Numbers, sizes and mix of types "
+        "are not those of tissue.",
     )
 
     def __init__(self, nuclei: int = 16) -> None:
@@ -94,11 +95,11 @@ class RandomDiscs:
         self.nuclei = nuclei
 
     def sample(self, asked: Conditions, seeds: NDArray[np.uint64]) -> Conditions:
-        """Random ellipses for each row of `asked`; none where it asks for no type."""
+        """Random ellipses for each row of `asked`; none if it requests no type."""
         wanted = types_present(needed(self.card.name, "masks", asked.masks), asked.classes)
         y, x = np.mgrid[: asked.size, : asked.size]
 
-        def strew(row: int) -> Layout:
+        def place_ellipses(row: int) -> Layout:
             masks, instances = np.zeros((asked.size,) * 2, dtype=np.uint8), np.zeros((asked.size,) * 2, dtype=np.int32)
             types = np.flatnonzero(wanted[row]) + 1
             rng = np.random.default_rng(int(seeds[row]))
@@ -111,10 +112,10 @@ class RandomDiscs:
                 masks[inside], instances[inside] = types[-1 - number % len(types)], number + 1
             return masks, instances
 
-        return _each(asked, strew)
+        return _sample_rows(asked, place_ellipses)
 
 
-def _each(asked: Conditions, layout: Callable[[int], Layout]) -> Conditions:
+def _sample_rows(asked: Conditions, layout: Callable[[int], Layout]) -> Conditions:
     masks = np.zeros((len(asked), asked.size, asked.size), dtype=np.uint8)
     instances = np.zeros(masks.shape, dtype=np.int32)
     for row in range(len(asked)):

@@ -1,1 +1,1 @@
-"""Tables that are a pure function of result records."""
+"""Tables, comparisons, gates and reports as pure functions of result records, and the suites that make records."""

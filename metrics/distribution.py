@@ -1,4 +1,4 @@
-"""The metrics that compare what is generated with what is real as distributions: `--metrics distribution`."""
+"""The metrics that compare generated and real patches as distributions: `--metrics distribution`."""
 
 DISTRIBUTION = (
     "fd",

@@ -1,4 +1,4 @@
-"""What every metric over features asks of its two sides before it measures anything."""
+"""Checks of the inputs of every metric over features."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ Table = NDArray[np.float64]
 
 
 def check_features(metric: str, real: Features, fake: Features, minimum: int) -> tuple[Table, Table]:
-    """Both sides as float64 (n, d) and (m, d), once `accepted`."""
+    """Both sides as float64 (n, d) and (m, d), after `check_sizes`."""
     check_sizes(metric, real, fake, minimum)
     return real.astype(np.float64), fake.astype(np.float64)
 
 
 def check_sizes(metric: str, real: Features, fake: Features, minimum: int) -> None:
-    """Refuses tables that differ in width, have no column, are short of rows or not finite."""
+    """Raises UsageError if tables differ in width, have no column, too few rows or values that are not finite."""
     if real.ndim != 2 or fake.ndim != 2 or real.shape[1] != fake.shape[1] or not real.shape[1]:
         raise UsageError(
             f"{metric} compares two tables of equally many features, found real {real.shape} and fake {fake.shape}: "

@@ -1,4 +1,4 @@
-"""Inception score: are patches sure of their ImageNet class, and classes many?"""
+"""Inception score: are ImageNet classes of patches certain, and are there many classes?"""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ from metrics.features import Table, check_features, positive
 
 
 class InceptionScore:
-    """Exponential of the mean divergence between the classes of one generated patch and of all, from 1 to their number.
+    """Exponential of the mean divergence between the class distribution of one generated patch and of all; from 1 to the
+    number of classes.
 
-    `splits` parts, in an order drawn at random, are scored apart and averaged, as published (`splits=10`): each part is
-    smaller, so the score falls.
+    `splits` random parts are scored separately and averaged, as published (`splits=10`): each part is smaller, so that the
+    score is lower.
     """
 
     card = Card(
@@ -21,10 +22,9 @@ class InceptionScore:
         "Inception score of the generated patches alone.",
         source="Salimans et al. 2016, arXiv 1606.03498, section 4; torch-fidelity (1008 logits without bias)",
         cost="O(n c) for c classes",
-        notes="Made for ImageNet photographs: the network tells dogs from cars, and it has no class for "
-        "tissue. Never looks at real patches, so that textures foreign to tissue that "
-        "resemble many ImageNet classes beat real tissue. Reported because papers report it: not evidence of quality. Grows "
-        "with n.",
+        notes="Made for ImageNet photographs: the network distinguishes dogs from cars, and has no class for tissue. It does "
+        "not use real patches, so that textures unlike tissue can score higher than real tissue if they resemble many "
+        "ImageNet classes. Reported because papers report it: not evidence of quality. Grows with n.",
     )
     direction: Direction = "higher"
     bounds = (1.0, None)
@@ -34,7 +34,7 @@ class InceptionScore:
         self.splits = positive(self.card.name, "splits", splits)
 
     def minimum_n(self, d: int) -> int:
-        """2 rows for each split: the score of one patch is 1, whatever it shows."""
+        """2 rows for each split: the score of a single patch is always 1."""
         return 2 * self.splits
 
     def compare(self, real: Features, fake: Features, rng: np.random.Generator) -> float:

@@ -1,7 +1,7 @@
-"""Are sampled layouts of nuclei like real ones: in size, in number, in mix of types, and do they show what was asked for?
+"""Are sampled layouts of nuclei like real ones in size, number and mix of types, and do they show the requested types?
 
-A layout metric has `measured(conditions)`, done once for each side, and `compare_layouts(real, sampled)` on what that gave,
-which is fast enough to be asked again for every block of slides that an interval leaves out.
+A layout metric has `measured(conditions)`, called once for each side, and `compare_layouts(real, sampled)` on its results,
+which is fast enough to be called for every block of slides that an interval leaves out.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from metrics.stain import wasserstein
 
 Table = NDArray[np.float64]
 LAYOUT = ("layout-areas", "layout-counts", "layout-mix", "layout-obeyed")
-"""Every metric of layouts: what sampled ones are measured by."""
+"""Every metric of layouts; all of them are measured on sampled layouts."""
 
 
 @dataclass(frozen=True)
 class InstanceTable:
-    """Every nucleus of n layouts; sliceable by rows as `Conditions` are."""
+    """Every nucleus of n layouts; can be sliced by rows like `Conditions`."""
 
     ids: Strings
     """str (n,): the conditions that the layouts belong to."""
@@ -65,8 +65,8 @@ class InstanceTable:
 
 
 def instance_table(conditions: Conditions) -> InstanceTable:
-    """Counts the nuclei of the layouts. A nucleus has the type of its pixels, which all say the same; those that nobody
-    annotated are left out. Refuses conditions without instances or types, or whose classes do not name the types."""
+    """Lists the nuclei of the layouts. All pixels of a nucleus have its type; nuclei that are not annotated are left out.
+    Raises UsageError without instances or types, or if the classes do not name the types."""
     instances = needed("a layout metric", "instances", conditions.instances)
     types = needed("a layout metric", "types", conditions.types)
     rows, kinds, areas = [], [], []
@@ -102,7 +102,7 @@ def count_distances(real: InstanceTable, sampled: InstanceTable) -> Table:
 
 
 def mixes(side: InstanceTable) -> Table:
-    """float64 (t,): share of each type in all nuclei; refuses layouts without a nucleus."""
+    """float64 (t,): share of each type in all nuclei. Raises UsageError on layouts without a nucleus."""
     numbers = np.bincount(side.type, minlength=len(side.types)).astype(np.float64)
     if not numbers.any():
         raise UsageError(f"{len(side)} layouts show no nucleus at all: they have no mix of types.")
@@ -110,8 +110,8 @@ def mixes(side: InstanceTable) -> Table:
 
 
 def obedience(real: InstanceTable, sampled: InstanceTable) -> Table:
-    """float64 (t, 2): for each type the share of patches showing it among those asked to, and the share of patches free of
-    it among the others; NaN where there are none. What is asked for is what the real layout of the same id shows."""
+    """float64 (t, 2): for each type the share of patches that show it among those that should, and the share of patches
+    without it among the others; NaN if there are none. Requested types are those of the real layout of the same id."""
     asked, shown = _asked_types(real, sampled), sampled.shown
     with np.errstate(invalid="ignore"):
         return np.stack(
@@ -129,7 +129,7 @@ class LayoutAreas:
         source="this package, metrics/layout.py",
         cost="O(m log m) for m nuclei",
         needs=("instances", "types"),
-        notes="Sees areas alone, neither shapes nor places. Rare types weigh as much as common ones and are noisier: "
+        notes="Depends on areas only, not on shapes and places. Rare types weigh as much as common ones and are noisier: "
         "compare with the control copy-masks.",
     )
     direction: Direction = "lower"
@@ -152,8 +152,8 @@ class LayoutCounts:
         source="this package, metrics/layout.py",
         cost="O(n log n)",
         needs=("instances", "types"),
-        notes="Each type for itself: types that go together in tissue may be sampled apart. Patches that annotation covers in "
-        "part show fewer nuclei than sampled ones.",
+        notes="Each type separately: co-occurrence of types is not measured. Partly annotated patches show fewer nuclei than "
+        "sampled ones.",
     )
     direction: Direction = "lower"
     bounds = (0.0, None)
@@ -166,7 +166,7 @@ class LayoutCounts:
 
 
 class LayoutMix:
-    """Total variation distance between the shares of the types: the part of nuclei that would need another type."""
+    """Total variation distance between the shares of the types: the share of nuclei that would need another type."""
 
     card = Card(
         "layout-mix",
@@ -190,17 +190,17 @@ class LayoutMix:
 
 
 class LayoutObeyed:
-    """Of all (patch, type) questions the share answered as asked: shown where asked for, absent elsewhere."""
+    """Share of (patch, type) pairs that are as requested: shown if requested, otherwise absent."""
 
     card = Card(
         "layout-obeyed",
         "1",
-        "Share of patches and types where a sampled layout shows what was asked for and nothing else.",
+        "Share of patches and types where a sampled layout shows the requested types and no others.",
         source="this package, metrics/layout.py",
         cost="O(m)",
         needs=("instances", "types"),
-        notes="Asked for is what the real layout of the same id shows. Where a type is nearly always or nearly never there, "
-        "answering always the same is nearly always right: see `obedience` for both halves, type by type.",
+        notes="Requested types are those of the real layout of the same id. For a type that nearly all or nearly no patches "
+        "show, a constant answer is nearly always right: see `obedience` for both shares, type by type.",
     )
     direction: Direction = "higher"
     bounds = (0.0, 1.0)

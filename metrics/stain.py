@@ -1,4 +1,4 @@
-"""Are generated patches stained as strongly, and as unevenly, as real ones?"""
+"""Do amounts of stain in generated patches have the distribution of those in real patches?"""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from bench.types import Card, Direction, Features
 from metrics.features import Table, check_features
 
 Measure = Literal["distance", "effect"]
-Stains = Literal["real+synthetic", "hematoxylin", "eosin"]
+Stains = Literal["both", "hematoxylin", "eosin"]
 
 WIDTH = 6
 """Columns of each stain in the encoder `stain`: the mean first, then quantiles; hematoxylin first, then eosin."""
 
 
 class StainDistance:
-    """How far stain amounts of generated patches are from those of real ones, 0 where they are distributed alike.
+    """Distance between the stain amounts of generated and real patches, 0 for equal distributions.
 
     `measure=distance`: 1-Wasserstein distance in units of optical density, averaged over the columns of the stains.
     `measure=effect`: size of Cohen's d of the mean optical density, averaged over the stains; about 0.2 is small, 0.8 large.
@@ -32,27 +32,27 @@ class StainDistance:
         "Distance of the distributions of hematoxylin and eosin density, or its effect size.",
         source="Ruifrok and Johnston 2001 (stain vectors); Cohen 1988, section 2.2 (d with pooled standard deviation)",
         cost="O(n log n)",
-        notes="Sees amounts of stain alone: patches whose pixels are shuffled score as well as real ones. The effect sees "
-        "means alone, so that patches all of one mean strength pass, and grows without end as patches become alike. Real "
-        "tissue of another laboratory is far away too.",
+        notes="Depends on amounts of stain only: patches with shuffled pixels score as well as real ones. The effect size "
+        "depends on means only, so that patches of one constant strength pass, and it grows without bound as patches become "
+        "equal. Real tissue of another laboratory is distant too.",
     )
     direction: Direction = "lower"
     bounds = (0.0, None)
     encoder = "stain"
 
-    def __init__(self, measure: Measure = "distance", stains: Stains = "real+synthetic") -> None:
+    def __init__(self, measure: Measure = "distance", stains: Stains = "both") -> None:
         self.measure, self.stains = measure, stains
 
     def minimum_n(self, d: int) -> int:
-        """2 rows a side: one patch is no distribution."""
+        """2 rows a side: a single patch has no distribution."""
         return 2
 
     def compare(self, real: Features, fake: Features, rng: np.random.Generator) -> float:
-        """The measure on columns of the encoder `stain`; exact, so that `rng` is not drawn from."""
+        """The measure on columns of the encoder `stain`; exact: `rng` is not used."""
         a, b = check_features(self.card.name, real, fake, self.minimum_n(real.shape[-1]))
         if a.shape[1] != 2 * WIDTH:
             raise UsageError(f"stain reads the {2 * WIDTH} columns of the encoder stain, found {a.shape[1]} features.")
-        chosen = {"real+synthetic": (0, 1), "hematoxylin": (0,), "eosin": (1,)}[self.stains]
+        chosen = {"both": (0, 1), "hematoxylin": (0,), "eosin": (1,)}[self.stains]
         if self.measure == "effect":
             return float(np.mean(np.abs(effect_sizes(a, b)[list(chosen)])))
         return float(np.mean([wasserstein(a, b)[i * WIDTH : (i + 1) * WIDTH] for i in chosen]))

@@ -1,7 +1,7 @@
-"""How a network learns class maps: batches, augmentation, loss, choice of the checkpoint; and how it is then counted.
+"""Training on class maps and counting: batches, augmentation, loss, selection of the checkpoint, counts on test patches.
 
-Nothing here knows a task or an architecture. A budget is spent whatever the number of patches, and all randomness comes
-from the generator that is handed in, or from torch inside `reproducible`.
+Nothing here depends on a task or an architecture. The number of steps does not depend on the number of patches. All random
+numbers come from the generator that is passed in, or from torch inside `reproducible`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.errors import MissingError, UsageError
-from bench.histology.stain import restained
+from bench.histology.stain import restain
 from bench.messages import needed
 from bench.runtime.precision import device, full_float32
 from bench.types import Images, ImageSet, Progress
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 Masks = NDArray[np.uint8]
 
 EVALUATIONS = 4
-"""Times that the validation patches are looked at, evenly over training."""
+"""Number of evaluations on the validation patches, evenly spaced over training."""
 WEIGHT_DECAY = 1e-2
 WARM_UP = 0.2
 """Share of the steps in which the learning rate rises (one cycle, Smith and Topin 2019)."""
@@ -36,12 +36,12 @@ WARM_UP = 0.2
 
 @dataclass(frozen=True)
 class Budget:
-    """What every training mix may spend."""
+    """The training budget, the same for every training mix."""
 
     steps: int
     batch: int
     learning_rate: float
-    """At its highest."""
+    """Maximum of the schedule."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class Labelled:
 
 
 def check_labelled(patches: ImageSet, who: str, test: ImageSet, multiple: int) -> Labelled:
-    """The images and masks of a set, or an error that says why they cannot serve beside these test patches."""
+    """The images and masks of a set. Raises UsageError or MissingError if they cannot be used with these test patches."""
     if not len(patches):
         raise MissingError(f"{who}: there are no patches. Give more data, or other splits.")
     masks, classes = needed(who, "masks", patches.conditions.masks), patches.conditions.classes
@@ -125,14 +125,14 @@ def count(net: torch.nn.Module, patches: Labelled, batch: int) -> NDArray[np.flo
     with torch.inference_mode():
         for start in range(0, len(patches.images), batch):
             part = slice(start, start + batch)
-            called = net(tensor(net, patches.images[part])).argmax(dim=1).to(torch.uint8).cpu().numpy()
-            counts.append(segmentation_counts(called, patches.masks[part], len(patches.pixels)))
+            predicted = net(tensor(net, patches.images[part])).argmax(dim=1).to(torch.uint8).cpu().numpy()
+            counts.append(segmentation_counts(predicted, patches.masks[part], len(patches.pixels)))
     return np.concatenate(counts)
 
 
 @contextmanager
 def reproducible(seed: int) -> Iterator[None]:
-    """Seeds torch, takes exact fp32 kernels instead of quick ones, and puts everything back at the end."""
+    """Seeds torch, disables TF32 and other inexact kernels, and restores everything at the end."""
     import torch
 
     on_gpu = device() == "cuda"
@@ -156,7 +156,7 @@ def batches(n: int, budget: Budget, rng: np.random.Generator) -> NDArray[np.int6
 
 
 def pick(training: Sequence[tuple[NDArray[Any], ...]], rows: NDArray[np.int64]) -> list[NDArray[Any]]:
-    """The rows of sets of several columns, each column as if the sets stood in one."""
+    """The rows of sets of several columns, each column indexed as if the sets were concatenated."""
     starts = np.cumsum([0, *(len(columns[0]) for columns in training)])
     owners = np.searchsorted(starts, rows, side="right") - 1
     places = list(zip([training[owner] for owner in owners], (rows - starts[owners]).tolist(), strict=True))
@@ -164,12 +164,12 @@ def pick(training: Sequence[tuple[NDArray[Any], ...]], rows: NDArray[np.int64]) 
 
 
 def augment(columns: list[NDArray[Any]], rng: np.random.Generator) -> list[NDArray[Any]]:
-    """Images and their maps, each patch in one of its eight orientations; the optical density of the images, which come
-    first, scaled as a whole and by colour: light and stain."""
+    """Images (the first column) and their maps, each patch in one of its eight orientations; the optical density of the images
+    is scaled as a whole (light) and by colour (stain)."""
     turns = rng.integers(8, size=len(columns[0])).tolist()
     factors = rng.uniform(0.85, 1.15, (len(turns), 1, 1, 1)) * rng.uniform(0.9, 1.1, (len(turns), 1, 1, 3))
     images, *maps = (np.stack([_turn(patch, k) for patch, k in zip(column, turns, strict=True)]) for column in columns)
-    return [restained(images, factors), *maps]
+    return [restain(images, factors), *maps]
 
 
 def _turn(array: NDArray[Any], k: int) -> NDArray[Any]:
@@ -182,7 +182,7 @@ def _loss(net: torch.nn.Module, images: Images, masks: Masks) -> torch.Tensor:
     import torch
 
     net.train()
-    logits = net(tensor(net, images)).permute(0, 2, 3, 1).flatten(0, 2)  # pixels in one row: exact on a GPU, maps are not
+    logits = net(tensor(net, images)).permute(0, 2, 3, 1).flatten(0, 2)  # as rows: deterministic on a GPU, unlike maps
     truth = torch.from_numpy(masks).to(logits.device).long().flatten()
     total = torch.nn.functional.cross_entropy(logits, truth, ignore_index=IGNORED, reduction="sum")
     return total / (truth != IGNORED).sum().clamp(min=1)

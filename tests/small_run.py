@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import json
 from pathlib import Path
 
 import pytest
@@ -35,3 +37,17 @@ def run(*words: object, home: Path, out: Path) -> Path:
     done = bench("run", *words, "--out", out, home=home)
     assert done.exit_code == 0, done.stderr
     return Path(done.stdout.splitlines()[-1])
+
+
+def export_conditions(out: Path, *words: object) -> list[dict[str, str]]:
+    """The rows of the conditions that a run would give to generators, exported to `out/conditions`."""
+    done = bench("export", "conditions", "--out", out / "conditions", *words, home=out / "home")
+    assert done.exit_code == 0, done.stderr
+    with (out / "conditions/conditions.csv").open(newline="", encoding="utf-8") as stream:
+        return list(csv.DictReader(stream))
+
+
+def read_values(folder: Path) -> dict[str, float]:
+    """Measure -> value of the records of a run with one generator, encoder and seed."""
+    records = [json.loads(line) for line in (folder / "results.jsonl").read_text().splitlines()]
+    return {record["measure"]: record["value"] for record in records}

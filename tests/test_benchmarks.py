@@ -81,7 +81,7 @@ def test_a_published_models_output_is_laid_out_for_the_folder_generator(tmp_path
         writer.writeheader()
         writer.writerows(patches)
     np.savez(tmp_path / "generated.npz", images=rng.integers(0, 256, (3, 128, 128, 3), dtype=np.uint8))
-    published_nasdm.lay_out(lizard, tmp_path / "generated.npz", tmp_path / "out")
+    published_nasdm.write_folders(lizard, tmp_path / "generated.npz", tmp_path / "out")
     test = published_nasdm.dataset(tmp_path / "out" / "real").split("test")
     generated = registry.load("generators", f"folder:{tmp_path / 'out' / 'generated'}")
     generated.check_conditions(test.conditions.ids)

@@ -198,7 +198,7 @@ def test_networks_of_one_library_have_columns_of_their_own(networks: Path, home:
 
 
 @pytest.mark.parametrize("worse", ["timm:test_resnet", "timm:test_vit"])
-def test_the_gate_encoders_each_network(worse: str, networks: Path, home: Path, tmp_path: Path) -> None:
+def test_the_gate_tests_each_network(worse: str, networks: Path, home: Path, tmp_path: Path) -> None:
     known = [line for line in records(networks) if line.value is not None and line.encoder]
     both = [*known, *(replace(line, encoder="timm:test_vit", protocol=f"of-{line.protocol}") for line in known)]
     assert gated(both, both, home, tmp_path) == 0
@@ -207,7 +207,7 @@ def test_the_gate_encoders_each_network(worse: str, networks: Path, home: Path, 
 
 
 def gated(baseline: list[ResultRecord], candidate: list[ResultRecord], home: Path, place: Path) -> int:
-    """The gate's exit code, with a policy that encoders everything, and one seed."""
+    """The gate's exit code, with a policy with margins for every measure, and one seed."""
     (place / "policy.toml").write_text('seeds = 1\n[[margin]]\nmeasures = "*"\nabsolute = 0.1\n')
     for name, held in (("base", baseline), ("new", candidate)):
         schema.write(held, place / f"{name}.jsonl")

@@ -100,11 +100,11 @@ REFUSED = {
 jobs."""
 CODES = {"doctor": (0, 1)}
 """Exit codes that are well, where these are not 0 alone: a machine may lack something that `bench doctor` looks for."""
-CALLS = [(verb, words) for verb, calls in CASES.items() for words in calls]
+CALLS = [(command, words) for command, calls in CASES.items() for words in calls]
 
 
 def commands(asked: click.Command, context: click.Context, name: str = "") -> Iterator[tuple[str, click.Command]]:
-    """Every command with its command, those that only hold others left out unless they have options of their own."""
+    """Name and object of every command, those that only hold others left out unless they have options of their own."""
     if not isinstance(asked, click.Group) or (name and asked.params):
         yield name, asked
     if isinstance(asked, click.Group):
@@ -114,7 +114,7 @@ def commands(asked: click.Command, context: click.Context, name: str = "") -> It
             yield from commands(below, context, f"{name} {word}".strip())
 
 
-VERBS = dict(commands(group, click.Context(group)))
+COMMANDS = dict(commands(group, click.Context(group)))
 
 
 def given(command: click.Command, words: list[str]) -> set[str]:
@@ -124,15 +124,15 @@ def given(command: click.Command, words: list[str]) -> set[str]:
     return {parameter.name or "" for parameter in order if found.get(parameter.name or "") not in (None, ())}
 
 
-def test_every_verb_has_a_call() -> None:
-    assert set(CASES) == set(VERBS)
+def test_every_command_has_a_call() -> None:
+    assert set(CASES) == set(COMMANDS)
 
 
-@pytest.mark.parametrize("verb", VERBS)
-def test_every_option_is_in_a_call(verb: str) -> None:
-    command = VERBS[verb]
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_option_is_in_a_call(name: str) -> None:
+    command = COMMANDS[name]
     declared = {parameter.name for parameter in command.params}
-    calls = [*CASES[verb], *([[*REFUSED[verb], *ELSEWHERE]] if verb in REFUSED else [])]
+    calls = [*CASES[name], *([[*REFUSED[name], *ELSEWHERE]] if name in REFUSED else [])]
     assert declared - set().union(*(given(command, words) for words in calls)) == set()
 
 
@@ -177,14 +177,14 @@ def done(*words: str) -> str:
     return str(found.stdout.splitlines()[-1])
 
 
-@pytest.mark.parametrize(("verb", "words"), CALLS, ids=[f"{verb} {i}" for i, (verb, _) in enumerate(CALLS)])
-def test_every_call_does_its_work(verb: str, words: list[str], place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("command", "words"), CALLS, ids=[f"{command} {i}" for i, (command, _) in enumerate(CALLS)])
+def test_every_call_does_its_work(command: str, words: list[str], place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(place)
-    found = bench(*verb.split(), *words, home=Path("home"))  # an error that is not the user's is raised
-    codes = CODES.get(verb, (0, 4) if "--strict" in words else (0,))  # two slides are too few for some numbers
+    found = bench(*command.split(), *words, home=Path("home"))  # an error that is not the user's is raised
+    codes = CODES.get(command, (0, 4) if "--strict" in words else (0,))  # two slides are too few for some numbers
     assert found.exit_code in codes, found.stderr
     if "--json" in words:
-        first = found.stdout if verb in ("gate", "compare", "verify", "info") else found.stdout.splitlines()[0]
+        first = found.stdout if command in ("gate", "compare", "verify", "info") else found.stdout.splitlines()[0]
         assert json.loads(first)
     for file in (
         "out/gate.md",
@@ -198,19 +198,19 @@ def test_every_call_does_its_work(verb: str, words: list[str], place: Path, monk
             assert Path(file).stat().st_size
 
 
-@pytest.mark.parametrize("verb", REFUSED)
+@pytest.mark.parametrize("command", REFUSED)
 def test_workers_of_two_kinds_are_refused_before_anything_is_written(
-    verb: str, place: Path, monkeypatch: pytest.MonkeyPatch
+    command: str, place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(place)
-    found = bench(*verb.split(), *REFUSED[verb], *ELSEWHERE, home=Path("home"))
+    found = bench(*command.split(), *REFUSED[command], *ELSEWHERE, home=Path("home"))
     assert found.exit_code == 2 and "give one of the two" in found.stderr
     assert not Path("refused").exists() and not Path("results").exists()
 
 
-@pytest.mark.parametrize("verb", ["run", "suite"])
+@pytest.mark.parametrize("command", ["run", "suite"])
 def test_a_folder_of_weights_is_given_and_the_records_are_there(
-    verb: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     Path("weights").mkdir()
@@ -218,8 +218,8 @@ def test_a_folder_of_weights_is_given_and_the_records_are_there(
     words = {
         "run": ["-g", "flat-colour", "-t", "cam16-seg", "-e", "stain", "-m", "fd", "--controls", "none", "--no-downstream"],
         "suite": ["suite.toml"],
-    }[verb]
-    done = bench(verb, *words, *SMALL, "--weights", "weights", "--out", "out", home=Path("home"))
+    }[command]
+    done = bench(command, *words, *SMALL, "--weights", "weights", "--out", "out", home=Path("home"))
     assert done.exit_code == 0, done.stderr
     (file,) = Path("out").rglob("results.jsonl")
     assert any(line.measure == "fd" and line.value is not None for line in schema.read([file]))
@@ -227,10 +227,10 @@ def test_a_folder_of_weights_is_given_and_the_records_are_there(
     assert held["config"]["weights"] == "weights"
 
 
-@pytest.mark.parametrize("verb", ["run", "suite"])
+@pytest.mark.parametrize("command", ["run", "suite"])
 @pytest.mark.parametrize("blocked", ["table.txt", "picture.png", "manifest.json"])
 def test_records_outlive_a_table_picture_or_manifest_that_fails(
-    verb: str, blocked: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    command: str, blocked: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A folder where a file should stand is what a full disk or a broken font is to whoever writes it."""
     monkeypatch.chdir(tmp_path)
@@ -238,8 +238,8 @@ def test_records_outlive_a_table_picture_or_manifest_that_fails(
     words = {
         "run": ["-g", "flat-colour", "-t", "cam16-seg", "-e", "stain", "-m", "fd", "--controls", "none", "--no-downstream"],
         "suite": ["suite.toml"],
-    }[verb]
-    call = [verb, *words, *SMALL, "--out", "out"]
+    }[command]
+    call = [command, *words, *SMALL, "--out", "out"]
     assert bench(*call, home=Path("home")).exit_code == 0
     (file,) = Path("out").rglob("results.jsonl")
     held = [(line.measure, line.value) for line in schema.read([file])]
@@ -252,7 +252,7 @@ def test_records_outlive_a_table_picture_or_manifest_that_fails(
     assert [(line.measure, line.value) for line in schema.read([file])] == held
     there = {path.name for path in file.parent.iterdir() if path.is_file()}
     assert {"results.jsonl", "table.txt", "picture.png", "manifest.json"} - {blocked} <= there
-    if verb == "suite":
+    if command == "suite":
         (cell,) = json.loads(Path("out/mine/suite.json").read_text())["cells"]
         assert cell["status"] == "error" and blocked in cell["reason"] and cell["folder"] == file.parent.name
 

@@ -1,4 +1,4 @@
-"""The command `bench`: one small file a command, imported only when the command runs.
+"""The command `bench`: one small file for each command, imported only when the command runs.
 
 `COMMANDS` names our own commands; those of other packages enter through the entry-point group `bench.commands`, as those of
 `leaderboards` do. Data goes to stdout, progress and messages to stderr.
@@ -22,24 +22,24 @@ COMMANDS: dict[str, dict[str, str]] = {
         "export": "write conditions or generated patches as PNG and CSV",
     },
     "Compare": {
-        "leaderboard": "tables of all runs, of a task, or of a suite as in its paper",
-        "compare": "two generators measure by measure, in pairs of slides and seeds",
-        "gate": "has a generator become worse than its baseline? for CI",
+        "leaderboard": "print tables of all runs, of a task, or of a suite as in its paper",
+        "compare": "compare two generators, paired by slides and seeds",
+        "gate": "test whether a generator has become worse than its baseline, for CI",
     },
     "Publish": {
-        "report": "a page with tables, patches and provenance of runs",
+        "report": "write a page with tables, patches and provenance of runs",
         "merge": "join the results of several machines in one file",
-        "verify": "make part of a run again and compare it with what was recorded",
+        "verify": "recompute part of a run and compare it with its records",
     },
     "Extend": {
-        "list": "names of generators, encoders, metrics, tasks and datasets",
-        "info": "card, options and documentation of a plug-in",
+        "list": "list generators, encoders, metrics, tasks and datasets",
+        "info": "show card, options and documentation of a plug-in",
         "new": "write a new plug-in that passes `bench check`",
         "check": "test a plug-in against the contract of its kind",
     },
     "Maintain": {
-        "doctor": "what works on this machine, and what to do about the rest",
-        "cache": "list, size or prune what is kept",
+        "doctor": "check this machine, and say how to fix what does not work",
+        "cache": "list, measure or prune the store",
     },
 }
 """What `bench --help` says of our commands, by group. A table, so that help imports none of them."""

@@ -1,4 +1,4 @@
-"""`bench cache`: what is kept, how large it is, and how to free space."""
+"""`bench cache`: the entries of the store, their size, and how to free space."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
 
 @click.group("cache")
 def command() -> None:
-    """What is kept in $BENCH_HOME (default ~/.cache/histobench), and how to free space."""
+    """List, measure or prune the store, $BENCH_HOME (default ~/.cache/histobench)."""
 
 
 @command.command("list")

@@ -1,4 +1,4 @@
-"""`bench check`: does a plug-in do what its kind must do?"""
+"""`bench check`: tests a plug-in against the contract of its kind."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ SOME_FAILED = 4
 
 @click.command(short_help="Check a plug-in against the contract of its kind.")
 @click.argument("name")
-@click.option("--kind", type=click.Choice(KINDS), default=None, help="Where two kinds share the name, or for path.py:Class.")
+@click.option("--kind", type=click.Choice(KINDS), default=None, help="If two kinds share the name, and for path.py:Class.")
 @click.option("--size", default=64, show_default=True, help="Side of the mock patches in pixels.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 @click.pass_context
 def command(context: click.Context, name: str, kind: str | None, size: int, as_json: bool) -> None:
-    """Check the plug-in NAME (or path.py:Class) on small made-up patches. Ends with 4 where a check fails."""
+    """Check the plug-in NAME (or path.py:Class) on small synthetic patches. Exit code 4 if a check fails."""
     from bench import contracts, registry
 
     checks: dict[str, Callable[..., list[contracts.Outcome]]] = {

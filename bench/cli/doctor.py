@@ -1,4 +1,4 @@
-"""`bench doctor`: what works on this machine, and what to do about the rest."""
+"""`bench doctor`: checks this machine, and says how to fix what does not work."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ from bench.runtime import import_guard
 from bench.types import ReportsReadiness
 
 Finding = tuple[bool, str]
-"""Whether it is well, and one sentence that says what was found and, if it is not, what to do."""
+"""Whether the check passed, and a sentence on what was found and, if it failed, what to do."""
 
 
 MARKS = {"ready": "✓", "missing": "–", "gated": "–", "damaged": "✗"}
 
 
 @click.command("doctor")
-@click.option("--encoders", is_flag=True, help="The state of every encoder's weights instead. Nothing is fetched.")
+@click.option("--encoders", is_flag=True, help="Show the state of every encoder's weights instead. Nothing is downloaded.")
 @click.option("--weights", type=click.Path(path_type=Path), help="With --encoders: a folder of weights to look in first.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 def command(encoders: bool, weights: Path | None, as_json: bool) -> None:
-    """What works on this machine, and what to do about the rest. Exit code 1 if something does not.
+    """Check this machine, and say how to fix what does not work. Exit code 1 if something does not.
 
-    An encoder whose weights are not here works as it should; one whose weights are damaged does not.
+    Missing weights of an encoder are no fault; damaged weights are.
     """
     if weights and not encoders:
         raise UsageError("--weights says where to look for encoders: give --encoders too.")
@@ -99,11 +99,11 @@ def _vision() -> Iterator[Finding]:
     torchvision_shim.ready()
     try:
         import torchvision
-    except Exception as error:  # whatever it is, the user should see it here and not in the middle of a run
+    except Exception as error:  # any error should be seen here and not in the middle of a run
         yield False, f"torchvision does not import: {error}. Install the build that belongs to your torch."
         return
-    bridged = " (its compiled operators do not load beside this torch; they are not needed)"
-    yield True, f"torchvision {torchvision.__version__}{bridged if torchvision_shim.bridged() else ''}"
+    note = " (its compiled operators do not load beside this torch; they are not needed)"
+    yield True, f"torchvision {torchvision.__version__}{note if torchvision_shim.is_active() else ''}"
 
 
 def _cache() -> Iterator[Finding]:
@@ -133,7 +133,7 @@ def _plugins() -> Iterator[Finding]:
                 registry.find(kind, name)
             except BenchError as error:
                 broken.append(f"{name}: {error}")
-            except Exception as error:  # a stranger's plug-in may fail in any way while it is imported
+            except Exception as error:  # a plug-in may raise anything while it is imported
                 broken.append(f"{name}: {type(error).__name__}: {error}")
         yield not broken, f"{kind}: {len(registry.names(kind))} found" + "".join(f"; {text}" for text in broken)
 

@@ -1,4 +1,4 @@
-"""`bench export`: conditions for people who generate elsewhere, and generated patches as PNG."""
+"""`bench export`: conditions for generators that run elsewhere, and generated patches as PNG."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 import numpy as np
 
-from bench.cli.options import data_options, execution_options, merged, open_context
+from bench.cli.options import data_options, execution_options, merge_class_map, open_context
 from bench.errors import MissingError
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @click.group("export")
 def command() -> None:
-    """Conditions and samples as PNG and CSV."""
+    """Write conditions or generated patches as PNG and CSV."""
 
 
 @command.command()
@@ -40,14 +40,14 @@ def conditions(
     prompt_source: str,
     options: Mapping[str, str],
 ) -> None:
-    """Maps, crops and seeds of the conditions of a run: the test patches and those that downstream models learn from.
+    """Write maps, crops and seeds of the conditions of a run: test patches and those that downstream models are trained on.
 
-    Generate one PNG an id under DIR/samples with whatever you have, and score them with --generator folder:DIR.
+    Generate one PNG for each id under DIR/samples, and score them with --generator folder:DIR.
     """
     from bench.config import UPPER_REFERENCE, RunConfig, load_components
     from bench.pipeline import exporting
     from bench.pipeline.data import load_splits
-    from bench.pipeline.sets import in_memory
+    from bench.pipeline.sets import load_into_memory
 
     config = RunConfig(
         generator=UPPER_REFERENCE,
@@ -55,11 +55,11 @@ def conditions(
         data=data,
         prompt_source=prompt_source,
         controls=(),
-        options=merged(options, class_map),
+        options=merge_class_map(options, class_map),
     )
     with open_context(workers, scheduler) as context:
         splits = load_splits(load_components(config), context.store, context.execute, with_prompts=True)
-        sets = {"train": in_memory(splits.pool.patches), "test": in_memory(splits.prompted["test"].patches)}
+        sets = {"train": load_into_memory(splits.pool.patches), "test": load_into_memory(splits.prompted["test"].patches)}
         exporting.write_conditions(sets, out, seed)
     click.echo(str(out / "conditions.csv"))
 
@@ -69,7 +69,7 @@ def conditions(
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), required=True)
 @execution_options
 def samples(run: Path, out: Path, workers: int, scheduler: str) -> None:
-    """Everything generated for RUN (a folder of `bench run`): DIR/<generator>-seed<n>/samples/<id>.png.
+    """Write everything generated for RUN (a folder of `bench run`): DIR/<generator>-seed<n>/samples/<id>.png.
 
     What the store no longer holds is generated again.
     """
@@ -101,12 +101,12 @@ def samples(run: Path, out: Path, workers: int, scheduler: str) -> None:
 
 
 def _kept(key: str, store: Store) -> GeneratedRef | None:
-    """The generated set where the store holds all of it."""
+    """The generated set if the store has all of it, otherwise None."""
     from bench.jobs.store import EntryRef
     from bench.pipeline.generation import generated_ref
 
     listing = EntryRef("samples", key)
-    # a key from a file is text of somebody else's: it must not lead out of the store
+    # a key from a file is untrusted: it must not lead out of the store
     if not key.isalnum() or not store.has(listing):
         return None
     found = generated_ref(store.read_json(listing, "samples.json"))
@@ -121,6 +121,6 @@ def _generate_again(run: Path, keys: set[str], context: RunContext) -> None:
 
     prepared = prepare(manifest.config_of(manifest.read(run)), context)
     sets = [part for made in prepared.plan.generated for part in (made.test, made.pool) if part is not None]
-    # each shard by name: a listing outlives shards that were pruned
+    # each shard by name: a listing may exist while its shards were pruned
     jobs = [job for generated in sets if generated.key in keys for job in (*generated.shards, generated.job)]
     raise_failure(context.execute(jobs))

@@ -1,4 +1,4 @@
-"""`bench fit`: train a generator on the training slides of a dataset and deliver its weights."""
+"""`bench fit`: train a generator on the training slides of a dataset and export its weights."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from bench.cli.options import data_options, execution_options, merged, open_context
+from bench.cli.options import data_options, execution_options, merge_class_map, open_context
 from bench.errors import UsageError
 from bench.types import Fittable
 
@@ -18,7 +18,7 @@ from bench.types import Fittable
 @click.option("--layout-generator", default="", help="Instead of a generator, a plug-in that samples layouts.")
 @click.option("--task", "-t", required=True, help="The task whose data it is trained on.")
 @click.option("--fit-seed", default=0, show_default=True)
-@click.option("--out", type=click.Path(path_type=Path, file_okay=False), required=True, help="Where the weights go.")
+@click.option("--out", type=click.Path(path_type=Path, file_okay=False), required=True, help="Folder for the weights.")
 @execution_options
 @data_options
 def command(
@@ -58,17 +58,17 @@ def command(
         controls=(),
         fit_seed=fit_seed,
         retrain=True,
-        options=merged(options, class_map),
+        options=merge_class_map(options, class_map),
     )
     components = load_components(config)
     plugin = components.layout_generator or components.generator_plugins[0]
     built = plugin.build()
     check_fit(built, components)
     if not isinstance(built, Fittable):
-        raise UsageError(f"{built.card.name} has nothing to train: it works as it is.")
+        raise UsageError(f"{built.card.name} has nothing to train.")
     with open_context(workers, scheduler) as context:
         splits = load_splits(components, context.store, context.execute)
-        train = splits.plain["train"].only(MAPS) if layout_generator else training_patches(plugin, splits)
+        train = splits.plain["train"].keep_columns(MAPS) if layout_generator else training_patches(plugin, splits)
         job = training_job(plugin, built, train, fit_seed)
         raise_failure(context.execute([job]))
         command_line = " ".join(["bench", *sys.argv[1:]])

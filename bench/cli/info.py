@@ -27,7 +27,7 @@ WIDTHS = (8, 64, 1024)
 @click.option("--kind", type=click.Choice(KINDS), default=None, help="Where two kinds share the name.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 def command(name: str, kind: str | None, as_json: bool) -> None:
-    """Everything NAME says of itself: card, options with their defaults, what the class documents."""
+    """Show card, options with their defaults, and documentation of NAME."""
     kinds = [kind] if kind else [k for k in KINDS if name.partition(":")[0] in registry.names(k)]
     if not kinds and not name.partition(":")[0].endswith(".py"):
         known = sorted({n for k in KINDS for n in registry.names(k)})
@@ -53,11 +53,11 @@ def _spell(value: Any) -> str:
 
 
 def _measuring(kind: str, cls: type[Any]) -> dict[str, Any]:
-    """What a metric says of its values: better direction, range, the one encoder it reads, least patches a side."""
+    """Properties of a metric: better direction, range, the encoder it always reads, least number of patches."""
     if kind != "metrics":
         return {}
     is_complete = not any(parameter.default is parameter.empty for parameter in registry.parameters(cls).values())
-    metric: Any = cls() if is_complete else cls  # without its options, what the class itself declares
+    metric: Any = cls() if is_complete else cls  # if options are required, only what the class declares
     if isinstance(metric, ConditionMetric):
         return {"direction": "; ".join(f"{measure}: {better} is better" for measure, better in metric.directions.items())}
     text: dict[str, Any] = {"direction": f"{metric.direction} is better"}

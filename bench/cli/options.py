@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from bench.run import RunContext
 
 
-def assignments(_ctx: click.Context, _parameter: click.Parameter, values: tuple[str, ...]) -> Mapping[str, str]:
-    """`-o name=value`, repeated, as a mapping. What stands before a colon is a name of its own and kept as it is."""
+def parse_assignments(_ctx: click.Context, _parameter: click.Parameter, values: tuple[str, ...]) -> Mapping[str, str]:
+    """`-o name=value`, repeated, as a mapping. A prefix that ends in a colon is kept as it is."""
     pairs = {}
     for text in values:
         name, equals, value = text.partition("=")
@@ -27,19 +27,19 @@ def assignments(_ctx: click.Context, _parameter: click.Parameter, values: tuple[
     return pairs
 
 
-def numbers(_ctx: click.Context, _parameter: click.Parameter, text: str) -> tuple[int, ...]:
+def parse_seeds(_ctx: click.Context, _parameter: click.Parameter, text: str) -> tuple[int, ...]:
     """`0,1,2` as whole numbers without repeats."""
     try:
         found = tuple(int(part) for part in text.split(","))
     except ValueError:
         raise UsageError(f"--seeds takes whole numbers like 0,1,2, not {text!r}.") from None
     if len(set(found)) != len(found):
-        raise UsageError(f"--seeds {text}: a seed stands twice.")
+        raise UsageError(f"--seeds {text}: a seed is given twice.")
     return found
 
 
-def words(_ctx: click.Context, _parameter: click.Parameter, text: str | None) -> tuple[str, ...] | None:
-    """`a,b,c` as names; `none` or an empty text is no name; None where nothing was given."""
+def parse_names(_ctx: click.Context, _parameter: click.Parameter, text: str | None) -> tuple[str, ...] | None:
+    """`a,b,c` as names; `none` and an empty text give no name; None if the option was not given."""
     return None if text is None else tuple(part.strip() for part in text.split(",") if part.strip() and part.strip() != "none")
 
 
@@ -47,7 +47,7 @@ Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 
 def data_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """The options that say on what data and with which prompts."""
+    """The options for data and prompts."""
     for decorate in (
         click.option("--data", default="", help="embedded, real (the folder in BENCH_DATA), or a folder."),
         click.option("--class-map", default="", help="Merge classes of a folder, e.g. 0=1,1=0,2=0,3=0."),
@@ -58,19 +58,19 @@ def data_options(function: Callable[..., Any]) -> Callable[..., Any]:
             show_default=True,
             help="Where prompt crops come from: the target itself, another patch of its slide, another slide.",
         ),
-        click.option("-o", "options", multiple=True, callback=assignments, help="name=value or owner.name=value."),
+        click.option("-o", "options", multiple=True, callback=parse_assignments, help="name=value or owner.name=value."),
     ):
         function = decorate(function)
     return function
 
 
-def merged(options: Mapping[str, str], class_map: str) -> dict[str, str]:
+def merge_class_map(options: Mapping[str, str], class_map: str) -> dict[str, str]:
     """The `-o` options with `--class-map` among them."""
     return {**options, **({"dataset.class_map": class_map} if class_map else {})}
 
 
 def execution_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """The options that say who runs the jobs."""
+    """The options for the executor."""
     for decorate in (
         click.option("--workers", default=0, help="Processes on this machine.  [default: one a core, at most 4]"),
         click.option("--scheduler", default="", help="Address of a dask scheduler, e.g. tcp://host:8786: see docs/scale.md."),
@@ -81,7 +81,7 @@ def execution_options(function: Callable[..., Any]) -> Callable[..., Any]:
 
 @contextmanager
 def open_context(workers: int = 0, scheduler: str = "") -> Iterator[RunContext]:
-    """What a command needs to run jobs: the store, an executor whose workers stay until the command ends, progress and log."""
+    """The context of a command: the store, an executor whose workers stay until the command ends, progress and log."""
     from bench.jobs.choosing import Kept, choose_executor
     from bench.jobs.progress import default_reporter
     from bench.jobs.store import Store, default_root

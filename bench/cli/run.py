@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from bench.cli.options import data_options, execution_options, merged, numbers, open_context, words
+from bench.cli.options import data_options, execution_options, merge_class_map, open_context, parse_names, parse_seeds
 from bench.config import CONTROLS, ENCODERS, METRICS, RunConfig
 from bench.errors import MissingError
 from bench.results import schema, terminal
@@ -22,16 +22,16 @@ SOME_FAILED = 4
 @click.command("run")
 @click.option("--generator", "-g", required=True, help="A name, folder:DIR, or path.py:Class.")
 @click.option("--task", "-t", required=True, help="A name, e.g. cam16-seg.")
-@click.option("--encoders", "-e", default=",".join(ENCODERS), show_default=True, callback=words, help="Names or panels.")
+@click.option("--encoders", "-e", default=",".join(ENCODERS), show_default=True, callback=parse_names, help="Names or panels.")
 @click.option(
     "--metrics",
     "-m",
-    callback=words,
-    help="Names, or distribution.  [default: " + ",".join(METRICS) + " and what the task brings]",
+    callback=parse_names,
+    help="Names, or distribution.  [default: " + ",".join(METRICS) + " and the metrics of the task]",
 )
 @click.option("--weights", type=click.Path(path_type=Path, exists=True), help="Folder with weights of encoders.")
-@click.option("--controls", default=",".join(CONTROLS), show_default=True, callback=words, help="none for none.")
-@click.option("--seeds", default="0,1", show_default=True, callback=numbers, help="Seeds of sampling and of the task.")
+@click.option("--controls", default=",".join(CONTROLS), show_default=True, callback=parse_names, help="none for none.")
+@click.option("--seeds", default="0,1", show_default=True, callback=parse_seeds, help="Seeds of sampling and of the task.")
 @click.option("--fit-seed", default=0, show_default=True)
 @click.option(
     "--fit-prompt-source",
@@ -40,7 +40,7 @@ SOME_FAILED = 4
     show_default=True,
     help="Prompt source that the generator is trained with.",
 )
-@click.option("--fit", "retrain", is_flag=True, help="Train from nothing even where weights ship with the package.")
+@click.option("--fit", "retrain", is_flag=True, help="Train from scratch even if weights ship with the package.")
 @click.option("--downstream/--no-downstream", default=True, help="Train and score the downstream model.")
 @click.option("--layout-generator", default="", help="Generate from layouts that this plug-in samples, e.g. nasdm-masks.")
 @click.option(
@@ -48,7 +48,7 @@ SOME_FAILED = 4
 )
 @execution_options
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), default=Path("results"), show_default=True)
-@click.option("--strict", is_flag=True, help="Exit 3 where weights or data were missing, 4 where a number was skipped.")
+@click.option("--strict", is_flag=True, help="Exit 3 if weights or data were missing, 4 if a number was skipped.")
 @click.option("--json", "as_json", is_flag=True, help="Result records on stdout instead of the table.")
 @data_options
 def command(
@@ -101,7 +101,7 @@ def command(
         downstream=downstream,
         layout_generator=layout_generator,
         experiment=experiment,
-        options=merged(options, class_map),
+        options=merge_class_map(options, class_map),
     )
     with open_context(workers, scheduler) as context:
         outcome = run.run(config, context, out)

@@ -1,4 +1,4 @@
-"""What a command of another package does, in one line, read from its source: help imports nobody's code."""
+"""One-line summaries of commands of other packages, read from their source without importing them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 
 
 def summary_of(entry: EntryPoint) -> str:
-    """The first line of a command's help, or the package that it is of where the source does not say."""
+    """The first line of a command's help, or the name of its package if the source has none."""
     try:
         text = _help(_parse(entry.module), entry.attr)
     except (OSError, SyntaxError, ValueError, ImportError):

@@ -1,6 +1,6 @@
 """The checks behind `bench check`: what every plug-in of a kind must do, one named function each, on a small mock.
 
-A check returns when all is well, raises `Broken` with what is wrong, or `Skip` with why it does not apply.
+A check returns if the plug-in passes, raises `Broken` with the fault, or `Skip` with the reason why it does not apply.
 """
 
 from bench.contracts.cases import Outcome

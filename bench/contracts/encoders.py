@@ -17,13 +17,13 @@ TOLERANCE = 1e-5
 
 
 def check_encoder(make: Callable[..., Encoder], name: str = "", size: int = 64) -> list[Outcome]:
-    """Outcomes on 12 mock patches of `size` px. `make(**options)` builds one, `name` is what it was asked by."""
+    """Outcomes on 12 mock patches of `size` px. `make(**options)` builds the encoder, `name` is its name in the registry."""
     return run_checks(_Case(make, name, size), CHECKS, essential=(builds, encodes))
 
 
 @dataclass
 class _Case(PluginCase):
-    """An encoder under test and what it sees."""
+    """An encoder under test and its features of the mock patches."""
 
     @cached_property
     def features(self) -> Features:
@@ -59,7 +59,7 @@ def batch_independent(case: _Case) -> None:
 
 
 def same_in_new_object(case: _Case) -> None:
-    """Two objects with the same options see the same: no weights drawn anew."""
+    """Two objects with the same options give the same features: weights are not random."""
     if not np.allclose(case.make().encode(case.real.images), case.features, rtol=TOLERANCE, atol=TOLERANCE):
         raise Broken("a second object with the same options gives other features")
 

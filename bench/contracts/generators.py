@@ -1,4 +1,4 @@
-"""What every generator must do. What it may do besides is declared in `bench.types`."""
+"""The checks of generators. Optional abilities are declared in `bench.types`."""
 
 from __future__ import annotations
 
@@ -19,25 +19,25 @@ from bench.types import Conditions, Generator, HasSmallInstance, Images, IsDeter
 
 
 def check_generator(make: Callable[..., Generator], name: str = "", size: int = 64) -> list[Outcome]:
-    """Outcomes on 12 mock patches of `size` px. `make(**options)` builds one, `name` is what it was asked by."""
+    """Outcomes on 12 mock patches of `size` px. `make(**options)` builds the generator, `name` is its registered name."""
     with tempfile.TemporaryDirectory(prefix="bench-check-") as work:
         return run_checks(_Case(make, name, size, Path(work)), CHECKS, essential=(builds, generates))
 
 
 @dataclass
 class _Case(PluginCase):
-    """A generator under test, what it was trained with and what it generated."""
+    """A generator under test, its training patches and its generated patches."""
 
     work: Path
 
     def fresh(self) -> Generator:
-        """A new generator, small where its class offers that."""
+        """A new generator, a small one if its class offers that."""
         cls = type(self.plugin)
         return cast(Generator, cls.trial() if isinstance(cls, HasSmallInstance) else self.make())
 
     @cached_property
     def generator(self) -> Generator:
-        """Trained, if it is one that is trained."""
+        """The generator, trained if it is trainable."""
         generator = self.fresh()
         if isinstance(generator, Trainable):
             generator.fit(self.real, 0, silent, _new(self.work / "fit"))
@@ -64,11 +64,11 @@ def generates(case: _Case) -> None:
 
 
 def finite(case: _Case) -> None:
-    """No NaN was cast to uint8: numpy warns of it, and torch makes it black."""
+    """No NaN is converted to uint8: numpy then warns, and torch gives black pixels."""
     with np.errstate(invalid="raise"):
         images = case.generate()
     if black := int((images == 0).all(axis=(1, 2, 3)).sum()):
-        raise Broken(f"{black} of {len(images)} images are all black, as NaN becomes in uint8")
+        raise Broken(f"{black} of {len(images)} images are all black, as NaN is after a cast to uint8")
 
 
 def batch_independent(case: _Case) -> None:
@@ -78,18 +78,18 @@ def batch_independent(case: _Case) -> None:
             differing = (case.generate(rows) != case.images[rows]).any(axis=(1, 2, 3))
             if differing.any():
                 name = case.real.conditions.ids[rows][differing][0]
-                raise Broken(f"generated {way}, the image of {name} is another than when all are generated at once")
+                raise Broken(f"generated {way}, the image of {name} differs from the one generated together with all others")
 
 
 def same_seed_same_bytes(case: _Case) -> None:
-    """Asked again it generates the same; a generator that is not fitted, from a new object too."""
+    """A second call gives the same images. An untrained generator gives them from a new object too."""
     again = case.generator if isinstance(case.generator, Trainable) else case.fresh()
     if not (np.array_equal(case.generate(), case.images) and np.array_equal(case.generate(by=again), case.images)):
         raise Broken("the same conditions and seeds give other images the second time")
 
 
 def other_seed_other_bytes(case: _Case) -> None:
-    """Another run seed changes some image, unless the generator declares that it has one image a condition."""
+    """Another run seed changes some image, unless the generator declares itself deterministic."""
     differs = not np.array_equal(case.generate(run_seed=1), case.images)
     deterministic = isinstance(case.generator, IsDeterministic) and case.generator.deterministic
     if deterministic and differs:
@@ -101,7 +101,7 @@ def other_seed_other_bytes(case: _Case) -> None:
 
 
 def save_load_round_trip(case: _Case) -> None:
-    """Saved, and loaded into a new object, it generates the same."""
+    """Saved and loaded into a new object, it generates the same images."""
     loaded = case.fresh()
     if not isinstance(case.generator, Trainable) or not isinstance(loaded, Trainable):
         raise Skip("nothing is trained")
@@ -123,13 +123,13 @@ def missing_column_refused(case: _Case) -> None:
             case.generator.generate(conditions, image_seeds(0, conditions.ids))
         except BenchError as refusal:
             if column not in str(refusal):
-                raise Broken(f"without {column} it says {str(refusal)!r}, which does not name it") from refusal
+                raise Broken(f"without {column} the error is {str(refusal)!r}, which does not name it") from refusal
         else:
             raise Broken(f"it generates without {column}, which its card needs")
 
 
 def accepts_not_annotated(case: _Case) -> None:
-    """Class maps with 255, not annotated, in training patches and in conditions are accepted, and every image is whole."""
+    """Class maps with 255 (not annotated) are accepted in training patches and conditions, and every image is complete."""
     if "masks" not in case.generator.card.needs:
         raise Skip("the card needs no masks")
     patches, generator = partly_annotated(case.real), case.fresh()
@@ -139,19 +139,19 @@ def accepts_not_annotated(case: _Case) -> None:
     if images.dtype != np.uint8 or images.shape != case.images.shape:
         raise Broken(f"of maps with 255 generate gives {images.dtype} {images.shape}, not uint8 {case.images.shape}")
     if black := int((images == 0).all(axis=(1, 2, 3)).sum()):
-        raise Broken(f"of maps with 255 {black} of {len(images)} images are all black, as NaN becomes in uint8")
+        raise Broken(f"of maps with 255 {black} of {len(images)} images are all black, as NaN is after a cast to uint8")
 
 
 def inputs_untouched(case: _Case) -> None:
-    """Read-only arrays are enough for it, and neither fitting nor generated set changes what it is given."""
+    """It accepts read-only arrays, and neither training nor generation changes its inputs."""
     given, pristine = mock(case.size).conditions, mock(case.size)
     for array in _arrays(given):
-        array.flags.writeable = False  # memory-mapped arrays are
+        array.flags.writeable = False  # like memory-mapped arrays
     case.generator.generate(given, image_seeds(0, given.ids))
     for conditions in (given, case.real.conditions):
         pairs = zip(_arrays(conditions), _arrays(pristine.conditions), strict=True)
         if not all(np.array_equal(now, before) for now, before in pairs):
-            raise Broken("it changes the conditions that it is given")
+            raise Broken("generation changes the conditions")
     if not np.array_equal(case.real.images, pristine.images):
         raise Broken("fitting changes the training patches")
 

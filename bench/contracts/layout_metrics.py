@@ -1,4 +1,4 @@
-"""What every metric of layouts must do, on the nuclei of the mock and on the same with their types exchanged and half gone."""
+"""The checks of layout metrics, on the nuclei of the mock and on worse ones: types exchanged and half of them removed."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ TOLERANCE = 1e-9
 
 
 def check_layout_metric(make: Callable[..., LayoutMetric], name: str = "", size: int = 64) -> list[Outcome]:
-    """Outcomes on 12 mock patches of `size` px. `make(**options)` builds one, `name` is what it was asked by."""
+    """Outcomes on 12 mock patches of `size` px. `make(**options)` builds the metric, `name` is its registered name."""
     return run_checks(_Case(make, name, size), CHECKS, essential=(builds, measures))
 
 
@@ -55,13 +55,13 @@ def measures(case: _Case) -> None:
 
 
 def direction_valid(case: _Case) -> None:
-    """It says which way is better."""
+    """It declares which direction is better."""
     if case.plugin.direction not in get_args(Direction):
         raise Broken(f"direction is {case.plugin.direction!r}, not one of {', '.join(get_args(Direction))}")
 
 
 def identity(case: _Case) -> None:
-    """Real layouts against themselves are better than against half emptied ones of exchanged types."""
+    """Real layouts against themselves score better than against the worse ones."""
     itself, worse = case.value(case.layouts, case.layouts), case.value(case.layouts, case.worse)
     if itself >= worse if case.plugin.direction == "lower" else itself <= worse:
         raise Broken(f"real layouts against themselves give {itself:.4g}, against worse ones {worse:.4g}")
@@ -75,16 +75,16 @@ def order_independent(case: _Case) -> None:
 
 
 def rows_sliceable(case: _Case) -> None:
-    """Rows of what it measured are what it measures of those rows: intervals leave out slides that way."""
+    """Slicing the measured rows equals measuring the slice: intervals leave out slides in this way."""
     real, sampled = case.plugin.measured(case.layouts), case.plugin.measured(case.worse)
     rows = np.arange(1, len(case.layouts))
     sliced = case.plugin.compare_layouts(real[rows], sampled[rows])
     if abs(sliced - case.value(case.layouts[rows], case.worse[rows])) > TOLERANCE:
-        raise Broken("rows of what was measured give another value than the measure of those rows")
+        raise Broken("a slice of the measured rows gives another value than measuring the slice")
 
 
 def accepts_not_annotated(case: _Case) -> None:
-    """Real layouts with 255, not annotated, are accepted, and 255 is no type: without those pixels the value is the same."""
+    """Real layouts with 255 (not annotated) are accepted, and 255 is no type: the value is the same without those pixels."""
     patches = partly_annotated(layouts(case.size)).conditions
     assert patches.masks is not None
     emptied = np.where(patches.masks == NOT_ANNOTATED, 0, patches.masks).astype(np.uint8)

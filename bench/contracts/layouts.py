@@ -1,4 +1,4 @@
-"""What every layout generator must do, on the nuclei of the mock. What it may do besides is declared in `bench.types`."""
+"""The checks of layout generators, on the nuclei of the mock. Optional abilities are declared in `bench.types`."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ KEPT = ("ids", "groups", "classes", "size", "mpp")
 
 
 def check_layouts(make: Callable[..., LayoutGenerator], name: str = "", size: int = 64) -> list[Outcome]:
-    """Outcomes on 12 mock patches of `size` px. `make(**options)` builds one, `name` is what it was asked by."""
+    """Outcomes on 12 mock patches of `size` px. `make(**options)` builds the plug-in, `name` is its registered name."""
     with tempfile.TemporaryDirectory(prefix="bench-check-") as work:
         return run_checks(_Case(make, name, size, Path(work)), CHECKS, essential=(builds, samples))
 
 
 def layouts(size: int) -> ImageSet:
-    """The mock as patches of nuclei: squares of two types, of which every third patch shows one alone; every other square
-    lacks its last row."""
+    """The mock as patches of nuclei: squares of two types. Every third patch shows only one type, and every other square lacks
+    its last row."""
     patches = mock(size)
     assert patches.conditions.types is not None and patches.conditions.instances is not None
     numbers, types = patches.conditions.instances, patches.conditions.types.copy()
@@ -42,7 +42,7 @@ def layouts(size: int) -> ImageSet:
 
 @dataclass
 class _Case(PluginCase):
-    """A layout generator under test, what it was trained with and what it sampled."""
+    """A layout generator under test, its training layouts and its sampled layouts."""
 
     work: Path
 
@@ -51,13 +51,13 @@ class _Case(PluginCase):
         return layouts(self.size)
 
     def fresh(self) -> LayoutGenerator:
-        """A new layout generator, small where its class offers that."""
+        """A new layout generator, a small one if its class offers that."""
         cls = type(self.plugin)
         return cast(LayoutGenerator, cls.trial() if isinstance(cls, HasSmallInstance) else self.make())
 
     @cached_property
     def layout_generator(self) -> LayoutGenerator:
-        """Trained, if it is one that is trained."""
+        """The layout generator, trained if it is trainable."""
         layout_generator = self.fresh()
         if isinstance(layout_generator, Fittable):
             layout_generator.fit(self.real, 0, silent, _new(self.work / "fit"))
@@ -79,7 +79,7 @@ def samples(case: _Case) -> None:
     """One layout for each row: masks uint8, types the same, instances int32, each (n, size, size)."""
     sampled: Any = case.sampled
     if not isinstance(sampled, Conditions):
-        raise Broken(f"draw gives {type(sampled).__name__}, not Conditions")
+        raise Broken(f"sample gives {type(sampled).__name__}, not Conditions")
     for column, kind in zip(COLUMNS, (np.uint8, np.int32, np.uint8), strict=True):
         array, wanted = getattr(sampled, column), f"{np.dtype(kind)} {(len(case.real), case.size, case.size)}"
         found = f"{array.dtype} {array.shape}" if isinstance(array, np.ndarray) else type(array).__name__
@@ -88,12 +88,12 @@ def samples(case: _Case) -> None:
 
 
 def condition_carried(case: _Case) -> None:
-    """Ids, groups, classes, size and resolution are those that were asked, and no other column is made up."""
+    """Ids, groups, classes, size and resolution are the requested ones, and there are no further columns."""
     asked, sampled = case.real.conditions, case.sampled
     if changed := [name for name in KEPT if not np.array_equal(getattr(asked, name), getattr(sampled, name))]:
-        raise Broken(f"{', '.join(changed)} is not what was asked")
+        raise Broken(f"{', '.join(changed)} is not as requested")
     if more := sorted(sampled.columns() - set(COLUMNS)):
-        raise Broken(f"a drawn layout has no {', '.join(more)}")
+        raise Broken(f"a sampled layout has no {', '.join(more)}")
 
 
 def nuclei_sound(case: _Case) -> None:
@@ -116,11 +116,11 @@ def batch_independent(case: _Case) -> None:
     for way, chosen in batches(len(case.real)).items():
         for rows in chosen:
             if not _same(case.sample(rows), case.sampled[rows]):
-                raise Broken(f"drawn {way}, layouts are others than when all are drawn at once")
+                raise Broken(f"sampled {way}, layouts differ from those sampled all at once")
 
 
 def same_seed_same_layout(case: _Case) -> None:
-    """Asked again it draws the same."""
+    """A second call gives the same layouts."""
     if not _same(case.sample(), case.sampled):
         raise Broken("the same conditions and seeds give other layouts the second time")
 
@@ -132,7 +132,7 @@ def other_seed_other_layout(case: _Case) -> None:
 
 
 def wanted_types_alone_matter(case: _Case) -> None:
-    """Of the asked masks it looks at the types that they show and nothing else."""
+    """The sampled layouts depend on the types that the requested masks show, and on nothing else of the masks."""
     asked = case.real.conditions
     assert asked.masks is not None
     rolled = np.roll(asked.masks, case.size // 3, axis=2)
@@ -142,7 +142,7 @@ def wanted_types_alone_matter(case: _Case) -> None:
 
 
 def wanted_types_matter(case: _Case) -> None:
-    """Asked for other types it draws other layouts."""
+    """Other requested types give other layouts."""
     asked = case.real.conditions
     assert asked.masks is not None
     others = replace(asked, masks=np.where(asked.masks > 0, 1 + (asked.masks[:1] > 1), 0).astype(np.uint8))
@@ -151,7 +151,7 @@ def wanted_types_matter(case: _Case) -> None:
 
 
 def save_load_round_trip(case: _Case) -> None:
-    """Saved, and loaded into a new object, it draws the same."""
+    """Saved and loaded into a new object, it samples the same layouts."""
     loaded = case.fresh()
     if not isinstance(case.layout_generator, Fittable) or not isinstance(loaded, Fittable):
         raise Skip("nothing is fitted")
@@ -159,39 +159,39 @@ def save_load_round_trip(case: _Case) -> None:
     case.layout_generator.save(folder)
     loaded.load(folder)
     if not _same(case.sample(by=loaded), case.sampled):
-        raise Broken("saved and loaded again, it draws other layouts")
+        raise Broken("saved and loaded again, it samples other layouts")
 
 
 def accepts_not_annotated(case: _Case) -> None:
-    """Class maps with 255, not annotated, in training layouts and in what is asked for are accepted; none is drawn."""
+    """Class maps with 255 (not annotated) are accepted in training layouts and requests; no sampled layout has 255."""
     patches, layout_generator = partly_annotated(case.real), case.fresh()
     if isinstance(layout_generator, Fittable):
         layout_generator.fit(patches, 0, silent, _new(case.work / "partly-annotated"))
     sampled = case.sample_for(patches.conditions, by=layout_generator)
     if any((getattr(sampled, column) == NOT_ANNOTATED).any() for column in ("masks", "types")):
-        raise Broken("it draws 255, not annotated: a drawn layout says what every pixel is")
+        raise Broken("a sampled layout has 255 (not annotated): every pixel needs a class")
 
 
 def missing_masks_refused(case: _Case) -> None:
-    """Without masks nothing is asked for: refused, with an error that names them."""
+    """A request without masks is refused, with an error that names them."""
     try:
         case.sample_for(replace(case.real.conditions, masks=None))
     except BenchError as refusal:
         if "masks" not in str(refusal):
-            raise Broken(f"without masks it says {str(refusal)!r}, which does not name them") from refusal
+            raise Broken(f"without masks the error is {str(refusal)!r}, which does not name them") from refusal
     else:
-        raise Broken("it draws without masks, which say what is asked for")
+        raise Broken("it samples without masks, which hold the requested types")
 
 
 def inputs_untouched(case: _Case) -> None:
-    """Read-only arrays are enough for it, and neither fitting nor drawing changes what it is given."""
+    """It accepts read-only arrays, and neither training nor sampling changes its inputs."""
     given, pristine = layouts(case.size).conditions, layouts(case.size).conditions
     for column in COLUMNS:
-        getattr(given, column).flags.writeable = False  # memory-mapped arrays are
+        getattr(given, column).flags.writeable = False  # like memory-mapped arrays
     case.sample_for(given)
     for conditions in (given, case.real.conditions):
         if not _same(conditions, pristine):
-            raise Broken("it changes the layouts that it is given")
+            raise Broken("sampling changes the requested layouts")
 
 
 CHECKS: tuple[Check[_Case], ...] = (

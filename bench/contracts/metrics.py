@@ -1,4 +1,4 @@
-"""What every metric must do: of features on two Gaussian clouds, of conditions on the mock."""
+"""The checks of metrics: feature metrics on two Gaussian clouds, condition metrics on the mock."""
 
 from __future__ import annotations
 
@@ -28,17 +28,17 @@ WIDTH = 8
 def check_metric(
     make: Callable[..., FeatureMetric | TrainedMetric | ConditionMetric], name: str = "", size: int = 64
 ) -> list[Outcome]:
-    """Outcomes for a metric of any sort. `make(**options)` builds one, `name` is what it was asked by."""
+    """Outcomes for a metric of any kind. `make(**options)` builds the metric, `name` is its registered name."""
     return run_checks(_Case(make, name, size), CHECKS, essential=(builds, measures))
 
 
 @dataclass
 class _Case(PluginCase):
-    """A metric under test and what it measures."""
+    """A metric under test and its inputs."""
 
     @cached_property
     def clouds(self) -> tuple[Features, Features]:
-        """float32 (n, d) twice, one standard deviation apart in every feature; d is what the one encoder it reads gives."""
+        """float32 (n, d) twice, one standard deviation apart in every feature; d is the width of the encoder that it reads."""
         encoder = self.plugin.encoder if isinstance(self.plugin, ReadsOneEncoder) else ""
         width = registry.load("encoders", encoder).dim if encoder else WIDTH
         n, rng = max(128, 2 * self.plugin.minimum_n(width)), np.random.default_rng(0)
@@ -59,14 +59,14 @@ class _Case(PluginCase):
 
     @cached_property
     def segmenter(self) -> tuple[tempfile.TemporaryDirectory[str], Path]:
-        """What a condition metric learned from the mock; the folder lives as long as this case."""
+        """The reference segmenter trained on the mock, in a folder that exists as long as this case."""
         held = tempfile.TemporaryDirectory(prefix="bench-check-")
         cast(ConditionMetric, self.plugin).learn(self.typed, self.typed, 0, silent, Path(held.name))
         return held, Path(held.name)
 
     @cached_property
     def typed(self) -> ImageSet:
-        """The mock whose class maps are the types of its nuclei, as in data sets of nuclei."""
+        """The mock with the types of its nuclei as class maps, as in datasets of nuclei."""
         conditions = self.real.conditions
         maps = replace(conditions, masks=conditions.types, classes=("background", *conditions.classes))
         return replace(self.real, conditions=maps)
@@ -89,13 +89,13 @@ def measures(case: _Case) -> None:
     if values.ndim != 2 or len(values) != len(case.real):
         raise Broken(f"agree counts {values.shape}, not a row for each of {len(case.real)} patches")
     if not np.isfinite(values).all():
-        raise Broken("agree counts what is not finite")
+        raise Broken("agree gives counts that are not finite")
     if set(case.plugin.tally(values).measures) != set(case.plugin.directions):
         raise Broken("directions and the measures of its tally differ in names")
 
 
 def direction_valid(case: _Case) -> None:
-    """It says which way is better."""
+    """It declares which direction is better."""
     text = [case.plugin.direction] if case.compares else list(case.plugin.directions.values())
     if wrong := [direction for direction in text if direction not in get_args(Direction)]:
         raise Broken(f"direction is {wrong[0]!r}, not one of {', '.join(get_args(Direction))}")
@@ -108,7 +108,7 @@ def identity(case: _Case) -> None:
     near, far = case.clouds
     itself, shifted = case.compare(near, near), case.compare(near, far)
     if shifted == case.compare(far, far):
-        raise Skip("it does not look at the real side")
+        raise Skip("it does not use the real side")
     if itself > shifted if case.plugin.direction == "lower" else itself < shifted:
         raise Broken(f"real against itself gives {itself:.4g}, against a shifted cloud the better {shifted:.4g}")
 
@@ -119,7 +119,7 @@ def order_independent(case: _Case) -> None:
         near, far = case.clouds
         value = case.compare(near, far)
         if value != case.compare(near, far, seed=1):
-            raise Skip("it draws at random")
+            raise Skip("it uses random subsets")
         change = abs(case.compare(near[::-1], np.roll(far, 5, axis=0)) - value)
     else:
         everything = case.agree(list(range(len(case.real))))
@@ -130,9 +130,9 @@ def order_independent(case: _Case) -> None:
 
 
 def accepts_not_annotated(case: _Case) -> None:
-    """A condition metric learns from and counts on class maps with 255, not annotated."""
+    """A condition metric accepts class maps with 255 (not annotated) in training and in counting."""
     if case.compares:
-        raise Skip("it compares features and sees no maps")
+        raise Skip("it compares features and gets no maps")
     metric, patches = cast(ConditionMetric, case.plugin), partly_annotated(case.typed)
     with tempfile.TemporaryDirectory(prefix="bench-check-") as learned:
         metric.learn(patches, patches, 0, silent, Path(learned))

@@ -1,4 +1,4 @@
-"""Made-up conditions and patches on which plug-ins are checked: small, seeded, numpy only, and no tissue at all."""
+"""Synthetic conditions and patches on which plug-ins are checked: small, seeded, numpy only, not tissue."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ BLOCKS = 4
 
 
 def mock(size: int = 64) -> ImageSet:
-    """12 patches of 3 slides and 2 classes, with every condition column but `vectors`, whose length is a model's."""
+    """12 patches of 3 slides and 2 classes, with every condition column except `vectors`, whose length depends on a model."""
     if size < 4 * BLOCKS or size % (2 * BLOCKS):
         raise UsageError(f"a mock patch is a multiple of {2 * BLOCKS} and at least {4 * BLOCKS} px wide, not {size}.")
     rng = np.random.default_rng(0)
@@ -25,7 +25,7 @@ def mock(size: int = 64) -> ImageSet:
     slides = np.arange(n) // PER_SLIDE
     ids = np.array([f"mock-{s}/{i % PER_SLIDE}" for i, s in enumerate(slides.tolist())])
     grids = _grids(n, rng)
-    masks = _enlarged(grids, size)
+    masks = _enlarge(grids, size)
     images = _images(masks, slides, rng)
     nuclei = _nuclei(n, size)
     conditions = Conditions(
@@ -45,8 +45,8 @@ def mock(size: int = 64) -> ImageSet:
 
 
 def partly_annotated(patches: ImageSet) -> ImageSet:
-    """The mock patches as if nobody had annotated the lowest blocks of every second patch, and nothing at all of the last
-    one: there `masks` and `types` hold 255 and `instances` 0. The other patches are annotated completely."""
+    """The mock patches without annotation of the lowest blocks of every second patch, and of the whole last patch: there
+    `masks` and `types` are 255 and `instances` 0. The other patches are completely annotated."""
     conditions = patches.conditions
     hidden = np.zeros((len(conditions), conditions.size, conditions.size), dtype=bool)
     hidden[::2, -conditions.size // BLOCKS :] = True
@@ -66,7 +66,7 @@ def _grids(n: int, rng: np.random.Generator) -> NDArray[np.uint8]:
     return grids
 
 
-def _enlarged(grids: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
+def _enlarge(grids: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
     return grids.repeat(size // BLOCKS, axis=1).repeat(size // BLOCKS, axis=2)
 
 
@@ -88,7 +88,7 @@ def _nuclei(n: int, size: int) -> NDArray[np.int32]:
 
 
 def _prompts(grids: NDArray[np.uint8], images: Images, ids: Strings) -> Prompts:
-    """One block of each class, cut from the next patch of the slide and laid where the target has that class."""
+    """One block of each class, cut from the next patch of the slide and pasted where the target has that class."""
     n, size = images.shape[:2]
     side = size // BLOCKS
     canvases = np.full((n, len(CLASSES), *images.shape[1:]), GREY, dtype=np.uint8)

@@ -1,1 +1,1 @@
-"""Files from outside, and files that are written whole: images, TOML, text. Nothing here knows what a file is for."""
+"""Reading of files from outside, and atomic writing: images, TOML, text. Nothing here depends on what a file is for."""

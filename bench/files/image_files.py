@@ -1,4 +1,4 @@
-"""Opens image files from outside as what their names say, and refuses what Pillow passes over without a word."""
+"""Opens image files from outside in the format of their extension, and refuses faults that Pillow ignores."""
 
 from __future__ import annotations
 
@@ -20,34 +20,35 @@ _UPRIGHT = 1
 
 
 def open_image(path: Path) -> Image.Image:
-    """The file as a picture that is not decoded yet, in the format that its extension says; the caller closes it.
+    """The file as a picture that is not decoded yet, in the format of its extension; the caller closes it.
 
-    Raises MissingError on another format, and Pillow's own errors on a file that cannot be read.
+    Raises MissingError on another format, and Pillow's errors on a file that cannot be read.
     """
     from PIL import Image
 
     wanted = FORMATS.get(path.suffix.lower())
     if wanted is None:
-        raise MissingError(f"{path} is of no kind that is read: {', '.join(FORMATS)}.")
+        raise MissingError(f"{path} has none of the extensions that are read: {', '.join(FORMATS)}.")
     picture = Image.open(path, formats=sorted(set(FORMATS.values())))
     if picture.format != wanted:
         picture.close()
         raise MissingError(
-            f"{path} is a {picture.format} file under the name of a {wanted} file. Export it anew as {wanted}: a name changes "
-            "no format, and lossy formats change classes at edges."
+            f"{path} is a {picture.format} file with the extension of a {wanted} file. Export it again as {wanted}: renaming "
+            "does not change the format, and lossy formats change classes at edges."
         )
     return picture
 
 
 def check_upright(path: Path, picture: Image.Image) -> None:
-    """Raises MissingError on an EXIF or TIFF orientation: viewers turn such images, and maps are annotated on what is viewed.
+    """Raises MissingError on an EXIF or TIFF orientation: viewers rotate such images, and maps are annotated on the rotated
+    view.
 
-    To be called before the picture is decoded: Pillow turns a TIFF then, and drops the tag.
+    Call it before the picture is decoded: decoding a TIFF applies and drops the tag.
     """
     turned = picture.getexif().get(_ORIENTATION, _UPRIGHT)
     if turned != _UPRIGHT:
         raise MissingError(
-            f"{path} carries the EXIF orientation {turned}: viewers turn it, its pixels lie otherwise. Save it upright, for "
+            f"{path} has the EXIF orientation {turned}: viewers rotate it, its pixels are not rotated. Save it upright, for "
             "example with PIL.ImageOps.exif_transpose, and check that its map fits."
         )
 
@@ -58,15 +59,15 @@ def check_opaque(path: Path, picture: Image.Image) -> None:
     if hidden is None or (isinstance(hidden, bytes) and set(hidden) <= {255}):
         return
     raise MissingError(
-        f"{path} makes some of its {'palette' if picture.mode == 'P' else 'values'} transparent, and nobody can say what is "
-        "meant there. Save it without transparency; in class maps pixels that are not annotated are 255."
+        f"{path} makes some of its {'palette' if picture.mode == 'P' else 'values'} transparent, so that their meaning is "
+        "unclear. Save it without transparency; in class maps pixels that are not annotated are 255."
     )
 
 
 def find_png_fault(path: Path) -> str:
-    """What is wrong with the chunks of a PNG file, empty where each has the checksum that is written behind it.
+    """The fault in the chunks of a PNG file; empty if each has the right checksum.
 
-    Pillow does not look at those of pixels: a flipped bit changes the picture without a word.
+    Pillow does not check those of pixel data: a flipped bit changes the picture without an error.
     """
     content = path.read_bytes()
     if not content.startswith(_SIGNATURE):

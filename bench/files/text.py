@@ -1,4 +1,4 @@
-"""Text files that are wholly there or not at all."""
+"""Atomic writing of text files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Lists and settings that people write in TOML, held to a frozen dataclass; a fault is named with its file and place."""
+"""TOML files of users, validated against a frozen dataclass. Errors name the file and the place."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ T = TypeVar("T")
 
 
 def _not_finite(held: Any, place: str = "") -> Iterator[str]:
-    """Places of NaN and infinity, which TOML allows and no setting means."""
+    """Places of NaN and infinity, which TOML allows and no setting accepts."""
     if isinstance(held, float) and not math.isfinite(held):
         yield place
     inner = held.items() if isinstance(held, dict) else enumerate(held) if isinstance(held, list) else ()
@@ -23,7 +23,7 @@ def _not_finite(held: Any, place: str = "") -> Iterator[str]:
 
 
 def read(path: Path, kind: type[T], what: str) -> T:
-    """The file as a `kind`; raises MissingError where there is no such file and UsageError where it holds something else."""
+    """The file as a `kind`. Raises MissingError if there is no such file, and UsageError if its content does not fit."""
     from pydantic import TypeAdapter, ValidationError
 
     if not path.is_file():

@@ -1,4 +1,4 @@
-"""Classic augmentation, the control of every claim that generated patches help: the same patches, seen otherwise."""
+"""Classic augmentation: the control for every claim that generated patches improve a downstream model."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.histology.stain import restained
+from bench.histology.stain import restain
 from bench.types import ImageSet
 
 IGNORED = 255
@@ -22,38 +22,38 @@ STAIN = 0.15
 """Standard deviation of the log of the factors on optical density."""
 
 
-def augmented(patches: ImageSet) -> ImageSet:
-    """Each patch turned by any angle, mirrored, zoomed, bent, blurred and restained, seeded by its id.
+def augment(patches: ImageSet) -> ImageSet:
+    """Each patch rotated by any angle, mirrored, zoomed, deformed, blurred and restained, seeded by its id.
 
-    Images are mirrored beyond their border; maps are 255 there, which nobody trains on, and instances 0.
+    Beyond their border, images are continued by reflection, maps are 255 (ignored in training) and instances 0.
     """
-    seen = [_seen(patches, i) for i in range(len(patches))]
+    seen = [_augment_patch(patches, i) for i in range(len(patches))]
     columns = [name for name in ("masks", "instances", "types") if getattr(patches.conditions, name) is not None]
     maps: dict[str, Any] = {name: np.stack([one[name] for one in seen]) for name in columns}
     return ImageSet(patches.key, np.stack([one["image"] for one in seen]), replace(patches.conditions, **maps))
 
 
-def _seen(patches: ImageSet, i: int) -> dict[str, NDArray[Any]]:
+def _augment_patch(patches: ImageSet, i: int) -> dict[str, NDArray[Any]]:
     from scipy.ndimage import gaussian_filter, map_coordinates
 
     conditions = patches.conditions
     digest = hashlib.sha256(f"augmented/{conditions.ids[i]}".encode()).digest()
     rng = np.random.default_rng(int.from_bytes(digest[:8], "little"))
     image = np.asarray(patches.images[i])
-    places = _places(image.shape[0], rng)
+    positions = _source_positions(image.shape[0], rng)
     blur = rng.uniform(0, BLUR)
-    bent = [map_coordinates(image[..., c].astype(np.float32), places, order=1, mode="reflect") for c in range(3)]
+    bent = [map_coordinates(image[..., c].astype(np.float32), positions, order=1, mode="reflect") for c in range(3)]
     soft = gaussian_filter(np.stack(bent, axis=-1), (blur, blur, 0))
     factors = np.exp(rng.normal(0, STAIN) + rng.normal(0, STAIN / 2, 3))
-    made = {"image": restained(np.clip(np.rint(soft), 0, 255).astype(np.uint8), factors)}
+    made = {"image": restain(np.clip(np.rint(soft), 0, 255).astype(np.uint8), factors)}
     for name, outside in (("masks", IGNORED), ("types", IGNORED), ("instances", 0)):
         if (values := getattr(conditions, name)) is not None:
-            moved = map_coordinates(np.asarray(values[i]), places, order=0, mode="constant", cval=outside)
+            moved = map_coordinates(np.asarray(values[i]), positions, order=0, mode="constant", cval=outside)
             made[name] = moved.astype(values.dtype)
     return made
 
 
-def _places(side: int, rng: np.random.Generator) -> NDArray[np.float64]:
+def _source_positions(side: int, rng: np.random.Generator) -> NDArray[np.float64]:
     """float64 (2, side, side): where each pixel of the view comes from."""
     from scipy.ndimage import gaussian_filter
 

@@ -1,7 +1,7 @@
-"""Maps of nuclei and what is asked of two of them: which nucleus is which, how much they overlap, how far their outlines lie.
+"""Maps of nuclei, and comparison of two maps: matching, overlap, distance of outlines.
 
 An instance map is an integer array (h, w), 0 where there is no nucleus, the pixels of one nucleus sharing one number. Most
-functions want the numbers 1..m without gaps, in which case row i - 1 of what they return is nucleus i: see `numbered`.
+functions need the numbers 1..m without gaps, and row i - 1 of their result is nucleus i: see `renumber`.
 """
 
 from __future__ import annotations
@@ -14,38 +14,39 @@ from numpy.typing import NDArray
 Map = NDArray[np.integer]
 """Integers (h, w)."""
 Pairs = NDArray[np.int64]
-"""int64 (p, 2): rows of two lists of nuclei that belong together, each row at most once; in ascending order."""
+"""int64 (p, 2): matched rows of two lists of nuclei, each row at most once; in ascending order."""
 
 UNLABELLED = 255
-"""Type of pixels that nobody annotated: ignored everywhere."""
+"""Type of pixels that are not annotated: ignored everywhere."""
 OVERLAP = 0.5
-"""Intersection over union above which two nuclei are one: no nucleus can have two such partners."""
+"""Intersection over union above which two nuclei match: no nucleus can have two such partners."""
 REACH = 3.0
-"""Microns between the centres of two nuclei that may still be one: 12 px at 40x in the code of HoVer-Net."""
+"""Largest distance in microns between the centres of two matching nuclei: 12 px at 40x in the code of HoVer-Net."""
 USUAL_MPP = 0.5
-"""Microns per pixel where nobody says: those of Lizard, 20x."""
+"""Microns per pixel if unknown: those of Lizard, 20x."""
 
 
 def reach(mpp: float) -> float:
-    """`REACH` in pixels: 6 at 0.5 microns per pixel, and where the resolution is unknown (NaN)."""
+    """`REACH` in pixels: 6 at 0.5 microns per pixel, and if the resolution is unknown (NaN)."""
     return REACH / (USUAL_MPP if math.isnan(mpp) else mpp)
 
 
-def numbered(instances: Map) -> NDArray[np.int32]:
+def renumber(instances: Map) -> NDArray[np.int32]:
     """int32 (h, w): the same nuclei numbered 1..m without gaps, in the order of their numbers."""
     numbers, place = np.unique(instances, return_inverse=True)
     order = np.cumsum(numbers != 0) * (numbers != 0)
     return np.asarray(order.astype(np.int32)[place].reshape(instances.shape))
 
 
-def without_ignored(found: Map, true: Map, annotated: NDArray[np.bool_]) -> NDArray[np.int32]:
-    """int32 (h, w): the found nuclei cut to the annotated pixels, bool (h, w), and numbered 1..m, ignored ones left out.
+def drop_ignored(found: Map, true: Map, annotated: NDArray[np.bool_]) -> NDArray[np.int32]:
+    """int32 (h, w): the found nuclei cut to the annotated pixels, bool (h, w), without the ignored ones, numbered 1..m.
 
-    A found nucleus is ignored where less than half of its area is annotated: nobody can say whether it is right. It still
-    counts where the rest of it is the partner of a true nucleus, IoU above `OVERLAP`. So panoptic quality treats segments on
-    void pixels (Kirillov and others 2019, section 4.2). `true` holds the true nuclei within the annotated pixels, 1..k.
+    A found nucleus is ignored if less than half of its area is annotated, since it cannot be known whether it is right. It
+    still counts if its annotated part is the partner of a true nucleus, IoU above `OVERLAP`. Panoptic quality treats segments
+    on void pixels in the same way (Kirillov and others 2019, section 4.2). `true`: the true nuclei within the annotated
+    pixels, 1..k.
     """
-    whole = numbered(found)
+    whole = renumber(found)
     if annotated.all():
         return whole
     cut = np.where(annotated, whole, 0)
@@ -53,7 +54,7 @@ def without_ignored(found: Map, true: Map, annotated: NDArray[np.bool_]) -> NDAr
     counts = 2 * np.bincount(cut.ravel(), minlength=len(size)) >= size
     partners = np.asarray((ious(overlaps(true, cut)) > OVERLAP).any(axis=0))
     counts[1 : 1 + len(partners)] |= partners
-    return numbered(np.where(counts[cut], cut, 0))
+    return renumber(np.where(counts[cut], cut, 0))
 
 
 def areas(instances: Map) -> NDArray[np.int64]:
@@ -70,7 +71,7 @@ def centroids(instances: Map) -> NDArray[np.float64]:
 
 def majority(instances: Map, values: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """uint8 (m,): the value above 0 that most pixels of each of the nuclei 1..m have, the lowest where two tie; 0 where
-    all have 0. So background has no say in the type of a nucleus, as in HoVer-Net."""
+    all have 0. Background does not affect the type of a nucleus, as in HoVer-Net."""
     table = np.zeros((int(instances.max(initial=0)) + 1, 256), np.int64)
     np.add.at(table, (instances.ravel(), values.ravel()), 1)
     table[:, 0] = 0
@@ -78,8 +79,8 @@ def majority(instances: Map, values: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def overlaps(first: Map, second: Map) -> NDArray[np.int64]:
-    """int64 (m + 1, k + 1): pixels that are nucleus i of the first map and j of the second; row and column 0 are what lies
-    outside. Maps number their nuclei 1..m and 1..k."""
+    """int64 (m + 1, k + 1): pixels that are nucleus i of the first map and j of the second; row and column 0 are the
+    background. Maps number their nuclei 1..m and 1..k."""
     m, k = (int(instances.max(initial=0)) + 1 for instances in (first, second))
     return np.asarray(np.bincount(first.ravel().astype(np.int64) * k + second.ravel(), minlength=m * k).reshape(m, k))
 
@@ -94,24 +95,24 @@ def ious(table: NDArray[np.int64]) -> NDArray[np.float64]:
     return np.asarray(table[1:, 1:] / np.maximum(unions(table), 1))
 
 
-def overlapping(iou: NDArray[np.float64]) -> Pairs:
+def match_overlapping(iou: NDArray[np.float64]) -> Pairs:
     """The pairs whose IoU is above `OVERLAP` (Kirillov and others 2019: such a partner is the only one)."""
     return np.argwhere(iou > OVERLAP)
 
 
-def assigned(iou: NDArray[np.float64]) -> Pairs:
-    """The pairs of the one-to-one assignment with the largest sum of IoU, those that do not touch left out."""
+def match_by_iou(iou: NDArray[np.float64]) -> Pairs:
+    """The pairs of the one-to-one assignment with the largest sum of IoU, without pairs that do not touch."""
     from scipy.optimize import linear_sum_assignment
 
     i, j = linear_sum_assignment(iou, maximize=True)
     return np.argwhere(_marked(iou.shape, i, j) & (iou > 0))
 
 
-def near(first: NDArray[np.float64], second: NDArray[np.float64], within: float) -> Pairs:
-    """The pairs of the one-to-one assignment of centres (m, 2) and (k, 2) with the smallest sum of distances, those farther
-    apart than `within` left out afterwards: the matching of HoVer-Net's published code (Graham and others 2019).
+def match_near(first: NDArray[np.float64], second: NDArray[np.float64], within: float) -> Pairs:
+    """The pairs of the one-to-one assignment of centres (m, 2) and (k, 2) with the smallest sum of distances; pairs farther
+    apart than `within` are then removed. This is the matching of HoVer-Net's published code (Graham and others 2019).
 
-    Distant nuclei without a partner pull on it, so it can be short of the largest possible number of pairs.
+    Distant nuclei without a partner affect the assignment, so that it may have fewer pairs than possible.
     """
     from scipy.optimize import linear_sum_assignment
     from scipy.spatial.distance import cdist
@@ -122,11 +123,11 @@ def near(first: NDArray[np.float64], second: NDArray[np.float64], within: float)
 
 
 def outline_distances(first: Map, second: Map, pairs: Pairs) -> NDArray[np.float64]:
-    """float64 (p,): how far the outlines of each pair of nuclei lie apart, in pixels, 0 for equal ones.
+    """float64 (p,): distance between the outlines of each pair of nuclei in pixels, 0 for equal ones.
 
     The mean over the outline pixels of one of the distance to the nearest outline pixel of the other, averaged over both
     directions. Outline pixels are those of a nucleus with one of their four neighbours outside it. Where the patch cuts a
-    nucleus there is no outline, unless it fills the patch: then the border of the patch is.
+    nucleus there is no outline, except for a nucleus that fills the patch: its outline is the border of the patch.
     """
     return np.array([_outline_distance(first == i + 1, second == j + 1) for i, j in pairs.tolist()], dtype=np.float64)
 

@@ -1,4 +1,4 @@
-"""What the patches of a dataset are samples of: the unit of every split and interval, and a resolution that can be."""
+"""The sampling unit of a dataset, used by every split and interval, and the plausible range of its resolution."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 LEAST_MPP, MOST_MPP = 0.1, 4.0
-"""Microns per pixel of 100x and of 2.5x, which no histology for patches lies beyond: what does was read in a wrong unit."""
+"""Microns per pixel at 100x and at 2.5x. A value beyond these was probably read in a wrong unit."""
 CONFIRM_MPP = "confirm_mpp"
-"""Option of a dataset by which a user vouches for a resolution outside of these."""
+"""Option of a dataset by which a user confirms a resolution outside this range."""
 
 
 def is_plausible_mpp(mpp: float) -> bool:
-    """Whether this can be the resolution of histology; NaN, an unknown one, can."""
+    """Whether this can be the resolution of histology; true for NaN (unknown)."""
     return not (mpp < LEAST_MPP or mpp > MOST_MPP)
 
 
 def implausible_mpp(what: str) -> str:
-    """The refusal of a resolution; `what` says which one and where it was found."""
+    """The message for an implausible resolution; `what` names the value and its place."""
     return (
         f"{what}, outside {LEAST_MPP:g} to {MOST_MPP:g} microns per pixel. A TIFF unit read wrongly is ten times off: "
         f"correct the number, or confirm it with -o {CONFIRM_MPP}=true."
@@ -26,23 +26,23 @@ def implausible_mpp(what: str) -> str:
 
 @dataclass(frozen=True)
 class Sampling:
-    """What the groups of a dataset's patches are, and who assigned them to the splits."""
+    """The groups of a dataset's patches, and the origin of its splits."""
 
     unit: str
-    """Plural noun for the groups: "patients", "slides"; "images" where nothing says which images are of one slide."""
+    """Plural noun for the groups: "patients", "slides"; "images" if it is unknown which images are of one slide."""
     basis: str
     """Where the groups come from: "column patient_id of index.csv"."""
     splits: str
     """Where the splits come from: "column split of index.csv"."""
     is_known: bool = True
-    """False where each image stands for its slide because no table tells more: then no interval is given."""
+    """False if no table names slides and each image counts as one: then no interval is given."""
 
 
 @runtime_checkable
 class StatesSampling(Protocol):
-    """A dataset that says what its groups are. Where it does not, they are slides."""
+    """A dataset that states its sampling unit. Without this ability, the unit is the slide."""
 
     @property
     def sampling(self) -> Sampling:
-        """From the tables of the dataset alone; images are not read. Raises MissingError as `split` does."""
+        """Read from the tables of the dataset, not from images. Raises MissingError as `split` does."""
         ...

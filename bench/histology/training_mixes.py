@@ -1,8 +1,8 @@
 """Training mixes: which real and which generated patches a downstream model is trained on.
 
-The rule of the shares. Conditions stand in the order of sha256(id). A real share r takes the first r of that order, a
-synthetic share s the last s, both rounded down to whole patches. So a training mix is the same on every machine, a larger
-share holds every patch of a smaller one, and no condition is shown both real and generated unless r + s > 1.
+The rule of the shares. Conditions are in the order of sha256(id). A real share r is the first r of that order, a synthetic
+share s the last s, both rounded down to whole patches. A training mix is therefore the same on every machine, a larger share
+contains every patch of a smaller one, and no condition is in both shares unless r + s > 1.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.errors import MissingError, UsageError
-from bench.histology.augmentation import augmented
+from bench.histology.augmentation import augment
 from bench.types import ImageSet, Strings, TrainingMix
 
 REAL = TrainingMix("real", 1.0, 0.0)
@@ -25,10 +25,10 @@ TRAINING_MIXES = (REAL, SYNTHETIC, BOTH)
 
 
 def training_sets(mix: TrainingMix, real: ImageSet, generated: ImageSet | None) -> list[ImageSet]:
-    """The sets of a training mix, real before generated, rows in their own order; a share of 0 is left out.
+    """The sets of a training mix, real before generated, rows in their original order; a share of 0 is left out.
 
-    The synthetic share has the same size whatever it is made of: see `TrainingMix.synthetic_source`. `generated` may be None
-    for a training mix without it. Where both are used and one only in part, both must show the same conditions: otherwise a
+    The size of the synthetic share does not depend on `TrainingMix.synthetic_source`. `generated` may be None for a training
+    mix without generated patches. If both are used and one only in part, both must have the same conditions: otherwise a
     condition could be in both shares.
     """
     if not (0 <= mix.real <= 1 and 0 <= mix.synthetic <= 1 and mix.real + mix.synthetic > 0):
@@ -38,9 +38,9 @@ def training_sets(mix: TrainingMix, real: ImageSet, generated: ImageSet | None) 
         )
     training: list[ImageSet] = []
     if mix.real:
-        training.append(_part(real, mix.real, f"training mix {mix.name!r}: the real"))
+        training.append(_take_share(real, mix.real, f"training mix {mix.name!r}: the real"))
     if mix.synthetic and mix.synthetic_source in ("copied", "augmented"):
-        training.append(_filled(mix, training, len(real)))
+        training.append(_copy_real_share(mix, training, len(real)))
     elif mix.synthetic:
         if generated is None:
             raise MissingError(
@@ -48,24 +48,24 @@ def training_sets(mix: TrainingMix, real: ImageSet, generated: ImageSet | None) 
             )
         if mix.real and min(mix.real, mix.synthetic) < 1:
             _check_pairs(mix, real.conditions.ids, generated.conditions.ids)
-        chosen = shuffled(generated) if mix.synthetic_source == "shuffled" else generated
-        training.append(_part(chosen, mix.synthetic, f"training mix {mix.name!r}: the synthetic", last=True))
+        chosen = shuffle_conditions(generated) if mix.synthetic_source == "shuffled" else generated
+        training.append(_take_share(chosen, mix.synthetic, f"training mix {mix.name!r}: the synthetic", last=True))
     return training
 
 
-def shuffled(generated: ImageSet) -> ImageSet:
+def shuffle_conditions(generated: ImageSet) -> ImageSet:
     """The same patches, each under the condition of the next one in the order of sha256(id)."""
-    order = _order(generated.conditions.ids)
+    order = _hash_order(generated.conditions.ids)
     giver = np.empty(len(order), dtype=np.int64)
     giver[order] = np.roll(order, -1)
     return ImageSet(f"{generated.key}~shuffled", np.asarray(generated.images[giver]), generated.conditions)
 
 
-def _filled(mix: TrainingMix, training: list[ImageSet], n: int) -> ImageSet:
-    """As many copies or views of the real share as the synthetic share would have patches."""
+def _copy_real_share(mix: TrainingMix, training: list[ImageSet], n: int) -> ImageSet:
+    """Copies or augmented views of the real share, as many as the synthetic share has patches."""
     if not training:
         raise UsageError(
-            f"training mix {mix.name!r} is {mix.synthetic_source} from its real share, and has none: give it a real share."
+            f"training mix {mix.name!r} is {mix.synthetic_source} from its real share, which is empty: give it a real share."
         )
     count = math.floor(round(mix.synthetic * n, 6))
     if count == 0:
@@ -78,19 +78,19 @@ def _filled(mix: TrainingMix, training: list[ImageSet], n: int) -> ImageSet:
     renamed = replace(copies.conditions, ids=ids)
     if mix.synthetic_source == "copied":
         return ImageSet(f"{copies.key}~copied", copies.images, renamed)
-    return augmented(ImageSet(f"{copies.key}~augmented", copies.images, renamed))
+    return augment(ImageSet(f"{copies.key}~augmented", copies.images, renamed))
 
 
-def _part(patches: ImageSet, share: float, whose: str, last: bool = False) -> ImageSet:
+def _take_share(patches: ImageSet, share: float, whose: str, last: bool = False) -> ImageSet:
     n = len(patches)
     size = math.floor(round(share * n, 6))  # 0.29 * 100 is 28.999999999999996
     if size == 0:
         raise MissingError(f"{whose} share {share:g} of {n} patches is not one patch: more patches or a larger share.")
-    order = _order(patches.conditions.ids)
+    order = _hash_order(patches.conditions.ids)
     return patches if size == n else patches[np.sort(order[n - size :] if last else order[:size])]
 
 
-def _order(ids: Strings) -> NDArray[np.intp]:
+def _hash_order(ids: Strings) -> NDArray[np.intp]:
     return np.argsort([hashlib.sha256(name.encode()).hexdigest() for name in ids.tolist()], kind="stable")
 
 
@@ -98,6 +98,6 @@ def _check_pairs(mix: TrainingMix, real: Strings, generated: Strings) -> None:
     alone = sorted(set(real.tolist()) ^ set(generated.tolist()))
     if alone:
         raise UsageError(
-            f"training mix {mix.name!r} mixes shares of real and generated patches, which must show the same conditions: "
-            f"{len(alone)} stand on one side only, such as {', '.join(alone[:3])}. Generate the training conditions."
+            f"training mix {mix.name!r} has shares of real and generated patches, which must have the same conditions: "
+            f"{len(alone)} are in one set only, such as {', '.join(alone[:3])}. Generate the training conditions."
         )

@@ -10,6 +10,6 @@
     local_cluster.py   worker processes of this machine
     progress.py        what `execute` reports, and who shows it
 
-Nothing here knows what a generator, an encoder or a metric is. numpy is the heaviest import of these modules; zarr, dask,
+Nothing here depends on generators, encoders or metrics. numpy is the heaviest import of these modules; zarr, dask,
 distributed and rich are imported inside functions.
 """

@@ -125,21 +125,21 @@ class ArrayPart:
             rows = zarr.open_array(str(self.path), mode="r")[first : first + self.rows_per_chunk]
         except (MemoryError, PermissionError):
             raise
-        except Exception as error:  # whatever the codecs say of bytes that are not what was written
+        except Exception as error:  # codecs may raise anything on damaged bytes
             raise DamagedEntry(self.ref, f"the chunk {self.path.name}/{name} cannot be read ({error})") from error
         return np.asarray(rows) if self.dtype.kind != "U" else _decode_strings(np.asarray(rows), self.dtype)
 
 
 @dataclass(frozen=True, eq=False)
 class StoredArray:
-    """A read-only array (n, ...) over zarr arrays in a row. Loads what is indexed and nothing else.
+    """A read-only array (n, ...) over several zarr arrays, one after the other. Loads only the rows that are indexed.
 
-    Picklable, by paths."""
+    Picklable: it holds paths."""
 
     parts: tuple[ArrayPart, ...]
     dtype: np.dtype[Any]
     rows: NDArray[np.int64] | None = None
-    """int64 (n,): row of the parts in a row that each row of this view is; None for all of them."""
+    """int64 (n,): the row of the concatenated parts for each row of this view; None for all rows."""
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -233,11 +233,11 @@ class StoredArray:
 def concatenate(arrays: Sequence[StoredArray]) -> StoredArray:
     """One array after the other; loads nothing. ValueError where shapes or dtypes differ (strings may differ in width)."""
     if not arrays:
-        raise ValueError("no arrays to put in a row")
+        raise ValueError("no arrays to concatenate")
     kinds = {(array.shape[1:], array.dtype.kind if array.dtype.kind == "U" else array.dtype) for array in arrays}
     if len(kinds) > 1:
         found = ", ".join(sorted({f"{array.dtype} {array.shape[1:]}" for array in arrays}))
-        raise ValueError(f"arrays of several kinds cannot be put in a row: {found}")
+        raise ValueError(f"arrays of several kinds cannot be concatenated: {found}")
     parts = tuple(part for array in arrays for part in array.parts)
     rows = None
     if any(array.rows is not None for array in arrays):

@@ -14,17 +14,17 @@ from bench.runtime.devices import may_have_gpu
 
 MOST_WORKERS = 4
 WORTH_WORKERS = 60
-"""Fewer pending jobs than this are done here sooner than workers are started: importing torch takes seconds."""
+"""With fewer pending jobs than this, starting workers would take longer than the jobs: importing torch takes seconds."""
 
 
 def choose_executor(workers: int, scheduler: str, jobs: int) -> Executor:
     """For a graph of so many pending jobs: a scheduler's workers, `workers` processes of this machine, or this process.
 
-    With `workers` of 0 it is one process a core, at most `MOST_WORKERS`, where that is worth it, and this process where there
-    are few jobs or one GPU, which several processes would only share. Several GPUs have a process each.
+    With `workers` of 0: this process if there are few jobs or one GPU, which several processes would share; otherwise one
+    process a core, at most `MOST_WORKERS`, and one for each of several GPUs.
     """
     if workers < 0:
-        raise UsageError(f"--workers takes a number of processes, not {workers}; 0 is for what suits the machine.")
+        raise UsageError(f"--workers takes a number of processes, not {workers}; 0 chooses by the machine.")
     if scheduler and workers:
         raise UsageError("--workers starts processes on this machine, --scheduler names others: give one of the two.")
     if scheduler or workers > 1:
@@ -77,7 +77,7 @@ class Kept:
 
 @dataclass
 class _Relay:
-    """Passes messages on to whoever runs a graph now."""
+    """Passes messages on to the caller whose graph is running."""
 
     listener: Listener
 

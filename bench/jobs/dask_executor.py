@@ -30,7 +30,7 @@ from bench.jobs.outcomes import Failed, JobError, Outcome, Task, failure_of, run
 from bench.jobs.store import EntryRef, Store, key_of
 
 _MESSAGES_EVERY = 0.3  # seconds between two messages of one job to the driver
-_COUNT_EVERY = 1.0  # seconds between two looks at which workers there are
+_COUNT_EVERY = 1.0  # seconds between two counts of the workers
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ class _DaskSession:
         self._submitted: Counter[EntryRef] = Counter()
         self._arrived: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._threads, self._offered, self._counted_at = 0, {"cpu": 0, "gpu": 0}, float("-inf")
-        self._required: set[str] = set()  # what some worker offers, or offered before it died
+        self._required: set[str] = set()  # resources that some worker offers, or offered before it died
         self._logged_waiting = False
         client.subscribe_topic(self._topic, lambda event: self._arrived.put(event[1]))
 
@@ -88,7 +88,7 @@ class _DaskSession:
         self._required.add("gpu")
 
     def has_room(self, job: Job) -> bool:
-        # no job waits at a worker that may die of the job before it
+        # no job waits at a worker that may be killed by the job before it
         self._count_workers()
         if job.resource in self._required:
             return sum(resource == job.resource for _, resource in self._futures.values()) < self._offered[job.resource]
@@ -133,7 +133,7 @@ class _DaskSession:
         return outcomes
 
     def close(self) -> None:
-        """Gives up what has not ended."""
+        """Cancels the jobs that have not ended."""
         with suppress(Exception):
             self._client.unsubscribe_topic(self._topic)
             self._client.cancel([future for future, _ in self._futures.values()])
@@ -200,7 +200,7 @@ class _DaskSession:
 
 
 def run_pickled(ref: EntryRef, pickled: bytes, topic: str) -> Outcome:
-    """Runs a job in a worker. Returns how it ended, also where the worker cannot even read the job."""
+    """Runs a job in a worker. Returns its outcome, a failure too if the worker cannot unpickle the job."""
     from distributed import get_worker
 
     worker: Any = get_worker()
@@ -211,12 +211,12 @@ def run_pickled(ref: EntryRef, pickled: bytes, topic: str) -> Outcome:
         outcome: Outcome = failure_of(ref, error)
     else:
         outcome = run_task(task, relay.log, relay.progress)
-    relay.end(outcome)  # the driver then knows it sooner than by fetching the result
+    relay.end(outcome)  # faster for the driver than fetching the result
     return outcome
 
 
 class _Relay:
-    """Passes on what a job says, a few messages a second at most: every line, and the latest progress."""
+    """Passes on messages of a job, at most a few a second: every log line, and the latest progress."""
 
     def __init__(self, send: Callable[[dict[str, Any]], None], ref: EntryRef) -> None:
         self._send, self._ref = send, (ref.kind, ref.key)
@@ -237,7 +237,7 @@ class _Relay:
         self._send_soon()
 
     def end(self, outcome: Outcome) -> None:
-        """Sends the outcome, with what is still waiting."""
+        """Sends the outcome, with the messages that are still waiting."""
         self._flush(pickle.dumps(outcome))
 
     def _flush(self, outcome: bytes | None = None) -> None:
@@ -253,7 +253,7 @@ class _Relay:
         with self._lock:
             wait = self._sent_at + _MESSAGES_EVERY - time.monotonic()
             if wait > 0:
-                if self._timer is None:  # the last message arrives too, though the job then sends none for an hour
+                if self._timer is None:  # so that the last message is sent even if none follows it
                     self._timer = threading.Timer(wait, self._flush)
                     self._timer.daemon = True
                     self._timer.start()

@@ -34,7 +34,7 @@ class EntryRef:
 
 
 class DamagedEntry(DamagedError):
-    """An entry that is there, but is not what was written; or one that was there and is gone."""
+    """An entry whose content differs from what was written, or that has disappeared."""
 
     def __init__(self, ref: EntryRef, what: str) -> None:
         super().__init__(ref, what)
@@ -65,19 +65,19 @@ class Listing:
     entries: tuple[Entry, ...]
     """Oldest first."""
     skipped: tuple[str, ...]
-    """What lies in the store and is no entry: a path and a reason each."""
+    """Files and folders in the store that are no entries: path and reason of each."""
 
 
 @dataclass(frozen=True)
 class Pruned:
     removed: tuple[Entry, ...]
     skipped: tuple[str, ...]
-    """What lies in the store and is no entry: a path and a reason each. It is left alone."""
+    """Files and folders in the store that are no entries: path and reason of each. They are kept."""
 
 
 def seal(work: Path, spec: Any) -> None:
     """Writes `entry.json`: checksums of all files but chunks of arrays, and the size of all."""
-    (work / MANIFEST).unlink(missing_ok=True)  # of a resumed folder that was interrupted just here
+    (work / MANIFEST).unlink(missing_ok=True)  # left by an interruption at this point
     digests, size = {}, 0
     arrays = {path.parent for path in work.rglob(ARRAY_MANIFEST)}
     for path in sorted(work.rglob("*")):

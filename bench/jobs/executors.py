@@ -1,8 +1,8 @@
 """`execute` runs a graph of jobs. An executor only says where one job runs: here (`Serial`) or elsewhere (dask_executor.py).
 
-The driver keeps the graph. It hands over a job when everything that the job needs has finished, and hands over as many
-jobs as can run at the same time. A worker thus never waits for another job, the death of a worker concerns the jobs that ran
-on it and no other, and no job travels with the jobs that it needs.
+The driver keeps the graph. It submits a job when everything that the job needs has finished, and only as many jobs as can run
+at the same time. A worker therefore never waits for another job, the death of a worker affects only the jobs that ran on it,
+and a job is sent without the jobs that it needs.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ PASSES = 3
 
 @dataclass(frozen=True)
 class Listener:
-    """Where an executor passes on what jobs say; called from the thread of the driver only."""
+    """Receives the messages of jobs from an executor; called from the thread of the driver only."""
 
     log: Callable[[str], None]
     progress: Callable[[EntryRef, int, int, str], None]
@@ -42,7 +42,7 @@ class Session(Protocol):
         ...
 
     def submit(self, job: Job) -> None:
-        """Hands a job over. Everything that it needs is finished in the store."""
+        """Submits a job. Everything that it needs is finished in the store."""
         ...
 
     def wait(self) -> list[Outcome]:
@@ -52,7 +52,7 @@ class Session(Protocol):
 
 class Executor(Protocol):
     def open(self, store: Store, listener: Listener) -> AbstractContextManager[Session]:
-        """Starts or reaches the workers. On leaving, with an exception too, nothing that it started is left."""
+        """Starts or connects to the workers. On leaving, also by an exception, everything that it started is ended."""
         ...
 
 
@@ -96,8 +96,8 @@ def execute(
 ) -> dict[EntryRef, Outcome]:
     """Runs what is not finished, and returns how each target ended.
 
-    A job that fails takes down those that need it, and no other. An entry that turns out to be damaged is removed and made
-    again, once everything else has run. Raises KeyboardInterrupt after SIGINT and SIGTERM: finished entries stay, and the same
+    If a job fails, the jobs that need it fail too, and no others. A damaged entry is removed and made again once everything
+    else has run. Raises KeyboardInterrupt after SIGINT and SIGTERM: finished entries stay, and the same
     call continues. MissingError where the executor's workers cannot be reached or do not see the store. `ended` is called in
     this thread with the outcome of each job, target or not, once it is final; more than once where a graph is run again.
     """
@@ -126,7 +126,7 @@ def execute(
                 progress.log(f"the entry {entry} is damaged; it is removed and made again")
                 store.remove(entry)
             if number == PASSES:
-                failures.update({ref: _given_up(failed) for ref, failed in damaged.items()})
+                failures.update({ref: _give_up(failed) for ref, failed in damaged.items()})
     return {job.ref: failures.get(job.ref) or Finished(job.ref) for job in targets}
 
 
@@ -141,7 +141,7 @@ class _Pass:
         failures: dict[EntryRef, Failed],
         on_end: Callable[[Outcome], None] | None,
     ) -> None:
-        """`failures`: of earlier passes, which stand; those of this pass are added."""
+        """`failures`: those of earlier passes, to which those of this pass are added."""
         self._store, self._reporter, self._failures, self._on_end = store, reporter, failures, on_end
         self._damaged: dict[EntryRef, Failed] = {}
         self._jobs = {job.ref: job for job in jobs}
@@ -158,7 +158,7 @@ class _Pass:
         self._is_shared = True
 
     def run(self, session: Session) -> dict[EntryRef, Failed]:
-        """Runs everything; returns the failures for which a damaged entry is to blame."""
+        """Runs everything; returns the failures that were caused by a damaged entry."""
         for ref in [*self._jobs]:
             if ref in self._failures:
                 self._end(self._failures[ref])
@@ -170,7 +170,7 @@ class _Pass:
                     self._start(session, heapq.heappop(ready)[2])
             self._reporter.update(self._tally.state())
             for outcome in session.wait():
-                self._end(self._seen(outcome))
+                self._end(self._confirm(outcome))
         self._reporter.update(self._tally.state())
         return self._damaged
 
@@ -181,7 +181,7 @@ class _Pass:
             self._reporter.job_progress(job.label or str(ref), done, total, what)
 
     def _queue(self, ref: EntryRef) -> None:
-        # what many others wait for goes first; otherwise the order of the graph
+        # jobs that many others need go first; otherwise the order of the graph
         place = (-len(self._dependants[ref]), self._place[ref], ref)
         heapq.heappush(self._ready[self._jobs[ref].resource], place)
 
@@ -192,8 +192,8 @@ class _Pass:
         self._tally.start(ref.kind)
         session.submit(self._jobs[ref])
 
-    def _seen(self, outcome: Outcome) -> Outcome:
-        """The outcome, once its entry can be seen from here, which may take a moment on a network file system."""
+    def _confirm(self, outcome: Outcome) -> Outcome:
+        """The outcome, once its entry is visible here, which may take a moment on a network file system."""
         if isinstance(outcome, Failed):
             return outcome
         for pause in (0.0, 0.1, 0.4, 1.5) if self._is_shared else (0.0,):
@@ -206,7 +206,7 @@ class _Pass:
         return Failed(outcome.ref, error, outcome.ref)
 
     def _end(self, outcome: Outcome) -> None:
-        """Notes how a job ended, and what follows for those that need it."""
+        """Records the outcome of a job, and the failure of the jobs that need it."""
         stack = [outcome]
         while stack:
             ended = stack.pop()
@@ -233,7 +233,7 @@ class _Pass:
                         self._queue(dependant)
 
 
-def _given_up(failed: Failed) -> Failed:
+def _give_up(failed: Failed) -> Failed:
     message = (
         f"the entry {failed.damaged} of the store was made {PASSES} times and found damaged each time: {failed.error.message}"
     )
@@ -242,7 +242,7 @@ def _given_up(failed: Failed) -> Failed:
 
 @contextmanager
 def _termination_as_interrupt() -> Iterator[None]:
-    """SIGTERM, by which job managers end a process, becomes a KeyboardInterrupt."""
+    """Turns SIGTERM, by which job managers end a process, into a KeyboardInterrupt."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

@@ -15,7 +15,7 @@ Resource = Literal["cpu", "gpu"]
 
 @dataclass(frozen=True)
 class JobContext:
-    """What an action may use besides its own fields."""
+    """Services for an action: store, log and progress."""
 
     store: Store
     log: Callable[[str], None]

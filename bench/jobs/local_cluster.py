@@ -1,4 +1,4 @@
-"""Worker processes on this machine, for dask_executor.py: started, hidden from the network, and ended whatever happens."""
+"""Worker processes on this machine, for dask_executor.py. They listen on localhost only, and end with this process."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ DEATHS = 2
 """A job is given up when more workers than these died while they ran it. A cluster started elsewhere has its own number."""
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 """Several processes that each take every core run many times slower than one."""
-_QUIET = 50  # logging.CRITICAL: the driver says in its own words what happens to jobs
+_QUIET = 50  # logging.CRITICAL: the driver reports what happens to jobs
 
 
 @contextmanager
@@ -32,8 +32,8 @@ def local_cluster(workers: int, devices: tuple[str, ...], listener: Listener) ->
     settings = {
         "distributed.worker.multiprocessing-method": "spawn",  # a forked process inherits locks of torch's thread pools
         "distributed.scheduler.allowed-failures": DEATHS,
-        "distributed.scheduler.worker-ttl": None,  # a long call into C is no death; a real one closes the connection
-        # dask's own value has malloc give memory back at each call of free: training then takes half as long again
+        "distributed.scheduler.worker-ttl": None,  # a worker in a long call into C is alive; a dead one closes the connection
+        # dask's own value makes malloc return memory at each free, which slows training by half
         "distributed.nanny.pre-spawn-environ": ONE_THREAD,
     }
     with ExitStack() as stack:
@@ -43,7 +43,7 @@ def local_cluster(workers: int, devices: tuple[str, ...], listener: Listener) ->
         options |= {"local_directory": scratch, "silence_logs": _QUIET}
         specs = {}
         for number in range(workers):
-            hidden = {"CUDA_VISIBLE_DEVICES": ""} if devices else {}  # a job that asked for no device takes none
+            hidden = {"CUDA_VISIBLE_DEVICES": ""} if devices else {}  # a job without a GPU as resource must not use one
             specs[f"cpu-{number}"] = {**options, "resources": {"cpu": 1}, "env": ONE_THREAD | hidden}
         for device in devices:
             env = ONE_THREAD | {"CUDA_VISIBLE_DEVICES": device}
@@ -90,8 +90,8 @@ def devices_of(asked: tuple[str, ...] | None) -> tuple[str, ...]:
 
 @contextmanager
 def _environment(variables: Mapping[str, str]) -> Iterator[None]:
-    """Sets variables of this process while its workers start: they import numpy before dask can set any in them. Afterwards
-    all is as before, also those that dask sets here for the same reason and leaves."""
+    """Sets variables of this process while its workers start, since these import numpy before dask can set variables there.
+    Restores them afterwards, and also those that dask sets in this process."""
     import dask
 
     names = {*variables, *dask.config.get("distributed.nanny.pre-spawn-environ"), "PYTHONHASHSEED"}
@@ -109,7 +109,7 @@ def _environment(variables: Mapping[str, str]) -> Iterator[None]:
 
 @contextmanager
 def uninterrupted() -> Iterator[None]:
-    """A second Ctrl-C does not leave processes behind."""
+    """Ignores a second Ctrl-C, so that no process is left behind."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

@@ -1,7 +1,6 @@
-"""How a job ended, as plain data that travels between processes, and the one function that runs a job.
+"""Outcomes of jobs as plain data that can be sent between processes, and the function that runs a job.
 
-No exception of an action passes through here: it becomes a `Failed`, so that it takes down the dependants of its job and
-nothing else.
+Every exception of an action is turned into a `Failed` here, so that only the dependants of its job fail with it.
 """
 
 from __future__ import annotations
@@ -32,7 +31,7 @@ class JobError:
 
 
 class EarlierFailure(Exception):
-    """Raised by a job that stands for something which broke before it could run: the job ends as that did."""
+    """Raised by a job that replaces something that failed before it could run: the job ends with that failure."""
 
     def __init__(self, error: JobError) -> None:
         super().__init__(error)
@@ -52,9 +51,9 @@ class Failed:
     ref: EntryRef
     error: JobError
     cause: EntryRef
-    """The job that went wrong: this one, or one that it needs."""
+    """The job that failed first: this one, or one that it needs."""
     damaged: EntryRef | None = None
-    """The entry that the job could not read, where that is why it failed."""
+    """The damaged entry that the job could not read, if that is the cause."""
 
 
 Outcome = Finished | Failed
@@ -62,7 +61,7 @@ Outcome = Finished | Failed
 
 @dataclass(frozen=True)
 class Task:
-    """A job as it travels to a worker: without the jobs that it needs."""
+    """A job as it is sent to a worker, without the jobs that it needs."""
 
     ref: EntryRef
     spec: dict[str, Any]
@@ -95,7 +94,7 @@ def failure_of(ref: EntryRef, error: BaseException) -> Failed:
         return Failed(ref, error.error, ref)
     damaged = _damaged_entry(error)
     text = "".join(traceback.format_exception(error))[-_TRACEBACK_CHARACTERS:]
-    # a message that cannot be made must not hide the failure
+    # an exception in `__str__` must not hide the failure
     try:
         message = str(error) or type(error).__name__
     except Exception as second:
@@ -112,7 +111,7 @@ def _code_of(error: BaseException) -> str:
 
 
 def _damaged_entry(error: BaseException) -> EntryRef | None:
-    """The entry of a DamagedEntry, also of one that another exception followed."""
+    """The entry of a DamagedEntry, also if it is the cause of another exception."""
     seen: set[int] = set()
     found: BaseException | None = error
     while found is not None and id(found) not in seen:

@@ -1,4 +1,4 @@
-"""What `execute` reports while it runs, and who shows it: bars on a terminal, lines elsewhere, or nobody."""
+"""Progress of `execute`, shown as bars on a terminal, as lines elsewhere, or not at all."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class KindProgress:
 
     kind: str
     done: int
-    """Ended in any way, failed ones and those that could not start for them among them."""
+    """Jobs that have ended, including failed ones and those that could not start because of them."""
     failed: int
     running: int
     total: int
@@ -26,7 +26,7 @@ class KindProgress:
 
 
 class Reporter(Protocol):
-    """Who shows the progress. All calls come from the thread that called `execute`."""
+    """Shows the progress. All calls come from the thread that called `execute`."""
 
     def update(self, kinds: Sequence[KindProgress]) -> None:
         """How far each kind is, in the order of the graph; called on each change."""
@@ -60,7 +60,7 @@ class SilentReporter:
 
 
 class LineReporter:
-    """A line with the time, at most every `interval` seconds; log lines at once. For files and job managers."""
+    """A line with the time, at most every `interval` seconds; log lines immediately. For files and job managers."""
 
     def __init__(self, stream: TextIO | None = None, interval: float = 5.0) -> None:
         self._stream, self._interval = stream or sys.stderr, interval
@@ -85,7 +85,7 @@ class LineReporter:
             self._write(f"{label}: {what} {done}/{total}")
 
     def close(self) -> None:
-        """Shows the last state, which the interval may have held back."""
+        """Shows the last state, if the interval delayed it."""
         self._shown_at = float("-inf")
         self._show()
 

@@ -30,7 +30,7 @@ _FULL_OR_READ_ONLY = {errno.ENOSPC, errno.EROFS, errno.EDQUOT}
 _OCCUPIED = {errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR}
 _PRIVATE = re.compile(r"\.[^.]+\.(?P<host>.+)\.(?P<pid>\d+)\.[0-9a-f]{8}")
 _SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
-_ABANDONED_AFTER = 7 * 24 * 3600.0  # seconds; for work folders of other machines, where nobody can ask whether a process lives
+_ABANDONED_AFTER = 7 * 24 * 3600.0  # seconds; for work folders of other machines, whose processes cannot be checked
 
 
 def default_root() -> Path:
@@ -57,9 +57,9 @@ class Store:
     def write(self, ref: EntryRef, spec: Any, make: Callable[[Path], None], resumable: bool = False) -> None:
         """Fills a new folder by `make(work)` and puts it in place as the finished entry.
 
-        Where another process finishes the same entry first, that one stands and ours is dropped. A `resumable` make finds in
-        `work` what an interrupted one left there; where another live process works in that folder, it gets an empty one.
-        MissingError, with the next step, where the store cannot be written to.
+        If another process finishes the same entry first, its entry is kept and this one dropped. A `resumable` make finds in
+        `work` what an interrupted one left; if another live process works in that folder, it gets an empty one. MissingError,
+        with the next step, if the store cannot be written to.
         """
         for name in (ref.kind, ref.key):
             if not _SAFE_NAME.fullmatch(name) or name.endswith(".part"):
@@ -112,13 +112,13 @@ class Store:
         """Removes an entry, finished or damaged; nothing happens where there is none."""
         path, aside = self.path(ref), self._private_path(ref)
         with self._refusals(), suppress(FileNotFoundError):
-            path.rename(aside)  # first, so that nobody ever reads half an entry
+            path.rename(aside)  # first, so that no process reads half an entry
             _delete(aside)
 
     @contextmanager
     def scratch(self, kind: str) -> Iterator[Path]:
-        """An empty folder beside the entries, which every worker sees. It is removed on leaving; where the process is killed,
-        by `prune`."""
+        """An empty folder beside the entries, visible to every worker. It is removed on leaving, or by `prune` if the process
+        was killed."""
         ref = EntryRef(kind, "scratch")
         with self._refusals():
             self.path(ref).parent.mkdir(parents=True, exist_ok=True)
@@ -128,7 +128,7 @@ class Store:
             self.path(ref).parent.rmdir()
 
     def entries(self) -> Listing:
-        """Every finished entry, and what lies there besides."""
+        """Every finished entry, and files and folders that are no entries."""
         entries, skipped = [], []
         for path in self._children(self.root):
             if path.is_symlink() or not path.is_dir():
@@ -197,7 +197,7 @@ class Store:
                 if error.errno not in _OCCUPIED:
                     raise
             if self.has(ref):
-                return  # the folder `work` is dropped by whoever made it
+                return  # the folder `work` is removed by the caller
             self.remove(ref)
         raise MissingError(f"cannot put {ref} in place: something keeps writing to {self.path(ref)}. Stop it and run again.")
 
@@ -222,7 +222,7 @@ class Store:
         lock = FileLock(self.root / ref.kind / f".{ref.key}.lock")
         try:
             lock.acquire(blocking=False)
-        except (Timeout, NotImplementedError):  # held by a live process, or a file system without locks
+        except (Timeout, NotImplementedError):  # locked by a live process, or a file system without locks
             with self._private_folder(ref) as work:
                 yield work
             return
@@ -230,8 +230,8 @@ class Store:
             work = self.path(ref).with_name(f"{ref.key}.part")
             work.mkdir(exist_ok=True)
             yield work
-            _delete(work)  # another process was first; after an interruption or a failure nothing comes here
-            Path(lock.lock_file).unlink(missing_ok=True)  # whoever locks from now on finds the finished entry
+            _delete(work)  # another process was first; not reached after an interruption or a failure
+            Path(lock.lock_file).unlink(missing_ok=True)  # processes that lock from now on find the finished entry
         finally:
             lock.release()
 
@@ -268,7 +268,7 @@ def _host() -> str:
 
 
 def _is_alive(pid: int) -> bool:
-    if os.name == "nt":  # there a signal of number 0 is no question
+    if os.name == "nt":  # signal 0 does not test for a process there
         return True
     try:
         os.kill(pid, 0)

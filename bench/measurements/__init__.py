@@ -1,1 +1,1 @@
-"""Measurements, one file for each kind: which records they plan, which jobs they need, how they compute."""
+"""Measurements, one file for each kind: the records they plan, the jobs they need, and the computation."""

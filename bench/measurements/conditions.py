@@ -1,4 +1,4 @@
-"""Condition metrics: a reference segmenter that saw real slides alone says whether generated patches kept their conditions."""
+"""Condition metrics: a reference segmenter trained on real slides checks generated patches against their conditions."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from bench.measurements.protocol import Measured
 from bench.pipeline.data import DataSplits
 from bench.pipeline.generation import GeneratedSet, shard_bounds
 from bench.pipeline.plugins import Plugin
-from bench.pipeline.sets import PatchesRef, SetRef, in_memory, rows_per_chunk, select
+from bench.pipeline.sets import PatchesRef, SetRef, load_into_memory, rows_per_chunk, select
 from bench.results.schema import ResultRecord
 from bench.types import ConditionMetric, Direction, Tally
 
 SEED = 0
-"""Of the reference segmenter: one for all generators and runs."""
+"""Seed of the reference segmenter, the same for all generators and runs."""
 OF_REAL = "-of-real"
-"""Ending of a measure that is divided by what real test patches get."""
+"""Suffix of a measure that is divided by its value on real test patches."""
 SHARD = 256
-"""Patches of one job."""
+"""Patches of each job."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class ConditionMeasurement:
         generated, real = (
             metric.tally(np.asarray(open_sharded(store, refs, "counts"))) for refs in (self.generated_counts, self.real_counts)
         )
-        both = beside(generated, real)
+        both = join_tallies(generated, real)
         found = statistics.group_bootstrap(both, self.test.load(store).conditions.groups, seed=0)
         return {name: Measured(estimate, both.bounds.get(name, (0.0, 1.0))) for name, estimate in found.items()}
 
@@ -110,13 +110,13 @@ class TrainSegmenter:
     validation: SetRef
 
     def __call__(self, work: Path, context: JobContext) -> None:
-        train, validation = (in_memory(part.load(context.store)) for part in (self.train, self.validation))
+        train, validation = (load_into_memory(part.load(context.store)) for part in (self.train, self.validation))
         self.metric.build_anew().learn(train, validation, SEED, context.progress, work)
 
 
 @dataclass(frozen=True)
 class CountAgreement:
-    """Action: what the reference segmenter counts on some patches."""
+    """Action: the counts of the reference segmenter on some patches."""
 
     metric: Plugin
     segmenter: EntryRef
@@ -127,7 +127,7 @@ class CountAgreement:
     def __call__(self, work: Path, context: JobContext) -> None:
         for name in context.store.names(self.segmenter):
             context.store.file(self.segmenter, name)
-        part = in_memory(select(self.patches.load(context.store), np.arange(self.start, self.stop)))
+        part = load_into_memory(select(self.patches.load(context.store), np.arange(self.start, self.stop)))
         counts = self.metric.build().agree(part, context.store.path(self.segmenter)).counts
         write_array(work, "counts", counts, rows_per_chunk(counts))
 
@@ -143,14 +143,14 @@ def _count_jobs(
             CountAgreement(plugin, segmenter.ref, patches, start, stop),
             (segmenter, *needs),
             "gpu",
-            label=f"ask the reference segmenter of {plugin.name}, rows {start} to {stop - 1}",
+            label=f"apply the reference segmenter of {plugin.name}, rows {start} to {stop - 1}",
         )
         for start, stop in shard_bounds(count, SHARD)
     )
 
 
-def beside(generated: Tally, real: Tally) -> Tally:
-    """One tally of generated and real patches, row by row: the measures of generated ones, and their ratios to real ones."""
+def join_tallies(generated: Tally, real: Tally) -> Tally:
+    """One tally of generated and real patches, row by row: measures of generated patches, and their ratios to real ones."""
     columns = (*generated.columns, *(f"real {name}" for name in real.columns))
     ratios = {f"{name}{OF_REAL}": partial(_ratio, measure) for name, measure in generated.measures.items()}
     bounds = {**generated.bounds, **{name: (0.0, None) for name in ratios}}

@@ -18,14 +18,14 @@ from bench.measurements.protocol import Measured
 from bench.pipeline.data import MAPS, DataSplits
 from bench.pipeline.generation import GeneratedSet
 from bench.pipeline.plugins import Plugin
-from bench.pipeline.sets import GeneratedRef, SetRef, in_memory, only, rows_per_chunk
+from bench.pipeline.sets import GeneratedRef, SetRef, keep_columns, load_into_memory, rows_per_chunk
 from bench.results.schema import ResultRecord
 from bench.types import Tally, Task, TrainingMix
 
 
 @dataclass(frozen=True)
 class Scores:
-    """Where the counts of one trained model are."""
+    """Reference to the counts of one trained model."""
 
     task: Plugin
     counts: EntryRef
@@ -101,9 +101,9 @@ class Score:
     seed: int
 
     def __call__(self, work: Path, context: JobContext) -> None:
-        real = only(self.real.load(context.store), MAPS)
+        real = keep_columns(self.real.load(context.store), MAPS)
         generated = None if self.generated is None else self.generated.load(context.store)
-        sets = [in_memory(part) for part in training_sets(self.mix, real, generated)]
-        validation, test = (in_memory(part.load(context.store)) for part in (self.validation, self.test))
+        sets = [load_into_memory(part) for part in training_sets(self.mix, real, generated)]
+        validation, test = (load_into_memory(part.load(context.store)) for part in (self.validation, self.test))
         counts = self.task.build_anew().score(sets, validation, test, self.seed, context.progress).counts
         write_array(work, "counts", counts, rows_per_chunk(counts))

@@ -1,6 +1,6 @@
 """Experiments: a named list of training mixes, what is compared with what, and what a paper reported. Read from TOML.
 
-An experiment computes nothing: it names. See tasks/experiments for ours.
+An experiment is a list of names and shares, without code. Those of this project are in tasks/experiments.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from bench.statistics.equivalence import Claim
 from bench.types import SyntheticSource, TrainingMix
 
 BETWEEN = " - "
-"""Stands between the two arms of a difference."""
+"""Separates the names of the two arms of a difference."""
 
 
 @dataclass(frozen=True)
@@ -53,9 +53,9 @@ class Experiment:
     name: str
     summary: str
     pool: Literal["train", "R1", "R2"]
-    """The real patches that shares are taken of, and whose conditions are generated."""
+    """The real patches that shares are taken from, and whose conditions are generated."""
     measures: tuple[str, ...]
-    """Columns of its table; the first is what comparisons are made by."""
+    """Columns of its table; comparisons use the first."""
     arm: tuple[Arm, ...]
     comparison: tuple[Comparison, ...] = ()
     source: str = ""

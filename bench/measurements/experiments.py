@@ -15,7 +15,7 @@ from bench.measurements.protocol import Measured
 from bench.results.schema import ResultRecord
 
 BETWEEN = " - "
-"""Stands between the two arms of a difference."""
+"""Separates the names of the two arms of a difference."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class ArmDifference:
 
 def difference_record(record: ResultRecord, comparison: Comparison, measure: str) -> ResultRecord:
     """The record of a comparison, from that of an arm; its protocol is still to be set."""
-    stated = statement(comparison, measure)
+    stated = describe_claim(comparison, measure)
     return replace(
         record,
         measure=f"{measure}-difference",
@@ -62,8 +62,8 @@ def difference_record(record: ResultRecord, comparison: Comparison, measure: str
     )
 
 
-def statement(comparison: Comparison, measure: str) -> dict[str, Any]:
-    """What a comparison claims, as JSON."""
+def describe_claim(comparison: Comparison, measure: str) -> dict[str, Any]:
+    """The claim of a comparison, as JSON."""
     return {"claim": comparison.claim, "margin": comparison.margin, "measure": measure}
 
 

@@ -44,7 +44,7 @@ class LayoutMeasurement:
 
 
 def _estimate(metric: LayoutMetric, real: Conditions, sampled: Conditions) -> statistics.Estimate:
-    """With an interval over slides: a slide that is left out goes from both sides, which stay paired row by row."""
+    """With an interval over slides. A slide is left out on both sides at once, which stay paired row by row."""
     ours, theirs = metric.measured(real), metric.measured(sampled)
 
     def value(real_rows: statistics.Rows, sampled_rows: statistics.Rows) -> float:

@@ -1,4 +1,4 @@
-"""Every measurement of a run: which generators, seeds, encoders, metrics, training mixes and arms give which records."""
+"""Every measurement of a run: the records planned for generators, seeds, encoders, metrics, training mixes and arms."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from bench.measurements.conditions import plan_conditions
 from bench.measurements.distributions import FORMS, DistributionMeasurement, Form
 from bench.measurements.downstream import DownstreamMeasurement, Scores, plan_downstream, score_job
 from bench.measurements.experiment_files import Comparison
-from bench.measurements.experiments import ArmDifference, difference_record, mark_experiment, statement
+from bench.measurements.experiments import ArmDifference, describe_claim, difference_record, mark_experiment
 from bench.measurements.layouts import LayoutMeasurement
 from bench.measurements.protocol import Fail, FailedMeasurement, Measurement, content_of, protocol_key
 from bench.pipeline.data import MAPS, DataSplits, Patches
@@ -38,7 +38,7 @@ from bench.types import ChecksConditions, FollowsPromptSource, Normalisable, Tra
 
 @dataclass(frozen=True)
 class Generated:
-    """What one generator makes with one seed: for the test conditions, and for those of downstream models."""
+    """What one generator makes with one seed, for the test conditions and for those of downstream models."""
 
     trained: TrainedGenerator
     seed: int
@@ -61,7 +61,7 @@ class RunPlan:
 
 
 def plan_run(components: Components, splits: DataSplits, log: Callable[[str], None]) -> RunPlan:
-    """The measurements of a run. A plug-in that breaks while it is prepared costs its own records and nothing else."""
+    """The measurements of a run. A plug-in that raises while it is prepared gives error records, and affects no others."""
     planner = _Planner(components, splits, log)
     plans = [planner.plan(plugin) for plugin in components.generator_plugins]
     return RunPlan(
@@ -78,7 +78,7 @@ class _Planner:
     log: Callable[[str], None]
 
     def plan(self, plugin: Plugin) -> RunPlan:
-        """What concerns one generator. One that breaks meanwhile is planned as one that fails."""
+        """The part of the plan for one generator. If it raises, its records are planned as failures."""
         try:
             return self.plan_generator(plugin)
         except BenchError:
@@ -94,7 +94,9 @@ class _Planner:
         weights = [(plugin, trained.weights)]
         layout_generator = None
         if components.layout_generator is not None and plugin == components.generator_plugins[0]:
-            layout_generator = self.prepare(components.layout_generator, lambda _, given: given.plain["train"].only(MAPS))
+            layout_generator = self.prepare(
+                components.layout_generator, lambda _, splits: splits.plain["train"].keep_columns(MAPS)
+            )
             weights.append((components.layout_generator, layout_generator.weights))
             trained = replace(trained, layout_generator=components.layout_generator.label)
         seeds = run_seeds(trained.generator, asked)
@@ -112,15 +114,15 @@ class _Planner:
         config = self.components.config
         try:
             return TrainedGenerator(plugin, weights_of(plugin, patches(plugin, self.splits), config.fit_seed, config.retrain))
-        except (Exception, SystemExit) as error:  # a plug-in: what it breaks are its own records
+        except (Exception, SystemExit) as error:  # a plug-in may raise anything; only its own records fail
             failed = failure_of(EntryRef("weights", plugin.name), error).error
             spec = {"plugin": plugin.name, "failed": failed.message}
             job = Job("weights", spec, Fail(failed), label=f"prepare {plugin.name}")
             return TrainedGenerator(plugin, Weights("trained", WeightsRef(entry=job.ref), job))
 
     def generate(self, trained: TrainedGenerator, layout_generator: TrainedGenerator | None, seed: int) -> Generated:
-        """The jobs that generate: for every test condition, unless an experiment asks for its own alone, and for the pool of
-        downstream models where any is trained on what this generator makes."""
+        """The jobs that generate: for every test condition, except in experiments, and for the pool of downstream models if
+        any of them is trained on generated patches."""
         test, pool = self._conditions_for(trained)
         if layout_generator is not None:
             test, pool = (sample_layouts(layout_generator, part, seed) for part in (test, pool))
@@ -128,12 +130,12 @@ class _Planner:
         with_pool = self.components.config.downstream and trained.plugin == self.components.generator_plugins[0]
         if isinstance(trained.generator, ChecksConditions):
             wanted = [part.conditions.ids for is_wanted, part in ((with_test, test), (with_pool, pool)) if is_wanted]
-            trained.generator.check_conditions(np.unique(np.concatenate(wanted)))  # all at once: one folder holds them all
+            trained.generator.check_conditions(np.unique(np.concatenate(wanted)))  # at once, since one folder holds both
         made_test = generate(trained, test, seed) if with_test else None
         return Generated(trained, seed, made_test, generate(trained, pool, seed) if with_pool else None, test, pool)
 
     def _conditions_for(self, trained: TrainedGenerator) -> tuple[Patches, Patches]:
-        """Test patches and pool, with prompts where the generator is shown prompts."""
+        """Test patches and pool, with prompts if the generator needs prompts."""
         if "prompts" in trained.generator.card.needs:
             return self.splits.prompted["test"], self.splits.pool
         return self.splits.test, self.splits.training
@@ -155,7 +157,7 @@ class _Planner:
         if "prompts" not in trained.generator.card.needs:
             return
         patches = self.splits.prompted["test"]
-        record = replace(self.blank(trained, 0), direction="none", n=len(patches), groups=self.groups)
+        record = replace(self.blank_record(trained, 0), direction="none", n=len(patches), groups=self.groups)
         records = tuple(
             replace(record, measure=measure, protocol=self.protocol({"measure": measure})) for measure in prompts.MEASURES
         )
@@ -165,7 +167,7 @@ class _Planner:
 
     def distributions(self, made: Generated, test: GeneratedSet) -> Iterator[Measurement]:
         """Every metric over every encoder, real test patches against generated ones."""
-        base = self.sized(self.blank(made.trained, made.seed), test)
+        base = self.with_sizes(self.blank_record(made.trained, made.seed), test)
         for evaluation in self.components.evaluations:
             encoder = evaluation.encoder.build()
             is_conflict = self.is_shaped_by(made, evaluation.encoder)
@@ -177,15 +179,17 @@ class _Planner:
                 if isinstance(metric.build(), Normalisable) and metric.build().normalised:
                     forms = ("value", *FORMS)
                 for form in forms:
-                    # a lower reference is of real patches alone, whatever the encoder had to do with the generator
+                    # a lower reference is measured on real patches only: no conflict with the generator
                     flags = (Flag.ENCODER_CONFLICT,) if is_conflict and form != "lower-reference" else ()
                     flagged = replace(record, flags=(*record.flags, *flags))
                     named = replace(flagged, measure=metric.label, direction="none")
-                    yield _planned(named, self.distribution, flagged, form, evaluation.encoder, metric, real, generated, made)
+                    yield _plan_or_fail(
+                        named, self.distribution, flagged, form, evaluation.encoder, metric, real, generated, made
+                    )
 
     def is_shaped_by(self, made: Generated, encoder: Plugin) -> bool:
-        """Whether the generator or the data was conditioned by an encoder. A card that names a library without a network,
-        `timm`, means each of its networks."""
+        """Whether the generator or the data was conditioned by an encoder. A card that names only a library, such as `timm`,
+        stands for all of its networks."""
         known = (*made.trained.generator.card.conditioned_by, *self.components.dataset.card.conditioned_by)
         names = [registry.card("encoders", name).name if registry.is_file(name) else name for name in known]
         return bool({encoder.label, encoder.build().card.name}.intersection(names))
@@ -208,7 +212,7 @@ class _Planner:
             protocol |= {"form": form, "upper reference": UPPER_REFERENCE}
         train = encode(encoder, self.splits.plain["train"]) if isinstance(built, TrainedMetric) else None
         upper = encode(encoder, self.upper_reference(made.seed)) if form == "normalised" else None
-        # the manifest names every patch behind a number: the listing of the generated ones is made with it
+        # the manifest lists every patch behind a number, so the measurement also needs the listing of generated patches
         listing = (made.test.job,) if made.test is not None and form != "lower-reference" else ()
         sets = {"real": real, "generated": generated if form != "lower-reference" else None, "train": train, "upper": upper}
         return DistributionMeasurement(
@@ -229,13 +233,13 @@ class _Planner:
         )
 
     def upper_reference(self, seed: int) -> GeneratedSet:
-        """The bad control that a normalised distance of 1 stands for, on the same test conditions."""
+        """The control at a normalised distance of 1, generated for the same test conditions."""
         trained = self.prepare(self.components.upper_reference, training_patches)
         return generate(trained, self._conditions_for(trained)[0], seed)
 
     def conditions(self, made: Generated, test: GeneratedSet) -> Iterator[Measurement]:
         """Whether generated patches kept their conditions."""
-        record = self.sized(self.blank(made.trained, made.seed), test)
+        record = self.with_sizes(self.blank_record(made.trained, made.seed), test)
         for metric in self.components.condition_metrics:
             described = registry.describe(metric.build())
 
@@ -244,13 +248,13 @@ class _Planner:
 
             base = replace(record, described={**record.described, "metric": described})
             named = replace(base, measure=metric.label, direction="none", protocol=protocol(metric.label))
-            yield _planned(named, plan_conditions, base, metric, test, self.splits, protocol)
+            yield _plan_or_fail(named, plan_conditions, base, metric, test, self.splits, protocol)
 
     def layouts(self, made: Generated) -> Iterator[Measurement]:
         """Sampled layouts against the real layouts of the test patches, where layouts are sampled."""
         if not made.trained.layout_generator:
             return
-        blank = self.blank(made.trained, made.seed)
+        blank = self.blank_record(made.trained, made.seed)
         record = replace(blank, n=len(made.test_conditions), n_real=len(self.splits.test), groups=self.groups)
         for metric in self.components.layout_metrics:
             built, described = metric.build(), registry.describe(metric.build())
@@ -266,15 +270,15 @@ class _Planner:
 
     def downstream(self, made: Generated, mix: TrainingMix) -> DownstreamMeasurement | FailedMeasurement:
         """The task's model trained on a mix, scored on real test patches."""
-        record, task = self.scored(made, mix), self.components.task_plugin
-        return _planned(
+        record, task = self.score_record(made, mix), self.components.task_plugin
+        return _plan_or_fail(
             replace(record, measure=task.label), plan_downstream, record, task, mix, self.splits, made.pool, made.seed
         )
 
-    def scored(self, made: Generated, mix: TrainingMix) -> ResultRecord:
-        """What all scores of one training mix share."""
+    def score_record(self, made: Generated, mix: TrainingMix) -> ResultRecord:
+        """The record of one training mix, without its measure."""
         task = self.components.task
-        record = self.blank(made.trained, made.seed)
+        record = self.blank_record(made.trained, made.seed)
         return replace(
             record,
             mix=mix.name,
@@ -310,11 +314,11 @@ class _Planner:
         self, made: Generated, comparison: Comparison, measure: str, pair: tuple[TrainingMix, TrainingMix]
     ) -> ResultRecord:
         compared = [self.mix_protocol(mix) for mix in pair]
-        protocol = self.protocol({"compared": compared, **statement(comparison, measure)})
-        return replace(difference_record(self.scored(made, pair[0]), comparison, measure), protocol=protocol)
+        protocol = self.protocol({"compared": compared, **describe_claim(comparison, measure)})
+        return replace(difference_record(self.score_record(made, pair[0]), comparison, measure), protocol=protocol)
 
-    def blank(self, trained: TrainedGenerator, seed: int) -> ResultRecord:
-        """A record with everything but what is measured."""
+    def blank_record(self, trained: TrainedGenerator, seed: int) -> ResultRecord:
+        """A record without measure and value."""
         components, generator, config = self.components, trained.generator, self.components.config
         described: dict[str, Any] = {
             "generator": registry.describe(generator),
@@ -350,7 +354,7 @@ class _Planner:
             stamp=stamp(),
         )
 
-    def sized(self, record: ResultRecord, test: GeneratedSet) -> ResultRecord:
+    def with_sizes(self, record: ResultRecord, test: GeneratedSet) -> ResultRecord:
         keys = {**record.keys, "samples": test.key}
         return replace(record, n=len(test), n_real=len(self.splits.test), groups=self.groups, keys=keys)
 
@@ -362,7 +366,7 @@ class _Planner:
         return protocol_key(self.splits.test, what)
 
     def mix_protocol(self, mix: TrainingMix) -> dict[str, Any]:
-        """What two scores must share of task, mix and pool to be compared."""
+        """What two scores must share to be compared: task, mix and pool."""
         described = {"task": registry.describe(self.components.task), "mix": mix.name, "n": len(self.splits.training)}
         if mix in TRAINING_MIXES and self.splits.pool_name == "train":
             return described
@@ -374,8 +378,8 @@ P = ParamSpec("P")
 M = TypeVar("M")
 
 
-def _planned(record: ResultRecord, plan: Callable[P, M], *args: P.args, **more: P.kwargs) -> M | FailedMeasurement:
-    """The measurement, or one of `record` alone that fails, where the plug-in breaks before it says what it measures."""
+def _plan_or_fail(record: ResultRecord, plan: Callable[P, M], *args: P.args, **more: P.kwargs) -> M | FailedMeasurement:
+    """The measurement. If the plug-in raises, a failing measurement of `record` instead."""
     try:
         return plan(*args, **more)
     except BenchError:
@@ -385,7 +389,7 @@ def _planned(record: ResultRecord, plan: Callable[P, M], *args: P.args, **more: 
 
 
 def _describe_layouts(layout_generator: Plugin | None) -> dict[str, Any]:
-    """The description; without the digest where weights are missing, which the records say."""
+    """The description, without the digest if weights are missing; then the records give the reason."""
     assert layout_generator is not None
     built = layout_generator.build()
     try:

@@ -22,7 +22,7 @@ class Times:
     since: float = field(default_factory=time.monotonic)
 
     def with_phase(self, name: str) -> Times:
-        """A phase ends here that began with the last one's end."""
+        """Ends a phase that began at the end of the last one."""
         now = time.monotonic()
         return Times(self.begun, {**self.seconds, name: now - self.since}, now)
 

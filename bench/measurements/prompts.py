@@ -1,4 +1,4 @@
-"""What the visual prompts of the test patches show: how much of each patch, and how many classes have none."""
+"""What the visual prompts of the test patches show: share of each patch, and number of classes without a crop."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ MEASURES = ("prompt-coverage", "prompt-missing", "prompt-whole", "prompt-referen
 
 @dataclass(frozen=True)
 class PromptMeasurement:
-    """Counts over the prompts of the test patches; no interval, since they are of the very patches."""
+    """Counts over the prompts of the test patches; no interval, since they describe exactly these patches."""
 
     records: tuple[ResultRecord, ...]
     prompts: EntryRef

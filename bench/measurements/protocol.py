@@ -1,8 +1,8 @@
 """What a measurement is, the job that computes one, and the one place where numbers become result records.
 
 A measurement says which records it will produce (`planned`), from which jobs (`inputs`), and computes their estimates
-(`compute`). It runs as a job of its own. `records_of` turns every planned record into one with a number or one with the reason
-why there is none: nothing that was planned ends as nothing.
+(`compute`). It runs as a job of its own. `records_of` turns every planned record into one with a number or with the reason why
+there is none. A planned number therefore always has a record.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ from bench.results.terms import ABSENT, Flag, Reason, Status
 from bench.statistics import Estimate
 
 Bounds = tuple[float | None, float | None]
-"""The least and the most that a measure can be, None for none."""
+"""Smallest and largest possible value of a measure; None if there is none."""
 
 
 @dataclass(frozen=True)
 class Measured:
-    """An estimate, and what the measure can be: intervals are cut to it."""
+    """An estimate, and the bounds of its measure, to which intervals are cut."""
 
     estimate: Estimate
     bounds: Bounds = (None, None)
@@ -41,7 +41,7 @@ class Measurement(Protocol):
 
     @property
     def needs(self) -> tuple[Job, ...]:
-        """A field of the dataclass: what `inputs` returns. It stays behind when the measurement travels to a worker."""
+        """A field of the dataclass: what `inputs` returns. It is not sent to the worker."""
         ...
 
     def planned(self) -> list[ResultRecord]:
@@ -88,7 +88,7 @@ def records_of(measurement: Measurement, outcome: Outcome, store: Store) -> Iter
         return
     held = store.read_json(outcome.ref, "estimates.json")
     planned = measurement.planned()
-    # what the test set lacks can bring further measures (`iou-present`), which nobody could plan
+    # a test set that lacks a class has further measures (`iou-present`), which are not known when a run is planned
     further = [measure for measure in held if measure not in {record.measure for record in planned}]
     for record in (*planned, *(replace(planned[0], measure=measure) for measure in further)):
         if record.measure not in held:
@@ -101,10 +101,10 @@ def records_of(measurement: Measurement, outcome: Outcome, store: Store) -> Iter
 
 
 def with_estimate(record: ResultRecord, estimate: Estimate, bounds: Bounds) -> ResultRecord:
-    """The record with its number, or skipped where there is nothing to measure.
+    """The record with its number, or skipped if there is nothing to measure.
 
-    Where sources are unknown it loses its interval and its values without each block: groups would be images, and images of
-    one slide resemble each other.
+    If sources are unknown, the interval and the values without each block are dropped: the groups would be images, and images
+    of one slide are not independent.
     """
     if Flag.SOURCES_UNKNOWN in record.flags and not math.isnan(estimate.value):
         estimate = Estimate(estimate.value, None, None, reason=NO_SOURCES)
@@ -118,7 +118,7 @@ def with_estimate(record: ResultRecord, estimate: Estimate, bounds: Bounds) -> R
 
 
 def failed_record(record: ResultRecord, error: JobError) -> ResultRecord:
-    """Skipped where something outside is missing, an error where something broke."""
+    """`skipped` if something outside is missing, otherwise `error`."""
     if error.code in ABSENT:
         return replace(record, status=Status.SKIPPED, reason=f"{error.code}: {error.message}")
     return replace(record, status=Status.ERROR, reason=f"{error.type}: {error.message}")
@@ -126,7 +126,7 @@ def failed_record(record: ResultRecord, error: JobError) -> ResultRecord:
 
 @dataclass(frozen=True)
 class Fail:
-    """Action of a job that stands for a plug-in that could not even be prepared: it raises what was raised then."""
+    """Action of a job for a plug-in that could not be prepared: raises the error of the preparation."""
 
     error: JobError
 
@@ -136,7 +136,7 @@ class Fail:
 
 @dataclass(frozen=True)
 class FailedMeasurement:
-    """Stands for a measurement that could not be planned, for what its plug-in raised then."""
+    """Replaces a measurement that could not be planned because its plug-in raised this error."""
 
     record: ResultRecord
     error: JobError
@@ -161,6 +161,6 @@ def protocol_key(test: Patches, what: Mapping[str, Any]) -> str:
 
 
 def content_of(patches: Patches) -> str:
-    """Names a test set by what is in it, so that the same patches from another folder compare."""
+    """Names a test set by its content, so that the same patches from another folder can be compared."""
     ids = hashlib.sha256("\n".join(patches.conditions.ids.tolist()).encode()).hexdigest()
     return f"{patches.key}/{ids[:12]}"

@@ -1,6 +1,6 @@
 """The data of a run: splits, pools and prompts, each an entry of the store made by a job.
 
-The rest of the graph is keyed by what these sets hold, so they are made first; a set that is in the store is only opened.
+The keys of all other jobs depend on the content of these sets, so they are made first. A set in the store is only opened.
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ from bench.jobs.store import EntryRef, Store, key_of
 from bench.pipeline import prompts
 from bench.pipeline.plugins import Plugin
 from bench.pipeline.prompts import PromptReport, PromptRule
-from bench.pipeline.sets import SetRef, in_memory, load_set, only, save_set, select
+from bench.pipeline.sets import SetRef, keep_columns, load_into_memory, load_set, save_set, select
 from bench.provenance import sources
 from bench.provenance.digests import digest_of_array, digest_of_patch, root_digest
 from bench.results.terms import ABSENT
 from bench.types import Conditions, ImageSet, LimitsPatches, ProvidesPools, ProvidesPromptDonors, UsesPool
 
 MAPS = {"masks", "instances", "types"}
-"""Condition columns that say what is where; all that layouts and downstream models are shown."""
+"""Condition columns that are maps: the only ones that layout generators and downstream models get."""
 SPLITS = ("train", "validation", "test", "holdout")
 DONORS = "prompt donors"
-"""What is read beside the splits: patches of the test slides in no reference set."""
+"""Read in addition to the splits: patches of the test slides in no reference set."""
 
 Execute = Callable[[Sequence[Job]], dict[EntryRef, Outcome]]
 """Runs jobs and returns how each ended."""
@@ -42,13 +42,13 @@ Execute = Callable[[Sequence[Job]], dict[EntryRef, Outcome]]
 
 @dataclass(frozen=True)
 class Patches:
-    """A set of real patches in the store: how it is made, what names it on a worker, and its arrays as seen from here."""
+    """A set of real patches in the store: the job that makes it, its reference for workers, and its arrays in this process."""
 
     job: Job
     ref: SetRef
     patches: ImageSet
     images_key: str
-    """Names the images alone, whatever prompts were attached."""
+    """Key of the images, independent of attached prompts."""
 
     @property
     def key(self) -> str:
@@ -76,14 +76,15 @@ class Patches:
         ref = replace(self.ref, key=part.key, rows=tuple(of_entry.tolist()))
         return replace(self, ref=ref, patches=part, images_key=images_key)
 
-    def only(self, columns: set[str]) -> Patches:
-        """The same with other columns hidden."""
-        return replace(self, ref=replace(self.ref, columns=tuple(sorted(columns))), patches=only(self.patches, columns))
+    def keep_columns(self, columns: set[str]) -> Patches:
+        """The set with these optional columns and no others."""
+        ref = replace(self.ref, columns=tuple(sorted(columns)))
+        return replace(self, ref=ref, patches=keep_columns(self.patches, columns))
 
 
 @dataclass(frozen=True)
 class DataSplits:
-    """The sets of a run, once as the dataset gives them and once with prompts where a generator is shown prompts."""
+    """The sets of a run: as the dataset gives them, and with prompts if a generator needs prompts."""
 
     plain: dict[str, Patches]
     prompted: dict[str, Patches]
@@ -93,9 +94,9 @@ class DataSplits:
     pool: Patches
     """The same with prompts: the conditions that are generated for downstream models."""
     pool_name: str = "train"
-    """The split that they come from."""
+    """The split of the pool."""
     prompt_report: PromptReport | None = None
-    """Of the test patches, where prompts were cut."""
+    """Report on the prompts of the test patches, if prompts were cut."""
     donors: Patches | None = None
     """Patches of the test slides outside every reference set, that prompts of test patches are cut from; None where there are
     none, or where nothing is cut from them."""
@@ -104,23 +105,23 @@ class DataSplits:
     def test(self) -> Patches:
         return self.plain["test"]
 
-    def joined(self, one: str, other: str, columns: set[str]) -> Patches:
-        """Two plain splits in a row, prompts left behind: what the controls that show targets are given."""
-        sets = [self.plain[name].only(columns - {"prompts"}) for name in (one, other)]
+    def join(self, one: str, other: str, columns: set[str]) -> Patches:
+        """Two splits joined, without prompts: the training patches of controls that show targets."""
+        sets = [self.plain[name].keep_columns(columns - {"prompts"}) for name in (one, other)]
         key = "+".join(part.key for part in sets)
         action = JoinSets(tuple(part.ref for part in sets))
         needs = tuple(job for part in sets for job in part.needs)
         job = Job(
             "data", {"joined": [part.key for part in sets], "columns": sorted(columns)}, action, needs, label="join splits"
         )
-        conditions = sets[0].conditions[[]]  # what a control may look at before it is trained
+        conditions = sets[0].conditions[[]]  # columns that are known before the job has run
         return Patches(job, SetRef(job.ref, key), ImageSet(key, sets[0].patches.images[:0], conditions), key)
 
 
 def load_splits(components: Components, store: Store, execute: Execute, with_prompts: bool = False) -> DataSplits:
-    """Splits of the dataset, the pool of downstream models, and prompts where a generator is shown them or they are wanted.
+    """Splits of the dataset, the pool of downstream models, and prompts if a generator needs them or `with_prompts` is set.
 
-    Raises UsageError where splits leak or the resolution cannot be that of histology, and the error of a job that failed.
+    Raises UsageError if splits share slides or the resolution is implausible, and the error of a job that failed.
     """
     pool_name = pool_of(components)
     cut = with_prompts or any("prompts" in generator.card.needs for generator in components.generators)
@@ -129,7 +130,7 @@ def load_splits(components: Components, store: Store, execute: Execute, with_pro
     if cut and _has_prompt_donors(components):
         jobs[DONORS] = split_job(components.dataset_plugin, DONORS)
     raise_failure(execute(list(jobs.values())))
-    sets = {name: _opened(job, store) for name, job in jobs.items()}
+    sets = {name: _open_patches(job, store) for name, job in jobs.items()}
     _check_resolution(components, sets["test"].conditions.mpp)
     check_groups({name: sets[name].patches for name in SPLITS})
     if pool_name != "train":
@@ -146,9 +147,9 @@ def load_splits(components: Components, store: Store, execute: Execute, with_pro
             "pool": prompts_job(training, components.rule, None),
         }
         raise_failure(execute(list(made.values())))
-        prompted = {name: _opened(job, store, prompted[name].images_key) for name, job in made.items()}
+        prompted = {name: _open_patches(job, store, prompted[name].images_key) for name, job in made.items()}
         report = PromptReport(**store.read_json(made["test"].ref, "report.json"))
-    rows = spread(training.conditions.ids, components.task.patches if isinstance(components.task, LimitsPatches) else 0)
+    rows = choose_spread(training.conditions.ids, components.task.patches if isinstance(components.task, LimitsPatches) else 0)
     pool = prompted.pop("pool").rows(rows)
     return DataSplits(plain, prompted, training.rows(rows), pool, pool_name, report, donors)
 
@@ -171,8 +172,8 @@ def prompts_job(patches: Patches, rule: PromptRule, donors: Patches | None) -> J
 class ReadSplit:
     """Action: one split of a dataset, with the digests that a manifest lists.
 
-    The key of a set names its content as the dataset says; that of a dataset from outside also holds what the dataset is made
-    of, since an edit may change the content and not the key.
+    The key of a set is the one that the dataset states. For a dataset plug-in from outside it also includes the digest of its
+    code, since an edit may change the content without changing the stated key.
     """
 
     dataset: Plugin
@@ -208,15 +209,15 @@ class CutPrompts:
     donors: SetRef | None = None
 
     def __call__(self, work: Path, context: JobContext) -> None:
-        donors = None if self.donors is None else in_memory(self.donors.load(context.store))
-        made = prompts.attach(in_memory(self.patches.load(context.store)), self.rule, donors)
+        donors = None if self.donors is None else load_into_memory(self.donors.load(context.store))
+        made = prompts.attach(load_into_memory(self.patches.load(context.store)), self.rule, donors)
         save_set(made, work)
         (work / "report.json").write_text(json.dumps(asdict(prompts.report(made.conditions, self.rule))), encoding="utf-8")
 
 
 @dataclass(frozen=True)
 class JoinSets:
-    """Action: sets in a row, with the columns that all have."""
+    """Action: sets joined, with the columns that all of them have."""
 
     sets: tuple[SetRef, ...]
 
@@ -234,7 +235,8 @@ class JoinSets:
 
 
 def pool_of(components: Components) -> str:
-    """The split that downstream models learn from: what experiment or task name, where the dataset has it; else train."""
+    """The split that downstream models are trained on: the one that experiment or task names if the dataset has it, else
+    train."""
     task = components.task
     wanted = components.experiment.pool if components.experiment else task.pool if isinstance(task, UsesPool) else "train"
     has_it = isinstance(components.dataset, ProvidesPools) and wanted in components.dataset.pools
@@ -242,16 +244,15 @@ def pool_of(components: Components) -> str:
         return str(wanted)
     if components.experiment:
         raise UsageError(
-            f"the experiment {components.config.experiment} is made of the pool {wanted}, which "
-            f"{components.dataset.card.name} has not. Choose a dataset with pools (bench list "
-            "datasets), or pool = 'train' in a "
-            "TOML file of your own."
+            f"the experiment {components.config.experiment} needs the pool {wanted}, which "
+            f"{components.dataset.card.name} does not have. Choose a dataset with pools (bench list datasets), or write "
+            "pool = 'train' in a TOML file of your own."
         )
     return "train"
 
 
-def spread(ids: np.ndarray[Any, Any], count: int) -> np.ndarray[Any, Any]:
-    """Row numbers of `count` patches (all for 0), chosen by the hash of their id: the same ones in any order of the set."""
+def choose_spread(ids: np.ndarray[Any, Any], count: int) -> np.ndarray[Any, Any]:
+    """Row numbers of `count` patches (all for 0), chosen by the hash of their id: the same patches in any order of the set."""
     if not count or count >= len(ids):
         return np.arange(len(ids))
     order = np.argsort([hashlib.sha256(name.encode()).hexdigest() for name in ids.tolist()])
@@ -259,7 +260,7 @@ def spread(ids: np.ndarray[Any, Any], count: int) -> np.ndarray[Any, Any]:
 
 
 def check_groups(sets: dict[str, ImageSet]) -> None:
-    """Raises UsageError if a slide is in two of train, validation and test, or the holdout is trained or tested on."""
+    """Raises UsageError if a slide is in two of train, validation and test, or a holdout patch is in train or test."""
     for one, other in (("train", "validation"), ("train", "test"), ("validation", "test"), ("train", "holdout")):
         _check_apart(sets[one], sets[other], one, other)
     again = np.intersect1d(sets["test"].conditions.ids, sets["holdout"].conditions.ids)
@@ -291,7 +292,7 @@ def _check_resolution(components: Components, mpp: float) -> None:
 
 
 def _check_donors(donors: Patches, sets: dict[str, Patches]) -> None:
-    """Raises UsageError where donors are of a slide that is trained on, or show pixels of a reference patch."""
+    """Raises UsageError if donors are from a slide of train or validation, or share pixels with a reference patch."""
     for name in ("train", "validation"):
         _check_apart(donors.patches, sets[name].patches, DONORS, name)
     for name in ("test", "holdout"):
@@ -315,6 +316,6 @@ def _check_apart(one: ImageSet, other: ImageSet, name: str, other_name: str) -> 
         raise UsageError(f"{len(both)} slides are in both {name} and {other_name} ({listed}): the splits leak.")
 
 
-def _opened(job: Job, store: Store, images_key: str = "") -> Patches:
+def _open_patches(job: Job, store: Store, images_key: str = "") -> Patches:
     patches = load_set(store, job.ref)
     return Patches(job, SetRef(job.ref, patches.key), patches, images_key or patches.key)

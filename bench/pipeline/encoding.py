@@ -38,7 +38,7 @@ class FeaturesRef:
 
 @dataclass(frozen=True)
 class FeatureSet:
-    """Features of one set of patches, and the job that is finished once all of them are there."""
+    """Features of one set of patches, and the job that lists them once all are computed."""
 
     job: Job
     ref: FeaturesRef
@@ -66,7 +66,7 @@ def encode(encoder: Plugin, patches: Patches | GeneratedSet) -> FeatureSet:
 
 
 def _needs(patches: Patches | GeneratedSet, start: int, stop: int) -> tuple[Job, ...]:
-    """The jobs that make the rows, and no others, so that encoding starts while generation goes on."""
+    """Only the jobs that make these rows, so that encoding starts before generation has ended."""
     if isinstance(patches, Patches):
         return patches.needs
     return patches.shards[start // GENERATED_SHARD : -(-stop // GENERATED_SHARD)]
@@ -109,7 +109,7 @@ class ListFeatures:
 
 
 def describe_encoder(encoder: Encoder) -> dict[str, object]:
-    """The encoder's description; without the digest where its weights are missing, which its records say."""
+    """The encoder's description, without the digest if its weights are missing; then its records give the reason."""
     try:
         return registry.describe(encoder)
     except MissingError:

@@ -18,7 +18,7 @@ from bench.jobs.graph import Job, JobContext
 from bench.jobs.store import EntryRef, Store
 from bench.pipeline.data import MAPS, Patches
 from bench.pipeline.plugins import Plugin, WeightsRef, load_model
-from bench.pipeline.sets import GeneratedRef, SetRef, in_memory, rows_per_chunk, save_set, select
+from bench.pipeline.sets import GeneratedRef, SetRef, load_into_memory, rows_per_chunk, save_set, select
 from bench.pipeline.training import Weights
 from bench.provenance.digests import digest_of_patch
 from bench.types import HasDigest, Images, ImageSet, ProvidesSets, image_seeds
@@ -29,12 +29,12 @@ SHARD = 64
 
 @dataclass(frozen=True)
 class TrainedGenerator:
-    """A generator ready to generate, and how a worker builds it."""
+    """A generator with its weights, and what a worker needs to build it."""
 
     plugin: Plugin
     weights: Weights
     layout_generator: str = ""
-    """Name of the plug-in whose sampled layouts it is shown in place of real maps; empty for real maps."""
+    """Name of the layout generator whose layouts it gets in place of real maps; empty for real maps."""
 
     @property
     def generator(self) -> Any:
@@ -62,9 +62,9 @@ class GeneratedSet:
 
 
 def run_seeds(generator: Any, asked: tuple[int, ...]) -> tuple[int, ...]:
-    """The run seeds that a generator is measured with: those asked for, but the first alone where it has one set of images.
+    """The run seeds that a generator is measured with: the requested ones, or only the first if it has one set of images.
 
-    Raises MissingError where it has sets and lacks one that was asked for.
+    Raises MissingError if it has sets and lacks a requested one.
     """
     if not isinstance(generator, ProvidesSets):
         return asked
@@ -127,7 +127,7 @@ def generate(trained: TrainedGenerator, conditions: Patches, seed: int) -> Gener
     listing = Job(
         "samples", spec, ListSamples(GeneratedRef("", refs, conditions.ref)), shards, label=f"list what {name} generated"
     )
-    # the key of the listing names the whole set; the listing itself holds it
+    # the key of the listing is the key of the whole set
     ref = GeneratedRef(listing.ref.key, refs, conditions.ref)
     listed = replace(listing, action=ListSamples(ref))
     return GeneratedSet(ref, listed, shards, seed)
@@ -147,7 +147,7 @@ class Generate:
     def __call__(self, work: Path, context: JobContext) -> None:
         generator = load_model(self.plugin, self.weights, context.store)
         rows = np.arange(self.start, self.stop)
-        conditions = in_memory(select(self.conditions.load(context.store), rows)).conditions
+        conditions = load_into_memory(select(self.conditions.load(context.store), rows)).conditions
         images = _finite(self.plugin.label, lambda: generator.generate(conditions, image_seeds(self.seed, conditions.ids)))
         wanted = (len(conditions), conditions.size, conditions.size, 3)
         if not isinstance(images, np.ndarray) or images.shape != wanted or images.dtype != np.uint8:
@@ -155,7 +155,7 @@ class Generate:
             raise UsageError(f"{self.plugin.label} returned {found}; a generator returns uint8 {wanted}. See: bench check.")
         if len(images) > 1 and not images.any():
             raise FloatingPointError(
-                f"{self.plugin.label}: all {len(images)} images are black, as NaN becomes. See: bench check."
+                f"{self.plugin.label}: all {len(images)} images are black, as NaN is after a cast to uint8. See: bench check."
             )
         write_array(work, "images", images, rows_per_chunk(images))
         digests = {str(name): digest_of_patch(images[i]) for i, name in enumerate(conditions.ids.tolist())}
@@ -163,14 +163,14 @@ class Generate:
 
 
 def _finite(name: str, make: Callable[[], Any]) -> Any:
-    """What `make` returns; raises FloatingPointError where values that are not finite became whole numbers on the way."""
+    """What `make` returns. Raises FloatingPointError if it casts values that are not finite to integers."""
     with warnings.catch_warnings():
         warnings.filterwarnings("error", "invalid value encountered in cast", RuntimeWarning)
         try:
             return make()
         except RuntimeWarning as error:
             raise FloatingPointError(
-                f"{name} casts NaN or infinite values to whole numbers ({error}): the images would be black there. "
+                f"{name} casts NaN or infinite values to integers ({error}): the images would be black there. "
                 "See: bench check."
             ) from error
 
@@ -200,7 +200,7 @@ class ListSamples:
 
 
 def generated_ref(listed: dict[str, Any]) -> GeneratedRef:
-    """The reference behind what `ListSamples` wrote."""
+    """The reference that `ListSamples` wrote."""
     held = listed["conditions"]
     rows = None if held["rows"] is None else tuple(held["rows"])
     conditions = SetRef(EntryRef(*held["entry"]), held["key"], rows)
@@ -209,7 +209,7 @@ def generated_ref(listed: dict[str, Any]) -> GeneratedRef:
 
 def sample_layouts(trained: TrainedGenerator, conditions: Patches, seed: int) -> Patches:
     """The conditions with a sampled layout in place of each real one. `trained` is a layout generator; images are black."""
-    asked = conditions.only(MAPS)
+    asked = conditions.keep_columns(MAPS)
     spec = {
         "layout generator": registry.describe(trained.generator),
         "weights": trained.weights.shipped_digest,
@@ -236,7 +236,7 @@ class SampleLayouts:
 
     def __call__(self, work: Path, context: JobContext) -> None:
         layout_generator = load_model(self.plugin, self.weights, context.store)
-        asked = in_memory(self.conditions.load(context.store)).conditions
+        asked = load_into_memory(self.conditions.load(context.store)).conditions
         made = layout_generator.sample(asked, image_seeds(self.seed, asked.ids))
         if not np.array_equal(made.ids, asked.ids) or not np.array_equal(made.groups, asked.groups):
             raise UsageError(f"{self.plugin.name} returns other ids or groups than it was asked for. See: bench check.")

@@ -1,4 +1,4 @@
-"""Plug-ins as jobs name them: a worker builds each once, and loads weights into it once."""
+"""Plug-ins as references in jobs: a worker builds each once, and loads its weights once."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from bench.jobs.store import EntryRef, Store
 from bench.types import Fittable
 
 _MODELS_KEPT = 4
-"""Models with weights that one process keeps built; the least used is dropped first."""
+"""Models with weights that one process keeps; the least recently used is dropped first."""
 
 
 @dataclass(frozen=True)
@@ -26,10 +26,10 @@ class Plugin:
     name: str
     options: tuple[tuple[str, Any], ...] = ()
     failure: JobError | None = field(default=None, compare=False)
-    """What broke when it was built or described; None for a plug-in that works."""
+    """The error that building or describing it raised; None for a plug-in that works."""
 
     def build(self) -> Any:
-        """The object, the same one each time in one process; of a plug-in that failed, what stands for it."""
+        """The object, the same one each time in one process. For a plug-in that failed, a stand-in whose methods raise."""
         return _build(self) if self.failure is None else _stand_in(self, self.failure)
 
     @property
@@ -38,13 +38,13 @@ class Plugin:
         return registry.label(self.kind, self.name, self.build())
 
     def build_anew(self) -> Any:
-        """An object of its own, for a caller that changes its state (trains it)."""
+        """A new object, for a caller that changes its state by training."""
         if self.failure is not None:
             raise EarlierFailure(self.failure)
         return registry.load(self.kind, self.name, **dict(self.options))
 
     def broken_by(self, error: BaseException) -> Plugin:
-        """The same plug-in, each use of which ends as this error: its records are planned, and get it as their reason."""
+        """The same plug-in, each use of which raises this error: its records are planned, and have it as their reason."""
         return replace(self, failure=failure_of(EntryRef(self.kind, self.name), error).error)
 
 
@@ -72,7 +72,7 @@ def load_model(plugin: Plugin, weights: WeightsRef, store: Store) -> Any:
 
 
 def forget() -> None:
-    """Drops what was built, so that files which changed since are read again. A command begins with this."""
+    """Drops all built plug-ins, so that changed files are read again. Called at the start of a command."""
     _build.cache_clear()
     _load_model.cache_clear()
 
@@ -82,13 +82,13 @@ def _build(plugin: Plugin) -> Any:
     return plugin.build_anew()
 
 
-_UNASKED = ("set_seeds", "of_seed", "check_conditions")
-"""Abilities that planning asks a generator about; one that failed has none of them."""
+_PLANNING_ABILITIES = ("set_seeds", "of_seed", "check_conditions")
+"""Abilities that planning calls; a generator that failed has none of them."""
 
 
 def _stand_in(plugin: Plugin, failure: JobError) -> Any:
-    """An object with the attributes that the class of a plug-in declares and the options that it was given, so that everything
-    can be planned; each of its methods and properties raises the failure."""
+    """An object of the plug-in's class with its class attributes and the given options, which is enough for planning. Each of
+    its methods and properties raises the failure."""
     cls, values = registry.arguments(plugin.kind, plugin.name, dict(plugin.options))
 
     def refuse(*_: Any, **__: Any) -> Any:
@@ -98,7 +98,7 @@ def _stand_in(plugin: Plugin, failure: JobError) -> Any:
     for name, member in inspect.getmembers_static(cls):
         if not name.startswith("__") and (inspect.isfunction(member) or isinstance(member, property)):
             members[name] = property(refuse) if isinstance(member, property) else refuse
-    members |= {name: None for name in _UNASKED if name in members}
+    members |= {name: None for name in _PLANNING_ABILITIES if name in members}
     members |= {"digest": ""} if "digest" in members else {}
     members |= {
         name: option.default for name, option in registry.parameters(cls).items() if option.default is not option.empty

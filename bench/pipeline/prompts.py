@@ -1,12 +1,12 @@
 """Visual prompts: one tissue crop a class, cut from a donor patch and pasted on a grey canvas.
 
-The donor decides the prompt source. `self` is the protocol of HeteroTissue-Diffuse's public code: the crop is cut from the
-very image to be generated and left in place, which makes generation a partial inpainting. `slide` takes another patch of the
-same slide, `cohort` a patch of another slide; there the crop is put at a random valid place in the target's region. A patch
-that has a pixel in common with the target is never its donor.
+The prompt source says which patch is the donor. `self` is the protocol of HeteroTissue-Diffuse's public code: the crop is cut
+from the image to be generated and left in place, which makes generation a partial inpainting. `slide` takes another patch of
+the same slide, `cohort` a patch of another slide; in both, the crop is put at a random valid place in the target's region. A
+patch that shares a pixel with the target is never its donor.
 
 Test patches are the reference that generated ones are compared with. Their crops are cut from patches outside the reference
-set where the dataset has some with a fitting window, and from other test patches where not; how many is reported.
+set if the dataset has any with a fitting window, and otherwise from other test patches. The number of both is reported.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.errors import UsageError
-from bench.histology.stain import restained
+from bench.histology.stain import restain
 from bench.types import GREY, PROMPT_SOURCES, Conditions, ImageSet, Prompts, PromptSource
 
 Box = tuple[int, int, int, int]
-_LATER = ("crop", "background")
-"""Fields of `PromptRule` that keys leave out at their defaults."""
+_ADDED = ("crop", "background")
+"""Fields that were added later: keys leave them out at their defaults, so that older keys stay valid."""
 PUBLISHED_SIDE = 256
 PUBLISHED_WINDOWS, PUBLISHED_STRIDE = range(200, 39, -10), 10
 PUBLISHED_CUT, PUBLISHED_LEAST = 100, 64
@@ -41,15 +41,15 @@ class PromptRule:
     smallest: float = 40 / 256
     largest: float = 200 / 256
     rotate: bool = False
-    """Turn each crop by a random multiple of 90 degrees."""
+    """Rotate each crop by a random multiple of 90 degrees."""
     flip: bool = False
     """Mirror each crop with probability one half."""
     stain_jitter: float = 0.0
     """Standard deviation of the log factors on a crop's optical density in red, green and blue."""
     fallback: Literal["none", "paper", "paper-panda"] = "none"
-    """What a class without a fitting window gets: nothing, or (`self` only) its whole region, as the public code does for
-    CAMELYON16, or the whole region of the class before it, whether or not the patch shows the class itself, as it does for
-    PANDA."""
+    """What a class without a fitting window gets: nothing (`none`), its whole region as in the public code for CAMELYON16
+    (`paper`), or the whole region of the class before it, even if the patch does not show the class, as in the public code for
+    PANDA (`paper-panda`). The latter two exist with `self` only."""
     prompt_seed: int = 0
     crop: Literal["largest", "published"] = "largest"
     """The largest square that fits, or (`self` only) the window of the public code: see `published_window`."""
@@ -65,9 +65,8 @@ class PromptRule:
             raise UsageError(f"stain_jitter is a standard deviation, 0 or more and finite, not {self.stain_jitter}.")
         if self.fallback != "none" and self.prompt_source != "self":
             raise UsageError(
-                f"fallback={self.fallback} pastes the target's own region, so it exists with prompt source "
-                "'self' only, not on "
-                f"{self.prompt_source!r}: add --prompt-source self."
+                f"fallback={self.fallback} pastes the target's own region, so it exists with prompt source 'self' only, "
+                f"not with {self.prompt_source!r}: add --prompt-source self."
             )
         if self.crop == "published":
             self._check_published()
@@ -75,31 +74,30 @@ class PromptRule:
     def _check_published(self) -> None:
         if self.prompt_source != "self":
             raise UsageError(
-                "crop=published leaves a crop at its place in the target, so it exists with prompt source "
-                "'self' only, not on "
-                f"{self.prompt_source!r}: add --prompt-source self."
+                "crop=published leaves a crop at its place in the target, so it exists with prompt source 'self' only, "
+                f"not with {self.prompt_source!r}: add --prompt-source self."
             )
         fixed = {f.name: f.default for f in fields(self) if f.name in ("smallest", "largest", "rotate")}
         if changed := [name for name, usual in fixed.items() if getattr(self, name) != usual]:
-            raise UsageError(f"crop=published has sides of its own and turns no crop: leave out {', '.join(changed)}.")
+            raise UsageError(f"crop=published has sides of its own and rotates no crop: leave out {', '.join(changed)}.")
 
     def __repr__(self) -> str:
-        """Part of keys of prompts, and by them of weights: a field that came later is named where it is not the default."""
+        """Part of the keys of prompts, and so of weights: fields in `_ADDED` are named only if they are not the default."""
         return f"PromptRule({', '.join(f'{name}={value!r}' for name, value in self.described().items())})"
 
     def described(self) -> dict[str, Any]:
-        """Name of field -> value, without the fields that came later where they are the default."""
+        """Name of field -> value, without those of `_ADDED` that have their default."""
         values = {f.name: (getattr(self, f.name), f.default) for f in fields(self)}
-        return {name: value for name, (value, usual) in values.items() if name not in _LATER or value != usual}
+        return {name: value for name, (value, usual) in values.items() if name not in _ADDED or value != usual}
 
-    def on(self, prompt_source: str) -> PromptRule:
-        """The rule on another prompt source, without what exists on `self` only."""
+    def with_prompt_source(self, prompt_source: str) -> PromptRule:
+        """The rule with another prompt source, without options that exist with `self` only."""
         if prompt_source == "self":
             return replace(self, prompt_source="self")
         return replace(self, prompt_source=prompt_source, fallback="none", crop="largest")  # type: ignore[arg-type]  # checked on construction
 
     def label(self) -> str:
-        """The prompt source, and whatever departs from the defaults: numbers of different labels never share a table."""
+        """The prompt source and all options that are not the default. Numbers of different labels never share a table."""
         changed = [f"{f.name}={getattr(self, f.name)}" for f in fields(self)[1:] if getattr(self, f.name) != f.default]
         return f"{self.prompt_source}({','.join(changed)})" if changed else self.prompt_source
 
@@ -111,20 +109,20 @@ class PromptReport:
     coverage: float
     """Mean share of a patch's pixels under a crop, in [0, 1]."""
     wanted: int
-    """(patch, class) pairs in which the class occurs and the rule gives it a crop."""
+    """(patch, class) pairs in which the class occurs and the rule allows a crop."""
     missing: int
-    """Those of them that have no crop because no window fits."""
+    """Those of the wanted pairs without a crop, because no window fits."""
     crops: int
     """(patch, class) pairs that have a crop."""
     whole: int
-    """Those of them whose crop shows the whole region of a class, as the public code's fallback does."""
+    """Those of the crops that show the whole region of a class, as the public code's fallback does."""
     reference: int
-    """Those of them whose crop was cut from a patch of the set itself: of a test set, from the reference."""
+    """Those of the crops that were cut from a patch of the set itself, which for a test set is the reference."""
 
 
 def attach(patches: ImageSet, rule: PromptRule, others: ImageSet | None = None) -> ImageSet:
-    """The same patches with prompts cut from `others`, further patches of the same dataset in none of its splits, where
-    these have a donor, and from among themselves where not: a split never shows pixels of another."""
+    """The same patches with prompts. Crops are cut from `others`, further patches of the dataset in none of its splits, if
+    these have a donor, and otherwise from the set itself: prompts never show pixels of another split."""
     conditions = patches.conditions
     if conditions.masks is None:
         raise UsageError("visual prompts need class maps: this dataset provides no masks.")
@@ -137,12 +135,12 @@ def attach(patches: ImageSet, rule: PromptRule, others: ImageSet | None = None) 
     sides = _sides(patches, rule)
     pools = [(patches, sides)] if others is None else [(others, _sides(others, rule)), (patches, sides)]
     shift = int(rule.fallback == "paper-panda")
-    for i, c in np.argwhere(_asked(conditions, rule)).tolist():
+    for i, c in np.argwhere(_wanted_crops(conditions, rule)).tolist():
         rng = _rng(rule.prompt_seed, conditions.ids[i], c)
         if rule.crop == "published":
             box = published_window(conditions.masks[i] == c, rng)
             if box is not None:
-                _keep(canvases[i, c], patches.images[i], box, rule, rng)
+                _paste_in_place(canvases[i, c], patches.images[i], box, rule, rng)
                 boxes[i, c], sources[i, c] = box, conditions.ids[i]
         else:
             found = _donor(rule.prompt_source, patches, i, int(sides[i, c]), [(pool, fit[:, c]) for pool, fit in pools], rng)
@@ -154,20 +152,20 @@ def attach(patches: ImageSet, rule: PromptRule, others: ImageSet | None = None) 
             canvases[i, c][region] = patches.images[i][region]
             boxes[i, c], sources[i, c] = _bounds(region), conditions.ids[i]
     prompts = Prompts(rule.prompt_source, canvases, boxes, sources)
-    key = attached_key(patches.key, rule, overlapping(conditions), others.key if others is not None else "")
+    key = attached_key(patches.key, rule, has_overlaps(conditions), others.key if others is not None else "")
     return ImageSet(key, patches.images, replace(conditions, prompts=prompts))
 
 
 def attached_key(key: str, rule: PromptRule, overlapping: bool = False, others: str = "") -> str:
-    """The key of a set after `attach`, from the key it had before. `overlapping`: see the function of that name; where
-    patches overlap, prompts are others than those that were once cut with no regard to it. `others`: key of the patches
-    that donors were looked for in first."""
+    """The key of a set after `attach`, from its key before. `overlapping`: whether patches overlap, see `has_overlaps`; then
+    prompts differ from those of earlier versions, which ignored overlaps. `others`: key of the patches that are searched for
+    donors first."""
     words = f"{key}/{rule}" + ("/donors apart" if overlapping else "") + (f"/donors {others}" if others else "")
     return hashlib.sha256(words.encode()).hexdigest()[:16]
 
 
 def _donors(patches: ImageSet, rule: PromptRule, others: ImageSet | None) -> ImageSet | None:
-    """The further donors that this rule has a use for; refuses those that are patches of the set or of another kind."""
+    """`others`, if this rule uses them. Raises UsageError if they are patches of the set or of other classes or size."""
     if others is None or rule.prompt_source == "self":
         return None
     ours, theirs = patches.conditions, others.conditions
@@ -181,8 +179,8 @@ def _donors(patches: ImageSet, rule: PromptRule, others: ImageSet | None) -> Ima
     return others
 
 
-def _asked(conditions: Conditions, rule: PromptRule) -> NDArray[np.bool_]:
-    """bool (n, k): the classes of each patch that the rule gives a crop if it finds one."""
+def _wanted_crops(conditions: Conditions, rule: PromptRule) -> NDArray[np.bool_]:
+    """bool (n, k): the classes of each patch that get a crop if a donor is found."""
     asked = _occurring(conditions)
     if rule.fallback == "paper-panda":
         asked[:, 1:] = True
@@ -206,8 +204,8 @@ def _sides(patches: ImageSet, rule: PromptRule) -> NDArray[np.int64]:
     return np.array([[_largest(mask == c, *limits) for c in classes] for mask in conditions.masks], dtype=np.int64)
 
 
-def overlapping(conditions: Conditions) -> bool:
-    """Whether some patches have, or may have, a pixel in common."""
+def has_overlaps(conditions: Conditions) -> bool:
+    """Whether some patches share, or may share, a pixel."""
     return any(int(conditions.overlaps(i, conditions).sum()) > 1 for i in range(len(conditions)))
 
 
@@ -249,8 +247,8 @@ def published_window(region: NDArray[np.bool_], rng: np.random.Generator) -> Box
     """The crop that HeteroTissue-Diffuse's public code takes of a class, None where no window fits.
 
     Of square windows with sides of 200, 190, ..., 40 px, 10 px apart, the first in raster order that lies wholly in the
-    region. Where its side is above 100 px, height and width are drawn anew, each for itself, from 64 up to but without the
-    side, and the crop starts at the window's upper left. In patches of another side than 256 px all lengths are scaled and
+    region. If its side is above 100 px, height and width are drawn again independently from [64, side), and the crop
+    starts at the window's upper left. In patches of another side than 256 px all lengths are scaled and
     rounded.
     """
     unit = region.shape[0] / PUBLISHED_SIDE
@@ -273,7 +271,7 @@ def _largest(region: NDArray[np.bool_], smallest: int, largest: int) -> int:
     """Side of the largest square within the bounds that fits in the region, 0 if none does."""
     if not len(windows(region, smallest)):
         return 0
-    low, high = smallest, largest  # a fitting side makes every smaller one fit, so halving finds the largest
+    low, high = smallest, largest  # if a side fits, every smaller one fits: bisection finds the largest
     while low < high:
         middle = (low + high + 1) // 2
         low, high = (middle, high) if len(windows(region, middle)) else (low, middle - 1)
@@ -304,8 +302,8 @@ def _donor(
     pools: list[tuple[ImageSet, NDArray[np.int64]]],
     rng: np.random.Generator,
 ) -> _Donor | None:
-    """A donor for patch i, whose largest window of the class has `side`: from the first of the pools, sets with the largest
-    windows of their patches int64 (n,), that has one."""
+    """A donor for patch i, whose largest window of the class has `side`. `pools` are sets with the largest window of each
+    patch, int64 (n,); the first pool that has a donor is used."""
     if not side:
         return None
     conditions = patches.conditions
@@ -333,30 +331,32 @@ def _paste(
     value: int,
     rng: np.random.Generator,
 ) -> Box:
-    """Cuts a window of the donor, changes it as the rule says, pastes it on the canvas; returns where."""
+    """Cuts a window of the donor, transforms it by the rule and pastes it on the canvas; returns its box."""
     masks, side = patches.conditions.masks, donor.side
     assert masks is not None
     y, x = rng.choice(windows(donor.mask == value, side)).tolist()
-    crop = _changed(donor.image[y : y + side, x : x + side], rule, rng)
+    crop = _transform(donor.image[y : y + side, x : x + side], rule, rng)
     if donor.id != patches.conditions.ids[i]:
         y, x = rng.choice(windows(masks[i] == value, side)).tolist()
     canvas[y : y + side, x : x + side] = crop
     return y, x, y + side, x + side
 
 
-def _keep(canvas: NDArray[np.uint8], image: NDArray[np.uint8], box: Box, rule: PromptRule, rng: np.random.Generator) -> None:
+def _paste_in_place(
+    canvas: NDArray[np.uint8], image: NDArray[np.uint8], box: Box, rule: PromptRule, rng: np.random.Generator
+) -> None:
     """Pastes a box of the image on the canvas, at its own place."""
     y0, x0, y1, x1 = box
-    canvas[y0:y1, x0:x1] = _changed(image[y0:y1, x0:x1], rule, rng)
+    canvas[y0:y1, x0:x1] = _transform(image[y0:y1, x0:x1], rule, rng)
 
 
-def _changed(crop: NDArray[np.uint8], rule: PromptRule, rng: np.random.Generator) -> NDArray[np.uint8]:
+def _transform(crop: NDArray[np.uint8], rule: PromptRule, rng: np.random.Generator) -> NDArray[np.uint8]:
     if rule.rotate:
         crop = np.rot90(crop, int(rng.integers(4)))
     if rule.flip and rng.uniform() < 0.5:
         crop = crop[:, ::-1]
     if rule.stain_jitter:
-        crop = restained(crop, np.exp(rng.normal(0, rule.stain_jitter, 3)))
+        crop = restain(crop, np.exp(rng.normal(0, rule.stain_jitter, 3)))
     return crop
 
 

@@ -1,7 +1,7 @@
 """Sets of patches in the store: written once by a job, read by row wherever they are needed.
 
-A reference (`SetRef`, `GeneratedRef`) is what travels to a worker. It names entries of the store and loads nothing until it is
-asked; what it loads are arrays that read their rows when they are indexed.
+A reference (`SetRef`, `GeneratedRef`) is what a job sends to a worker. It names entries of the store. `load` gives arrays that
+read their rows when they are indexed.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class SetRef:
     def load(self, store: Store) -> ImageSet:
         patches = load_set(store, self.entry)
         if self.columns is not None:
-            patches = only(patches, set(self.columns))
+            patches = keep_columns(patches, set(self.columns))
         return patches if self.rows is None else select(patches, np.asarray(self.rows, dtype=np.int64))
 
 
@@ -84,8 +84,7 @@ def save_set(patches: ImageSet, folder: Path) -> None:
 
 
 def load_set(store: Store, ref: EntryRef) -> ImageSet:
-    """Reads what `save_set` wrote. What says where patches come from is in memory, all else is read when
-    indexed."""
+    """Reads what `save_set` wrote. `origins` and `corners` are read into memory, all other arrays when they are indexed."""
     described = store.read_json(ref, "set.json")
 
     def column(name: str) -> Any:
@@ -107,7 +106,7 @@ def load_set(store: Store, ref: EntryRef) -> ImageSet:
 
 
 def select(patches: ImageSet, rows: NDArray[np.int64]) -> ImageSet:
-    """The chosen rows under the key that indexing the set gives; arrays of the store stay unread."""
+    """The chosen rows, with the key that indexing the set gives; arrays of the store are not read."""
     key = ImageSet.part_key_of(patches.key, rows)
     conditions = patches.conditions
     taken: dict[str, Any] = {name: _take(getattr(conditions, name), rows) for name in ("ids", "groups")}
@@ -119,14 +118,14 @@ def select(patches: ImageSet, rows: NDArray[np.int64]) -> ImageSet:
     return ImageSet(key, _take(patches.images, rows), replace(conditions, **taken))
 
 
-def only(patches: ImageSet, columns: set[str]) -> ImageSet:
-    """The set without the optional columns that are not named."""
+def keep_columns(patches: ImageSet, columns: set[str]) -> ImageSet:
+    """The set with only these optional columns."""
     hidden = {column: None for column in patches.conditions.columns() - columns}
     return replace(patches, conditions=replace(patches.conditions, **hidden))  # type: ignore[arg-type]
 
 
-def in_memory(patches: ImageSet) -> ImageSet:
-    """The set with every array as numpy's own, for code that needs them whole."""
+def load_into_memory(patches: ImageSet) -> ImageSet:
+    """The set with every array in memory."""
     conditions = patches.conditions
     loaded: dict[str, Any] = {name: np.asarray(getattr(conditions, name)) for name in conditions.columns() - {"prompts"}}
     if conditions.prompts is not None:

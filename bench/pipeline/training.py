@@ -13,7 +13,7 @@ from bench.jobs.graph import Job, JobContext
 from bench.jobs.store import EntryRef, Store, key_of
 from bench.pipeline.data import DataSplits, Patches
 from bench.pipeline.plugins import Plugin, WeightsRef
-from bench.pipeline.sets import SetRef, in_memory, only
+from bench.pipeline.sets import SetRef, keep_columns, load_into_memory
 from bench.provenance import sources
 from bench.provenance.digests import digest_of
 from bench.types import (
@@ -43,14 +43,14 @@ class Weights:
         return () if self.job is None else (self.job,)
 
     def digest(self, store: Store) -> str:
-        """Digest of the weight files; of trained ones only once they are there, empty before and where there are none."""
+        """Digest of the weight files. Empty if there are none, or not yet."""
         if self.ref.entry is None:
             return self.shipped_digest
         return key_of(dict(sorted(store.digests(self.ref.entry).items()))) if store.has(self.ref.entry) else ""
 
 
 def weights_of(plugin: Plugin, train: Patches, seed: int, retrain: bool) -> Weights:
-    """The shipped weights for this training set, or the job that trains them. `train` is what the plug-in may learn from."""
+    """The shipped weights for this training set, or the job that trains them on the patches `train`."""
     built = plugin.build()
     if not isinstance(built, Fittable):
         return Weights("none", shipped_digest=built.digest if isinstance(built, HasDigest) else "")
@@ -62,7 +62,7 @@ def weights_of(plugin: Plugin, train: Patches, seed: int, retrain: bool) -> Weig
 
 
 def training_job(plugin: Plugin, built: Fittable, train: Patches, seed: int) -> Job:
-    """Trains the plug-in. What several plug-ins share (a first stage) is a job of its own, trained once."""
+    """Trains the plug-in. A first stage that several plug-ins share is a job of its own, run once."""
     stage: tuple[Job, ...] = ()
     if isinstance(built, TrainsSharedStage):
         spec = {"config": {**built.stage_config(), **sources.describe(type(built))}, "images": train.images_key, "seed": seed}
@@ -76,7 +76,7 @@ def training_job(plugin: Plugin, built: Fittable, train: Patches, seed: int) -> 
 
 
 def training_config(plugin: Any) -> dict[str, Any]:
-    """What decides the weights apart from data and seed; of a plug-in from outside, its code too."""
+    """Everything that decides the weights except data and seed; for a plug-in from outside, its code too."""
     if isinstance(plugin, HasTrainingConfig):
         return {**plugin.training_config(), **sources.describe(type(plugin))}
     return registry.describe(plugin)
@@ -92,7 +92,8 @@ class TrainStage:
 
     def __call__(self, work: Path, context: JobContext) -> None:
         built = self.plugin.build_anew()
-        built.train_stage(in_memory(only(self.train.load(context.store), set())), self.seed, context.progress, work)
+        images = load_into_memory(keep_columns(self.train.load(context.store), set()))
+        built.train_stage(images, self.seed, context.progress, work)
 
 
 @dataclass(frozen=True)
@@ -107,12 +108,12 @@ class Train:
     def __call__(self, work: Path, context: JobContext) -> None:
         built = self.plugin.build_anew()
         if isinstance(built, StatesEffort):
-            context.log(f"{self.plugin.name}: no weights for this training set yet, training {built.effort()}")
+            context.log(f"{self.plugin.name}: no weights for this training set yet; training {built.effort()}")
         if self.stage is not None:
             for name in context.store.names(self.stage):
                 context.store.file(self.stage, name)
             built.use_stage(context.store.path(self.stage))
-        train = in_memory(self.train.load(context.store))
+        train = load_into_memory(self.train.load(context.store))
         built.fit(train, self.seed, context.progress, work)
         for left in work.iterdir():
             shutil.rmtree(left) if left.is_dir() else left.unlink()
@@ -120,19 +121,19 @@ class Train:
 
 
 def training_patches(plugin: Plugin, splits: DataSplits) -> Patches:
-    """The real patches that a generator may learn from, with the condition columns that it declares: training patches, or
-    what a control says that it shows."""
+    """The real patches that a generator may be trained on, with the condition columns that it declares: the training split, or
+    those that a control declares (`ChoosesTrainingPatches`)."""
     built = plugin.build()
     needs = set(built.card.needs)
     chosen = built.training_patches if isinstance(built, ChoosesTrainingPatches) else "train"
     if chosen == "target":
-        return splits.joined("train", "test", needs)
+        return splits.join("train", "test", needs)
     prompted = "prompts" in needs and chosen == "train"
-    return (splits.prompted if prompted else splits.plain)[chosen].only(needs)
+    return (splits.prompted if prompted else splits.plain)[chosen].keep_columns(needs)
 
 
 def weight_files(folder: Path, name: str) -> list[str]:
-    """Names of the files that hold the weights of one plug-in: several may share a folder that was delivered."""
+    """Names of the files that hold the weights of one plug-in: several plug-ins may share a folder."""
     manifest = folder / f"{name}.manifest.json"
     if manifest.is_file():
         return sorted(json.loads(manifest.read_text(encoding="utf-8"))["files"])

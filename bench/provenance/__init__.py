@@ -1,1 +1,1 @@
-"""What a run was made from: the manifest, the environment, digests of patches, weights and code."""
+"""Provenance of a run: the manifest, the environment, digests of patches, weights and code."""

@@ -1,4 +1,4 @@
-"""What a run was made with: versions, code, machine. Read without importing torch, unless only torch can tell the device."""
+"""The environment of a run: versions, code, machine. torch is imported only if it is needed to find the device."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def versions() -> dict[str, str]:
 
 
 def code_digest() -> str:
-    """sha256 over the source files that make numbers: says for certain what a version and a commit say in words."""
+    """sha256 over the source files that numbers depend on: exact where a version or a commit is not."""
     root = Path(__file__).parents[2]
     packages = ("bench", *(package for package in OUR_PACKAGES if package != "leaderboards"))
     files = sorted(file for package in packages for file in (root / package).rglob("*.py"))
@@ -110,7 +110,7 @@ def cores() -> int:
 
 
 def device() -> str:
-    """`cpu`, or `cuda` and the name of the card. A machine without the device file of any has none, and torch is not asked."""
+    """`cpu`, or `cuda` and the name of the card. torch is not imported on a machine without a device file."""
     if platform.system() == "Darwin" or not may_have_gpu():
         return "cpu"
     from bench.runtime import precision
@@ -124,8 +124,8 @@ def device() -> str:
 
 
 def differences(one: dict[str, Any], other: dict[str, Any]) -> dict[str, tuple[Any, Any]]:
-    """Name -> what it is in one environment and in the other, of all that can change bits and differs. The commit is left
-    out, since the digest of the code says it for certain, and the number of cores, since the threads are what counts."""
+    """Name -> its values in both environments, for everything that can change bits and differs. The commit is left out, since
+    the digest of the code is exact, and so is the number of cores, since only the number of threads matters."""
     flat = [{**made, **made.get("versions", {}), "versions": None, "commit": None, "cores": None} for made in (one, other)]
     names = dict.fromkeys((*flat[0], *flat[1]))
     return {name: (flat[0].get(name), flat[1].get(name)) for name in names if flat[0].get(name) != flat[1].get(name)}

@@ -1,13 +1,13 @@
-"""The manifest of a run: what it takes to make the run again, and to hold what comes out against what came out then.
+"""The manifest of a run: everything that is needed to run it again and to compare the results.
 
     manifest.json   config, plug-ins, environment, digests of data, weights, generated patches, features and files, failures,
                     times
     patches.csv     generator, seed, part, id, sha256: one row for each generated patch
 
-Both stand beside `results.jsonl`. The digest of a patch is the sha256 of its pixels, uint8, row by row, RGB: whoever has the
-patch as a PNG can check it. The digest of a set of patches is that of its rows in `patches.csv`, so that any few of its
-patches are checked without the rest. Apart from `times` and the digest of results.jsonl, whose records are stamped, the same
-run on the same machine writes the same manifest.
+Both are beside `results.jsonl`. The digest of a patch is the sha256 of its pixels, uint8, row by row, RGB, so that it can be
+checked from a PNG. The digest of a set of patches is that of its rows in `patches.csv`, so that a few of its patches can be
+checked without the rest. The same run on the same machine writes the same manifest, except for `times` and the digest of
+results.jsonl, whose records have time stamps.
 """
 
 from __future__ import annotations
@@ -54,10 +54,10 @@ Part = Literal["test", "pool"]
 
 @dataclass(frozen=True)
 class SampleDigests:
-    """The digests of what one generator made with one seed, for the test conditions or for those of downstream models."""
+    """Digests of the patches of one generator and seed, for the test conditions or for those of downstream models."""
 
     generator: str
-    """As the command line calls it."""
+    """Its name on the command line."""
     seed: int
     part: Part
     key: str
@@ -103,7 +103,7 @@ def write_manifest(
 
 
 def config_of(held: Mapping[str, Any]) -> RunConfig:
-    """The config of a manifest, with all that it says and no more; raises MissingError on fields that this version lacks."""
+    """The config of a manifest. Raises MissingError on fields that this version lacks."""
     return RunConfig.from_json(held["config"])
 
 
@@ -124,7 +124,7 @@ def describe(components: Components) -> dict[str, Any]:
 
 
 def describe_data(components: Components, splits: DataSplits, store: Store) -> dict[str, Any]:
-    """Keys and sizes of the splits, and what the test set shows: digests of its patches and of each column."""
+    """Keys and sizes of the splits, and digests of the test patches and of each column."""
     return {
         "dataset": components.dataset.card.name,
         "splits": {name: _size(part) for name, part in splits.plain.items()},
@@ -166,7 +166,7 @@ def samples_of(prepared: Prepared, store: Store) -> Iterator[SampleDigests]:
 
 
 def digest_of_records(records: Iterable[ResultRecord]) -> str:
-    """sha256 of the records without their stamps: the same for the same numbers, whenever they were made."""
+    """sha256 of the records without their stamps: independent of the time of the run."""
     lines = "".join(schema.to_json(replace(record, stamp={})) + "\n" for record in records)
     return hashlib.sha256(lines.encode()).hexdigest()
 
@@ -213,7 +213,7 @@ def _segmenters(prepared: Prepared) -> Iterator[tuple[str, Job]]:
 
 
 def _features(prepared: Prepared, outcomes: Mapping[EntryRef, Outcome], store: Store) -> Iterator[dict[str, Any]]:
-    """Shape and digest of the features that some number rests on."""
+    """Shape and digest of the features that numbers were computed from."""
     seen: set[EntryRef] = set()
     for measurement, job in zip(prepared.plan.measurements, prepared.jobs, strict=True):
         if not isinstance(measurement, DistributionMeasurement) or isinstance(outcomes[job.ref], Failed):
@@ -229,7 +229,7 @@ def _describe(plugin: Plugin) -> dict[str, Any]:
     built = plugin.build()
     try:
         found = registry.describe(built)
-    except MissingError:  # weights that are not there: the records say so
+    except MissingError:  # missing weights: the records give the reason
         found = {"name": built.card.name, "version": built.card.version, "digest": "no weights"}
     module = sys.modules.get(type(built).__module__)
     if module is None or module.__name__.partition(".")[0] in OUR_PACKAGES or not (file := inspect.getsourcefile(module)):

@@ -1,8 +1,8 @@
-"""What a plug-in from outside is made of: the content of its file and of the local modules that it imports.
+"""Digests of the code of plug-ins from outside: their file and the local modules that it imports.
 
-A module is local if it lies in the folder of the file or below, or elsewhere on the path of modules but in no folder of
-installed packages, and is none of ours. Import statements are followed wherever they stand, in functions too; a module that
-is only named in a call (`importlib.import_module`) is not seen.
+A module is local if it is in the folder of the file or below, or elsewhere on `sys.path` but in no folder of installed
+packages, and is not part of this project. Import statements are followed everywhere, in functions too. A module that is only
+named in a call (`importlib.import_module`) is not found.
 """
 
 from __future__ import annotations
@@ -29,20 +29,20 @@ ATTRIBUTE = "__histobench_source__"
 """Attribute of a module: the digest of its file and of the local modules that it imports."""
 
 Files = dict[str, Path]
-"""Name of a module -> its file; a folder without `__init__.py` stands for itself."""
+"""Name of a module -> its file; for a folder without `__init__.py`, the folder."""
 
 
-def imported(file: Path, name: str = "") -> Files:
+def find_imports(file: Path, name: str = "") -> Files:
     """The local modules that a file imports, directly or through others. `name` is what the file itself is imported as, for
     imports that are relative to its package; empty for a file that stands alone."""
     depth = name.count(".") + (file.name == "__init__.py") if name else 0
-    roots = [file.resolve().parents[depth], *_path()]
+    roots = [file.resolve().parents[depth], *_search_path()]
     found: Files = {}
     todo = [(name, file)]
     while todo:
         importer, path = todo.pop()
-        for wanted in _statements(path, importer):
-            for module, where in _located(wanted, roots):
+        for wanted in _imported_names(path, importer):
+            for module, where in _locate(wanted, roots):
                 if module not in found and module != name:
                     found[module] = where
                     todo += [(module, where)] if where.is_file() else []
@@ -59,11 +59,11 @@ def digest(file: Path, modules: Mapping[str, Path]) -> str:
 
 
 def describe(cls: type[Any]) -> dict[str, str]:
-    """What tells a class from outside from another of the same card: its name and what it is made of. Empty for ours, whose
-    versions say it.
+    """What distinguishes a class from outside from another with the same card: its name and its code. Empty for classes of
+    this project, which have versions.
 
-    An installed class goes by the version of its distribution; one that lies in no folder of installed packages (an editable
-    installation, a file) by the digest of its file and of the local modules that it imports.
+    An installed class is identified by the version of its distribution. A class in no folder of installed packages (an
+    editable installation, a file) is identified by the digest of its file and of the local modules that it imports.
     """
     if cls.__module__.partition(".")[0] in OURS:
         return {}
@@ -72,10 +72,10 @@ def describe(cls: type[Any]) -> dict[str, str]:
         named = cls.__qualname__ if module.__name__.startswith(PREFIX) else f"{cls.__module__}:{cls.__qualname__}"
         return {"class": named, **_version(module), "source": source}
     text = {"class": f"{cls.__module__}:{cls.__qualname__}", **_version(module)}
-    file = _file(module)  # a session at a prompt has none
+    file = _file_of(module)  # a session at a prompt has none
     if file is None or not file.is_file() or _is_installed(file):
         return text
-    setattr(module, ATTRIBUTE, digest(file, imported(file, module.__name__)))  # once: the code in memory does not change
+    setattr(module, ATTRIBUTE, digest(file, find_imports(file, module.__name__)))  # once: the code in memory does not change
     return {**text, "source": getattr(module, ATTRIBUTE)}
 
 
@@ -85,13 +85,13 @@ _LOADED: dict[str, tuple[str, Path]] = {}
 
 
 def load(file: Path) -> ModuleType:
-    """The module of a plug-in file under a name that no other file and no other content has; executed again only where the
-    file or a local module that it imports has changed. Modules beside the file can be imported, whatever the path of modules.
+    """The module of a plug-in file, under a name that depends on the file and its content. It is executed again only if the
+    file or a local module that it imports has changed. Modules beside the file can be imported.
 
-    Raises UsageError where one of them has the name of another module that is already imported.
+    Raises UsageError if one of them has the name of another module that is already imported.
     """
     file = file.resolve()
-    modules = imported(file)
+    modules = find_imports(file)
     source = digest(file, modules)
     name = f"{PREFIX}{file.stem}_{hashlib.sha256(f'{file} {source}'.encode()).hexdigest()[:12]}"
     if name in sys.modules:
@@ -111,7 +111,7 @@ def load(file: Path) -> ModuleType:
 
 
 class _Exact(importlib.machinery.SourceFileLoader):
-    """Compiles what stands in the file now: compiled files are told apart by second and size, which an edit may keep."""
+    """Compiles the present content of the file: cached bytecode is keyed by second and size, which an edit may keep."""
 
     def get_code(self, fullname: str) -> Any:
         path = self.get_filename(fullname)
@@ -143,18 +143,18 @@ _BESIDE = _Beside()
 
 
 def _offer(file: Path, modules: Files) -> None:
-    """Makes the modules beside a plug-in file importable, and forgets those whose content has changed."""
+    """Makes the modules beside a plug-in file importable, and removes those from `sys.modules` whose content has changed."""
     beside = {name: path for name, path in modules.items() if path.is_relative_to(file.parent)}
     for name, path in beside.items():
-        known = _file(sys.modules[name]) if name in sys.modules else _BESIDE.files.get(name)
+        known = _file_of(sys.modules[name]) if name in sys.modules else _BESIDE.files.get(name)
         if known is not None and known != path:
             raise UsageError(
-                f"{file} imports {name}, which is {path} for it and {known} for what was imported before: one name stands for "
-                "one module. Rename one of the two, or make two runs of it."
+                f"{file} imports {name} from {path}, but {name} was imported from {known} before. "
+                "Rename one of the two modules, or make two runs."
             )
     content = {name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in beside.items() if path.is_file()}
     if any(_LOADED.get(name, (held, path))[0] != held for name, held in content.items() for path in (beside[name],)):
-        for name in beside:  # all of them: one that has not changed may hold on to one that has
+        for name in beside:  # all of them: an unchanged module may hold references to a changed one
             sys.modules.pop(name, None)
     _LOADED.update({name: (held, beside[name]) for name, held in content.items()})
     _BESIDE.files.update(beside)
@@ -162,7 +162,7 @@ def _offer(file: Path, modules: Files) -> None:
         sys.meta_path.insert(0, _BESIDE)
 
 
-def _file(module: ModuleType) -> Path | None:
+def _file_of(module: ModuleType) -> Path | None:
     """Of a folder without `__init__.py` the folder."""
     if found := getattr(module, "__file__", None):
         return Path(found).resolve()
@@ -170,11 +170,11 @@ def _file(module: ModuleType) -> Path | None:
     return Path(inside[0]).resolve() if inside else None
 
 
-def _statements(file: Path, name: str) -> Iterator[str]:
+def _imported_names(file: Path, name: str) -> Iterator[str]:
     """Every module that the import statements of a file may mean, as a dotted name."""
     try:
         tree = ast.parse(file.read_bytes())
-    except (SyntaxError, ValueError):  # it says so itself when it is imported
+    except (SyntaxError, ValueError):  # the import itself raises the error
         return
     package = name.split(".") if file.name == "__init__.py" else name.split(".")[:-1]
     for node in ast.walk(tree):
@@ -188,23 +188,23 @@ def _statements(file: Path, name: str) -> Iterator[str]:
             yield from (f"{base}.{alias.name}" for alias in node.names)
 
 
-def _located(wanted: str, roots: Sequence[Path]) -> Iterator[tuple[str, Path]]:
-    """The local modules on the way to a dotted name, with their files; the last may be no module but a name in one."""
+def _locate(wanted: str, roots: Sequence[Path]) -> Iterator[tuple[str, Path]]:
+    """The local modules along a dotted name, with their files; the last part may be a name in a module."""
     parts = wanted.split(".")
     if parts[0] in OURS or parts[0] in sys.stdlib_module_names or _is_among_installed(parts[0]):
         return
     for root in (*roots, *_editable(parts[0])):
-        if _module(root / parts[0]) is None:
+        if _module_file(root / parts[0]) is None:
             continue
         for depth in range(1, len(parts) + 1):
-            if (found := _module(root.joinpath(*parts[:depth]))) is None:
+            if (found := _module_file(root.joinpath(*parts[:depth]))) is None:
                 return
             yield ".".join(parts[:depth]), found.resolve()
         return
 
 
 def _editable(name: str) -> list[Path]:
-    """The folder of a module that an editable installation provides by a finder of its own, not by the path of modules."""
+    """The folder of a module that an editable installation provides by a finder of its own, not by `sys.path`."""
     try:
         found = importlib.util.find_spec(name)
     except ValueError:  # a module that was put together at run time
@@ -215,15 +215,15 @@ def _editable(name: str) -> list[Path]:
     return [file.resolve().parents[file.name == "__init__.py"]]
 
 
-def _module(path: Path) -> Path | None:
+def _module_file(path: Path) -> Path | None:
     for file in (path / "__init__.py", path.with_name(f"{path.name}.py")):
         if file.is_file():
             return file
     return path if path.is_dir() else None
 
 
-def _path() -> list[Path]:
-    """The entries of the path of modules that hold no installed packages and not the library of Python."""
+def _search_path() -> list[Path]:
+    """The entries of `sys.path` without installed packages and without the standard library."""
     library = Path(importlib.__file__ or "").resolve().parents[1]
     places = [Path(entry).resolve() for entry in sys.path if entry is not None]
     return [p for p in places if p.is_dir() and not _is_installed(p) and not p.is_relative_to(library)]
@@ -240,7 +240,7 @@ def _is_among_installed(name: str) -> bool:
 
 
 def _version(module: ModuleType) -> dict[str, str]:
-    """The distribution that a module came with, in one line; nothing for one that came with none."""
+    """Name and version of the distribution of a module; empty if it has none."""
     held = None if module.__name__.startswith(PREFIX) else _distribution(module.__name__.partition(".")[0])
     return {"distribution": f"{held.name} {held.version}"} if held else {}
 

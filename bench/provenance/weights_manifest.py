@@ -1,4 +1,4 @@
-"""The manifest beside delivered weights: training set, training config, command, and digests of the files."""
+"""The manifest beside exported weights: training set, training config, command, and digests of the files."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from bench.types import Fittable
 def deliver(plugin: Fittable, weights: Path, train: Patches, seed: int, command: str, folder: Path) -> Path:
     """Copies the weights into `folder` and writes `<name>.manifest.json` there; returns the manifest's path.
 
-    Variants that share a file (a first stage) may be delivered into one folder as long as its bytes are the same.
+    Variants that share a file (a first stage) may be saved into one folder if its bytes are the same.
     """
     folder.mkdir(parents=True, exist_ok=True)
     files = [weights / name for name in weight_files(weights, plugin.card.name)]

@@ -1,4 +1,4 @@
-"""Result records as a pandas frame, for whoever analyses them further."""
+"""Result records as a pandas frame, for further analysis."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def load_results(places: str | PathLike[str] | Iterable[str | PathLike[str]]) ->
     |---|---|---|
     | generator, dataset, prompt_source, task, measure, encoder, mix, experiment | string | missing where there is none |
     | metric, class | string | the two parts of `measure`: `iou` and `tumour` of `iou:tumour` |
-    | direction, status, state | category | all words that there are, whether they occur or not; states are ordered |
+    | direction, status, state | category | categories are all possible values; states are ordered |
     | value, low, high, least, most | float64 | NaN where there is no number, for the `reason` |
     | seed, n, n_real, groups, line | int64 | |
     | flags, replicates | object | tuples |
@@ -40,19 +40,19 @@ def load_results(places: str | PathLike[str] | Iterable[str | PathLike[str]]) ->
     | made | datetime64, UTC | `stamp.made` |
     | variant | string | tells generators of one name apart: version, options, weights |
     | described.generator.version, keys.test, stamp.numpy, ... | string | options as JSON with sorted names |
-    | file, line | string, int64 | where the record stands |
+    | file, line | string, int64 | place of the record |
 
     Records are given as they were written. `bench leaderboard --format csv` withdraws those that cannot be true or are known
-    to be wrong, and gives a number that stands in two files once. Raises MissingError where there is no file, or what is no
-    record, with file and line number.
+    to be wrong, and gives a number that is in two files once. Raises MissingError if there is no file, and, with file and line
+    number, on a line that is no record.
     """
     import pandas
 
     asked = [places] if isinstance(places, (str, PathLike)) else list(places)
     rows = [
-        _row(schema.checked(record, f"{file}:{line}"), file, line)
+        _row(schema.check_fields(record, f"{file}:{line}"), file, line)
         for file in schema.files(map(Path, asked))
-        for line, record in schema.numbered(file)
+        for line, record in schema.read_numbered(file)
     ]
     if not rows:
         raise MissingError(f"no result records in {', '.join(map(str, asked))}: the files are empty.")
@@ -96,7 +96,7 @@ def _column_of(flag: Flag) -> str:
 
 
 def _flat(held: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Entries of a mapping and of those in it, one deep; what lies deeper is JSON."""
+    """Entries of a mapping and of the mappings in it; deeper levels are JSON."""
     flat = []
     for name, value in held.items():
         if isinstance(value, Mapping):

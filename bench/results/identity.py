@@ -1,6 +1,6 @@
-"""What two result records must share to be about the same thing, and the words that say how far a number came.
+"""When two result records are about the same number, and when they belong to the same cell of a table.
 
-The only place that says so: tables, comparisons, gates and merges group records by what is defined here.
+This is the only definition: tables, comparisons, gates and merges group records by it.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ def is_absent(reason: str) -> bool:
 
 @dataclass(frozen=True, order=True)
 class ResultKey:
-    """Names one number of one generator, whatever it came out as: two records with one key say the same thing twice."""
+    """Identifies one number of one generator, independent of its value: two records with one key are the same number."""
 
     task: str
     dataset: str
@@ -42,7 +42,7 @@ class ResultKey:
 
 @dataclass(frozen=True, order=True)
 class Quantity:
-    """What stays the same when a generator is run again, with other seeds or another protocol: a cell of a table."""
+    """A cell of a table: what stays the same if a generator is run with other seeds or another protocol."""
 
     task: str
     dataset: str
@@ -81,7 +81,7 @@ def quantity(record: ResultRecord) -> Quantity:
 
 
 def variant(record: ResultRecord) -> str:
-    """What tells two generators of one name apart, as JSON."""
+    """What distinguishes two generators of one name, as JSON."""
     return json.dumps([*(record.described.get(kind) for kind in OWN), record.keys.get("weights", "")], sort_keys=True)
 
 

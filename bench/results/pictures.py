@@ -28,23 +28,23 @@ COLOURS = np.array(
 """Colours of classes 0, 1, 2, …, repeated where there are more; 255 is black."""
 
 
-def gallery(test: ImageSet, generated: Mapping[str, ImageSet], path: Path) -> None:
+def write_picture(test: ImageSet, generated: Mapping[str, ImageSet], path: Path) -> None:
     """Writes one row for each of a few test patches of different slides: class map, crops, every generator, real tissue.
 
-    A generator that was shown another map than the test patch's has that map beside it.
+    If a generator got other maps than those of the test patches, these maps have a column before its images.
     """
     from PIL import Image, ImageDraw
 
-    rows = chosen(test.conditions, ROWS)
+    rows = choose_rows(test.conditions, ROWS)
     columns: dict[str, NDArray[np.uint8]] = {}
     if test.conditions.masks is not None:
-        columns["map"] = mapped(test.conditions[rows])
+        columns["map"] = render_maps(test.conditions[rows])
     if test.conditions.prompts is not None:
-        columns["crops"] = overlaid(test.conditions.prompts.canvases[rows])
+        columns["crops"] = overlay_crops(test.conditions.prompts.canvases[rows])
     for name, patches in generated.items():
         theirs = patches.conditions[rows]
         if theirs.masks is not None and not np.array_equal(theirs.masks, test.conditions[rows].masks):  # type: ignore[arg-type]
-            columns["drawn map"] = mapped(theirs)
+            columns["sampled map"] = render_maps(theirs)
         columns[name] = patches.images[rows]
     columns["real patch"] = test.images[rows]
     sheet = Image.new("RGB", (TILE * len(columns), HEAD + TILE * len(rows)), "white")
@@ -58,7 +58,7 @@ def gallery(test: ImageSet, generated: Mapping[str, ImageSet], path: Path) -> No
     sheet.save(path)
 
 
-def chosen(conditions: Conditions, count: int) -> NDArray[np.int64]:
+def choose_rows(conditions: Conditions, count: int) -> NDArray[np.int64]:
     """Row numbers of the first patch of each of `count` slides, evenly spread, or fewer where there are fewer."""
     firsts = np.sort(np.unique(conditions.groups, return_index=True)[1])
     rows = firsts if len(firsts) >= count else np.arange(min(count, len(conditions)))
@@ -66,10 +66,10 @@ def chosen(conditions: Conditions, count: int) -> NDArray[np.int64]:
     return np.asarray(rows[spread], dtype=np.int64)
 
 
-def mapped(conditions: Conditions) -> NDArray[np.uint8]:
+def render_maps(conditions: Conditions) -> NDArray[np.uint8]:
     """uint8 (n, h, w, 3): class maps in colour, nuclei outlined where there are instances."""
     assert conditions.masks is not None
-    tiles = coloured(conditions.masks)
+    tiles = colour_masks(conditions.masks)
     if conditions.instances is not None:
         instances = np.asarray(conditions.instances)
         border = np.zeros(instances.shape, dtype=bool)
@@ -82,12 +82,12 @@ def mapped(conditions: Conditions) -> NDArray[np.uint8]:
     return tiles
 
 
-def coloured(masks: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def colour_masks(masks: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """uint8 (n, h, w, 3) of class maps (n, h, w)."""
     return np.where((masks == 255)[..., None], 0, COLOURS[masks % len(COLOURS)]).astype(np.uint8)
 
 
-def overlaid(canvases: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def overlay_crops(canvases: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """All crops of a patch on one canvas: (n, k, h, w, 3) -> (n, h, w, 3)."""
     merged = np.full_like(canvases[:, 0], GREY)
     for c in range(canvases.shape[1]):

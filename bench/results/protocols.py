@@ -1,8 +1,8 @@
-"""Which records may share a table: the protocol sets of records of one task and data set, and what tells two sets apart.
+"""Which records may share a table: the protocol sets of records of one task and dataset, and how two sets differ.
 
-A protocol key belongs to one column (measure with encoder or training mix), so that columns alone cannot say whether two
-numbers of one row were made under one protocol. A set therefore also holds what its records have in common whatever the
-column: test patches, the training patches of downstream models, and each task, encoder and metric with its options.
+A protocol key belongs to one column (measure with encoder or training mix), so that it cannot show whether two numbers of one
+row were made under one protocol. A set therefore also has what its records share in all columns: test patches, training
+patches of downstream models, and each task, encoder and metric with its options.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ SHOWN = 3
 """Differences between two sets that are printed."""
 
 Facts = dict[str, str]
-"""What a record rests on: name of the fact -> its value. Records with different values of one fact share no table."""
+"""Conditions of a record: name of the fact -> its value. Records with different values of one fact share no table."""
 
 
 def split_by_protocol(records: Iterable[ResultRecord]) -> list[list[ResultRecord]]:
@@ -67,7 +67,7 @@ def _sets(valued: list[ResultRecord]) -> list[Facts]:
 
 
 def _groups(valued: list[ResultRecord]) -> list[Facts]:
-    """Facts of records that one generator was given at one time; apart where they contradict each other."""
+    """Facts of the records of one generator and time; separate groups if they contradict each other."""
     together: dict[tuple[str, str], list[Facts]] = defaultdict(list)
     for record in sorted(valued, key=lambda one: repr(sorted(_facts(one).items()))):
         known = together[record.generator, record.stamp.get("made", "")]
@@ -100,7 +100,7 @@ def _agree(one: Facts, other: Facts) -> bool:
 
 
 def _place(record: ResultRecord, sets: list[Facts]) -> int:
-    """Index of the set that the record belongs to; the number of sets where it fits none."""
+    """Index of the set that the record belongs to; the number of sets if it fits none."""
     facts = _facts(record)
     found = next((i for i, known in enumerate(sets) if all(known.get(n) == v for n, v in facts.items())), None)
     if found is None and record.value is None:
@@ -109,7 +109,7 @@ def _place(record: ResultRecord, sets: list[Facts]) -> int:
 
 
 def difference_between(records: Sequence[ResultRecord], others: Sequence[ResultRecord]) -> str:
-    """In what two protocol sets differ, as far as their records tell; at most `SHOWN` differences."""
+    """How two protocol sets differ, as far as their records show; at most `SHOWN` differences."""
     theirs = {column(record): record for record in others}
     shared = [(record, theirs[column(record)]) for record in records if column(record) in theirs]
     text = [difference(one, other) for one, other in shared if one.protocol != other.protocol]
@@ -128,7 +128,7 @@ def difference_between(records: Sequence[ResultRecord], others: Sequence[ResultR
 
 
 def difference(first: ResultRecord, second: ResultRecord) -> str:
-    """Why two records of one measure differ in protocol, as far as they tell."""
+    """How two records of one measure differ in protocol, as far as they show."""
     kinds = sorted({*first.described, *second.described} - set(OWN))
     if found := entries(first.described, second.described, kinds):
         return "; ".join(found)

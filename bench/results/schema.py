@@ -19,7 +19,7 @@ from bench.results.terms import Reason, State, Status
 
 SCHEMA = 1
 RUN, VERIFIED = "results.jsonl", "verified.jsonl"
-"""What a run writes, and what `bench verify --mark` writes beside it."""
+"""The file that a run writes, and the one that `bench verify --mark` writes beside it."""
 W = TypeVar("W", bound=StrEnum)
 NO_SOURCES = (
     f"{Reason.SOURCES_UNKNOWN}: the data do not tell which images are of one slide or patient, so there is no interval and no "
@@ -39,7 +39,7 @@ class ResultRecord:
     measure: str
     direction: str
     protocol: str
-    """Key of everything two numbers must share to be ranked: data, split, n, encoder, metric or task with their options."""
+    """Key of everything that two numbers must share to be ranked: data, split, n, encoder, metric or task with options."""
     status: Status = Status.OK
     reason: str = ""
     """Why there is no number, or no interval."""
@@ -51,7 +51,7 @@ class ResultRecord:
     """Bounds of the 95 % interval over slides; None where there is none, for `reason`."""
     high: float | None = None
     least: float | None = None
-    """Bounds of what the measure can be; intervals are cut to them. None where there is none."""
+    """Smallest and largest possible value of the measure; intervals are cut to them. None if there is none."""
     most: float | None = None
     n: int = 0
     """Generated patches, or test patches of a downstream score."""
@@ -64,9 +64,9 @@ class ResultRecord:
     source: str = ""
     """Of a reported number: paper and table."""
     suspect: str = ""
-    """Why a reported number is not to be trusted; empty where nothing speaks against it."""
+    """Why a reported number is doubtful; empty if it is not."""
     flags: tuple[str, ...] = ()
-    """Of `terms.Flag`."""
+    """Members of `terms.Flag`."""
     described: dict[str, Any] = field(default_factory=dict)
     """Name, version, options and digest of generator, encoder, metric and task."""
     keys: dict[str, str] = field(default_factory=dict)
@@ -76,7 +76,7 @@ class ResultRecord:
 
 
 def unit_of(result: ResultRecord) -> str:
-    """Plural noun for what `groups` counts: patients, slides, images; slides where the record does not say."""
+    """Plural noun for what `groups` counts: patients, slides, images; slides if the record does not state it."""
     dataset = result.described.get("dataset")
     return str(dataset.get("unit", "slides")) if isinstance(dataset, dict) else "slides"
 
@@ -104,27 +104,27 @@ def write(results: Iterable[ResultRecord], path: Path) -> None:
 
 
 def read(paths: Iterable[Path]) -> Iterator[ResultRecord]:
-    """Every record of the files; raises MissingError with file and line number on what is not one."""
+    """Every record of the files. Raises MissingError, with file and line number, on a line that is no record."""
     for path in paths:
-        yield from (record for _, record in numbered(path))
+        yield from (record for _, record in read_numbered(path))
 
 
-def numbered(path: Path) -> Iterator[tuple[int, ResultRecord]]:
+def read_numbered(path: Path) -> Iterator[tuple[int, ResultRecord]]:
     """The records of one file with their line numbers; raises MissingError as `read` does."""
     try:
         held = path.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
         raise MissingError(f"{path} is not a file of result records: {error}.") from error
-    # not splitlines: other programs may write letters unescaped that it takes for ends of lines, e.g. U+2028
+    # not splitlines: it also splits at characters such as U+2028, which other programs may write unescaped
     for number, text in enumerate(held.split("\n"), start=1):
         if text.strip():
-            yield number, _parsed(text, f"{path}:{number}")
+            yield number, _parse(text, f"{path}:{number}")
 
 
 def files(places: Iterable[Path]) -> list[Path]:
     """The .jsonl files among the places and below them, each once; raises MissingError where there is none.
 
-    Where `bench verify --mark` wrote the records of a run again, with their state, those are read in place of the run's.
+    If `bench verify --mark` wrote the records of a run again with their state, those are read instead.
     """
     asked = list(places)
     found = [file for place in asked for file in (_below(place) if place.is_dir() else [place])]
@@ -149,8 +149,8 @@ def _adapter() -> Any:
     return TypeAdapter(ResultRecord)
 
 
-def checked(record: ResultRecord, where: str) -> ResultRecord:
-    """The record with every field of its type; raises MissingError, with the place, where one is not."""
+def check_fields(record: ResultRecord, where: str) -> ResultRecord:
+    """The record with checked types of all fields. Raises MissingError, with the place, if one is wrong."""
     from pydantic import ValidationError
 
     try:
@@ -163,8 +163,8 @@ def checked(record: ResultRecord, where: str) -> ResultRecord:
     return typed
 
 
-def _whole(held: dict[str, Any]) -> Any:
-    """The encoder with the network of its library: older records say `timm` for each network that has one."""
+def _complete_encoder(held: dict[str, Any]) -> Any:
+    """The encoder with the network of its library: older records have `timm` for each of its networks."""
     named = held.get("encoder", "")
     found = held.get("described")
     for name in ("encoder", "options", "name"):
@@ -174,15 +174,15 @@ def _whole(held: dict[str, Any]) -> Any:
     return f"{named}:{found}" if found else named
 
 
-def _word(words: type[W], field: str, found: Any, where: str) -> W:
-    """The member of an enum that a field of a record holds."""
+def _read_member(words: type[W], field: str, found: Any, where: str) -> W:
+    """The member of an enum in a field of a record."""
     try:
         return words(found)
     except (ValueError, TypeError):  # TypeError: of a list, which no dictionary of members can look up
         raise MissingError(f"{where}: {field} {found!r}; known are {', '.join(words)}.") from None
 
 
-def _parsed(text: str, where: str) -> ResultRecord:
+def _parse(text: str, where: str) -> ResultRecord:
     try:
         held = json.loads(text)
     except (ValueError, RecursionError) as error:
@@ -194,12 +194,12 @@ def _parsed(text: str, where: str) -> ResultRecord:
     required = {"generator", "dataset", "prompt_source", "task", "measure", "direction", "protocol"}
     if wrong := sorted((set(held) - known) | (required - set(held))):
         raise MissingError(f"{where}: unknown or missing fields {', '.join(wrong)}.")
-    held["status"] = status = _word(Status, "status", held.get("status", Status.OK), where)
-    held["state"] = _word(State, "state", held.get("state", State.MEASURED), where)
+    held["status"] = status = _read_member(Status, "status", held.get("status", Status.OK), where)
+    held["state"] = _read_member(State, "state", held.get("state", State.MEASURED), where)
     if (held.get("value") is None) == (status == Status.OK):
         raise MissingError(f"{where}: a record has a value exactly when its status is ok.")
     lists = {name: held.get(name, []) for name in ("flags", "replicates")}
     if wrong := [name for name, found in lists.items() if not isinstance(found, list)]:
         raise MissingError(f"{where}: {wrong[0]} is a list, not {lists[wrong[0]]!r}.")
-    held["encoder"] = _whole(held)
+    held["encoder"] = _complete_encoder(held)
     return ResultRecord(**{**held, **{name: tuple(found) for name, found in lists.items()}})

@@ -15,17 +15,17 @@ from bench.results.terms import Flag, Status
 ARROWS = {"lower": "↓", "higher": "↑", "none": ""}
 REPORT_ONLY = "none"
 ONE_SET = "one-set"
-"""Flag of records of a generator with one set of images, made elsewhere: however many seeds were asked for, it is one."""
+"""Flag of records of a generator with one set of images made elsewhere, which counts as one seed."""
 ONE_SET_NOTE = "one seed: one set of images made elsewhere says nothing of variation between seeds"
 
 
 @dataclass(frozen=True)
 class Table:
-    """What people are shown of some records."""
+    """A table as it is printed for people."""
 
     title: str
     rows: list[list[str]]
-    """The first is the head."""
+    """The first row is the header."""
     notes: list[str]
 
 
@@ -96,7 +96,7 @@ def _cell(measure: str, rows: list[ResultRecord]) -> Cell:
 
 
 def _cut(bound: float | None, record: ResultRecord) -> float | None:
-    """The bound of an interval, cut to what the measure can be."""
+    """The bound of an interval, cut to the bounds of the measure."""
     if bound is None:
         return None
     above = bound if record.least is None else max(bound, record.least)
@@ -104,7 +104,7 @@ def _cut(bound: float | None, record: ResultRecord) -> float | None:
 
 
 def number(value: float) -> str:
-    """Four significant digits, never in exponents, and no more than six after the point; what is less is 0."""
+    """Four significant digits without exponent, at most six after the point; smaller values are 0."""
     if abs(value) < 5e-7:
         return "0"
     digits = max(0, 3 - int(f"{value:e}".split("e")[1]))
@@ -112,8 +112,8 @@ def number(value: float) -> str:
 
 
 def interval(cell: Cell) -> str:
-    """`value [low, high]` with marks: * for an encoder that the generator knew, † where there are too few slides or patches
-    for an interval; status and the first word of the reason where there is no number."""
+    """`value [low, high]` with marks: * for an encoder that conditioned the generator, † for too few slides or patches for an
+    interval. Without a number: status and first word of the reason."""
     if cell.value is None:
         word = cell.reason.partition(":")[0]
         return f"{cell.status}({word})" if word and len(word) < 40 else cell.status
@@ -122,18 +122,18 @@ def interval(cell: Cell) -> str:
     return f"{number(cell.value)}{mark}{bounds}"
 
 
-def headlines(records: Iterable[ResultRecord]) -> list[ResultRecord]:
+def drop_single_classes(records: Iterable[ResultRecord]) -> list[ResultRecord]:
     """The records whose measure is not of one class alone: `iou`, not `iou:tumour`."""
     return [record for record in records if ":" not in record.measure]
 
 
 def make_tables(records: Sequence[ResultRecord], generator: str) -> list[Table]:
-    """A table with a row for each measure and a column for each generator of one run, and what the marks mean; one for each
-    protocol set where there are several. Measures of single classes are left to `bench leaderboard --measures`.
+    """A table with a row for each measure and a column for each generator of one run, and notes on the marks; one table for
+    each protocol set. Measures of single classes are left to `bench leaderboard --measures`.
 
-    `generator` is the name that the run was asked for: `bench run -g` takes it again.
+    `generator` is the name that was given to `bench run -g`.
     """
-    parts = split_by_protocol(headlines(records))
+    parts = split_by_protocol(drop_single_classes(records))
     made = []
     for number, part in enumerate(parts, start=1):
         found = cells(part)
@@ -160,8 +160,8 @@ def _rows(found: Sequence[Cell]) -> list[list[str]]:
 
 
 def collapse_skipped(found: Sequence[Cell], run: str) -> tuple[list[str], list[str]]:
-    """The measures to show, in their order, and a note on those of which every cell was skipped: reason, and the command that
-    fills them. `run` is how that command begins. Where all were skipped, all are shown."""
+    """The measures to show, in their order, and notes on those of which every cell was skipped: the reason, and the command
+    that fills them. `run` is the beginning of that command. If all were skipped, all are shown."""
     by_measure: dict[str, list[Cell]] = defaultdict(list)
     for cell in found:
         by_measure[cell.measure].append(cell)
@@ -169,13 +169,13 @@ def collapse_skipped(found: Sequence[Cell], run: str) -> tuple[list[str], list[s
     if len(collapsed) == len(by_measure):
         return list(by_measure), []
     hidden = [cell for cell in found if cell.measure in collapsed]
-    notes = collapsed_notes(hidden, lambda encoders: f"{run} -e {','.join(encoders)} --weights DIR")
+    notes = describe_collapsed(hidden, lambda encoders: f"{run} -e {','.join(encoders)} --weights DIR")
     return [name for name in by_measure if name not in collapsed], notes
 
 
-def collapsed_notes(hidden: Sequence[Cell], command: Callable[[Sequence[str]], str]) -> list[str]:
-    """A sentence for each kind of reason for which cells were skipped that are not shown. `command` is what fills those of
-    some encoders."""
+def describe_collapsed(hidden: Sequence[Cell], command: Callable[[Sequence[str]], str]) -> list[str]:
+    """A sentence for each kind of reason of skipped cells that are not shown. `command` gives the command that fills the cells
+    of some encoders."""
     together: dict[tuple[str, bool], list[Cell]] = defaultdict(list)
     for cell in hidden:
         together[cell.reason.partition(":")[0], bool(cell.encoder)].append(cell)
@@ -206,7 +206,7 @@ def _listed(own: Sequence[Cell]) -> str:
 
 
 def plain(tables: Iterable[Table]) -> str:
-    """The tables as text in columns, one line an entry, without what would steer a terminal."""
+    """The tables as text in columns, without control characters."""
     return "\n\n".join("\n".join(plain_lines(table)) for table in tables) or "no records"
 
 
@@ -216,7 +216,7 @@ def plain_lines(table: Table) -> list[str]:
 
 
 def printable(entry: str) -> str:
-    """One line, without what would steer a terminal."""
+    """The text with control characters and line breaks replaced by blanks."""
     return "".join(letter if letter.isprintable() else " " for letter in entry)
 
 
@@ -232,7 +232,7 @@ def lacks_explanation(cell: Cell) -> bool:
 
 
 def reasons(unfinished: Sequence[Cell]) -> list[str]:
-    """Why numbers or intervals are missing, each reason once with the generators that it holds for."""
+    """Why numbers or intervals are missing, each reason once with its generators."""
     whose: dict[tuple[str, str, str], list[str]] = defaultdict(list)
     for cell in unfinished:
         if cell.reason and cell.direction != "none":
@@ -250,7 +250,7 @@ def sizes(found: Iterable[Cell]) -> list[str]:
 
 
 def interval_note(found: Iterable[Cell]) -> str:
-    """What intervals range over, or why there are none."""
+    """What the intervals are over, or why there are none."""
     cells = list(found)
     units = sorted({cell.unit for cell in cells if Flag.SOURCES_UNKNOWN not in cell.flags})
     message = [f"intervals: 95 % over {' or '.join(units)} and seeds"] if units else []

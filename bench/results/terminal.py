@@ -1,6 +1,6 @@
-"""Tables on a terminal: as wide as it is, in several blocks where the columns do not fit beside each other.
+"""Tables on a terminal, fitted to its width: in several blocks if the columns do not fit beside each other.
 
-Where stdout is no terminal, in a pipe or a file, tables are the plain text that `table.txt` holds.
+In a pipe or a file, tables are plain text as in `table.txt`.
 """
 
 from __future__ import annotations
@@ -50,8 +50,8 @@ def _show_rich(table: Table, out: TextIO, is_first: bool) -> None:
 
 
 def blocks(rows: Sequence[Sequence[str]], width: int) -> list[list[int]]:
-    """Numbers of the columns that fit beside each other in `width` letters, block by block; the first column names the rows
-    and stands in each block."""
+    """Indices of the columns of each block that fit into `width` characters. The first column names the rows and is part of
+    each block."""
     widths = [max(len(row[column]) for row in rows) + GAP for column in range(len(rows[0]))]
     found: list[list[int]] = [[0]]
     for column in range(1, len(widths)):
@@ -62,6 +62,6 @@ def blocks(rows: Sequence[Sequence[str]], width: int) -> list[list[int]]:
 
 
 def _style(column: int, entry: str) -> str:
-    """What holds no number recedes, but for names of rows."""
+    """Dim for entries without a number, except names of rows."""
     has_number = any(letter.isdigit() for letter in entry.partition("(")[0])
     return "" if has_number or not column else "dim"

@@ -1,4 +1,4 @@
-"""The words of result records: how a number ended, how far it is confirmed, why it is missing, and what marks it."""
+"""The vocabulary of result records: status of a number, state of confirmation, reasons and flags."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ class Status(StrEnum):
 
     OK = "ok"
     ERROR = "error"
-    """Something broke: the reason names it."""
+    """An exception was raised: the reason names it."""
     SKIPPED = "skipped"
     """Data or weights are missing, or there is nothing to measure."""
     NOT_COMPARABLE = "not-comparable"

@@ -1,1 +1,1 @@
-"""The process that code runs in: device, precision, and imports that need help."""
+"""Settings of the process: device, precision, and imports that need a workaround."""

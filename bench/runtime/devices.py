@@ -9,5 +9,5 @@ _DEVICE_FILES = ("/dev/nvidiactl", "/dev/nvidia0", "/dev/kfd", "/dev/dxg")
 
 
 def may_have_gpu() -> bool:
-    """False where the machine surely has no GPU: Linux without the device file of any. torch need not be asked then."""
+    """False if the machine certainly has no GPU: Linux without any device file. Then torch need not be imported."""
     return platform.system() != "Linux" or any(Path(file).exists() for file in _DEVICE_FILES)

@@ -1,7 +1,7 @@
-"""Stops with one sentence when one of our top-level packages resolves to somebody else's.
+"""Refuses to start if one of the top-level packages of this project is hidden by another one.
 
 `metrics`, `tasks` and `generators` are common names: a folder of that name in the current directory or another
-distribution would shadow ours and fail much later, far from the cause.
+distribution would shadow ours, and the error would come much later, far from the cause.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ OUR_PACKAGES = ("generators", "metrics", "tasks", "leaderboards")
 
 
 def check() -> None:
-    """Raises UsageError naming the foreign folder; imports nothing."""
+    """Raises UsageError with the foreign folder; imports nothing."""
     home = Path(__file__).resolve().parents[2]
     for package in OUR_PACKAGES:
         spec = importlib.util.find_spec(package)

@@ -1,4 +1,4 @@
-"""Where networks run and how exactly they calculate; nothing else sets either. torch is imported when it is needed."""
+"""Device and precision of networks, set here only. torch is imported when it is needed."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ def device() -> str:
 
 @contextmanager
 def full_float32() -> Iterator[None]:
-    """float32 as it is written: TF32 off and deterministic convolutions, whatever the caller left on.
+    """Full float32: TF32 off and deterministic convolutions, independent of the caller's settings.
 
-    Reduced precision is enough to change a rank. What was set before is set again at the end.
+    Reduced precision can change a rank. The previous settings are restored at the end.
     """
     import torch
 

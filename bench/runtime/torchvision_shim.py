@@ -42,6 +42,6 @@ def _extension_loads(package: Path) -> bool:
     return False
 
 
-def bridged() -> bool:
+def is_active() -> bool:
     """Whether the schemas had to be declared."""
     return bool(_declared)

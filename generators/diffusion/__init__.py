@@ -1,4 +1,4 @@
-"""What the diffusion families share: schedules and samplers, one training loop, augmentation, weight files, refusals.
+"""What the diffusion families share: schedules and samplers, one training loop, augmentation, weight files, checks.
 
-No adapter, no network and no number of one family lives here.
+Adapters, networks and configs of a family belong to the package of the family.
 """

@@ -1,4 +1,4 @@
-"""Further views of training patches: turned, mirrored and restained, with map and prompts changed the same way."""
+"""Augmented views of training patches: rotated, mirrored and restained, with map and prompts transformed alike."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.histology.stain import restained
+from bench.histology.stain import restain
 from bench.types import GREY, Conditions, ImageSet, Prompts
 
 Map = TypeVar("Map", np.uint8, np.int32)
@@ -21,13 +21,13 @@ MIRROR = (0, 4)
 
 
 def view(patches: ImageSet, rng: np.random.Generator, stain: float, symmetries: tuple[int, ...] = ALL) -> ImageSet:
-    """Each patch under a random symmetry and a random stain, `stain` being the deviation of its log factors.
+    """Each patch under a random symmetry and a random stain; `stain` is the standard deviation of the log factors.
 
-    The crops of a patch get the stain of the patch: what a prompt says of its target stays true.
+    The crops of a patch get the same stain as the patch, so that a prompt still shows the stain of its target.
     """
     symmetry = np.array(symmetries)[rng.integers(len(symmetries), size=len(patches))]
     factors = np.exp(rng.normal(0, stain, (len(patches), 1)) + rng.normal(0, stain / 2, (len(patches), 3)))
-    images = restained(_turn(patches.images, symmetry), factors[:, None, None])
+    images = restain(_turn(patches.images, symmetry), factors[:, None, None])
     return ImageSet(patches.key, images, _conditions(patches.conditions, symmetry, factors))
 
 
@@ -42,13 +42,13 @@ def _prompts(prompts: Prompts, symmetry: NDArray[np.int64], factors: NDArray[np.
     n, k = prompts.canvases.shape[:2]
     canvases = np.stack([_turn(prompts.canvases[:, c], symmetry) for c in range(k)], axis=1)
     grey = (canvases == GREY).all(axis=-1, keepdims=True)
-    canvases = np.where(grey, GREY, restained(canvases, factors[:, None, None, None])).astype(np.uint8)
+    canvases = np.where(grey, GREY, restain(canvases, factors[:, None, None, None])).astype(np.uint8)
     boxes = np.stack([_turn_box(prompts.boxes[i], int(symmetry[i]), canvases.shape[2]) for i in range(n)])
     return replace(prompts, canvases=canvases, boxes=boxes)
 
 
 def _turn(arrays: NDArray[Map], symmetry: NDArray[np.int64]) -> NDArray[Map]:
-    """Each (h, w, ...) of the stack turned by a multiple of 90 degrees, the upper four symmetries mirrored first."""
+    """Each (h, w, ...) of the stack rotated by a multiple of 90 degrees; the last four symmetries are mirrored first."""
     turned = np.empty_like(arrays)
     for i, element in enumerate(symmetry.tolist()):
         whole = arrays[i][:, ::-1] if element >= 4 else arrays[i]

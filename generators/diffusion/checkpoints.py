@@ -16,11 +16,11 @@ from generators.nasdm.model import SemanticDiffusion
 from generators.nasdm.networks import SdmShape, shape_of
 
 HEAD, GROUPS = 64, 32
-"""What no state dict tells and all of the family share."""
+"""Values that no state dict contains and that all networks of the family share."""
 
 
 def read(path: Path) -> dict[str, Tensor]:
-    """Name -> tensor, without running code from the file; prefixes that data-parallel training leaves are dropped."""
+    """Name -> tensor, without running code from the file; prefixes of data-parallel training are removed."""
     if not path.is_file():
         raise MissingError(f"no checkpoint {path}. Give the file of a plain state dict, such as ema_0.9999_100000.pt.")
     try:
@@ -43,7 +43,7 @@ def take_sizes(config: NasdmConfig, path: Path) -> NasdmConfig:
         read(path)
     found = _shape(path, path.stat().st_mtime)
     if not found.learned_variance:
-        raise UsageError(f"{path} does not say its variances (learn_sigma); such networks are not generated with here.")
+        raise UsageError(f"{path} has no learned variances (learn_sigma), which this generator needs.")
     return replace(
         config,
         unshuffle=1,
@@ -59,7 +59,7 @@ def take_sizes(config: NasdmConfig, path: Path) -> NasdmConfig:
 
 
 def describe_fit(path: Path) -> str:
-    """Which preset the network in the file is, or how it differs from all of them."""
+    """The preset of the network in the file, or its sizes if it is none."""
     found = shape_of(read(path), HEAD, GROUPS)
     for name, preset in PRESETS.items():
         if preset.unshuffle == 1 and take_sizes(preset, path) == preset:
@@ -70,8 +70,8 @@ def describe_fit(path: Path) -> str:
     )
 
 
-def adopt(model: SemanticDiffusion, path: Path) -> None:
-    """Puts the weights of the file into the model; raises UsageError where they are for other conditions."""
+def load_checkpoint(model: SemanticDiffusion, path: Path) -> None:
+    """Loads the weights of the file into the model. Raises UsageError if they are for other conditions."""
     state = read(path)
     found = shape_of(state, HEAD, GROUPS)
     if found.labels != model.classes + 1:

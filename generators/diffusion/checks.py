@@ -1,4 +1,4 @@
-"""What generators with weights refuse, in the same words for all."""
+"""Checks of generators with weights, with the same messages for all."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Model = TypeVar("Model")
 
 
 def require_model(card: Card, model: Model | None, verb: str = "work") -> Model:
-    """The model, or a usage error where there is none yet. `verb`: what was asked of it, `work` or `save`."""
+    """The model. Raises UsageError if there is none yet. `verb`: the requested action, `work` or `save`."""
     if model is None and verb == "save":
         raise UsageError(f"{card.name} has nothing to save: fit it first.")
     if model is None:
@@ -44,7 +44,7 @@ def check_classes(card: Card, fitted: int, conditions: Conditions) -> None:
 
 
 def read_notes(card: Card, folder: Path) -> dict[str, Any]:
-    """What `<name>.json` in a folder of weights says; raises MissingError where it is absent."""
+    """The content of `<name>.json` in a folder of weights. Raises MissingError if it is absent."""
     file = folder / f"{card.name}.json"
     if not file.is_file():
         raise MissingError(f"no weights of {card.name} in {folder}: expected {file.name}. Fit with bench fit.")

@@ -1,4 +1,4 @@
-"""Weights that come with the package: which folder of them, if any, belongs to a training config and a training set."""
+"""Weights that ship with the package: finds the folder for a training config and a training set."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ SHIPPED = Path(__file__).parents[1] / "weights"
 
 
 def find_shipped(name: str, training_config: dict[str, Any], train_key: str) -> Path | None:
-    """The folder inside the package whose `<name>.manifest.json` says this training config and this training set, if any.
+    """The folder inside the package whose `<name>.manifest.json` has this training config and this training set, or None.
 
-    Raises CorruptError where its files are not those of the manifest.
+    Raises CorruptError if its files do not have the digests of the manifest.
     """
     for manifest in sorted(SHIPPED.glob(f"*/{name}.manifest.json")):
         held = json.loads(manifest.read_text())

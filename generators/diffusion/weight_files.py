@@ -1,4 +1,4 @@
-"""Weights to and from safetensors, images to and from tensors: what every generator with a network does the same way."""
+"""Weights to and from safetensors, images to and from tensors, for every generator with a network."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def to_tensor(images: NDArray[np.uint8]) -> Tensor:
 
 
 def to_images(tensor: Tensor) -> Images:
-    """float (n, 3, h, w) in [-1, 1], cut to it -> uint8 (n, h, w, 3); raises FloatingPointError as `check_finite` does."""
+    """float (n, 3, h, w), clipped to [-1, 1] -> uint8 (n, h, w, 3). Raises FloatingPointError as `check_finite` does."""
     # clip before the conversion: uint8 wraps around
     pixels = ((check_finite(tensor).clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
     return pixels.permute(0, 2, 3, 1).cpu().numpy()
@@ -49,8 +49,8 @@ def round_to_fp16(network: Network) -> Network:
 
 
 def save_network(network: nn.Module, path: Path, exact: bool = False) -> None:
-    """Writes the weights, in half precision unless they are to be kept `exact`; raises FloatingPointError, and writes nothing,
-    where they are not finite: a fit that diverged is not kept."""
+    """Writes the weights, in half precision unless `exact`. Raises FloatingPointError and writes nothing if they are not
+    finite: weights of a training that diverged are not kept."""
     path.parent.mkdir(parents=True, exist_ok=True)
     state = {
         name: (values.half() if values.is_floating_point() and not exact else values).contiguous()

@@ -1,12 +1,11 @@
-"""Latent diffusion on a class map and, in two of three variants, on what tissue should look like.
+"""Latent diffusion conditioned on a class map and, in two of three variants, on the appearance of tissue.
 
     ldm-semantic   the class map alone
     ldm-prompt     the map and one raw tissue crop per class (HeteroTissue-Diffuse, Alfasly et al. 2025)
-    ldm-embed      the map and an encoder's embedding of each crop, laid over the region of its class
+    ldm-embed      the map and an encoder's embedding of each crop, placed over the region of its class
 
-One network family, one config, one first stage: the variants differ in `kind`, what the denoiser is conditioned on, and in
-nothing else. This file holds options, files and keys; `config.py` every number, `model.py` training and sampling,
-`networks.py` the networks.
+The variants share network, config and first stage, and differ only in `kind`: what the denoiser is conditioned on. This file
+has options, files and keys, `config.py` every number, `model.py` training and sampling, `networks.py` the networks.
 """
 
 from __future__ import annotations
@@ -78,10 +77,10 @@ class _Ldm:
         return 0
 
     def fit(self, train: ImageSet, seed: int, progress: Progress, work: Path) -> None:
-        """Trains the denoiser on the latents of the first stage, which is trained here if nobody brought one."""
+        """Trains the denoiser on the latents of the first stage, which is trained first unless `use_stage` gave one."""
         from generators.latent_diffusion.model import LatentDiffusion
 
-        self._accept(train.conditions)
+        self._check_conditions(train.conditions)
         classes = len(train.conditions.classes)
         model = LatentDiffusion(self.config, self.kind, classes, self.crop_encoder(), self.first_crop())
         stage = self._stage
@@ -96,7 +95,7 @@ class _Ldm:
 
     def generate(self, conditions: Conditions, seeds: NDArray[np.uint64]) -> Images:
         """uint8 (n, size, size, 3), generated in batches of fixed size."""
-        self._accept(conditions)
+        self._check_conditions(conditions)
         model = checks.require_model(self.card, self._model)
         checks.check_classes(self.card, model.classes, conditions)
         return model.generate(conditions, seeds)
@@ -124,12 +123,12 @@ class _Ldm:
         config = {name: value for name, value in asdict(self.config).items() if name not in SAMPLING}
         return {"name": self.card.name, "version": self.card.version, "config": config}
 
-    def _accept(self, conditions: Conditions) -> None:
+    def _check_conditions(self, conditions: Conditions) -> None:
         checks.check_conditions(self.card, self.config.multiple, conditions)
 
 
 class LdmSemantic(_Ldm):
-    """The class map alone: colours and cells have to be guessed from it."""
+    """Conditioned on the class map only, which determines neither colours nor cells."""
 
     kind = "semantic"
     card = Card(
@@ -167,15 +166,15 @@ class LdmPrompt(_Ldm):
         return int(self.crops == "without-background")
 
     def training_config(self) -> dict[str, Any]:
-        """The same; which crops the network is shown where that is not all of them."""
+        """The same, with `crops` if the network does not get all of them."""
         return super().training_config() | ({"crops": self.crops} if self.crops != "every-class" else {})
 
 
 class LdmEmbed(_Ldm):
-    """The class map with an encoder's vector of each crop laid over the region of its class.
+    """The class map with an encoder's vector of each crop placed over the region of its class.
 
-    The paper names neither encoder nor injection of its embedding arm. Laying each vector over its region keeps it with
-    its class, as the canvas does, and leaves the rest of the network the same. `encoder` may be any that is installed.
+    The paper names neither encoder nor injection of its embedding arm. Placing each vector over its region associates it with
+    its class, as the canvas does, and keeps the rest of the network the same. `encoder` may be any installed encoder.
     """
 
     kind = "embed"

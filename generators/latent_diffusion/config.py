@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import Literal
 
-from bench.errors import UsageError
+from generators.diffusion.config import DiffusionConfig, check_counts
 
 STAGE_FILE = "first_stage.safetensors"
 STAGE_VERSION = "1"
@@ -33,33 +33,29 @@ class FirstStageConfig:
     stage_rate: float
     """Learning rate."""
     views: int
-    """Turned, mirrored and restained copies of each training patch; 1 is the patch itself alone, as published."""
+    """Rotated, mirrored and restained views of each training patch; with 1 only the patch itself, as published."""
     stain: float
-    """Standard deviation of the log factors on optical density in restained copies."""
+    """Standard deviation of the log factors on optical density in restained views."""
     precision: Literal["fp32", "bf16"] = "fp32"
-    """Of training, both of the first stage and of the denoiser."""
+    """Precision of training, for the first stage and the denoiser."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class LatentDiffusionConfig(FirstStageConfig):
-    """One latent diffusion: first stage, denoiser, training and sampling."""
+class LatentDiffusionConfig(FirstStageConfig, DiffusionConfig):
+    """One latent diffusion: first stage, denoiser, training and sampling. `steps` and `batch` are those of the denoiser."""
 
     channels: tuple[int, ...]
     """Width of each level of the denoiser; each after the first halves the resolution."""
     layers: int
     """Residual blocks of each level."""
-    head: int
-    """Channels of an attention head."""
     attention: tuple[bool, ...]
     """Whether each level has attention."""
-    groups: int
-    """Groups of the group normalisation."""
     condition_channels: int
     """Channels that the condition is mapped to before the denoiser sees it."""
     beta_start: float
-    """Variance that the first of 1000 steps of noise adds."""
+    """Variance of the noise in the first of 1000 steps."""
     beta_end: float
-    """Variance that the last one adds."""
+    """Variance of the noise in the last step."""
     prediction: Literal["epsilon", "v_prediction"]
     """What the denoiser predicts: the noise or the velocity."""
     zero_snr: bool
@@ -67,33 +63,15 @@ class LatentDiffusionConfig(FirstStageConfig):
     loss: Literal["l1", "l2"]
     normalise: bool
     """Bring latents to zero mean and unit variance; the published scale factor is 1."""
-    steps: int
-    """Training steps of the denoiser."""
-    batch: int
-    """Patches of one training step."""
-    learning_rate: float
-    warmup: int
-    """Training steps in which the learning rate rises."""
-    decay: bool
-    """Cosine decay of the learning rate after the warm-up."""
-    ema: float
-    """Decay of the moving average of the weights, which is what is kept."""
     sampler: Literal["ddim", "dpm"]
-    sample_steps: int
-    """Passes of the denoiser for one image."""
-    eta: float
-    """Share of fresh noise in each step of DDIM: 0 is deterministic, 1 is ancestral."""
 
     def __post_init__(self) -> None:
-        counts = (self.steps, self.stage_steps, self.batch, self.stage_batch, self.sample_steps, self.views)
-        if min(counts) < 1:
-            raise UsageError("steps, stage_steps, batch, stage_batch, sample_steps and views are counts of at least 1.")
-        if not 0 <= self.eta <= 1:
-            raise UsageError(f"eta is a share in [0, 1], not {self.eta}.")
+        super().__post_init__()
+        check_counts(stage_steps=self.stage_steps, stage_batch=self.stage_batch, views=self.views)
 
     @property
     def multiple(self) -> int:
-        """Sides of patches are multiples of this, in pixels: every level halves a whole number."""
+        """Sides of patches are multiples of this, in pixels, since every level halves the side."""
         return int(2 ** (len(self.stage_channels) + len(self.channels) - 2))
 
     def first_stage(self) -> FirstStageConfig:

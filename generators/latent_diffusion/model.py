@@ -1,4 +1,4 @@
-"""The torch side of the latent diffusion: what the networks are given, how they are fitted, how they generate."""
+"""The torch part of the latent diffusion: inputs of the networks, training and sampling."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ VECTOR_CHANNELS = 12
 
 
 class Denoiser(nn.Module):
-    """The U-Net with its condition: `forward(noisy, step, shown)`, where `shown` has the maps and, for `embed`, vectors."""
+    """The U-Net with its condition: `forward(noisy_latent, step, shown)`; `shown` has the maps and, for `embed`, vectors."""
 
     def __init__(self, config: LatentDiffusionConfig, kind: Kind, classes: int, vector_dim: int, cropped: int) -> None:
         super().__init__()
@@ -49,14 +49,14 @@ class Denoiser(nn.Module):
     def forward(self, noisy_latent: Tensor, step: Tensor, shown: dict[str, Tensor]) -> Tensor:
         condition = shown["maps"]
         if self.vectors is not None:
-            laid = self.vectors(shown["maps"], shown["vectors"], shown["present"])
-            condition = torch.cat([condition, laid], dim=1)
+            placed = self.vectors(shown["maps"], shown["vectors"], shown["present"])
+            condition = torch.cat([condition, placed], dim=1)
         condition = self.cond_stage_model(condition)
         return self.model(torch.cat([noisy_latent, condition], dim=1), step).sample
 
 
 class LatentDiffusion:
-    """First stage, denoiser and the latents' scale, with the way from `Conditions` to tensors."""
+    """First stage, denoiser and the scale of the latents, and the conversion of `Conditions` to tensors."""
 
     def __init__(self, config: LatentDiffusionConfig, kind: Kind, classes: int, encoder: str, first_crop: int = 0) -> None:
         """`first_crop`: of the kind `prompt`, the first class whose crop is shown."""
@@ -102,7 +102,7 @@ class LatentDiffusion:
         self.denoiser = round_to_fp16(self.denoiser.cpu())
 
     def _training_tensors(self, patches: ImageSet, seed: int, progress: Progress) -> tuple[Tensor, dict[str, Tensor]]:
-        """Latents (views * n, c, h, w) and conditions of the patch itself and of its further views."""
+        """Latents (views * n, c, h, w) and conditions of the patches and their augmented views."""
         latents: list[Tensor] = []
         shown: list[dict[str, Tensor]] = []
         self.stage.to(device())
@@ -118,7 +118,7 @@ class LatentDiffusion:
         return torch.cat(latents), {name: torch.cat([part[name] for part in shown]) for name in shown[0]}
 
     def _shown(self, conditions: Conditions) -> dict[str, Tensor]:
-        """The condition as the denoiser takes it, at latent size."""
+        """The input of the denoiser, at latent size."""
         assert conditions.masks is not None
         halvings = len(self.config.stage_channels) - 1
         values = torch.arange(self.classes)[None, :, None, None]
@@ -181,7 +181,7 @@ class LatentDiffusion:
         load_network(self.stage, path)
 
     def save(self, folder: Path, name: str) -> None:
-        """Half precision, exactly what is held: fitting ends with rounding to it."""
+        """In half precision without loss, since training ends with rounding to it."""
         save_network(self.stage, folder / STAGE_FILE)
         save_network(self.denoiser, folder / f"{name}.safetensors")
         held = {"classes": self.classes, "mean": self.mean.tolist(), "deviation": self.deviation.tolist()}
@@ -217,7 +217,7 @@ def fit_first_stage(config: FirstStageConfig, images: Images, seed: int, progres
     train(stage, loss, training_config, seed, progress, work, "fit first stage")
     unfinished = work / f"{STAGE_FILE}.part"
     save_network(round_to_fp16(stage.cpu()), unfinished)
-    unfinished.replace(work / STAGE_FILE)  # whoever finds the file finds all of it
+    unfinished.replace(work / STAGE_FILE)  # the file appears complete
 
 
 def _stage_shape(config: FirstStageConfig) -> FirstStageShape:

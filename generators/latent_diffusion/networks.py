@@ -1,7 +1,7 @@
 """The three networks of a latent diffusion: first stage, denoiser, and the condition brought to latent size.
 
-Shapes follow CompVis latent-diffusion's `semantic_synthesis256` (Rombach et al. 2022), on which HeteroTissue-Diffuse is
-built: the condition is shrunk by bilinear halvings, mixed by a 1x1 convolution without bias, and concatenated to the noisy
+Shapes follow CompVis latent-diffusion's `semantic_synthesis256` (Rombach et al. 2022), on which HeteroTissue-Diffuse is built:
+the condition is downsampled by bilinear halvings, mixed by a 1x1 convolution without bias, and concatenated to the noisy
 latent. Modules are named so that the published state dicts can be mapped onto them.
 """
 
@@ -23,11 +23,12 @@ from diffusers import AutoencoderDC, UNet2DModel, VQModel  # noqa: E402
 
 @dataclass(frozen=True)
 class FirstStageShape:
-    """An autoencoder that shrinks each side by 2 for every channel entry after the first."""
+    """An autoencoder that halves each side for every channel entry after the first."""
 
     kind: Literal["vq", "dc"]
-    """`vq`: VQ-GAN's convolutional one with a codebook, as published. `dc`: the deep compression autoencoder (Chen et al.
-    2025), whose shortcuts unshuffle pixels into channels: it is sharp after minutes where the other needs hours."""
+    """`vq`: the convolutional autoencoder of VQ-GAN with a codebook, as published. `dc`: the deep compression autoencoder
+    (Chen et al. 2025), whose shortcuts unshuffle pixels into channels: it is sharp after minutes of training, the other after
+    hours."""
     channels: tuple[int, ...]
     layers: tuple[int, ...]
     """Blocks of each level. A `dc` with 0 first unshuffles pixels, so that no convolution works at full size."""
@@ -88,7 +89,7 @@ class FirstStage(nn.Module):
         return self.model.decode(latents).sample
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """Reconstructions, and the penalty that keeps latents in place (the commitment loss, or their mean square)."""
+        """Reconstructions, and the penalty on latents (the commitment loss, or their mean square)."""
         if isinstance(self.model, VQModel):
             decoded = self.model(images)
             return decoded.sample, decoded.commit_loss
@@ -104,7 +105,7 @@ class SpatialRescaler(nn.Module):
         self.channel_mapper = nn.Conv2d(in_channels, out_channels, 1, bias=False)
 
     def forward(self, shrunk: Tensor) -> Tensor:
-        """(n, in, h/f, w/f), already shrunk by `shrink`, which has no weights and is done once per patch."""
+        """(n, in, h/f, w/f), already downsampled by `shrink`, which has no weights and runs once per patch."""
         return self.channel_mapper(shrunk)
 
 
@@ -116,11 +117,11 @@ def shrink(condition: Tensor, halvings: int) -> Tensor:
 
 
 class RegionVectors(nn.Module):
-    """One vector per class, projected and laid over the region of its class.
+    """One vector per class, projected and placed over the region of its class.
 
-    Regions do not overlap, so the sum over classes keeps every vector apart, and the denoiser reads at each place what its
-    own tissue should look like: the spatial counterpart of the pasted crop. A vector added to the time embedding, the other
-    usual door, would have to say everything about all classes at once.
+    Regions do not overlap, so that the sum over classes keeps the vectors separate, and the denoiser gets at each place the
+    vector of the tissue there: the spatial counterpart of the pasted crop. The usual alternative, a vector added to the time
+    embedding, would have to describe all classes at once.
     """
 
     mean: Tensor

@@ -1,7 +1,7 @@
 """`nasdm-masks`: synthetic layouts of nuclei by diffusion, conditioned on the types to show (NASDM++'s mask generator).
 
-This file holds options, files and keys; `config.py` every number; `instance_encoding.py` the representation, which the paper
-does not publish, and why it keeps nuclei apart that touch; `model.py` training and sampling; `networks.py` the network.
+This file has options, files and keys; `config.py` every number; `instance_encoding.py` the representation of touching nuclei,
+which the paper does not publish; `model.py` training and sampling; `networks.py` the network.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from generators.mask_diffusion.model import MaskDiffusion
 
 COVERED = 0.5
-"""Share of a patch that annotation must cover for the patch to be learned from."""
+"""Least annotated share of a training patch."""
 
 
 class NasdmMasks:
@@ -43,11 +43,11 @@ class NasdmMasks:
         "1",
         "Layouts of nuclei by diffusion, conditioned on the types to show (NASDM++'s mask generator).",
         source="NASDM++ (follow-up of Shrivastava and Fletcher 2023, arXiv 2303.11477): the multi-hot added to the step's "
-        "embedding is the paper's; planes, loss and decoding, which it does not publish, are ours",
+        "embedding is the paper's; instance encoding, loss and decoding, which it does not publish, are ours",
         cost="O(n) passes of its network, times the sampling steps",
         needs=("masks", "instances"),
-        notes="Types are asked for, numbers and places are not. Fitted on patches that annotation covers by half at least; "
-        "what is not covered counts as background.",
+        notes="Conditioned on types, not on numbers and places. Trained on patches of which at least half is annotated; "
+        "the rest counts as background.",
     )
 
     def __init__(self, preset: str = "tiny", **values: Any) -> None:
@@ -65,23 +65,23 @@ class NasdmMasks:
         return f"{self.config.steps} steps of the layout diffusion"
 
     def fit(self, train: ImageSet, seed: int, progress: Progress, work: Path) -> None:
-        """Learns from the layouts of the training patches; their images are not looked at."""
+        """Trains on the layouts of the training patches; images are not used."""
         from generators.mask_diffusion.model import MaskDiffusion
 
-        layouts = self._learnable(train.conditions)
+        layouts = self._select_training_rows(train.conditions)
         model = MaskDiffusion(self.config, len(layouts.classes), layouts.size)
         model.fit(layouts, seed, progress, work)
         self._model = model
 
     def sample(self, asked: Conditions, seeds: NDArray[np.uint64]) -> Conditions:
-        """A layout for each row of `asked`, of whose masks only the types that they show are looked at.
+        """A layout for each row of `asked`. Of its masks, only the types that they show are used.
 
         Masks (and types, the same array) hold 0 for background and 1..k-1 for types, instances number the nuclei of a
         patch from 1. Row i depends on the types of row i and seed i alone.
         """
         masks = needed(self.card.name, "masks", asked.masks)
         model = checks.require_model(self.card, self._model)
-        self._accept(model, asked)
+        self._check_conditions(model, asked)
         sampled, instances = model.sample(types_present(masks, asked.classes), seeds)
         return conditions_of(asked, sampled, instances)
 
@@ -107,8 +107,8 @@ class NasdmMasks:
         config = {name: value for name, value in asdict(self.config).items() if name not in SAMPLING}
         return {"name": self.card.name, "version": self.card.version, "config": config}
 
-    def _learnable(self, layouts: Conditions) -> Conditions:
-        """The rows that show enough; refuses layouts of which nothing can be learned."""
+    def _select_training_rows(self, layouts: Conditions) -> Conditions:
+        """The rows that are annotated enough. Raises UsageError on layouts without nuclei."""
         masks = needed(self.card.name, "masks", layouts.masks)
         instances = needed(self.card.name, "instances", layouts.instances)
         checks.check_conditions(self.card, self.config.multiple, layouts)
@@ -123,7 +123,7 @@ class NasdmMasks:
             raise UsageError(f"{self.card.name}: annotation covers less than half of each of the {len(layouts)} patches.")
         return layouts[covered]
 
-    def _accept(self, model: MaskDiffusion, asked: Conditions) -> None:
+    def _check_conditions(self, model: MaskDiffusion, asked: Conditions) -> None:
         if (len(asked.classes), asked.size) != (model.classes, model.size):
             raise UsageError(
                 f"{self.card.name} was fitted on {model.classes} classes in patches of {model.size} px; these conditions have "

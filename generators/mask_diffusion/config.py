@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Literal
 
-from bench.errors import UsageError
+from generators.diffusion.config import DiffusionConfig, check_guidance
 
 SAMPLING = ("sampler", "sample_steps", "eta", "guidance")
 """Fields that change layouts but not weights."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class MaskDiffusionConfig:
-    """One layout diffusion: network, noise, training and sampling."""
+class MaskDiffusionConfig(DiffusionConfig):
+    """One layout diffusion: network, noise, training and sampling. `batch` counts layouts."""
 
     unshuffle: int
     """Side of the squares of pixels that are stacked into channels before the network sees them; 1 for none."""
@@ -24,49 +23,24 @@ class MaskDiffusionConfig:
     """Residual blocks of each level."""
     attention: tuple[bool, ...]
     """Whether each level has attention."""
-    head: int
-    """Channels of an attention head."""
-    groups: int
-    """Groups of the group normalisation."""
     beta_start: float
-    """Variance that the first of 1000 steps of noise adds."""
+    """Variance of the noise in the first of 1000 steps."""
     beta_end: float
-    """Variance that the last one adds."""
+    """Variance of the noise in the last step."""
     betas: Literal["scaled_linear", "linear"]
-    """What rises in a straight line: the root of beta, or beta."""
+    """What increases linearly: the root of beta (`scaled_linear`), or beta."""
     prediction: Literal["epsilon", "sample"]
     """What the network predicts: the noise or the clean layout."""
     zero_snr: bool
     """Rescale the schedule so that the last step is pure noise (Lin and others 2024)."""
-    steps: int
-    """Training steps."""
-    batch: int
-    """Layouts of one training step."""
-    learning_rate: float
-    warmup: int
-    """Training steps in which the learning rate rises."""
-    decay: bool
-    """Cosine decay of the learning rate after the warm-up."""
-    ema: float
-    """Decay of the moving average of the weights, which is what is kept."""
     weight_decay: float
     sampler: Literal["ddim", "dpm"]
-    sample_steps: int
-    """Steps of the sampler for one layout."""
-    eta: float
-    """Share of fresh noise in each step of DDIM: 0 is deterministic, 1 is ancestral."""
     guidance: float
-    """How far a layout goes from what is usual to what is asked for: 1 is what the network says."""
-    precision: Literal["fp32", "bf16"] = "fp32"
-    """Of training."""
+    """Scale of guidance: the prediction for the requested types, extrapolated from the unconditional one; 1 is none."""
 
     def __post_init__(self) -> None:
-        if min(self.steps, self.batch, self.sample_steps) < 1:
-            raise UsageError("steps, batch and sample_steps are counts of at least 1.")
-        if not 0 <= self.eta <= 1:
-            raise UsageError(f"eta is a share in [0, 1], not {self.eta}.")
-        if not 0 <= self.guidance < math.inf:
-            raise UsageError(f"guidance is a factor of at least 0, not {self.guidance}; 1 is none.")
+        super().__post_init__()
+        check_guidance(self.guidance)
 
     @property
     def multiple(self) -> int:
@@ -110,7 +84,7 @@ TINY = MaskDiffusionConfig(
     attention=(False, True),
     head=16,
     groups=16,
-    # more noise than for latents: neighbouring pixels of a layout say the same, so that layouts outlast much of it
+    # more noise than for latents: neighbouring pixels of a layout are equal, so that layouts stay visible in it
     beta_start=0.0015,
     beta_end=0.03,
     betas="scaled_linear",
@@ -126,7 +100,7 @@ TINY = MaskDiffusionConfig(
     sampler="dpm",
     sample_steps=12,
     eta=0.0,
-    guidance=2.0,  # 1 shows the rarest type to one in fourteen patches that ask for it, 2 to three in four
+    guidance=2.0,  # with 1 the rarest type occurs in one of fourteen patches that request it, with 2 in three of four
 )
 
 PRESETS = {"tiny": TINY, "paper": PAPER}

@@ -1,12 +1,12 @@
-"""Layouts of nuclei as planes of numbers that a network can denoise, and planes read back as layouts.
+"""Instance encoding: layouts of nuclei as channels that a network can denoise, and the decoding of channels to layouts.
 
-    planes 0 .. k-1   1 where the pixel is of that class, -1 where not; plane 0 is "no nucleus"
-    planes k, k+1     how far down and how far right of the pixel its nucleus has its middle, in units of `REACH` pixels
+    channels 0 .. k-1   1 if the pixel is of that class, otherwise -1; channel 0 is "no nucleus"
+    channels k, k+1     offset from the pixel down and right to the centre of its nucleus, in units of `REACH` pixels
 
-Class planes alone would merge nuclei of one type that touch. The offsets keep them apart: at a border they jump from one
-middle to the other, however small the nuclei are, while distance maps of nuclei six pixels wide hardly have summits and a
-gap of one pixel between them drowns in noise. Reading back is a vote: each nucleus pixel points at its middle, the
-summits of the votes are the nuclei, and the pixels of a nucleus determine its type together.
+With class channels only, touching nuclei of one type would merge. The offsets separate them: at a border they change from one
+centre to the other, even for small nuclei. Distance maps of nuclei six pixels wide have no clear maxima, and a gap of one
+pixel between nuclei is lost in noise. Decoding is a vote: each nucleus pixel votes for its centre, the maxima of the votes are
+the nuclei, and the type of a nucleus is decided by all of its pixels.
 """
 
 from __future__ import annotations
@@ -17,27 +17,27 @@ from numpy.typing import NDArray
 from bench.histology.nuclei import UNLABELLED
 
 REACH = 4.0
-"""Pixels: about the radius of a nucleus, so that offsets are as large as the class planes."""
+"""Pixels: about the radius of a nucleus, so that offsets have the same scale as the class channels."""
 LEAST = 3
-"""Pixels: smaller specks are not read as nuclei."""
+"""Pixels: smaller components are not decoded as nuclei."""
 BLUR = 1.0
 """Pixels: standard deviation of the blur of the votes."""
 SUMMIT = 5
-"""Pixels: side of the square in which a summit of the votes is the highest."""
+"""Pixels: side of the square in which a maximum of the votes is the largest value."""
 FEWEST = 0.3
-"""Height of the lowest summit: two pixels that agree (0.16 for each after the blur) make one."""
+"""Least value of a maximum: two pixels that agree (0.16 for each after the blur) are enough."""
 
-Planes = NDArray[np.float32]
+Encoding = NDArray[np.float32]
 """float32 (n, k + 2, h, w)."""
 
 
 def types_present(masks: NDArray[np.uint8], classes: tuple[str, ...]) -> NDArray[np.bool_]:
-    """bool (n, k - 1): which types of nuclei each map shows; class 0 is none, 255 nobody knows."""
+    """bool (n, k - 1): which types of nuclei each map shows; class 0 is none, 255 is unknown."""
     return np.stack([(masks == value).any(axis=(1, 2)) for value in range(1, len(classes))], axis=1)
 
 
-def encode(masks: NDArray[np.uint8], instances: NDArray[np.int32], classes: int) -> Planes:
-    """The planes of type maps and instance maps, (n, h, w) each. What is not covered is background."""
+def encode(masks: NDArray[np.uint8], instances: NDArray[np.int32], classes: int) -> Encoding:
+    """The instance encoding of type maps and instance maps, (n, h, w) each. Pixels that are not annotated are background."""
     nuclei = (instances > 0) & (masks > 0) & (masks != UNLABELLED)
     shown = np.where(nuclei, masks, 0)
     one_hot = np.where(shown[:, None] == np.arange(classes)[:, None, None], 1, -1)
@@ -45,7 +45,7 @@ def encode(masks: NDArray[np.uint8], instances: NDArray[np.int32], classes: int)
 
 
 def _offsets(instances: NDArray[np.int32]) -> NDArray[np.float64]:
-    """float64 (n, 2, h, w): from each nucleus pixel to the middle of its nucleus, rows and columns; 0 elsewhere."""
+    """float64 (n, 2, h, w): from each nucleus pixel to the centre of its nucleus, rows and columns; 0 elsewhere."""
     patch, *place = np.nonzero(instances)
     ids = instances[patch, place[0], place[1]].astype(np.int64)
     _, nucleus = np.unique(patch * (ids.max(initial=0) + 1) + ids, return_inverse=True)
@@ -56,15 +56,15 @@ def _offsets(instances: NDArray[np.int32]) -> NDArray[np.float64]:
     return offsets
 
 
-def decode(planes: Planes) -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
+def decode(encoding: Encoding) -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
     """Type maps uint8 and instance maps int32, (n, h, w) each: a nucleus is connected and of one type."""
-    masks = np.zeros((len(planes), *planes.shape[2:]), dtype=np.uint8)
+    masks = np.zeros((len(encoding), *encoding.shape[2:]), dtype=np.uint8)
     instances = np.zeros(masks.shape, dtype=np.int32)
-    for i, each in enumerate(planes):
+    for i, each in enumerate(encoding):
         voted = _vote(each[0] < 0, each[-2:] * REACH)
         instances[i] = _connect(voted)
         count = int(instances[i].max())
-        sums = np.stack([np.bincount(instances[i].ravel(), plane.ravel(), count + 1) for plane in each[1:-2]])
+        sums = np.stack([np.bincount(instances[i].ravel(), channel.ravel(), count + 1) for channel in each[1:-2]])
         types = sums.argmax(axis=0) + 1
         types[0] = 0
         masks[i] = types[instances[i]]
@@ -72,7 +72,7 @@ def decode(planes: Planes) -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
 
 
 def _vote(nuclei: NDArray[np.bool_], offsets: NDArray[np.float32]) -> NDArray[np.int64]:
-    """int64 (h, w): for each nucleus pixel the number, from 1, of the summit of votes nearest to where it points."""
+    """int64 (h, w): for each nucleus pixel the number, from 1, of the maximum of votes nearest to its vote."""
     from scipy.ndimage import center_of_mass, gaussian_filter, label, maximum_filter
     from scipy.spatial import KDTree
 
@@ -86,13 +86,13 @@ def _vote(nuclei: NDArray[np.bool_], offsets: NDArray[np.float32]) -> NDArray[np
     flat, count = label(highest, np.ones((3, 3)))
     owner = np.zeros(nuclei.shape, dtype=np.int64)
     if count:
-        summits = np.array(center_of_mass(highest, flat, range(1, count + 1)))
-        owner[place] = KDTree(summits).query(pointed)[1] + 1
+        maximums = np.array(center_of_mass(highest, flat, range(1, count + 1)))
+        owner[place] = KDTree(maximums).query(pointed)[1] + 1
     return owner
 
 
 def _connect(owner: NDArray[np.int64]) -> NDArray[np.int32]:
-    """int32 (h, w): the largest connected piece of each nucleus, renumbered from 1; specks are dropped."""
+    """int32 (h, w): the largest connected component of each nucleus, renumbered from 1; small ones are dropped."""
     from scipy.ndimage import find_objects, label
 
     instances = np.zeros(owner.shape, dtype=np.int32)

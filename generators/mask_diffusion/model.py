@@ -1,4 +1,4 @@
-"""The torch side of the layout diffusion: how it is fitted on layouts and how it samples them."""
+"""The torch part of the layout diffusion: training on layouts and sampling."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from generators.mask_diffusion.networks import MaskUNet
 
 MICRO_BATCH = 16
 HEAVIEST = 5.0
-"""Largest weight of an error of the clean planes; 1 in pure noise."""
+"""Largest weight of an error of the clean encoding; 1 in pure noise."""
 
 
 class MaskDiffusion:
@@ -48,7 +48,7 @@ class MaskDiffusion:
         self.schedule = Schedule(config.beta_start, config.beta_end, config.prediction, config.zero_snr, config.betas)
 
     def fit(self, layouts: Conditions, seed: int, progress: Progress, work: Path) -> None:
-        """Trains on the layouts turned and mirrored in all eight ways, each with the types that it shows as its condition."""
+        """Trains on the layouts in all eight orientations, each with its types as condition."""
         assert layouts.masks is not None
         asked = torch.from_numpy(types_present(layouts.masks, layouts.classes)).float()
         self.class_weights, self.usual = _class_weights(layouts.masks, self.classes), asked.mean(dim=0)
@@ -76,18 +76,18 @@ class MaskDiffusion:
         self.network = round_to_fp16(self.network.cpu())
 
     def _weights(self, kept: Tensor) -> Tensor:
-        """What an error counts at each step, `kept` being the share of the clean planes' variance that the step leaves.
+        """The weight of an error at each step; `kept` is the share of the clean encoding's variance at the step.
 
-        An error of the clean planes divided by the noise's variance is one of the velocity (Salimans and Ho 2022); cut,
-        because the last steps decide nothing: what is read from the planes stands noise.
+        An error of the clean encoding divided by the variance of the noise is an error of the velocity (Salimans and Ho 2022).
+        The weight is cut, because the last steps hardly matter: decoding is robust to noise.
         """
         if self.config.prediction == "epsilon":
             return torch.ones_like(kept)
         return (1 / (1 - kept)).clamp(max=HEAVIEST)
 
     def _turn(self, layouts: Conditions, rng: np.random.Generator) -> Tensor:
-        """Planes of the layouts, each under a random symmetry of the square."""
-        unseen = np.zeros((len(layouts), 1, 1, 3), dtype=np.uint8)  # a view is one of patches; here no image is asked for
+        """Encoding of the layouts, each under a random symmetry of the square."""
+        unseen = np.zeros((len(layouts), 1, 1, 3), dtype=np.uint8)  # `view` needs patches; images are not used here
         turned = view(ImageSet("", unseen, layouts), rng, stain=0.0).conditions
         assert turned.masks is not None and turned.instances is not None
         return torch.from_numpy(encode(turned.masks, turned.instances, self.classes)) * self.class_weights[:, None, None]
@@ -96,8 +96,8 @@ class MaskDiffusion:
     def sample(self, asked: NDArray[np.bool_], seeds: NDArray[np.uint64]) -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
         """Type maps uint8 and instance maps int32, (n, size, size) each, for the wanted types bool (n, types).
 
-        Guidance sets what the network says of the wanted types against what it says of the training set's mean multi-hot,
-        where classifier-free guidance has a dropped condition: nothing need be dropped in training.
+        Guidance extrapolates from the prediction for the mean multi-hot of the training set to that for the wanted types.
+        Classifier-free guidance uses a dropped condition instead; here no condition needs to be dropped in training.
         """
         config, where = self.config, device()
         self.network.to(where).eval()
@@ -114,13 +114,13 @@ class MaskDiffusion:
                 usual = self.network(state, step, self.usual.to(where).expand_as(wanted))
                 return usual + config.guidance * (predicted - usual)
 
-            planes = sampler.walk(self.schedule, predict, (self.classes + 2, self.size, self.size), seeds[rows], where)
-            quiet = planes[:count].cpu() / self.class_weights[:, None, None]
-            masks[rows[:count]], instances[rows[:count]] = decode(quiet.numpy())
+            encoding = sampler.walk(self.schedule, predict, (self.classes + 2, self.size, self.size), seeds[rows], where)
+            scaled = encoding[:count].cpu() / self.class_weights[:, None, None]
+            masks[rows[:count]], instances[rows[:count]] = decode(scaled.numpy())
         return masks, instances
 
     def save(self, folder: Path, name: str) -> None:
-        """Half precision, exactly what is held: fitting ends with rounding to it."""
+        """In half precision without loss, since training ends with rounding to it."""
         save_network(self.network, folder / f"{name}.safetensors")
         learned = {"class_weights": self.class_weights.tolist(), "usual": self.usual.tolist()}
         held = {"classes": self.classes, "size": self.size, **learned}
@@ -133,11 +133,10 @@ class MaskDiffusion:
 
 
 def _class_weights(masks: NDArray[np.uint8], classes: int) -> Tensor:
-    """float (k + 2,): what each plane is multiplied by, 1 for the commonest type and more for rarer ones.
+    """float (k + 2,): factor of each channel, 1 for the commonest type and more for rarer ones.
 
-        A rare type is a rare and small error, learned last and resolved last when a layout is sampled. The fourth root of
-        how
-    much rarer it is gives it weight without drowning the rest: 3 for a type of a hundredth of the commonest one's pixels.
+    Errors of a rare type are rare and small, so that it is learned last and resolved last in sampling. The factor is the
+    fourth root of the ratio of pixels: 3 for a type with a hundredth of the pixels of the commonest one.
     """
     pixels = np.bincount(masks.ravel(), minlength=256)[1:classes].astype(np.float64)
     rarity = np.divide(pixels.max(), pixels, out=np.ones_like(pixels), where=pixels > 0)

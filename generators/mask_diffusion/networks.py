@@ -1,6 +1,6 @@
-"""The network of the layout diffusion: a U-Net on planes, conditioned on the types of nuclei to show.
+"""The network of the layout diffusion: a U-Net on instance encodings, conditioned on the requested types of nuclei.
 
-As in NASDM++ the asked types, a multi-hot vector, pass one linear layer and are added to the embedding of the time step.
+As in NASDM++, the requested types, a multi-hot vector, pass one linear layer and are added to the embedding of the time step.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ from diffusers import UNet2DModel  # noqa: E402
 
 
 class MaskUNet(nn.Module):
-    """`forward(noisy, step, asked)` gives a tensor like the noisy planes; `asked` is float (n, types), 1 where wanted.
+    """`forward(noisy, step, asked)` gives a tensor like the noisy encoding; `asked` is float (n, types), 1 if requested.
 
-    Squares of `unshuffle` x `unshuffle` pixels are stacked into channels first and spread again at the end: nothing is lost,
-    and every convolution sees more nuclei for less work.
+    Squares of `unshuffle` x `unshuffle` pixels are stacked into channels first and unstacked at the end: nothing is lost, and
+    every convolution covers more nuclei at less cost.
     """
 
     def __init__(
         self,
-        planes: int,
+        encoding_channels: int,
         types: int,
         unshuffle: int,
         channels: tuple[int, ...],
@@ -37,8 +37,8 @@ class MaskUNet(nn.Module):
         self.unshuffle = unshuffle
         self.asked = nn.Linear(types, 4 * channels[0])  # the library's embedding of the step is 4 times the first width
         self.model = UNet2DModel(
-            in_channels=planes * unshuffle**2,
-            out_channels=planes * unshuffle**2,
+            in_channels=encoding_channels * unshuffle**2,
+            out_channels=encoding_channels * unshuffle**2,
             block_out_channels=channels,
             layers_per_block=layers,
             attention_head_dim=head,

@@ -1,4 +1,4 @@
-"""Nuclei-aware semantic diffusion: tissue generated from a map of typed nuclei and the edges between them.
+"""Nuclei-aware semantic diffusion: tissue from a map of typed nuclei and the edges between them.
 
 Shrivastava and Fletcher, MICCAI 2023 (NASDM). This file holds options, files and keys; `config.py` every number, `model.py`
 loss, training and sampling, `networks.py` the network. Synthetic masks are those of `generators/mask_diffusion`.
@@ -31,7 +31,7 @@ class Nasdm:
     """Diffusion in pixels on one-hot classes and instance edges.
 
     `checkpoint` is a plain state dict as the published family saves it (`ema_0.9999_NNNNNN.pt` of SDM, NASDM or DiffMix):
-    nothing is fitted then, the network takes the size that the file has, and its numbers are kept in full.
+    then nothing is trained, the network has the sizes of the file, and the weights are kept in full precision.
     """
 
     presets: Mapping[str, NasdmConfig] = PRESETS
@@ -71,22 +71,22 @@ class Nasdm:
         return f"{self.network_config.steps} steps and {self.network_config.tuning_steps} more with dropped conditions"
 
     def fit(self, train: ImageSet, seed: int, progress: Progress, work: Path) -> None:
-        """Fits on real patches, or takes over the checkpoint."""
+        """Trains on real patches, or loads the checkpoint."""
         from generators.nasdm.model import SemanticDiffusion
 
-        self._accept(train.conditions)
+        self._check_conditions(train.conditions)
         model = SemanticDiffusion(self.network_config, len(train.conditions.classes))
         if self.checkpoint is not None:
-            from generators.diffusion.checkpoints import adopt
+            from generators.diffusion.checkpoints import load_checkpoint
 
-            adopt(model, self.checkpoint)
+            load_checkpoint(model, self.checkpoint)
         else:
             model.fit(train, seed, progress, work)
         self._model = model
 
     def generate(self, conditions: Conditions, seeds: NDArray[np.uint64]) -> Images:
         """uint8 (n, size, size, 3), generated in batches of fixed size."""
-        self._accept(conditions)
+        self._check_conditions(conditions)
         model = checks.require_model(self.card, self._model)
         checks.check_classes(self.card, model.classes, conditions)
         return model.generate(conditions, seeds)
@@ -123,5 +123,5 @@ class Nasdm:
         """sha256 of the checkpoint; empty where there is none."""
         return "" if self.checkpoint is None else digest_of(self.checkpoint)
 
-    def _accept(self, conditions: Conditions) -> None:
+    def _check_conditions(self, conditions: Conditions) -> None:
         checks.check_conditions(self.card, self.network_config.multiple, conditions)

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Literal
 
-from bench.errors import UsageError
+from generators.diffusion.config import DiffusionConfig, check_counts, check_guidance, check_shares
 
 SAMPLING = ("sampler", "sample_steps", "eta", "guidance")
 """Fields that change images but not weights."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class NasdmConfig:
-    """One nuclei-aware diffusion: network, training and sampling."""
+class NasdmConfig(DiffusionConfig):
+    """One nuclei-aware diffusion: network, training and sampling. `steps` and `learning_rate` are those of the first stage,
+    with whole conditions."""
 
     unshuffle: int
     """Side of the squares of pixels that are stacked into channels before the network sees them; 1 as published."""
@@ -26,58 +26,34 @@ class NasdmConfig:
     """Residual blocks of each level."""
     attended: tuple[int, ...]
     """Levels with attention, counted from 0."""
-    head: int
-    """Channels of an attention head."""
-    groups: int
-    """Groups of the group normalisation."""
     hidden: int
     """Channels between a map and the scale and shift that it gives (SPADE)."""
     prediction: Literal["epsilon", "sample"]
-    """What the network says: the noise, as published, or the clean image, from which the noise follows."""
-    steps: int
-    """Training steps of the first stage, on whole conditions."""
-    learning_rate: float
+    """What the network predicts: the noise, as published, or the clean image, from which the noise is computed."""
     tuning_steps: int
     """Training steps of the second stage, with some conditions dropped."""
     tuning_rate: float
     """Learning rate of the second stage."""
     drop: float
-    """Share of training patches whose whole condition is zero while tuning."""
+    """Share of training patches whose condition is set to zero in the second stage."""
     snr_cap: float
-    """Errors of the clean image weigh by the signal-to-noise ratio of the step, cut to 1 (Salimans and Ho 2022) and to this
-    (Hang and others 2023); 0: errors of the noise, all alike."""
-    batch: int
-    """Patches of one training step."""
-    warmup: int
-    """Training steps in which the learning rate rises."""
-    decay: bool
-    """Cosine decay of the learning rate after the warm-up."""
+    """Errors of the clean image are weighted by the signal-to-noise ratio of the step, clipped to at least 1 (Salimans and Ho
+    2022) and at most this value (Hang and others 2023). With 0, errors of the noise are weighted equally."""
     weight_decay: float
-    """Of AdamW."""
-    ema: float
-    """Decay of the moving average of the weights, which is what is kept."""
+    """Weight decay of AdamW."""
     views: Literal["mirrored", "turned and restained"]
-    """How training patches are varied."""
+    """Augmentation of training patches."""
     stain: float
     """Standard deviation of the log factors on optical density in restained patches."""
     sampler: Literal["ddpm", "ddim", "dpm"]
-    sample_steps: int
-    """Steps of the sampler for one image."""
-    eta: float
-    """Share of fresh noise in each step of DDIM: 0 is deterministic, 1 is ancestral."""
     guidance: float
-    """How far an image goes from what no condition gives to what its condition gives: 1 is what the network says."""
-    precision: Literal["fp32", "bf16"] = "fp32"
-    """Of training."""
+    """Scale of classifier-free guidance; 1 is none."""
 
     def __post_init__(self) -> None:
-        if min(self.steps, self.tuning_steps, self.batch, self.sample_steps) < 1:
-            raise UsageError("steps, tuning_steps, batch and sample_steps are counts of at least 1.")
-        for name, value in (("drop", self.drop), ("ema", self.ema), ("eta", self.eta)):
-            if not 0 <= value <= 1:
-                raise UsageError(f"{name} lies in [0, 1], not {value}.")
-        if not 0 <= self.guidance < math.inf:
-            raise UsageError(f"guidance is a factor of at least 0, not {self.guidance}; 1 is none.")
+        super().__post_init__()
+        check_counts(tuning_steps=self.tuning_steps)
+        check_shares(drop=self.drop)
+        check_guidance(self.guidance)
 
     @property
     def multiple(self) -> int:
@@ -126,7 +102,7 @@ TINY = NasdmConfig(
     head=48,
     groups=16,
     hidden=32,
-    # noise fills all 48 channels of an unshuffled place and no narrow network can say it; images lie on little of them
+    # noise fills all 48 channels of an unshuffled pixel, which a narrow network cannot represent; images vary in few of them
     prediction="sample",
     snr_cap=5.0,
     steps=3_600,

@@ -1,4 +1,4 @@
-"""The torch side of nuclei-aware diffusion: what the network is shown, the hybrid loss, guidance, training and sampling."""
+"""The torch part of nuclei-aware diffusion: inputs of the network, hybrid loss, guidance, training and sampling."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class PixelUnshuffled(nn.Module):
         self.unshuffle = unshuffle
         self.prediction = prediction
         self.net = SdmUNet(shape)
-        self.kept = SCHEDULE.ddim().alphas_cumprod  # no buffer: weights are rounded to half precision, this must not be
+        self.kept = SCHEDULE.ddim().alphas_cumprod  # no buffer: buffers are rounded to half precision with the weights
 
     def forward(self, images: Tensor, steps: Tensor, maps: Tensor) -> tuple[Tensor, Tensor]:
         """Predicted noise and share of the largest log variance, both of the shape of the images."""
@@ -77,7 +77,8 @@ def edges(instances: NDArray[np.int32]) -> NDArray[np.bool_]:
 
 
 def maps_of(conditions: Conditions) -> Tensor:
-    """float (n, classes + 1, h, w): one-hot classes, then edges of instances. Of pixels that nobody annotated all is 0."""
+    """float (n, classes + 1, h, w): one-hot classes, then edges of instances. Pixels that are not annotated are 0 in all
+    channels."""
     masks = needed("nasdm", "masks", conditions.masks)
     instances = needed("nasdm", "instances", conditions.instances)
     classes = np.arange(len(conditions.classes), dtype=np.uint8)[:, None, None]
@@ -89,16 +90,16 @@ def maps_of(conditions: Conditions) -> Tensor:
 class HybridLoss:
     """Squared error of the noise plus, for the variances alone, the variational bound (Nichol and Dhariwal 2021).
 
-    The bound of a step is in bits a colour value and weighs 1000 / 1000: over the sum of 1000 steps the paper's lambda of
-    0.001. Its mean is held fixed, so that it moves nothing but the variances.
+    The bound of a step is in bits per colour value and has the weight 1000 / 1000, which over the sum of 1000 steps is the
+    paper's lambda of 0.001. Its mean is detached, so that only the variances get its gradient.
     """
 
     kept: Tensor
     """float32 (1000,): product of 1 - beta up to each step."""
     betas: Tensor
     snr_cap: float = 0.0
-    """0 to weigh every error of the noise alike. Otherwise errors of the clean image weigh by the signal-to-noise ratio of
-    their step, cut to [1, cap], and the bound of a step never more than its error does."""
+    """With 0, every error of the noise has the same weight. Otherwise errors of the clean image are weighted by the
+    signal-to-noise ratio of their step, clipped to [1, cap], and the bound of a step has at most the weight of its error."""
 
     def __call__(self, clean: Tensor, state: Tensor, steps: Tensor, noise: Tensor, output: tuple[Tensor, Tensor]) -> Tensor:
         """float (n, 3, h, w): the loss of every colour value."""
@@ -110,7 +111,7 @@ class HybridLoss:
         kept = self.kept.to(clean.device)[steps][:, None, None, None]
         ratio = kept / (1 - kept)
         weight = ratio.clamp(1, self.snr_cap) / ratio
-        # the bound of a badly guessed clean image would drown all else while fitting begins
+        # with a bad estimate of the clean image, the bound would dominate at the beginning of training
         return weight * error + weight.clamp_max(1) * bound
 
     def bound(self, clean: Tensor, state: Tensor, steps: Tensor, predicted: Tensor, share: Tensor) -> Tensor:
@@ -149,7 +150,7 @@ def _log_likelihood(values: Tensor, mean: Tensor, log_variance: Tensor) -> Tenso
 
 
 class SemanticDiffusion:
-    """Network, schedule and the way from `Conditions` to images."""
+    """Network and schedule, and generation from `Conditions`."""
 
     def __init__(self, config: NasdmConfig, classes: int) -> None:
         self.config = config
@@ -222,7 +223,7 @@ class SemanticDiffusion:
         return generated
 
     def _guide(self, state: Tensor, steps: Tensor, maps: Tensor, guidance: float) -> tuple[Tensor, Tensor]:
-        """Noise moved away from what the all-zero map says: e(0) + s (e(y) - e(0)), the variance that of the map."""
+        """Guided noise e(0) + s (e(y) - e(0)), where 0 is the all-zero map; the variance is that of the map."""
         if guidance <= 1:
             noise, share = self.network(state, steps, maps)
             return noise, share

@@ -37,9 +37,9 @@ class SdmShape:
     attended: tuple[int, ...]
     """Levels, 0 the first, whose blocks are followed by self-attention."""
     head: int = 64
-    """Channels of an attention head; no state dict tells it, the published family has 64."""
+    """Channels of an attention head. A state dict does not show it; the published family has 64."""
     groups: int = 32
-    """Groups of the norms; no state dict tells them either."""
+    """Groups of the norms. A state dict does not show them either."""
     hidden: int = 128
     """Channels between the map and the scales and shifts of a norm."""
     learned_variance: bool = True
@@ -90,7 +90,7 @@ class SdmUNet(nn.Module):
                 channels = wide
         out_channels = shape.colours * (2 if shape.learned_variance else 1)
         self.out = nn.Sequential(
-            _group_norm(channels, shape), nn.SiLU(), _silent(nn.Conv2d(channels, out_channels, 3, padding=1))
+            _group_norm(channels, shape), nn.SiLU(), _zero_weights(nn.Conv2d(channels, out_channels, 3, padding=1))
         )
 
     def forward(self, noisy: Tensor, steps: Tensor, maps: Tensor) -> Tensor:
@@ -107,7 +107,7 @@ class SdmUNet(nn.Module):
 
 
 class _Blocks(nn.Sequential):
-    """Modules in a row, each given what it takes of map and moment."""
+    """Modules in sequence, each called with the inputs that it takes: state, map, step embedding."""
 
     def forward(self, state: Tensor, maps: Tensor, moment: Tensor) -> Tensor:  # type: ignore[override]
         for part in self:
@@ -129,7 +129,7 @@ class _Residual(nn.Module):
         self.in_layers = nn.Sequential(_group_norm(before, shape), nn.SiLU(), nn.Conv2d(before, after, 3, padding=1))
         self.emb_layers = nn.Sequential(nn.SiLU(), nn.Linear(4 * shape.width, 2 * after))
         self.out_layers = nn.Sequential(
-            _group_norm(after, shape), nn.SiLU(), nn.Dropout(0), _silent(nn.Conv2d(after, after, 3, padding=1))
+            _group_norm(after, shape), nn.SiLU(), nn.Dropout(0), _zero_weights(nn.Conv2d(after, after, 3, padding=1))
         )
         self.skip_connection = _skip(before, after)
 
@@ -151,7 +151,7 @@ class _SemanticResidual(nn.Module):
         self.in_layers = nn.Sequential(nn.SiLU(), nn.Conv2d(before, after, 3, padding=1))
         self.emb_layers = nn.Sequential(nn.SiLU(), nn.Linear(4 * shape.width, 2 * after))
         self.out_norm = _SemanticNorm(after, shape)
-        self.out_layers = nn.Sequential(nn.SiLU(), nn.Dropout(0), _silent(nn.Conv2d(after, after, 3, padding=1)))
+        self.out_layers = nn.Sequential(nn.SiLU(), nn.Dropout(0), _zero_weights(nn.Conv2d(after, after, 3, padding=1)))
         self.skip_connection = _skip(before, after)
 
     def forward(self, state: Tensor, maps: Tensor, moment: Tensor) -> Tensor:
@@ -187,7 +187,7 @@ class _Attention(nn.Module):
         self.heads = channels // shape.head
         self.norm = _group_norm(channels, shape)
         self.qkv = nn.Conv1d(channels, 3 * channels, 1)
-        self.proj_out = _silent(nn.Conv1d(channels, channels, 1))
+        self.proj_out = _zero_weights(nn.Conv1d(channels, channels, 1))
 
     def forward(self, state: Tensor) -> Tensor:
         places = state.flatten(2)
@@ -209,8 +209,8 @@ def _skip(before: int, after: int) -> nn.Module:
     return nn.Identity() if before == after else nn.Conv2d(before, after, 1)
 
 
-def _silent(layer: nn.Conv1d | nn.Conv2d) -> nn.Module:
-    """The layer with weights of zero: a block begins as the identity."""
+def _zero_weights(layer: nn.Conv1d | nn.Conv2d) -> nn.Module:
+    """The layer with weights of zero, so that a block is the identity at first."""
     for values in layer.parameters():
         nn.init.zeros_(values)
     return layer

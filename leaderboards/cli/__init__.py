@@ -1,1 +1,1 @@
-"""The commands of this folder: options and output, and no computation of their own."""
+"""The commands of this package: options and output. Computations belong to the other modules."""

@@ -1,4 +1,4 @@
-"""`bench compare`: is one generator better than another, and by how much?"""
+"""`bench compare`: paired comparison of two generators."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from bench.cli.options import words
+from bench.cli.options import parse_names
 from bench.errors import MissingError, NotComparableError, UsageError, did_you_mean
 from bench.results.protocols import entries
 from leaderboards.comparison import compare
@@ -27,11 +27,11 @@ from leaderboards.tables.reading import read_records as read
     help="Folders or .jsonl files in which names of generators are looked up; default: results.",
 )
 @click.option(
-    "--measures", "-m", default="", callback=words, help="Patterns, e.g. 'fd *,iou*'; default: all but single classes."
+    "--measures", "-m", default="", callback=parse_names, help="Patterns, e.g. 'fd *,iou*'; default: all but single classes."
 )
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 def command(first: str, second: str, places: tuple[Path, ...], measures: tuple[str, ...], as_json: bool) -> None:
-    """FIRST against SECOND: run folders, .jsonl files, or names of generators.
+    """Compare FIRST with SECOND: run folders, .jsonl files, or names of generators.
 
     \b
     bench compare ldm-prompt ldm-semantic
@@ -50,23 +50,23 @@ def command(first: str, second: str, places: tuple[Path, ...], measures: tuple[s
 
 
 def _side(word: str, places: tuple[Path, ...]) -> Side:
-    """The generator that a run was asked for, which stands first in its lines, or every line of a name."""
+    """The records of the requested generator of a run, which are its first ones, or all records of a name."""
     if Path(word).exists():
-        lines = read((Path(word),))
-        kept = next((line.generator for line in lines if line.state != "reported"), "")
-        return Side(kept, tuple(line for line in lines if line.generator == kept))
-    lines = [line for line in read(places) if line.state != "reported"]
-    known = sorted({line.generator for line in lines})
+        records = read((Path(word),))
+        kept = next((line.generator for line in records if line.state != "reported"), "")
+        return Side(kept, tuple(line for line in records if line.generator == kept))
+    records = [line for line in read(places) if line.state != "reported"]
+    known = sorted({line.generator for line in records})
     if word not in known:
         raise UsageError(
             f"{word!r} is neither a file or folder nor a generator with results.{did_you_mean(word, known)} "
             f"There are: {', '.join(known) or 'none'}."
         )
-    return Side(word, tuple(line for line in lines if line.generator == word))
+    return Side(word, tuple(line for line in records if line.generator == word))
 
 
 def _distinguish(first: Side, second: Side) -> tuple[Side, Side]:
-    """Two runs of one generator are called by the options in which they differ."""
+    """Names two runs of one generator by the options in which they differ."""
     if first.name != second.name:
         return first, second
     described = [next(iter(side.records)).described for side in (first, second)]

@@ -1,4 +1,4 @@
-"""`bench gate`: has a generator become worse than its baseline? `bench gate accept`: it may."""
+"""`bench gate`: tests whether a generator has become worse than its baseline. `bench gate accept` updates the baseline."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ place = click.Path(path_type=Path)
 
 
 @click.group("gate", invoke_without_command=True)
-@click.option("--baseline", type=place, help="A file of accepted result records.")
+@click.option("--baseline", type=place, help="A file with the result records of the baseline.")
 @click.option("--candidate", type=place, help="A file or folder of result records.")
 @click.option("--policy", "asked", default=policy.DEFAULT, show_default=True, help="A shipped policy, or a file.toml.")
 @click.option("--markdown", type=place, help="Write the report for a pull request here.")
 @click.option("--junit", type=place, help="Write JUnit XML here.")
-@click.option("--strict", is_flag=True, help="Exit code 2 where a rule of the policy holds for no number.")
+@click.option("--strict", is_flag=True, help="Exit code 2 if a rule of the policy applies to no number.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout instead of the text.")
 @click.pass_context
 def command(
@@ -33,23 +33,21 @@ def command(
     strict: bool,
     as_json: bool,
 ) -> None:
-    """Every number of a baseline against its candidate, in pairs of test slides and seeds.
+    """Test every number of a candidate against its baseline, paired by test slides and seeds.
 
     \b
     bench gate --baseline main.jsonl --candidate results
     bench gate accept --baseline main.jsonl --candidate results --reason "sampler of 12 steps"
 
-    Exit codes: 0 pass, 2 a policy with idle rules (--strict), 4 broken, 5 regression, 6 inconclusive,
+    Exit codes: 0 pass, 2 a rule that applies to nothing (--strict), 4 broken, 5 regression, 6 inconclusive,
     7 not comparable.
     """
     if context.invoked_subcommand:
         if baseline or candidate:
-            raise UsageError(
-                "options of accept stand after it: bench gate accept --baseline FILE --candidate FILE --reason TEXT."
-            )
+            raise UsageError("options of accept follow it: bench gate accept --baseline FILE --candidate FILE --reason TEXT.")
         return
     if baseline is None or candidate is None:
-        raise UsageError("a gate compares two sets of lines: bench gate --baseline FILE --candidate FILE.")
+        raise UsageError("a gate compares two sets of records: bench gate --baseline FILE --candidate FILE.")
     found = measured(read((baseline,)), read((candidate,)), policy.read(asked))
     for file, text in ((markdown, reports.as_markdown), (junit, reports.as_junit)):
         if file is not None:
@@ -62,11 +60,11 @@ def command(
 
 
 @command.command("accept")
-@click.option("--baseline", type=place, required=True, help="The file to move; made where there is none.")
+@click.option("--baseline", type=place, required=True, help="The file to update; it is made if it does not exist.")
 @click.option("--candidate", type=place, required=True, help="A file or folder of result records.")
-@click.option("--reason", default="", help="Why the change is meant, for those who ask later.")
+@click.option("--reason", default="", help="Why the change is intended; written into the log.")
 @click.option("--policy", "asked", default=policy.DEFAULT, show_default=True)
 def accept(baseline: Path, candidate: Path, reason: str, asked: str) -> None:
-    """Make the candidate's lines the baseline, and write down why in BASELINE.log."""
+    """Make the candidate's records the baseline, and write the reason into BASELINE.log."""
     entry = baseline_update.accept(baseline, read((candidate,)), reason, policy.read(asked))
     click.echo(f"{baseline}: {entry['lines']} lines, {entry['verdict']}; {len(entry['moved'])} numbers moved")

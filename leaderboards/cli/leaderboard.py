@@ -1,4 +1,4 @@
-"""`bench leaderboard`: the tables of all runs so far, of a task, or of a suite in the layout of its paper."""
+"""`bench leaderboard`: the tables of all runs, of a task, or of a suite in the layout of its paper."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from bench.measurements import experiment_files
 from bench.results import experiment_tables, terminal
 from bench.results.protocols import difference_between, split_by_protocol
 from bench.results.schema import ResultRecord
-from bench.results.tables import headlines
+from bench.results.tables import drop_single_classes
 from bench.types import ProvidesExperiments
 from leaderboards.suites import suite
 from leaderboards.tables import build, formats, paper, reading
@@ -36,7 +36,7 @@ from leaderboards.tables import build, formats, paper, reading
 def leaderboard(
     task: str | None, folders: tuple[Path, ...], measures: str, experiment: str, style: str, out: Path | None, as_json: bool
 ) -> None:
-    """The tables of all runs so far, of one TASK, or of a SUITE in the layout of its paper.
+    """Print the tables of all runs, of one TASK, or of a SUITE in the layout of its paper.
 
     \b
     bench leaderboard
@@ -49,7 +49,7 @@ def leaderboard(
         formats.refuse_binary(style)
     if task is not None and (task in suite.names() or task.endswith(".toml")):
         if measures or experiment:
-            raise UsageError(f"{task} is a suite, its table is that of its paper: leave out --measures and --experiment.")
+            raise UsageError(f"{task} is a suite with the layout of its paper: leave out --measures and --experiment.")
         _show(_suite(suite.find(task), task, places), style, out)
         return
     records = reading.read_records(places)
@@ -75,9 +75,10 @@ def _boards(task: str | None, measures: str, records: list[ResultRecord]) -> lis
     if unknown := sorted(wanted - present):
         near = did_you_mean(unknown[0], present)
         raise UsageError(f"no results of the measure {unknown[0]!r}.{near} There are: {', '.join(sorted(present))}.")
-    boards = build.boards([record for record in records if record.measure in wanted] if wanted else headlines(records))
+    chosen = [record for record in records if record.measure in wanted] if wanted else drop_single_classes(records)
+    boards = build.boards(chosen)
     if not boards:
-        raise MissingError("every line here is of an experiment. Print one: bench leaderboard TASK --experiment NAME")
+        raise MissingError("all records here are of experiments. Print one: bench leaderboard TASK --experiment NAME")
     known = sorted({board.task for board in boards})
     if task is not None and task not in known:
         near = did_you_mean(task, [*known, *suite.names()])
@@ -86,28 +87,28 @@ def _boards(task: str | None, measures: str, records: list[ResultRecord]) -> lis
 
 
 def _suite(asked: suite.Suite, task: str, places: tuple[Path, ...]) -> list[formats.Sheet]:
-    """The paper's tables and, where a suite has none, those of its tasks; from the first place that it was run into. Before
-    any run: what the paper reported, and the command that fills the other columns."""
+    """The paper's tables, or those of its tasks if the suite has none; from the first folder with a run of the suite. Before
+    any run: the reported numbers, and the command that fills the other columns."""
     folders = [folder for place in places for folder in (place, place / asked.name) if (folder / suite.INDEX).is_file()]
     if not folders:
         where = ", ".join(str(place / asked.name) for place in places)
-        run = f"{asked.name} was not run into {where}. Run it: bench suite {task} --out {places[0]}"
+        run = f"{asked.name} has no results in {where}. Run it: bench suite {task} --out {places[0]}"
         reported = paper.sheets(asked, (), (), reading.reported()) if asked.table else []
         if not any(sheet.records for sheet in reported):
             raise MissingError(run)
-        return [replace(sheet, notes=[f"Reported numbers alone: {run}", *sheet.notes]) for sheet in reported]
+        return [replace(sheet, notes=[f"Reported numbers only: {run}", *sheet.notes]) for sheet in reported]
     preset, cells = suite.index(folders[0])
     files = suite.result_files(folders[0], cells)
     records = reading.read_records(files) if files else []
     if asked.table:
         return paper.sheets(asked, cells, records, reading.reported(), preset)
-    return [build.sheet(board) for board in build.boards(headlines(records))]
+    return [build.sheet(board) for board in build.boards(drop_single_classes(records))]
 
 
 def _experiments(task: str | None, name: str, records: list[ResultRecord]) -> list[formats.Sheet]:
     """A table of the experiment for each dataset, protocol set, generator and prompt source."""
     if task is None:
-        raise UsageError(f"--experiment {name} is of a task: bench leaderboard TASK --experiment {name}.")
+        raise UsageError(f"--experiment {name} needs its task: bench leaderboard TASK --experiment {name}.")
     found = registry.find("tasks", task)[0]
     asked = experiment_files.find(name, found.experiments if isinstance(found, ProvidesExperiments) else None, task)
     made = [record for record in experiment_tables.of(asked.name, records) if record.task == task]

@@ -1,4 +1,4 @@
-"""`bench merge`: results of several machines in one file."""
+"""`bench merge`: joins results of several machines in one file."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def command(places: tuple[Path, ...], out: Path, tolerance: float) -> None:
     \b
     bench merge machine-a machine-b --out all/results.jsonl
 
-    Each number stands once. Equal keys with different numbers end with exit code 7, and nothing is written.
+    Each number is kept once. If numbers of one key differ, the exit code is 7 and nothing is written.
     """
     if not 0 <= tolerance < 1:
         raise UsageError(f"--tolerance is a share such as 1e-6, not {tolerance:g}.")

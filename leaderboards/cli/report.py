@@ -16,19 +16,19 @@ from leaderboards.report import site
 @click.option(
     "--out", required=True, type=click.Path(path_type=Path, file_okay=False), help="A new folder, or an older report."
 )
-@click.option("--title", default=site.ReportConfig.title, show_default=True, help="What stands above the page.")
+@click.option("--title", default=site.ReportConfig.title, show_default=True, help="Title of the page.")
 @click.option(
     "--patches",
     default=site.ReportConfig.patches,
     show_default=True,
     type=click.IntRange(min=0),
-    help="Patches shown of each generator: so many as they come, and at either end of each measure; 0 for none.",
+    help="Patches of each generator: this number spread over slides, and at either end of each distance; 0 for none.",
 )
 @click.option(
-    "--encoder", default=site.ReportConfig.encoder, show_default=True, help="Whose features say which patches are alike."
+    "--encoder", default=site.ReportConfig.encoder, show_default=True, help="Encoder of the distances between patches."
 )
 def command(places: tuple[Path, ...], out: Path, title: str, patches: int, encoder: str) -> None:
-    """Show the results of RUN or SUITE folders, or of .jsonl files, as a page; default: results.
+    """Write a page with the results of RUN or SUITE folders, or of .jsonl files; default: results.
 
     \b
     bench report results --out report

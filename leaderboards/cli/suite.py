@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from bench.cli.options import assignments, execution_options, open_context
+from bench.cli.options import execution_options, open_context, parse_assignments
 from bench.config import RunConfig
 from bench.errors import UsageError
 from leaderboards.suites import suite as suites
@@ -18,13 +18,15 @@ SOME_FAILED = 4
 
 @click.command("suite")
 @click.argument("name", metavar="SUITE", required=False)
-@click.option("--preset", default="tiny", show_default=True, help="How much of it: tiny, or paper.")
+@click.option("--preset", default="tiny", show_default=True, help="Size of the runs: tiny, or paper.")
 @click.option("--data", "data", multiple=True, help="TASK=DIR, repeated, or a DIR for all; else BENCH_DATA, else embedded.")
 @click.option("--weights", type=click.Path(path_type=Path, exists=True), help="Folder with weights of encoders.")
 @execution_options
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), default=Path("results"), show_default=True)
-@click.option("-o", "options", multiple=True, callback=assignments, help="name=value for all cells, TASK:name=value for some.")
-@click.option("--plan", "only_plan", is_flag=True, help="Say what would be run, and run nothing.")
+@click.option(
+    "-o", "options", multiple=True, callback=parse_assignments, help="name=value for all cells, TASK:name=value for some."
+)
+@click.option("--plan", "only_plan", is_flag=True, help="Print the runs without running them.")
 def suite(
     name: str | None,
     preset: str,
@@ -36,7 +38,7 @@ def suite(
     options: Mapping[str, str],
     only_plan: bool,
 ) -> None:
-    """Run a SUITE, or list those there are.
+    """Run a SUITE, or list all suites.
 
     \b
     bench suite embedded

@@ -1,4 +1,4 @@
-"""`bench verify`: does a run hold when it is made again?"""
+"""`bench verify`: are the results of a run reproduced?"""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from bench.cli.options import execution_options, numbers, open_context
+from bench.cli.options import execution_options, open_context, parse_seeds
 from bench.errors import UsageError
 from bench.provenance.manifest import RECORDS
 from bench.results import schema
@@ -19,10 +19,10 @@ from leaderboards.reproduce.verify import Report, Request, verify
 from leaderboards.tables import reading
 
 VERDICTS = {
-    "holds": "HOLDS: all that was made again is bit-equal.",
-    "near": "HOLDS WITHIN TOLERANCE: what was made again is near enough for another machine or other versions.",
-    "not-done": "NOTHING was made again.",
-    "unknown": "INCONCLUSIVE: something differs, and how far cannot be determined here.",
+    "holds": "HOLDS: everything that was recomputed is bit-equal.",
+    "near": "HOLDS WITHIN TOLERANCE: the differences are within what another machine or other versions may cause.",
+    "not-done": "NOTHING was recomputed.",
+    "unknown": "INCONCLUSIVE: something differs, and by how much cannot be determined here.",
     "fails": "FAILS: something is not what the run recorded.",
     "not-comparable": "NOT COMPARABLE: the data or the plug-ins are not those of the run.",
 }
@@ -31,14 +31,18 @@ VERDICTS = {
 @click.command("verify")
 @click.argument("run", type=click.Path(path_type=Path, exists=True, file_okay=False))
 @click.option("--sample", default=Request.sample, show_default=True, help="Patches of each generated set to generate again.")
-@click.option("--seed", default=0, show_default=True, help="Of the choice of the sample.")
-@click.option("--seeds", callback=lambda c, p, text: numbers(c, p, text) if text else None, help="Of the run; default: all.")
+@click.option("--seed", default=0, show_default=True, help="Seed of the random choice of the sample.")
+@click.option(
+    "--seeds", callback=lambda c, p, text: parse_seeds(c, p, text) if text else None, help="Seeds of the run; default: all."
+)
 @click.option(
     "--all", "everything", is_flag=True, help="Generate every patch, train every downstream model, make every number."
 )
-@click.option("--data", default="", help="Where the data are here; default: where they were.")
+@click.option("--data", default="", help="Folder of the data on this machine; default: the recorded one.")
 @click.option(
-    "--samples", type=click.Path(path_type=Path, exists=True, file_okay=False), help="What bench export samples wrote there."
+    "--samples",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    help="Folder that bench export samples wrote on the machine of the run.",
 )
 @click.option("--mark", is_flag=True, help=f"Write {reading.VERIFIED}: the records, those made again as `verified`.")
 @execution_options
@@ -69,14 +73,14 @@ def command(
     asked = Request(sample, seed, seeds, everything, data, samples)
     with open_context(workers, scheduler) as context:
         found = verify(run, asked, context)
-    marked = marking(found) if mark else None
+    marked = mark_verified(found) if mark else None
     click.echo(as_object(found, marked) if as_json else text(found, marked))
     raise SystemExit(EXITS[found.outcome])
 
 
-def marking(found: Report) -> int:
-    """Writes the records to a file of their own, those that were confirmed as `verified`, and returns the number of these.
-    None are where anything failed, and none on another machine or with other versions."""
+def mark_verified(found: Report) -> int:
+    """Writes the records to a file of their own, the confirmed ones with the state `verified`; returns the number of these. It
+    is 0 if anything failed, and on another machine or with other versions."""
     if EXITS[found.outcome] or found.elsewhere:
         return 0
     records = list(schema.read([found.folder / RECORDS]))
@@ -86,19 +90,19 @@ def marking(found: Report) -> int:
 
 
 def text(found: Report, marked: int | None) -> str:
-    """A row for each check, what of the machine is not as it was, and the verdict."""
+    """A row for each check, the differences of machine and versions, and the verdict."""
     wide = max(len(check.what) for check in found.checks)
     message = [f"{check.outcome:15s} {check.what.ljust(wide)}  {check.message}" for check in found.checks]
     here = [f"{name}: {then} then, {now} now" for name, (then, now) in found.elsewhere.items()]
-    where = ["not as it was: " + "; ".join(here)] if here else ["made with the versions, code and machine of the run"]
-    return "\n".join([str(found.folder), *message, *where, VERDICTS[found.outcome], *_marked(marked)])
+    where = ["differs from the run: " + "; ".join(here)] if here else ["made with the versions, code and machine of the run"]
+    return "\n".join([str(found.folder), *message, *where, VERDICTS[found.outcome], *_describe_marked(marked)])
 
 
-def _marked(marked: int | None) -> list[str]:
+def _describe_marked(marked: int | None) -> list[str]:
     if marked is None:
         return []
     if not marked:
-        return ["no record marked: one is where it holds bit-equal, with the versions and on a machine like that of the run"]
+        return ["no record marked: a marked record is bit-equal, with the versions and on a machine like that of the run"]
     return [f"{marked} records marked as verified in {reading.VERIFIED}"]
 
 

@@ -1,4 +1,4 @@
-"""Numbers as plain data: tables with what their columns have in common, and the map of distances. No markup."""
+"""Numbers as plain data: tables, properties of their columns, and the heat map of distances. No markup."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ ROUNDING = 1e-9
 
 @dataclass(frozen=True)
 class Column:
-    """A measure with its encoder or training mix, and what its cells have in common."""
+    """A measure with its encoder or training mix, and the properties that its cells share."""
 
     name: str
     family: str
-    """The measure alone, by which columns are chosen."""
+    """The measure without encoder or mix; columns are filtered by it."""
     direction: str
     least: float
-    """Ends of the scale that its intervals are drawn on; a value that dwarfs all others lies beyond it."""
+    """Ends of the scale of its intervals; a value much larger than all others lies beyond it."""
     most: float
     size: str
-    """Patches, slides and seeds of most of its cells."""
+    """Patches, slides and seeds of the majority of its cells."""
     reported: bool = False
 
 
@@ -43,11 +43,11 @@ class Table:
     rows: tuple[tuple[str, dict[str, Cell]], ...]
     notes: tuple[str, ...]
     printed: tuple[str, ...] = ()
-    """Where reported numbers come from, and why some are not to be trusted."""
+    """Sources of reported numbers, and why some are doubtful."""
     protocol_set: int = 0
-    """Number of the protocol set where the task, dataset and prompt source have several; 0 where there is one."""
+    """Number of the protocol set if the task, dataset and prompt source have several, otherwise 0."""
     apart: tuple[str, ...] = ()
-    """In what the protocol set differs from the first, or that there are others."""
+    """How the protocol set differs from the first, or that there are others."""
 
     @property
     def title(self) -> str:
@@ -96,8 +96,8 @@ def _table(board: build.Board, reported: list[ResultRecord]) -> Table:
 
 
 def _printed(reported: list[ResultRecord]) -> list[tuple[Cell, ResultRecord]]:
-    """Reported records as cells of columns of their own. A generator that is shown no crop stands in the column
-    of every prompt source, as it does with measured numbers."""
+    """Reported records as cells of columns of their own. A generator without prompts is in the column of every prompt source,
+    as with measured numbers."""
     found = []
     for record in reported:
         (cell,) = tables.cells([record])
@@ -123,7 +123,7 @@ def _column(name: str, family: str, cells: list[Cell]) -> Column:
 
 
 def _scale(cells: list[Cell]) -> tuple[float, float]:
-    """From 0, or the least below it, to the largest end that is not four times as large as the next one."""
+    """From 0, or the smallest negative value, to the largest bound that is less than four times the next one."""
     ends = sorted(max(end for end in (cell.value, cell.high) if end is not None) for cell in cells)
     while len(ends) > 2 and ends[-1] > 4 * ends[-2] > 0:
         ends.pop()
@@ -143,8 +143,8 @@ def format_counts(cell: Cell) -> str:
 
 
 def round_to_interval(cell: Cell) -> tuple[str, str]:
-    """`0.0082` and `0.0056 to 0.0108`: two digits of the interval's width, and no more than four of the value. What is 0 but
-    for rounding errors, a set's distance from itself, is 0."""
+    """`0.0082` and `0.0056 to 0.0108`: two digits of the interval's width, and at most four of the value. Values that differ
+    from 0 by rounding errors only, such as the distance of a set from itself, are 0."""
     if cell.value is None:
         return cell.status, ""
     if cell.low is None or cell.high is None or cell.high <= cell.low:
@@ -158,7 +158,7 @@ def round_to_interval(cell: Cell) -> tuple[str, str]:
 
 
 def _signed(text: str) -> str:
-    """With a minus sign in place of a hyphen, and none before nothing but zeros."""
+    """With a minus sign in place of a hyphen, and without a sign for zero."""
     return text.lstrip("-") if not text.strip("-0.") else text.replace("-", "−")
 
 

@@ -21,7 +21,7 @@ MIXTURES = {
     "real + copies": "series-4",
     "real + augmented": "series-5",
 }
-"""What a training mix is made of -> the style of its curve."""
+"""Kind of training mix -> the style of its curve."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Whisker:
     """None where the value lies beyond the scale."""
     interval: tuple[float, float] | None
     zero: float | None
-    """Where 0 is, if it lies inside the scale."""
+    """Position of 0, if it is inside the scale."""
 
 
 def place_whisker(cell: Cell, least: float, most: float) -> Whisker | None:
@@ -60,7 +60,7 @@ def place_whisker(cell: Cell, least: float, most: float) -> Whisker | None:
 
 @dataclass(frozen=True)
 class Tick:
-    """A label of an axis and where it stands."""
+    """A label of an axis and its position."""
 
     at: float
     text: str
@@ -102,7 +102,7 @@ class Curves:
 
 
 def name_mixture(score: MixScore) -> str:
-    """What a training mix is made of, as the legend of the curves calls it."""
+    """Kind of a training mix, as in the legend of the curves."""
     if not score.synthetic:
         return "real alone"
     if not score.real:

@@ -1,4 +1,4 @@
-"""The section of numbers as plain data: filters, tables that sort, and every number as a row of its own."""
+"""The section of numbers as plain data: filters, sortable tables, and every number as a row of its own."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ MARKS = {"encoder-conflict": "*", "underpowered": "†", "sources-unknown": "§"
 MEANING = {
     "encoder-conflict": "* not independent: the generator was conditioned by this encoder, or the encoder shaped the data",
     "underpowered": "† too few slides or patches for an interval",
-    "sources-unknown": "§ nothing tells which images are of one slide: no interval",
-    "suspect": "? reported, and not to be trusted: the notes say why",
-    "not-comparable": "≠ reported of other data: to be compared with nothing here",
+    "sources-unknown": "§ unknown which images are of one slide: no interval",
+    "suspect": "? reported and doubtful: see the notes",
+    "not-comparable": "≠ reported for other data: not comparable with numbers here",
 }
 BETTER = {"lower": "lower is better", "higher": "higher is better"}
 
@@ -27,14 +27,14 @@ class Heading:
 
     measure: str
     beside: str = ""
-    """Encoder or training mix, and what else tells the column from others of its measure."""
+    """Encoder or training mix, and what else distinguishes the column from others of its measure."""
     size: str = ""
     arrow: str = ""
     better: str = ""
     """The arrow in words."""
     family: str = ""
     first: str = "ascending"
-    """Order that the first click asks for: the best number at the top."""
+    """Sort order of the first click: the best number at the top."""
     reported: bool = False
 
 
@@ -45,7 +45,7 @@ class NumberCell:
     family: str
     reported: bool
     stated: bool = False
-    """Whether there is a record, be it of a failure."""
+    """Whether there is a record, also one of a failure."""
     number: float | None = None
     """What is sorted by; None where there is no value."""
     status: str = ""
@@ -55,12 +55,12 @@ class NumberCell:
     interval: str = ""
     whisker: Whisker | None = None
     size: str = ""
-    """Where it differs from that of the column."""
+    """Given if it differs from that of the column."""
 
 
 @dataclass(frozen=True)
 class Panel:
-    """A table with what explains it."""
+    """A table with its notes."""
 
     identifier: str
     title: str
@@ -82,7 +82,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class NumberRow:
-    """All that is known of one number."""
+    """Everything about one number."""
 
     generator: str
     table: str
@@ -191,7 +191,7 @@ def _cell(cell: Cell | None, column: Column) -> NumberCell:
 
 
 def format_marks(cell: Cell) -> str:
-    """The signs of the cell's flags, in the order of the legend."""
+    """The marks of the cell's flags, in the order of the legend."""
     return "".join(mark for flag, mark in MARKS.items() if flag in cell.flags)
 
 

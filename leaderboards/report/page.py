@@ -1,4 +1,4 @@
-"""The page: what it shows as plain data, put into its templates."""
+"""The page: its content as plain data, and its rendering by templates."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ class Site:
     tables: tuple[Table, ...]
     charts: tuple[MixChart, ...]
     gallery: dict[str, Any]
-    """What the script shows the gallery from; empty without patches."""
+    """Data of the gallery for the script; empty without patches."""
     absent: tuple[str, ...]
     """Why patches cannot be shown, a sentence each."""
     origins: tuple[Origin, ...]
     manifests: tuple[tuple[str, str], ...]
-    """(path, JSON text) of what runs wrote beside their records."""
+    """(path, JSON text) of manifests and suites beside the records."""
     used: tuple[Used, ...]
 
 
 def render_page(site: Site) -> str:
-    """The whole document. Its policy allows the one style and the one script that stand in it, pictures beside it, and
-    nothing else: no request can leave the machine."""
+    """The whole document. Its content security policy allows only its own style and script and the pictures beside it: no
+    request can leave the machine."""
     from markupsafe import Markup
 
     style, script = templating.read_asset("report.css"), templating.read_asset("report.js")
@@ -56,7 +56,7 @@ def render_page(site: Site) -> str:
 
 
 def _sections(site: Site) -> list[templating.Section]:
-    """Those that have something to show, in the order of the page."""
+    """The sections that are not empty, in the order of the page."""
     every: tuple[templating.Section | None, ...] = (
         numbers.describe_numbers(site.tables),
         sections.describe_encoders(site.tables),
@@ -69,7 +69,7 @@ def _sections(site: Site) -> list[templating.Section]:
 
 
 def _source_hash(source: str) -> str:
-    """By which a content security policy knows the text of a style or script element."""
+    """The hash by which a content security policy identifies a style or script element."""
     return f"'sha256-{base64.b64encode(hashlib.sha256(source.encode()).digest()).decode()}'"
 
 

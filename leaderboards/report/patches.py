@@ -1,7 +1,7 @@
 """The patches behind the numbers: generated, real, map, prompt and nearest training patch, found in the store by their keys.
 
-Result records hold keys, never pictures. A generated set is there where the store of this machine still holds it; where it
-does not, the report says so and nothing is generated again.
+Result records have keys, not pictures. If the store of this machine no longer has a generated set, the report says so; nothing
+is generated again.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ FEATURES = "report-features"
 ENCODED_AT_ONCE = 64
 TO_REAL = "its real patch"
 TO_TRAIN = "the nearest training patch"
-"""What distances are to, as the page says them."""
+"""Names of the two distances on the page."""
 CHUNK = 512
 
 
@@ -49,7 +49,7 @@ class Wanted:
 
 @dataclass(frozen=True)
 class Exhibit:
-    """Generated patches with what belongs to each, row by row."""
+    """Generated patches with real patch, map, prompt and nearest training patch, row by row."""
 
     wanted: Wanted
     generated: Images
@@ -64,8 +64,8 @@ class Exhibit:
 
 
 def list_wanted(records: Iterable[ResultRecord]) -> list[Wanted]:
-    """The first seed's generated sets of every generator, dataset and prompt source: of test conditions, or else of those of
-    downstream models."""
+    """The generated sets of the first seed, for every generator, dataset and prompt source: those of test conditions, or if
+    there are none, those of downstream models."""
     ranked = sorted(
         (record for record in records if "samples" in record.keys), key=lambda record: (bool(record.mix), record.seed)
     )
@@ -86,17 +86,17 @@ def find_sets(store: Store) -> dict[str, EntryRef]:
         for file in sorted((store.root / kind).glob("*/set.json")):
             ref = EntryRef(kind, file.parent.name)
             if not ref.key.startswith(".") and store.has(ref):
-                with suppress(DamagedEntry):  # as if it were not there
+                with suppress(DamagedEntry):  # treated as absent
                     found[store.read_json(ref, "set.json")["key"]] = ref
     return found
 
 
 def load_exhibit(asked: Wanted, sets: dict[str, EntryRef], encoder: Encoder, store: Store) -> Exhibit | str:
-    """The generated sets, or in a sentence why they cannot be shown."""
+    """The generated sets, or a sentence that says why they cannot be shown."""
     gone = f"The generated sets of {asked.generator} on {asked.dataset} are not in the store of this machine"
     again = "run it again here, or give BENCH_HOME the store of the machine that made them."
     listing = EntryRef("samples", asked.samples)
-    # a key from a record is text of somebody else's: it must not lead out of the store
+    # a key from a record is untrusted: it must not lead out of the store
     if not asked.samples.isalnum() or not store.has(listing):
         return f"{gone} (samples {asked.samples}): {again}"
     try:
@@ -134,7 +134,7 @@ def _measured(
 
 
 def _features(encoder: Encoder, patches: ImageSet, store: Store) -> Features:
-    """float32 (n, d) from the store, where a report has kept them, or computed now. Patches are read a few at a time."""
+    """float32 (n, d) from the store if an earlier report computed them, otherwise computed. Patches are read in batches."""
     spec = {"encoder": describe_encoder(encoder), "images": patches.key}
     ref = EntryRef(FEATURES, key_of(spec))
 
@@ -154,8 +154,8 @@ def _features(encoder: Encoder, patches: ImageSet, store: Store) -> Features:
 
 
 def find_nearest_rows(asked: Features, among: Features) -> tuple[Rows, NDArray[np.float64]]:
-    """int64 (n,) row of `among` that is nearest to each row of `asked`, and float64 (n,) how far it is; in pieces, so that
-    memory grows with `among` alone."""
+    """int64 (n,): row of `among` that is nearest to each row of `asked`, and float64 (n,): its distance. Computed in blocks,
+    so that memory grows with `among` only."""
     there = among.astype(np.float64)
     lengths = (there**2).sum(axis=1)
     rows, squares = np.empty(len(asked), np.int64), np.empty(len(asked))
@@ -178,12 +178,12 @@ def choose_rows(shown: Exhibit, count: int) -> Rows:
 
 
 def choose_spread_rows(shown: Exhibit, count: int) -> Rows:
-    """Rows of `count` patches as they come, of different slides as far as there are enough: picked by no measure."""
-    return pictures.chosen(shown.conditions, count)
+    """Rows of `count` patches of different slides, if there are enough; not selected by any measure."""
+    return pictures.choose_rows(shown.conditions, count)
 
 
 def describe_patches(shown: Exhibit, count: int, store: PatchStore) -> Iterator[dict[str, Any]]:
-    """What the page knows of each patch it shows; pictures are put into the folder."""
+    """Data of each shown patch; its pictures are written into the folder."""
     usual = set(choose_spread_rows(shown, count).tolist())
     for row in choose_rows(shown, count).tolist():
         one = shown.conditions[[row]]
@@ -191,8 +191,8 @@ def describe_patches(shown: Exhibit, count: int, store: PatchStore) -> Iterator[
         images = {
             "generated": shown.generated[row],
             "real": None if shown.real is None else shown.real[row],
-            "map": None if one.masks is None else pictures.mapped(one)[0],
-            "prompt": None if one.prompts is None else pictures.overlaid(one.prompts.canvases)[0],
+            "map": None if one.masks is None else pictures.render_maps(one)[0],
+            "prompt": None if one.prompts is None else pictures.overlay_crops(one.prompts.canvases)[0],
             "nearest": shown.train.images[near],
         }
         yield {
@@ -207,7 +207,7 @@ def describe_patches(shown: Exhibit, count: int, store: PatchStore) -> Iterator[
 
 @dataclass(frozen=True)
 class PatchStore:
-    """A folder of PNG files, named by their content: a picture that several patches share is written once."""
+    """A folder of PNG files, named by their content, so that a shared picture is written once."""
 
     folder: Path
 

@@ -1,4 +1,4 @@
-"""Where numbers come from, as plain data: keys, versions and options, and the licences of what was used."""
+"""Provenance of numbers as plain data: keys, versions and options, and licences of the plug-ins."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ KINDS = {
 
 @dataclass(frozen=True)
 class Used:
-    """A plug-in or data set behind the numbers, and what its card says of rights."""
+    """A plug-in or dataset behind the numbers, with licence and source from its card."""
 
     kind: str
     name: str
@@ -66,7 +66,7 @@ def _card(kind: str, name: str) -> Card | None:
 
 @dataclass(frozen=True)
 class Origin:
-    """What the numbers of one generator rest on."""
+    """Provenance of the numbers of one generator."""
 
     generator: str
     dataset: str

@@ -16,7 +16,7 @@ from leaderboards.report.provenance import Origin, Used
 from leaderboards.report.training_mixes import MixChart, MixScore
 
 EDGES = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
-"""Where one colour of the map of distances ends and the next begins."""
+"""Borders between the colours of the heat map."""
 
 
 @dataclass(frozen=True)
@@ -25,9 +25,9 @@ class HeatCell:
 
     text: str
     title: str
-    """What a pointer that rests on it is shown: the interval, or the reason."""
+    """Tooltip: the interval, or the reason."""
     step: int | None = None
-    """Number of its colour; None where there is no value."""
+    """Index of its colour; None without a value."""
     marks: str = ""
 
 
@@ -52,7 +52,7 @@ class EncodersSection:
         *(f"{edge:g}" for edge in EDGES[:-1]),
         f"≥ {EDGES[-1]:g}",
     )
-    """The least distance that has each colour."""
+    """The smallest distance of each colour."""
 
     maps: tuple[ShownMap, ...]
 
@@ -80,7 +80,7 @@ def _heat_cell(cell: Cell | None) -> HeatCell | None:
 
 @dataclass(frozen=True)
 class PatchesSection:
-    """The frame that the script fills with patches, and why some are not there."""
+    """The container that the script fills with patches, and reasons for missing ones."""
 
     anchor: ClassVar[str] = "patches"
     name: ClassVar[str] = "Patches"
@@ -105,7 +105,7 @@ def describe_patches(gallery: dict[str, Any], absent: Sequence[str]) -> PatchesS
 
 @dataclass(frozen=True)
 class MixRow:
-    """A score as the table beside the curves shows it."""
+    """A score in the table beside the curves."""
 
     mix: str
     value: str
@@ -127,7 +127,7 @@ class MixFigure:
 
 @dataclass(frozen=True)
 class MixesSection:
-    """Downstream scores over what was trained on."""
+    """Downstream scores over training mixes."""
 
     anchor: ClassVar[str] = "mixes"
     name: ClassVar[str] = "Mixes"
@@ -164,7 +164,7 @@ def _mix_row(score: MixScore) -> MixRow:
 
 @dataclass(frozen=True)
 class ProvenanceSection:
-    """What the numbers rest on: keys by which the store knows data, weights and samples, versions, times, options."""
+    """Provenance: keys of data, weights and samples in the store, versions, times, options."""
 
     anchor: ClassVar[str] = "provenance"
     name: ClassVar[str] = "Provenance"
@@ -188,7 +188,7 @@ def _indented(text: str) -> str:
 
 @dataclass(frozen=True)
 class LicencesSection:
-    """What was used, and what its cards say of rights."""
+    """Plug-ins and datasets, with licences and sources from their cards."""
 
     anchor: ClassVar[str] = "licences"
     name: ClassVar[str] = "Licences"

@@ -1,4 +1,4 @@
-"""Builds the site: records and what lies beside them -> one HTML file, a folder of pictures, and the same as JSON."""
+"""Builds the site: from records and manifests to one HTML file, a folder of pictures, and the same data as JSON."""
 
 from __future__ import annotations
 
@@ -20,27 +20,27 @@ from leaderboards.report import data, page, patches, provenance, training_mixes
 from leaderboards.tables import reading
 
 MARKER = "report.json"
-"""The page's data, and the sign that a folder holds a report, which another may replace."""
+"""Data of the page. A folder with this file is a report, which another report may replace."""
 PICTURES = "images"
 
 
 @dataclass(frozen=True)
 class ReportConfig:
-    """What the report is made of and where it goes."""
+    """Sources, content and folder of a report."""
 
     places: tuple[Path, ...]
     out: Path
     title: str = "Conditional histology image generators"
     patches: int = 12
-    """Patches of each generator that come as they are, and at either end of each measure; 0 for no pictures at all."""
+    """Patches of each generator spread over slides, and at either end of each distance; 0 for no pictures."""
     encoder: str = "texture"
-    """Whose features say which patches are alike. One without a download, so that every report can be made everywhere."""
+    """Encoder of the distances between patches. The default needs no download."""
     published: Path = reading.PUBLISHED
     """Folder with records that papers reported."""
 
 
 def build(config: ReportConfig, store: Store, progress: Progress = silent, log: Callable[[str], None] = print) -> Path:
-    """Writes the site and returns its page. Raises UsageError where the folder holds something else."""
+    """Writes the site and returns its page. Raises UsageError if the folder contains something else."""
     if config.out.exists() and any(config.out.iterdir()) and not (config.out / MARKER).exists():
         raise UsageError(f"{config.out} is not empty and holds no report: give --out another folder.")
     records = reading.read_records(config.places)
@@ -49,7 +49,7 @@ def build(config: ReportConfig, store: Store, progress: Progress = silent, log: 
     tasks = {record.task for record in records}
     reported = [record for record in _reported(config) if record.task in tasks]
     config.out.mkdir(parents=True, exist_ok=True)
-    shutil.rmtree(config.out / PICTURES, ignore_errors=True)  # an older report's patches must not stay behind
+    shutil.rmtree(config.out / PICTURES, ignore_errors=True)  # remove the patches of an older report
     gallery, absent = _gallery(config, records, store, progress) if config.patches else ({}, [])
     for reason in absent:
         log(reason)
@@ -71,7 +71,7 @@ def build(config: ReportConfig, store: Store, progress: Progress = silent, log: 
 
 
 def _reported(config: ReportConfig) -> list[ResultRecord]:
-    """Numbers from papers: those that ship, and those among the records that were given."""
+    """Numbers from papers: the shipped ones, and those among the given records."""
     published = [config.published] if any(config.published.glob("*.jsonl")) else []
     return reading.reported([*config.places, *published])
 
@@ -79,7 +79,7 @@ def _reported(config: ReportConfig) -> list[ResultRecord]:
 def _gallery(
     config: ReportConfig, records: Sequence[ResultRecord], store: Store, progress: Progress
 ) -> tuple[dict[str, Any], list[str]]:
-    """What the script draws patches from, and why some cannot be drawn."""
+    """Data of the gallery, and reasons for patches that cannot be shown."""
     plugin = Plugin("encoders", config.encoder)
     sets = patches.find_sets(store)
     folder = patches.PatchStore(config.out / PICTURES)

@@ -1,7 +1,7 @@
-"""Templates of the page: Jinja2 with autoescape, so that text becomes markup in no other way than by a template.
+"""Templates of the page: Jinja2 with autoescape, so that only templates contain markup.
 
-The files in `templates/` hold all markup of the page. Python hands them plain data. Only the page's own style and script,
-which ship beside the templates, are passed as `Markup`; data for the script goes through the filter `tojson`.
+The files in `templates/` contain all markup of the page. Python passes plain data to them. Only the page's own style and
+script, which ship beside the templates, are passed as `Markup`; data for the script goes through the filter `tojson`.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class Section(Protocol):
 
 @cache
 def environment() -> Environment:
-    """Escapes whatever is not markup. A name that a template asks for and nobody gave is an error, never an empty text."""
+    """Escapes everything that is not `Markup`. A missing value of a template is an error, not an empty text."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     made = Environment(
@@ -42,7 +42,7 @@ def environment() -> Environment:
 
 
 def render(template: str, **values: object) -> str:
-    """The template with the values. Raises jinja2.UndefinedError for a name that is not among them."""
+    """The template with the values. Raises jinja2.UndefinedError for a missing value."""
     return environment().get_template(template).render(**values)
 
 

@@ -1,4 +1,4 @@
-"""Training mixes as plain data: what a downstream model reached on each, over the shares of patches that it was trained on."""
+"""Training mixes as plain data: downstream scores over the shares of patches."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from leaderboards.tables import build
 
 @dataclass(frozen=True)
 class MixScore:
-    """What a downstream model reached on one training mix."""
+    """The score of a downstream model on one training mix."""
 
     mix: str
     real: float
@@ -27,7 +27,7 @@ class MixScore:
     synthetic_source: str
     cell: Cell
     reported: float | None
-    """What a paper printed for a training mix of this kind; other data and other networks."""
+    """The number that a paper reported for a training mix of this kind, with other data and networks."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ def build_charts(records: Sequence[ResultRecord]) -> list[MixChart]:
 
 
 def _chart(key: tuple[str, ...], records: list[ResultRecord], which: str) -> MixChart | None:
-    """`which` names the protocol set where a task and dataset have several: they share no axis."""
+    """`which` names the protocol set if there are several: they share no axis."""
     task, dataset, generator, prompt_source, experiment = key
     shares, reported, source = _training(task, experiment)
     measure = next(

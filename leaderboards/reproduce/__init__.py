@@ -1,1 +1,1 @@
-"""Making a run again, in part or whole, and comparing it with its manifest (`bench verify`)."""
+"""Recomputing a run, in part or whole, and comparing it with its manifest (`bench verify`)."""

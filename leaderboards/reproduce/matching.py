@@ -1,4 +1,4 @@
-"""Whether what was made again is what was recorded: bit-equal, near enough for another machine, or neither."""
+"""Compares recomputed results with recorded ones: bit-equal, within tolerance for another machine, or neither."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ from bench.results.terms import State
 from bench.types import Images, ImageSet
 
 PIXELS = 1.0
-"""Elsewhere a patch holds if its mean absolute difference is at most this, of 255."""
+"""Tolerance of a patch on another machine: its mean absolute difference, of 255."""
 NUMBERS = 1e-3
-"""Elsewhere a number holds if it and each bound of its interval differ by at most this share of the larger one."""
+"""Tolerance of a number and its interval bounds on another machine, as a share of the larger one."""
 
 Outcome = Literal["holds", "near", "unknown", "fails", "not-comparable", "not-done"]
 EXITS: dict[Outcome, int] = {"not-done": 0, "holds": 0, "near": 0, "unknown": 6, "fails": 4, "not-comparable": 7}
-"""The exit code of each outcome; the worst of a report is the last of these that it has."""
+"""Exit code of each outcome, from best to worst."""
 
 
 @dataclass(frozen=True)
 class Check:
-    """One thing that was looked at."""
+    """One check of a run."""
 
     what: str
     outcome: Outcome
@@ -41,7 +41,7 @@ class Check:
 
 
 def data(then: Mapping[str, Any], now: Mapping[str, Any]) -> Check:
-    """Keys and digests of the data, as manifests list them; the data set's name goes by its folder and may differ."""
+    """Compares keys and digests of the data. The name of the dataset depends on its folder and may differ."""
     then, now = _flat(then), _flat(now)
     wrong = [name for name in {**then, **now} if then.get(name) != now.get(name) and name != "dataset"]
     if not wrong:
@@ -52,20 +52,20 @@ def data(then: Mapping[str, Any], now: Mapping[str, Any]) -> Check:
 
 
 def plugins(then: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[Check]:
-    """Where versions or options differ another thing was measured; where the content does, somebody changed it."""
+    """Compares the plug-ins. Other versions or options are not comparable; other content fails."""
     then, now = _named(then), _named(now)
     for name in {**then, **now}:
         one, other = then.get(name, {}), now.get(name, {})
-        if _spelt(one) != _spelt(other):
-            text = f"was {_spelt(one)}, is {_spelt(other)} here"
+        if _spell(one) != _spell(other):
+            text = f"was {_spell(one)}, is {_spell(other)} here"
             yield Check(name, "not-comparable", f"{text}. Install the version that the manifest names.")
         elif any(one.get(part) != other.get(part) for part in ("digest", "class", "source", "file")):
-            yield Check(name, "fails", "what it is made of has changed since: its digest is not the recorded one")
+            yield Check(name, "fails", "its content has changed: its digest is not the recorded one")
 
 
 def patches(what: str, recorded: SampleDigests, generated: ImageSet, known: Mapping[str, Images], elsewhere: bool) -> Check:
-    """Patches generated again against their recorded digests. `known` holds recorded patches by id, to say how far apart
-    others are; elsewhere, on another machine or with other versions, they may be apart by `PIXELS`."""
+    """Compares patches generated again with their recorded digests. `known`: recorded patches by id, to measure differences.
+    `elsewhere`: on another machine or with other versions, where a difference up to `PIXELS` is allowed."""
     made = dict(zip(generated.conditions.ids.tolist(), generated.images, strict=True))
     wrong = [name for name, image in made.items() if digest_of_patch(image) != recorded.patches.get(name)]
     counted = f"{len(made)} of {len(recorded.patches)} patches generated again"
@@ -83,17 +83,17 @@ def patches(what: str, recorded: SampleDigests, generated: ImageSet, known: Mapp
 
 
 def apart(one: Images, other: Images) -> float:
-    """Mean absolute difference of two patches, of 255; infinite where they are not of one size."""
+    """Mean absolute difference of two patches, of 255; infinite if their sizes differ."""
     if one.shape != other.shape:
         return float("inf")
     return float(np.abs(one.astype(np.int16) - other.astype(np.int16)).mean())
 
 
 def kept(store: Store, recorded: SampleDigests) -> tuple[dict[str, Images], list[str]]:
-    """The recorded patches that the store still holds, and the ids of those that it holds changed; nothing where it has none.
-    A shard that is gone is neither."""
+    """The recorded patches that are still in the store, and the ids of those that have changed there. Patches of missing
+    shards are in neither."""
     listing = EntryRef("samples", recorded.key)
-    # a key from a file is text of somebody else's: it must not lead out of the store
+    # a key from a file is untrusted: it must not lead out of the store
     if not recorded.key.isalnum() or not store.has(listing):
         return {}, []
     good: dict[str, Images] = {}
@@ -119,7 +119,7 @@ def kept(store: Store, recorded: SampleDigests) -> tuple[dict[str, Images], list
 
 
 def exported(folder: Path, label: str, recorded: SampleDigests) -> dict[str, Images]:
-    """The recorded patches among those that `bench export samples` wrote: others' PNGs are believed by their digests."""
+    """The recorded patches among those that `bench export samples` wrote; only those with the recorded digest."""
     from PIL import Image
 
     found = {}
@@ -136,17 +136,17 @@ Identity = tuple[Any, ...]
 
 
 def identity(record: ResultRecord) -> Identity:
-    """What tells two records of one run apart."""
+    """What distinguishes two records of one run."""
     return (record.generator, record.prompt_source, record.measure, record.encoder, record.mix, record.seed)
 
 
 def name_of(record: ResultRecord) -> str:
-    """The record in words, for people."""
+    """The name of the record in messages."""
     return " ".join(filter(None, (record.generator, record.measure, record.encoder or record.mix, f"seed {record.seed}")))
 
 
 def number(recorded: ResultRecord, made: ResultRecord, elsewhere: bool) -> Check:
-    """A record measured again against the recorded one: all fields but its stamp, its state and the words of its reason."""
+    """Compares a recomputed record with the recorded one in all fields except stamp, state and the text of the reason."""
     if _describe(recorded) == _describe(made):
         return Check(name_of(recorded), "holds", "bit-equal")
     if differing := [name for name, value in _describe(recorded, True).items() if _describe(made, True)[name] != value]:
@@ -159,7 +159,7 @@ def number(recorded: ResultRecord, made: ResultRecord, elsewhere: bool) -> Check
 
 
 def _describe(record: ResultRecord, without_numbers: bool = False) -> dict[str, Any]:
-    """What a record says, as JSON; the data set goes by its keys and digests, since its folder may have moved."""
+    """A record as JSON; the dataset is identified by keys and digests, since its folder may have moved."""
     described = {name: value for name, value in record.described.items() if name != "dataset"}
     record = replace(record, stamp={}, state=State.MEASURED, reason="", dataset="", described=described)
     if without_numbers:
@@ -172,8 +172,8 @@ def _describe(record: ResultRecord, without_numbers: bool = False) -> dict[str, 
             replicates=(),
             reason=f"has a number, an interval, jackknife replicates: {shape}",
         )
-    with_estimate: dict[str, Any] = json.loads(schema.to_json(record))
-    return with_estimate
+    fields: dict[str, Any] = json.loads(schema.to_json(record))
+    return fields
 
 
 def _numbers(record: ResultRecord) -> list[float]:
@@ -186,15 +186,15 @@ def _share(one: float, other: float) -> float:
 
 
 def _named(text: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """Every described plug-in but the data set, by a name for people."""
+    """Every described plug-in except the dataset, by its name in messages."""
     named = {f"{kind[:-1]} {name}": entry for kind in ("generators", "encoders") for name, entry in text[kind].items()}
     metrics = {f"metric {entry['name']}": entry for entry in text["metrics"]}
     single = {kind.replace("_", " "): text[kind] for kind in ("task", "layout_generator") if text.get(kind)}
     return {**named, **metrics, **single, "prompts": {"name": "prompts", "options": text["prompts"]}}
 
 
-def _spelt(text: Mapping[str, Any]) -> str:
-    """Name, version and options but those that name a place: what lies there has a digest."""
+def _spell(text: Mapping[str, Any]) -> str:
+    """Name, version and options, without paths, whose content has a digest."""
     options = {name: value for name, value in text.get("options", {}).items() if "/" not in str(value)}
     return " ".join(map(str, filter(None, (text.get("name", "absent"), text.get("version"), options))))
 

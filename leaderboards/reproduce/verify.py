@@ -1,12 +1,12 @@
-"""Makes part of a run again, or all of it, and says of each thing whether it is what the manifest recorded.
+"""Recomputes part of a run, or all of it, and compares every result with the manifest.
 
 files     the files of the run have the digests of the manifest
-data      the splits and the test set are the ones of the run; where not, nothing else can be compared
-plug-ins  name, version and options are those of the run, and so is what they are made of
-weights   what ships, is in the store, or was trained again now has the recorded digest
+data      the splits and the test set are those of the run; otherwise nothing else can be compared
+plug-ins  name, version, options and content are those of the run
+weights   shipped weights, those of the store, or those trained again now have the recorded digest
 patches   N conditions of each generated set, chosen at random, generated again without the stored samples
 kept      every generated patch that the store still holds has the recorded digest
-numbers   encoded and measured again from kept patches, nothing but weights and data taken from the store; scores of
+numbers   encoded and measured again from kept patches, with only weights and data taken from the store; scores of
           downstream models are left out
 
 With `everything` all patches are generated again, all numbers are measured from these, and downstream models are trained.
@@ -44,36 +44,36 @@ from leaderboards.reproduce.matching import EXITS, Check, Identity, Outcome
 
 WEIGHTS = frozenset(("weights", "first-stage", "segmenters"))
 GIVEN = WEIGHTS | {"data", "prompts", "layouts"}
-"""Kinds of entries that are taken from the store as they are."""
+"""Kinds of entries that are used from the store."""
 
 
 @dataclass(frozen=True)
 class Request:
-    """What is to be made again."""
+    """What is to be recomputed."""
 
     sample: int = 20
-    """Patches of each generated set."""
+    """Number of patches of each generated set."""
     seed: int = 0
-    """Of the choice of the sample."""
+    """Seed of the random choice of the sample."""
     seeds: tuple[int, ...] | None = None
-    """Of the run, those looked at; None for all."""
+    """Seeds of the run to check; None for all."""
     everything: bool = False
     data: str = ""
-    """Where the data are here; empty for where they were then."""
+    """Folder of the data on this machine; empty for the recorded one."""
     samples: Path | None = None
-    """Recorded patches as `bench export samples` wrote them, to say how far others are from them."""
+    """Recorded patches as `bench export samples` wrote them, to measure differences."""
 
 
 @dataclass(frozen=True)
 class Report:
-    """What was looked at, and what came of it."""
+    """All checks of a run and their outcomes."""
 
     folder: Path
     checks: tuple[Check, ...]
     elsewhere: Mapping[str, tuple[Any, Any]]
-    """What of versions and machine is not as it was: name -> then and now."""
+    """Differences of versions and machine: name -> then and now."""
     confirmed: frozenset[Identity]
-    """The records whose numbers were made again, bit-equal."""
+    """The records whose numbers were recomputed bit-equal."""
 
     @property
     def outcome(self) -> Outcome:
@@ -83,7 +83,7 @@ class Report:
 
 @dataclass(frozen=True)
 class Overlay(Store):
-    """A store for what is made again, under `root`, that takes entries of some kinds, and some entries, from another."""
+    """A store for recomputed entries under `root`, which reads entries of some kinds, and some entries, from another store."""
 
     base: Store = Store(Path())
     kinds: frozenset[str] = frozenset()
@@ -102,7 +102,7 @@ class Overlay(Store):
             super().write(ref, spec, make, resumable)
 
     def remove(self, ref: EntryRef) -> None:
-        """A damaged entry of the other store is left as it is: what it holds is what is looked at."""
+        """A damaged entry of the other store is kept, since it is what is checked."""
         if not self._is_taken(ref):
             super().remove(ref)
 
@@ -112,7 +112,7 @@ class Overlay(Store):
 
 @dataclass(frozen=True)
 class Case:
-    """A run as it was recorded, and the plan of making it again."""
+    """A recorded run, and the plan for recomputing it."""
 
     request: Request
     held: dict[str, Any]
@@ -123,10 +123,10 @@ class Case:
     context: RunContext
     base: Store
     known_weights: frozenset[EntryRef]
-    """Weights that were in the store before anything was trained again."""
+    """Weights that were in the store before the check."""
 
     def recorded(self, made: Generated) -> Iterator[tuple[SampleDigests, GeneratedSet, Patches]]:
-        """The recorded sets of one generator and seed, with the jobs and conditions that make them again."""
+        """The recorded sets of one generator and seed, with the jobs and conditions that recompute them."""
         parts: dict[str, tuple[GeneratedSet | None, Patches]] = {
             "test": (made.test, made.test_conditions),
             "pool": (made.pool, made.pool_conditions),
@@ -138,11 +138,11 @@ class Case:
 
 
 def verify(folder: Path, request: Request, context: RunContext) -> Report:
-    """Looks at the run in `folder`. Neither the folder nor what the store holds of the run is changed: what is made again goes
-    to a folder of its own in the store, where every worker sees it, and is removed at the end."""
+    """Checks the run in `folder`. Neither the folder nor the store's entries of the run are changed: recomputed entries go to
+    a folder of their own in the store, visible to every worker, which is removed at the end."""
     held = manifest.read(folder)
     if not (folder / RECORDS).is_file():
-        raise MissingError(f"no {RECORDS} in {folder}: there is nothing to hold a number against.")
+        raise MissingError(f"no {RECORDS} in {folder}: there is no number to compare with.")
     samples, records = manifest.read_samples(folder, held), list(schema.read([folder / RECORDS]))
     elsewhere = environment.differences(held["environment"], environment.environment())
     checks = [*_check_files(folder, held), *_check_listing(held, samples)]
@@ -152,7 +152,7 @@ def verify(folder: Path, request: Request, context: RunContext) -> Report:
         context = replace(context, store=overlay)
         prepared = prepare(_config(held, request), context)
         found_data = manifest.describe_data(prepared.components, prepared.splits, overlay)
-        # the digests in an entry are of the day when it was made: what counts is what it holds now
+        # the digests in an entry are those of its creation; the present content must be checked
         found_data["test"] = digests_of(prepared.splits.test.patches)
         checks.append(matching.data(held["data"], found_data))
         checks += matching.plugins(held["described"], manifest.describe(prepared.components))
@@ -195,25 +195,25 @@ def _config(held: Mapping[str, Any], request: Request) -> RunConfig:
 
 
 def _check_files(folder: Path, held: Mapping[str, Any]) -> Iterator[Check]:
-    """Tables and pictures may be left behind; records and digests of patches may not."""
+    """Tables and pictures may be missing; records and digests of patches may not."""
     for name, digest in held["files"].items():
         if (folder / name).is_file():
             same = digest_of(folder / name) == digest
-            yield Check(name, "holds" if same else "fails", f"{'has' if same else 'has not'} the digest of the manifest")
+            yield Check(name, "holds" if same else "fails", f"{'has' if same else 'does not have'} the digest of the manifest")
         elif name in (RECORDS, PATCHES):
-            yield Check(name, "fails", "is not there")
+            yield Check(name, "fails", "is missing")
 
 
 def _check_listing(held: Mapping[str, Any], samples: list[SampleDigests]) -> Iterator[Check]:
     for entry, recorded in zip(held["samples"], samples, strict=True):
         if recorded.digest != entry["digest"]:
-            yield Check(_label(recorded), "fails", f"the rows of {PATCHES} have not the digest of the manifest")
+            yield Check(_label(recorded), "fails", f"the rows of {PATCHES} do not have the digest of the manifest")
 
 
 def _check_weights(case: Case, name: str, weights: Weights) -> Check:
-    """Trains what is in neither package nor store, and compares the digest."""
+    """Trains weights that are neither shipped nor in the store, and compares the digest."""
     if name not in case.held["weights"]:
-        return Check(name, "not-done", "it generated nothing then")
+        return Check(name, "not-done", "the run generated nothing with it")
     then = case.held["weights"][name].get("digest")
     if weights.job is not None:
         outcome = case.context.execute([weights.job])[weights.job.ref]
@@ -235,17 +235,17 @@ def _check_weights(case: Case, name: str, weights: Weights) -> Check:
 
 
 def _check_segmenters(case: Case) -> Iterator[Check]:
-    """The reference segmenters that numbers were made again with."""
+    """Compares the reference segmenters that were used for the recomputed numbers."""
     found = manifest.describe_weights(case.prepared, case.context.store)
     for name in found.keys() - {plugin.name for plugin, _ in case.prepared.plan.weights}:
         if then := case.held["weights"].get(name):
             same = then["files"] == found[name]["files"]
-            text = "the reference segmenter is as recorded" if same else "its files have not the digests of the manifest"
+            text = "the reference segmenter is as recorded" if same else "its files do not have the digests of the manifest"
             yield Check(f"weights {name}", "holds" if same else "fails", text)
 
 
 def _check_samples(case: Case, made: Generated) -> Iterator[Check]:
-    """The patches that the store still holds, and some patches generated again."""
+    """Checks the patches that are still in the store, and some patches generated again."""
     if case.request.everything:
         return
     for entry, generated, conditions in case.recorded(made):
@@ -265,14 +265,14 @@ def _is_kept(case: Case, made: Generated) -> bool:
 def _check_sample(
     case: Case, entry: SampleDigests, generated: GeneratedSet, conditions: Patches, made: Generated, known: dict[str, Images]
 ) -> Check:
-    """Some conditions of one set, generated again into a folder of their own."""
+    """Checks some conditions of one set, generated again."""
     count = min(case.request.sample, len(generated))
     rows = np.sort(np.random.default_rng(case.request.seed).choice(len(generated), count, replace=False))
     again = generate(made.trained, conditions.rows(rows), entry.seed)
     outcome = case.context.execute([again.job])[again.job.ref]
     if isinstance(outcome, Failed):
         if outcome.error.code in ("usage", "missing", "gated") and outcome.cause != made.trained.weights.ref.entry:
-            raise_failure({again.job.ref: outcome})  # what the user can mend says nothing of the run
+            raise_failure({again.job.ref: outcome})  # an error of the user is no result of the check
         return Check(_label(entry), "fails", f"could not generate: {outcome.error.type}: {outcome.error.message}")
     images = again.ref.load(case.context.store)
     return matching.patches(_label(entry), entry, images, _known(case, entry, known), bool(case.elsewhere))
@@ -286,8 +286,8 @@ def _known(case: Case, entry: SampleDigests, known: dict[str, Images]) -> dict[s
 
 
 def _measure(case: Case, chosen: list[Generated], everything: bool) -> dict[Identity, ResultRecord]:
-    """The records of some generators and seeds: all of them from patches generated again, or those whose test patches are
-    kept, downstream scores left out."""
+    """The records of some generators and seeds: with `everything`, all of them from patches generated again; otherwise those
+    whose test patches are kept, without downstream scores."""
     prepared, context = case.prepared, case.context
     if not everything:
         taken = frozenset(
@@ -319,7 +319,7 @@ def _plain_name(record: ResultRecord) -> str:
 
 
 def _check_generated(case: Case) -> Iterator[Check]:
-    """All patches generated again against what was recorded."""
+    """Compares all patches generated again with the recorded ones."""
     for made in case.prepared.plan.generated:
         for entry, generated, _ in case.recorded(made):
             if not case.context.store.has(generated.job.ref):
@@ -338,11 +338,11 @@ def _check_number(case: Case, record: ResultRecord, again: Mapping[Identity, Res
     if record.seed not in case.prepared.config.seeds:
         return Check(name, "not-done", "numbers of other seeds")
     if case.request.everything:
-        return Check(name, "fails", "is no number that this run makes")
+        return Check(name, "fails", "is no number of this run")
     if record.mix:
         return Check(name, "not-done", "numbers of downstream models: --all trains them again")
     if any((found.generator, found.seed) == (record.generator, record.seed) for found in again.values() if found.encoder):
-        return Check(name, "fails", "is no number that this run makes")
+        return Check(name, "fails", "is no number of this run")
     return Check(name, "not-done", "numbers whose patches are not in this store as recorded: --all generates them")
 
 
@@ -363,7 +363,7 @@ def _summarise(
     yield from (check for check in checks if check.outcome == "fails")
     for key, record in again.items():
         if key not in numbers and record.seed in case.prepared.config.seeds:
-            yield Check(matching.name_of(record), "fails", f"is made by this run and not in {RECORDS}")
+            yield Check(matching.name_of(record), "fails", f"is a number of this run, but missing in {RECORDS}")
 
 
 def _label(entry: SampleDigests) -> str:

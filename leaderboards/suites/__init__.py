@@ -1,1 +1,1 @@
-"""Suites: lists of runs in TOML, and the code that runs one as a single graph of jobs."""
+"""Suites: lists of runs in TOML, and the code that runs a suite as one graph of jobs."""

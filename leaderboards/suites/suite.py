@@ -34,7 +34,7 @@ PENDING = "pending: not reached yet"
 
 @dataclass(frozen=True)
 class Preset:
-    """How much of a suite is asked for."""
+    """Size of the runs of a suite."""
 
     __pydantic_config__: ClassVar[dict[str, str]] = STRICT
     seeds: tuple[int, ...]
@@ -44,7 +44,7 @@ class Preset:
     fit_prompt_sources: dict[str, str] = field(default_factory=dict)
     """Prompt source that is generated with -> prompt source that generators are trained with; `slide` where none is named."""
     note: str = ""
-    """What the tables made with it must say."""
+    """Notes for the tables of runs with this preset."""
 
 
 @dataclass(frozen=True)
@@ -65,12 +65,12 @@ class Cells:
     """In place of the preset's."""
     options: dict[str, str] = field(default_factory=dict)
     absent: str = ""
-    """Why these cells cannot be run at all: they end as skipped."""
+    """Why these cells cannot be run: they end as skipped."""
 
 
 @dataclass(frozen=True)
 class Pick:
-    """A row or a column of a table: its label, and what the records in it have; empty for anything."""
+    """A row or a column of a table: its label, and the fields of its records; empty for any value."""
 
     __pydantic_config__: ClassVar[dict[str, str]] = STRICT
     label: str
@@ -104,7 +104,7 @@ class Suite:
     table: tuple[Table, ...] = ()
     source: str = ""
     embedded: bool = False
-    """Always on embedded data, whatever folder is configured."""
+    """Always on embedded data, even if a folder is configured."""
 
 
 @dataclass(frozen=True)
@@ -113,14 +113,14 @@ class Cell:
 
     name: str
     generator: str
-    """As its records call it: with the plug-in that sampled its layouts, if there was one."""
+    """Its name in records, with the layout generator if there is one."""
     task: str
     prompt_source: str
     options: dict[str, str]
     status: str = "skipped"
     reason: str = PENDING
     folder: str = ""
-    """Of its results, below the suite's; empty where there are none."""
+    """Folder of its results inside that of the suite; empty without results."""
     seconds: float = 0.0
     """From the start of the suite to the end of the cell."""
 
@@ -157,8 +157,8 @@ def plans(
     """Each cell with its config, None where it cannot be run. `data`: task -> folder, `given`: task -> options, "" for any
     task.
 
-    What is given overrules the cell's options, those the preset's for the task, and those the preset's for all; options of
-    layouts are for the cells that have any.
+    `given` has priority over the cell's options, these over the preset's for the task, and these over the preset's for all
+    tasks. Options of layouts apply only to cells with a layout generator.
     """
     if preset not in suite.preset:
         known = ", ".join(suite.preset)
@@ -200,11 +200,11 @@ def plans(
 def run(
     suite: Suite, preset: str, planned: Sequence[tuple[Cell, RunConfig | None]], context: RunContext, out: Path
 ) -> list[Cell]:
-    """Every cell under `out/<suite>`, as one graph of jobs: what cells share is one job. The index is written before the first
-    job and whenever a cell has ended; what is finished is found in the store when the same suite is run again."""
+    """Runs every cell under `out/<suite>`, as one graph of jobs in which shared jobs are one. The index is written before the
+    first job and whenever a cell has ended. When the same suite is run again, finished jobs are found in the store."""
     folder = out / suite.name
     folder.mkdir(parents=True, exist_ok=True)
-    ends = _Ends(suite, preset, [cell for cell, _ in planned], folder, context)
+    ends = _CellStates(suite, preset, [cell for cell, _ in planned], folder, context)
     ends.write()
     prepared: dict[int, Prepared] = {}
     for number, (cell, config) in enumerate(planned):
@@ -214,7 +214,7 @@ def run(
         context.log(f"[{number + 1}/{len(planned)}] {cell.name}")
         try:
             prepared[number] = prepare(config, context)
-        except Exception as error:  # whatever breaks in a cell ends that cell alone
+        except Exception as error:  # an error in a cell ends only this cell
             ends.broken(number, error)
     ends.await_jobs(prepared)
     jobs = [job for one in prepared.values() for job in one.jobs]
@@ -225,8 +225,8 @@ def run(
 
 
 @dataclass
-class _Ends:
-    """How far the cells of a suite are."""
+class _CellStates:
+    """The progress of the cells of a suite."""
 
     suite: Suite
     preset: str
@@ -250,7 +250,7 @@ class _Ends:
             self.finish(number, self.outcomes)
 
     def ended(self, outcome: Outcome) -> None:
-        """A job has ended: the cells that waited for nothing else are finished."""
+        """A job has ended: finishes the cells that waited only for it."""
         self.outcomes[outcome.ref] = outcome
         for number, left in [*self.waiting.items()]:
             if outcome.ref in left:
@@ -297,7 +297,7 @@ def _status_of_error(error: Exception) -> tuple[str, str]:
 
 
 def status_of(records: tuple[ResultRecord, ...], faults: tuple[str, ...]) -> tuple[str, str]:
-    """The worst that happened to a number, but `ok` as long as there are numbers, none failed, and all files are there."""
+    """The worst status of a number; `ok` if there are numbers, none failed, and all files were written."""
     planned = [record for record in records if record.direction != "none"]
     without = {
         status: [record for record in planned if record.status == status] for status in ("error", "skipped", "not-comparable")
@@ -327,9 +327,9 @@ def index(folder: Path) -> tuple[str, list[Cell]]:
 
 
 def result_files(folder: Path, cells: list[Cell]) -> list[Path]:
-    """The records of the cells that have any, inside the suite's folder and nowhere else."""
+    """The files of records of the cells. Raises MissingError if one is outside the suite's folder."""
     found = [folder / cell.folder / "results.jsonl" for cell in cells if cell.folder]
     for file in found:
         if not file.resolve().is_relative_to(folder.resolve()):
-            raise MissingError(f"{folder / INDEX} names {file}, which lies outside of its folder.")
+            raise MissingError(f"{folder / INDEX} names {file}, which is outside of its folder.")
     return list(dict.fromkeys(file for file in found if file.is_file()))

@@ -1,1 +1,1 @@
-"""Tables as a function of result records: reading and checks, ranks, ties, papers' layouts, formats."""
+"""Tables as functions of result records: reading and checks, ranks, ties, layouts of papers, formats."""

@@ -20,7 +20,7 @@ from leaderboards.tables.formats import Sheet
 
 HIDDEN = ("prompt-coverage", "prompt-missing", "prompt-whole", "prompt-reference")
 BRIEF = 20
-"""Characters of an option's value that tables show where these tell generators apart."""
+"""Characters of an option's value that tables show to distinguish generators."""
 
 
 @dataclass(frozen=True)
@@ -34,23 +34,23 @@ class Board:
     rows: tuple[tuple[str, dict[str, Cell]], ...]
     """(generator, column -> cell), best mean rank first."""
     order: Mapping[str, str]
-    """column -> generators best first, with their ties."""
+    """column -> generators, best first, with ties."""
     states: Mapping[str, str]
     """generator -> state, of those whose records were reproduced or verified."""
     protocol_set: int = 1
-    """1 for the set of most numbers; its rows are never ranked with those of the other sets."""
+    """1 for the set with the most numbers; rows of different sets are never ranked together."""
     difference: str = ""
-    """In what the protocol set differs from the first one of the same task, dataset and prompt source; empty for the first."""
+    """How the protocol set differs from the first one of the same task, dataset and prompt source; empty for the first."""
     others: int = 0
     """Other protocol sets of the same task, dataset and prompt source, which have tables of their own."""
 
 
 def boards(records: Iterable[ResultRecord]) -> list[Board]:
-    """Every table that the records support, sorted by task, dataset and prompt source. Reported ones are left out.
+    """Every table of the records, sorted by task, dataset and prompt source. Reported records are left out.
 
-    Generators that are shown no crop stand in the table of every prompt source; two prompt sources never share a table. All
-    records of a table are of one protocol set: those of other sets have tables of their own, which say in what they differ.
-    Experiments have tables of their own. Each number is given once: see `duplicates.each_once`.
+    Generators without prompts are in the table of every prompt source; two prompt sources never share a table. All records of
+    a table are of one protocol set: other sets have tables of their own, which state the difference. Experiments have tables
+    of their own. Each number is given once: see `duplicates.each_once`.
     """
     in_order = sorted(records, key=lambda record: (record.stamp.get("made", ""), record.value or 0.0, record.protocol))
     ours = [record for record in in_order if record.state != State.REPORTED and not experiment(record)]
@@ -69,7 +69,7 @@ def boards(records: Iterable[ResultRecord]) -> list[Board]:
 
 
 def variants(records: Sequence[ResultRecord]) -> list[ResultRecord]:
-    """The records, with generators that were measured in several versions, options or weights named apart by them."""
+    """The records, with different names for several versions, options or weights of one generator."""
     made: dict[str, dict[str, dict[str, str]]] = defaultdict(dict)
     for record in records:
         made[record.generator][variant(record)] = _settings(record)
@@ -84,7 +84,7 @@ def variants(records: Sequence[ResultRecord]) -> list[ResultRecord]:
 
 
 def _briefest(known: Mapping[str, Mapping[str, str]], shown: list[str], differing: list[str]) -> dict[str, str]:
-    """Variant -> what tells it apart, in as few words as do: values cut short, whole, or digests too."""
+    """Variant -> its shortest distinguishing text: shortened values, complete values, or digests too."""
     text: dict[str, str] = {}
     for keys, most in ((shown, BRIEF), (shown, None), (differing, None)):
         text = {v: ", ".join(f"{key}={one.get(key, 'none')[:most]}" for key in keys) for v, one in known.items()}
@@ -94,7 +94,7 @@ def _briefest(known: Mapping[str, Mapping[str, str]], shown: list[str], differin
 
 
 def _settings(record: ResultRecord) -> dict[str, str]:
-    """What may tell two generators of one name apart; words on its generated layouts begin with `layouts.`."""
+    """Everything that may distinguish two generators of one name; entries of its layout generator begin with `layouts.`."""
     held, layouts = (record.described.get(kind) or {} for kind in OWN)
     drawn = {f"layouts.{key}": value for key, value in _parts(layouts).items()}
     shown = {
@@ -123,7 +123,7 @@ def _board(task: str, dataset: str, prompt_source: str, records: list[ResultReco
     rows: dict[str, dict[str, Cell]] = {}
     for cell in made:
         row = rows.setdefault(cell.generator, {})
-        if cell.value is not None or cell.measure not in row:  # one with a number goes before one without
+        if cell.value is not None or cell.measure not in row:  # a cell with a number has priority
             row[cell.measure] = cell
     ordered = sorted(rows.items(), key=lambda row: (_mean_rank(row[0], rows, columns), row[0]))
     order = {}
@@ -141,7 +141,7 @@ def _column_order(cell: Cell) -> tuple[int, str]:
 
 
 def _mean_rank(generator: str, rows: dict[str, dict[str, Cell]], columns: tuple[str, ...]) -> float:
-    """Mean place over the distance columns in which the generator has a number from an independent encoder; last without."""
+    """Mean rank over the distance columns with a number from an independent encoder; infinite without any."""
     places = []
     for column in columns:
         mine = rows[generator].get(column)
@@ -153,7 +153,7 @@ def _mean_rank(generator: str, rows: dict[str, dict[str, Cell]], columns: tuple[
 
 
 def sheet(board: Board) -> Sheet:
-    """The table with all that is shown of it in any format."""
+    """The table with everything that any format needs."""
     where = {"task": board.task, "dataset": board.dataset, "board": board.prompt_source}
     which = {"protocol_set": board.protocol_set}
     records: list[dict[str, Any]] = []
@@ -211,7 +211,7 @@ def as_markdown(board: Board) -> str:
 
 
 def notes(board: Board) -> list[str]:
-    """What the numbers rest on, who is tied with whom, and the reason of every cell without a number."""
+    """Notes: sizes, marks, ties, and the reason of every cell without a number."""
     found = [cell for _, row in board.rows for cell in row.values()]
     notes = [*apart(board), *marks(found), *ties.notes(board.order)]
     if agreed := consensus(dict(board.rows), board.columns):
@@ -223,15 +223,15 @@ def notes(board: Board) -> list[str]:
 
 
 def apart(board: Board) -> list[str]:
-    """Where other protocol sets exist: that they stand apart, and in what."""
+    """Notes on other protocol sets: that they have tables of their own, and the difference."""
     if board.difference:
         return [f"Not comparable with protocol set 1: {board.difference}."]
     sets = f"{board.others} other protocol set{'s' if board.others > 1 else ''}"
-    return [f"Numbers of {sets} stand in tables of their own and are not ranked with these."] if board.others else []
+    return [f"Numbers of {sets} are in tables of their own and are not ranked with these."] if board.others else []
 
 
 def marks(found: list[Cell]) -> list[str]:
-    """On how many patches, slides and seeds the numbers rest, and what their marks mean."""
+    """Notes on patches, slides and seeds, and on the marks."""
     measured = [cell for cell in found if cell.value is not None]
     note = interval_note(measured)
     notes = [f"n: {'; '.join(sizes(measured))}. {note[:1].upper()}{note[1:]}."] if measured else []

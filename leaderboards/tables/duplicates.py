@@ -1,10 +1,10 @@
 """When two records are of one number, and when they contradict each other: one rule for every command that reads records.
 
-Two records are of one number when their `bench.results.identity.result_key` is the same. They are the same number made again
-when value, interval and values without each block of slides differ by at most `TOLERATED` of the larger one: in another run of
-the same machine, on another machine, by `bench verify`. The record with the furthest state stays, and of those the one made
-first. A record without a number gives way to one with it. Anything else is a contradiction, and stops the reading by the files
-and line numbers of both: nobody can say which of the two is true.
+Two records are of one number if they have the same `bench.results.identity.result_key`. They agree if value, interval and
+values without each block of slides differ by at most `TOLERATED` of the larger one, as between two runs, two machines, or
+after `bench verify`. The record with the furthest state is kept, and of those the earliest one. A record without a number is
+replaced by one with a number. Everything else is a contradiction, which is an error with the files and line numbers of both
+records, since it is unknown which one is right.
 """
 
 from __future__ import annotations
@@ -20,29 +20,29 @@ from bench.results.schema import ResultRecord
 from bench.results.terms import State
 
 TOLERATED = 1e-3
-"""Share of the larger one by which two records of one number may differ: what `bench verify` allows another machine."""
+"""Largest difference of two records of one number, as a share of the larger one: the tolerance of `bench verify`."""
 LEAST_SIZE = 1e-3
-"""Numbers nearer to 0 are compared as if they were this large, since rounding errors are no share of them."""
+"""Smaller absolute values are compared as if they were this large, since rounding errors are not relative to them."""
 SHOWN = 5
-"""Contradictions that are listed."""
+"""Largest number of contradictions that are listed."""
 
 Found = tuple[str, ResultRecord]
-"""Where a record stands, as file:line, and the record."""
+"""Place of a record, as file:line, and the record."""
 
 
 @dataclass(frozen=True)
 class Once:
-    """Records of which each number has one, and what became of the others."""
+    """One record for each number, and counts of the dropped ones."""
 
     records: tuple[Found, ...]
     kept: tuple[int, ...]
-    """Index of each of them among those that were given."""
+    """Index of each of them in the input."""
     again: int = 0
-    """Records whose number was there already."""
+    """Number of duplicates that were dropped."""
     filled: tuple[str, ...] = ()
-    """Where a number took the place of a record without one."""
+    """Places of records without a number that were replaced."""
     farthest: float = 0.0
-    """Largest relative difference that the tolerance let pass."""
+    """Largest relative difference between duplicates."""
 
 
 def each_once(found: Sequence[Found], tolerance: float = TOLERATED) -> Once:
@@ -75,8 +75,8 @@ ADVICE = "Nothing was made of them. bench verify says which run holds: name its 
 
 
 def difference(one: ResultRecord, other: ResultRecord) -> float | None:
-    """The largest relative difference of value and interval, infinite where one has what the other has not; None where one
-    of them has no number at all."""
+    """The largest relative difference of value and interval; infinite if only one of them has a bound; None if one of them has
+    no number."""
     if (one.value is None) != (other.value is None):
         return None
     if (one.n, one.n_real, one.groups) != (other.n, other.n_real, other.groups) or len(one.replicates) != len(

@@ -1,8 +1,7 @@
-"""Tables as text, Markdown, LaTeX, HTML, CSV, JSON and Parquet. What a sheet holds may come from anybody: it is shown, never
-obeyed.
+"""Tables as text, Markdown, LaTeX, HTML, CSV, JSON and Parquet. Entries are untrusted and are escaped in every format.
 
 CSV, Parquet and LaTeX are written by pandas. Text, Markdown, HTML and JSON are not: pandas needs another package for Markdown,
-its HTML has no caption and no `scope` of head cells, which screen readers go by, and its JSON rounds to ten digits.
+its HTML has no caption and no `scope` of header cells, which screen readers use, and its JSON rounds to ten digits.
 """
 
 from __future__ import annotations
@@ -46,22 +45,22 @@ def save(sheets: Sequence[Sheet], style: str, path: Path) -> None:
 
 
 def refuse_binary(style: str) -> None:
-    """Raises UsageError where a format is no text and no file was named."""
+    """Raises UsageError for a binary format without a file."""
     if style in BINARY:
         raise UsageError(f"{style} is binary: name a file for it, --out FILE.{style}.")
 
 
 def frame(sheets: Sequence[Sheet]) -> pandas.DataFrame:
-    """One row a number of any sheet; the columns are those of any, and what a sheet does not have is missing (NA).
+    """One row for each number of all sheets, with the columns of all sheets; values that a sheet lacks are NA.
 
-    Texts that a spreadsheet would take for a formula begin with a quotation mark.
+    Texts that a spreadsheet would take for a formula begin with an apostrophe.
     """
     import pandas
 
     records = [record for sheet in sheets for record in sheet.records]
     columns = list(dict.fromkeys(name for record in records for name in record))
     made = pandas.DataFrame([{name: _plain(value) for name, value in record.items()} for record in records], columns=columns)
-    # pandas would make a float of a count that some rows lack; a float that happens to be whole stays one
+    # pandas would convert a column of counts with missing values to float; columns of floats stay float
     kinds = {name: _kind([record[name] for record in records if record.get(name) is not None]) for name in columns}
     return made.astype({name: kind for name, kind in kinds.items() if kind})
 
@@ -88,12 +87,12 @@ def as_markdown(sheet: Sheet) -> str:
 
 
 def latex(sheets: Sequence[Sheet]) -> str:
-    """A `table` each; nothing beyond plain LaTeX in UTF-8 is needed."""
+    """A `table` for each sheet, in plain LaTeX with UTF-8."""
     return "\n\n".join(_latex_table(sheet) for sheet in sheets)
 
 
 def as_html(sheets: Sequence[Sheet]) -> str:
-    """One page that asks for nothing from elsewhere."""
+    """One page without external resources."""
     body = "\n".join(_html_table(sheet) for sheet in sheets)
     return f'<!doctype html>\n<html lang="en">\n<meta charset="utf-8">\n<title>Leaderboard</title>\n{STYLE}\n{body}\n</html>'
 
@@ -131,7 +130,7 @@ STYLE = (
 
 
 def _markdown(entry: str) -> str:
-    """Shown as it stands: no markup, no link, no picture, no HTML, no second row."""
+    """The entry without any markup, link, picture, HTML or line break."""
     shown = re.sub(r"([\\`*_|~]|^[#+>-](?=\s)|^\[|(?<=\])[(\[:]|!(?=\[))", r"\\\1", printable(entry))
     return shown.replace("&", "&amp;").replace("<", "&lt;")
 
@@ -192,5 +191,5 @@ def _html_table(sheet: Sheet) -> str:
 
 
 def _plain(value: Any) -> Any:
-    """What a spreadsheet takes for a value and not for a formula."""
+    """The value in a form that a spreadsheet does not take for a formula."""
     return f"'{value}" if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r") and value != "-" else value

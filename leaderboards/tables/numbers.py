@@ -1,4 +1,4 @@
-"""The records of each quantity by protocol, and what keeps two records of one quantity from being compared."""
+"""The records of each quantity by protocol, and the reasons why two records of one quantity cannot be compared."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def grouped(records: Iterable[ResultRecord], what: str) -> dict[Quantity, SeedsB
 
 
 def _otherwise(one: ResultRecord, other: ResultRecord) -> list[str]:
-    """In what two generators of one name differ: options, version, content, layouts or weights."""
+    """Differences of two generators of one name: options, version, content, layouts or weights."""
     weights = [result.keys.get("weights", "none") for result in (one, other)]
     differing = [f"weights: {weights[0]} and {weights[1]}"] if weights[0] != weights[1] else []
     return entries(one.described, other.described, OWN) or differing

@@ -1,8 +1,8 @@
-"""Each paper's table in its own layout: what was reported beside what was measured here, in columns of their own.
+"""Each paper's table in its own layout: reported numbers beside those measured here, in columns of their own.
 
-Reported numbers are shown and never ranked: `‡` marks those that are doubtful, `not-comparable(…)` those of rows that are of
-other tissues or data sets. Measured numbers stand where the suite's records have them; of one task and data set, all numbers
-of a table are of one protocol set, and those of other sets stand in a table of their own with the difference.
+Reported numbers are never ranked. `‡` marks doubtful ones, and rows of other tissues or datasets are `not-comparable(…)`. All
+measured numbers of a table with one task and dataset are of one protocol set; those of other sets are in a table of their own,
+with the difference.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ ABSENT = "–"
 
 @dataclass(frozen=True)
 class Entry:
-    """Where a row meets a column."""
+    """A cell of the table."""
 
     measured: tables.Cell | None
     record: ResultRecord | None
-    """One of those behind the measured number."""
+    """One of the records of the measured number."""
     reported: ResultRecord | None
 
     @property
@@ -54,8 +54,8 @@ Grid = list[list[Entry]]
 def sheets(
     suite: Suite, cells: Sequence[Cell], measured: Sequence[ResultRecord], reported: Sequence[ResultRecord], preset: str = ""
 ) -> list[Sheet]:
-    """A sheet for each table of the suite; the first one says why cells have no numbers, and what the preset says. Numbers of
-    rarer protocol sets follow in sheets of their own, without the reported ones."""
+    """A sheet for each table of the suite. The first one has the reasons of cells without numbers and the notes of the preset.
+    Further protocol sets follow in sheets of their own, without reported numbers."""
     sets = _protocol_sets(build.variants(measured))
     ours = sets[0].records if sets else []
     noted = [suite.preset[preset].note] if preset in suite.preset and suite.preset[preset].note else []
@@ -78,7 +78,7 @@ class _ProtocolSet:
 
     records: list[ResultRecord]
     differences: list[str]
-    """In what they differ from the first set, a sentence for each task and data set."""
+    """How they differ from the first set, a sentence for each task and dataset."""
 
 
 def _protocol_sets(measured: Sequence[ResultRecord]) -> list[_ProtocolSet]:
@@ -163,7 +163,7 @@ def _of(experiment: Experiment | None, records: Sequence[ResultRecord]) -> list[
 
 
 def _entry(row: Pick, column: Pick, measured: Sequence[ResultRecord], reported: Sequence[ResultRecord]) -> Entry:
-    """What a row leaves open, e.g. the generator of a mix of real patches, is the same number in all: the first is taken."""
+    """The first matching record: fields that a row leaves open, e.g. the generator of a mix of real patches, do not matter."""
     mine = [record for record in measured if _asked(record, row) and _asked(record, column)]
     theirs = next((record for record in reported if _asked(record, row) and _asked(record, column)), None)
     found = sorted(tables.cells(mine), key=lambda cell: cell.value is None)
@@ -175,24 +175,24 @@ def _entry(row: Pick, column: Pick, measured: Sequence[ResultRecord], reported: 
 
 
 def _asked(record: ResultRecord, pick: Pick) -> bool:
-    """Variants of one generator carry what tells them apart in brackets."""
+    """Whether the record belongs to the row or column. The names of variants have a distinguishing text in brackets."""
     wanted = ("task", "prompt_source", "measure", "encoder", "mix")
     named = pick.generator in ("", record.generator, _plain(record.generator))
     return named and all(getattr(pick, name) in ("", getattr(record, name)) for name in wanted)
 
 
 def _plain(generator: str) -> str:
-    """The name without what tells its variants apart."""
+    """The name without the text that distinguishes variants."""
     return generator.partition(" (")[0]
 
 
 def _data(found: Sequence[Entry]) -> str:
-    """What the measured numbers of a row are of: the phantoms are named."""
+    """The datasets of the measured numbers of a row."""
     return ", ".join(dict.fromkeys(entry.record.dataset for entry in found if entry.record)) or ABSENT
 
 
 def _end(row: Pick, column: Pick, cells: Sequence[Cell]) -> str:
-    """How the run ended that would have made this number and made none."""
+    """Status of the run that should have made this number."""
     task = row.task or column.task
     for cell in cells:
         if (
@@ -218,7 +218,7 @@ def _reported(entry: Entry) -> str:
 
 
 def _notes(suite: Suite, grid: Grid, hidden: set[int]) -> list[str]:
-    """What the numbers are, and why others are missing; `hidden` are the columns that are not shown."""
+    """Notes on the numbers, and why others are missing; `hidden`: columns that are not shown."""
     entries = [entry for row in grid for entry in row]
     found = [entry.measured for entry in entries if entry.measured]
     text = [f"reported: {suite.source}; other data and other samples: never ranked with ours."] if suite.source else []
@@ -239,7 +239,7 @@ def _notes(suite: Suite, grid: Grid, hidden: set[int]) -> list[str]:
     ]
     unseen = [cell for i, own in enumerate(missing) if i in hidden for cell in own]
     text += tables.reasons([cell for i, own in enumerate(missing) if i not in hidden for cell in own])
-    return text + tables.collapsed_notes(unseen, lambda encoders: f"bench suite {suite.name} --weights DIR")
+    return text + tables.describe_collapsed(unseen, lambda encoders: f"bench suite {suite.name} --weights DIR")
 
 
 def _verdicts(experiment: Experiment, records: Sequence[ResultRecord]) -> list[str]:

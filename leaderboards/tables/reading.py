@@ -1,9 +1,9 @@
-"""Result records from files, as every command reads them: typed, checked, and withdrawn where they are known to be wrong.
+"""Result records from files, as every command reads them: typed, checked, and withdrawn if they are known to be wrong.
 
-What is not a result record stops the reading, by file and line number: nobody knows what it was meant to be. A record that
-cannot be true stays, without its number: it becomes `not-comparable`, its reason begins with `invalid` and names the rule and
-the place, and the other numbers of the file still count. The same becomes of records that `invalidated.toml` lists by measure
-and version of histobench, for the reason given there (`invalidated`).
+A line that is not a result record is an error with file and line number. A record that cannot be true is kept without its
+number: it becomes `not-comparable`, its reason begins with `invalid` and names the rule and the place, and the other numbers
+of the file are used. The same holds for records that `invalidated.toml` lists by measure and version of histobench, with the
+reason given there (`invalidated`).
 
     range       least <= value <= most as the record states them, and within `LEAST` and `MOST` in any case
     interval    low <= value <= high
@@ -11,9 +11,9 @@ and version of histobench, for the reason given there (`invalidated`).
     Dice        dice:c = 2 iou:c / (1 + iou:c), and likewise dice-binary: both of the same pooled pixels
     quality     pq-pooled = dq-pooled sq-pooled
 
-Each number comes once, and contradictions stop the reading: see `leaderboards.tables.duplicates`.
+Each number is given once, and contradictions are an error: see `leaderboards.tables.duplicates`.
 
-Numbers that were reported in papers never come with the others: see `reported`.
+Numbers that were reported in papers are read separately: see `reported`.
 """
 
 from __future__ import annotations
@@ -38,26 +38,26 @@ INVALIDATIONS = Path(__file__).parents[1] / "invalidated.toml"
 SHARES = ("precision", "recall", "coverage", "iou", "dice", "miou", "aji", "pq", "dq", "sq")
 LEAST = {name: 0.0 for name in (*SHARES, "fd", "fd-lower-reference", "density", "vendi", "stain")}
 MOST = {name: 1.0 for name in SHARES}
-"""By measure, of one class or of all."""
+"""Measure (of one class or all) -> smallest possible value."""
 TOLERANCE = 1e-6
 
 
-def read_records(places: Iterable[Path], run_log: Path = INVALIDATIONS) -> list[ResultRecord]:
-    """Every number of the .jsonl files and of those below the folders but reported ones, once; wrong ones withdrawn. Raises
-    NotComparableError where two records of one number contradict each other."""
+def read_records(places: Iterable[Path], invalidated: Path = INVALIDATIONS) -> list[ResultRecord]:
+    """Every number of the .jsonl files, and of those below the folders, once, without reported numbers; wrong ones are
+    withdrawn. Raises NotComparableError if two records of one number contradict each other."""
     found = [(where, record) for where, record in _found(places) if record.state != State.REPORTED]
-    return [record for _, record in each_once(checked(found, run_log)).records]
+    return [record for _, record in each_once(checked(found, invalidated)).records]
 
 
 def reported(places: Iterable[Path] = (PUBLISHED,)) -> list[ResultRecord]:
-    """The records of papers: they stand beside ours, and never enter ranks, consensus, comparisons or gates."""
+    """The records of papers, which never enter ranks, consensus, comparisons or gates."""
     found = [entry for entry in _found(places) if entry[1].state == State.REPORTED]
-    return [record for _, record in each_once(_withdrawn(found)).records]
+    return [record for _, record in each_once(_withdraw_impossible(found)).records]
 
 
-def checked(found: list[Found], run_log: Path = INVALIDATIONS) -> list[Found]:
+def checked(found: list[Found], invalidated: Path = INVALIDATIONS) -> list[Found]:
     """The records in the same order, those that cannot be true or are known to be wrong without their numbers."""
-    return _withdrawn(_known_wrong(found, invalidations(run_log)))
+    return _withdraw_impossible(_known_wrong(found, invalidations(invalidated)))
 
 
 @dataclass(frozen=True)
@@ -66,26 +66,26 @@ class Invalidation:
 
     __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
     measure: str
-    """As records call it; those of single classes go with it."""
+    """Name of the measure in records; it includes those of single classes."""
     versions: str
     """A range as in requirements, e.g. `<0.2` or `>=0.1,<0.1.4`."""
     reason: str
 
 
-def invalidations(run_log: Path = INVALIDATIONS) -> list[Invalidation]:
+def invalidations(invalidated: Path = INVALIDATIONS) -> list[Invalidation]:
     """The entries of the list of withdrawn numbers; raises UsageError on one that cannot be read."""
     from packaging.specifiers import InvalidSpecifier, SpecifierSet
     from pydantic import TypeAdapter, ValidationError
 
     try:
-        held = tomllib.loads(run_log.read_text(encoding="utf-8"))
+        held = tomllib.loads(invalidated.read_text(encoding="utf-8"))
         found = TypeAdapter(list[Invalidation]).validate_python(held.pop("invalidated", []))
         for entry in found:
             SpecifierSet(entry.versions)
     except (tomllib.TOMLDecodeError, ValidationError, InvalidSpecifier) as error:
-        raise UsageError(f"{run_log} is not a list of [[invalidated]] measure, versions and reason: {error}.") from error
+        raise UsageError(f"{invalidated} is not a list of [[invalidated]] measure, versions and reason: {error}.") from error
     if held:
-        raise UsageError(f"{run_log} holds [[invalidated]] and nothing else, found {', '.join(held)}.")
+        raise UsageError(f"{invalidated} holds [[invalidated]] and nothing else, found {', '.join(held)}.")
     return found
 
 
@@ -95,17 +95,17 @@ def _found(places: Iterable[Path]) -> Iterator[Found]:
 
 
 def of_file(file: Path) -> Iterator[Found]:
-    """Every record of a file, typed, with where it stands."""
-    for number, record in schema.numbered(file):
-        yield f"{file}:{number}", schema.checked(record, f"{file}:{number}")
+    """Every record of a file, typed, with its place."""
+    for number, record in schema.read_numbered(file):
+        yield f"{file}:{number}", schema.check_fields(record, f"{file}:{number}")
 
 
 def _known_wrong(found: list[Found], entries: list[Invalidation]) -> list[Found]:
-    return [(where, _struck(record, entries)) for where, record in found]
+    return [(where, _withdraw_known(record, entries)) for where, record in found]
 
 
-def _struck(record: ResultRecord, entries: list[Invalidation]) -> ResultRecord:
-    """A version that nobody wrote down may be any."""
+def _withdraw_known(record: ResultRecord, entries: list[Invalidation]) -> ResultRecord:
+    """An unknown version matches every range."""
     from packaging.specifiers import SpecifierSet
     from packaging.version import InvalidVersion, Version
 
@@ -124,10 +124,10 @@ def _struck(record: ResultRecord, entries: list[Invalidation]) -> ResultRecord:
     return record
 
 
-def _withdrawn(found: list[Found]) -> list[Found]:
+def _withdraw_impossible(found: list[Found]) -> list[Found]:
     """The records with those that break a rule withdrawn."""
     broken: dict[int, str] = {}
-    for rule in (_alone, _counted, _related):
+    for rule in (_check_single, _check_counts, _check_relations):
         for index, what in rule([record for _, record in found]):
             broken.setdefault(index, what)
     return [
@@ -140,8 +140,8 @@ def _without(record: ResultRecord, reason: str) -> ResultRecord:
     return replace(record, status=Status.NOT_COMPARABLE, reason=reason, value=None, low=None, high=None, replicates=())
 
 
-def _alone(found: list[ResultRecord]) -> Iterator[tuple[int, str]]:
-    """What in a record contradicts itself."""
+def _check_single(found: list[ResultRecord]) -> Iterator[tuple[int, str]]:
+    """Records that contradict themselves, with the reason."""
     for i, record in enumerate(found):
         if record.value is not None and (what := _impossible(record, record.value)):
             yield i, what
@@ -170,8 +170,8 @@ def _impossible(record: ResultRecord, value: float) -> str:
     return ""
 
 
-def _counted(found: list[ResultRecord]) -> Iterator[tuple[int, str]]:
-    """Lines of one test set whose numbers of patches and slides are not those of most others."""
+def _check_counts(found: list[ResultRecord]) -> Iterator[tuple[int, str]]:
+    """Records of one test set whose numbers of patches and slides differ from the majority, with the reason."""
     sets: dict[tuple[str, str], list[int]] = defaultdict(list)
     for i, record in enumerate(found):
         if record.value is not None and record.n and "test" in record.keys:
@@ -184,8 +184,8 @@ def _counted(found: list[ResultRecord]) -> Iterator[tuple[int, str]]:
                 yield i, "{} patches of {} slides, the same test set elsewhere has {} of {}".format(*size, *planned)
 
 
-def _related(found: list[ResultRecord]) -> Iterator[tuple[int, str]]:
-    """Lines of one model on one test set that contradict each other."""
+def _check_relations(found: list[ResultRecord]) -> Iterator[tuple[int, str]]:
+    """Records of one model on one test set that contradict each other, with the reason."""
     together: dict[tuple[Any, ...], dict[str, int]] = defaultdict(dict)
     for i, record in enumerate(found):
         if record.value is not None and record.state != State.REPORTED:  # papers round
@@ -211,7 +211,7 @@ def _related(found: list[ResultRecord]) -> Iterator[tuple[int, str]]:
 
 
 def _relations(names: Iterable[str]) -> Iterator[tuple[tuple[str, ...], Callable[..., float]]]:
-    """(measure, what it is a function of), and the function, of those that are all there."""
+    """((measure, measures that it is a function of), function), for those that are all present."""
     known = set(names)
     pairs = [(name, name.replace("dice", "iou", 1)) for name in known if name.startswith(("dice:", "dice-binary"))]
     asked: list[tuple[tuple[str, ...], Callable[..., float]]] = [(pair, lambda iou: 2 * iou / (1 + iou)) for pair in pairs]

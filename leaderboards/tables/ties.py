@@ -1,4 +1,4 @@
-"""Which neighbours in a column can be told apart, and by what."""
+"""Ties between neighbours in a column."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ LEGEND = (
 def chain(cells: Mapping[str, Cell], records: Mapping[str, Sequence[ResultRecord]]) -> str:
     """Generators of one column, best first, e.g. `real, ldm-embed = ldm-prompt, noise`; empty without two numbers that differ.
 
-    Neighbours alone are compared, without adjustment for their number.
+    Only neighbours are compared, without adjustment for their number.
     """
     known = {name: cell for name, cell in cells.items() if cell.value is not None}
     first = next(iter(known.values()), None)
@@ -34,8 +34,8 @@ def chain(cells: Mapping[str, Cell], records: Mapping[str, Sequence[ResultRecord
 
 
 def between(first: Cell, second: Cell, ours: Sequence[ResultRecord], theirs: Sequence[ResultRecord]) -> str:
-    """`PAIRED` or `OVERLAP` for a tie, by paired differences where records keep their jackknife replicates; `APART`, or
-    `UNKNOWN` where there is no interval either."""
+    """`PAIRED` (by paired differences, if records have jackknife replicates) or `OVERLAP` (of intervals) for a tie, otherwise
+    `APART`; `UNKNOWN` without intervals."""
     found = paired(ours, theirs)
     if not isinstance(found, str) and found.seeds == min(first.seeds, second.seeds):
         low, high = found.interval
@@ -46,7 +46,7 @@ def between(first: Cell, second: Cell, ours: Sequence[ResultRecord], theirs: Seq
 
 
 def notes(chains: Mapping[str, str]) -> list[str]:
-    """One line a column, below what the signs mean."""
+    """The meaning of the signs, then one line for each column."""
     text = [f"{column}: {chain}." for column, chain in chains.items() if chain]
     if not text:
         return []

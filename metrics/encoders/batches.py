@@ -1,4 +1,4 @@
-"""How every encoder takes images in: checked once, then through a network in batches that are always equally large."""
+"""Input of encoders: images are checked once, then passed through a network in batches of constant size."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ BATCH = 16
 
 
 def check_images(encoder: str, images: Images, smallest: int = 1) -> Images:
-    """The images, or a usage error that says what an encoder takes."""
+    """The images. UsageError, with the accepted inputs, if an encoder cannot take them."""
     if images.dtype != np.uint8 or images.ndim != 4 or images.shape[3] != 3:
         raise UsageError(f"{encoder} takes uint8 images (n, h, w, 3), found {images.dtype} {images.shape}.")
     if min(images.shape[1:3]) < smallest:
@@ -27,14 +27,14 @@ def check_images(encoder: str, images: Images, smallest: int = 1) -> Images:
 
 
 def freeze(network: nn.Module) -> nn.Module:
-    """The network ready to encoder: evaluating, frozen, in float32, on `device`."""
+    """The network ready to encode: in evaluation mode, without gradients, in float32, on `device`."""
     return network.eval().requires_grad_(False).float().to(device())
 
 
-def through(forward: Callable[[Tensor], Tensor], images: Images, dim: int) -> Features:
-    """float32 (n, dim): what `forward` makes of float32 (`BATCH`, 3, h, w) in [-1, 1] on `device`.
+def run_batches(forward: Callable[[Tensor], Tensor], images: Images, dim: int) -> Features:
+    """float32 (n, dim): the outputs of `forward` for float32 (`BATCH`, 3, h, w) in [-1, 1] on `device`.
 
-    The last batch is filled up with black, because libraries choose their algorithm by shape, and rounding follows it.
+    The last batch is padded with black images, because libraries choose their algorithm by shape, which changes rounding.
     """
     import torch
 

@@ -1,4 +1,4 @@
-"""What a loader knows: how to build the networks of one library, fill them, and ask them for features."""
+"""The interface of loaders: how to build the networks of one library, load their weights, and compute features."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def _state(network: nn.Module) -> Mapping[str, Tensor]:
 
 
 def _fill(row: Row, network: nn.Module, tensors: Tensors) -> nn.Module:
-    network.load_state_dict({**network.state_dict(), **tensors})  # names were compared: what is not there holds nothing
+    network.load_state_dict({**network.state_dict(), **tensors})  # names were compared: absent ones are not learned
     return network
 
 
@@ -48,7 +48,7 @@ class Kind:
     fill: Callable[[Row, nn.Module, Tensors], nn.Module] = _fill
     """The network with published tensors in it."""
     configured: Callable[[Row, Path], Row] = _as_written
-    """The row, corrected by what lies beside a file of weights."""
+    """The row, corrected by a configuration file beside the weights."""
 
 
 def kind(row: Row) -> Kind:

@@ -12,7 +12,7 @@ import sys
 from metrics.encoders.panel import ROWS, SOURCES
 from metrics.encoders.row import Row
 
-COLUMNS = ("encoder", "weights", "sees", "features", "parameters", "licence", "mpp")
+COLUMNS = ("encoder", "weights", "input", "features", "parameters", "licence", "mpp")
 
 
 def page() -> str:

@@ -22,7 +22,7 @@ SOURCES = {
     "timm_ctp": "timm_ctp 0.5.4, the authors' changed timm, with the stem that TRIDENT gives",
     "torch-fidelity": "torch-fidelity 0.4, where the network is defined",
 }
-"""What was read to write and to check the rows."""
+"""Sources of the rows."""
 CC_NC_ND = "CC BY-NC-ND 4.0"
 LUNIT_LICENCE = "Lunit, non-commercial"
 KAIKO_LICENCE = "Kaiko, non-commercial"
@@ -36,9 +36,9 @@ OPEN_CLIP_CONFIG = ("open_clip_config.json",)
 SWIGLU = {"mlp_layer": "SwiGLUPacked", "act_layer": "silu"}
 """What timm calls the gated layers of DINOv2's larger networks."""
 TOKENS = ("embeddings.", "encoder.", "layernorm.")
-"""Beginnings of names in the ViTs of the transformers library: a pooling layer is left alone."""
+"""Prefixes of tensor names in the ViTs of the transformers library, without the pooling layer."""
 CLIP_SIDE = ("vision_model.", "visual_projection.")
-"""The same of the image side of its CLIP."""
+"""The same for the image part of its CLIP."""
 
 
 def _dinov2(width: int, depth: int, heads: int, side: int, patch: int, **more: Any) -> dict[str, Any]:
@@ -261,7 +261,7 @@ ROWS: tuple[Row, ...] = (
     Row(
         "inception-logits", "Inception-v3's 1008 logits without their bias, which the Inception Score reads.",
         INCEPTION, "torch-fidelity", {"layer": "logits_unbiased"}, 1008, side=299, filter="tensorflow",
-        pooling="logits", licence="Apache-2.0", mpp=None, counted=("torch-fidelity",), encoders=False,
+        pooling="logits", licence="Apache-2.0", mpp=None, counted=("torch-fidelity",), in_panels=False,
         unverified="parameter count: no published number was found",
     ),
     Row(
@@ -274,9 +274,9 @@ ROWS: tuple[Row, ...] = (
 # fmt: on
 
 EMBEDDED = ("texture", "random-conv", "phantom-cnn")
-"""What needs no download."""
-OPEN = tuple(row.name for row in ROWS if row.encoders and not row.origin.gated)
-"""What needs no token, by what is known of gates."""
+"""The encoders that need no download."""
+OPEN = tuple(row.name for row in ROWS if row.in_panels and not row.origin.gated)
+"""The encoders that need no token, as far as known."""
 HETEROTISSUE = ("lunit-vits8", "gigapath", "h-optimus-0", "pathdino", "lunit-rn50-bt", "dinov2-l", "uni2-h", "uni")
 """The eight that HeteroTissue-Diffuse was measured by. Its paper says H-Optimus; the first is taken."""
-FULL = (*EMBEDDED, *(row.name for row in ROWS if row.encoders))
+FULL = (*EMBEDDED, *(row.name for row in ROWS if row.in_panels))

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from bench.types import Card, Features, Images
-from metrics.encoders.batches import check_images, freeze, through
+from metrics.encoders.batches import check_images, freeze, run_batches
 from metrics.encoders.kinds import Kind, kind
 from metrics.encoders.loaders import checkpoints as files
 from metrics.encoders.panel import ROWS
@@ -44,10 +44,10 @@ class Pretrained:
             return hashlib.file_digest(opened, "sha256").hexdigest()
 
     def ready(self) -> str:
-        """Where its weights are. Raises what is the matter where it cannot be used; fetches nothing, reads headers only."""
+        """Where its weights are. Raises if it cannot be used; downloads nothing and reads only headers."""
         import torch
 
-        file = files.here(self.row, self.weights)
+        file = files.find_local(self.row, self.weights)
         if file is None:
             raise absent(self.row.origin, self.row.name)
         row = self._kind.configured(self.row, file)
@@ -60,7 +60,7 @@ class Pretrained:
     def encode(self, images: Images) -> Features:
         """float32 (n, dim) of patches of any size."""
         _ = self._network  # missing weights are reported before anything is calculated
-        return through(self._forward, check_images(self.row.name, images), self.dim)
+        return run_batches(self._forward, check_images(self.row.name, images), self.dim)
 
     def _forward(self, pixels: Tensor) -> Tensor:
         return self._kind.features(self.row, self._network, prepare(self.row, pixels))
@@ -79,11 +79,11 @@ class Pretrained:
         tensors = files.read(row.name, self._file)
         network = self._kind.build(row)
         files.check(row, self._file, self._kind.names(network), tensors)
-        return freeze(self._kind.fill(row, network, files.mine(row, tensors)))
+        return freeze(self._kind.fill(row, network, files.select_tensors(row, tensors)))
 
 
 def prepare(row: Row, pixels: Tensor) -> Tensor:
-    """What a network of this row sees of (n, 3, h, w) in [-1, 1]: resized, cut, normalised."""
+    """The input of a network of this row for (n, 3, h, w) in [-1, 1]: resized, cropped, normalised."""
     if row.filter == "tensorflow":
         return pixels  # its network resizes and normalises by itself
     mean, std = (pixels.new_tensor(values)[:, None, None] for values in row.norm)
@@ -110,7 +110,7 @@ def _about(row: Row) -> str:
 
 
 def attribute(name: str) -> str:
-    """What the class of an encoder is called in this module."""
+    """The name of an encoder's class in this module."""
     return name.replace("-", "_")
 
 

@@ -1,4 +1,4 @@
-"""What is recorded of one published encoder."""
+"""The description of one published encoder."""
 
 from __future__ import annotations
 
@@ -37,28 +37,28 @@ class Row:
     dim: int
     norm: Norm = IMAGENET
     side: int = 224
-    """Pixels of the square that the network sees."""
+    """Side of the network's input in pixels."""
     shorter: int = 0
-    """Pixels of the shorter side before that square is cut from the centre; 0 for `side`: of a square nothing is cut."""
+    """Pixels of the shorter side before the centre crop; 0 for `side`: then nothing of a square is cropped."""
     filter: Filter = "bicubic"
     pooling: Pooling = "cls"
     precision: str = "float32"
     licence: str = ""
     mpp: float | None = 0.5
-    """Microns per pixel that it is made for; None where nobody says, or many are meant."""
+    """Microns per pixel that it is made for; None if unknown, or if it is made for several."""
     published: str = ""
     """Parameters of the published checkpoint, rounded as its source does; empty where no number was found."""
     counted: tuple[str, ...] = ()
     """Names of the sources of that number and of the architecture."""
     reads: tuple[str, ...] = ("",)
-    """Beginnings of the names that are read from the checkpoint: a text side is left alone."""
+    """Prefixes of the tensors that are read from the checkpoint, for example without a text part."""
     ignores: tuple[str, ...] = ("num_batches_tracked",)
-    """Ends of names that hold nothing learned."""
+    """Suffixes of tensors that are not learned."""
     unverified: str = ""
     """What could not be checked against an outside source."""
     notes: str = ""
-    encoders: bool = True
-    """Whether it stands in panels; if not, a metric asks for it by name."""
+    in_panels: bool = True
+    """Whether it is in panels; if not, a metric uses it by name."""
 
     @property
     def verified(self) -> bool:
@@ -66,5 +66,5 @@ class Row:
 
     @property
     def crop(self) -> float:
-        """Share of the shorter side that the network sees."""
+        """Share of the shorter side that remains after the crop."""
         return self.side / (self.shorter or self.side)

@@ -1,4 +1,4 @@
-"""Where published weights lie: on the Hugging Face hub, or at an address. Asking never hangs, and never shows a token."""
+"""Sources of published weights: the Hugging Face hub, or an address. Requests time out, and errors never show a token."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ ELSEWHERE = "Or give a file that you have: -o weights=FILE."
 
 
 class Origin(Protocol):
-    """Files that somebody published. Their first names are tried first."""
+    """Published files. `files` are tried in their order."""
 
     @property
     def files(self) -> tuple[str, ...]: ...
@@ -42,17 +42,17 @@ class Origin(Protocol):
     def page(self) -> str: ...
 
     def cached(self) -> Path | None:
-        """The file where an earlier download has left it; asks no server."""
+        """The file of an earlier download, or None; contacts no server."""
         ...
 
     def fetch(self, name: str) -> Path:
-        """The file, downloaded where it is not there yet. `name` is the encoder that errors speak of."""
+        """The file, downloaded if necessary. `name` is the name of the encoder in errors."""
         ...
 
 
 @dataclass(frozen=True)
 class Nowhere:
-    """Weights that nobody publishes in one place."""
+    """Weights without a source for download."""
 
     page: str
     name: str = "none"
@@ -75,9 +75,9 @@ class Hub:
     files: tuple[str, ...] = ("model.safetensors", "pytorch_model.bin")
     aliases: tuple[str, ...] = ()
     gated: bool = False
-    """Whether its owner has to be asked first. A server's own answer goes before what stands here."""
+    """Whether access needs permission of the owner. The answer of a server has priority."""
     beside: tuple[str, ...] = ()
-    """Small files that its loader reads beside the weights, where they are there."""
+    """Small files that its loader reads beside the weights, if they exist."""
     kind: str = "model"
     revision: str | None = None
 
@@ -126,14 +126,14 @@ class Hub:
 
         try:
             found = hf_hub_download(self.repository, file, revision=self.revision, repo_type=self.kind, etag_timeout=PATIENCE)
-        except LocalEntryNotFoundError as error:  # what the client says when no answer came
+        except LocalEntryNotFoundError as error:  # raised by the client if there is no answer
             raise MissingError(f"{name}: {file} of {self.page} did not arrive. {ELSEWHERE}") from error
         except EntryNotFoundError:
             return None
         except HfHubHTTPError as error:
             status = getattr(error.response, "status_code", None)
             if isinstance(error, GatedRepoError) or status == 403 or (status == 401 and self.gated):
-                raise denial(self, name) from None  # the client's own words may quote the request
+                raise denial(self, name) from None  # the client's message may contain the request
             raise MissingError(f"{name}: {self.page} answers {status or type(error).__name__}. {ELSEWHERE}") from None
         except OSError as error:
             raise MissingError(f"{name}: {file} of {self.page} did not arrive ({error}). {ELSEWHERE}") from error
@@ -195,12 +195,12 @@ class Url:
 
 
 def denial(origin: Origin, name: str) -> GatedError:
-    """What to do about a gate."""
+    """The error for gated weights, with what to do."""
     return GatedError(f"{name} is gated: ask for access on {origin.page} and set HF_TOKEN to your token. {ELSEWHERE}")
 
 
 def absent(origin: Origin, name: str) -> MissingError:
-    """What to do about weights that are not here, without asking a server."""
+    """The error for weights that are not downloaded yet; contacts no server."""
     if origin.gated:
         return denial(origin, name)
     return MissingError(f"{name} is not here yet: it is fetched from {origin.page} when it is first used. {ELSEWHERE}")
@@ -208,7 +208,7 @@ def absent(origin: Origin, name: str) -> MissingError:
 
 @cache
 def unreachable(address: str) -> str:
-    """Why a server does not answer, or "" where it does: asked once in a process, so that one dead network costs once."""
+    """Why a server does not answer, or "" if it does. Tested once in a process, so that only one call waits for a timeout."""
     try:
         urlopen(Request(address, method="HEAD"), timeout=PATIENCE).close()
     except HTTPError:
@@ -222,7 +222,7 @@ def unreachable(address: str) -> str:
 
 @contextmanager
 def local_only() -> Iterator[None]:
-    """Within it, libraries that ask the hub by themselves take what is cached."""
+    """A context in which libraries that contact the hub by themselves use only cached files."""
     from huggingface_hub import constants
 
     before = constants.HF_HUB_OFFLINE

@@ -1,1 +1,1 @@
-"""Condition metrics: did generated patches keep what they were asked to show?"""
+"""Condition metrics: do generated patches show what their conditions ask for?"""

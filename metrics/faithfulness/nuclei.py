@@ -1,18 +1,19 @@
-"""Do the nuclei sit where the map says? The four questions that NASDM's readers answered, asked of a network instead.
+"""Are the nuclei where the map has them? The four questions of NASDM's reader study, answered by a network.
 
-A segmenter that learned from real training slides alone (the reference segmenter) finds nuclei in a generated patch; they are
-compared with the nuclei of its map. Reference segmenters err on real patches too, so every answer also comes as its ratio to
-what real test patches get, which the harness adds: 1 is as faithful as real tissue.
+A reference segmenter, trained on real training slides only, finds nuclei in a generated patch. They are compared with the
+nuclei of its map. Reference segmenters make errors on real patches too, so the harness adds the ratio of every measure to its
+value on real test patches: 1 is as faithful as real tissue.
 
-    nuclei-missed      share of asked nuclei that are not found (the readers' "missing nuclei")
-    nuclei-excess      share of found nuclei that nobody asked for
-    nuclei-wrong-type  share of matched nuclei whose found type is another than the asked one
+    nuclei-missed      share of the nuclei of the map that are not found (the readers' "missing nuclei")
+    nuclei-excess      share of found nuclei that are not in the map
+    nuclei-wrong-type  share of matched nuclei whose found type differs from that of the map
     nuclei-shift       mean distance between the outlines of matched nuclei, pixels
-    nuclei-kept        F1 of asked and found nuclei, a match counting where its type is right
+    nuclei-kept        F1 of the nuclei of the map and the found ones, where a match needs the right type
 
-Asked and found nuclei match one to one where their centres lie within 3 microns (`bench.histology.nuclei.near`). All are
-pooled over patches. Both are cut to annotated pixels; found nuclei with less than half of their area there are left out,
-unless the rest is the partner of an asked one (`bench.histology.nuclei.without_ignored`).
+Nuclei of the map and found nuclei match one to one if their centres lie within 3 microns
+(`bench.histology.nuclei.match_near`). All are pooled over patches. Both are cut to annotated pixels; found nuclei with less
+than half of their area there are left out, unless that part is the partner of a nucleus of the map
+(`bench.histology.nuclei.drop_ignored`).
 """
 
 from __future__ import annotations
@@ -36,17 +37,17 @@ Sums = Mapping[str, float]
 
 
 class NucleiFaithfulness:
-    """Asks a segmenter of nuclei: the model of the task `segmenter`, trained for `steps` steps or as many as it has."""
+    """Uses the model of the task `segmenter`, trained for `steps` steps or for its default number."""
 
     card = Card(
         "nuclei-faithfulness",
         "2",
-        "Nuclei that a segmenter trained on real slides finds in generated patches, held against their maps.",
-        source="the reader study of Shrivastava and Fletcher 2023 (NASDM++), asked of HoVer-Net (Graham and others 2019)",
+        "Nuclei that a segmenter trained on real slides finds in generated patches, compared with their maps.",
+        source="the reader study of Shrivastava and Fletcher 2023 (NASDM++), answered by HoVer-Net (Graham and others 2019)",
         cost="one training of the reference segmenter, then one pass over the patches",
         needs=("masks", "instances"),
-        notes="It sees as well as its reference segmenter does: read the ratios to real patches. Nuclei generated to please a "
-        "segmenter and no pathologist fool it.",
+        notes="As accurate as its reference segmenter: read the ratios to real patches. It can be fooled by nuclei that a "
+        "segmenter accepts and a pathologist does not.",
     )
     directions: Mapping[str, Direction] = {
         "nuclei-kept": "higher",
@@ -62,7 +63,7 @@ class NucleiFaithfulness:
 
     @property
     def digest(self) -> str:
-        """Of everything that the task of the reference segmenter is made of; UsageError where it does not segment nuclei."""
+        """Digest of the task of the reference segmenter. UsageError if that task does not segment nuclei."""
         return key_of(registry.describe(self._task()))
 
     def learn(self, train: ImageSet, validation: ImageSet, seed: int, progress: Progress, folder: Path) -> None:
@@ -70,7 +71,7 @@ class NucleiFaithfulness:
         self._task().learn([train], validation, seed, progress, folder)
 
     def agree(self, patches: ImageSet, segmenter: Path) -> Tally:
-        """Counts of each patch: nuclei asked for, found, matched, matched with the right type, and summed outline shifts."""
+        """Counts of each patch: nuclei of the map, found, matched, matched with the right type; summed outline shifts."""
         conditions = patches.conditions
         needed(self.card.name, "masks", conditions.masks)
         needed(self.card.name, "instances", conditions.instances)
@@ -103,9 +104,9 @@ def count_nuclei(
     assert conditions.masks is not None and conditions.instances is not None
     truth = np.asarray(conditions.masks[row])
     unknown = truth == nuclei.UNLABELLED
-    asked = nuclei.numbered(np.where(unknown, 0, np.asarray(conditions.instances[row])))
-    seen = nuclei.without_ignored(found, asked, ~unknown)
-    pairs = nuclei.near(nuclei.centroids(asked), nuclei.centroids(seen), nuclei.reach(conditions.mpp))
+    asked = nuclei.renumber(np.where(unknown, 0, np.asarray(conditions.instances[row])))
+    seen = nuclei.drop_ignored(found, asked, ~unknown)
+    pairs = nuclei.match_near(nuclei.centroids(asked), nuclei.centroids(seen), nuclei.reach(conditions.mpp))
     wanted = nuclei.majority(asked, np.where(unknown, 0, truth).astype(np.uint8))
     given = nuclei.majority(seen, types)
     right = int((wanted[pairs[:, 0]] == given[pairs[:, 1]]).sum())

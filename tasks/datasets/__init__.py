@@ -1,1 +1,1 @@
-"""Datasets: conditions and real patches, split by slide."""
+"""Datasets: conditions and real patches, split by slide. Nothing here generates or measures images."""

@@ -47,7 +47,7 @@ class Conic:
         licence="CC BY-NC-SA 4.0",
         source="Graham et al. 2024, CoNIC Challenge",
         notes="The same tissue as Lizard: never a test for what was fitted on it. The holdout split is the validation split. "
-        "Images of one slide or patient may be on both sides. Patches of one image overlap, and nobody says where: none gives "
+        "Images of one slide or patient may be on both sides. Patches of one image overlap at unknown places: none gives "
         "another a visual prompt, so that prompts come from other images (cohort) or from the target (self).",
     )
     provides = frozenset({"masks", "instances", "types"})
@@ -70,8 +70,8 @@ class Conic:
         """Patches of one split or pool, in the order of the release."""
         sources = set(self._division.of(name))
         _ = self.tile_summary  # refuses a release without any nucleus
-        training_config = [self.digest, self.card.version, name if name != "holdout" else "validation", self.size, self.seed]
-        key = hashlib.sha256(json.dumps(training_config).encode()).hexdigest()[:16]
+        content = [self.digest, self.card.version, name if name != "holdout" else "validation", self.size, self.seed]
+        key = hashlib.sha256(json.dumps(content).encode()).hexdigest()[:16]
         pieces = [self._piece(row) for row, source in enumerate(self._sources) if source in sources]
         return tiles.gather(pieces, self.size, 0, 0, key, tiles.CLASSES, MPP)
 
@@ -108,7 +108,7 @@ class Conic:
         path = self.folder / "patch_info.csv"
         names = [record.get("patch_info", next(iter(record.values()))) for record in read_table(path, (), LAYOUT)]
         if strange := [name for name in names if not all(name.rpartition("-"))]:
-            raise DamagedError(f"{path}: {some(strange)} tells no image. {LAYOUT}")
+            raise DamagedError(f"{path}: {some(strange)} names no image. {LAYOUT}")
         if twice := [name for name, count in Counter(names).items() if count > 1]:
             raise DamagedError(f"{path} has {some(twice)} more than once. {LAYOUT}")
         n = len(self._images)

@@ -16,8 +16,8 @@ SPLITS = ("train", "validation", "test", "holdout")
 
 
 def follow(groups: list[str], given: Mapping[str, str], seed: int, folder: Path) -> Strings:
-    """str (n,): the split of each patch as the index gives it by source; a validation split that is not named is made of a
-    quarter of the training sources, at least one, in the order of sha256("seed/source")."""
+    """str (n,): the split of each patch, as the index gives it by source. If the index names no validation split, it is made
+    of a quarter of the training sources, at least one, in the order of sha256("seed/source")."""
     homes = {source: given[source] for source in set(groups)}
     if "validation" not in given.values():
         train = by_hash((source for source, home in homes.items() if home == "train"), seed)

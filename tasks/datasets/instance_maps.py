@@ -1,4 +1,4 @@
-"""Instance maps that lost their numbers on the way to a file, and how they are distinguished from sound ones."""
+"""Finds instance maps whose numbers were damaged when they were written to a file."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from bench.errors import DamagedError
 
 EIGHT_BIT_END = 255
 FAR = 32
-"""Pixels between two parts of a nucleus that are never too many: a border may leave two slivers of it."""
+"""Pixels: parts of a nucleus within this distance are always accepted, since a crop's border may cut a nucleus in two."""
 STRAY = 0.1
-"""Share of the nuclei of a map of a release that may have a stray part: annotators slip."""
+"""Share of the nuclei of a released map that may have a stray part: annotations have errors."""
 
 _DENSE = 2**17
 """Numbers below this are looked up in a table."""
@@ -22,20 +22,20 @@ _DENSE = 2**17
 def check_depth(instances: NDArray[Any], bits: int, where: str) -> None:
     """Raises DamagedError on a map of 8 bits that holds 255.
 
-    There numbers above 255 were clipped to it or began again: several nuclei are one, and a perfect prediction of them is
-    scored as half wrong. A map of exactly 255 nuclei looks the same, and is refused with them.
+    In such a map numbers above 255 were clipped or wrapped around: several nuclei have one number, and a perfect prediction
+    of them gets a low score. A map of exactly 255 nuclei looks the same and is refused too.
     """
     if bits <= 8 and instances.size and int(instances.max()) == EIGHT_BIT_END:
         raise DamagedError(
-            f"{where} numbers nuclei in 8 bits and holds {EIGHT_BIT_END}: numbers above were clipped or began again. Write "
+            f"{where} numbers nuclei in 8 bits and holds {EIGHT_BIT_END}: numbers above were clipped or wrapped around. Write "
             "the map anew from its source, in 16 bits."
         )
 
 
 def compact(instances: NDArray[Any]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """The numbers (0 and up) that occur, in order, and the map with each number's place among them, of the same shape.
+    """The numbers (0 and up) that occur, in order, and a map of the same shape with the rank of each number among them.
 
-    Numbers may be as large as int32 goes: no list that is made of the places is as long as they.
+    Numbers may be as large as int32 allows; arrays indexed by rank stay short.
     """
     if instances.size and int(instances.max()) < _DENSE:  # ten times as fast as sorting
         numbers = np.flatnonzero(np.bincount(instances.ravel()))
@@ -47,12 +47,12 @@ def compact(instances: NDArray[Any]) -> tuple[NDArray[np.int64], NDArray[np.int6
 
 
 def check_parts(instances: NDArray[Any], where: str, stray: float = 0.0) -> None:
-    """Raises DamagedError where parts of one nucleus lie far apart, as they do in a map whose numbers began again.
+    """Raises DamagedError if parts of one nucleus lie far apart, as they do in a map whose numbers wrapped around.
 
-    Parts are what touches by sides or corners. The border of a crop may cut a nucleus in parts, and they stay near each
-    other: a part lies far apart where more than `FAR` pixels, and more than the longest side of the largest part, are
-    between its box and that of the largest part. Refused is one such nucleus; where a share `stray` of the nuclei may be so,
-    one of them and no more than that share is let pass.
+    A part is a set of pixels connected by sides or corners. The border of a crop may cut a nucleus in parts that stay near
+    each other. A part lies far apart if the gap between its box and the box of the largest part exceeds both `FAR` pixels and
+    the longest side of the largest part. One such nucleus is enough to refuse the map. With `stray` above 0, one such nucleus
+    or that share of all nuclei is accepted.
     """
     from scipy.ndimage import find_objects
 

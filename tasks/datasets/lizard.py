@@ -27,14 +27,14 @@ FIXED = "reference"
 class Lizard:
     """Patches of `size` px at a `stride`, the last row and column moved to the border, at 0.5 microns per pixel.
 
-    A patch is kept where at least the share `tissue` of it is no glass, measured on the image before stain normalisation.
-    `border="published"` leaves out what the published notebook leaves out: the last row, but for its first patch.
+    A patch is kept if at least the share `tissue` of it is tissue and not glass, measured before stain normalisation.
+    `border="published"` leaves out what the published notebook leaves out: the last row, except for its first patch.
 
     `splits="slides"` draws 20 in a hundred slides for test, 15 for validation and 25 for R2 by a hash with `seed`; names of
-    images do not tell slides, so an image stands for its slide unless info.csv has a column patient, case or slide.
+    images do not name slides, so each image counts as a slide unless info.csv has a column patient, case or slide.
     `splits="paper"` is the split of NASDM++: R1 as published; test and R2 of the published size, drawn here; the rest trains,
-    less a validation part that the paper does not have. The paper reports 48,337 patches of 190 training images, 8,201 of 36
-    in R1, 8,639 of 36 in R2 and 2,750 of 12 in test.
+    except for a validation part, which the paper does not have. The paper reports 48,337 patches of 190 training images, 8,201
+    of 36 in R1, 8,639 of 36 in R2 and 2,750 of 12 in test.
 
     `stain="vahadane"` gives all images the stains of the image `target`, or those of a fixed matrix with
     `target="reference"`; the paper's target is dpath_11.
@@ -85,15 +85,15 @@ class Lizard:
         """Patches of one split or pool; reads the images of this one only."""
         slides = set(self._division.of(name))
         _ = self.tile_summary  # refuses a release without any nucleus
-        training_config = [
+        content = [
             self.digest,
             self.card.name,
             self.card.version,
             name if name != "holdout" else "validation",
             self.size,
         ]
-        training_config += [self.stride, self.stain, self.target, self.tissue, self.border, self.seed]
-        key = hashlib.sha256(json.dumps(training_config).encode()).hexdigest()[:16]
+        content += [self.stride, self.stain, self.target, self.tissue, self.border, self.seed]
+        key = hashlib.sha256(json.dumps(content).encode()).hexdigest()[:16]
         pieces = [self._piece(entry) for entry in self._entries if self._source(entry) in slides]
         return tiles.gather(pieces, self.size, self.tissue, 0, key, tiles.CLASSES, MPP)
 
@@ -162,7 +162,7 @@ class Lizard:
 
     @cached_property
     def _stains(self) -> Stains | None:
-        """Those that every image gets; None to leave them as they are."""
+        """The stains that every image is normalised to; None if images stay as they are."""
         if self.stain == "none":
             return None
         if self.target == FIXED:
@@ -172,5 +172,5 @@ class Lizard:
             raise UsageError(f"target={self.target}: no such image in {self.folder}. Name one of info.csv, or {FIXED!r}.")
         found = stains(brighten(read_image(home.image)))
         if found is None:
-            raise UsageError(f"target={self.target} shows next to no tissue. Name another image, or {FIXED!r}.")
+            raise UsageError(f"target={self.target} shows too little tissue. Name another image, or {FIXED!r}.")
         return found

@@ -7,8 +7,8 @@
                       split: train, validation, test, R1, R2; mpp (may be empty)
 
 Names of columns are read in any case, with or without blanks, underscores, hyphens and a last "id". Without a column of the
-sampling unit each image is its own source, and no number gets an interval. The index says what belongs to the set: other
-files and columns are not read.
+sampling unit each image is its own source, and no number gets an interval. The index names the files of the set; other files
+and columns are not read.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ from tasks.datasets.nuclei_splits import SPLITS, Division, by_column, by_source
 from tasks.datasets.pixels import IGNORE, picture_size, read_classes, read_image, read_instances, resample
 
 LAYOUT = "A nuclei folder holds images/, inst/, type/ and index.csv with a column id."
-OUR_PACKAGES = ("images", "inst", "type")
+FOLDERS = ("images", "inst", "type")
 MOST_EMPTY = 0.5
 
 
@@ -71,9 +71,10 @@ class NucleiFolder:
 
     An mpp outside 0.1 to 4, in the index or asked for, is refused unless `confirm_mpp` says that it is meant.
 
-    A column `split` of the index is kept to. What it does not name of validation, R2 and R1 is made from its training
-    sources: see `nuclei_splits.by_column`. Without it sources go to test, validation and the pool R2 as 20, 15 and 25 in a
-    hundred, in the order of sha256("seed/source"); the rest trains, and R1 is its beginning, about as many patches as R2.
+    A column `split` of the index is used as it is. If it does not name validation, R2 or R1, these are made from its
+    training sources: see `nuclei_splits.by_column`. Without it, 20 % of the sources are test, 15 % validation and
+    25 % the pool R2, in the order of sha256("seed/source"). The rest trains, and R1 is its beginning, about as many patches
+    as R2.
     """
 
     card = Card(
@@ -113,26 +114,26 @@ class NucleiFolder:
         self.card = replace(type(self).card, name=f"nuclei-{self.folder.resolve().name}")
         if not self.folder.is_dir():
             raise MissingError(f"no folder {self.folder}. {LAYOUT}")
-        if absent := [name for name in (*OUR_PACKAGES, "index.csv") if not (self.folder / name).exists()]:
+        if absent := [name for name in (*FOLDERS, "index.csv") if not (self.folder / name).exists()]:
             raise MissingError(f"{self.folder} has no {', '.join(absent)}. {LAYOUT}")
 
     @staticmethod
     def recognises(folder: Path) -> bool:
         """Whether the folder has an index, images, instances and types."""
-        return (folder / "index.csv").is_file() and all((folder / name).is_dir() for name in OUR_PACKAGES)
+        return (folder / "index.csv").is_file() and all((folder / name).is_dir() for name in FOLDERS)
 
     def split(self, name: str) -> ImageSet:
         """Patches of one split or pool, in the order of the index; reads the images of this one only."""
         sources = set(self._division.of(name))
-        training_config = [
+        content = [
             self.digest,
             type(self).card.version,
             name if name != "holdout" else "validation",
             self.size,
             self.mpp,
         ]
-        training_config += [self.types, self.class_map, self.stride, self.patches, self.nuclei, self.seed]
-        key = hashlib.sha256(json.dumps(training_config).encode()).hexdigest()[:16]
+        content += [self.types, self.class_map, self.stride, self.patches, self.nuclei, self.seed]
+        key = hashlib.sha256(json.dumps(content).encode()).hexdigest()[:16]
         pieces = [self._piece(row) for row in self._rows if row.source in sources]
         return tiles.gather(pieces, self.size, MOST_EMPTY, self.nuclei, key, self._classes, self._mpp)
 
@@ -151,8 +152,8 @@ class NucleiFolder:
     def sampling(self) -> Sampling:
         """The sampling unit and the origin of the splits, from index.csv."""
         made = [name for name in ("validation", "R2") if name not in self._index.splits.values()]
-        dealt = "test 20, validation 15, R2 25 and train 40 in a hundred by hash"
-        return self._index.sampling(f"{dealt}, seed {self.seed}", made)
+        shares = "test 20, validation 15, R2 25 and train 40 in a hundred by hash"
+        return self._index.sampling(f"{shares}, seed {self.seed}", made)
 
     @cached_property
     def tile_summary(self) -> dict[str, int]:
@@ -173,12 +174,12 @@ class NucleiFolder:
         records = self._index.records
         ids = [record.id for record in records]
         images = find_files(self.folder / "images", SUFFIXES, ids)
-        inst, types = (find_files(self.folder / package, frozenset({".png"}), ids) for package in OUR_PACKAGES[1:])
+        inst, types = (find_files(self.folder / name, frozenset({".png"}), ids) for name in FOLDERS[1:])
         return [_Row(r.id, r.source, r.mpp, r.split, images[r.id], inst[r.id], types[r.id]) for r in records]
 
     @cached_property
     def _mpp(self) -> float:
-        """Microns per pixel of every patch, NaN where unknown; refuses a wish that the index cannot answer."""
+        """Microns per pixel of every patch, NaN if unknown. Raises UsageError if the index cannot give the requested one."""
         if self.mpp is None:
             known = {str(row.mpp): row for row in reversed(self._rows)}
             if len(known) > 1:
@@ -219,7 +220,7 @@ class NucleiFolder:
 
     @cached_property
     def _division(self) -> Division:
-        _ = self._mpp, self._classes  # what is refused is refused before anything is cut
+        _ = self._mpp, self._classes  # errors are raised before any patch is cut
         counts: Counter[str] = Counter()
         for row in self._rows:
             counts[row.source] += len(self._corners[row.id])
@@ -273,7 +274,7 @@ class NucleiFolder:
 
 
 def listed_corners(path: Path, shapes: dict[str, tuple[int, int]], size: int) -> dict[str, tuple[tuple[int, int], ...]]:
-    """Id of image -> corners x, y that a list of patches names; refused where one does not lie in its image."""
+    """Id of image -> corners x, y that a list of patches names. Raises UsageError if one does not lie in its image."""
     found: dict[str, list[tuple[int, int]]] = {name: [] for name in shapes}
     if not path.is_file():
         raise MissingError(f"no list of patches {path}. Give the name of a file beside index.csv, or patches=''.")
@@ -287,7 +288,7 @@ def listed_corners(path: Path, shapes: dict[str, tuple[int, int]], size: int) ->
             raise UsageError(f"{where}: this list is of patches of {side} px. Set -o size={side}, or patches=''.")
         if x + size > shapes[name][1] or y + size > shapes[name][0] or (x, y) in found[name]:
             raise DamagedError(
-                f"{where}: does not lie in the image of {shapes[name][1]} x {shapes[name][0]} px, or is a double."
+                f"{where}: does not lie in the image of {shapes[name][1]} x {shapes[name][0]} px, or occurs twice."
             )
         found[name].append((x, y))
     return {name: tuple(corners) for name, corners in found.items()}

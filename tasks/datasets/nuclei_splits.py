@@ -19,7 +19,7 @@ SHARES = {"test": 0.20, "validation": 0.15, "R2": 0.25}
 
 PAPER_IMAGES = 238
 PAPER_COUNTS = {"test": 12, "R2": 36, "validation": 19}
-"""Images that NASDM++ does not fit on: its test and R2; the validation images are ours, taken out of its 190 for training."""
+"""Images that NASDM++ does not train on (test, R2). The validation images are ours, taken out of its 190 for training."""
 PAPER_R1 = (
     *(f"consep_{i}" for i in (4, 5, 6)),
     *(f"crag_{i}" for i in (5, 55, 56, *range(58, 64))),
@@ -32,7 +32,7 @@ PAPER_R1 = (
 
 @dataclass(frozen=True)
 class Division:
-    """Sources of each split, in the order that drew them."""
+    """Sources of each split, in the order in which they were drawn."""
 
     homes: Mapping[str, tuple[str, ...]]
 
@@ -92,7 +92,7 @@ def by_column(tiles: Mapping[str, int], given: Mapping[str, str], seed: int, whe
     if absent and needed > len(rest):
         raise MissingError(
             f"{where}: index.csv names no {' and no '.join(absent)}, and {len(rest)} source"
-            f"{'s' * (len(rest) != 1)} of train with tiles cannot give what lacks. Add images to train, or name the splits."
+            f"{'s' * (len(rest) != 1)} of train with tiles are too few for them. Add images to train, or name the splits."
         )
     for name, count in counts.items():
         homes[name], rest = tuple(rest[:count]), rest[count:]
@@ -106,8 +106,8 @@ def by_column(tiles: Mapping[str, int], given: Mapping[str, str], seed: int, whe
 def published_division(images: Mapping[str, int], where: str) -> Division:
     """The split of NASDM++ over the 238 images of Lizard, as far as it is known.
 
-    R1 is the published list. Which 12 images tested and which 36 were R2 is not published: they are drawn here from the
-    other 202 in the order of sha256("paper/image"), and 19 of what remains validate, which the paper does without.
+    R1 is the published list. The 12 test images and the 36 images of R2 were not published: they are drawn here from the other
+    202 in the order of sha256("paper/image"), and 19 of the rest are the validation split, which the paper does not have.
     """
     absent = sorted(set(PAPER_R1) - set(images))
     if absent or len(images) != PAPER_IMAGES:

@@ -47,13 +47,13 @@ class Piece:
     corners: tuple[tuple[int, int], ...]
     read: Callable[[], Annotated]
     origin: str = ""
-    """Image in which `corners` count, `name` where empty. Given where several pieces were cut from one image, at places in it
-    that nobody knows: any two tiles of these may overlap."""
+    """Image that `corners` refer to; `name` if empty. Given if several pieces were cut from one image at unknown places: any
+    two tiles of such pieces may overlap."""
 
 
 def check(instances: NDArray[np.int32], types: NDArray[np.uint8], where: str, stray: float = 0.0) -> None:
-    """Raises DamagedError unless each nucleus has one type, each annotated pixel both or neither, and the parts of a nucleus
-    lie together (`instance_maps.check_parts`, which says what `stray` lets pass)."""
+    """Raises DamagedError unless each nucleus has one type, each annotated pixel has both or neither, and the parts of a
+    nucleus lie together (see `instance_maps.check_parts`, also for `stray`)."""
     known = types != IGNORE
     lonely = int(((instances > 0) != (types > 0))[known].sum())
     if lonely or (instances < 0).any():
@@ -112,31 +112,31 @@ def gather(
 ) -> ImageSet:
     """Patches of all pieces in which at least `share` of the pixels count and at least `nuclei` nuclei show.
 
-    Pieces are read one after the other, and the arrays are allotted once: a split may take gigabytes.
+    Pieces are read one after the other and the arrays are allocated once, since a split may take gigabytes.
     """
-    package = sum(len(piece.corners) for piece in pieces)
-    images = np.empty((package, size, size, 3), np.uint8)
-    masks, instances = np.empty((package, size, size), np.uint8), np.empty((package, size, size), np.int32)
+    most = sum(len(piece.corners) for piece in pieces)
+    images = np.empty((most, size, size, 3), np.uint8)
+    masks, instances = np.empty((most, size, size), np.uint8), np.empty((most, size, size), np.int32)
     ids: list[str] = []
     groups: list[str] = []
     origins: list[str] = []
     places: list[tuple[int, int]] = []
     fates: Counter[str] = Counter()
     for piece in pieces:
-        whole = piece.read()
-        numbers = np.where((whole.types == 0) | (whole.types == IGNORE), 0, whole.instances)
+        image = piece.read()
+        numbers = np.where((image.types == 0) | (image.types == IGNORE), 0, image.instances)
         for x, y in piece.corners:
             tile = np.s_[y : y + size, x : x + size]
-            fates[fate := _fate(whole, tile, share, nuclei)] += 1
+            fates[fate := _fate(image, tile, share, nuclei)] += 1
             if fate == "kept":
                 row = len(ids)
-                images[row], masks[row], instances[row] = whole.image[tile], whole.types[tile], numbers[tile]
+                images[row], masks[row], instances[row] = image.image[tile], image.types[tile], numbers[tile]
                 ids.append(f"{piece.name}/{x}_{y}")
                 groups.append(piece.group)
                 origins.append(piece.origin or piece.name)
                 places.append((-1, -1) if piece.origin else (y, x))
     if not ids:
-        raise MissingError(_nothing(pieces, package, fates, share, nuclei))
+        raise MissingError(_describe_rejections(pieces, most, fates, share, nuclei))
     n = len(ids)
     kinds = masks[:n]
     conditions = Conditions(
@@ -162,9 +162,9 @@ def _fate(whole: Annotated, tile: tuple[slice, slice], share: float, nuclei: int
     return "kept"
 
 
-def _nothing(pieces: Sequence[Piece], package: int, fates: Counter[str], share: float, nuclei: int) -> str:
+def _describe_rejections(pieces: Sequence[Piece], tiles: int, fates: Counter[str], share: float, nuclei: int) -> str:
     return (
-        f"no patch passes in {len(pieces)} images, such as {pieces[0].name if pieces else 'none'}: of {package} tiles "
+        f"no patch passes in {len(pieces)} images, such as {pieces[0].name if pieces else 'none'}: of {tiles} tiles "
         f"{fates['empty']} show tissue or annotation in less than {share:.0%} of their pixels, {fates['sparse']} have fewer "
         f"than {nuclei} nuclei. Change size, stride or these limits."
     )

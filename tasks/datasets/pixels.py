@@ -1,8 +1,8 @@
-"""Reads patches and class maps from files, and refuses whatever Pillow would misread without a word.
+"""Reads patches and class maps from files, and refuses files that Pillow would misread without a warning.
 
-A 16-bit RGB file loses its lower byte, a 4-bit grey one has its classes multiplied by 17: both open as if nothing were. A
-file is opened in the format of its extension alone: PNG, JPEG, WebP or TIFF. Refused besides: a wrong checksum inside a PNG,
-an orientation other than upright, and transparency by palette or colour.
+Pillow drops the lower byte of a 16-bit RGB file and multiplies the classes of a 4-bit grey file by 17. A file is opened in
+the format of its extension only: PNG, JPEG, WebP or TIFF. A wrong checksum inside a PNG, an orientation other than upright,
+and transparency by palette or colour are refused too.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ _PNG_DEPTH_AT = 24  # signature, length and name of IHDR, width, height: then th
 def read_image(path: Path) -> NDArray[np.uint8]:
     """uint8 (h, w, 3), RGB. An alpha channel that hides nothing is dropped.
 
-    Refused: unreadable or many-paged files, more than 8 bits a channel, visible transparency, palettes, and greyscale,
-    also where it is stored in three equal channels, since H&E is colour.
+    Refuses unreadable files, files of several pages, more than 8 bits a channel, visible transparency, palettes, and
+    greyscale, also in three equal channels, since H&E is colour.
     """
     picture, bits = _decode(path)
     if bits > 8:
@@ -51,7 +51,7 @@ def read_image(path: Path) -> NDArray[np.uint8]:
 def read_classes(path: Path) -> NDArray[np.uint8]:
     """uint8 (h, w): the class of each pixel as the file numbers them; of a palette PNG, the palette index.
 
-    Refused: unreadable files, colours instead of classes, 16-bit maps, and 2- or 4-bit greyscale.
+    Refuses unreadable files, colours instead of classes, 16-bit maps, and 2- or 4-bit greyscale.
     """
     picture, bits = _decode(path)
     if bits > 8:
@@ -66,7 +66,7 @@ def read_classes(path: Path) -> NDArray[np.uint8]:
 def read_instances(path: Path) -> NDArray[np.int32]:
     """int32 (h, w): the object of each pixel, 0 = none, of an 8- or 16-bit greyscale file, or of a palette's index.
 
-    Refused besides what `read_classes` refuses: 8 bits that hold 255, see `instance_maps.check_depth`.
+    Refuses what `read_classes` refuses, and 8-bit maps that hold 255: see `instance_maps.check_depth`.
     """
     picture, bits = _decode(path)
     if picture.mode not in ("L", "P", "1", "I", "I;16", "I;16B"):
@@ -111,7 +111,7 @@ def _decode(path: Path) -> tuple[Image.Image, int]:
     except (OSError, SyntaxError, ValueError, struct.error, Image.DecompressionBombError) as error:
         raise MissingError(f"cannot read {path}: {error}. Copy it again or take it out of index.csv.") from error
     if pages > 1:
-        raise MissingError(f"{path} has {pages} pages. Save the one that is meant.")
+        raise MissingError(f"{path} has {pages} pages. Save one of them as a file of its own.")
     return picture, bits
 
 

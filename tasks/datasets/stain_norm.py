@@ -1,9 +1,9 @@
 """Stain normalisation after Vahadane et al. 2016: other colours, the same structure.
 
 The optical density of a pixel is a sum of two stains, V = H W: W (2, 3) the colour of each, of unit length, and H (n, 2) its
-amount; neither is below 0, and H is sparse since most places hold one stain. Both are found in turns (Mairal et al. 2010): the
-amounts exactly, as two stains are few enough to try which are there, and the colours one after the other. Then the amounts,
-brought to the range of a target, are generated in the colours of the target.
+amount. Neither is below 0, and H is sparse since most places hold one stain. W and H are estimated alternately (Mairal et al.
+2010): the amounts exactly, by trying each subset of the two stains, and the colours one after the other. Then the amounts are
+scaled to the range of a target and rendered in its colours.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.histology.stain import exposed, optical_density
+from bench.histology.stain import from_optical_density, optical_density
 from tasks.datasets.nuclei_tiles import tissue
 from tasks.datasets.phantom.tissue import EOSIN, HEMATOXYLIN
 
 PENALTY = 0.1
 """Weight of the amounts beside half the squared error of the density while colours are sought; the published value."""
 FAINT = 0.01
-"""The same for the amounts that are generated: a larger one would bleach what is faint."""
+"""The same for the amounts that are rendered: a larger weight would bleach faint structures."""
 WHITE = 90.0
 """Percentile of the grey values that becomes white."""
 STRONG = 99.0
@@ -28,7 +28,7 @@ STRONG = 99.0
 PIXELS = 20_000
 ROUNDS = 200
 LEAST = 100
-"""Fewer tissue pixels say nothing of stains: the image is left as it is."""
+"""With fewer tissue pixels the stains cannot be estimated, and the image is left as it is."""
 
 Floats = NDArray[np.float64]
 
@@ -55,7 +55,7 @@ def brighten(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def stains(image: NDArray[np.uint8]) -> Stains | None:
-    """The stains of an image (h, w, 3), None where it shows next to no tissue."""
+    """The stains of an image (h, w, 3), None if it shows too little tissue."""
     density = optical_density(image)[tissue(image)].astype(np.float64)
     if len(density) < LEAST:
         return None
@@ -64,13 +64,14 @@ def stains(image: NDArray[np.uint8]) -> Stains | None:
 
 
 def normalise(image: NDArray[np.uint8], target: Stains) -> NDArray[np.uint8]:
-    """The image, brightened, in the stains of the target. White stays white; next to no tissue is only brightened."""
+    """The brightened image in the stains of the target. White stays white. With too little tissue it is only brightened."""
     image = brighten(image)
     own = stains(image)
     if own is None or (own.amounts <= 0).any():
         return image
     amounts = sparse_amounts(optical_density(image).reshape(-1, 3).astype(np.float64), own.colours, FAINT)
-    return exposed(((amounts * (target.amounts / own.amounts)) @ target.colours).reshape(image.shape).astype(np.float32))
+    density = (amounts * (target.amounts / own.amounts)) @ target.colours
+    return from_optical_density(density.reshape(image.shape).astype(np.float32))
 
 
 def separate(density: Floats, penalty: float = PENALTY) -> Floats:
@@ -92,7 +93,7 @@ def _recolour(overlap: Floats, pull: Floats, colours: Floats) -> Floats:
     """One round of block coordinate descent over the colours (Mairal et al. 2010, algorithm 2), none below 0."""
     colours = colours.copy()
     for own, other in ((0, 1), (1, 0)):
-        if overlap[own, own] > 0:  # a stain that no pixel has keeps its colour
+        if overlap[own, own] > 0:  # a stain that is in no pixel keeps its colour
             step = np.maximum(pull[own] - overlap[own, other] * colours[other], 0)
             colours[own] = _unit(step[None])[0] if step.any() else colours[own]
     return colours

@@ -25,9 +25,9 @@ class NucleiConfig:
     batch: int
     """Patches of one training step."""
     learning_rate: float
-    """At its highest."""
+    """Maximum of the schedule."""
     looks: int
-    """Times that the validation patches are looked at, evenly over training."""
+    """Number of evaluations on the validation patches, evenly spaced over training."""
     phases: bool
     """The paper's two phases of equal length, each with Adam at a rate that falls to a tenth halfway. Otherwise one cycle of
     AdamW."""
@@ -43,7 +43,7 @@ class NucleiConfig:
         if 64 in [4 * self.features * 2**stage for stage in range(4)]:  # MONAI's blocks would not halve what they are given
             raise UsageError(f"no stage of a HoVer-Net may have 64 channels, as features={self.features} gives.")
         if len(self.layers) != 4 or len(self.dense) != 2 or self.looks < 1:
-            raise UsageError("a HoVer-Net takes four numbers of layers, two of dense units and at least one look.")
+            raise UsageError("a HoVer-Net takes four numbers of layers, two of dense units and at least one evaluation.")
 
 
 TINY = NucleiConfig(
@@ -61,7 +61,7 @@ TINY = NucleiConfig(
 )
 
 PAPER = NucleiConfig(
-    # 100 epochs of the paper's largest real training mix, 8,639 patches, looked at every second epoch; its rates. A training
+    # 100 epochs of the paper's largest real training mix, 8,639 patches, evaluated every second epoch; its rates. A training
     # mix of fewer patches gets as many steps. Nothing here is tuned
     features=64,
     layers=(3, 4, 6, 3),

@@ -29,7 +29,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from bench.errors import MissingError
-from bench.histology.nuclei import numbered
+from bench.histology.nuclei import renumber
 
 STEM = 64
 """Channels of the first convolution: a residual block of MONAI's that is given 64 channels keeps the resolution."""
@@ -171,7 +171,7 @@ def _stack(**modules: nn.Module) -> nn.Sequential:
 def separate(nucleus: Tensor, offsets: Tensor, mpp: float) -> NDArray[np.int32]:
     """int32 (h, w): nuclei numbered 1..m, from nucleus logits and offsets, both float32 (2, h, w) on the CPU.
 
-    MONAI's post-processing, which is that of the paper: a watershed within the pixels called nucleus, from markers where
+    MONAI's post-processing, which is that of the paper: a watershed within the pixels predicted as nucleus, from markers where
     the offsets show no border; what has no marker is dropped. It runs at about `PROCESSED_MPP`, up to four times finer than
     the patch, as the published code for Lizard does: its filters would swallow the small nuclei of a coarser map.
     """
@@ -186,4 +186,4 @@ def separate(nucleus: Tensor, offsets: Tensor, mpp: float) -> NDArray[np.int32]:
         border = GenerateInstanceBorder(SOBEL)(inside, steps)
         markers = GenerateWatershedMarkers()(inside, border)
         found = Watershed()(GenerateDistanceMap()(inside, border), inside, markers)
-    return numbered(np.asarray(found)[0, zoom // 2 :: zoom, zoom // 2 :: zoom])
+    return renumber(np.asarray(found)[0, zoom // 2 :: zoom, zoom // 2 :: zoom])

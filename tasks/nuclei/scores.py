@@ -1,43 +1,44 @@
-"""Scores of called nuclei against true ones: counts for each test patch, and the measures that are functions of their sums.
+"""Scores of predicted nuclei against true ones: counts for each test patch, and the measures that are functions of their sums.
 
-Pixels whose true class is 255 are taken out of both sides before anything else, and with them the called nuclei with less
+Pixels whose true class is 255 are taken out of both sides before anything else, and with them the predicted nuclei with less
 than half of their area in annotated pixels, unless the rest is the partner (IoU > 0.5) of a true nucleus: see
-`bench.histology.nuclei.without_ignored`. A nucleus is of the type that most of its pixels have. In the definitions, sums run
+`bench.histology.nuclei.drop_ignored`. A nucleus is of the type that most of its pixels have. In the definitions, sums run
 over patches; "mean over patches" is over those with a labelled pixel, "over patches with nuclei" over those with a true or a
-called one. Values are in [0, 1] (R2: up to 1), higher is better.
+predicted one. Values are in [0, 1] (R2: up to 1), higher is better.
 
     dice, miou         the paper's averaging, by channel and then by batch (NASDM++, S3): in each patch the mean over the
-                       classes of 2 I / (T + C) or of I / (T + C - I), with T true, C called and I common pixels; then the
+                       classes of 2 I / (T + C) or of I / (T + C - I), with T true, C predicted and I common pixels; then the
                        mean over patches. Classes are those of the task, background among them, but in each patch only
-                       those that it shows or that were called in it (what the authors did with the others is not known)
+                       those that it shows or that were predicted in it (what the authors did with the others is not known)
     dice:c, iou:c      the same of one class, of pixels pooled over all patches
     dice-pooled        mean of dice:c over all classes; iou-pooled likewise
     dice-binary        of nucleus against background, pooled; iou-binary likewise
-    aji-pooled         aggregated Jaccard index (Kumar and others 2017): each true nucleus takes the called one of largest IoU,
-                       and common pixels are divided by joint pixels plus those of nuclei that found no partner; common and
+    aji-pooled         aggregated Jaccard index (Kumar and others 2017): each true nucleus takes the predicted one of largest
+                       IoU, and common pixels are divided by joint pixels plus those of nuclei without a partner; common and
                        joint pixels are summed over all patches
     aji+-pooled        the same with one-to-one partners (Graham and others 2019, code)
     dq-, sq-, pq-pooled
                        panoptic quality (Kirillov and others 2019; Graham and others 2019, eq. 6): P pairs of IoU > 0.5,
-                       dq = 2 P / (nuclei true + called), sq = mean IoU of the pairs (0 without one), pq = dq sq;
+                       dq = 2 P / (nuclei true + predicted), sq = mean IoU of the pairs (0 without one), pq = dq sq;
                        P, nuclei and IoU are summed over all patches
     aji, aji+, dq, sq, pq
-                       the same of each patch, and the mean over patches with nuclei; a patch with called nuclei alone
+                       the same of each patch, and the mean over patches with nuclei; a patch with predicted nuclei alone
                        counts 0, as in CoNIC's script
     pq-conic           mean of pq over all patches as CoNIC's script has it: 0 for every patch without true nuclei, even one
-                       where none was called, so that a perfect prediction stays below 1 by the share of such patches
-    pq+:t, mpq+        pq of the nuclei of one type, true and called, pooled over all patches, and its mean over types
+                       where none was predicted, so that a perfect prediction stays below 1 by the share of such patches
+    pq+:t, mpq+        pq of the nuclei of one type, true and predicted, pooled over all patches, and its mean over types
                        (CoNIC: Graham and others 2024)
-    f1-detection       2 N / (true + called), N nuclei whose centres match within 3 microns (`bench.histology.nuclei.near`)
+    f1-detection       2 N / (true + predicted), N nuclei whose centres match within 3 microns
+                       (`bench.histology.nuclei.match_near`)
     f1:t, f1           2 R / (2 R + 2 W + 2 M + E + L) of one type, and its mean over types (Graham and others 2019, eq. 9,
-                       as their code counts it): R matched and both of type t, W and M matched and only the called or only
-                       the true one of type t, E and L called and true nuclei of type t without a match
-    r2:t, r2           1 - sum (y - y')^2 / sum (y - mean y)^2 of the numbers y and y' of true and called nuclei of one type
+                       as their code counts it): R matched and both of type t, W and M matched and only the predicted or only
+                       the true one of type t, E and L predicted and true nuclei of type t without a match
+    r2:t, r2           1 - sum (y - y')^2 / sum (y - mean y)^2 of the numbers y and y' of true and predicted nuclei of one type
                        in each patch, and its mean over types (CoNIC)
 
-A class that no patch shows has no value, whatever was called so: its measures are NaN, and so are the means over classes or
-types, which never leave one out silently. So is r2 where all patches hold the same number. The reasons name the class or type,
-and beside such a mean stands, as NAME-present (mpq+-present), the mean over those that have a value.
+A class that no patch shows has no value, even if it was predicted: its measures are NaN, and so are the means over classes or
+types, which never leave one out silently. So is r2 if all patches have the same number. The reasons name the class or type.
+The mean over those that have a value is given beside such a mean as NAME-present (mpq+-present).
 """
 
 from __future__ import annotations
@@ -75,7 +76,7 @@ def nuclei_columns(classes: tuple[str, ...]) -> tuple[str, ...]:
 def nuclei_counts(instances: NDArray[np.int32], types: NDArray[np.uint8], truth: Conditions) -> NDArray[np.float64]:
     """float64 (n, c): the counts of each patch, columns as `nuclei_columns`.
 
-    `instances` and `types`, both (n, h, w), are what was called: nuclei of any distinct numbers, and the type at each pixel
+    `instances` and `types`, both (n, h, w), are what was predicted: nuclei of any distinct numbers, and the type at each pixel
     (0 outside nuclei).
     """
     masks = needed("nuclei scores", "masks", truth.masks)
@@ -139,14 +140,14 @@ def _patch(
     within: float,
 ) -> NDArray[np.float64]:
     labelled = masks != UNLABELLED
-    true = nuclei.numbered(np.where(labelled, true_instances, 0))
-    called = nuclei.without_ignored(instances, true, labelled)
-    pixels = _pixels(masks, np.where(called > 0, types, 0), classes)
-    table = nuclei.overlaps(true, called)
+    true = nuclei.renumber(np.where(labelled, true_instances, 0))
+    predicted = nuclei.drop_ignored(instances, true, labelled)
+    pixels = _pixels(masks, np.where(predicted > 0, types, 0), classes)
+    table = nuclei.overlaps(true, predicted)
     iou = nuclei.ious(table)
-    pairs = nuclei.near(nuclei.centroids(true), nuclei.centroids(called), within)
-    kinds = nuclei.majority(true, masks), nuclei.majority(called, types)
-    nucleus = _pixels(np.where(labelled, true > 0, UNLABELLED), called > 0, 2)[1]
+    pairs = nuclei.match_near(nuclei.centroids(true), nuclei.centroids(predicted), within)
+    kinds = nuclei.majority(true, masks), nuclei.majority(predicted, types)
+    nucleus = _pixels(np.where(labelled, true > 0, UNLABELLED), predicted > 0, 2)[1]
     return np.concatenate(
         [
             [float(labelled.any()), *_shown(pixels)],
@@ -159,29 +160,29 @@ def _patch(
     )
 
 
-def _pixels(true: NDArray[Any], called: NDArray[Any], classes: int) -> NDArray[np.float64]:
-    """float64 (classes, 3): common, true and called pixels of each class where the true class is labelled."""
+def _pixels(true: NDArray[Any], predicted: NDArray[Any], classes: int) -> NDArray[np.float64]:
+    """float64 (classes, 3): common, true and predicted pixels of each class where the true class is labelled."""
     labelled = true != UNLABELLED
-    of = (true[labelled & (true == called)], true[labelled], called[labelled].astype(np.int64))
+    of = (true[labelled & (true == predicted)], true[labelled], predicted[labelled].astype(np.int64))
     return np.stack([np.bincount(values, minlength=classes) for values in of], axis=1).astype(np.float64)
 
 
 def _shown(pixels: NDArray[np.float64]) -> tuple[float, float]:
-    """Mean Dice and mean IoU over the classes that the patch shows or that were called in it; 0 without a labelled pixel."""
-    common, true, called = pixels[pixels[:, 1] + pixels[:, 2] > 0].T
+    """Mean Dice and mean IoU over the classes that are shown or predicted in the patch; 0 without a labelled pixel."""
+    common, true, predicted = pixels[pixels[:, 1] + pixels[:, 2] > 0].T
     if not len(common):
         return 0.0, 0.0
-    return float((2 * common / (true + called)).mean()), float((common / (true + called - common)).mean())
+    return float((2 * common / (true + predicted)).mean()), float((common / (true + predicted - common)).mean())
 
 
 def _image(table: NDArray[np.int64], iou: NDArray[np.float64]) -> NDArray[np.float64]:
-    """float64 (10,): 1, AJI, AJI+, DQ, SQ and PQ of a patch that has true or called nuclei, then common and joint pixels of
+    """float64 (10,): 1, AJI, AJI+, DQ, SQ and PQ of a patch that has true or predicted nuclei, then common and joint pixels of
     AJI and of AJI+; zeros for a patch without any."""
     if not sum(iou.shape):
         return np.zeros(10)
     best = np.stack([np.arange(len(iou)), iou.argmax(axis=1)], axis=1) if iou.size else np.zeros((0, 2), np.int64)
     chosen = best[iou[best[:, 0], best[:, 1]] > 0]
-    areas = [_jaccard(table, partners) for partners in (chosen, nuclei.assigned(iou))]
+    areas = [_jaccard(table, partners) for partners in (chosen, nuclei.match_by_iou(iou))]
     pairs, overlap = _overlap(iou)
     dq, sq = 2 * pairs / sum(iou.shape), overlap / max(pairs, 1)
     return np.array([1.0, *(common / joint for common, joint in areas), dq, sq, dq * sq, *np.ravel(areas)])
@@ -201,10 +202,10 @@ def _overlap(iou: NDArray[np.float64]) -> tuple[int, float]:
 
 
 def _type(
-    t: int, true: NDArray[np.uint8], called: NDArray[np.uint8], iou: NDArray[np.float64], near: nuclei.Pairs
+    t: int, true: NDArray[np.uint8], predicted: NDArray[np.uint8], iou: NDArray[np.float64], near: nuclei.Pairs
 ) -> tuple[float, ...]:
-    """The counts of `_TYPE`, from the type of each true and each called nucleus."""
-    ours, theirs = true == t, called == t
+    """The counts of `_TYPE`, from the type of each true and each predicted nucleus."""
+    ours, theirs = true == t, predicted == t
     first, second = ours[near[:, 0]], theirs[near[:, 1]]
     y, found = int(ours.sum()), int(theirs.sum())
     matched = int((first & second).sum()), int((first ^ second).sum())
@@ -216,8 +217,8 @@ def _ratio(above: str, below: str, shown: str, sums: Sums) -> float:
 
 
 def _dice(of: str, sums: Sums) -> float:
-    true, called = sums[f"true-pixels{of}"], sums[f"called-pixels{of}"]
-    return 2 * sums[f"common-pixels{of}"] / (true + called) if true else math.nan
+    true, predicted = sums[f"true-pixels{of}"], sums[f"called-pixels{of}"]
+    return 2 * sums[f"common-pixels{of}"] / (true + predicted) if true else math.nan
 
 
 def _iou(of: str, sums: Sums) -> float:
@@ -226,8 +227,8 @@ def _iou(of: str, sums: Sums) -> float:
 
 
 def _dq(of: str, sums: Sums) -> float:
-    true, called = sums[f"true-nuclei{of}"], sums[f"called-nuclei{of}"]
-    return 2 * sums[f"pairs{of}"] / (true + called) if true else math.nan
+    true, predicted = sums[f"true-nuclei{of}"], sums[f"called-nuclei{of}"]
+    return 2 * sums[f"pairs{of}"] / (true + predicted) if true else math.nan
 
 
 def _sq(of: str, sums: Sums) -> float:
@@ -239,14 +240,14 @@ def _pq(of: str, sums: Sums) -> float:
 
 
 def _detection(sums: Sums) -> float:
-    true, called = sums["true-nuclei"], sums["called-nuclei"]
-    return 2 * sums["near"] / (true + called) if true else math.nan
+    true, predicted = sums["true-nuclei"], sums["called-nuclei"]
+    return 2 * sums["near"] / (true + predicted) if true else math.nan
 
 
 def _type_f1(of: str, sums: Sums) -> float:
-    """2 R + 2 W + 2 M + E + L is the number of true and of called nuclei, plus W + M."""
-    true, called = sums[f"true-nuclei{of}"], sums[f"called-nuclei{of}"]
-    return 2 * sums[f"right{of}"] / (true + called + sums[f"confused{of}"]) if true else math.nan
+    """2 R + 2 W + 2 M + E + L is the number of true and of predicted nuclei, plus W + M."""
+    true, predicted = sums[f"true-nuclei{of}"], sums[f"called-nuclei{of}"]
+    return 2 * sums[f"right{of}"] / (true + predicted + sums[f"confused{of}"]) if true else math.nan
 
 
 def _determination(of: str, sums: Sums) -> float:

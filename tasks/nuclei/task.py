@@ -1,7 +1,7 @@
 """Nuclei: a HoVer-Net (Graham and others 2019) trained on a training mix of patches, scored on real test patches.
 
 Every training mix gets the same number of steps on batches of the same size, whatever its number of patches, and two training
-mixes of one seed start from the same weights. The checkpoint is chosen on validation patches; test patches are looked at once.
+mixes of one seed start from the same weights. The checkpoint is selected on validation patches; test patches are used once.
 """
 
 from __future__ import annotations
@@ -58,14 +58,14 @@ class LizardNuclei:
     """The split of the dataset that training mixes are made of, where it has it: a generator must not have been trained on
     what it is compared with."""
     metrics: tuple[str, ...] = ("nuclei-faithfulness",)
-    """Metrics that belong to it beside the usual ones."""
+    """Metrics of this task, measured in addition to the default ones."""
     experiments = Path(__file__).parents[1] / "experiments" / "lizard-nuclei"
     """Folder of its experiments."""
 
     def __init__(self, preset: str = "tiny", encoder_weights: Path | None = None, **values: Any) -> None:
         """`values`: fields of `NucleiConfig` in place of those of the preset. `encoder_weights`: a ResNet-50 with the names of
         torchvision's, as a plain state dict, for the sizes of the preset `paper`. Its first phase then leaves the encoder as
-        it is; without it nothing is worth freezing, and both phases train all."""
+        it is. Without these weights both phases train the whole network."""
         self.config = configure(self.card.name, self.presets, preset, values)
         self.encoder_weights = encoder_weights
         self.digest = "" if encoder_weights is None else self._digest(encoder_weights)
@@ -104,21 +104,21 @@ class LizardNuclei:
         """
         from safetensors.torch import save_file
 
-        from tasks.nuclei.training import Course, train
+        from tasks.nuclei.training import TrainingSettings, train
 
         config, classes = self.config, validation.conditions.classes
         chosen_on = self._check_annotated(validation, "validation", validation)
         training = [self._check_annotated(part, "training mix", validation) for part in mix]
         if not training:
             raise MissingError(f"{self.card.name}, training mix: there are no patches. Give more data, or other splits.")
-        course = Course(Budget(config.steps, config.batch, config.learning_rate), config.looks, config.phases)
+        settings = TrainingSettings(Budget(config.steps, config.batch, config.learning_rate), config.looks, config.phases)
         sizes = {"features": config.features, "layers": config.layers, "dense": config.dense}
         with reproducible(seed):
             net = self._network(sizes, len(classes)).to(device())
             if self.encoder_weights is not None:
                 net.load_encoder(self.encoder_weights)
             frozen = self.encoder_weights is not None
-            train(net, training, chosen_on, course, frozen, np.random.default_rng(seed), progress)
+            train(net, training, chosen_on, settings, frozen, np.random.default_rng(seed), progress)
         save_file({name: values.contiguous().cpu() for name, values in net.state_dict().items()}, folder / WEIGHTS)
         mpp = validation.conditions.mpp
         notes = {"network": sizes, "classes": classes, "mpp": USUAL_MPP if math.isnan(mpp) else mpp}
@@ -128,7 +128,7 @@ class LizardNuclei:
         """What the network that `learn` wrote calls: nuclei int32 (n, h, w), numbered 1..m in each patch, and the type at
         each pixel, uint8 (n, h, w), the same all over a nucleus and 0 outside.
 
-        The type of a nucleus is the one that is the most probable at most of its pixels, background left aside.
+        The type of a nucleus is the one that is the most probable at most of its pixels, background excluded.
         """
         from tasks.nuclei.hovernet import separate
         from tasks.nuclei.training import predict, predict_types
@@ -150,7 +150,7 @@ class LizardNuclei:
         return instances, types
 
     def _check_annotated(self, patches: ImageSet, part: str, beside: ImageSet) -> Annotated:
-        """The maps of a set, or an error that says why they cannot serve beside the patches of another."""
+        """The maps of a set. Raises UsageError or MissingError if they cannot be used with the patches of another set."""
         from tasks.nuclei.training import Annotated
 
         who, given = f"{self.card.name}, {part}", patches.conditions
@@ -165,7 +165,7 @@ class LizardNuclei:
         if unlike:
             raise UsageError(
                 f"{who}: a pixel has a type where and only where it has an instance; {len(unlike)} of {len(masks)} patches "
-                f"differ: {listed(given.ids[unlike].tolist(), 3)}. Mend their maps, or leave them out."
+                f"differ: {listed(given.ids[unlike].tolist(), 3)}. Correct their maps, or leave them out."
             )
         if not any(inside.any() for inside in nucleus):
             raise MissingError(f"{who}: no nucleus in {len(masks)} patches. Give more data, or other splits.")

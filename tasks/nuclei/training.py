@@ -1,4 +1,4 @@
-"""How a HoVer-Net learns nuclei: targets, losses, courses of training, choice of the checkpoint. Imports torch."""
+"""How a HoVer-Net is trained: targets, losses, schedules, selection of the checkpoint. Imports torch."""
 
 from __future__ import annotations
 
@@ -37,12 +37,12 @@ class Annotated:
 
 
 @dataclass(frozen=True)
-class Course:
-    """How a budget is spent."""
+class TrainingSettings:
+    """Budget, evaluations and phases of a training."""
 
     budget: Budget
-    looks: int
-    """Times that the validation patches are looked at, evenly over training."""
+    evaluations: int
+    """Number of evaluations on the validation patches, evenly spaced over training."""
     phases: bool
     """The paper's two phases of equal length, each with Adam at a rate that falls to a tenth halfway. Otherwise one cycle
     of AdamW."""
@@ -52,26 +52,26 @@ def train(
     net: HoVerNet,
     training: list[Annotated],
     validation: Annotated,
-    course: Course,
+    settings: TrainingSettings,
     frozen: bool,
     rng: np.random.Generator,
     progress: Progress,
 ) -> None:
     """Leaves in `net` the weights that had the best mean IoU of the classes on validation. `frozen`: the encoder keeps its
     weights during the first of two phases."""
-    budget = course.budget
-    looks = {math.ceil(budget.steps * part / course.looks) for part in range(1, course.looks + 1)}
+    budget = settings.budget
+    evaluations = {math.ceil(budget.steps * part / settings.evaluations) for part in range(1, settings.evaluations + 1)}
     columns = [(part.images, part.masks, part.instances) for part in training]
     rows = batches(sum(len(part.images) for part in training), budget, rng)
     best, kept = -1.0, {}
-    for step, (optimizer, schedule) in enumerate(_steps(net, course, frozen), 1):
+    for step, (optimizer, schedule) in enumerate(_steps(net, settings, frozen), 1):
         loss = _loss(net, *augment(pick(columns, rows[step - 1]), rng))
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         schedule.step()
         progress(step, budget.steps, "train nuclei")
-        if step in looks:
+        if step in evaluations:
             if not torch.isfinite(loss):
                 raise UsageError(f"training diverged by step {step} of {budget.steps}: give a smaller learning_rate.")
             reached = _validate(net, validation, budget.batch)
@@ -89,7 +89,7 @@ def predict(net: HoVerNet, images: Images, batch: int) -> Iterator[Maps]:
 
 
 def predict_types(logits: Tensor) -> Tensor:
-    """The most probable type at each pixel, 1..k-1, from type logits (n, k, h, w): background has no say."""
+    """The most probable type at each pixel, 1..k-1, from type logits (n, k, h, w): background is excluded."""
     return logits[:, 1:].argmax(dim=1) + 1
 
 
@@ -160,11 +160,11 @@ def _validate(net: HoVerNet, validation: Annotated, batch: int) -> float:
     return shown_iou(np.concatenate(counts))
 
 
-def _steps(net: HoVerNet, course: Course, frozen: bool) -> Iterator[tuple[torch.optim.Optimizer, Schedule]]:
+def _steps(net: HoVerNet, settings: TrainingSettings, frozen: bool) -> Iterator[tuple[torch.optim.Optimizer, Schedule]]:
     """The optimizer and the schedule of each step."""
-    steps, rate = course.budget.steps, course.budget.learning_rate
-    if not course.phases:
-        pair = one_cycle(net, course.budget)
+    steps, rate = settings.budget.steps, settings.budget.learning_rate
+    if not settings.phases:
+        pair = one_cycle(net, settings.budget)
         yield from (pair for _ in range(steps))
         return
     for length, still in ((steps - steps // 2, frozen), (steps // 2, False)):

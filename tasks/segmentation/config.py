@@ -22,7 +22,7 @@ class SegmentationConfig:
     batch: int
     """Patches of one training step."""
     learning_rate: float
-    """At its highest."""
+    """Maximum of the schedule."""
     patches: int
     """Training conditions that are generated and trained on; 0 for all."""
 

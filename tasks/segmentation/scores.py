@@ -2,14 +2,14 @@
 
 Of every class c a patch gives four numbers, over its labelled pixels (those whose true class is not `IGNORED`):
 
-    intersection:c   pixels that are c and were called c
-    union:c          pixels that are c or were called c
+    intersection:c   pixels that are c and were predicted as c
+    union:c          pixels that are c or were predicted as c
     patches:c        1 where the patch shows c, else 0
     patch-iou:c      intersection over union where the patch shows c, else 0
 
-Summed over patches they give two kinds of IoU. A class that no patch shows has no IoU, whatever was called so: its
-measures are NaN, and so are the means over classes, which never leave a class out silently. The reasons name the class, and
-beside such a mean stands, as NAME-present, the mean over the classes that the patches show.
+Summed over patches they give two kinds of IoU. A class that no patch shows has no IoU, even if it was predicted: its
+measures are NaN, and so are the means over classes, which never leave a class out silently. The reasons name the class. The
+mean over the classes that the patches show is given beside it as NAME-present.
 
     iou:c            sum of intersections over sum of unions: large regions weigh more
     iou              mean of iou:c over all classes
@@ -47,12 +47,12 @@ def segmentation_columns(classes: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(f"{count}:{name}" for name in classes for count in _COUNTS)
 
 
-def segmentation_counts(called: NDArray[np.uint8], truth: NDArray[np.uint8], classes: int) -> NDArray[np.float64]:
-    """float64 (n, 4 * classes): the counts of each patch from its called and true class maps, both uint8 (n, h, w)."""
+def segmentation_counts(predicted: NDArray[np.uint8], truth: NDArray[np.uint8], classes: int) -> NDArray[np.float64]:
+    """float64 (n, 4 * classes): the counts of each patch from its predicted and true class maps, both uint8 (n, h, w)."""
     labelled = truth != IGNORED
     columns: list[NDArray[np.float64]] = []
     for c in range(classes):
-        true, found = truth == c, (called == c) & labelled
+        true, found = truth == c, (predicted == c) & labelled
         intersection = (true & found).sum(axis=(1, 2), dtype=np.float64)
         union = (true | found).sum(axis=(1, 2), dtype=np.float64)
         shown = true.any(axis=(1, 2)).astype(np.float64)
@@ -80,8 +80,8 @@ def means_over_classes(
     """The means over classes of a test set whose columns have these sums, and why measures are undefined on it.
 
     `means` gives the parts of each mean, named MEASURE:CLASS. Where some parts have no value, and with them the mean has none,
-    NAME-present is the mean over the others: over the same classes in every resample of the test set. `absent` says what is
-    the matter with the classes that {} stands for.
+    NAME-present is the mean over the others, which are the same classes in every resample of the test set. `absent` is the
+    reason for the classes that lack a value, whose names replace {}.
     """
     made: dict[str, Measure] = {}
     undefined: dict[str, str] = {}
@@ -99,7 +99,7 @@ def means_over_classes(
 
 
 def shown_iou(counts: NDArray[np.float64]) -> float:
-    """Mean of iou:c over the classes that the patches show: to choose a checkpoint on slides that may lack one."""
+    """Mean of iou:c over the classes that the patches show: selects checkpoints on slides that may lack a class."""
     sums = dict(zip(_COUNTS, counts.sum(axis=0).reshape(-1, len(_COUNTS)).T, strict=True))
     shown = sums["patches"] > 0
     return float((sums["intersection"][shown] / sums["union"][shown]).mean())

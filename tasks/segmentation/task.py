@@ -1,7 +1,7 @@
 """Tissue segmentation: a DeepLabV3+ (Chen and others 2018) trained on a training mix of patches, scored on real test patches.
 
 Every training mix gets the same number of steps on batches of the same size, whatever its number of patches, and two training
-mixes of one seed start from the same weights. The checkpoint is chosen on validation patches; test patches are looked at once.
+mixes of one seed start from the same weights. The checkpoint is selected on validation patches; test patches are used once.
 """
 
 from __future__ import annotations
@@ -53,11 +53,9 @@ class _Segmentation:
     def score(self, mix: list[ImageSet], validation: ImageSet, test: ImageSet, seed: int, progress: Progress) -> Tally:
         """Trains on the training mix, keeps the checkpoint with the best mean IoU on validation, and counts on test.
 
-        Patches have one size, a multiple of 16 px; counts and measures are those of `tasks.segmentation.scores`. The
-        same
-                training mix, seed, device and number of threads give the same counts. Torch's own random numbers and
-                settings are left
-        as they were.
+        Patches have one size, a multiple of 16 px. Counts and measures are those of `tasks.segmentation.scores`. The same
+        training mix, seed, device and number of threads give the same counts. The state of torch's global random number
+        generator and its settings are restored.
         """
         classes = test.conditions.classes
         training = [check_labelled(part, f"{self.card.name}, training mix", test, STRIDE) for part in mix]
@@ -97,20 +95,20 @@ class _Segmentation:
         try:
             net = smp.DeepLabV3Plus(
                 self.config.encoder,
-                encoder_weights=None,  # nothing to download, and no tissue that the weights have seen before
+                encoder_weights=None,  # no download, and no weights that have seen other tissue
                 encoder_output_stride=STRIDE,
                 decoder_channels=self.config.channels,
                 decoder_atrous_rates=self.config.rates,
                 classes=classes,
             )
-        except Exception as error:  # the encoder alone is the user's choice, and it can be unfit in many ways
+        except Exception as error:  # only the encoder is the user's choice, and it can fail in many ways
             raise UsageError(
                 f"{self.card.name}: encoder {self.config.encoder!r} does not make a DeepLabV3+ "
                 f"({textwrap.shorten(str(error), 80)})."
                 f"{did_you_mean(self.config.encoder, smp.encoders.get_encoder_names())} "
                 "It takes those of segmentation_models_pytorch that can be dilated, and timm's written tu-NAME."
             ) from error
-        # a fifth faster on a CPU than the usual order of axes
+        # a fifth faster on a CPU than the default order of axes
         return net.to(memory_format=torch.channels_last)  # type: ignore[no-any-return]
 
 

@@ -149,7 +149,7 @@ def test_doctor_looks_at_everything(monkeypatch: pytest.MonkeyPatch, tmp_path: P
     assert failed.exit_code == 1 and "absent does not exist" in failed.output
 
 
-def test_fit_delivers_weights_that_the_cache_verbs_see(tmp_path: Path, home: Path) -> None:
+def test_fit_saves_weights_that_the_cache_commands_list(tmp_path: Path, home: Path) -> None:
     out = tmp_path / "weights"
     done = bench("fit", "-g", "flat-colour", "-t", "cam16-seg", *SMALL, "--out", str(out))
     assert done.exit_code == 0, done.output

@@ -250,13 +250,13 @@ def test_what_keeps_the_rules_passes(cls: Any) -> None:
         (WritesBehindTheFlag, "inputs_untouched", "changes the conditions"),
         (FitsInPlace, "inputs_untouched", "changes the training patches"),
         (NoCard, "card_complete", "no attribute card"),
-        (EmptyCard, "card_complete", "nothing about version, summary"),
+        (EmptyCard, "card_complete", "the card lacks version, summary"),
         (UnknownNeed, "card_complete", "needs mask, which is no column"),
         (DropsOption, "options_kept", "grain is not kept as it was given"),
         (HidesOption, "options_kept", "option strength is not kept as an attribute"),
         (Unannotated, "options_kept", "option grain has no annotation"),
         (SwallowsOptions, "options_kept", r"takes \*\*options"),
-        (SwallowsOptions, "unknown_option_refused", "accepted in silence"),
+        (SwallowsOptions, "unknown_option_refused", "accepted without an error"),
         (OptionWithoutKey, "options_kept", "cannot be part of a key"),
         (CannotBuild, "builds", "RuntimeError: no driver"),
     ],
@@ -293,4 +293,4 @@ def test_a_trial_is_used_where_it_is_offered() -> None:
 
 def test_registered_name_and_card_agree() -> None:
     outcomes = {outcome.name: outcome for outcome in check_generator(Good, "better", 16)}
-    assert outcomes["card_complete"].reason == "it is registered as 'better' and its card says 'good'"
+    assert outcomes["card_complete"].reason == "it is registered as 'better' and the name on its card is 'good'"

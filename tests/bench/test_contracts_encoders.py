@@ -226,12 +226,12 @@ def test_metrics(cls: Any, check: str, reason: str) -> None:
 
 
 def test_metrics_that_keep_the_rules() -> None:
-    no_maps = Outcome("accepts_not_annotated", "skipped", "it compares features and sees no maps")
+    no_maps = Outcome("accepts_not_annotated", "skipped", "it compares features and gets no maps")
     for cls in (MeanDistance, Novelty, ReadsTexture):
         assert [outcome for outcome in check_metric(cls, size=16) if outcome.status != "passed"] == [no_maps]
     alone = [outcome for outcome in check_metric(GeneratedAlone, size=16) if outcome.status != "passed"]
-    assert alone == [Outcome("identity", "skipped", "it does not look at the real side"), no_maps]
+    assert alone == [Outcome("identity", "skipped", "it does not use the real side"), no_maps]
     skipped = [outcome.name for outcome in check_metric(Brightness, size=16) if outcome.status != "passed"]
     assert skipped == ["identity"]
     subset = [outcome for outcome in check_metric(Subset, size=16) if outcome.status != "passed"]
-    assert subset == [Outcome("order_independent", "skipped", "it draws at random"), no_maps]
+    assert subset == [Outcome("order_independent", "skipped", "it uses random subsets"), no_maps]

@@ -1,4 +1,4 @@
-"""Experiments through the command line: every training mix and comparison a line, verdicts, reported numbers beside,
+"""Experiments through the command line: a record for every training mix and comparison, verdicts, reported numbers,
 resumed."""
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import pytest
 
 from bench.results import schema
 from bench.results.schema import ResultRecord
-from tests.bench.test_run import CRASHES, SMALL, bench
+from tests.command_run import CRASHES, SMALL, bench
 
 MINE = """
 name = "mine"
@@ -64,7 +64,7 @@ def made(home: Path, file: Path) -> tuple[str, list[ResultRecord]]:
     return done.stdout, list(schema.read([folder / "results.jsonl"]))
 
 
-def test_every_mix_and_comparison_of_every_seed_is_a_line(made: tuple[str, list[ResultRecord]]) -> None:
+def test_every_mix_and_comparison_of_every_seed_has_a_record(made: tuple[str, list[ResultRecord]]) -> None:
     lines = made[1]
     found = {(r.measure, r.mix, r.seed) for r in lines}
     for seed in (0, 1):

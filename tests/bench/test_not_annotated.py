@@ -25,7 +25,7 @@ from tests.small_run import bench, run
 from tests.tasks import small_folder
 
 SMALL = {"steps": "2"}
-GENERATORS = [name for name in registry.names("generators") if name not in ("folder", "example-plugin")]
+GENERATORS = [name for name in registry.names("generators") if name != "folder"]
 
 
 @pytest.fixture(scope="module")
@@ -116,9 +116,9 @@ def test_every_task_learns_from_and_scores_maps_with_255(
 
 
 def test_pictures_show_255_in_black_and_exports_keep_it(patches: ImageSet, tmp_path: Path) -> None:
-    colours = pictures.mapped(patches.conditions)
+    colours = pictures.render_maps(patches.conditions)
     assert (colours[patches.conditions.masks == NOT_ANNOTATED] == 0).all()
-    pictures.gallery(patches, {"generator": patches}, tmp_path / "picture.png")
+    pictures.write_picture(patches, {"generator": patches}, tmp_path / "picture.png")
     assert (tmp_path / "picture.png").is_file()
     exporting.write_conditions({"test": patches}, tmp_path / "out", 0)
     file = tmp_path / "out/masks" / f"{exporting.file_stem(str(patches.conditions.ids[0]))}.png"

@@ -11,7 +11,7 @@ from bench.jobs.dask_executor import Dask
 from bench.jobs.executors import Serial
 from bench.results import schema
 from bench.results.schema import ResultRecord
-from tests.bench.test_run import bench
+from tests.command_run import bench
 
 OPTIONS = (
     "dataset.train_slides=6",
@@ -72,7 +72,7 @@ def test_mixes_are_made_of_the_pool(home: Path) -> None:
     assert "downstream models learn from 12 patches of R2" in done.stderr
 
 
-def test_drawn_maps_have_a_row_of_their_own_and_their_own_measures(generated: list[ResultRecord], home: Path) -> None:
+def test_sampled_layouts_have_rows_and_measures_of_their_own(generated: list[ResultRecord], home: Path) -> None:
     drawn = run("-g", "nasdm", "--layout-generator", "random-discs", "--no-downstream", *QUICK, home=home)
     assert {r.generator for r in drawn} == {"nasdm + random-discs", "shuffle"}
     layouts = {r.measure: r for r in drawn if r.measure.startswith("layout-")}
@@ -100,7 +100,7 @@ def test_unknown_layouts_are_refused(home: Path) -> None:
     assert done.returncode == 2 and "Did you mean 'nasdm-masks'" in done.stderr
 
 
-def test_layouts_are_fitted_and_delivered_by_the_same_verb(home: Path, tmp_path: Path) -> None:
+def test_layouts_are_fitted_and_delivered_by_the_same_command(home: Path, tmp_path: Path) -> None:
     small = [word for option in OPTIONS[:5] for word in ("-o", option)]
     words = ("fit", "--layout-generator", "copy-masks", "-t", "lizard-nuclei", *small, "--out", str(tmp_path))
     done = bench(*words, home=home)

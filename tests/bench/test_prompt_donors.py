@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +10,7 @@ import numpy as np
 import pytest
 
 from bench.types import Conditions
-from tests.small_run import bench
+from tests.small_run import bench, export_conditions, read_values
 from tests.tasks import small_folder, small_nuclei
 
 SIZE = 32
@@ -24,14 +22,6 @@ def regions(tmp_path_factory: pytest.TempPathFactory) -> Path:
     squares = (np.indices((96, 96)) // 12).sum(axis=0) % 2
     pictures = {f"p{i}": (small_folder.photo(96, 96, i), np.roll(squares, i, 1).astype(np.uint8)) for i in range(10)}
     return small_folder.write(tmp_path_factory.mktemp("regions") / "set", pictures)
-
-
-def exported(out: Path, *words: object) -> list[dict[str, str]]:
-    """The rows of the conditions that a run would show to generators."""
-    done = bench("export", "conditions", "--out", out / "conditions", *words, home=out / "home")
-    assert done.exit_code == 0, done.stderr
-    with (out / "conditions/conditions.csv").open(newline="", encoding="utf-8") as stream:
-        return list(csv.DictReader(stream))
 
 
 def donors(rows: list[dict[str, str]]) -> Iterator[tuple[str, str]]:
@@ -54,7 +44,7 @@ def share_pixels(one: str, other: str, size: int) -> bool:
 @pytest.mark.parametrize("stride", [16, 8])
 def test_no_donor_of_a_folder_has_a_pixel_of_its_target(regions: Path, stride: int, tmp_path: Path) -> None:
     options = ["-o", f"size={SIZE}", "-o", f"stride={stride}", "-o", "task.patches=40"]
-    found = list(donors(exported(tmp_path, "--task", "cam16-seg", "--data", regions, *options)))
+    found = list(donors(export_conditions(tmp_path, "--task", "cam16-seg", "--data", regions, *options)))
     assert len(found) > 100
     assert not [pair for pair in found if share_pixels(*pair, SIZE)]
 
@@ -62,7 +52,7 @@ def test_no_donor_of_a_folder_has_a_pixel_of_its_target(regions: Path, stride: i
 def test_no_donor_of_a_folder_of_nuclei_has_a_pixel_of_its_target(tmp_path: Path) -> None:
     data = small_nuclei.nuclei(tmp_path / "data", count=6, shape=(96, 96), types=2)
     options = ["-o", f"size={SIZE}", "-o", "stride=16", "-o", "smallest=0.05"]
-    found = list(donors(exported(tmp_path, "--task", "lizard-nuclei", "--data", data, *options)))
+    found = list(donors(export_conditions(tmp_path, "--task", "lizard-nuclei", "--data", data, *options)))
     assert len(found) > 50
     assert not [pair for pair in found if share_pixels(*pair, SIZE)]
 
@@ -70,10 +60,10 @@ def test_no_donor_of_a_folder_of_nuclei_has_a_pixel_of_its_target(tmp_path: Path
 def test_patches_of_conic_whose_places_nobody_knows_give_no_crop_to_others_of_their_image(tmp_path: Path) -> None:
     data = small_nuclei.conic(tmp_path / "data", sources=12, each=3)
     options = ["-o", f"size={SIZE}", "-o", "smallest=0.05"]
-    beside = exported(tmp_path / "slide", "--task", "lizard-nuclei", "--data", data, *options)
+    beside = export_conditions(tmp_path / "slide", "--task", "lizard-nuclei", "--data", data, *options)
     assert not list(donors(beside))
     options += ["--prompt-source", "cohort"]
-    elsewhere = list(donors(exported(tmp_path / "cohort", "--task", "lizard-nuclei", "--data", data, *options)))
+    elsewhere = list(donors(export_conditions(tmp_path / "cohort", "--task", "lizard-nuclei", "--data", data, *options)))
     assert elsewhere
     assert all(one.partition("-")[0] != other.partition("-")[0] for one, other in elsewhere)
 
@@ -93,7 +83,7 @@ TINY = ["-o", "dataset.train_slides=4", "-o", "dataset.validation_slides=2", "-o
 
 def test_prompts_of_phantoms_are_cut_from_patches_in_no_reference_set(tmp_path: Path) -> None:
     words = ["--task", "cam16-seg", *TINY, "-o", "per_slide=5"]
-    rows = exported(tmp_path, *words)
+    rows = export_conditions(tmp_path, *words)
     tested = {row["id"]: row["group"] for row in rows if row["split"] == "test"}
     found = [pair for pair in donors(rows) if pair[0] in tested]
     assert len(found) > 30
@@ -104,7 +94,7 @@ def test_prompts_of_phantoms_are_cut_from_patches_in_no_reference_set(tmp_path: 
 
 
 def test_prompts_of_training_patches_are_cut_from_training_patches(tmp_path: Path) -> None:
-    rows = exported(tmp_path, "--task", "cam16-seg", *TINY, "-o", "per_slide=5")
+    rows = export_conditions(tmp_path, "--task", "cam16-seg", *TINY, "-o", "per_slide=5")
     trained = {row["id"] for row in rows if row["split"] == "train"}
     found = [pair for pair in donors(rows) if pair[0] in trained]
     assert found and all(donor in trained for _, donor in found)
@@ -133,21 +123,16 @@ def test_a_run_records_and_announces_the_share_of_crops_from_reference_patches(
         "run", *words, *TINY, "-o", "per_slide=5", "--prompt-source", source, "--out", tmp_path / "out", home=tmp_path / "home"
     )
     assert done.exit_code == 0, done.stderr
-    lines = records(Path(done.stdout.splitlines()[-1]))
+    lines = read_values(Path(done.stdout.splitlines()[-1]))
     assert lines["prompt-reference"] == pytest.approx(share * (1 - lines["prompt-missing"]))
     text = "crops are cut from reference patches" if source == "self" else "0 of 40 crops are cut from reference patches"
     assert text in done.stderr
 
 
-def records(folder: Path) -> dict[str, float]:
-    lines = [json.loads(line) for line in (folder / "results.jsonl").read_text().splitlines()]
-    return {line["measure"]: line["value"] for line in lines}
-
-
 def test_a_folder_reserves_donors_and_says_how_many_crops_they_could_not_give(regions: Path, tmp_path: Path) -> None:
     size = ["--task", "cam16-seg", "--data", regions, "-o", f"size={SIZE}"]
-    plain = exported(tmp_path / "plain", *size)
-    reserving = exported(tmp_path / "reserving", *size, "-o", "donors=0.3")
+    plain = export_conditions(tmp_path / "plain", *size)
+    reserving = export_conditions(tmp_path / "reserving", *size, "-o", "donors=0.3")
     tested, left = ({row["id"] for row in rows if row["split"] == "test"} for rows in (plain, reserving))
     reserved = tested - left
     assert left < tested and len(reserved) == 2 * 3, "three of nine patches of each of two slides"
@@ -160,7 +145,7 @@ def test_a_folder_reserves_donors_and_says_how_many_crops_they_could_not_give(re
 
 def test_patches_that_overlap_a_reserved_one_are_in_no_split(regions: Path, tmp_path: Path) -> None:
     words = ["--task", "cam16-seg", "--data", regions, "-o", f"size={SIZE}", "-o", "stride=16", "-o", "donors=0.3"]
-    rows = exported(tmp_path, *words)
+    rows = export_conditions(tmp_path, *words)
     tested = {row["id"] for row in rows if row["split"] == "test"}
     found = {donor for target, donor in donors(rows) if target in tested}
     assert found and tested
@@ -195,7 +180,7 @@ def test_crops_come_from_reference_patches_where_no_other_shows_the_class(tmp_pa
     done = bench("run", *words, "--data", data, *options, "--out", tmp_path / "out", home=tmp_path / "home")
     assert done.exit_code == 0, done.stderr
     assert "6 of 12 crops are cut from reference patches, the others from 2 patches" in done.stderr
-    assert records(Path(done.stdout.splitlines()[-1]))["prompt-reference"] == 0.5
+    assert read_values(Path(done.stdout.splitlines()[-1]))["prompt-reference"] == 0.5
 
 
 @pytest.mark.parametrize(

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import json
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -19,7 +17,7 @@ from bench.pipeline import prompts
 from bench.pipeline.prompts import PromptRule
 from bench.types import GREY, image_seeds, silent
 from tasks.datasets.phantom.dataset import PhantomPanda
-from tests.small_run import bench
+from tests.small_run import bench, export_conditions, read_values, run
 from tests.tasks import small_folder
 
 Mask = NDArray[np.uint8]
@@ -61,18 +59,13 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def exported(out: Path, data: Path, *words: object) -> list[dict[str, str]]:
-    done = bench(
-        "export", "conditions", "--task", "cam16-seg", "--data", data, "--out", out / "c", *KEPT, *words, home=out / "home"
-    )
-    assert done.exit_code == 0, done.stderr
-    with (out / "c/conditions.csv").open(newline="", encoding="utf-8") as stream:
-        return list(csv.DictReader(stream))
+    return export_conditions(out, "--task", "cam16-seg", "--data", data, *KEPT, *words)
 
 
 def crops(rows: list[dict[str, str]], out: Path) -> Iterator[tuple[int, tuple[int, ...], Mask]]:
     """Class, box y0 x0 y1 x1, and the map of the patch, of every crop."""
     for row in rows:
-        mask = np.asarray(Image.open(out / "c" / row["masks"]))
+        mask = np.asarray(Image.open(out / "conditions" / row["masks"]))
         for c in range(int(mask.max()) + 1):
             if box := row.get(f"box_class-{c}"):
                 yield c, tuple(map(int, box.split())), mask
@@ -101,27 +94,8 @@ def test_windows_and_shares_are_those_of_the_public_code(data: Path, tmp_path: P
 
 
 def coverage(data: Path, out: Path, *words: str) -> dict[str, float]:
-    asked = [
-        "-g",
-        "crop-paste",
-        "-t",
-        "cam16-seg",
-        "--no-downstream",
-        "--controls",
-        "none",
-        "-e",
-        "stain",
-        "-m",
-        "kid",
-        "--seeds",
-        "0",
-    ]
-    done = bench(
-        "run", *asked, "--data", data, *KEPT, "--prompt-source", "self", *words, "--out", out / "out", home=out / "home"
-    )
-    assert done.exit_code == 0, done.stderr
-    lines = (Path(done.stdout.splitlines()[-1]) / "results.jsonl").read_text().splitlines()
-    return {line["measure"]: line["value"] for line in map(json.loads, lines)}
+    asked = "-g crop-paste -t cam16-seg --no-downstream --controls none -e stain -m kid --seeds 0 --prompt-source self".split()
+    return read_values(run(*asked, "--data", data, *KEPT, *words, home=out / "home", out=out / "out"))
 
 
 def test_a_run_reports_the_share_that_the_public_code_shows_and_less_than_the_largest_square(
@@ -131,7 +105,7 @@ def test_a_run_reports_the_share_that_the_public_code_shows_and_less_than_the_la
     rows = [row for row in exported(tmp_path, data, *SELF) if row["split"] == "test"]
     expected, variance = 0.0, 0.0
     for row in rows:
-        mask = np.asarray(Image.open(tmp_path / "c" / row["masks"]))
+        mask = np.asarray(Image.open(tmp_path / "conditions" / row["masks"]))
         for c in (0, 1):
             window = first_window(mask == c)
             if window:
@@ -175,11 +149,11 @@ def test_the_fallback_of_panda_shows_the_class_before(panda: Path, tmp_path: Pat
     rows = exported(tmp_path, panda, *MERGED, *SELF, "-o", "background=none", "-o", "fallback=paper-panda")
     striped = 0
     for row in rows:
-        mask = np.asarray(Image.open(tmp_path / "c" / row["masks"]))
+        mask = np.asarray(Image.open(tmp_path / "conditions" / row["masks"]))
         if mask.max() < 2:
             striped += 1
             for c in (1, 2):
-                canvas = np.asarray(Image.open(tmp_path / "c" / row[f"prompt_class-{c}"]))
+                canvas = np.asarray(Image.open(tmp_path / "conditions" / row[f"prompt_class-{c}"]))
                 assert ((canvas != GREY).any(axis=2) == (mask == c - 1)).all()
     assert striped > 2
 

@@ -29,14 +29,14 @@ def test_torchvision_imports_after_the_shim() -> None:
 
 def test_shim_bridges_exactly_where_torchvision_fails_alone() -> None:
     alone = python("import torchvision")
-    bridged = python("from bench.runtime import torchvision_shim as s; s.ready(); print(s.bridged())").stdout.strip()
+    bridged = python("from bench.runtime import torchvision_shim as s; s.ready(); print(s.is_active())").stdout.strip()
     assert bridged == str(alone.returncode != 0)
 
 
 def test_shim_does_nothing_once_torchvision_is_there() -> None:
     done = python(
         "import sys, types; sys.modules['torchvision'] = types.ModuleType('torchvision')\n"
-        "from bench.runtime import torchvision_shim as s; s.ready(); print(s.bridged(), 'torch' in sys.modules)"
+        "from bench.runtime import torchvision_shim as s; s.ready(); print(s.is_active(), 'torch' in sys.modules)"
     )
     assert done.stdout.strip() == "False False"
 

@@ -1,4 +1,4 @@
-"""`bench new` writes tests/example_plugin; that package installs, is listed, and passes its check as written."""
+"""`bench new` writes a package that installs, is listed, and passes its check as written."""
 
 from __future__ import annotations
 
@@ -17,24 +17,22 @@ from bench.contracts import check_generator
 from bench.errors import UsageError
 
 ROOT = Path(__file__).parents[2]
-EXAMPLE = ROOT / "tests/example_plugin"
 
 
 def new(*arguments: str) -> Any:
     return CliRunner().invoke(command, ["generator", *arguments])
 
 
-def written(folder: Path) -> dict[str, bytes]:
-    return {file.name: file.read_bytes() for file in folder.iterdir() if file.is_file()}
+def files(folder: Path) -> set[str]:
+    return {str(file.relative_to(folder)) for file in folder.rglob("*") if file.is_file()}
 
 
-def test_the_example_is_what_new_writes(tmp_path: Path) -> None:
+def test_new_writes_a_package_of_two_files(tmp_path: Path) -> None:
     done = new("example-plugin", "--dir", str(tmp_path))
     assert done.exit_code == 0
     assert done.stdout.strip() == str(tmp_path / "example_plugin")
     assert "bench check example-plugin" in done.stderr
-    assert written(tmp_path / "example_plugin") == written(EXAMPLE)
-    assert set(written(EXAMPLE)) == {"pyproject.toml", "example_plugin.py"}
+    assert files(tmp_path) == {"example_plugin/pyproject.toml", "example_plugin/example_plugin.py"}
 
 
 def test_what_new_writes_passes_its_check_uninstalled(tmp_path: Path) -> None:
@@ -75,17 +73,18 @@ def test_nothing_is_overwritten(tmp_path: Path) -> None:
     assert isinstance(done.exception, UsageError) and "exists already" in str(done.exception)
 
 
-def test_the_example_installs_and_is_found(tmp_path: Path) -> None:
+def test_what_new_writes_installs_and_is_found(tmp_path: Path) -> None:
+    assert new("example-plugin", "--dir", str(tmp_path / "source")).exit_code == 0
+    source, target = tmp_path / "source" / "example_plugin", tmp_path / "target"
     offline = ["--no-deps", "--no-build-isolation", "--no-index", "--disable-pip-version-check"]
-    install = [sys.executable, "-m", "pip", "install", "-q", *offline, "--target", str(tmp_path), str(EXAMPLE)]
+    install = [sys.executable, "-m", "pip", "install", "-q", *offline, "--target", str(target), str(source)]
     installed = subprocess.run(install, capture_output=True, text=True)
     assert installed.returncode == 0, installed.stderr
     script = (
         "from bench import registry\nfrom bench.cli.check import command\n"
         "assert 'example-plugin' in registry.names('generators')\ncommand(['example-plugin', '--size', '32'])"
     )
-    environment = os.environ | {"PYTHONPATH": str(tmp_path), "PYTHONUTF8": "1"}
+    environment = os.environ | {"PYTHONPATH": f"{target}{os.pathsep}{ROOT}", "PYTHONUTF8": "1"}
     done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, env=environment, capture_output=True, encoding="utf-8")
     assert done.returncode == 0, done.stderr
     assert "✓ batch independent" in done.stdout and "✗" not in done.stdout
-    assert set(written(EXAMPLE)) == {"pyproject.toml", "example_plugin.py"}  # building leaves nothing behind

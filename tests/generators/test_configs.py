@@ -76,7 +76,7 @@ def test_what_is_no_field_no_preset_or_no_value_is_refused(kind: str, name: str)
         registry.load(kind, name, preset="tinny")
     with pytest.raises(UsageError, match="option sampler takes"):
         registry.load(kind, name, sampler="euler")
-    with pytest.raises(UsageError, match="counts of at least 1"):
+    with pytest.raises(UsageError, match="sample_steps is a count of at least 1"):
         registry.load(kind, name, sample_steps="0")
 
 

@@ -161,7 +161,7 @@ def _cut(file: Path) -> None:
         (_save("RGB", format="JPEG"), "is no PNG"),
         (_cut, "is damaged"),
         (_wrong_checksum, "is damaged: the checksum of its chunk IDAT is wrong"),
-        (_turned, "carries the EXIF orientation 3"),
+        (_turned, "has the EXIF orientation 3"),
         (_transparent_black, "makes some of its values transparent"),
         (lambda file: file.write_bytes(b""), "is no PNG"),
     ],

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from bench.errors import UsageError
-from bench.measurements.conditions import beside
+from bench.measurements.conditions import join_tallies
 from bench.registry import describe, load
 from bench.types import Conditions, ImageSet, Tally, silent
 from metrics.faithfulness.nuclei import COLUMNS, NucleiFaithfulness
@@ -157,7 +157,7 @@ def test_ratios_to_real_patches_are_of_pooled_measures() -> None:
     metric = NucleiFaithfulness()
     fake = metric.tally(np.array([[10, 10, 8, 6, 8.0]]))
     real = metric.tally(np.array([[10, 10, 10, 9, 5.0]]))
-    both = beside(fake, real)
+    both = join_tallies(fake, real)
     sums = dict(zip(both.columns, both.counts[0].tolist(), strict=True))
     assert both.measures["nuclei-kept"](sums) == pytest.approx(0.6)
     assert both.measures["nuclei-kept-of-real"](sums) == pytest.approx(0.6 / 0.9)

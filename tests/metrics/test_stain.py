@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 
 from bench import registry
 from bench.errors import UsageError
-from bench.histology.stain import restained
+from bench.histology.stain import restain
 from bench.types import FeatureMetric, ImageSet
 from metrics.encoders.builtin.stain import COLUMNS, Stain
 from metrics.stain import WIDTH, StainDistance, effect_sizes, wasserstein
@@ -80,6 +80,6 @@ def test_on_tissue_it_orders_stain_shifts_and_does_not_see_structure(tissue: Ima
     real, shuffled = encode(images).astype(float), images.copy()
     np.random.default_rng(0).shuffle(shuffled.reshape(half, -1, 3)[0])
     lower_reference = measure(real, encode(other).astype(float))
-    shifts = [measure(real, encode(restained(other, np.full(3, factor))).astype(float)) for factor in (1.2, 1.6)]
+    shifts = [measure(real, encode(restain(other, np.full(3, factor))).astype(float)) for factor in (1.2, 1.6)]
     assert lower_reference < shifts[0] < shifts[1]
     assert measure(real, encode(shuffled).astype(float)) < 0.05 * lower_reference

@@ -24,8 +24,8 @@ def halves(height: int = 64, width: int = 64, left: int = 0, right: int = 1, sha
 
 def write(folder: Path, pictures: dict[str, tuple[Bytes, Bytes]], columns: str = "id", rows: str = "") -> Path:
     """A data folder of PNG files; `rows` defaults to the ids alone."""
-    for package in ("images", "region"):
-        (folder / package).mkdir(parents=True)
+    for part in ("images", "region"):
+        (folder / part).mkdir(parents=True)
     for name, (image, mask) in pictures.items():
         Image.fromarray(image).save(folder / "images" / f"{name}.png")
         Image.fromarray(mask).save(folder / "region" / f"{name}.png")

@@ -13,15 +13,17 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from bench.types import ImageSet
+from tasks.datasets.lizard import Lizard
 
 STROMA = (230, 180, 220)
 COLOURS = ((200, 40, 40), (40, 160, 60), (40, 40, 180), (150, 90, 30), (220, 60, 200), (90, 40, 120))
 """Colour of the nuclei of types 1 to 6."""
 GLASS = 244
-DataSplits = tuple[NDArray[np.uint8], NDArray[np.int32], NDArray[np.uint8]]
+LIZARD_SPLITS = ("train", "validation", "test", "R1", "R2")
+AnnotatedImage = tuple[NDArray[np.uint8], NDArray[np.int32], NDArray[np.uint8]]
 
 
-def scene(height: int, width: int, seed: int = 0, types: int = 6) -> DataSplits:
+def draw_image(height: int, width: int, seed: int = 0, types: int = 6) -> AnnotatedImage:
     """Image, instances and types: a bar of 8 x 4 px every 16 px, its place and type drawn, numbers 5, 8, 11, ..."""
     rng = np.random.default_rng(seed)
     image = np.full((height, width, 3), STROMA, np.uint8)
@@ -36,7 +38,7 @@ def scene(height: int, width: int, seed: int = 0, types: int = 6) -> DataSplits:
     return image, instances, kinds
 
 
-def aligned(patches: ImageSet) -> bool:
+def is_aligned(patches: ImageSet) -> bool:
     """Whether each pixel of each patch has the colour of its type, and a number if and only if it has a type."""
     masks, instances = patches.conditions.masks, patches.conditions.instances
     assert masks is not None and instances is not None
@@ -66,7 +68,7 @@ def lizard(folder: Path, count: int = 5, shape: tuple[int, int] = (150, 200), ty
         place.mkdir(parents=True)
     names = [f"{'dpath' if i % 2 == 0 else 'crag'}_{i}" for i in range(1, count + 1)]
     for i, name in enumerate(names):
-        image, instances, kinds = scene(*shape, seed=i, types=types)
+        image, instances, kinds = draw_image(*shape, seed=i, types=types)
         Image.fromarray(image).save(places[i % 2] / f"{name}.png")
         savemat(home / "Labels" / f"{name}.mat", labels(instances, kinds), do_compression=True)
     rows = "\n".join(f"{name},{name.partition('_')[0]},{i % 3 + 1}" for i, name in enumerate(names))
@@ -85,7 +87,7 @@ def relabel(path: Path, **changes: NDArray[Any] | None) -> None:
 def conic(folder: Path, sources: int = 5, each: int = 2, side: int = 64) -> Path:
     """A release of `each` patches of every one of the Lizard images consep_1, consep_2, ..."""
     folder.mkdir(parents=True)
-    found = [scene(side, side, seed=i) for i in range(sources * each)]
+    found = [draw_image(side, side, seed=i) for i in range(sources * each)]
     np.save(folder / "images.npy", np.stack([image for image, _, _ in found]))
     maps = np.stack([np.stack([instances, types], axis=-1) for _, instances, types in found])
     np.save(folder / "labels.npy", maps.astype(np.uint16))
@@ -96,13 +98,23 @@ def conic(folder: Path, sources: int = 5, each: int = 2, side: int = 64) -> Path
 
 def nuclei(folder: Path, count: int = 5, shape: tuple[int, int] = (70, 100), uncovered: int = 0, types: int = 6) -> Path:
     """A nuclei folder of images p0, p1, ..., each its own source, the first `uncovered` columns not annotated."""
-    for package in ("images", "inst", "type"):
-        (folder / package).mkdir(parents=True)
+    for part in ("images", "inst", "type"):
+        (folder / part).mkdir(parents=True)
     for i in range(count):
-        image, instances, kinds = scene(*shape, seed=i, types=types)
+        image, instances, kinds = draw_image(*shape, seed=i, types=types)
         kinds[:, :uncovered] = 255
         Image.fromarray(image).save(folder / f"images/p{i}.png")
         Image.fromarray(instances.astype(np.uint16)).save(folder / f"inst/p{i}.png")
         Image.fromarray(kinds).save(folder / f"type/p{i}.png")
     (folder / "index.csv").write_text("id,mpp\n" + "".join(f"p{i},0.5\n" for i in range(count)))
     return folder
+
+
+def label_file(folder: Path, name: str = "crag_3") -> Path:
+    """A label file of a release."""
+    return folder / "lizard_labels/Lizard_Labels/Labels" / f"{name}.mat"
+
+
+def read_splits(data: Lizard) -> None:
+    for name in LIZARD_SPLITS:
+        data.split(name)

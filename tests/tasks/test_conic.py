@@ -15,7 +15,7 @@ from bench import registry
 from bench.errors import DamagedError, MissingError, UsageError
 from tasks.datasets.conic import Conic
 from tasks.datasets.nuclei_tiles import CLASSES
-from tests.tasks.small_nuclei import aligned, conic
+from tests.tasks.small_nuclei import conic, is_aligned
 
 FOUR = ("train", "validation", "test", "R2")
 
@@ -36,7 +36,7 @@ def test_patches_show_what_the_arrays_say(whole: Path) -> None:
     for split in FOUR:
         patches = Conic(whole, size=32).split(split)
         conditions = patches.conditions
-        assert aligned(patches) and conditions.classes == CLASSES and conditions.mpp == 0.5
+        assert is_aligned(patches) and conditions.classes == CLASSES and conditions.mpp == 0.5
         assert conditions.instances.dtype == np.int32 and conditions.columns() == Conic.provides | {"origins", "corners"}
         for row, name in enumerate(conditions.ids):
             source, corner = name.split("/")
@@ -75,7 +75,7 @@ def test_the_key_follows_options_and_content(broken: Path) -> None:
     assert len(keys) == 3 and Conic(broken).digest != digest
 
 
-def test_the_instance_table_counts_nuclei_and_states_a_type_that_is_absent(broken: Path) -> None:
+def test_the_tile_summary_counts_nuclei_and_states_a_type_that_is_absent(broken: Path) -> None:
     labels = np.load(broken / "labels.npy")
     tile_summary = Conic(broken, size=32).tile_summary
     assert tile_summary["patches"] == 10 == sum(tile_summary[name] for name in FOUR)
@@ -148,7 +148,7 @@ def rename(old: str, new: str) -> Callable[[Path], None]:
 
 
 @pytest.mark.parametrize(
-    ("damage", "with_estimate"),
+    ("damage", "message"),
     [
         (changed("images.npy", lambda a: a.astype(np.float32)), r"images\.npy is float32 .*not uint8"),
         (changed("images.npy", lambda a: a[..., 0]), r"images\.npy is uint8 \(10, 64, 64\), not uint8 \(n, height"),
@@ -164,13 +164,13 @@ def rename(old: str, new: str) -> Callable[[Path], None]:
         (changed("labels.npy", torn), r"consep_5-0009: nucleus 9 has several types"),
         (cut, r"cannot read .*labels\.npy"),
         (rename("consep_2-0003\n", ""), "10 images, 10 labels, 9 names"),
-        (rename("consep_2-0003", "consep_2"), r"patch_info\.csv: consep_2 tells no image"),
+        (rename("consep_2-0003", "consep_2"), r"patch_info\.csv: consep_2 names no image"),
         (rename("consep_2-0003", "consep_2-0002"), r"patch_info\.csv has consep_2-0002 more than once"),
     ],
 )
-def test_damaged_files_are_named(broken: Path, damage: Callable[[Path], None], with_estimate: str) -> None:
+def test_damaged_files_are_named(broken: Path, damage: Callable[[Path], None], message: str) -> None:
     damage(broken)
-    with pytest.raises(DamagedError, match=with_estimate):
+    with pytest.raises(DamagedError, match=message):
         Conic(broken, size=32).split("train")
 
 

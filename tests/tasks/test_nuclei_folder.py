@@ -15,7 +15,7 @@ from PIL import Image
 from bench import registry
 from bench.errors import BenchError, MissingError, UsageError
 from tasks.datasets.nuclei_folder import NucleiFolder
-from tests.tasks.small_nuclei import aligned, nuclei, scene
+from tests.tasks.small_nuclei import draw_image, is_aligned, nuclei
 
 FOUR = ("train", "validation", "test", "R2")
 SHARED = Path(__file__).parents[2] / "../shared/data/nuclei"
@@ -47,7 +47,7 @@ def test_patches_show_what_the_files_say(whole: Path) -> None:
     for split in FOUR:
         patches = folder.split(split)
         conditions = patches.conditions
-        assert aligned(patches) and conditions.classes == ("background", *SIX.split(",")) and conditions.mpp == 0.5
+        assert is_aligned(patches) and conditions.classes == ("background", *SIX.split(",")) and conditions.mpp == 0.5
         assert conditions.instances.dtype == np.int32 and conditions.columns() == NucleiFolder.provides | {
             "origins",
             "corners",
@@ -55,7 +55,7 @@ def test_patches_show_what_the_files_say(whole: Path) -> None:
         for name, instances in zip(conditions.ids, conditions.instances, strict=True):
             image, _, corner = name.partition("/")
             x, y = map(int, corner.split("_"))
-            assert np.array_equal(instances, scene(70, 100, seed=int(image[1:]))[1][y : y + 32, x : x + 32])
+            assert np.array_equal(instances, draw_image(70, 100, seed=int(image[1:]))[1][y : y + 32, x : x + 32])
     assert len(ids(folder)) == 5 * 6 and len(ids(NucleiFolder(whole, size=32, stride=16))) == 5 * 15
 
 
@@ -64,15 +64,15 @@ def test_what_is_not_annotated_stays_so_and_tiles_without_half_are_dropped(tmp_p
     assert {name.partition("/")[2].partition("_")[0] for name in ids(folder)} == {"64"}  # of 0, 32 and 64
     folder = NucleiFolder(nuclei(tmp_path / "other", uncovered=40), size=32)
     patches = folder.split("train")
-    assert aligned(patches) and (patches.conditions.masks == 255).mean() == pytest.approx(8 / 64)
+    assert is_aligned(patches) and (patches.conditions.masks == 255).mean() == pytest.approx(8 / 64)
     assert {name.partition("/")[2].partition("_")[0] for name in ids(folder)} == {"32", "64"}
 
 
 def test_tiles_with_too_few_nuclei_are_dropped(data: Path) -> None:
-    for package in ("inst", "type"):
-        held = np.array(Image.open(data / package / "p0.png"))
+    for part in ("inst", "type"):
+        held = np.array(Image.open(data / part / "p0.png"))
         held[:32, :32] = 0
-        Image.fromarray(held).save(data / package / "p0.png")
+        Image.fromarray(held).save(data / part / "p0.png")
     assert set(ids(NucleiFolder(data, size=32))) - set(ids(NucleiFolder(data, size=32, nuclei=1))) == {"p0/0_0"}
     with pytest.raises(MissingError, match="fewer than 99 nuclei"):
         NucleiFolder(data, size=32, nuclei=99).split("train")
@@ -106,7 +106,7 @@ def test_a_list_names_the_patches(data: Path) -> None:
     (data / "mine.csv").write_text(table.replace(",size", "").replace(",32\n", "\n").replace(",3\n", ",4\n"))
     listed = NucleiFolder(data, size=32)
     assert sorted(ids(listed)) == sorted(f"p{i}/{corner}" for i in range(5) for corner in (f"{i}_3", "60_38"))
-    assert all(aligned(listed.split(split)) for split in FOUR)
+    assert all(is_aligned(listed.split(split)) for split in FOUR)
     assert "p1/1_4" in ids(NucleiFolder(data, size=32, patches="mine.csv"))
     assert len(ids(NucleiFolder(data, size=32, patches=""))) == 30
     assert len(ids(NucleiFolder(data, size=32, mpp=0.5))) == 30
@@ -116,7 +116,7 @@ def test_a_list_names_the_patches(data: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("row", "with_estimate"),
+    ("row", "message"),
     [
         ("p0,69,0,32", r"row 1: p0 69 0 32: does not lie in the image of 100 x 70 px"),
         ("p0,0,0,32\np0,0,0,32", r"row 2: .* is a double"),
@@ -126,9 +126,9 @@ def test_a_list_names_the_patches(data: Path) -> None:
         ("p0,0,,32", r"patches32\.csv has no y in row 1"),
     ],
 )
-def test_a_list_that_does_not_fit_is_refused(data: Path, row: str, with_estimate: str) -> None:
+def test_a_list_that_does_not_fit_is_refused(data: Path, row: str, message: str) -> None:
     (data / "patches32.csv").write_text(f"source,x,y,size\n{row}\n")
-    with pytest.raises(BenchError, match=with_estimate):
+    with pytest.raises(BenchError, match=message):
         NucleiFolder(data, size=32).split("train")
 
 
@@ -145,7 +145,7 @@ def test_resampling_keeps_numbers_and_types(data: Path) -> None:
     conditions = patches.conditions
     assert conditions.mpp == 1.0 and len(ids(half)) == 5
     for name, masks, instances in zip(conditions.ids, conditions.masks, conditions.instances, strict=True):
-        _, numbers, types = scene(70, 100, seed=int(name[1]))
+        _, numbers, types = draw_image(70, 100, seed=int(name[1]))
         assert np.array_equal(masks, types[1::2, 1::2][:32, :32]) or np.array_equal(masks, types[::2, ::2][:32, :32])
         pairs = {(a, b) for a, b in zip(numbers.ravel().tolist(), types.ravel().tolist(), strict=True)}
         assert {(a, b) for a, b in zip(instances.ravel().tolist(), masks.ravel().tolist(), strict=True)} <= pairs
@@ -174,7 +174,7 @@ def test_types_are_merged_dropped_and_ignored(whole: Path) -> None:
     )
 
 
-def test_the_instance_table_states_a_type_that_is_absent_and_no_nucleus_at_all_is_refused(data: Path) -> None:
+def test_the_tile_summary_states_a_type_that_is_absent_and_no_nucleus_at_all_is_refused(data: Path) -> None:
     tile_summary = NucleiFolder(data, size=32, types=SIX + ",seventh").tile_summary
     assert (
         tile_summary["images"] == 5 == sum(tile_summary[name] for name in FOUR)
@@ -205,11 +205,9 @@ def test_the_key_follows_options_and_content(data: Path) -> None:
     assert NucleiFolder(data).digest != digest
 
 
-def repeat(package: str, change: Callable[[Any], Any]) -> Callable[[Path], None]:
-    """Changes the map of p2 in one package."""
-    return lambda data: Image.fromarray(change(np.array(Image.open(data / package / "p2.png")))).save(
-        data / package / "p2.png"
-    )
+def change_map(folder: str, change: Callable[[Any], Any]) -> Callable[[Path], None]:
+    """Changes the map of p2 in one folder."""
+    return lambda data: Image.fromarray(change(np.array(Image.open(data / folder / "p2.png")))).save(data / folder / "p2.png")
 
 
 def cut(path: str) -> Callable[[Path], None]:
@@ -217,16 +215,19 @@ def cut(path: str) -> Callable[[Path], None]:
 
 
 @pytest.mark.parametrize(
-    ("damage", "with_estimate"),
+    ("damage", "message"),
     [
-        (repeat("type", lambda a: np.where(a == 3, 9, a).astype(np.uint8)), r"type/p2\.png holds type 9; known are 1, 2, 3"),
-        (repeat("type", lambda a: a * 0), r"inst/p2\.png and .*type/p2\.png: \d+ pixels have a nucleus without a type"),
-        (repeat("inst", lambda a: a * 0), r"p2\.png: \d+ pixels .* a type without a nucleus"),
-        (repeat("inst", lambda a: np.minimum(a, 5)), r"type/p2\.png: nucleus 5 has several types"),
-        (repeat("type", lambda a: a[1:]), r"inst/p2\.png is 100 x 70 px, .*type/p2\.png is 100 x 69"),
-        (repeat("images", lambda a: a[:, 1:]), r"images/p2\.png is 99 x 70 px, .*inst/p2\.png is 100 x 70"),
-        (repeat("type", lambda a: a.astype(np.uint16)), r"type/p2\.png has 16 bits a pixel"),
-        (repeat("inst", lambda a: np.stack([a.astype(np.uint8)] * 3, -1)), r"inst/p2\.png is stored as RGB"),
+        (
+            change_map("type", lambda a: np.where(a == 3, 9, a).astype(np.uint8)),
+            r"type/p2\.png holds type 9; known are 1, 2, 3",
+        ),
+        (change_map("type", lambda a: a * 0), r"inst/p2\.png and .*type/p2\.png: \d+ pixels have a nucleus without a type"),
+        (change_map("inst", lambda a: a * 0), r"p2\.png: \d+ pixels .* a type without a nucleus"),
+        (change_map("inst", lambda a: np.minimum(a, 5)), r"type/p2\.png: nucleus 5 has several types"),
+        (change_map("type", lambda a: a[1:]), r"inst/p2\.png is 100 x 70 px, .*type/p2\.png is 100 x 69"),
+        (change_map("images", lambda a: a[:, 1:]), r"images/p2\.png is 99 x 70 px, .*inst/p2\.png is 100 x 70"),
+        (change_map("type", lambda a: a.astype(np.uint16)), r"type/p2\.png has 16 bits a pixel"),
+        (change_map("inst", lambda a: np.stack([a.astype(np.uint8)] * 3, -1)), r"inst/p2\.png is stored as RGB"),
         (cut("images/p2.png"), r"cannot read .*images/p2\.png"),
         (cut("inst/p2.png"), r"cannot read .*inst/p2\.png"),
         (cut("type/p2.png"), r"cannot read .*type/p2\.png"),
@@ -234,9 +235,9 @@ def cut(path: str) -> Callable[[Path], None]:
         (lambda data: (data / "images/p2.png").unlink(), r"images lacks 1 of 5 files.*p2"),
     ],
 )
-def test_damaged_and_absent_files_are_named(data: Path, damage: Callable[[Path], None], with_estimate: str) -> None:
+def test_damaged_and_absent_files_are_named(data: Path, damage: Callable[[Path], None], message: str) -> None:
     damage(data)
-    with pytest.raises(BenchError, match=with_estimate):
+    with pytest.raises(BenchError, match=message):
         everything(NucleiFolder(data, size=32, types=SIX))
 
 

@@ -85,7 +85,7 @@ def test_a_file_of_several_pages_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("picture", "with_estimate"),
+    ("picture", "message"),
     [
         (Image.fromarray(photo()[..., 0]), "greyscale"),
         (Image.fromarray(photo()[..., 0]).convert("LA"), "greyscale"),
@@ -94,9 +94,9 @@ def test_a_file_of_several_pages_is_refused(tmp_path: Path) -> None:
     ],
     ids=["grey", "grey-alpha", "grey-as-rgb", "palette"],
 )
-def test_images_without_full_colour_are_refused(tmp_path: Path, picture: Image.Image, with_estimate: str) -> None:
+def test_images_without_full_colour_are_refused(tmp_path: Path, picture: Image.Image, message: str) -> None:
     picture.save(tmp_path / "a.png")
-    with pytest.raises(MissingError, match=rf"a\.png is {with_estimate}"):
+    with pytest.raises(MissingError, match=rf"a\.png is {message}"):
         read_image(tmp_path / "a.png")
 
 
@@ -133,10 +133,10 @@ def test_a_jpeg_under_the_name_of_a_png_is_refused_as_map_and_as_image(tmp_path:
     Image.fromarray(photo()).save(tmp_path / "image.png", format="JPEG")
     Image.fromarray(photo()).save(tmp_path / "image.jpg", format="PNG")
     for path, read in (("map.png", read_classes), ("map.png", read_instances), ("image.png", read_image)):
-        with pytest.raises(MissingError, match=rf"{path} is a JPEG file under the name of a PNG file"):
+        with pytest.raises(MissingError, match=rf"{path} is a JPEG file with the extension of a PNG file"):
             read(tmp_path / path)
     for read_ in (read_image, picture_size):
-        with pytest.raises(MissingError, match=r"image\.jpg is a PNG file under the name of a JPEG file"):
+        with pytest.raises(MissingError, match=r"image\.jpg is a PNG file with the extension of a JPEG file"):
             read_(tmp_path / "image.jpg")
 
 
@@ -156,7 +156,7 @@ def test_an_orientation_other_than_upright_is_refused_with_the_cure(tmp_path: Pa
     assert read_image(tmp_path / f"a.{kind}").shape == (64, 64, 3)
     exif[274] = 6
     Image.fromarray(photo()).save(tmp_path / f"a.{kind}", exif=exif)
-    with pytest.raises(MissingError, match=rf"a\.{kind} carries the EXIF orientation 6: .*exif_transpose"):
+    with pytest.raises(MissingError, match=rf"a\.{kind} has the EXIF orientation 6: .*exif_transpose"):
         read_image(tmp_path / f"a.{kind}")
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from bench.histology.stain import exposed, optical_density
+from bench.histology.stain import from_optical_density, optical_density
 from tasks.datasets.pixels import read_image
 from tasks.datasets.stain_norm import REFERENCE, Stains, brighten, normalise, separate, sparse_amounts, stains
 
@@ -30,7 +30,7 @@ def mixture(n: int, seed: int = 0) -> NDArray[np.float64]:
 def picture(scale: float = 1.0, colours: NDArray[np.float64] = COLOURS, side: int = 60) -> NDArray[np.uint8]:
     """An H&E image with a white frame of a sixth of its area, whose amounts are multiplied by `scale`."""
     density = (scale * mixture(side * side)) @ colours
-    image = exposed(density.reshape(side, side, 3).astype(np.float32))
+    image = from_optical_density(density.reshape(side, side, 3).astype(np.float32))
     image[: side // 6] = 255
     return image
 

@@ -1,13 +1,13 @@
-"""A small network that has learned to read the phantom: which nucleus and which tissue lies where.
+"""A small network that was trained to segment nuclei and tissues of the phantom.
 
-Trained on phantom slides set apart, with moderate changes of stain, it encodes structure: nuclei, their type and size, how
-they crowd, how sharp they are. On phantom test patches a shuffle of pixels within 4 x 4 blocks moves it by 109 times the
+Trained on phantom slides of its own, with moderate changes of stain, it encodes structure: nuclei, their type, size, density
+and sharpness. On phantom test patches a shuffle of pixels within 4 x 4 blocks moves it by 109 times the
 distance between disjoint halves of the slides, a blur of one pixel by 6, but a stain shift by 0.16 only; a linear map of its
 features explains 0.92 of the variance of a patch's share of tumour, and 0.85 of its share of lymphocytes, on other slides.
 
     python -m metrics.encoders.builtin.phantom_cnn --out DIR [--steps N] [--seed S]
 
-trains it anew, on one core in about two minutes, and writes weights.safetensors and manifest.json.
+trains it again, on one core in about two minutes, and writes weights.safetensors and manifest.json.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 from bench import registry
 from bench.errors import CorruptError, MissingError
 from bench.types import Card, Features, Images, ImageSet
-from metrics.encoders.batches import check_images, freeze, through
+from metrics.encoders.batches import check_images, freeze, run_batches
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -40,14 +40,14 @@ WIDTH = 64
 TYPES, TISSUES = 7, 2
 """Nucleus types, 0 = none, and tissue classes of `phantom-cam16`."""
 DATASET: dict[str, Any] = {"seed": 1, "train_slides": 150, "validation_slides": 20, "per_slide": 8}
-"""Options of the `phantom-cam16` it learns from. Everybody else's has seed 0, and with it other slides."""
+"""Options of the `phantom-cam16` that it is trained on. The default seed is 0, which gives other slides."""
 BATCH, RATE, DECAY = 32, 3e-3, 0.05
 STAIN = 0.1
 """Standard deviation of the logarithm of the factor on each colour's optical density in training."""
 
 
 class PhantomCnn:
-    """64-d: means over the patch of the last layer's channels, whose cells of 4 x 4 px tell nuclei and tissues apart."""
+    """64-d: means over the patch of the last layer's channels, whose cells of 4 x 4 px distinguish nuclei and tissues."""
 
     card = Card(
         "phantom-cnn",
@@ -55,7 +55,8 @@ class PhantomCnn:
         "A small network trained to find nuclei and tissues in the phantom.",
         source="this package, metrics/encoders/builtin/phantom_cnn.py",
         trained_on=("phantom-cam16",),
-        notes="Sees structure and little colour. Knows the phantom only: on other images its distances mean nothing.",
+        notes="Sensitive to structure, hardly to colour. Trained on the phantom only: on other images its distances are "
+        "meaningless.",
     )
 
     @property
@@ -69,7 +70,7 @@ class PhantomCnn:
 
     def encode(self, images: Images) -> Features:
         """float32 (n, 64) of patches of at least 32 px, seen at their own size."""
-        return through(self._forward, check_images(self.card.name, images, SMALLEST), self.dim)
+        return run_batches(self._forward, check_images(self.card.name, images, SMALLEST), self.dim)
 
     def _forward(self, pixels: Tensor) -> Tensor:
         maps: Tensor = self._network(pixels)
@@ -129,7 +130,7 @@ def labels(data: ImageSet) -> tuple[Labels, Labels]:
 
 
 def accuracy(network: nn.Module, data: ImageSet) -> dict[str, float]:
-    """Share of cells read rightly, beside the share that the commonest label alone would get."""
+    """Share of correctly classified cells, and the share that the commonest label would get."""
     import torch
 
     with torch.inference_mode():
@@ -190,7 +191,7 @@ def _loss(maps: Tensor, types: Labels, tissues: Labels, rarity: NDArray[np.float
 
 
 def _rarity(types: Labels) -> NDArray[np.float32]:
-    """float32 (TYPES,): weight of each type, the inverse root of its share: rare types count, none rules."""
+    """float32 (TYPES,): weight of each type, the inverse root of its share, so that rare types count and none dominates."""
     share = np.bincount(types.ravel(), minlength=TYPES) / types.size
     return (1 / np.sqrt(np.maximum(share, 1e-3))).astype(np.float32)
 
@@ -202,7 +203,7 @@ def _signal(images: Images) -> NDArray[np.float32]:
 
 
 def _restain(images: Images, rng: np.random.Generator) -> NDArray[np.float32]:
-    """The signal of the images as if each had been stained a little differently."""
+    """The signal of the images with small random changes of stain."""
     factor = np.exp(rng.normal(0, STAIN, (len(images), 3, 1, 1))).astype(np.float32)
     return np.asarray(2 * ((_signal(images) + 1) / 2) ** factor - 1, dtype=np.float32)
 

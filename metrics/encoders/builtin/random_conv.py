@@ -1,8 +1,8 @@
-"""A convolutional network whose weights are random and fixed: a encoder that no data set has shaped.
+"""A convolutional network whose weights are random and fixed: an encoder that was not trained on any dataset.
 
-Used where images are far from those that trained networks know (Naeem et al. 2020 take a random VGG16). It mainly sees
-colour: on phantom test patches a stain shift moves it by 1.2 times the distance between disjoint halves of the slides, a
-blur of one pixel and a shuffle of pixels within 4 x 4 blocks by 0.46.
+Used if images differ much from the training sets of trained networks (Naeem et al. 2020 take a random VGG16). It mainly
+encodes colour: on phantom test patches a stain shift moves it by 1.2 times the distance between disjoint halves of the slides,
+a blur of one pixel and a shuffle of pixels within 4 x 4 blocks by 0.46.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bench.types import Card, Features, Images
-from metrics.encoders.batches import check_images, freeze, through
+from metrics.encoders.batches import check_images, freeze, run_batches
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -31,7 +31,7 @@ class RandomConv:
         "1",
         "Means and deviations of a fixed random-weight convolutional net.",
         source="Naeem et al. 2020, arXiv 2002.09797 (random embeddings); the layers are our own",
-        notes="Mainly sees colour; a blurred or locally shuffled patch with the right stain nearly passes.",
+        notes="Mainly sensitive to colour: a blurred or locally shuffled patch with the right stain hardly moves it.",
     )
 
     def __init__(self, seed: int = 0) -> None:
@@ -43,7 +43,7 @@ class RandomConv:
 
     def encode(self, images: Images) -> Features:
         """float32 (n, 128) of patches of at least 32 px, seen at their own size."""
-        return through(self._forward, check_images(self.card.name, images, SMALLEST), self.dim)
+        return run_batches(self._forward, check_images(self.card.name, images, SMALLEST), self.dim)
 
     def _forward(self, pixels: Tensor) -> Tensor:
         import torch

@@ -1,4 +1,4 @@
-"""How strongly each patch is stained: optical density of hematoxylin and of eosin, nothing else."""
+"""The amount of stain in each patch: optical density of hematoxylin and of eosin."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ class Stain:
     """12 columns, all in optical density (natural logarithm): of hematoxylin and then of eosin the mean over the patch and
     its 5, 25, 50, 75 and 95 % quantiles. NumPy only; any size; the same bytes in any batch.
 
-    Stains are told apart by the fixed vectors of Ruifrok and Johnston, each of length 1; a third channel at right angles
-    takes what neither explains and is dropped. Where light has another colour, an amount can be below 0.
+    Stains are separated by the fixed vectors of Ruifrok and Johnston, each of length 1; a third channel, orthogonal to both,
+    takes the residual and is dropped. For other colours of light, an amount can be below 0.
     """
 
     card = Card(
@@ -27,7 +27,8 @@ class Stain:
         "1",
         "Optical density of hematoxylin and eosin in each patch: mean and quantiles.",
         source="Ruifrok and Johnston 2001, Anal Quant Cytol Histol 23: 291 (stain vectors)",
-        notes="Fixed stain vectors: another scanner's colours read as other amounts. Blind to where in the patch stain is.",
+        notes="Fixed stain vectors: the colours of another scanner give other amounts. The position of stain in a patch has "
+        "no effect.",
     )
     columns = COLUMNS
     dim = len(COLUMNS)

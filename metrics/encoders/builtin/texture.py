@@ -1,8 +1,8 @@
-"""A hand-made stain and texture descriptor: what each number says of a patch can be read from the name of its column.
+"""A hand-made descriptor of stain and texture; the name of each column says what it measures.
 
-It sees both colour and texture, in shares that its units balance: on phantom test patches a stain shift, a blur of one
+It encodes colour and texture, balanced by the units of its columns: on phantom test patches a stain shift, a blur of one
 pixel and a shuffle of pixels within 4 x 4 blocks move it by 2.5, 3.6 and 3.9 times the distance between disjoint halves of
-the slides, and no column carries more than a quarter of the mean's part of that. It sees no nucleus as such.
+the slides, and no column contributes more than a quarter of the part of the means. It does not recognise nuclei.
 """
 
 from __future__ import annotations
@@ -46,8 +46,8 @@ class Texture:
         "1",
         "Stain amounts, gradient energies and local binary patterns of H and E.",
         source="Ruifrok and Johnston 2001 (stain vectors); Ojala et al. 2002 (rotation-invariant uniform patterns)",
-        notes="Fixed stain vectors: a scanner with other colours shows in the third, `rest`, channel. Sees no nucleus as "
-        "such: tissue generated with the right contrasts in the wrong places passes.",
+        notes="Fixed stain vectors: a scanner with other colours shows in the third, `rest`, channel. Does not recognise "
+        "nuclei: tissue with the right contrasts in the wrong places is not detected.",
     )
 
     @property

@@ -1,4 +1,4 @@
-"""How weights of others become networks: one module a library, none named like the library that it wraps.
+"""Loaders of published weights: one module for each library, none named like the library that it wraps.
 
-Which encoders there are, and from where, is listed in metrics/encoders/panel.py alone.
+The encoders and their sources are listed in metrics/encoders/panel.py only.
 """

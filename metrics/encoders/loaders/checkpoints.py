@@ -1,4 +1,4 @@
-"""Files of weights: found here or fetched, read without running code from them, and held against the network they are for."""
+"""Files of weights: found or downloaded, read without running code from them, and compared with their network."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ SUFFIXES = (".safetensors", ".pth", ".bin")
 WRAPPERS = ("state_dict", "model")
 """Names under which training scripts put the tensors of a network."""
 PREFIXES = ("module.", "backbone.")
-"""What training scripts put before the names of its tensors."""
+"""Prefixes that training scripts put before the names of tensors."""
 SHOWN = 3
-"""Differences that an error names."""
+"""Largest number of differences that an error names."""
 
 
-def here(row: Row, weights: Path | None) -> Path | None:
-    """The file in `weights` (a file, or a folder of several encoders' weights) or left by an earlier download."""
+def find_local(row: Row, weights: Path | None) -> Path | None:
+    """The file in `weights` (a file, or a folder with weights of several encoders), or that of an earlier download."""
     if weights is not None and weights.is_file():
         return weights
     if weights is not None and not weights.is_dir():
@@ -38,8 +38,8 @@ def here(row: Row, weights: Path | None) -> Path | None:
 
 
 def locate(row: Row, weights: Path | None) -> Path:
-    """The file, fetched where it is not here."""
-    return here(row, weights) or row.origin.fetch(row.name)
+    """The local file, or a downloaded one."""
+    return find_local(row, weights) or row.origin.fetch(row.name)
 
 
 def _places(row: Row, folder: Path | None) -> list[Path]:
@@ -63,7 +63,7 @@ def outline(name: str, file: Path) -> Tensors:
 
 
 def differences(wanted: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> list[str]:
-    """What keeps tensors from being a network's: names missing or left over, and shapes, in words."""
+    """Differences between tensors and those of a network: missing names, surplus names, and shapes."""
     missing = [f"{name} is missing" for name in wanted if name not in found]
     surplus = [f"{name} is left over" for name in found if name not in wanted]
     shapes = [
@@ -74,14 +74,14 @@ def differences(wanted: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> li
     return [*missing, *surplus, *shapes]
 
 
-def mine(row: Row, tensors: Mapping[str, Tensor]) -> Tensors:
-    """The part of a checkpoint that the encoder reads."""
+def select_tensors(row: Row, tensors: Mapping[str, Tensor]) -> Tensors:
+    """The tensors of a checkpoint that the encoder needs."""
     return {name: tensor for name, tensor in tensors.items() if name.startswith(row.reads) and not name.endswith(row.ignores)}
 
 
 def check(row: Row, file: Path, wanted: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> None:
-    """Refuses a file whose names or shapes are not the published ones, naming the first differences."""
-    faults = differences(mine(row, wanted), mine(row, found))
+    """Raises DamagedError, with the first differences, if names or shapes are not the published ones."""
+    faults = differences(select_tensors(row, wanted), select_tensors(row, found))
     if faults:
         more = f" and {len(faults) - SHOWN} more" if len(faults) > SHOWN else ""
         raise DamagedError(f"{row.name}: the weights in {file} are not this network's: {'; '.join(faults[:SHOWN])}{more}.")

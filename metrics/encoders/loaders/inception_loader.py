@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def _build(row: Row) -> nn.Module:
-    """torch-fidelity's network. Its constructor would download weights, or run what a file holds: it gets an empty file."""
+    """torch-fidelity's network. Its constructor would download weights, or unpickle a file: it gets an empty file."""
     torchvision_shim.ready()
     import torch
     from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3

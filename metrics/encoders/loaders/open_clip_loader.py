@@ -25,9 +25,9 @@ PAGE = "https://github.com/mlfoundations/open_clip"
 
 
 class OpenClip:
-    """`open_clip:ViT-B-32` with `-o weights=FILE`, or `open_clip:hf-hub:owner/model`: what it makes of images, projected.
+    """`open_clip:ViT-B-32` with `-o weights=FILE`, or `open_clip:hf-hub:owner/model`: projected image features.
 
-    Of a checkpoint the tensors called visual.* are read, whether or not it has a text side.
+    Only the tensors visual.* of a checkpoint are read, whether or not it has a text part.
     """
 
     card = Card(
@@ -72,7 +72,7 @@ class OpenClip:
 
 
 def _row(name: str, origin: Hub | Nowhere, model: dict[str, Any], preprocess: dict[str, Any]) -> Row:
-    """What open_clip's own description of a network says, as a row."""
+    """open_clip's description of a network, as a row."""
     size = model["vision_cfg"].get("image_size", 224)
     mean, std = preprocess.get("mean", CLIP[0]), preprocess.get("std", CLIP[1])
     return Row(
@@ -119,7 +119,7 @@ def _features(row: Row, network: nn.Module, pixels: Tensor) -> Tensor:
 
 
 def _configure(row: Row, file: Path) -> Row:
-    """The architecture as the hub's own description has it, where that lies beside the weights."""
+    """The architecture as described by the configuration file beside the weights, if there is one."""
     config = file.parent / CONFIG
     if not config.is_file():
         return row

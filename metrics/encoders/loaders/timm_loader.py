@@ -1,7 +1,7 @@
 """Any image network of the timm library, with weights from a file or from the Hugging Face hub; and those of the panel.
 
-What it sees is its training's business. The image is resized and normalised as the network's own configuration says, with
-an antialiased filter (Parmar et al. 2022, arXiv 2104.11222: without it, distances measure the resizer).
+The image is resized and normalised as the network's configuration says, with an antialiased filter (Parmar et al. 2022, arXiv
+2104.11222: without it, distances measure the resizer).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from bench.errors import DamagedError, MissingError, UsageError, did_you_mean
 from bench.runtime import torchvision_shim
 from bench.runtime.precision import device, inference
 from bench.types import Card, Features, Images
-from metrics.encoders.batches import check_images, freeze, through
+from metrics.encoders.batches import check_images, freeze, run_batches
 from metrics.encoders.kinds import Kind, pool
 from metrics.encoders.loaders.checkpoints import brief, read
 from metrics.encoders.preprocessing import resize
@@ -33,8 +33,8 @@ class Timm:
     """`timm:NAME`, for example `timm:resnet18` or `timm:hf-hub:owner/model`: the features before its classifier.
 
     `weights` is a safetensors file or a torch file of tensors (read with weights_only, so that no code in it runs);
-    without it the hub's own are taken, from its local cache where they are there. `size` is the side in pixels at which
-    the network sees a patch, in place of the one it was trained at.
+    without it those of the hub are used, from its local cache if they are there. `size` is the side in pixels to which a patch
+    is resized, in place of the one that the network was trained with.
     """
 
     card = Card(
@@ -43,12 +43,12 @@ class Timm:
         "A network of the timm library: timm:NAME, with -o weights=FILE or from the hub.",
         licence="that of the weights",
         source="https://github.com/huggingface/pytorch-image-models",
-        notes="The centre crop that many configurations ask for hides the border of a patch.",
+        notes="The centre crop of many configurations removes the border of a patch.",
     )
 
     def __init__(self, name: str, weights: Path | None = None, size: int | None = None) -> None:
         if size is not None and size < 1:
-            raise UsageError(f"timm:{name} sees patches at a size of at least 1 px, not {size}.")
+            raise UsageError(f"timm:{name} takes patches of at least 1 px, not {size}.")
         self.name = name
         self.weights = weights
         self.size = size
@@ -75,7 +75,7 @@ class Timm:
 
     def encode(self, images: Images) -> Features:
         """float32 (n, dim) of patches of any size."""
-        return through(self._forward, check_images(f"timm:{self.name}", images), self.dim)
+        return run_batches(self._forward, check_images(f"timm:{self.name}", images), self.dim)
 
     def _forward(self, pixels: Tensor) -> Tensor:
         seen = resize(pixels, self._side, self._config["crop_pct"], self._config["interpolation"])
@@ -151,9 +151,10 @@ def _origin(config: Config) -> Origin:
 
 
 def _build(name: str, config: Config, file: Path, size: int | None) -> nn.Module:
-    """The network without its classifier, every other weight from the file: one that is missing or left over is an error.
+    """The network without its classifier, with all other weights from the file. A missing or surplus tensor is an error.
 
-    timm loads loosely when the number of classes changes, so the network is first built with the classifier of the file.
+    timm does not check names when the number of classes changes, so the network is first built with the classifier of the
+    file.
     """
     tensors = read(f"timm:{name}", file)
     heads = config.get("classifier") or ()

@@ -1,4 +1,4 @@
-"""Encoders that were published in the format of the transformers library. Its classes are used, no code from the hub is."""
+"""Encoders that were published in the format of the transformers library. Its classes are used, and no code from the hub."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def _features(row: Row, network: Any, pixels: Tensor) -> Tensor:
 
 
 def _names(network: Any) -> Mapping[str, Tensor]:
-    """Since version 5 the library calls some tensors otherwise than the files of the hub do, and renames them as it reads."""
+    """Since version 5 the names of some tensors in the library differ from those in files of the hub; maps them."""
     try:
         from transformers.core_model_loading import revert_weight_conversion
     except ImportError:

@@ -1,1 +1,1 @@
-"""Networks that no library has. Imports torch: import it inside functions."""
+"""Networks that no library contains. Imports torch: import it inside functions."""

@@ -17,7 +17,7 @@ from metrics.encoders.row import Row
 class ConvStem(nn.Module):
     """(n, 3, h, w) -> (n, h / 4, w / 4, width): two strided convolutions, one of 1 x 1, and a layer norm.
 
-    Takes the arguments of timm's PatchEmbed, whose place it has.
+    Takes the arguments of timm's PatchEmbed, which it replaces.
     """
 
     def __init__(self, img_size: int, patch_size: int, in_chans: int, embed_dim: int, norm_layer: Any, **_: Any) -> None:
@@ -61,7 +61,7 @@ def _fill(row: Row, network: nn.Module, tensors: Tensors) -> nn.Module:
 
 
 def _published_name(name: str) -> str:
-    """Checkpoints have the merging of patches at the end of a stage, timm has it at the beginning of the next one."""
+    """Checkpoints have patch merging at the end of a stage, timm at the beginning of the next one."""
     return re.sub(r"^layers\.(\d)\.downsample", lambda stage: f"layers.{int(stage[1]) - 1}.downsample", name)
 
 

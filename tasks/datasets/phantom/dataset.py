@@ -1,16 +1,16 @@
-"""Embedded data with an honest name: procedural H&E, seeded, slide by slide, with exact class and nucleus maps.
+"""Embedded data: procedural H&E, seeded by slide, with exact class and nucleus maps.
 
-Many slides with few patches each: slides carry the variety (see `tissue.Slide`), so that appearance cannot be guessed
-from the map and only a crop of the slide tells it. Test slides come from a few laboratories that training never saw, as in
-an external validation: who knows the training slides alone does not know how the test slides are stained.
+There are many slides with few patches each. Appearance varies between slides (see `tissue.Slide`), so that it cannot be
+inferred from the map and only a crop of the slide shows it. Test slides come from a few laboratories that no training slide
+comes from, as in an external validation: the training slides do not show how the test slides are stained.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import replace
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 VERSION = "1"
 _DONORS = "donors"
-"""In place of the name of a split: patches that prompts are cut from, of the test slides."""
+"""Used like the name of a split: patches of the test slides that prompts are cut from."""
 _HOMES = {"holdout": "test", _DONORS: "test", "R1": "train"}  # splits that show slides of another one
 SMALLEST, LARGEST = 0.2, 0.8  # share of a patch that one class covers, as in HeteroTissue-Diffuse
 
@@ -61,34 +61,28 @@ COLON = (
 )
 
 
+@dataclass(eq=False)
 class _Phantom:
-    """Renders its splits on demand; the harness caches them by key."""
+    """Renders its splits on demand; the harness caches them by key. The fields are its options."""
 
-    card: Card
-    tissues: tuple[Tissue, ...]
+    card: ClassVar[Card]
+    tissues: ClassVar[tuple[Tissue, ...]]
     provides = frozenset({"masks", "instances", "types"})
 
-    def __init__(
-        self,
-        size: int = 64,
-        seed: int = 0,
-        train_slides: int = 100,
-        validation_slides: int = 20,
-        test_slides: int = 40,
-        per_slide: int = 16,
-        test_laboratories: int = 4,
-    ) -> None:
-        if size < 32 or size % 4:
-            raise UsageError(f"a phantom patch is a multiple of 4 and at least 32 px wide, not {size}.")
-        if min(train_slides, validation_slides, test_slides, per_slide, test_laboratories) < 1:
+    size: int = 64
+    seed: int = 0
+    train_slides: int = 100
+    validation_slides: int = 20
+    test_slides: int = 40
+    per_slide: int = 16
+    test_laboratories: int = 4
+
+    def __post_init__(self) -> None:
+        if self.size < 32 or self.size % 4:
+            raise UsageError(f"a phantom patch is a multiple of 4 and at least 32 px wide, not {self.size}.")
+        counts = (self.train_slides, self.validation_slides, self.test_slides, self.per_slide, self.test_laboratories)
+        if min(counts) < 1:
             raise UsageError("a phantom needs at least one slide in each split, one patch on each and one test laboratory.")
-        self.size = size
-        self.seed = seed
-        self.train_slides = train_slides
-        self.validation_slides = validation_slides
-        self.test_slides = test_slides
-        self.per_slide = per_slide
-        self.test_laboratories = test_laboratories
 
     def split(self, name: str) -> ImageSet:
         """Patches of one split. `holdout` holds further patches of the test slides, with maps of their own."""
@@ -98,7 +92,7 @@ class _Phantom:
 
     @property
     def has_prompt_donors(self) -> bool:
-        """Always: there is no end to the patches of a slide."""
+        """Always true: any number of patches of a slide can be rendered."""
         return True
 
     def prompt_donors(self) -> ImageSet:
@@ -121,7 +115,7 @@ class _Phantom:
 
     def key(self, name: str) -> str:
         """Names the content of a split without rendering it."""
-        training_config: list[object] = [
+        content: list[object] = [
             self.card.name,
             self.card.version,
             name,
@@ -131,11 +125,11 @@ class _Phantom:
             self._slides(name),
         ]
         if name in ("test", "holdout", _DONORS):
-            training_config.append(self.test_laboratories)
-        return hashlib.sha256(json.dumps(training_config).encode()).hexdigest()[:16]
+            content.append(self.test_laboratories)
+        return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:16]
 
     def _slide(self, group: str, number: int) -> Slide:
-        """A slide of a laboratory of its own for training, of one of a few that training never saw for testing."""
+        """A training slide has a laboratory of its own; test slides are of a few laboratories without training slides."""
         slide = Slide.draw(self._rng(group))
         if not group.startswith("test"):
             return slide
@@ -192,7 +186,7 @@ class _Phantom:
 
 _SOURCE = "this package, tasks/datasets/phantom/tissue.py and render.py"
 _NOTES = (
-    "Procedural, not tissue: it shows that the machinery works, never how good a generator is on patients. "
+    "Procedural, not tissue: it shows that the suite works, and not how good a generator is on patients. "
     "The holdout split shows further patches of the test slides, and prompts of test patches are cut from still others."
 )
 
@@ -223,6 +217,7 @@ class PhantomPanda(_Phantom):
     tissues = PROSTATE
 
 
+@dataclass(eq=False)
 class PhantomLizard(_Phantom):
     """Colon nuclei: the masks are the types of nuclei, 0 where there is none.
 
@@ -238,23 +233,13 @@ class PhantomLizard(_Phantom):
         notes=_NOTES,
     )
     tissues = COLON
-    pools: tuple[str, ...] = ("R1", "R2")
+    pools = ("R1", "R2")
+    pool_slides: int = 20
 
-    def __init__(
-        self,
-        size: int = 64,
-        seed: int = 0,
-        train_slides: int = 100,
-        validation_slides: int = 20,
-        test_slides: int = 40,
-        per_slide: int = 16,
-        test_laboratories: int = 4,
-        pool_slides: int = 20,
-    ) -> None:
-        super().__init__(size, seed, train_slides, validation_slides, test_slides, per_slide, test_laboratories)
-        if pool_slides < 1:
-            raise UsageError(f"a pool has at least one slide, not {pool_slides}.")
-        self.pool_slides = pool_slides
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.pool_slides < 1:
+            raise UsageError(f"a pool has at least one slide, not {self.pool_slides}.")
 
     def _counts(self) -> dict[str, int]:
         return {**super()._counts(), "R1": min(self.pool_slides, self.train_slides), "R2": self.pool_slides}

@@ -1,7 +1,7 @@
 """How one patch of the phantom is rendered: regions, lumina, ground, nuclei, light.
 
 Light follows Beer and Lambert: a pixel's optical density is the amount of hematoxylin times its stain vector plus the
-amount of eosin times its own. Everything is drawn from the generator that is handed in.
+amount of eosin times its own. All random numbers come from the generator that is passed in.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ def smooth(size: int, length: float, rng: np.random.Generator) -> Field:
 
 
 def regions(size: int, shares: NDArray[np.float64], rng: np.random.Generator) -> NDArray[np.uint8]:
-    """uint8 (size, size) of values 0..len(shares)-1, each covering exactly its share: level sets of one smooth field,
-    or of a second field inside what the first left over, so that any two classes can touch."""
+    """uint8 (size, size) of values 0..len(shares)-1, each covering exactly its share: level sets of one smooth field, or of a
+    second field within what remains of the first, so that any two classes can touch."""
     mask = np.zeros((size, size), dtype=np.uint8)
     free = np.ones((size, size), dtype=bool)
     left = 1.0

@@ -72,7 +72,7 @@ class Tissue:
 
 @dataclass(frozen=True)
 class Slide:
-    """What changes from slide to slide, and what a prompt therefore has to tell."""
+    """What varies from slide to slide, and can be inferred from a prompt only."""
 
     hematoxylin: Field
     """float64 (3,): stain vector, unit length."""
@@ -114,10 +114,10 @@ class Slide:
         )
 
     def at(self, laboratory: Slide) -> Slide:
-        """The same tissue as another laboratory fixes, cuts, stains and scans it; crowding stays its own.
+        """The same tissue fixed, cut, stained and scanned by another laboratory; the density of nuclei is unchanged.
 
-        Fixation and thickness change the size of nuclei and the look of chromatin and ground as much as stain changes
-        colour, so all of that is mostly the laboratory's.
+        Fixation and thickness change the size of nuclei and the appearance of chromatin and stroma as much as stain changes
+        colour, so all of these are mostly those of the laboratory.
         """
 
         def blend(name: str) -> float:
@@ -136,7 +136,7 @@ class Slide:
 
 
 HABIT = 0.75
-"""Share of a slide's preparation that is its laboratory's habit and not its own."""
+"""Share of a slide's preparation that is common to its laboratory."""
 
 
 def _unit(vector: Field) -> Field:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from bench.histology.augmentation import IGNORED, augmented
-from bench.histology.stain import restained
+from bench.histology.augmentation import IGNORED, augment
+from bench.histology.stain import restain
 from bench.types import Conditions, ImageSet
 
 
@@ -24,7 +24,7 @@ def patches(n: int = 6, side: int = 64) -> ImageSet:
 
 
 def test_maps_move_with_the_image() -> None:
-    made = augmented(patches())
+    made = augment(patches())
     masks = made.conditions.masks
     assert masks is not None
     for image, mask in zip(made.images, masks, strict=True):
@@ -33,7 +33,7 @@ def test_maps_move_with_the_image() -> None:
 
 
 def test_columns_stay_true_to_each_other_and_dtypes_stay() -> None:
-    made = augmented(patches()).conditions
+    made = augment(patches()).conditions
     assert made.masks is not None and made.instances is not None and made.types is not None
     assert made.masks.dtype == np.uint8 and made.instances.dtype == np.int32
     assert np.array_equal(made.masks, made.types)
@@ -44,7 +44,7 @@ def test_columns_stay_true_to_each_other_and_dtypes_stay() -> None:
 
 def test_the_id_decides_the_view_and_every_view_differs() -> None:
     source = patches()
-    made, again = augmented(source), augmented(source[np.arange(5, -1, -1)])
+    made, again = augment(source), augment(source[np.arange(5, -1, -1)])
     assert np.array_equal(made.images, again.images[::-1])
     assert len({image.tobytes() for image in made.images}) == len(made)
     assert not any(np.array_equal(a, b) for a, b in zip(made.images, source.images, strict=True))
@@ -52,4 +52,4 @@ def test_the_id_decides_the_view_and_every_view_differs() -> None:
 
 def test_a_stain_that_is_no_number_is_refused_and_makes_no_black_pixels() -> None:
     with pytest.raises(FloatingPointError):
-        restained(patches().images, np.array([1.0, np.nan, 1.0]))
+        restain(patches().images, np.array([1.0, np.nan, 1.0]))

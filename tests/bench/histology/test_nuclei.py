@@ -21,13 +21,13 @@ def blocks(*boxes: tuple[int, int, int, int], size: int = 16) -> NDArray[np.int3
 
 def scribble(seed: int, size: int = 12, most: int = 6) -> NDArray[np.int32]:
     """Numbers without gaps, scattered."""
-    return nuclei.numbered(np.random.default_rng(seed).integers(0, most, (size, size)))
+    return nuclei.renumber(np.random.default_rng(seed).integers(0, most, (size, size)))
 
 
 def test_numbering_closes_gaps_and_keeps_the_order() -> None:
-    assert nuclei.numbered(np.array([[0, 7], [900, 7]])).tolist() == [[0, 1], [2, 1]]
-    assert nuclei.numbered(np.array([[5, 5], [5, 5]])).tolist() == [[1, 1], [1, 1]]
-    assert nuclei.numbered(np.zeros((2, 3), np.int64)).tolist() == [[0, 0, 0], [0, 0, 0]]
+    assert nuclei.renumber(np.array([[0, 7], [900, 7]])).tolist() == [[0, 1], [2, 1]]
+    assert nuclei.renumber(np.array([[5, 5], [5, 5]])).tolist() == [[1, 1], [1, 1]]
+    assert nuclei.renumber(np.zeros((2, 3), np.int64)).tolist() == [[0, 0, 0], [0, 0, 0]]
 
 
 def test_areas_and_centres_of_rectangles() -> None:
@@ -62,21 +62,21 @@ def test_overlaps_are_those_of_the_sets_of_pixels(seed: int) -> None:
 def test_half_an_overlap_is_no_match() -> None:
     first = blocks((0, 1, 0, 4), (4, 5, 0, 4))
     second = blocks((0, 1, 0, 2), (4, 5, 0, 3))
-    assert nuclei.overlapping(nuclei.ious(nuclei.overlaps(first, second))).tolist() == [[1, 1]]
+    assert nuclei.match_overlapping(nuclei.ious(nuclei.overlaps(first, second))).tolist() == [[1, 1]]
 
 
 def test_partners_by_overlap_are_chosen_together() -> None:
     iou = np.array([[0.6, 0.5], [0.5, 0.0]])
-    assert nuclei.assigned(iou).tolist() == [[0, 1], [1, 0]], "the largest sum, not the largest first"
-    assert nuclei.assigned(np.array([[0.3, 0.0], [0.0, 0.0]])).tolist() == [[0, 0]]
-    assert nuclei.assigned(np.zeros((0, 3))).shape == (0, 2)
+    assert nuclei.match_by_iou(iou).tolist() == [[0, 1], [1, 0]], "the largest sum, not the largest first"
+    assert nuclei.match_by_iou(np.array([[0.3, 0.0], [0.0, 0.0]])).tolist() == [[0, 0]]
+    assert nuclei.match_by_iou(np.zeros((0, 3))).shape == (0, 2)
 
 
 def test_partners_by_distance_are_one_to_one_and_within_reach() -> None:
     first, second = np.array([[0.0, 0.0], [0.0, 4.0]]), np.array([[0.0, 3.0], [0.0, 7.0], [9.0, 9.0]])
-    assert nuclei.near(first, second, 3.0).tolist() == [[0, 0], [1, 1]], "a distance equal to the reach is within it"
-    assert nuclei.near(first, second, 2.9).tolist() == []
-    assert nuclei.near(first, np.zeros((0, 2)), 9.0).shape == (0, 2)
+    assert nuclei.match_near(first, second, 3.0).tolist() == [[0, 0], [1, 1]], "a distance equal to the reach is within it"
+    assert nuclei.match_near(first, second, 2.9).tolist() == []
+    assert nuclei.match_near(first, np.zeros((0, 2)), 9.0).shape == (0, 2)
 
 
 def test_reach_is_in_microns() -> None:

@@ -63,7 +63,7 @@ def test_an_impossible_mix_is_refused() -> None:
         training_sets(BOTH, real, None)
     with pytest.raises(MissingError, match="real share 0.05 of 10 patches is not one patch"):
         training_sets(TrainingMix("crumbs", 0.05, 0), real, generated)
-    with pytest.raises(UsageError, match="20 stand on one side only"):
+    with pytest.raises(UsageError, match="20 are in one set only"):
         training_sets(TrainingMix("mixed", 0.5, 0.5), real, patches("generated", 10, "stranger"))
     for shares in ((0, 0), (1.5, 0), (-0.1, 1)):
         with pytest.raises(UsageError, match="shares are in"):

@@ -129,10 +129,10 @@ def test_a_control_that_shows_targets_is_given_train_and_test_in_a_row(splits: D
 
 def test_the_pool_is_the_same_patches_in_any_order() -> None:
     ids = np.array([f"patch-{i}" for i in range(50)])
-    chosen = set(ids[data.spread(ids, 10)].tolist())
+    chosen = set(ids[data.choose_spread(ids, 10)].tolist())
     shuffled = np.random.default_rng(0).permutation(ids)
-    assert len(chosen) == 10 and set(shuffled[data.spread(shuffled, 10)].tolist()) == chosen
-    assert len(data.spread(ids, 0)) == len(data.spread(ids, 99)) == 50
+    assert len(chosen) == 10 and set(shuffled[data.choose_spread(shuffled, 10)].tolist()) == chosen
+    assert len(data.choose_spread(ids, 0)) == len(data.choose_spread(ids, 99)) == 50
 
 
 def test_splits_are_read_once_and_the_pool_is_cut_to_the_tasks_patches(

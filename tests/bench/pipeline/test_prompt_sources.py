@@ -12,7 +12,7 @@ from bench.pipeline.data import DataSplits, load_splits
 from bench.pipeline.training import training_patches
 from leaderboards.tables import build
 from tests.bench.pipeline.test_data import run_here
-from tests.bench.test_run import FAST, run
+from tests.command_run import FAST, run
 
 OPTIONS = {f"dataset.{name}": "6" for name in ("train_slides", "validation_slides", "test_slides", "per_slide")}
 SHORT = ["-o", "stage_steps=2", "-o", "generator.steps=2", "-o", "sample_steps=2", "--no-downstream", "--controls", "none"]

@@ -10,7 +10,7 @@ import pytest
 from bench.jobs.arrays import StoredArray
 from bench.jobs.store import DamagedEntry, EntryRef, Store
 from bench.pipeline import prompts
-from bench.pipeline.sets import SetRef, in_memory, load_set, save_set, select
+from bench.pipeline.sets import SetRef, load_into_memory, load_set, save_set, select
 from bench.types import ImageSet
 from tasks.datasets.phantom.dataset import PhantomCam16
 
@@ -30,7 +30,7 @@ def test_set_comes_back_as_it_was(tmp_path: Path, prompted: bool) -> None:
         patches = prompts.attach(patches, prompts.PromptRule())
     lazy = load_set(stored(patches, tmp_path), REF)
     assert isinstance(lazy.images, StoredArray)
-    back = in_memory(lazy)
+    back = load_into_memory(lazy)
     assert back.key == patches.key
     assert np.array_equal(back.images, patches.images)
     assert back.conditions.columns() == patches.conditions.columns()

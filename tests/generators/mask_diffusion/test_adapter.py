@@ -1,4 +1,4 @@
-"""Layouts of nuclei: the planes and back, the diffusion's files, options and refusals, the controls, and what ships."""
+"""Layouts of nuclei: encoding and decoding, the diffusion's files, options and refusals, the controls, and what ships."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def test_touching_nuclei_come_back_apart(kinds: tuple[int, int]) -> None:
     assert pieces(read_instances[0]) == pieces(instances[0]) and len(pieces(instances[0])) == 3
 
 
-def test_planes_stand_noise(train: ImageSet) -> None:
+def test_decoding_is_robust_to_noise(train: ImageSet) -> None:
     masks, instances = train.conditions.masks, train.conditions.instances
     assert masks is not None and instances is not None
     clean = instance_encoding.encode(masks, instances, 7)
@@ -87,7 +87,7 @@ def test_planes_stand_noise(train: ImageSet) -> None:
     assert found > 0.95 * sum(len(pieces(a)) for a in instances)
 
 
-def test_planes_are_what_they_say() -> None:
+def test_channels_have_their_documented_values() -> None:
     masks, instances = discs((10, 10, 2), radius=2.5)
     one = instance_encoding.encode(masks, instances * 7, 3)[0]
     assert one.shape == (5, 32, 32) and one.dtype == np.float32
@@ -126,7 +126,7 @@ def test_a_row_is_the_same_in_any_company(fitted: NasdmMasks, train: ImageSet) -
         assert same(sample(fitted, train.conditions[rows]), together[rows])
 
 
-def test_saved_and_loaded_draws_the_same(fitted: NasdmMasks, train: ImageSet, tmp_path: Path) -> None:
+def test_saved_and_loaded_samples_the_same(fitted: NasdmMasks, train: ImageSet, tmp_path: Path) -> None:
     fitted.save(tmp_path)
     again = NasdmMasks(**SHORT)  # type: ignore[arg-type]
     again.load(tmp_path)
@@ -193,7 +193,7 @@ def test_patches_that_are_hardly_covered_are_not_learned_from(train: ImageSet, f
     assert same(sample(fit(replace(train, conditions=twice), tmp_path), twice[:2]), sample(fitted, train.conditions[:2]))
 
 
-def test_what_cannot_be_drawn_is_refused(fitted: NasdmMasks, train: ImageSet) -> None:
+def test_what_cannot_be_sampled_is_refused(fitted: NasdmMasks, train: ImageSet) -> None:
     with pytest.raises(UsageError, match="no weights yet"):
         sample(NasdmMasks(), train.conditions)
     with pytest.raises(UsageError, match="needs conditions with masks"):
@@ -209,7 +209,7 @@ def test_what_cannot_be_drawn_is_refused(fitted: NasdmMasks, train: ImageSet) ->
 
 def test_copies_are_training_layouts_of_the_asked_types(train: ImageSet, tmp_path: Path) -> None:
     made = CopyMasks()
-    with pytest.raises(UsageError, match="has been shown no layouts"):
+    with pytest.raises(UsageError, match="has no layouts"):
         sample(made, train.conditions)
     made.fit(train, 0, silent, tmp_path)
     sampled, real = sample(made, train.conditions), train.conditions
@@ -217,7 +217,7 @@ def test_copies_are_training_layouts_of_the_asked_types(train: ImageSet, tmp_pat
     wanted, shown = (instance_encoding.types_present(side, real.classes) for side in (real.masks, sampled.masks))
     assert np.array_equal(wanted, shown), "each asked set of types is shown by a training layout"
     assert all(any(np.array_equal(mask, known) for known in real.masks) for mask in sampled.masks)
-    with pytest.raises(UsageError, match="was shown layouts of"):
+    with pytest.raises(UsageError, match="has layouts of"):
         sample(made, replace(real, size=32))
     with pytest.raises(MissingError, match="no layouts at"):
         CopyMasks().load(tmp_path)

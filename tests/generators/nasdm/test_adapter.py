@@ -272,7 +272,7 @@ def test_refusals_name_what_is_wrong(train: ImageSet, fitted: Nasdm, tmp_path: P
         generated(fitted, Conditions(**{**vars(conditions), "size": 60}))
     with pytest.raises(UsageError, match="guidance is a factor"):
         Nasdm(guidance=-1)
-    with pytest.raises(UsageError, match="counts"):
+    with pytest.raises(UsageError, match="steps is a count of at least 1"):
         Nasdm(steps=-1)
     with pytest.raises(MissingError, match="nasdm.json"):
         Nasdm().load(tmp_path)

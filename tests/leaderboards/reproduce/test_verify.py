@@ -351,7 +351,7 @@ def test_workers_make_the_same_again(place: Place) -> None:
 
 def test_text_says_the_verdict_last(made: Place) -> None:
     done = bench("verify", made.folder, "--sample", "1", home=made.home)
-    assert done.stdout.splitlines()[-1] == "HOLDS: all that was made again is bit-equal."
+    assert done.stdout.splitlines()[-1] == "HOLDS: everything that was recomputed is bit-equal."
     assert "made with the versions, code and machine of the run" in done.stdout
 
 

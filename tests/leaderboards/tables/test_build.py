@@ -1,4 +1,4 @@
-"""Tables from lines: a pure function, prompt sources apart, protocols apart, seeds together."""
+"""Tables from records: a pure function, prompt sources apart, protocols apart, seeds together."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_rows_stand_in_the_order_of_their_rank() -> None:
     assert [name for name, _ in board.rows] == ["a", "b", "c"]
 
 
-def test_order_of_lines_changes_nothing() -> None:
+def test_order_of_records_changes_nothing() -> None:
     records = [record(g, float(v), s, measure=m) for g, v in (("a", 1), ("b", 2)) for s in (0, 1) for m in ("fd", "iou")]
     shown = build.as_text(only(records))
     random.Random(0).shuffle(records)
@@ -78,7 +78,7 @@ def test_rarer_protocol_stands_in_a_table_of_its_own() -> None:
     assert [name for name, _ in usual.rows] == ["a", "b"] and [name for name, _ in rare.rows] == ["cheat"]
     assert rare.rows[0][1]["fd e"].value == 0.1 and "cheat" not in build.as_text(usual)
     assert "p2" in rare.difference and "p1" in rare.difference
-    assert "1 other protocol set stand in tables of their own" in build.as_text(usual)
+    assert "1 other protocol set are in tables of their own" in build.as_text(usual)
 
 
 MIXES = ("real", "synthetic", "real+synthetic")
@@ -173,7 +173,7 @@ def test_reasons_and_conflicts_are_stated() -> None:
     assert "not an independent encoder" in shown and "embedded phantom tissue" in shown
 
 
-def test_a_encoder_that_the_generator_knew_does_not_rank_it() -> None:
+def test_an_encoder_that_conditioned_the_generator_does_not_rank_it() -> None:
     records = [record("knew", 0.1, flags=("encoder-conflict",)), record("knew", 9.0, encoder="other")]
     records += [record("fair", 1.0), record("fair", 8.0, encoder="other")]
     assert [name for name, _ in only(records).rows] == ["fair", "knew"]
@@ -198,7 +198,7 @@ def test_what_differs_between_protocols_is_stated() -> None:
     assert "metric.options.k: 5 and 3" in build.boards([*records, other])[1].difference
 
 
-def test_reported_lines_are_never_ranked() -> None:
+def test_reported_records_are_never_ranked() -> None:
     board = only([record("a", 2.0), record("b", 3.0), record("paper", 0.1, state="reported")])
     assert [name for name, _ in board.rows] == ["a", "b"]
 
@@ -276,7 +276,7 @@ def test_command_answers_wrong_names_and_empty_folders(tmp_path: Path) -> None:
     assert "bench run" in str(wrong.exception)
 
 
-def test_lines_come_back_as_they_were(tmp_path: Path) -> None:
+def test_records_come_back_as_they_were(tmp_path: Path) -> None:
     records = [record("a", 1.0, flags=("embedded",)), record("b", None, status="error", reason="why")]
     schema.write(records, tmp_path / "lines.jsonl")
     assert list(schema.read([tmp_path / "lines.jsonl"])) == records

@@ -101,7 +101,7 @@ def test_published_numbers_enter_no_table_of_ours() -> None:
     assert build.boards(reading.reported()) == []
 
 
-def line(generator: str, value: float | None, **more: object) -> ResultRecord:
+def record(generator: str, value: float | None, **more: object) -> ResultRecord:
     base = ResultRecord(
         *(generator, "phantom-d", "none", "t", "fd", "lower", "p"),
         encoder="e",
@@ -118,8 +118,8 @@ ROWS = (Pick("A", generator="a", task="t"), Pick("B", generator="b", task="t"), 
 TABLE = Table("T", ROWS, (Pick("E", measure="fd", encoder="e"), Pick("F", measure="fd", encoder="f")))
 SUITE = Suite("s", "", {"tiny": Preset((0,))}, (), (TABLE,), "the paper")
 PAPER = [
-    line("a", 7.0, state="reported", dataset="d", described={}, flags=(), suspect="odd"),
-    line("b", 8.0, flags=("not-comparable",)),
+    record("a", 7.0, state="reported", dataset="d", described={}, flags=(), suspect="odd"),
+    record("b", 8.0, flags=("not-comparable",)),
 ]
 
 
@@ -129,7 +129,7 @@ def shown(*made: ResultRecord, cells: tuple[Cell, ...] = ()) -> formats.Sheet:
 
 
 def test_reported_stands_beside_measured() -> None:
-    sheet = shown(line("a", 1.0), line("b", 2.0))
+    sheet = shown(record("a", 1.0), record("b", 2.0))
     assert sheet.rows == [
         ["", "data", "E ↓", "reported"],
         ["A", "phantom-d", "1.000", "7‡"],
@@ -138,14 +138,14 @@ def test_reported_stands_beside_measured() -> None:
     ]
     text = "\n".join(sheet.notes)
     assert "never ranked" in text and "‡ d, a, e: odd." in text and "several tissues" in text and "phantom tissue" in text
-    assert [record["state"] for record in sheet.records] == ["measured", "reported", "measured", "reported"]
+    assert [row["state"] for row in sheet.records] == ["measured", "reported", "measured", "reported"]
 
 
 def test_runs_without_numbers_say_how_they_ended() -> None:
     half = "1 of 2 numbers skipped: why"
     done = Cell("a--t", "a", "t", "slide", {}, "ok", half, "x")
     cells = (Cell("c--t", "c", "t", "slide", {}, "skipped", "gated: ask"), done)
-    sheet = shown(line("a", 1.0), cells=cells)
+    sheet = shown(record("a", 1.0), cells=cells)
     assert [row[2] for row in sheet.rows[1:]] == ["1.000", "–", "skipped(gated)"]
     assert "c--t: skipped: gated: ask" in sheet.notes
     assert half not in "".join(sheet.notes), "which numbers and why is stated number by number"
@@ -154,7 +154,7 @@ def test_runs_without_numbers_say_how_they_ended() -> None:
 def test_columns_of_which_everything_was_skipped_leave_their_reported_numbers_and_one_note() -> None:
     layout = replace(TABLE, columns=(*TABLE.columns, Pick("G", measure="fd", encoder="g")))
     absent = {"encoder": "e", "protocol": "e", "status": Status.SKIPPED, "low": None, "high": None}
-    made = [line(name, None, reason=f"gated: ask for {name}.", **absent) for name in "ab"] + [line("a", 1.0, encoder="g")]
+    made = [record(name, None, reason=f"gated: ask for {name}.", **absent) for name in "ab"] + [record("a", 1.0, encoder="g")]
     cells = (Cell("c--t", "c", "t", "slide", {}, "skipped", "missing: no weights"),)
     (sheet,) = paper.sheets(replace(SUITE, table=(layout,)), cells, made, [replace(r, state="reported") for r in PAPER])
     assert sheet.rows == [
@@ -166,12 +166,12 @@ def test_columns_of_which_everything_was_skipped_leave_their_reported_numbers_an
     (note,) = (note for note in sheet.notes if "gated" in note)
     assert note.startswith("not shown, skipped(gated) everywhere: fd of e (e.g. gated: ask for a)")
     assert "To fill them: bench suite s --weights DIR; bench doctor --encoders" in note
-    assert [record["measure"] for record in sheet.records if record.get("status") == "skipped"] == ["fd e", "fd e"]
+    assert [row["measure"] for row in sheet.records if row.get("status") == "skipped"] == ["fd e", "fd e"]
 
 
 def test_rarer_protocols_stand_in_a_table_of_their_own_with_the_difference() -> None:
-    rare = line("c", 0.1, protocol="q", described={"metric": {"k": 5}})
-    usual, other = paper.sheets(SUITE, (), [line("a", 1.0), line("b", 2.0), rare], PAPER[:1])
+    rare = record("c", 0.1, protocol="q", described={"metric": {"k": 5}})
+    usual, other = paper.sheets(SUITE, (), [record("a", 1.0), record("b", 2.0), rare], PAPER[:1])
     assert [row[2] for row in usual.rows[1:]] == ["1.000", "2.000", "–"]
     assert [row[2] for row in other.rows[1:]] == ["–", "–", "0.1000"] and "reported" not in other.rows[0]
     assert other.title.endswith("protocol set 2") and any("metric.k: 5 and 3" in note for note in other.notes)
@@ -181,7 +181,7 @@ def test_one_row_never_holds_numbers_of_two_protocol_sets() -> None:
     """Each column has as many numbers of either set: no column alone can say which protocol is the usual one."""
     layout = Table("T", (Pick("A", generator="a"),), tuple(Pick(mix, measure="iou", mix=mix) for mix in ("x", "y", "z")))
     made = [
-        line("a", 0.1 * number, measure="iou", encoder="", mix=mix, protocol=protocol, keys={"test": f"test-{number}"})
+        record("a", 0.1 * number, measure="iou", encoder="", mix=mix, protocol=protocol, keys={"test": f"test-{number}"})
         for number, protocols in ((1, "paq"), (2, "qzb"))
         for mix, protocol in zip("xyz", protocols, strict=True)
     ]
@@ -190,19 +190,19 @@ def test_one_row_never_holds_numbers_of_two_protocol_sets() -> None:
 
 
 def test_other_data_is_no_other_protocol() -> None:
-    sheet = shown(line("a", 1.0), line("b", 2.0), line("c", 3.0, protocol="q", dataset="other"))
+    sheet = shown(record("a", 1.0), record("b", 2.0), record("c", 3.0, protocol="q", dataset="other"))
     assert sheet.rows[3][1:3] == ["other", "3.000"]
 
 
 def test_seeds_are_combined() -> None:
-    sheet = shown(line("a", 1.0), line("a", 3.0, seed=1))
+    sheet = shown(record("a", 1.0), record("a", 3.0, seed=1))
     assert sheet.rows[1][2] == "2.000"
 
 
 def test_experiments_have_a_row_a_mix_and_their_verdicts() -> None:
     experiment = {"experiment": {"name": "annotation"}}
     made = [
-        line("nasdm", v, task="lizard-nuclei", measure="dice", encoder="", mix=d, direction="higher", described=experiment)
+        record("nasdm", v, task="lizard-nuclei", measure="dice", encoder="", mix=d, direction="higher", described=experiment)
         for d, v in (("100 % real", 0.7), ("100 % generated", 0.6))
     ]
     difference = replace(
@@ -218,13 +218,13 @@ def test_experiments_have_a_row_a_mix_and_their_verdicts() -> None:
 def test_every_paper_has_its_layout_even_before_anything_is_measured(name: str) -> None:
     sheets = paper.sheets(suite.find(name), (), (), reading.reported())
     assert sheets and all("reported" in sheet.rows[0] for sheet in sheets)
-    assert any(record["state"] == "reported" for record in sheets[0].records)
+    assert any(row["state"] == "reported" for row in sheets[0].records)
 
 
 def test_table_one_of_heterotissue_is_complete() -> None:
     first, _ = paper.sheets(suite.find("heterotissue-fd"), (), (), reading.reported())
     assert first.rows[0].count("reported") == 8 and len(first.rows) == 8
-    assert sum(record["state"] == "reported" for record in first.records) == 56
+    assert sum(row["state"] == "reported" for row in first.records) == 56
     assert first.rows[1][-1] == "70‡"
 
 

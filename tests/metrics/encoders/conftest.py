@@ -87,7 +87,7 @@ def opened(name: str, weights: Path) -> Pretrained:
 
 
 @pytest.fixture(scope="session")
-def scenes() -> Images:
+def patches() -> Images:
     """Five patches of 40 x 48 px with large and small structure, each of its own colour."""
     draw = np.random.default_rng(0)
     large = draw.uniform(20, 235, (5, 5, 6, 3)).repeat(8, axis=1).repeat(8, axis=2)

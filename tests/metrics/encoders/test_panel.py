@@ -13,7 +13,7 @@ import pytest
 from bench import registry
 from metrics.encoders import panel
 from metrics.encoders.kinds import kind
-from metrics.encoders.loaders.checkpoints import Tensors, differences, mine
+from metrics.encoders.loaders.checkpoints import Tensors, differences, select_tensors
 from metrics.encoders.page import page
 from metrics.encoders.panel import ROWS, SOURCES
 from metrics.encoders.pretrained import attribute
@@ -47,7 +47,7 @@ def test_the_network_is_the_published_one(row: Row) -> None:
 
     with torch.device("meta"):
         network = kind(row).build(row)
-    assert differences(mine(row, kind(row).names(network)), mine(row, layout(row.name))) == []
+    assert differences(select_tensors(row, kind(row).names(network)), select_tensors(row, layout(row.name))) == []
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)

@@ -1,5 +1,5 @@
 """What each encoder sees: how far a spoiled set is from the intact one, in units of the distance between two disjoint halves
-of the slides. The numbers that the encoders' docstrings give come from here; the limits leave package around them."""
+of the slides. The numbers that the encoders' docstrings give come from here; the limits leave a margin around them."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from metrics.encoders.builtin.texture import Texture
 from metrics.frechet.frechet_distance import FrechetDistance
 
 
-def restained(images: Images) -> Images:
+def restain(images: Images) -> Images:
     """The optical density of red and blue raised by 15 and 10 %, that of green lowered by 10 %."""
     density = -np.log(np.maximum(images, 1) / 255)
     return np.rint(255 * np.exp(-density * (1.15, 0.9, 1.1))).astype(np.uint8)
 
 
-def blurred(images: Images) -> Images:
+def blur(images: Images) -> Images:
     """By a Gaussian of one pixel."""
     return np.rint(gaussian_filter(images.astype(np.float64), (0, 1, 1, 0))).astype(np.uint8)
 
 
-def shuffled(images: Images) -> Images:
+def shuffle(images: Images) -> Images:
     """The pixels of each block of 4 x 4 in random order: every colour kept, every edge lost."""
     n, h, w, _ = images.shape
     blocks = images.reshape(n, h // 4, 4, w // 4, 4, 3).swapaxes(2, 3)
@@ -36,7 +36,7 @@ def shuffled(images: Images) -> Images:
 
 
 NAMES = ("texture", "random-conv", "phantom-cnn")
-SPOILED = {"stain": restained, "blur": blurred, "shuffle": shuffled}
+SPOILED = {"stain": restain, "blur": blur, "shuffle": shuffle}
 
 
 def distance(a: Features, b: Features) -> float:

@@ -37,8 +37,8 @@ def truth(maps: Maps, mpp: float = 1.0, classes: tuple[str, ...] = CLASSES) -> C
     return Conditions(names, names, classes, SIZE, mpp, masks=maps[1], instances=maps[0])
 
 
-def tally(called: Maps, true: Conditions) -> Tally:
-    return nuclei_tally(nuclei_counts(*called, true), true.classes)
+def tally(predicted: Maps, true: Conditions) -> Tally:
+    return nuclei_tally(nuclei_counts(*predicted, true), true.classes)
 
 
 def values(made: Tally) -> dict[str, float]:
@@ -73,9 +73,9 @@ def test_nothing_found_is_nought() -> None:
 
 
 def test_worked_by_hand() -> None:
-    """One of two nuclei found, one row too low, and called by the wrong type; 24 x 24 pixels."""
-    true, called = patches([SMALL, FAR]), patches([(3, 7, 2, 6, 2)])
-    found = values(tally(called, truth(true)))
+    """One of two nuclei found, one row too low, and predicted by the wrong type; 24 x 24 pixels."""
+    true, predicted = patches([SMALL, FAR]), patches([(3, 7, 2, 6, 2)])
+    found = values(tally(predicted, truth(true)))
     assert found["dice-binary"] == 2 * 12 / (16 + 32 + 16)
     assert found["aji"] == found["aji+"] == 12 / (20 + 32)
     assert found["dq"] == found["dq-pooled"] == 2 / 3 and found["sq"] == found["sq-pooled"] == 12 / 20
@@ -89,10 +89,10 @@ def test_worked_by_hand() -> None:
 
 
 def test_type_f1_counts_each_kind_of_mistake_with_its_weight() -> None:
-    """Round: one right, one called long (both weighted 2), one missed and one in excess (weighted 1)."""
+    """Round: one right, one predicted long (both weighted 2), one missed and one in excess (weighted 1)."""
     boxes: list[Box] = [(0, 3, 0, 3, 1), (0, 3, 8, 11, 1), (0, 3, 16, 19, 1)]
-    true, called = patches(boxes), patches([boxes[0], (0, 3, 8, 11, 2), (12, 15, 12, 15, 1)])
-    found = values(tally(called, truth(true)))
+    true, predicted = patches(boxes), patches([boxes[0], (0, 3, 8, 11, 2), (12, 15, 12, 15, 1)])
+    found = values(tally(predicted, truth(true)))
     assert found["f1:round"] == 2 / (2 + 2 * 1 + 1 + 1)
     assert math.isnan(found["f1:long"]) and math.isnan(found["f1"])
     assert found["f1-detection"] == 2 * 2 / (2 * 2 + 1 + 1)
@@ -101,16 +101,16 @@ def test_type_f1_counts_each_kind_of_mistake_with_its_weight() -> None:
 def test_averaging_by_patch_and_pooling_differ() -> None:
     """A patch with one nucleus found and one with four missed."""
     four: list[Box] = [(y, y + 3, x, x + 3, 1) for y, x in itertools.product((0, 12), (0, 12))]
-    true, called = patches([SMALL], four), patches([SMALL], [])
-    found = values(tally(called, truth(true)))
+    true, predicted = patches([SMALL], four), patches([SMALL], [])
+    found = values(tally(predicted, truth(true)))
     assert found["pq"] == found["aji"] == 0.5 and found["pq-pooled"] == 2 / (1 + 5)
     assert found["dice-binary"] == 2 * 16 / (16 + 36 + 16)
 
 
 def test_channels_of_a_patch_are_those_shown_or_called() -> None:
-    true, called = patches([SMALL], []), patches([SMALL], [SMALL])
+    true, predicted = patches([SMALL], []), patches([SMALL], [SMALL])
     background = 2 * (576 - 16) / (576 + 560)
-    assert values(tally(called, truth(true)))["dice"] == pytest.approx((1 + (background + 0) / 2) / 2)
+    assert values(tally(predicted, truth(true)))["dice"] == pytest.approx((1 + (background + 0) / 2) / 2)
 
 
 BY_PATCH = ("aji", "aji+", "pq", "dq", "sq")
@@ -120,8 +120,8 @@ INSTANCES = (*BY_PATCH, *(f"{name}-pooled" for name in BY_PATCH))
 def test_false_nuclei_in_empty_patches_lower_every_measure_of_instances() -> None:
     """One right nucleus, and 180 false ones of as many pixels in five empty patches."""
     grid: list[Box] = [(y, y + 2, x, x + 2, 1) for y, x in itertools.product(range(0, 24, 4), range(0, 24, 4))]
-    true, called = patches([(0, 2, 0, 2, 1)], *[[]] * 5), patches([(0, 2, 0, 2, 1)], *[grid] * 5)
-    found = values(tally(called, truth(true)))
+    true, predicted = patches([(0, 2, 0, 2, 1)], *[[]] * 5), patches([(0, 2, 0, 2, 1)], *[grid] * 5)
+    found = values(tally(predicted, truth(true)))
     assert {name: found[name] for name in BY_PATCH} == pytest.approx(dict.fromkeys(BY_PATCH, 1 / 6))
     assert found["pq-conic"] == pytest.approx(1 / 6)
     assert found["pq-pooled"] == pytest.approx(2 / 182) and found["sq-pooled"] == 1
@@ -144,14 +144,14 @@ def test_jaccard_pools_pixels_where_patches_are_of_unequal_weight() -> None:
 
 def test_a_type_that_no_patch_shows_has_no_value() -> None:
     true = patches([SMALL], [])
-    for called in (true, patches([SMALL], [FAR])):
-        found = values(tally(called, truth(true)))
+    for predicted in (true, patches([SMALL], [FAR])):
+        found = values(tally(predicted, truth(true)))
         absent = {"dice:long", "iou:long", "pq+:long", "f1:long", "r2:long"}
         means = {"dice-pooled", "iou-pooled", "mpq+", "f1", "r2"}
         assert {name for name, value in found.items() if math.isnan(value)} == absent | means
         present = {f"{name}-present": 1.0 for name in means}
         assert {name for name in found if name.endswith("-present")} == set(present)
-        assert present == {name: found[name] for name in present} or called is not true
+        assert present == {name: found[name] for name in present} or predicted is not true
     nowhere = values(tally(patches([]), truth(patches([]))))
     assert nowhere["dice"] == 1 and all(math.isnan(nowhere[name]) for name in (*INSTANCES, "pq-conic", "f1-detection"))
     false = values(tally(patches([SMALL]), truth(patches([]))))
@@ -167,8 +167,8 @@ def half_annotated(maps: Maps) -> Conditions:
 
 def test_means_that_lack_a_type_name_it_and_have_a_partner_over_the_others() -> None:
     true = [[SMALL], [], [SMALL, (12, 16, 12, 16, 1)], [], [], []]
-    called = [[SMALL], [FAR], [SMALL], [], [], []]
-    made = tally(patches(*called), truth(patches(*true)))
+    predicted = [[SMALL], [FAR], [SMALL], [], [], []]
+    made = tally(patches(*predicted), truth(patches(*true)))
     found = group_bootstrap(made, np.array(list("abcdef")), seed=0, resamples=50)
     for name, part in (("dice-pooled", "dice"), ("iou-pooled", "iou"), ("mpq+", "pq+"), ("f1", "f1")):
         assert found[name].reason == f"no patch shows long: the mean over the other classes is {name}-present"
@@ -187,12 +187,12 @@ def test_unlabelled_pixels_are_on_neither_side() -> None:
     cut = half_annotated(TRUE)
     assert cut.masks is not None and cut.instances is not None
     within: list[Box] = [(0, 5, 3, 9, 1), (8, 14, 2, 11, 2)]  # apart from nuclei on the border, what lies beyond is not seen
-    called, beyond = patches(*[within] * 4), scattered(3)
-    far = [np.where(np.arange(SIZE) < 12, called[column], beyond[column] + 100 * (column == 0)) for column in (0, 1)]
-    assert (nuclei_counts(*called, cut) == nuclei_counts(far[0], far[1], cut)).all()
+    predicted, beyond = patches(*[within] * 4), scattered(3)
+    far = [np.where(np.arange(SIZE) < 12, predicted[column], beyond[column] + 100 * (column == 0)) for column in (0, 1)]
+    assert (nuclei_counts(*predicted, cut) == nuclei_counts(far[0], far[1], cut)).all()
     assert set(values(tally(TRUE, cut)).values()) == {1.0}, "the visible parts of nuclei on the border are partners"
     nobody = replace(cut, masks=np.full_like(cut.masks, 255), instances=np.zeros_like(cut.instances))
-    assert not nuclei_counts(*called, nobody).any()
+    assert not nuclei_counts(*predicted, nobody).any()
 
 
 SIX: list[Box] = [(y, y + 4, x, x + 4, 1 + (y > 8)) for y, x in itertools.product((1, 9, 17), (1, 6))]
@@ -221,12 +221,12 @@ def test_a_called_nucleus_mostly_unannotated_is_found_where_the_rest_of_it_is_a_
 
 
 def test_numbers_and_order_of_nuclei_mean_nothing() -> None:
-    called = scattered(2)
-    renumbered = np.where(called[0] > 0, 1000 - 7 * called[0], 0).astype(np.int32)
-    once, again = nuclei_counts(*called, truth(TRUE)), nuclei_counts(renumbered, called[1], truth(TRUE))
+    predicted = scattered(2)
+    renumbered = np.where(predicted[0] > 0, 1000 - 7 * predicted[0], 0).astype(np.int32)
+    once, again = nuclei_counts(*predicted, truth(TRUE)), nuclei_counts(renumbered, predicted[1], truth(TRUE))
     assert once == pytest.approx(again, abs=1e-12)
     back = [3, 1, 0, 2]
-    swapped = nuclei_counts(called[0][back], called[1][back], truth((TRUE[0][back], TRUE[1][back])))
+    swapped = nuclei_counts(predicted[0][back], predicted[1][back], truth((TRUE[0][back], TRUE[1][back])))
     assert (swapped == once[back]).all()
 
 
@@ -242,18 +242,18 @@ def test_the_farther_the_worse() -> None:
 
 
 def test_resolution_decides_what_is_near() -> None:
-    true, called = patches([SMALL]), patches([(2, 6, 7, 11, 1)])
-    found = [values(tally(called, truth(true, mpp)))["f1-detection"] for mpp in (0.5, 1.0, math.nan)]
+    true, predicted = patches([SMALL]), patches([(2, 6, 7, 11, 1)])
+    found = [values(tally(predicted, truth(true, mpp)))["f1-detection"] for mpp in (0.5, 1.0, math.nan)]
     assert found == [1, 0, 1], "five pixels are 2.5 or 5 microns; unknown is taken for 0.5 microns per pixel"
 
 
 @pytest.mark.parametrize("seed", range(4))
 def test_the_definitions_written_out_plainly_give_the_same(seed: int) -> None:
-    true, called = scattered(seed, 3), scattered(seed + 50, 3)
+    true, predicted = scattered(seed, 3), scattered(seed + 50, 3)
     if seed == 3:  # something right as well
-        called[0][:2], called[1][:2] = true[0][:2], true[1][:2]
-    found = values(tally(called, truth(true)))
-    for name, value in plainly(true, called).items():
+        predicted[0][:2], predicted[1][:2] = true[0][:2], true[1][:2]
+    found = values(tally(predicted, truth(true)))
+    for name, value in plainly(true, predicted).items():
         assert found[name] == pytest.approx(value, abs=1e-12), name
 
 
@@ -263,14 +263,14 @@ def nuclei_of(maps: Maps, patch: int) -> list[tuple[frozenset[int], int]]:
     return [(here, int(types[min(here)])) for here in pixels]
 
 
-def plainly(true: Maps, called: Maps) -> dict[str, float]:
+def plainly(true: Maps, predicted: Maps) -> dict[str, float]:
     """Some measures from sets of pixels, as the papers define them."""
-    rows = [(nuclei_of(true, patch), nuclei_of(called, patch)) for patch in range(len(true[0]))]
+    rows = [(nuclei_of(true, patch), nuclei_of(predicted, patch)) for patch in range(len(true[0]))]
     made = {
         "pq": np.mean([quality([(t, c)]) for t, c in rows]),
         "pq-pooled": quality(rows),
         "aji": np.mean([jaccard(t, c) for t, c in rows]),
-        "dice-binary": 2 * ((true[0] > 0) & (called[0] > 0)).sum() / ((true[0] > 0).sum() + (called[0] > 0).sum()),
+        "dice-binary": 2 * ((true[0] > 0) & (predicted[0] > 0)).sum() / ((true[0] > 0).sum() + (predicted[0] > 0).sum()),
     }
     for kind, name in enumerate(CLASSES[1:], 1):
         ours = [tuple([n for n in side if n[1] == kind] for side in row) for row in rows]
@@ -288,18 +288,18 @@ def quality(rows: list[tuple]) -> float:  # type: ignore[type-arg]
     return sum(iou for iou in ious if iou > 0.5) / (sum(len(t) + len(c) for t, c in rows) / 2)
 
 
-def jaccard(true: list[tuple[frozenset[int], int]], called: list[tuple[frozenset[int], int]]) -> float:
+def jaccard(true: list[tuple[frozenset[int], int]], predicted: list[tuple[frozenset[int], int]]) -> float:
     """Algorithm 1 of Kumar and others 2017."""
     common = joint = 0
     used: set[frozenset[int]] = set()
     for a, _ in true:
-        best = max((b for b, _ in called), key=lambda b, a=a: len(a & b) / len(a | b))  # type: ignore[misc]
+        best = max((b for b, _ in predicted), key=lambda b, a=a: len(a & b) / len(a | b))  # type: ignore[misc]
         if a & best:
             common, joint = common + len(a & best), joint + len(a | best)
             used.add(best)
         else:
             joint += len(a)
-    return common / (joint + sum(len(b) for b, _ in called if b not in used))
+    return common / (joint + sum(len(b) for b, _ in predicted if b not in used))
 
 
 def test_pooled_dice_and_iou_and_quality_keep_their_identities() -> None:
@@ -310,12 +310,12 @@ def test_pooled_dice_and_iou_and_quality_keep_their_identities() -> None:
 
 
 def test_counts_add_up_and_intervals_resample_slides() -> None:
-    true, called = scattered(1, 12), scattered(1, 12)
-    called[1][called[1] > 0] = 1
-    whole = nuclei_counts(*called, truth(true))
-    halves = [nuclei_counts(called[0][part], called[1][part], truth(true)[part]) for part in (slice(5), slice(5, None))]
+    true, predicted = scattered(1, 12), scattered(1, 12)
+    predicted[1][predicted[1] > 0] = 1
+    whole = nuclei_counts(*predicted, truth(true))
+    halves = [nuclei_counts(predicted[0][part], predicted[1][part], truth(true)[part]) for part in (slice(5), slice(5, None))]
     assert (np.concatenate(halves) == whole).all() and whole.shape == (12, len(nuclei_columns(CLASSES)))
-    made = tally(called, truth(true))
+    made = tally(predicted, truth(true))
     estimates = group_bootstrap(made, np.array([f"s{i % 6}" for i in range(12)]), seed=0, resamples=50)
     assert estimates["pq"].low == estimates["pq"].high == 1
     low, high = estimates["f1:round"].low, estimates["f1:round"].high

@@ -191,8 +191,8 @@ def test_the_checkpoint_is_chosen_on_validation_and_never_on_test(tmp_path: Path
     usual = task.score([TRAIN], VALIDATION, TEST, 0, silent)
     moved = changed(TEST, masks=masks_of(TEST)[:, ::-1], instances=instances_of(TEST)[:, ::-1])
     other = task.score([TRAIN], VALIDATION, moved, 0, silent)
-    called = [i for i, name in enumerate(usual.columns) if name.startswith("called-")]
-    assert (usual.counts[:, called] == other.counts[:, called]).all() and (usual.counts != other.counts).any()
+    predicted = [i for i, name in enumerate(usual.columns) if name.startswith("called-")]
+    assert (usual.counts[:, predicted] == other.counts[:, predicted]).all() and (usual.counts != other.counts).any()
 
 
 def test_unlabelled_pixels_teach_nothing(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from bench.errors import MissingError
 from bench.runtime.torchvision_shim import ready
 from bench.types import silent
 from tasks.nuclei.hovernet import HoVerNet, Maps, separate
-from tasks.nuclei.training import Annotated, Course, hovernet_loss, offsets, predict_types, train
+from tasks.nuclei.training import Annotated, TrainingSettings, hovernet_loss, offsets, predict_types, train
 from tasks.training import Budget
 
 NARROW = (6, (1, 1, 1, 1), (2, 1))
@@ -143,8 +143,8 @@ def test_a_frozen_encoder_learns_in_the_second_phase_only() -> None:
         torch.manual_seed(0)
         net = HoVerNet(CLASSES, *NARROW)
         before = {name: values.clone() for name, values in net.named_parameters()}
-        course = Course(Budget(steps, 2, 1e-3), looks=1, phases=True)
-        train(net, [annotated()], annotated(), course, frozen, np.random.default_rng(0), silent)
+        settings = TrainingSettings(Budget(steps, 2, 1e-3), evaluations=1, phases=True)
+        train(net, [annotated()], annotated(), settings, frozen, np.random.default_rng(0), silent)
         moved = {name for name, values in net.named_parameters() if (values != before[name]).any()}
         return "conv0.conv.weight" in moved, "nucleus_prediction.output_features.decoderblock4.conv.weight" in moved
 

@@ -26,14 +26,14 @@ def measured(tally: Tally) -> dict[str, float]:
     return {name: measure(sums) for name, measure in tally.measures.items()}
 
 
-def scored(called: NDArray[np.uint8], truth: NDArray[np.uint8], classes: tuple[str, ...] = CLASSES) -> dict[str, float]:
-    return measured(segmentation_tally(segmentation_counts(called, truth, len(classes)), classes))
+def scored(predicted: NDArray[np.uint8], truth: NDArray[np.uint8], classes: tuple[str, ...] = CLASSES) -> dict[str, float]:
+    return measured(segmentation_tally(segmentation_counts(predicted, truth, len(classes)), classes))
 
 
 def test_two_patches_by_hand() -> None:
     truth = maps([[0, 0], [1, 1]], [[1, 1], [1, 0]])
-    called = maps([[0, 1], [1, 1]], [[1, 1], [0, 0]])
-    found = scored(called, truth)
+    predicted = maps([[0, 1], [1, 1]], [[1, 1], [0, 0]])
+    found = scored(predicted, truth)
     assert found["iou:normal"] == pytest.approx((1 + 1) / (2 + 2))
     assert found["iou:tumour"] == pytest.approx((2 + 2) / (3 + 3))
     assert found["iou"] == pytest.approx((1 / 2 + 2 / 3) / 2)
@@ -44,8 +44,8 @@ def test_two_patches_by_hand() -> None:
 
 def test_pooling_weighs_pixels_and_patches_weigh_the_same() -> None:
     truth = maps([[1, 1], [1, 1]], [[1, 0], [0, 0]])
-    called = maps([[1, 1], [1, 1]], [[0, 0], [0, 0]])
-    found = scored(called, truth)
+    predicted = maps([[1, 1], [1, 1]], [[0, 0], [0, 0]])
+    found = scored(predicted, truth)
     assert found["iou:tumour"] == pytest.approx(4 / 5)
     assert found["iou-patch:tumour"] == pytest.approx(1 / 2)
 
@@ -62,14 +62,14 @@ def test_counts_agree_with_another_implementation() -> None:
     import torch
 
     rng = np.random.default_rng(1)
-    called, truth = rng.integers(4, size=(2, 6, 16, 16)).astype(np.uint8)
+    predicted, truth = rng.integers(4, size=(2, 6, 16, 16)).astype(np.uint8)
     classes = ("background", "stroma", "benign", "cancer")
     hits, false_hits, misses, _ = smp.metrics.get_stats(
-        torch.from_numpy(called).long(), torch.from_numpy(truth).long(), mode="multiclass", num_classes=4
+        torch.from_numpy(predicted).long(), torch.from_numpy(truth).long(), mode="multiclass", num_classes=4
     )
     pooled = (hits.sum(0) / (hits + false_hits + misses).sum(0)).numpy()
     by_patch = (hits / (hits + false_hits + misses)).mean(0).numpy()
-    found = scored(called, truth, classes)
+    found = scored(predicted, truth, classes)
     assert [found[f"iou:{name}"] for name in classes] == pytest.approx(pooled.tolist())
     assert [found[f"iou-patch:{name}"] for name in classes] == pytest.approx(by_patch.tolist())
     assert found["iou"] == pytest.approx(pooled.mean())
@@ -83,8 +83,8 @@ def test_unlabelled_pixels_count_for_nobody() -> None:
 
 def test_a_class_that_no_patch_shows_is_undefined_and_so_is_the_mean() -> None:
     truth = maps([[0, 0], [0, 0]])
-    for called in (truth, maps([[0, 0], [0, 1]])):
-        found = scored(called, truth)
+    for predicted in (truth, maps([[0, 0], [0, 1]])):
+        found = scored(predicted, truth)
         assert math.isnan(found["iou:tumour"]) and math.isnan(found["iou-patch:tumour"])
         assert math.isnan(found["iou"]) and math.isnan(found["iou-patch"])
         assert not math.isnan(found["iou:normal"])
@@ -92,8 +92,8 @@ def test_a_class_that_no_patch_shows_is_undefined_and_so_is_the_mean() -> None:
 
 def test_the_mean_over_the_classes_present_stands_beside_the_refused_mean() -> None:
     classes = ("normal", "tumour", "stroma", "fat")
-    truth, called = maps([[0, 0], [2, 2]], [[0, 0], [0, 0]]), maps([[0, 2], [2, 2]], [[0, 0], [0, 3]])
-    tally = segmentation_tally(segmentation_counts(called, truth, 4), classes)
+    truth, predicted = maps([[0, 0], [2, 2]], [[0, 0], [0, 0]]), maps([[0, 2], [2, 2]], [[0, 0], [0, 3]])
+    tally = segmentation_tally(segmentation_counts(predicted, truth, 4), classes)
     found = group_bootstrap(tally, np.array(["a", "b"]), seed=0, resamples=10)
     assert found["iou-present"].value == pytest.approx((4 / 6 + 2 / 3) / 2)
     assert found["iou-patch-present"].value == pytest.approx(((1 / 2 + 3 / 4) / 2 + 2 / 3) / 2)
@@ -105,9 +105,9 @@ def test_the_mean_over_the_classes_present_stands_beside_the_refused_mean() -> N
 
 def test_the_mean_over_the_classes_present_is_of_the_same_classes_in_every_resample() -> None:
     """Six slides show normal, one of them tumour: a resample without that slide has no mean, rather than one of one class."""
-    truth, called = np.zeros((6, 2, 2), np.uint8), np.zeros((6, 2, 2), np.uint8)
-    truth[0, 0], called[0, 0, 0] = 1, 1
-    tally = segmentation_tally(segmentation_counts(called, truth, 3), ("normal", "tumour", "fat"))
+    truth, predicted = np.zeros((6, 2, 2), np.uint8), np.zeros((6, 2, 2), np.uint8)
+    truth[0, 0], predicted[0, 0, 0] = 1, 1
+    tally = segmentation_tally(segmentation_counts(predicted, truth, 3), ("normal", "tumour", "fat"))
     found = group_bootstrap(tally, np.array(list("abcdef")), seed=0, resamples=200)["iou-present"]
     assert found.value == pytest.approx((22 / 23 + 1 / 2) / 2) and found.low is None and "of resamples" in found.reason
 
@@ -126,10 +126,10 @@ def test_false_alarms_lower_the_pooled_score_of_a_class_that_other_patches_show(
 
 
 def test_checkpoints_are_compared_on_the_classes_that_validation_shows() -> None:
-    truth, called = maps([[0, 0], [0, 0]]), maps([[0, 0], [0, 1]])
-    assert shown_iou(segmentation_counts(called, truth, 3)) == pytest.approx(3 / 4)
+    truth, predicted = maps([[0, 0], [0, 0]]), maps([[0, 0], [0, 1]])
+    assert shown_iou(segmentation_counts(predicted, truth, 3)) == pytest.approx(3 / 4)
     both = maps([[0, 0], [1, 1]])
-    assert shown_iou(segmentation_counts(called, both, 3)) == pytest.approx((2 / 3 + 1 / 2) / 2)
+    assert shown_iou(segmentation_counts(predicted, both, 3)) == pytest.approx((2 / 3 + 1 / 2) / 2)
 
 
 def test_pixels_of_each_class_and_ids_that_no_class_has() -> None:

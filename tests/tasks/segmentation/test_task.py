@@ -152,7 +152,7 @@ def test_the_checkpoint_is_chosen_on_validation_and_never_on_test() -> None:
 
 
 def called_tumour(tally: Tally, test: ImageSet) -> NDArray[np.float64]:
-    """Pixels of each patch that were called tumour: intersection + union - pixels that are tumour."""
+    """Pixels of each patch that were predicted as tumour: intersection + union - pixels that are tumour."""
     intersection, union = (tally.counts[:, tally.columns.index(f"{name}:tumour")] for name in ("intersection", "union"))
     return np.asarray(intersection + union - masks_of(test).sum(axis=(1, 2)), dtype=np.float64)
 

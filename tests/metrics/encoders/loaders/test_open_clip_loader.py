@@ -27,35 +27,35 @@ def tower(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("open_clip.get_model_config", {"tiny": MODEL}.get)
 
 
-def test_a_registered_network_reads_a_file(tower: None, weights: Path, scenes: Images) -> None:
+def test_a_registered_network_reads_a_file(tower: None, weights: Path, patches: Images) -> None:
     found = registry.load("encoders", "open_clip:tiny", weights=str(weights / "quiltnet.safetensors"))
     assert isinstance(found, Encoder)
     assert found.dim == 16
-    np.testing.assert_array_equal(found.encode(scenes), opened("quiltnet", weights).encode(scenes))
+    np.testing.assert_array_equal(found.encode(patches), opened("quiltnet", weights).encode(patches))
     assert registry.describe(found)["digest"] == opened("quiltnet", weights).digest
 
 
-def test_a_network_of_the_hub_brings_its_configuration(hub: Path, scenes: Images, tmp_path: Path) -> None:
+def test_a_network_of_the_hub_brings_its_configuration(hub: Path, patches: Images, tmp_path: Path) -> None:
     files = [saved(published(SMALL["quiltnet"]), tmp_path / "open_clip_model.safetensors")]
     features = []
     for more in ({}, {"mean": [0.5, 0.5, 0.5], "std": [0.5, 0.5, 0.5]}, {"interpolation": "bilinear"}):
         config: dict[str, Any] = {"model_cfg": MODEL, "preprocess_cfg": more}
         (tmp_path / "open_clip_config.json").write_text(json.dumps(config))
         cached(hub, "owner/model", *files, tmp_path / "open_clip_config.json")
-        features.append(OpenClip("hf-hub:owner/model").encode(scenes))
+        features.append(OpenClip("hf-hub:owner/model").encode(patches))
     plain, colours, smooth = features
     assert plain.shape == (5, 16)
     assert np.abs(plain - colours).max() > 1e-2 and np.abs(plain - smooth).max() > 1e-4
 
 
-def test_the_configuration_beside_panel_weights_decides_the_activation(scenes: Images, tmp_path: Path) -> None:
+def test_the_configuration_beside_panel_weights_decides_the_activation(patches: Images, tmp_path: Path) -> None:
     row = SMALL["quiltnet"]
     saved(published(row), tmp_path / "quiltnet" / "open_clip_model.safetensors")
-    plain = encoder(row)(tmp_path).encode(scenes)
+    plain = encoder(row)(tmp_path).encode(patches)
     for quick in (False, True):
         config = {"model_cfg": {**MODEL, "quick_gelu": quick}}
         (tmp_path / "quiltnet" / "open_clip_config.json").write_text(json.dumps(config))
-        same = np.array_equal(encoder(row)(tmp_path).encode(scenes), plain)
+        same = np.array_equal(encoder(row)(tmp_path).encode(patches), plain)
         assert same != quick
 
 

@@ -1,0 +1,149 @@
+"""Protocols of generators and layout generators, and their optional abilities."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal, Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.types.data import Conditions, Images, ImageSet, Progress, Strings
+from bench.types.plugins import Card
+
+
+@runtime_checkable
+class Generator(Protocol):
+    """Generates one image for each condition and seed.
+
+    Options are constructor arguments with defaults, kept as attributes of the same names, or fields of a config
+    (`HasPresets`). Constructors are cheap: weights and heavy libraries are loaded at first use.
+    """
+
+    card: Card
+
+    def generate(self, conditions: Conditions, seeds: NDArray[np.uint64]) -> Images:
+        """uint8 (n, size, size, 3). Image i depends only on condition i and seed i."""
+        ...
+
+
+@runtime_checkable
+class Fittable(Protocol):
+    """A plug-in that is trained on real patches first."""
+
+    card: Card
+
+    def fit(self, train: ImageSet, seed: int, progress: Progress, work: Path) -> None:
+        """Trains in place. `work` is a folder that is kept after an interruption: a second call with the same arguments
+        continues from its content and ends with the same weights."""
+        ...
+
+    def save(self, folder: Path) -> None: ...
+    def load(self, folder: Path) -> None: ...
+
+
+@runtime_checkable
+class Trainable(Generator, Fittable, Protocol):
+    """A generator that is trained first."""
+
+
+@runtime_checkable
+class HasTrainingConfig(Protocol):
+    """A trainable whose weights depend on some of its options only."""
+
+    def training_config(self) -> dict[str, Any]:
+        """JSON: everything that decides the weights, except data and seed."""
+        ...
+
+
+@runtime_checkable
+class ShipsWeights(Protocol):
+    """A trainable that has weights for some training sets in its package."""
+
+    def shipped(self, train_key: str) -> Path | None:
+        """Folder to `load` for this training set and these options, or None. DamagedError if its files differ from the
+        shipped ones."""
+        ...
+
+
+@runtime_checkable
+class TrainsSharedStage(Protocol):
+    """A trainable with a part that is trained first, on images only, and shared by several plug-ins (a first stage)."""
+
+    def stage_config(self) -> dict[str, Any]:
+        """JSON: everything that decides the stage, except images and seed."""
+        ...
+
+    def train_stage(self, train: ImageSet, seed: int, progress: Progress, work: Path) -> None:
+        """Trains the stage on the images of `train`, which has no conditions, into `work`; resumable as `fit`."""
+        ...
+
+    def use_stage(self, folder: Path) -> None:
+        """Loads the stage from a folder that `train_stage` wrote; called before `fit`."""
+        ...
+
+
+@runtime_checkable
+class StatesEffort(Protocol):
+    """A trainable that states the amount of training."""
+
+    def effort(self) -> str:
+        """E.g. "5000 steps of the denoiser"."""
+        ...
+
+
+@runtime_checkable
+class ChoosesTrainingPatches(Protocol):
+    """A control that gets other real patches than those of the training split."""
+
+    training_patches: Literal["train", "holdout", "target"]
+    """`holdout`: patches in neither the training set nor a reference set. `target`: the real patches of the conditions to be
+    generated, which only a control may get."""
+
+
+@runtime_checkable
+class ChecksConditions(Protocol):
+    """A generator that can check before a run whether it has an image for every condition."""
+
+    def check_conditions(self, ids: Strings) -> None:
+        """Raises MissingError or UsageError with missing and surplus ids."""
+        ...
+
+
+@runtime_checkable
+class FollowsPromptSource(Protocol):
+    """A generator whose images depend on the prompt source although it gets no prompts (images made elsewhere)."""
+
+    follows_prompt_source: bool
+
+
+@runtime_checkable
+class ProvidesSets(Protocol):
+    """A generator of images made elsewhere, with one set for each of some run seeds, or one set in all."""
+
+    def set_seeds(self) -> tuple[int, ...]:
+        """Run seeds with a set of their own, ascending; empty if there is one set, which counts as one seed."""
+        ...
+
+    def of_seed(self, seed: int) -> Generator:
+        """The generator of the set of one run seed, another instance of the same class."""
+        ...
+
+
+@runtime_checkable
+class IsDeterministic(Protocol):
+    """A generator that declares whether its images are independent of the seed."""
+
+    deterministic: bool
+
+
+@runtime_checkable
+class LayoutGenerator(Protocol):
+    """Samples synthetic conditions: class maps and instance maps that are not from a slide."""
+
+    card: Card
+
+    def sample(self, asked: Conditions, seeds: NDArray[np.uint64]) -> Conditions:
+        """A layout for each condition, with the same id, group, classes and size, and new masks, instances and types. Row i
+        depends only on the types that row i of `asked` shows and on seed i."""
+        ...

@@ -1,0 +1,181 @@
+"""Protocols of encoders and metrics, and their optional abilities."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.types.data import Conditions, Direction, Features, Images, ImageSet, Index, Progress, Strings
+from bench.types.plugins import Card
+
+
+@runtime_checkable
+class Encoder(Protocol):
+    """Turns images into features. Resize, normalisation and precision are part of the encoder."""
+
+    card: Card
+
+    @property
+    def dim(self) -> int: ...
+
+    def encode(self, images: Images) -> Features:
+        """float32 (n, dim), finite; row i depends only on image i, to 1e-5, in any batch and order."""
+        ...
+
+
+@runtime_checkable
+class ReportsReadiness(Protocol):
+    """An encoder that can report whether its weights are available."""
+
+    def ready(self) -> str:
+        """Where its weights are. MissingError, GatedError or DamagedError if they cannot be used."""
+        ...
+
+
+@runtime_checkable
+class FeatureMetric(Protocol):
+    """One number from the features of real and generated patches."""
+
+    card: Card
+    direction: Direction
+
+    def minimum_n(self, d: int) -> int:
+        """Least number of rows on each side for which the value is meaningful with d features."""
+        ...
+
+    def compare(self, real: Features, fake: Features, rng: np.random.Generator) -> float: ...
+
+
+@runtime_checkable
+class TrainedMetric(Protocol):
+    """One number from the features of real, generated and training patches: it can distinguish copies from new patches."""
+
+    card: Card
+    direction: Direction
+
+    def minimum_n(self, d: int) -> int:
+        """Least number of rows of each of the three for which the value is meaningful with d features."""
+        ...
+
+    def compare_trained(self, real: Features, fake: Features, train: Features, rng: np.random.Generator) -> float: ...
+
+
+@runtime_checkable
+class BringsInterval(Protocol):
+    """A `FeatureMetric` with an interval over slides of its own instead of the jackknife."""
+
+    def estimate(
+        self, real: Features, fake: Features, groups_real: Strings, groups_fake: Strings, rng: np.random.Generator
+    ) -> Any:
+        """A `bench.statistics.Estimate`; `groups_*` are str (n,)."""
+        ...
+
+
+@runtime_checkable
+class BringsTrainedInterval(Protocol):
+    """A `TrainedMetric` with an interval over slides of its own."""
+
+    def estimate_trained(
+        self,
+        real: Features,
+        fake: Features,
+        train: Features,
+        groups_real: Strings,
+        groups_fake: Strings,
+        rng: np.random.Generator,
+    ) -> Any:
+        """A `bench.statistics.Estimate`."""
+        ...
+
+
+@runtime_checkable
+class HasBounds(Protocol):
+    """A metric that declares its range, to which intervals are cut."""
+
+    bounds: tuple[float | None, float | None]
+    """Smallest and largest possible value; None if there is none."""
+
+
+@runtime_checkable
+class ReadsOneEncoder(Protocol):
+    """A metric that always reads the same encoder, independent of the requested panel."""
+
+    encoder: str
+    """Name of the encoder; empty for the panel."""
+
+
+@runtime_checkable
+class Normalisable(Protocol):
+    """A distance to which the harness adds its lower reference (real against real) and its normalised form."""
+
+    normalised: bool
+
+
+@dataclass(frozen=True)
+class Tally:
+    """Additive counts of each test patch, and the measures that are functions of their sums.
+
+    With counts instead of scores, intervals can resample whole slides and pool exactly.
+    """
+
+    columns: tuple[str, ...]
+    counts: NDArray[np.float64]
+    """float64 (n, c): one row per test patch."""
+    measures: Mapping[str, Callable[[Mapping[str, float]], float]] = field(default_factory=dict)
+    """Name -> function from column sums to a value; NaN where there is nothing to measure."""
+    bounds: Mapping[str, tuple[float | None, float | None]] = field(default_factory=dict)
+    """Name -> smallest and largest possible value, None if there is none; other measures lie in [0, 1]."""
+    undefined: Mapping[str, str] = field(default_factory=dict)
+    """Name -> why the measure has no value over all patches of the tally, with the name of what is absent."""
+
+
+@runtime_checkable
+class ConditionMetric(Protocol):
+    """Checks each generated patch against its condition, by a reference segmenter trained on real slides only.
+
+    The harness trains the segmenter once, counts on generated and on real test patches, and reports every measure and its
+    ratio to the value on real patches.
+    """
+
+    card: Card
+    directions: Mapping[str, Direction]
+    """Measure -> which direction is better, for each measure of the tally."""
+
+    def learn(self, train: ImageSet, validation: ImageSet, seed: int, progress: Progress, folder: Path) -> None:
+        """Trains the reference segmenter and writes it into the folder."""
+        ...
+
+    def agree(self, patches: ImageSet, segmenter: Path) -> Tally:
+        """Counts of each patch against its own condition; row i depends only on patch i."""
+        ...
+
+    def tally(self, counts: NDArray[np.float64]) -> Tally:
+        """The tally that `agree` gave, rebuilt from its stored counts."""
+        ...
+
+
+class Sliceable(Protocol):
+    """Something with a row for each patch."""
+
+    def __getitem__(self, index: Index, /) -> Any: ...
+
+
+@runtime_checkable
+class LayoutMetric(Protocol):
+    """One number from real and sampled layouts, patch by patch in the same order; images are not used."""
+
+    card: Card
+    direction: Direction
+
+    def measured(self, conditions: Conditions) -> Sliceable:
+        """The data that it needs of each patch, one row for each."""
+        ...
+
+    def compare_layouts(self, real: Any, sampled: Any) -> float:
+        """The value from rows of the results of `measured`."""
+        ...
