@@ -1,5 +1,8 @@
-"""Tests that run side by side (`pytest -n auto`) take one thread each: two processes with two threads each on two cores are
-several times slower. Set here because it counts only before torch and numpy are imported; processes that tests start inherit it."""
+"""Tests that run side by side (`pytest -n auto`) use one thread each.
+
+Two processes with two threads each on two cores are several times slower. The variables are set here because they have an
+effect only before torch and numpy are imported. Processes that tests start inherit them.
+"""
 
 import os
 
