@@ -49,7 +49,8 @@ RULES = (
     Rule("store", r"albums?|keepers?"),
     Rule(
         "result record",
-        r"(results?|records?) lines?|lines? of (results|records|runs)|accepted lines?|line: ResultRecord|lines: [\w.]+\[ResultRecord",
+        r"(results?|records?) lines?|lines? of (results|records|runs)|accepted lines?"
+        r"|line: ResultRecord|lines: [\w.]+\[ResultRecord",
     ),
     Rule(
         "layout generator, sampled layout",
