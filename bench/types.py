@@ -278,6 +278,21 @@ class TrainsSharedStage(Protocol):
 
 
 @runtime_checkable
+class TrainsOnSeveralDevices(Protocol):
+    """A trainable that trains in several processes at once, one for each device.
+
+    `fit`, and `train_stage` where it has one, are then called in every process with the same arguments, but for `work`, which
+    is a folder of each process with the same content, and for `progress`, which only process 0 shows. torch's process group is
+    set up as accelerate does it. All processes end with the same weights, those that one process would end with but for
+    rounding; process 0 alone is asked to keep them.
+    """
+
+    def check_devices(self, devices: int) -> None:
+        """Raises UsageError where training cannot be split over so many processes, with both numbers."""
+        ...
+
+
+@runtime_checkable
 class StatesEffort(Protocol):
     """A trainable that says what training takes."""
 

@@ -20,15 +20,24 @@ MIRROR = (0, 4)
 """As it is, or mirrored left to right."""
 
 
-def view(patches: ImageSet, rng: np.random.Generator, stain: float, symmetries: tuple[int, ...] = ALL) -> ImageSet:
-    """Each patch under a random symmetry and a random stain, `stain` being the deviation of its log factors.
+def view(
+    patches: ImageSet,
+    rng: np.random.Generator,
+    stain: float,
+    symmetries: tuple[int, ...] = ALL,
+    rows: slice = slice(None),
+) -> ImageSet:
+    """Each patch of `rows` under a random symmetry and a random stain, `stain` being the deviation of its log factors.
 
-    The crops of a patch get the stain of the patch: what a prompt says of its target stays true.
+    The crops of a patch get the stain of the patch: what a prompt says of its target stays true. What is drawn for a patch does
+    not depend on `rows`.
     """
     symmetry = np.array(symmetries)[rng.integers(len(symmetries), size=len(patches))]
     factors = np.exp(rng.normal(0, stain, (len(patches), 1)) + rng.normal(0, stain / 2, (len(patches), 3)))
-    images = restained(_turn(patches.images, symmetry), factors[:, None, None])
-    return ImageSet(patches.key, images, _conditions(patches.conditions, symmetry, factors))
+    shown = patches if rows == slice(None) else patches[rows]
+    symmetry, factors = symmetry[rows], factors[rows]
+    images = restained(_turn(shown.images, symmetry), factors[:, None, None])
+    return ImageSet(patches.key, images, _conditions(shown.conditions, symmetry, factors))
 
 
 def _conditions(conditions: Conditions, symmetry: NDArray[np.int64], factors: NDArray[np.float64]) -> Conditions:

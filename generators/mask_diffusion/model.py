@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from bench.runtime.precision import device, full_float32
 from bench.types import Conditions, ImageSet, Progress
 from generators.diffusion.augmentation import view
+from generators.diffusion.batches import BatchShare
 from generators.diffusion.training import Sampler, Schedule, TrainingConfig, micro_batches, noisy, train
 from generators.diffusion.weight_files import load_network, round_to_fp16, save_network
 from generators.mask_diffusion.config import MaskDiffusionConfig
@@ -55,11 +56,11 @@ class MaskDiffusion:
         schedule = self.schedule.ddim()
         weights = self._weights(schedule.alphas_cumprod)
 
-        def loss(network: nn.Module, rng: np.random.Generator) -> Tensor:
-            rows = rng.integers(0, len(layouts), self.config.batch)
+        def loss(network: nn.Module, rng: np.random.Generator, share: BatchShare) -> Tensor:
+            rows, own = rng.integers(0, len(layouts), self.config.batch), share.rows(self.config.batch)
             where = next(network.parameters()).device
-            state, steps, target = noisy(schedule, self._turn(layouts[rows], rng).to(where), rng)
-            error = (network(state, steps, asked[rows].to(where)).float() - target).square().mean(dim=(1, 2, 3))
+            state, steps, target = noisy(schedule, self._turn(layouts[rows], rng, own).to(where), rng, share)
+            error = (network(state, steps, asked[rows[own]].to(where)).float() - target).square().mean(dim=(1, 2, 3))
             return (error * weights.to(where)[steps]).mean()
 
         chosen = self.config
@@ -85,10 +86,10 @@ class MaskDiffusion:
             return torch.ones_like(kept)
         return (1 / (1 - kept)).clamp(max=HEAVIEST)
 
-    def _turn(self, layouts: Conditions, rng: np.random.Generator) -> Tensor:
-        """Planes of the layouts, each under a random symmetry of the square."""
+    def _turn(self, layouts: Conditions, rng: np.random.Generator, rows: slice) -> Tensor:
+        """Planes of these rows of the layouts, each under a random symmetry of the square."""
         unseen = np.zeros((len(layouts), 1, 1, 3), dtype=np.uint8)  # a view is one of patches; here no image is asked for
-        turned = view(ImageSet("", unseen, layouts), rng, stain=0.0).conditions
+        turned = view(ImageSet("", unseen, layouts), rng, stain=0.0, rows=rows).conditions
         assert turned.masks is not None and turned.instances is not None
         return torch.from_numpy(encode(turned.masks, turned.instances, self.classes)) * self.class_weights[:, None, None]
 
@@ -135,8 +136,7 @@ class MaskDiffusion:
 def _class_weights(masks: NDArray[np.uint8], classes: int) -> Tensor:
     """float (k + 2,): what each plane is multiplied by, 1 for the commonest type and more for rarer ones.
 
-        A rare type is a rare and small error, learned last and resolved last when a layout is sampled. The fourth root of
-        how
+    A rare type is a rare and small error, learned last and resolved last when a layout is sampled. The fourth root of how
     much rarer it is gives it weight without drowning the rest: 3 for a type of a hundredth of the commonest one's pixels.
     """
     pixels = np.bincount(masks.ravel(), minlength=256)[1:classes].astype(np.float64)
