@@ -70,8 +70,8 @@ def command(
         return
     if workers or scheduler:
         raise UsageError(
-            f"--workers and --scheduler say who runs jobs, and so do the {launch.ranks} processes that a launcher started: leave "
-            "out one of the two."
+            f"--workers and --scheduler say who runs jobs, and so do the {launch.ranks} processes that a launcher started: "
+            "leave out one of the two."
         )
     from bench.jobs.collective import joined
 
@@ -96,10 +96,10 @@ def _fit(config: RunConfig, workers: int, scheduler: str, out: Path | None, grou
     if not isinstance(built, Fittable):
         raise UsageError(f"{built.card.name} has nothing to train: it works as it is.")
     with open_context(workers, scheduler, group) as context:
-        if group is not None and not isinstance(built, TrainsOnSeveralDevices):
-            context.log(f"{built.card.name} trains on one device: process 0 does so, {group.launch.ranks - 1} others wait")
-        elif group is not None:
+        if group is not None and isinstance(built, TrainsOnSeveralDevices):
             built.check_devices(group.launch.ranks)
+        elif group is not None:
+            context.log(f"{built.card.name} trains on one device: process 0 does so, {group.launch.ranks - 1} others wait")
         splits = load_splits(components, context.store, context.execute)
         train = splits.plain["train"].only(MAPS) if config.layout_generator else training_patches(plugin, splits)
         job = training_job(plugin, built, train, config.fit_seed)

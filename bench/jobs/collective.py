@@ -19,7 +19,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from bench.errors import BenchError, MissingError
+from bench.errors import BenchError, MissingError, StoppedError
 from bench.jobs.executors import Listener, Serial, Session
 from bench.jobs.graph import Job, JobContext
 from bench.jobs.outcomes import Task, task_of
@@ -82,11 +82,12 @@ class Group:
         """In any other process: runs what process 0 announces, until it says that nothing follows. Raises SystemExit with a
         code other than 0 where process 0 or an action failed; what failed here is on stderr then."""
         try:
-            while isinstance(message := self._receive(), _Start):
-                with tempfile.TemporaryDirectory(prefix="histobench-") as folder:
-                    _copy(message, Path(folder))
-                    self._meet()
-                    message.task.action(Path(folder), JobContext(message.task.store, _say_nothing, _say_nothing))
+            with _losses_named():
+                while isinstance(message := self._receive(), _Start):
+                    with tempfile.TemporaryDirectory(prefix="histobench-") as folder:
+                        _copy(message, Path(folder))
+                        self._meet()
+                        message.task.action(Path(folder), JobContext(message.task.store, _say_nothing, _say_nothing))
         except KeyboardInterrupt:
             raise SystemExit(_INTERRUPTED) from None
         except BenchError as error:
@@ -120,8 +121,8 @@ class Group:
 
 @contextmanager
 def joined(launch: Launch) -> Iterator[Group]:
-    """Connects the processes of one command, as accelerate finds them: NCCL between GPUs, gloo between CPUs. Where the block of
-    process 0 ends in any way, the others end too."""
+    """Connects the processes of one command, as accelerate finds them: NCCL between GPUs, gloo between CPUs. Where the block
+    of process 0 ends in any way, the others end too."""
     import torch
     from accelerate import PartialState
     from accelerate.utils import parse_flag_from_env
@@ -163,9 +164,26 @@ class _Led:
     group: Group
 
     def __call__(self, work: Path, context: JobContext) -> None:
-        self.group.start(_Start(self.task, work, _files(work)))
-        self.task.action(work, context)
+        with _losses_named():
+            self.group.start(_Start(self.task, work, _files(work)))
+            self.task.action(work, context)
         self.group.end()
+
+
+@contextmanager
+def _losses_named() -> Iterator[None]:
+    """StoppedError in place of what torch raises where another process has ended."""
+    import torch.distributed
+
+    try:
+        yield
+    except RuntimeError as error:
+        if not isinstance(error, torch.distributed.DistError) and "gloo/" not in str(error):  # gloo raises no class of its own
+            raise
+        raise StoppedError(
+            "another process of this command has ended, and what it says is the reason. The same command goes on from the "
+            "last checkpoint."
+        ) from error
 
 
 def _files(work: Path) -> dict[str, int]:

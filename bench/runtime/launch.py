@@ -30,7 +30,7 @@ def read_launch(environment: Mapping[str, str] | None = None) -> Launch:
         return Launch()
     if not (ranks.isdecimal() and rank.isdecimal() and "RANK" in given and int(rank) < int(ranks)):
         raise UsageError(
-            f"the environment says WORLD_SIZE={ranks} and RANK={given.get('RANK', '(nothing)')}, which is no place in a group of "
-            "processes. Start the command with accelerate launch or torchrun, or unset both."
+            f"the environment says WORLD_SIZE={ranks} and RANK={given.get('RANK', '(nothing)')}, which is no place in a group "
+            "of processes. Start the command with accelerate launch or torchrun, or unset both."
         )
     return Launch(int(rank), int(ranks))

@@ -12,8 +12,8 @@ class BatchShare:
     """What one of `ranks` processes takes of every batch.
 
     Each process draws the whole batch, its noise and its time steps, and keeps its own rows of them: the batch does not depend
-    on the number of processes. All shares have one size, so that the mean of the processes' mean losses, and with it the mean of
-    their gradients, is that of the batch.
+    on the number of processes. All shares have one size, so that the mean of the processes' mean losses, and with it the
+    mean of their gradients, is that of the batch.
     """
 
     rank: int = 0
@@ -35,6 +35,6 @@ def check_batches(devices: int, **batches: int) -> None:
     for name, batch in batches.items():
         if batch % devices:
             raise UsageError(
-                f"a {name} of {batch} cannot be split evenly over {devices} processes. Launch a number of processes that divides "
-                f"{batch}, or choose another batch with -o {name}=…, which gives other weights."
+                f"a {name} of {batch} cannot be split evenly over {devices} processes. Launch a number of processes that "
+                f"divides {batch}, or choose another batch with -o {name}=…, which gives other weights."
             )

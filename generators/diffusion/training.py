@@ -150,8 +150,8 @@ def _accelerator(precision: Precision) -> Any:
     accelerator = Accelerator(mixed_precision="no" if precision == "fp32" else "bf16")
     if accelerator.distributed_type in ("DEEPSPEED", "FSDP", "MEGATRON_LM", "XLA"):
         raise UsageError(
-            f"accelerate is set to {accelerator.distributed_type.value}, which splits the network. Here every process holds all of "
-            "it and a share of the batch: use accelerate launch --multi_gpu."
+            f"accelerate is set to {accelerator.distributed_type.value}, which splits the network. Here every process holds "
+            "all of it and a share of the batch: use accelerate launch --multi_gpu."
         )
     return accelerator
 

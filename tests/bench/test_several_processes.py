@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -17,7 +18,9 @@ from generators.latent_diffusion import model
 from tests.small_run import SMALL, bench
 
 ROOT = Path(__file__).parents[2]
-LAUNCH = "--multi_gpu --num_processes 2 --num_machines 1 --mixed_precision no --dynamo_backend no --main_process_port 0".split()
+LAUNCH = (
+    "--multi_gpu --num_processes 2 --num_machines 1 --mixed_precision no --dynamo_backend no --main_process_port 0".split()
+)
 """`--multi_gpu` is the option for torch's launcher of processes; ACCELERATE_USE_CPU keeps them off GPUs."""
 ALONE = {"WORLD_SIZE", "RANK", "LOCAL_RANK", "BENCH_DATA"}
 
@@ -73,7 +76,9 @@ class Alone:
     def load(self, folder):
         pass
 '''
-OPTIONS = "steps=9 stage_steps=4 batch=8 stage_batch=8 views=2".split()
+OPTIONS = "steps=9 stage_steps=3 batch=8 stage_batch=8 views=2 warmup=1 decay=false ema=0 learning_rate=1e-4".split()
+TOLERANCE = 5e-6
+"""Of weights after nine steps at a constant rate. Measured: 4.3e-7; 2.4e-4 where both processes train on the same rows."""
 FIT = ["-t", "cam16-seg", "--data", "embedded", *SMALL]
 
 
@@ -120,8 +125,10 @@ def weights(home: Path) -> dict[str, torch.Tensor]:
 
 
 def distance(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> float:
+    """Root mean square of the differences."""
     assert one.keys() == other.keys()
-    return max(float((one[name] - other[name]).abs().max()) for name in one)
+    squares = sum(float((one[name].double() - other[name].double()).square().sum()) for name in one)
+    return float((squares / sum(value.numel() for value in one.values())) ** 0.5)
 
 
 def test_two_processes_train_the_weights_of_one_and_go_on_where_a_lost_one_stopped(
@@ -132,7 +139,8 @@ def test_two_processes_train_the_weights_of_one_and_go_on_where_a_lost_one_stopp
     (folder / "kill").touch()
     killed = launch(mine(folder), folder / "home")
     assert killed.returncode, "the loss of a process ends the command with an error"
-    assert "SIGKILL" in killed.stderr
+    # process 0 notices it by itself, or the launcher ends it first
+    assert "SIGKILL" in killed.stderr and re.search("bench: (another process of this|interrupted)", killed.stderr)
     assert steps("0", 1, 4) <= notes(folder) <= steps("0", 1, 6) + steps("1", 1, 5)
     (work,) = (folder / "home" / "weights").glob("*.part")
     assert [path.name for path in work.iterdir()] == ["step-00000003"]
@@ -150,7 +158,8 @@ def test_two_processes_train_the_weights_of_one_and_go_on_where_a_lost_one_stopp
         bench(*mine(folder), home=folder / home)
         assert notes(folder) == steps("-", first, 9)
     alone = weights(folder / "alone")
-    print({home: distance(weights(folder / home), alone) for home in ("home", "other")})
+    for home in ("home", "other"):
+        assert distance(weights(folder / home), alone) <= TOLERANCE
 
 
 def test_a_plug_in_that_does_not_declare_it_is_trained_by_one_process_while_the_other_waits(folder: Path) -> None:

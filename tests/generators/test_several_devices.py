@@ -19,10 +19,21 @@ from bench.errors import UsageError
 from bench.types import TrainsOnSeveralDevices
 
 ROOT = Path(__file__).parents[2]
+TOLERANCE = {
+    "first_stage.safetensors": 1e-5,
+    "ldm-semantic.safetensors": 5e-4,
+    "ldm-embed.safetensors": 5e-4,
+    "nasdm.safetensors": 2e-5,
+    "nasdm-masks.safetensors": 1e-5,
+}
+"""Root mean square of the differences between weights after four steps without warm-up. Measured: 2.4e-6, 1.5e-4, 2.2e-4,
+2.0e-6 and 3.1e-7; where both processes train on the same rows: 3.4e-5, 1.9e-3, 1.9e-3, 1.3e-3 and 1.7e-3. Gradients agree to 2e-6 of
+their norm. Adam divides each by its own size, so that of gradients near 0 the sign is what rounding left."""
 
 FIT = """
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -30,7 +41,6 @@ from accelerate import PartialState
 
 from bench.pipeline.prompts import PromptRule, attach
 from bench.types import silent
-from dataclasses import replace
 from generators.latent_diffusion.adapter import LdmEmbed, LdmSemantic
 from generators.mask_diffusion.adapter import NasdmMasks
 from generators.nasdm.adapter import Nasdm
@@ -79,9 +89,9 @@ def test_two_processes_end_with_the_weights_of_one(fitted: Path, name: str) -> N
     for file in files:
         alone, first, second = (load_file(fitted / who / name / "saved" / file) for who in ("alone", "0", "1"))
         assert all(torch.equal(first[key], second[key]) for key in alone), "both processes hold the same weights"
-        far = {key: float((first[key].float() - alone[key].float()).abs().max()) for key in alone}
-        rms = (sum(float((first[k].double() - alone[k].double()).square().sum()) for k in alone) / sum(alone[k].numel() for k in alone)) ** 0.5
-        print(name, file, "RMS", rms, "MAX", sorted(((v, k) for k, v in far.items()), reverse=True)[:2])
+        squares = sum(float((first[key].double() - alone[key].double()).square().sum()) for key in alone)
+        apart = (squares / sum(value.numel() for value in alone.values())) ** 0.5
+        assert apart <= TOLERANCE[file], f"{file}: root mean square difference {apart:.1e}"
 
 
 @pytest.mark.parametrize("name", ["ldm-semantic", "ldm-prompt", "ldm-embed", "nasdm"])
