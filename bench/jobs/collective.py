@@ -203,7 +203,7 @@ def _copy(message: _Start, folder: Path) -> None:
         found = f"{len(_files(folder))} files are seen here, {len(message.files)} there"
     raise MissingError(
         f"the work folder of process 0, {message.work}, is not the same here: {found}. All processes need the store under the "
-        "same path, in a folder that all machines share (BENCH_HOME), and room in TMPDIR for a copy of a checkpoint."
+        "same path, in a folder that all machines share (BENCH_HOME), and space in TMPDIR for a copy of a checkpoint."
     )
 
 

@@ -29,8 +29,8 @@ def view(
 ) -> ImageSet:
     """Each patch of `rows` under a random symmetry and a random stain, `stain` being the deviation of its log factors.
 
-    The crops of a patch get the stain of the patch: what a prompt says of its target stays true. What is drawn for a patch does
-    not depend on `rows`.
+    The crops of a patch get the stain of the patch: what a prompt says of its target stays true. What is drawn for a patch
+    does not depend on `rows`.
     """
     symmetry = np.array(symmetries)[rng.integers(len(symmetries), size=len(patches))]
     factors = np.exp(rng.normal(0, stain, (len(patches), 1)) + rng.normal(0, stain / 2, (len(patches), 3)))

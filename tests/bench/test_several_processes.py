@@ -134,7 +134,7 @@ def distance(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> fl
 def test_two_processes_train_the_weights_of_one_and_go_on_where_a_lost_one_stopped(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Process 1 is killed after step 5 of 9. From the checkpoint of step 3, two processes and one go on to the same weights."""
+    """Process 1 is killed after step 5 of 9. From the checkpoint of step 3, two processes and one go on to equal weights."""
     monkeypatch.setattr(model, "TrainingConfig", model.TrainingConfig)  # which the plug-in changes
     (folder / "kill").touch()
     killed = launch(mine(folder), folder / "home")

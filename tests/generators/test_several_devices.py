@@ -27,7 +27,8 @@ TOLERANCE = {
     "nasdm-masks.safetensors": 1e-5,
 }
 """Root mean square of the differences between weights after four steps without warm-up. Measured: 2.4e-6, 1.5e-4, 2.2e-4,
-2.0e-6 and 3.1e-7; where both processes train on the same rows: 3.4e-5, 1.9e-3, 1.9e-3, 1.3e-3 and 1.7e-3. Gradients agree to 2e-6 of
+2.0e-6 and 3.1e-7; where both
+processes train on the same rows: 3.4e-5, 1.9e-3, 1.9e-3, 1.3e-3 and 1.7e-3. Gradients agree to 2e-6 of
 their norm. Adam divides each by its own size, so that of gradients near 0 the sign is what rounding left."""
 
 FIT = """
