@@ -55,6 +55,12 @@ class NotComparableError(BenchError):
     exit_code = 7
 
 
+class StoppedError(BenchError):
+    """Work that ended because a process that shared it has ended; the same command continues it."""
+
+    exit_code = 130
+
+
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """Returns " Did you mean 'x'?" for the nearest known words, or an empty string."""
     near = difflib.get_close_matches(word, list(known), n=3, cutoff=0.5)

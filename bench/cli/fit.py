@@ -1,16 +1,22 @@
-"""`bench fit`: train a generator on the training slides of a dataset and export its weights."""
+"""`bench fit`: train a generator on the training slides of a dataset, on one or several devices, and export its weights."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from bench.cli.options import data_options, execution_options, merge_class_map, open_context
 from bench.errors import UsageError
-from bench.types import Fittable
+from bench.runtime.launch import read_launch
+from bench.types import Fittable, TrainsOnSeveralDevices
+
+if TYPE_CHECKING:
+    from bench.config import RunConfig
+    from bench.jobs.collective import Group
 
 
 @click.command("fit")
@@ -18,7 +24,7 @@ from bench.types import Fittable
 @click.option("--layout-generator", default="", help="Instead of a generator, a plug-in that samples layouts.")
 @click.option("--task", "-t", required=True, help="The task whose data it is trained on.")
 @click.option("--fit-seed", default=0, show_default=True)
-@click.option("--out", type=click.Path(path_type=Path, file_okay=False), required=True, help="Folder for the weights.")
+@click.option("--out", type=click.Path(path_type=Path, file_okay=False), help="Folder for the weights, beside the store.")
 @execution_options
 @data_options
 def command(
@@ -26,7 +32,7 @@ def command(
     layout_generator: str,
     task: str,
     fit_seed: int,
-    out: Path,
+    out: Path | None,
     workers: int,
     scheduler: str,
     data: str,
@@ -34,17 +40,15 @@ def command(
     prompt_source: str,
     options: Mapping[str, str],
 ) -> None:
-    """Train a generator and save its weights with a manifest (training config, data key, digests, versions).
+    """Train a generator, keep its weights where `bench run --fit` finds them, and copy them to --out with a manifest (training
+    config, data key, digests, versions).
 
     \b
     bench fit --generator ldm-prompt --task cam16-seg --out weights
     bench fit --layout-generator nasdm-masks --task lizard-nuclei --out weights
+    accelerate launch --num_processes 4 -m bench fit --generator ldm-prompt --task cam16-seg --out weights
     """
-    from bench.config import UPPER_REFERENCE, RunConfig, load_components
-    from bench.pipeline.data import MAPS, load_splits, raise_failure
-    from bench.pipeline.training import training_job, training_patches
-    from bench.provenance.weights_manifest import deliver
-    from bench.run import check_fit
+    from bench.config import UPPER_REFERENCE, RunConfig
 
     if bool(generator) == bool(layout_generator):
         raise UsageError("bench fit takes a --generator or a --layout-generator, one of the two.")
@@ -60,16 +64,48 @@ def command(
         retrain=True,
         options=merge_class_map(options, class_map),
     )
+    launch = read_launch()
+    if launch.ranks == 1:
+        _fit(config, workers, scheduler, out)
+        return
+    if workers or scheduler:
+        raise UsageError(
+            f"--workers and --scheduler choose where jobs run, but a launcher has started {launch.ranks} processes for them: "
+            "leave out one of the two."
+        )
+    from bench.jobs.collective import joined
+
+    with joined(launch) as group:
+        if launch.rank == 0:
+            _fit(config, workers, scheduler, out, group)
+        else:
+            group.follow()
+
+
+def _fit(config: RunConfig, workers: int, scheduler: str, out: Path | None, group: Group | None = None) -> None:
+    from bench.config import load_components
+    from bench.pipeline.data import MAPS, load_splits, raise_failure
+    from bench.pipeline.training import training_job, training_patches
+    from bench.provenance.weights_manifest import deliver
+    from bench.run import check_fit
+
     components = load_components(config)
     plugin = components.layout_generator or components.generator_plugins[0]
     built = plugin.build()
     check_fit(built, components)
     if not isinstance(built, Fittable):
         raise UsageError(f"{built.card.name} has nothing to train.")
-    with open_context(workers, scheduler) as context:
+    with open_context(workers, scheduler, group) as context:
+        if group is not None and isinstance(built, TrainsOnSeveralDevices):
+            built.check_devices(group.launch.ranks)
+        elif group is not None:
+            context.log(f"{built.card.name} trains on one device: process 0 does so, {group.launch.ranks - 1} others wait")
         splits = load_splits(components, context.store, context.execute)
-        train = splits.plain["train"].keep_columns(MAPS) if layout_generator else training_patches(plugin, splits)
-        job = training_job(plugin, built, train, fit_seed)
+        train = splits.plain["train"].keep_columns(MAPS) if config.layout_generator else training_patches(plugin, splits)
+        job = training_job(plugin, built, train, config.fit_seed)
         raise_failure(context.execute([job]))
-        command_line = " ".join(["bench", *sys.argv[1:]])
-        click.echo(str(deliver(built, context.store.path(job.ref), train, fit_seed, command_line, out)))
+        weights = context.store.path(job.ref)
+        if out is not None:
+            command_line = " ".join(["bench", *sys.argv[1:]])
+            weights = deliver(built, weights, train, config.fit_seed, command_line, out)
+        click.echo(str(weights))

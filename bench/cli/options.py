@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from bench.errors import UsageError
+from bench.runtime.launch import read_launch
 from bench.types import PROMPT_SOURCES
 
 if TYPE_CHECKING:
+    from bench.jobs.collective import Group
     from bench.run import RunContext
 
 
@@ -80,9 +82,14 @@ def execution_options(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 @contextmanager
-def open_context(workers: int = 0, scheduler: str = "") -> Iterator[RunContext]:
-    """The context of a command: the store, an executor whose workers stay until the command ends, progress and log."""
+def open_context(workers: int = 0, scheduler: str = "", group: Group | None = None) -> Iterator[RunContext]:
+    """The context of a command: the store, an executor whose workers stay until the command ends, progress and log.
+
+    `group`: the processes of a command that runs in several. Raises UsageError if a launcher started several processes of a
+    command that does not: each would do the same work.
+    """
     from bench.jobs.choosing import Kept, choose_executor
+    from bench.jobs.collective import Collective
     from bench.jobs.progress import default_reporter
     from bench.jobs.store import Store, default_root
     from bench.pipeline import plugins
@@ -91,8 +98,15 @@ def open_context(workers: int = 0, scheduler: str = "") -> Iterator[RunContext]:
     plugins.forget()
     opened: dict[str, Kept] = {}
 
+    launch = read_launch()
+    if launch.ranks > 1 and group is None:
+        raise UsageError(
+            f"this is {launch} that a launcher started. Only training runs in several processes: launch `bench fit`, with "
+            "the same generator, task and options, and then give this command without a launcher: it finds the weights."
+        )
+
     def executor_for(jobs: int) -> Kept:
-        chosen = choose_executor(workers, scheduler, jobs)
+        chosen = choose_executor(workers, scheduler, jobs) if group is None else Collective(group)
         return opened.setdefault(repr(chosen), Kept(chosen))
 
     choose_executor(workers, scheduler, 0)  # refuses options that make no sense before any work

@@ -7,6 +7,7 @@
     outcomes.py        how a job ended, and the function that runs one
     executors.py       `execute`, which runs a graph, and the executor of one process
     dask_executor.py   the executor of many processes or machines
+    collective.py      several processes of one command, which run some jobs together
     local_cluster.py   worker processes of this machine
     progress.py        what `execute` reports, and who shows it
 

@@ -18,7 +18,7 @@ from types import FrameType
 from typing import Protocol
 
 from bench.jobs.graph import Job, pending
-from bench.jobs.outcomes import Failed, Finished, JobError, Outcome, run_task, task_of
+from bench.jobs.outcomes import Failed, Finished, JobError, Outcome, Task, run_task, task_of
 from bench.jobs.progress import Reporter, Tally
 from bench.jobs.store import EntryRef, Store
 
@@ -60,14 +60,17 @@ class Executor(Protocol):
 class Serial:
     """Every job in this process and thread, one after the other."""
 
+    to_task: Callable[[Job, Store], Task] = task_of
+    """From a job to what is run of it."""
+
     @contextmanager
     def open(self, store: Store, listener: Listener) -> Iterator[Session]:
-        yield _SerialSession(store, listener)
+        yield _SerialSession(store, listener, self.to_task)
 
 
 class _SerialSession:
-    def __init__(self, store: Store, listener: Listener) -> None:
-        self._store, self._listener = store, listener
+    def __init__(self, store: Store, listener: Listener, to_task: Callable[[Job, Store], Task]) -> None:
+        self._store, self._listener, self._to_task = store, listener, to_task
         self._job: Job | None = None
 
     def has_room(self, job: Job) -> bool:
@@ -84,7 +87,7 @@ class _SerialSession:
         def progress(done: int, total: int, what: str) -> None:
             self._listener.progress(job.ref, done, total, what)
 
-        return [run_task(task_of(job, self._store), self._listener.log, progress)]
+        return [run_task(self._to_task(job, self._store), self._listener.log, progress)]
 
 
 def execute(

@@ -46,6 +46,9 @@ class Job:
     resource: Resource = "cpu"
     resumable: bool = False
     """Whether the action continues from what an interrupted one left in `work`."""
+    collective: bool = False
+    """Whether all processes of a command that was launched in several run the action together (collective.py); part of no
+    key."""
     label: str = ""
     """For people; part of no key."""
     ref: EntryRef = field(init=False)

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from bench.errors import MissingError, UsageError
+from bench.errors import MissingError, StoppedError, UsageError
 from bench.jobs.graph import Action, Job, JobContext
 from bench.jobs.store import DamagedEntry, EntryRef, Store
 
@@ -107,7 +107,7 @@ def _code_of(error: BaseException) -> str:
         return error.code
     if isinstance(error, UsageError):
         return "usage"
-    return "interrupted" if isinstance(error, KeyboardInterrupt) else "internal"
+    return "interrupted" if isinstance(error, KeyboardInterrupt | StoppedError) else "internal"
 
 
 def _damaged_entry(error: BaseException) -> EntryRef | None:

@@ -23,6 +23,7 @@ from bench.types import (
     HasTrainingConfig,
     ShipsWeights,
     StatesEffort,
+    TrainsOnSeveralDevices,
     TrainsSharedStage,
 )
 
@@ -64,15 +65,33 @@ def weights_of(plugin: Plugin, train: Patches, seed: int, retrain: bool) -> Weig
 def training_job(plugin: Plugin, built: Fittable, train: Patches, seed: int) -> Job:
     """Trains the plug-in. A first stage that several plug-ins share is a job of its own, run once."""
     stage: tuple[Job, ...] = ()
+    collective = isinstance(built, TrainsOnSeveralDevices)
     if isinstance(built, TrainsSharedStage):
         spec = {"config": {**built.stage_config(), **sources.describe(type(built))}, "images": train.images_key, "seed": seed}
-        trains_stage = TrainStage(plugin, train.ref, seed)
         stage = (
-            Job("first-stage", spec, trains_stage, train.needs, "gpu", resumable=True, label=f"first stage of {plugin.name}"),
+            Job(
+                "first-stage",
+                spec,
+                TrainStage(plugin, train.ref, seed),
+                train.needs,
+                resource="gpu",
+                resumable=True,
+                collective=collective,
+                label=f"first stage of {plugin.name}",
+            ),
         )
     spec = {"plugin": training_config(built), "train": train.key, "seed": seed}
     action = Train(plugin, train.ref, seed, stage[0].ref if stage else None)
-    return Job("weights", spec, action, (*train.needs, *stage), "gpu", resumable=True, label=f"train {plugin.name}")
+    return Job(
+        "weights",
+        spec,
+        action,
+        (*train.needs, *stage),
+        resource="gpu",
+        resumable=True,
+        collective=collective,
+        label=f"train {plugin.name}",
+    )
 
 
 def training_config(plugin: Any) -> dict[str, Any]:

@@ -34,6 +34,7 @@ from bench.types.generators import (
     ShipsWeights,
     StatesEffort,
     Trainable,
+    TrainsOnSeveralDevices,
     TrainsSharedStage,
 )
 from bench.types.metrics import (
@@ -120,6 +121,7 @@ __all__ = [
     "Trainable",
     "TrainedMetric",
     "TrainingMix",
+    "TrainsOnSeveralDevices",
     "TrainsSharedStage",
     "UsesPool",
     "image_seeds",

@@ -84,6 +84,21 @@ class TrainsSharedStage(Protocol):
 
 
 @runtime_checkable
+class TrainsOnSeveralDevices(Protocol):
+    """A trainable that trains in several processes at once, one for each device.
+
+    `fit`, and `train_stage` if it has one, are then called in every process with the same arguments except `work`, which is a
+    folder of each process with the same content, and `progress`, which only process 0 shows. torch's process group is set up
+    by accelerate. All processes end with the same weights, which differ from those of one process by rounding. Only process 0
+    saves them.
+    """
+
+    def check_devices(self, devices: int) -> None:
+        """Raises UsageError if training cannot be split over so many processes, with both numbers."""
+        ...
+
+
+@runtime_checkable
 class StatesEffort(Protocol):
     """A trainable that states the amount of training."""
 

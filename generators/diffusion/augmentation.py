@@ -20,15 +20,24 @@ MIRROR = (0, 4)
 """As it is, or mirrored left to right."""
 
 
-def view(patches: ImageSet, rng: np.random.Generator, stain: float, symmetries: tuple[int, ...] = ALL) -> ImageSet:
-    """Each patch under a random symmetry and a random stain; `stain` is the standard deviation of the log factors.
+def view(
+    patches: ImageSet,
+    rng: np.random.Generator,
+    stain: float,
+    symmetries: tuple[int, ...] = ALL,
+    rows: slice = slice(None),
+) -> ImageSet:
+    """Each patch of `rows` under a random symmetry and a random stain; `stain` is the standard deviation of the log factors.
 
-    The crops of a patch get the same stain as the patch, so that a prompt still shows the stain of its target.
+    The crops of a patch get the same stain as the patch, so that a prompt still shows the stain of its target. The symmetry
+    and the stain of a patch do not depend on `rows`.
     """
     symmetry = np.array(symmetries)[rng.integers(len(symmetries), size=len(patches))]
     factors = np.exp(rng.normal(0, stain, (len(patches), 1)) + rng.normal(0, stain / 2, (len(patches), 3)))
-    images = restain(_turn(patches.images, symmetry), factors[:, None, None])
-    return ImageSet(patches.key, images, _conditions(patches.conditions, symmetry, factors))
+    shown = patches if rows == slice(None) else patches[rows]
+    symmetry, factors = symmetry[rows], factors[rows]
+    images = restain(_turn(shown.images, symmetry), factors[:, None, None])
+    return ImageSet(patches.key, images, _conditions(shown.conditions, symmetry, factors))
 
 
 def _conditions(conditions: Conditions, symmetry: NDArray[np.int64], factors: NDArray[np.float64]) -> Conditions:

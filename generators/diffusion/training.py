@@ -2,6 +2,9 @@
 
 Nothing here draws from a global random state. Step s of a training run draws from generator (seed, s), and image i of a
 sample from its own seed, so an interrupted run ends with the weights of an undisturbed one, and a batch never matters.
+
+Training may run in several processes, one for each device. Each draws the batch of a step whole and trains on its share of the
+rows; accelerate takes the mean of the gradients. One process and several thus end with the same weights but for rounding.
 """
 
 from __future__ import annotations
@@ -16,10 +19,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.optim.lr_scheduler import LambdaLR
 
+from bench.errors import UsageError
 from bench.runtime import torchvision_shim
 from bench.runtime.precision import full_float32
 from bench.types import Progress
+from generators.diffusion.batches import ALONE, BatchShare
 
 torchvision_shim.ready()
 
@@ -27,8 +33,9 @@ from diffusers import DDIMScheduler, DDPMScheduler, DPMSolverMultistepScheduler 
 from diffusers.training_utils import EMAModel  # noqa: E402
 
 Precision = Literal["fp32", "bf16"]
-Loss = Callable[[nn.Module, np.random.Generator], Tensor]
-"""(network, generator of this step) -> scalar loss on a batch of its own choosing."""
+Loss = Callable[[nn.Module, np.random.Generator, BatchShare], Tensor]
+"""(network, generator of this step, share of this process) -> scalar loss on its rows of a batch of its own choosing. The mean
+over all shares is the loss of the batch. What is drawn depends on the generator alone, never on the share."""
 
 
 @dataclass(frozen=True)
@@ -101,29 +108,34 @@ class Schedule:
 def train(
     network: nn.Module, loss: Loss, training_config: TrainingConfig, seed: int, progress: Progress, work: Path, what: str
 ) -> None:
-    """Optimises `network` in place and leaves it with its averaged weights. Goes on from the last checkpoint in `work`."""
+    """Optimises `network` in place and leaves it with its averaged weights. Goes on from the last checkpoint in `work`, also
+    from one that another number of processes wrote. Of several processes the first writes checkpoints."""
     accelerator = _accelerator(training_config.precision)
+    share = BatchShare(accelerator.process_index, accelerator.num_processes)
     network.to(accelerator.device).train()
     optimiser = torch.optim.AdamW(
         network.parameters(), lr=training_config.learning_rate, weight_decay=training_config.weight_decay
     )
     average = EMAModel(network.parameters(), decay=training_config.ema, use_ema_warmup=True, inv_gamma=1.0, power=0.75)
-    average.to(accelerator.device)
+    # not prepared: accelerate would step it once for each process
+    scheduler = LambdaLR(optimiser, lambda step: _pace(step, training_config))
     prepared, optimiser = accelerator.prepare(network, optimiser)
-    accelerator.register_for_checkpointing(average)
+    accelerator.register_for_checkpointing(average, scheduler)
+    _keep_unwrapped(accelerator, network)
     start = _resume(accelerator, work)
+    average.to(accelerator.device)  # a checkpoint is read into memory of the CPU
     for step in range(start, training_config.steps):
-        for group in optimiser.param_groups:
-            group["lr"] = training_config.learning_rate * _pace(step, training_config)
         with accelerator.autocast():
-            value = loss(prepared, np.random.default_rng([seed, step]))
+            value = loss(prepared, np.random.default_rng([seed, step]), share)
         accelerator.backward(value)
         accelerator.clip_grad_norm_(network.parameters(), 1.0)
         optimiser.step()
+        scheduler.step()
         optimiser.zero_grad()
         average.step(network.parameters())
         progress(step + 1, training_config.steps, what)
-        if (step + 1) % training_config.checkpoint_every == 0 and step + 1 < training_config.steps:
+        is_due = (step + 1) % training_config.checkpoint_every == 0 and step + 1 < training_config.steps
+        if is_due and accelerator.is_main_process:
             _checkpoint(accelerator, work, step + 1)
     average.copy_to(network.parameters())
     network.eval()
@@ -133,8 +145,15 @@ def _accelerator(precision: Precision) -> Any:
     from accelerate import Accelerator
     from accelerate.state import AcceleratorState
 
-    AcceleratorState._reset_state(reset_partial_state=True)  # it refuses a second precision in one process
-    return Accelerator(mixed_precision="no" if precision == "fp32" else "bf16")
+    # it refuses a second precision in one process; how several processes were connected stays
+    AcceleratorState._reset_state(reset_partial_state=not torch.distributed.is_initialized())
+    accelerator = Accelerator(mixed_precision="no" if precision == "fp32" else "bf16")
+    if accelerator.distributed_type in ("DEEPSPEED", "FSDP", "MEGATRON_LM", "XLA"):
+        raise UsageError(
+            f"accelerate is set to {accelerator.distributed_type.value}, which splits the network. Here every process holds "
+            "all of it and a share of the batch: use accelerate launch --multi_gpu."
+        )
+    return accelerator
 
 
 def _pace(step: int, training_config: TrainingConfig) -> float:
@@ -144,6 +163,20 @@ def _pace(step: int, training_config: TrainingConfig) -> float:
         return warm
     done = max(0, step - training_config.warmup) / max(1, training_config.steps - training_config.warmup)
     return float(warm * (0.02 + 0.98 * 0.5 * (1 + np.cos(np.pi * done))))
+
+
+def _keep_unwrapped(accelerator: Any, network: nn.Module) -> None:
+    """Has checkpoints hold the network without what wraps it in several processes: names of weights are the same in any number
+    of them."""
+
+    def put_state(_: list[nn.Module], states: list[dict[str, Tensor]], __: str) -> None:
+        states[:] = [network.state_dict()]
+
+    def put_network(networks: list[nn.Module], _: str) -> None:
+        networks[:] = [network]
+
+    accelerator.register_save_state_pre_hook(put_state)
+    accelerator.register_load_state_pre_hook(put_network)
 
 
 def _checkpoint(accelerator: Any, work: Path, step: int) -> None:
@@ -166,11 +199,15 @@ def _resume(accelerator: Any, work: Path) -> int:
     return int(states[-1].name.removeprefix("step-"))
 
 
-def noisy(schedule: DDIMScheduler, clean: Tensor, rng: np.random.Generator) -> tuple[Tensor, Tensor, Tensor]:
-    """A batch at random steps of the forward process: the noisy batch, its steps, and what the network should say."""
-    n = len(clean)
-    steps = torch.from_numpy(rng.integers(0, schedule.config.num_train_timesteps, n)).to(clean.device)
-    noise = torch.from_numpy(rng.standard_normal(tuple(clean.shape), dtype=np.float32)).to(clean.device)
+def noisy(
+    schedule: DDIMScheduler, clean: Tensor, rng: np.random.Generator, share: BatchShare = ALONE
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The rows `clean` of a batch, those of `share`, at random steps of the forward process: the noisy rows, their steps, and
+    what the network should say."""
+    n = len(clean) * share.ranks
+    own = share.rows(n)
+    steps = torch.from_numpy(rng.integers(0, schedule.config.num_train_timesteps, n)[own]).to(clean.device)
+    noise = torch.from_numpy(rng.standard_normal((n, *clean.shape[1:]), dtype=np.float32)[own]).to(clean.device)
     target = {"epsilon": noise, "sample": clean, "v_prediction": schedule.get_velocity(clean, noise, steps)}
     return schedule.add_noise(clean, noise, steps), steps, target[schedule.config.prediction_type]
 

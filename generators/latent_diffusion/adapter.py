@@ -22,6 +22,7 @@ from bench import registry
 from bench.presets import configure
 from bench.types import Card, Conditions, Images, ImageSet, Progress
 from generators.diffusion import checks
+from generators.diffusion.batches import check_batches
 from generators.diffusion.shipped import find_shipped
 from generators.latent_diffusion.config import PRESETS, SAMPLING, STAGE_FILE, STAGE_VERSION, LatentDiffusionConfig
 
@@ -71,6 +72,10 @@ class _Ldm:
     def use_stage(self, folder: Path) -> None:
         """Takes the first stage from a folder of `train_stage`."""
         self._stage = folder / STAGE_FILE
+
+    def check_devices(self, devices: int) -> None:
+        """Raises UsageError where a batch cannot be split evenly over so many devices."""
+        check_batches(devices, stage_batch=self.config.stage_batch, batch=self.config.batch)
 
     def first_crop(self) -> int:
         """The first class whose crop the network is shown, where it is shown crops."""

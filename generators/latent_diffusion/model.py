@@ -15,6 +15,7 @@ from bench import registry
 from bench.runtime.precision import device, full_float32
 from bench.types import GREY, Conditions, Images, ImageSet, Progress
 from generators.diffusion.augmentation import view
+from generators.diffusion.batches import BatchShare
 from generators.diffusion.training import Sampler, Schedule, TrainingConfig, micro_batches, noisy, train
 from generators.diffusion.weight_files import load_network, round_to_fp16, save_network, to_images, to_tensor
 from generators.latent_diffusion.config import STAGE_FILE, FirstStageConfig, LatentDiffusionConfig
@@ -87,10 +88,10 @@ class LatentDiffusion:
             self.denoiser.vectors.deviation.copy_(shown["vectors"][has].std(dim=0).clamp_min(1e-6))
         schedule = self.schedule.ddim()
 
-        def loss(network: nn.Module, rng: np.random.Generator) -> Tensor:
-            rows = torch.from_numpy(rng.integers(0, len(latents), config.batch))
+        def loss(network: nn.Module, rng: np.random.Generator, share: BatchShare) -> Tensor:
+            rows = torch.from_numpy(rng.integers(0, len(latents), config.batch))[share.rows(config.batch)]
             where = next(network.parameters()).device
-            state, steps, target = noisy(schedule, latents[rows].to(where), rng)
+            state, steps, target = noisy(schedule, latents[rows].to(where), rng, share)
             predicted = network(state, steps, {name: values[rows].to(where) for name, values in shown.items()})
             error = predicted.float() - target
             return error.abs().mean() if config.loss == "l1" else error.square().mean()
@@ -204,10 +205,10 @@ def fit_first_stage(config: FirstStageConfig, images: Images, seed: int, progres
         torch.manual_seed(seed)
         stage = FirstStage(_stage_shape(config))
 
-    def loss(network: nn.Module, rng: np.random.Generator) -> Tensor:
-        rows = np.sort(rng.integers(0, len(images), config.stage_batch))
+    def loss(network: nn.Module, rng: np.random.Generator, share: BatchShare) -> Tensor:
+        rows, own = np.sort(rng.integers(0, len(images), config.stage_batch)), share.rows(config.stage_batch)
         plain = ImageSet("", np.asarray(images[rows]), _no_conditions(len(rows)))
-        seen = view(plain, rng, config.stain) if config.views > 1 else plain
+        seen = view(plain, rng, config.stain, rows=own) if config.views > 1 else plain[own]
         real = to_tensor(seen.images).to(next(network.parameters()).device)
         rebuilt, penalty = network(real)
         across, down = (torch.diff(rebuilt - real, dim=axis).abs().mean() for axis in (2, 3))

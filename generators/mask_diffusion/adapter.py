@@ -20,6 +20,7 @@ from bench.messages import needed
 from bench.presets import configure
 from bench.types import Card, Conditions, ImageSet, Progress
 from generators.diffusion import checks
+from generators.diffusion.batches import check_batches
 from generators.diffusion.shipped import find_shipped
 from generators.mask_diffusion.config import PRESETS, SAMPLING, MaskDiffusionConfig
 from generators.mask_diffusion.instance_encoding import types_present
@@ -63,6 +64,10 @@ class NasdmMasks:
     def effort(self) -> str:
         """What training takes."""
         return f"{self.config.steps} steps of the layout diffusion"
+
+    def check_devices(self, devices: int) -> None:
+        """Raises UsageError where a batch cannot be split evenly over so many devices."""
+        check_batches(devices, batch=self.config.batch)
 
     def fit(self, train: ImageSet, seed: int, progress: Progress, work: Path) -> None:
         """Trains on the layouts of the training patches; images are not used."""

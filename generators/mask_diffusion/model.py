@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from bench.runtime.precision import device, full_float32
 from bench.types import Conditions, ImageSet, Progress
 from generators.diffusion.augmentation import view
+from generators.diffusion.batches import BatchShare
 from generators.diffusion.training import Sampler, Schedule, TrainingConfig, micro_batches, noisy, train
 from generators.diffusion.weight_files import load_network, round_to_fp16, save_network
 from generators.mask_diffusion.config import MaskDiffusionConfig
@@ -55,11 +56,11 @@ class MaskDiffusion:
         schedule = self.schedule.ddim()
         weights = self._weights(schedule.alphas_cumprod)
 
-        def loss(network: nn.Module, rng: np.random.Generator) -> Tensor:
-            rows = rng.integers(0, len(layouts), self.config.batch)
+        def loss(network: nn.Module, rng: np.random.Generator, share: BatchShare) -> Tensor:
+            rows, own = rng.integers(0, len(layouts), self.config.batch), share.rows(self.config.batch)
             where = next(network.parameters()).device
-            state, steps, target = noisy(schedule, self._turn(layouts[rows], rng).to(where), rng)
-            error = (network(state, steps, asked[rows].to(where)).float() - target).square().mean(dim=(1, 2, 3))
+            state, steps, target = noisy(schedule, self._turn(layouts[rows], rng, own).to(where), rng, share)
+            error = (network(state, steps, asked[rows[own]].to(where)).float() - target).square().mean(dim=(1, 2, 3))
             return (error * weights.to(where)[steps]).mean()
 
         chosen = self.config
@@ -85,10 +86,10 @@ class MaskDiffusion:
             return torch.ones_like(kept)
         return (1 / (1 - kept)).clamp(max=HEAVIEST)
 
-    def _turn(self, layouts: Conditions, rng: np.random.Generator) -> Tensor:
-        """Encoding of the layouts, each under a random symmetry of the square."""
+    def _turn(self, layouts: Conditions, rng: np.random.Generator, rows: slice) -> Tensor:
+        """Encoding of these rows of the layouts, each under a random symmetry of the square."""
         unseen = np.zeros((len(layouts), 1, 1, 3), dtype=np.uint8)  # `view` needs patches; images are not used here
-        turned = view(ImageSet("", unseen, layouts), rng, stain=0.0).conditions
+        turned = view(ImageSet("", unseen, layouts), rng, stain=0.0, rows=rows).conditions
         assert turned.masks is not None and turned.instances is not None
         return torch.from_numpy(encode(turned.masks, turned.instances, self.classes)) * self.class_weights[:, None, None]
 

@@ -20,6 +20,7 @@ from bench.presets import configure
 from bench.provenance.digests import digest_of
 from bench.types import Card, Conditions, Images, ImageSet, Progress
 from generators.diffusion import checks
+from generators.diffusion.batches import check_batches
 from generators.diffusion.shipped import find_shipped
 from generators.nasdm.config import PRESETS, SAMPLING, NasdmConfig
 
@@ -69,6 +70,11 @@ class Nasdm:
         if self.checkpoint is not None:
             return f"nothing: the network is read from {self.checkpoint}"
         return f"{self.network_config.steps} steps and {self.network_config.tuning_steps} more with dropped conditions"
+
+    def check_devices(self, devices: int) -> None:
+        """Raises UsageError where a batch cannot be split evenly over so many devices."""
+        if self.checkpoint is None:
+            check_batches(devices, batch=self.config.batch)
 
     def fit(self, train: ImageSet, seed: int, progress: Progress, work: Path) -> None:
         """Trains on real patches, or loads the checkpoint."""

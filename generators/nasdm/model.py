@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -18,7 +17,8 @@ from bench.messages import needed
 from bench.runtime.precision import device, full_float32
 from bench.types import Conditions, Images, ImageSet, Progress
 from generators.diffusion.augmentation import ALL, MIRROR, view
-from generators.diffusion.training import Sampler, Schedule, TrainingConfig, micro_batches, noisy, train
+from generators.diffusion.batches import BatchShare
+from generators.diffusion.training import Loss, Sampler, Schedule, TrainingConfig, micro_batches, noisy, train
 from generators.diffusion.weight_files import load_network, round_to_fp16, save_network, to_images, to_tensor
 from generators.nasdm.config import NasdmConfig
 from generators.nasdm.networks import SdmShape, SdmUNet
@@ -185,21 +185,25 @@ class SemanticDiffusion:
             load_network(self.network, done)
         self.network = round_to_fp16(self.network.cpu())
 
-    def _loss(self, patches: ImageSet, drop: float) -> Callable[[nn.Module, np.random.Generator], Tensor]:
+    def _loss(self, patches: ImageSet, drop: float) -> Loss:
         config, scheduler = self.config, SCHEDULE.ddim()
         hybrid = HybridLoss(scheduler.alphas_cumprod, scheduler.betas, config.snr_cap)
         symmetries, stain = (MIRROR, 0.0) if config.views == "mirrored" else (ALL, config.stain)
 
-        def loss(network: nn.Module, rng: np.random.Generator) -> Tensor:
-            rows = rng.integers(0, len(patches), config.batch)
-            seen = view(patches[np.sort(rows)], rng, stain, symmetries)
+        def loss(network: nn.Module, rng: np.random.Generator, share: BatchShare) -> Tensor:
+            rows, own = rng.integers(0, len(patches), config.batch), share.rows(config.batch)
+            batch = patches[np.sort(rows)]
+            seen = view(batch, rng, stain, symmetries, own)
             where = next(network.parameters()).device
             clean, maps = to_tensor(seen.images).to(where), maps_of(seen.conditions).to(where)
             covered = maps[:, :-1].sum(dim=1, keepdim=True)
-            kept = torch.from_numpy(rng.random(len(rows)) >= drop).to(where)
-            state, steps, noise = noisy(scheduler, clean, rng)
+            kept = torch.from_numpy(rng.random(len(rows))[own] >= drop).to(where)
+            state, steps, noise = noisy(scheduler, clean, rng, share)
             predicted = network(state, steps, maps * kept[:, None, None, None])
-            return (hybrid(clean, state, steps, noise, predicted) * covered).sum() / (covered.sum() * COLOURS).clamp_min(1)
+            total = (hybrid(clean, state, steps, noise, predicted) * covered).sum()
+            # over the covered pixels of the whole batch, since shares are covered to different parts
+            pixels = (needed("nasdm", "masks", batch.conditions.masks) < len(batch.conditions.classes)).sum()
+            return share.ranks * total / torch.tensor(float(pixels * COLOURS), device=where).clamp_min(1)
 
         return loss
 
