@@ -87,7 +87,7 @@ class Group:
                     with tempfile.TemporaryDirectory(prefix="histobench-") as folder:
                         _copy(message, Path(folder))
                         self._meet()
-                        message.task.action(Path(folder), JobContext(message.task.store, _say_nothing, _say_nothing))
+                        message.task.action(Path(folder), JobContext(message.task.store, _discard, _discard))
         except KeyboardInterrupt:
             raise SystemExit(_INTERRUPTED) from None
         except BenchError as error:
@@ -215,5 +215,5 @@ def _exit_code_of(error: BaseException) -> int:
     return _INTERRUPTED if isinstance(error, KeyboardInterrupt) else 1
 
 
-def _say_nothing(*_: Any) -> None:
+def _discard(*_: Any) -> None:
     pass
