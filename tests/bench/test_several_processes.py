@@ -204,7 +204,7 @@ def test_processes_and_workers_are_not_both_asked_for(
     monkeypatch.setenv("WORLD_SIZE", "4")
     monkeypatch.setenv("RANK", "0")
     done = bench("fit", "-g", "ldm-prompt", "-t", "cam16-seg", *SMALL, *option, home=tmp_path / "home")
-    assert done.exit_code == 2 and "4 processes that a launcher started" in done.stderr
+    assert done.exit_code == 2 and "launcher has started 4 processes" in done.stderr
 
 
 def test_an_environment_that_contradicts_itself_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
