@@ -134,7 +134,7 @@ CASES = (
     Case("fls", {}, "arXiv 2302.04440 with torch's Adam", references.fls_restated),
 )
 HARD_CASES = (
-    Case("kid", {}, "torch-fidelity", references.fidelity_kid),
+    Case("kid", {}, "arXiv 1801.01401 in 80-bit floats", references.kid_restated),
     Case("cmmd", {}, "arXiv 2401.09603", references.cmmd_restated),
     Case("mind", {}, "arXiv 2605.06797", references.sliced_restated),
     *(

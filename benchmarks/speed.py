@@ -1,6 +1,7 @@
 """Time and memory of the suite's implementations relative to the usual ones, both timed in one run on one machine.
 
-    python -m benchmarks.speed [--rows 10000] [--widths 384,1024,1536,2560] [--patches 2000] [--only PART] [--write]
+    python -m benchmarks.speed [--rows 10000] [--widths 384,1024,1536,2560] [--patches 2000]
+        [--only PART] [--write]
 
 prints the tables, and with --write puts them into docs/speed.md. Metrics are timed from features or moments in memory;
 networks have random weights.
@@ -47,8 +48,8 @@ A metric alone, and with its interval over slides: {metric_costs.SLIDES} slides 
 theirs, so that a run pays for one of each pair."""
 PANEL = """## The encoders of a paper
 
-Every distribution metric that reads any encoder, with its interval, at the widths of the eight encoders of HeteroTissue-Diffuse;
-the same numbers of slides and patches, features given, in one process; encoders of one width are measured once."""
+Every distribution metric that reads any encoder, with its interval, at the widths of the eight encoders of
+HeteroTissue-Diffuse; as many slides and patches, features given, in one process; encoders of one width are measured once."""
 FOUR = ("precision", "recall", "density", "coverage")
 
 

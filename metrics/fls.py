@@ -43,9 +43,9 @@ class FeatureLikelihood:
         source="Jiralerspong et al. 2023, arXiv 2302.04440; marcojira/fls (constants, split, scale)",
         cost="O(n^2 (d + 200)) time, O(n^2) memory up to `most` patches a side",
         notes="Below 100 where generated patches are poor, few in kind, or copies of training patches. Which training patches "
-        "are the baseline is drawn at random, as many as there are generated ones. Likelihoods in many dimensions: only the nearest generated patch of each test "
-        "patch counts. Where tissue is one cloud, patches that huddle in its middle score above 100. Columns that never vary "
-        "are left out.",
+        "are the baseline is drawn at random, as many as there are generated ones. Likelihoods in many dimensions: only the "
+        "nearest generated patch of each test patch counts. Where tissue is one cloud, patches that huddle in its middle "
+        "score above 100. Columns that never vary are left out.",
     )
     direction: Direction = "higher"
     bounds = (0.0, None)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +25,8 @@ TILE = 1024
 """Rows and columns of the distances held at once."""
 CROWDED = 32
 """A tile is made in float64 where more than one pair in so many needs it."""
+_MANY = 2**15
+"""Pairs of which those of equal rows are looked up."""
 _EXACT = 2.0**50
 """Whole numbers whose squared norms are below this have sums and products without rounding."""
 
@@ -47,8 +50,6 @@ class Cloud:
     """float32 (n, d + 2): y, 1, t."""
     error: NDArray[np.float32]
     """float32 (n,)."""
-    names: NDArray[np.void]
-    """(n,): equal for equal rows, and different for different ones."""
     is_whole: bool
     """Whether float64 products of rows of the two sides are exact."""
 
@@ -59,6 +60,12 @@ class Cloud:
         """float64 (n, d): rows moved and scaled, or as they are where products are exact."""
         table = self.table[rows].astype(np.float64)
         return table if self.is_whole else (table - self.origin) / self.scale
+
+    @cached_property
+    def names(self) -> NDArray[np.void]:
+        """(n,): equal for equal rows, and different for different ones."""
+        rows = (hashlib.blake2b((row + 0.0).tobytes(), digest_size=16).digest() for row in self.table)  # -0.0 equals 0.0
+        return np.frombuffer(b"".join(rows), dtype="V16")
 
     @property
     def unit(self) -> float:
@@ -89,12 +96,7 @@ def _cloud(table: Features, origin: Vector, scale: float, is_whole: bool) -> Clo
         points[rows, :d] = exact
         error[rows] = (d + 16) * np.finfo(np.float32).eps * squares
         points[rows, d + 1] = squares - error[rows]
-    return Cloud(origin, scale, table, points, error, _names(table), is_whole)
-
-
-def _names(table: Features) -> NDArray[np.void]:
-    rows = (hashlib.blake2b((row + 0.0).tobytes(), digest_size=16).digest() for row in table)  # -0.0 equals 0.0
-    return np.frombuffer(b"".join(rows), dtype="V16")
+    return Cloud(origin, scale, table, points, error, is_whole)
 
 
 def lower_bounds(a: Cloud, b: Cloud, rows: slice, columns: slice) -> Tile:
@@ -146,7 +148,8 @@ def double_squares(a: Cloud, b: Cloud, rows: slice | Rows, columns: slice) -> tu
 def exact_squares(a: Cloud, b: Cloud, row: Rows, column: Rows) -> Vector:
     """float64: squared distances of pairs of rows, difference by difference; 0 for equal rows."""
     squares = np.zeros(len(row))
-    apart = np.flatnonzero(a.names[row] != b.names[column])
+    is_many = len(row) > _MANY  # among duplicates: most are 0
+    apart = np.flatnonzero(a.names[row] != b.names[column]) if is_many else np.arange(len(row))
     for part in slices(len(apart)):
         chosen = apart[part]
         squares[chosen] = norms(a.table[row[chosen]].astype(np.float64) - b.table[column[chosen]])

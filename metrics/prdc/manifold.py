@@ -32,11 +32,11 @@ from metrics.prdc.distances import (
     where,
 )
 from metrics.prdc.nearest import nearest, reaches
-from metrics.subsets import Labels, Mask, Sections, Subset, jackknife_together
+from metrics.subsets import Labels, Mask, Sections, Subset, jackknife_together, part_error, with_error
 
 _SPARE = 6
 """Neighbours kept beyond k, so that most balls are known without any section of the rows."""
-_KEPT = 64
+_KEPT = 128
 """Results that are remembered: small, and asked for again by the other measures of the same pair."""
 
 
@@ -81,7 +81,11 @@ def whole_value(share: Share, real: Features, fake: Features, k: int) -> float:
 
 
 def manifold_jackknife(share: Share, real: Features, fake: Features, k: int, *groups: Strings) -> Estimate:
-    """A measure with its interval over slides, `groups` of the real and of the generated rows."""
+    """A measure with its interval over slides, `groups` of the real and of the generated rows.
+
+    Replicates leave out blocks of slides; the standard error is that of parts (see `part_error`), and the spread of the
+    replicates is brought to it.
+    """
 
     def answers(subsets: Sequence[Subset]) -> list[float]:
         parts = Sections.of(subsets)
@@ -97,7 +101,9 @@ def manifold_jackknife(share: Share, real: Features, fake: Features, k: int, *gr
                 values.append(share(found, (x, y), 1 + int(left_out[0]) if len(left_out) else 0))
         return values
 
-    return jackknife_together(answers, *groups)
+    found = jackknife_together(answers, *groups)
+    error = part_error(lambda x, y: whole_value(share, real[x], fake[y], k), *groups, least=k + 1)
+    return with_error(found, error) if error else found
 
 
 def _no_sections(real: Features, fake: Features) -> tuple[Labels, Labels]:
