@@ -103,7 +103,7 @@ def part_error(
 
 _SLIDES = 20
 """Slides of a part: with 5 to 10, the errors of density were a fifth too small where patches of a slide resemble each other."""
-_MOST = 8
+_MOST = 10
 _FREEDOM = 14
 """Degrees of freedom that all deals of slides to parts have together."""
 

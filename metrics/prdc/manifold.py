@@ -34,7 +34,7 @@ from metrics.prdc.distances import (
 from metrics.prdc.nearest import nearest, reaches
 from metrics.subsets import Labels, Mask, Sections, Subset, jackknife_together, part_error, with_error
 
-_SPARE = 6
+_SPARE = 4
 """Neighbours kept beyond k, so that most balls are known without any section of the rows."""
 _KEPT = 128
 """Results that are remembered: small, and asked for again by the other measures of the same pair."""

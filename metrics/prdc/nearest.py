@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from metrics.prdc.distances import (
     CROWDED,
+    TILE,
     Cloud,
     Rows,
     Tile,
@@ -23,6 +24,8 @@ from metrics.subsets import Labels
 
 _HELD = 2**21
 """Pairs of possible neighbours kept before the list is shortened."""
+_FINE = 256
+"""Rows of a tile of few rows."""
 _ALONE = 128
 """Rows measured against all others at once."""
 
@@ -40,7 +43,8 @@ class Nearest:
 def nearest(cloud: Cloud, kept: int) -> Nearest:
     """The `kept` nearest other rows of each of more than so many rows; of equally near ones any."""
     found = _Candidates(cloud, kept)
-    parts = slices(len(cloud), at_least=kept + 1)
+    at_most = min(TILE, max(_FINE, len(cloud) // 8))  # tiles on the diagonal are made whole, the others once for two
+    parts = slices(len(cloud), at_least=kept + 1, at_most=at_most)
     for rows in parts:
         found.start(rows)
     for i, rows in enumerate(parts):
