@@ -73,7 +73,7 @@ def hard_sets(n: int = 400, d: int = 48) -> dict[str, tuple[Table, Table]]:
     rng = np.random.default_rng(SEED + 2)
     real, fake = clouds(n, d)
     repeated = [side[rng.integers(0, n // 4, n)] for side in (real, fake)]
-    whole = [np.rint(2 * side[:, :4]) for side in (real, fake)]
+    whole = [np.rint(2 * side[:, :4]) + 20 for side in (real, fake)]
     few = rng.normal(size=(3, d))
     tails = [rng.standard_t(2, size=(n, d)) + shift for shift in (0.0, 0.3)]
     wide = clouds(n // 8, 4 * d)

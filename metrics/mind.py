@@ -79,7 +79,8 @@ class SlicedDistance:
             sides = [_sorted_with(side, label, bits) for side, label in zip((x, y), labels, strict=True)]
             for i, (left_out, coupling) in enumerate(zip(out, couplings, strict=True)):
                 if is_enough[i]:
-                    totals[i] += _squared_distances(*(_without(*side, left_out) for side in sides), coupling)
+                    first, second = (_without(*side, left_out) for side in sides)
+                    totals[i] += _squared_distances(first, second, coupling)
         return (3 * a.shape[1] * totals / self.directions).tolist()
 
     def _projections(self, a: Table, b: Table) -> Iterator[tuple[Table, Table]]:

@@ -76,8 +76,8 @@ def part_error(
     and a nearest neighbour depends on many: its error is up to twice too large. The values of disjoint parts are independent,
     and the variance of a mean of local terms falls as one over the number of slides, so that the variance over parts, divided
     by their number, is that of the whole (random groups; Politis and Romano 1994 for why parts may not be too large a share).
-    Slides are dealt to parts the largest first, those of both sides apart from those of one, several times. Parts have at least
-    `least` rows a side.
+    Slides are dealt to parts the largest first, those of both sides apart from those of one, several times. Parts have at
+    least `least` rows a side.
     """
     real, fake = (dict(zip(*np.unique(side, return_counts=True), strict=True)) for side in (groups_real, groups_fake))
     names = np.array(sorted({*real, *fake}))
@@ -92,7 +92,7 @@ def part_error(
         part_of = np.empty(len(names), np.int64)
         part_of[order] = np.concatenate([rng.permutation(count) for _ in range(-(-len(names) // count))])[: len(names)]
         owners = [part_of[np.searchsorted(names, side)] for side in (groups_real, groups_fake)]
-        subsets = [tuple(owner == part for owner in owners) for part in range(count)]
+        subsets = [(owners[0] == part, owners[1] == part) for part in range(count)]
         if min(int(rows.sum()) for subset in subsets for rows in subset) < least:
             return None
         values = np.array([statistic(x, y) for x, y in subsets])
@@ -102,8 +102,10 @@ def part_error(
 
 
 _SLIDES = 20
-"""Slides of a part: with 5 to 10, the errors of density were a fifth too small where patches of a slide resemble each other."""
+"""Slides of a part. With 5 to 10 of them, the error of density was a fifth too small where patches of a slide resemble each
+other."""
 _MOST = 10
+"""Parts."""
 _FREEDOM = 14
 """Degrees of freedom that all deals of slides to parts have together."""
 

@@ -80,8 +80,10 @@ def whole_value(share: Share, real: Features, fake: Features, k: int) -> float:
     return share(neighbourhoods(real, fake, k), (np.ones(len(real), np.bool_), np.ones(len(fake), np.bool_)), 0)
 
 
-def manifold_jackknife(share: Share, real: Features, fake: Features, k: int, *groups: Strings) -> Estimate:
-    """A measure with its interval over slides, `groups` of the real and of the generated rows.
+def manifold_jackknife(
+    share: Share, real: Features, fake: Features, k: int, groups_real: Strings, groups_fake: Strings
+) -> Estimate:
+    """A measure with its interval over slides.
 
     Replicates leave out blocks of slides; the standard error is that of parts (see `part_error`), and the spread of the
     replicates is brought to it.
@@ -101,8 +103,8 @@ def manifold_jackknife(share: Share, real: Features, fake: Features, k: int, *gr
                 values.append(share(found, (x, y), 1 + int(left_out[0]) if len(left_out) else 0))
         return values
 
-    found = jackknife_together(answers, *groups)
-    error = part_error(lambda x, y: whole_value(share, real[x], fake[y], k), *groups, least=k + 1)
+    found = jackknife_together(answers, groups_real, groups_fake)
+    error = part_error(lambda x, y: whole_value(share, real[x], fake[y], k), groups_real, groups_fake, k + 1)
     return with_error(found, error) if error else found
 
 
