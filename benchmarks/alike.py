@@ -33,7 +33,8 @@ NUMBERS = ((60, 400), (200, 400), (200, 120), (500, 300))
 def draw(sizes: list[int], rng: np.random.Generator, slide: Table | None = None) -> Table:
     """Patches (n, d) of slides; `slide` is what the patches of each slide have in common, drawn where it is not given."""
     common = rng.normal(size=(len(sizes), WIDTH)) if slide is None else slide
-    return 0.5 * np.repeat(common, sizes, axis=0) + 0.75**0.5 * rng.normal(size=(sum(sizes), WIDTH))
+    patches: Table = 0.5 * np.repeat(common, sizes, axis=0) + 0.75**0.5 * rng.normal(size=(sum(sizes), WIDTH))
+    return patches
 
 
 def names_of(sizes: list[int]) -> Strings:
@@ -71,8 +72,8 @@ def page(trials: int) -> str:
     lines = [
         "# A perfect generator",
         "",
-        f"Real and generated patches of one distribution, {WIDTH} features, a quarter of the variance between slides. Mean and",
-        f"standard error of {trials} trials (`fls`: {trials // 5}). Made by `python -m benchmarks.alike --write`.",
+        f"Real and generated patches of one distribution, {WIDTH} features, a quarter of the variance between slides. Mean",
+        f"and standard error of {trials} trials (`fls`: {trials // 5}). Made by `python -m benchmarks.alike --write`.",
         "",
         "| metric | setting | mean | published form |",
         "|---|---|---|---|",

@@ -220,7 +220,7 @@ def main() -> None:
     parser.add_argument("--only", choices=("references", "intervals", "panel"), help="one part, which is not written")
     words = parser.parse_args()
     widths = tuple(int(width) for width in words.widths.split(","))
-    parts = {
+    parts: dict[str, Callable[[], str]] = {
         "references": lambda: f"{table(mathematics_rows(words.rows, widths))}\n\n{table(encoder_rows(words.patches))}",
         "intervals": lambda: f"{INTERVALS}\n\n{metric_costs.interval_table(metric_costs.interval_costs())}",
         "panel": lambda: f"{PANEL}\n\n{metric_costs.panel_table()}",
