@@ -29,7 +29,8 @@ if TYPE_CHECKING:
     from bench.measurements.experiment_files import Experiment
 
 ENCODERS = ("embedded",)
-METRICS = ("fd", "precision", "recall")
+METRICS = ("fd", "mind", "kid", "cmmd", "precision", "recall")
+"""`fd` needs more patches than features; `mind`, `kid` and `cmmd` are what tables show where it cannot be had."""
 CONTROLS = ("real", "noise")
 UPPER_REFERENCE = "noise"
 """The control at a normalised distance of 1."""

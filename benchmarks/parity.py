@@ -68,6 +68,29 @@ def clouds(n: int, d: int, seed: int = SEED) -> tuple[Table, Table]:
     return rng.normal(size=(n, d)) @ mixing, rng.normal(size=(n, d)) @ (1.1 * mixing) + 0.2 * rng.normal(size=d)
 
 
+def hard_sets(n: int = 400, d: int = 48) -> dict[str, tuple[Table, Table]]:
+    """Features of kinds that implementations stumble over, by name."""
+    rng = np.random.default_rng(SEED + 2)
+    real, fake = clouds(n, d)
+    repeated = [side[rng.integers(0, n // 4, n)] for side in (real, fake)]
+    whole = [np.rint(2 * side[:, :4]) + 20 for side in (real, fake)]
+    few = rng.normal(size=(3, d))
+    tails = [rng.standard_t(2, size=(n, d)) + shift for shift in (0.0, 0.3)]
+    wide = clouds(n // 8, 4 * d)
+    return {
+        f"far from the origin, {n} x {d}": (real + 100, fake + 100),
+        f"small, {n} x {d}": (1e-5 * real, 1e-5 * fake),
+        f"ties: whole numbers, {n} x 4": (whole[0], whole[1]),
+        f"duplicates: each row four times, {n} x {d}": (
+            repeated[0],
+            np.concatenate([repeated[1][: n // 2], repeated[0][n // 2 :]]),
+        ),
+        f"low rank: 3 of {d}, {n} x {d}": (real[:, :3] @ few + few[0], fake[:, :3] @ few + few[0]),
+        f"heavy tails: t with 2 degrees of freedom, {n} x {d}": (tails[0], tails[1]),
+        f"fewer patches than features, {n // 8} x {4 * d}": wide,
+    }
+
+
 def tissue() -> tuple[Table, Table] | None:
     """Texture features of real patches of two sets of images, or None if the images are not available."""
     from PIL import Image
@@ -97,17 +120,32 @@ CASES = (
     Case("fd-inf", {"sides": "fake", "smallest": 0.5}, "arXiv 1911.07023 with pytorch-fid", references.one_sided),
     Case("kid", {}, "torch-fidelity", references.fidelity_kid),
     Case("cmmd", {}, "arXiv 2401.09603", references.cmmd_restated),
+    Case("mind", {}, "arXiv 2605.06797", references.sliced_restated),
     Case("is", {}, "torch-fidelity", references.fidelity_is(1)),
     Case("is", {"splits": 10}, "torch-fidelity", references.fidelity_is(10)),
     Case("precision", {}, "torch-fidelity", references.fidelity_manifold("precision")),
     Case("recall", {}, "torch-fidelity", references.fidelity_manifold("recall")),
     *(Case(name, {"k": 5}, "prdc", references.prdc(name)) for name in ("precision", "recall", "density", "coverage")),
-    Case("vendi", {}, "vendi-score", references.vendi_package(1)),
-    Case("vendi", {"q": 2.0}, "vendi-score", references.vendi_package(2)),
-    Case("vendi", {"q": "inf"}, "vendi-score", references.vendi_package("inf")),
+    Case("vendi", {}, "vendi-score", references.vendi_ratio),
+    Case("vendi", {"relative": False}, "vendi-score", references.vendi_package(1)),
+    Case("vendi", {"relative": False, "q": 2.0}, "vendi-score", references.vendi_package(2)),
+    Case("vendi", {"relative": False, "q": "inf"}, "vendi-score", references.vendi_package("inf")),
     Case("stain", {}, "scipy", references.wasserstein),
     Case("fls", {}, "arXiv 2302.04440 with torch's Adam", references.fls_restated),
 )
+HARD_CASES = (
+    Case("kid", {}, "arXiv 1801.01401 in 80-bit floats", references.kid_restated),
+    Case("cmmd", {}, "arXiv 2401.09603", references.cmmd_restated),
+    Case("mind", {}, "arXiv 2605.06797", references.sliced_restated),
+    *(
+        Case(name, {"k": k}, "its definition, difference by difference", references.plain_manifold(name, k))
+        for name, k in (("precision", 3), ("recall", 3), ("density", 5), ("coverage", 5))
+    ),
+    Case("vendi", {}, "vendi-score", references.vendi_ratio),
+    Case("fls", {}, "arXiv 2302.04440 with torch's Adam", references.fls_restated),
+)
+"""What is compared on features that are hard for rounding, neighbours and factorisations. Other references decide ties by
+rounding, or leave borders of balls out."""
 PACKAGES = ("scipy", "torch-fidelity", "pytorch-fid", "prdc", "vendi-score")
 
 
@@ -143,11 +181,12 @@ def page(rows: list[Row]) -> str:
 
 
 def rows() -> list[Row]:
-    """Every case on random features, and on real images if they are available."""
+    """Every case on random features, on real images if they are available, and some on features of difficult kinds."""
     sets = {f"random, {n} x {d}": clouds(n, d) for n, d in ((500, 64), (700, 256))}
     if (real := tissue()) is not None:
         sets[f"camelyon, texture, {PATCHES} x {real[0].shape[1]}"] = real
-    return [row(case, *sides, data) for case in CASES for data, sides in sets.items()]
+    easy = [row(case, *sides, data) for case in CASES for data, sides in sets.items()]
+    return [*easy, *(row(case, *sides, data) for case in HARD_CASES for data, sides in hard_sets().items())]
 
 
 if __name__ == "__main__":

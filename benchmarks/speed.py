@@ -1,6 +1,7 @@
 """Time and memory of the implementations here relative to the usual ones, both measured in one run on one machine.
 
-    python -m benchmarks.speed [--rows 10000] [--widths 384,1024,1536,2560] [--patches 2000] [--write]
+    python -m benchmarks.speed [--rows 10000] [--widths 384,1024,1536,2560] [--patches 2000]
+        [--only PART] [--write]
 
 prints the tables, and with --write puts them into docs/speed.md. Metrics are timed from features or moments in memory;
 networks have random weights.
@@ -13,10 +14,10 @@ import contextlib
 import io
 import os
 import platform
+import resource
 import subprocess
 import sys
 import time
-import tracemalloc
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -27,7 +28,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench import registry
-from benchmarks import encoding
+from benchmarks import blocked_cdist, encoding, metric_costs
 from metrics.frechet.frechet_distance import gaussian, gaussian_distance
 from metrics.prdc import manifold
 
@@ -40,6 +41,15 @@ HEAD = """# Speed
 
 Our implementation and the usual one, both timed in one run on one machine. `times` is theirs divided by ours: above 1, ours is
 faster, or needs less memory. Made by `OMP_NUM_THREADS=1 python -m benchmarks.speed --write`, run from the checkout, on """
+INTERVALS = f"""## Intervals
+
+A metric alone, and with its interval over slides: {metric_costs.SLIDES} slides of {metric_costs.PER_SLIDE} patches a side,
+{metric_costs.WIDTH} features, each from nothing. Precision and recall share their neighbourhoods, and density and coverage
+theirs, so that a run pays for one of each pair."""
+PANEL = """## The encoders of a paper
+
+Every distribution metric that reads any encoder, with its interval, at the widths of the eight encoders of
+HeteroTissue-Diffuse; as many slides and patches, features given, in one process; encoders of one width are measured once."""
 FOUR = ("precision", "recall", "density", "coverage")
 
 
@@ -108,10 +118,17 @@ def _fidelity(a: Any, b: Any) -> Callable[[], Any]:
 
 
 def manifold_rows(rows: int, width: int) -> list[Row]:
-    """Precision, recall, density and coverage of one pair, time and peak memory, each side in a process of its own."""
-    ours, theirs = (_apart(who, rows, width) for who in ("ours", "prdc"))
-    what, reference = f"precision, recall, density, coverage, n = {rows}, d = {width}", f"prdc {version('prdc')}"
-    return [Row(what, reference, ours[0], theirs[0]), Row(what, reference, ours[1], theirs[1], "MiB")]
+    """Precision, recall, density and coverage of one pair, time and peak memory, each way in a process of its own."""
+    ours = _apart("ours", rows, width)
+    what = f"precision, recall, density, coverage, n = {rows}, d = {width}"
+    found = []
+    for who, reference in (
+        ("prdc", f"prdc {version('prdc')}"),
+        ("blocks", "blocks of torch.cdist, benchmarks/blocked_cdist.py"),
+    ):
+        theirs = _apart(who, rows, width)
+        found += [Row(what, reference, ours[0], theirs[0]), Row(what, reference, ours[1], theirs[1], "MiB")]
+    return found
 
 
 def _apart(who: str, rows: int, width: int) -> tuple[float, float]:
@@ -122,17 +139,14 @@ def _apart(who: str, rows: int, width: int) -> tuple[float, float]:
 
 
 def manifold_cost(who: str, rows: int, width: int) -> tuple[float, float]:
-    """Seconds, and in a second run the peak of array memory in MiB, without the features."""
+    """Seconds, and MiB by which the memory of this process grows at the highest point, beside the features."""
     rng = np.random.default_rng(0)
     real, fake = (rng.normal(size=(rows, width)).astype(np.float32) for _ in range(2))
-    work = {"ours": four_measures, "prdc": four_of_prdc}[who]
+    work = {"ours": four_measures, "prdc": four_of_prdc, "blocks": four_of_blocks}[who]
     work(real[:64], fake[:64])  # libraries are loaded, threads started
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     seconds = timed(lambda: work(real, fake), 1)
-    tracemalloc.start()
-    work(real, fake)
-    peak = tracemalloc.get_traced_memory()[1]
-    tracemalloc.stop()
-    return seconds, peak / 2**20
+    return seconds, (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
 
 
 def four_measures(real: Any, fake: Any) -> list[float]:
@@ -147,6 +161,11 @@ def four_of_prdc(real: Any, fake: Any) -> list[float]:
     with contextlib.redirect_stdout(io.StringIO()):
         found = compute_prdc(real, fake, nearest_k=NEIGHBOURS)
     return [float(found[name]) for name in FOUR]
+
+
+def four_of_blocks(real: Any, fake: Any) -> list[float]:
+    found = blocked_cdist.four_measures(real, fake, NEIGHBOURS)
+    return [found[name] for name in FOUR]
 
 
 def timed(work: Callable[[], Any], repeats: int = 3) -> float:
@@ -198,12 +217,18 @@ def main() -> None:
     parser.add_argument("--widths", default=",".join(map(str, WIDTHS)))
     parser.add_argument("--patches", type=int, default=2000)
     parser.add_argument("--write", action="store_true", help="into docs/speed.md")
+    parser.add_argument("--only", choices=("references", "intervals", "panel"), help="one part, which is not written")
     words = parser.parse_args()
     widths = tuple(int(width) for width in words.widths.split(","))
-    tables = table(mathematics_rows(words.rows, widths)), table(encoder_rows(words.patches))
-    message = f"{machine()}\n\n{tables[0]}\n\n{tables[1]}\n"
+    parts: dict[str, Callable[[], str]] = {
+        "references": lambda: f"{table(mathematics_rows(words.rows, widths))}\n\n{table(encoder_rows(words.patches))}",
+        "intervals": lambda: f"{INTERVALS}\n\n{metric_costs.interval_table(metric_costs.interval_costs())}",
+        "panel": lambda: f"{PANEL}\n\n{metric_costs.panel_table()}",
+    }
+    made = [make() for name, make in parts.items() if words.only in (None, name)]
+    message = "\n\n".join([machine(), *made]) + "\n"
     sys.stdout.write(message)
-    if words.write:
+    if words.write and words.only is None:
         PAGE.write_text(f"{HEAD}{message}")
 
 

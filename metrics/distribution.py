@@ -5,6 +5,7 @@ DISTRIBUTION = (
     "fd-inf",
     "kid",
     "cmmd",
+    "mind",
     "is",
     "precision",
     "recall",

@@ -32,19 +32,20 @@ class FeatureLikelihood:
     """100 exp(-2 (loss - loss of real) / d): 100 where generated patches explain test patches as well as training patches do.
 
     Each generated patch is the middle of a Gaussian whose variance is fitted to half of the training patches; the other half,
-    used in the place of generated patches, is the baseline. With more than `most` patches a side, so many are drawn.
+    used in the place of generated patches, is the baseline. Both mixtures have equally many Gaussians: more of them explain
+    more, whatever they show. Of the larger set so many are drawn, and `most` at most of any.
     """
 
     card = Card(
         "fls",
-        "1",
+        "2",
         "Likelihood of real test features under Gaussians at generated ones, against training patches in their place.",
         source="Jiralerspong et al. 2023, arXiv 2302.04440; marcojira/fls (constants, split, scale)",
         cost="O(n^2 (d + 200)) time, O(n^2) memory up to `most` patches a side",
         notes="Below 100 where generated patches are poor, few in kind, or copies of training patches. Which training patches "
-        "are the baseline is drawn at random. Likelihoods in many dimensions: only the nearest generated patch of each test "
-        "patch counts. Where tissue is one cloud, patches that huddle in its middle score above 100. Columns that never vary "
-        "are left out.",
+        "are the baseline is drawn at random, as many as there are generated ones. Likelihoods in many dimensions: only the "
+        "nearest generated patch of each test patch counts. Where tissue is one cloud, patches that huddle in its middle "
+        "score above 100. Columns that never vary are left out.",
     )
     direction: Direction = "higher"
     bounds = (0.0, None)
@@ -59,7 +60,7 @@ class FeatureLikelihood:
         return 4
 
     def compare_trained(self, real: Features, fake: Features, train: Features, rng: np.random.Generator) -> float:
-        """The score; `rng` splits the training patches, and draws from sides that are too large."""
+        """The score; `rng` splits the training patches, and draws from sets that are too large."""
         return self._fit(real, fake, train, rng)[0].score()
 
     def estimate_trained(
@@ -84,14 +85,16 @@ class FeatureLikelihood:
         ]
         order = rng.permutation(len(trained))
         half = len(order) // 2
-        chosen = [
-            self._some(rows, rng) for rows in (order[:half], order[half:], np.arange(len(test)), np.arange(len(generated)))
-        ]
+        centres = min(self.most, len(order) - half, len(generated))
+        sizes = (self.most, centres, self.most, centres)
+        sets = (order[:half], order[half:], np.arange(len(test)), np.arange(len(generated)))
+        chosen = [_some(rows, size, rng) for rows, size in zip(sets, sizes, strict=True)]
         sides = [side[rows] for side, rows in zip((trained, trained, test, generated), chosen, strict=True)]
         return Fitted.of(*standardise(sides)), chosen[2], chosen[3]
 
-    def _some(self, rows: Rows, rng: np.random.Generator) -> Rows:
-        return rows if len(rows) <= self.most else rng.choice(rows, self.most, replace=False)
+
+def _some(rows: Rows, most: int, rng: np.random.Generator) -> Rows:
+    return rows if len(rows) <= most else rng.choice(rows, most, replace=False)
 
 
 @dataclass(frozen=True)

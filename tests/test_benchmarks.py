@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from bench import registry
-from benchmarks import candidates, coverage, published_nasdm, speed
+from benchmarks import candidates, coverage, metric_costs, published_nasdm, speed
 from benchmarks.coverage_simulation import Setting, settings, simulate
 from metrics.frechet.frechet_distance import frechet_distance
 
@@ -63,6 +63,21 @@ def test_speed_tables_have_a_ratio_in_every_row() -> None:
     rows = speed.frechet_rows(300, 16)
     assert len(rows) == 4 and all(row.ours > 0 and row.ratio > 0 for row in rows)
     assert speed.table(rows).count("\n") == 5
+
+
+def test_blocks_of_cdist_say_what_the_metrics_say() -> None:
+    rng = np.random.default_rng(0)
+    real, fake = (rng.normal(size=(n, 9)).astype(np.float32) for n in (1200, 1100))
+    assert speed.four_measures(real, fake) == pytest.approx(speed.four_of_blocks(real, fake), abs=1e-12)
+
+
+def test_the_tables_of_costs_have_every_metric_and_every_encoder() -> None:
+    costs = metric_costs.interval_costs(slides=8, per_slide=5, width=12)
+    text = metric_costs.interval_table(costs)
+    assert all(f"| `{name}` |" in text for name in metric_costs.CHEAP)
+    seconds, memory = metric_costs.encoder_cost(12, 12, 5)
+    assert set(seconds) == set(metric_costs.ALL) and min(seconds.values()) > 0 and memory > 0
+    assert [width for _, width in metric_costs.panel_widths()] == [384, 1536, 1536, 384, 2048, 1024, 1536, 1024]
 
 
 def test_a_published_models_output_is_laid_out_for_the_folder_generator(tmp_path: Path) -> None:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from bench.types import Card, Direction, Features
+from bench.statistics import Estimate
+from bench.types import Card, Direction, Features, Strings
 from metrics.features import check_sizes, positive
-from metrics.prdc.manifold import neighbourhoods
+from metrics.prdc.manifold import Neighbourhoods, manifold_jackknife, whole_value
+from metrics.subsets import Subset
 
 
 class Coverage:
@@ -14,10 +16,10 @@ class Coverage:
 
     card = Card(
         "coverage",
-        "1",
+        "2",
         "Share of real neighbourhoods that hold a generated patch.",
         source="Naeem et al. 2020, arXiv 2002.09797, section 3",
-        cost="O(n^2 d) time, O(n d) memory; shared with precision, recall and density of the same k",
+        cost="O(n^2 d) time, O(n d) memory, with interval too; shared with precision, recall and density of the same k",
         notes="Another real sample of n patches scores 1 - (n - 1)! (2n - k - 1)! / ((n - k - 1)! (2n - 1)!), 0.97 for k = 5, "
         "and no more. Rises with the number of generated patches: compare equal numbers. Copies of training patches score as "
         "well as new ones. Balls are closed.",
@@ -35,4 +37,15 @@ class Coverage:
     def compare(self, real: Features, fake: Features, rng: np.random.Generator) -> float:
         """The share; exact, so that `rng` is not drawn from."""
         check_sizes(self.card.name, real, fake, self.minimum_n(real.shape[-1]))
-        return float((neighbourhoods(real, fake, self.k).found_by_real > 0).mean())
+        return whole_value(share, real, fake, self.k)
+
+    def estimate(
+        self, real: Features, fake: Features, groups_real: Strings, groups_fake: Strings, rng: np.random.Generator
+    ) -> Estimate:
+        """The same with its interval over slides, from one pass over the distances."""
+        check_sizes(self.card.name, real, fake, self.minimum_n(real.shape[-1]))
+        return manifold_jackknife(share, real, fake, self.k, groups_real, groups_fake)
+
+
+def share(found: Neighbourhoods, subset: Subset, column: int) -> float:
+    return float((found.found_by_real[subset[0], column] > 0).mean())

@@ -17,7 +17,10 @@ D = 12
 """The width that `stain` takes; the others take any."""
 N = 40
 Table = NDArray[np.float32]
-METRICS = ("cmmd", "coverage", "density", "fd", "fd-inf", "fls", "is", "kid", "precision", "recall", "stain", "vendi")
+METRICS = (
+    *("cmmd", "coverage", "density", "fd", "fd-inf", "fls", "is", "kid", "mind", "precision", "recall", "stain"),
+    "vendi",
+)
 
 
 def measure(name: str, real: Table, fake: Table, scale: float = 1.0, **options: Any) -> float:
@@ -83,13 +86,23 @@ def test_fewer_patches_than_features_are_refused_or_measured(name: str) -> None:
 
 
 SAME = {
-    **{"cmmd": 0.0, "fd": 0.0, "fd-inf": 0.0, "is": 1.0, "kid": 0.0, "precision": 1.0, "recall": 1.0, "coverage": 1.0},
-    **{"density": N / 5, "stain": 0.0, "vendi": 1.0},
+    **{
+        "cmmd": 0.0,
+        "fd": 0.0,
+        "fd-inf": 0.0,
+        "is": 1.0,
+        "kid": 0.0,
+        "mind": 0.0,
+        "precision": 1.0,
+        "recall": 1.0,
+        "coverage": 1.0,
+    },
+    **{"density": N / 5, "stain": 0.0, "vendi": 0.0},
 }
 """All real and generated patches are one and the same."""
 OTHER = {
-    **{"cmmd": None, "fd": 4.0 * D, "fd-inf": 4.0 * D, "is": 1.0, "kid": None, "precision": 0.0, "recall": 0.0},
-    **{"coverage": 0.0, "density": 0.0, "stain": 2.0, "vendi": 1.0},
+    **{"cmmd": None, "fd": 4.0 * D, "fd-inf": 4.0 * D, "is": 1.0, "kid": None, "mind": None, "precision": 0.0, "recall": 0.0},
+    **{"coverage": 0.0, "density": 0.0, "stain": 2.0, "vendi": 0.0},
 }
 """All real patches are one, all generated ones another, 2 away in each feature; None where the number is no round one."""
 

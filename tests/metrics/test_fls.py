@@ -34,6 +34,13 @@ def test_new_patches_of_the_same_distribution_score_a_hundred() -> None:
     assert np.mean([score(cloud(s), cloud(s + 50), cloud(s + 90, n=400)) for s in range(4)]) == pytest.approx(100, abs=5)
 
 
+@pytest.mark.parametrize(("n", "trained"), [(60, 400), (200, 400), (200, 120), (500, 300)])
+def test_new_patches_score_a_hundred_whatever_the_numbers_of_patches(n: int, trained: int) -> None:
+    """30 trials each. With mixtures of unequal size, as before, few generated patches scored below 100 and many above."""
+    found = np.array([score(cloud(3 * s, n=n), cloud(3 * s + 1), cloud(3 * s + 2, n=trained)) for s in range(30)])
+    assert abs(np.log(found / 100).mean()) < 3 * np.log(found).std(ddof=1) / np.sqrt(len(found))
+
+
 def test_the_loss_of_one_gaussian_by_closed_form() -> None:
     squares, widths = np.array([[2.0], [8.0]]), np.array([np.log(2.0)])
     assert -log_likelihoods(squares, widths, 3).mean() == pytest.approx(5 / 4 + 1.5 * np.log(2), rel=1e-12)

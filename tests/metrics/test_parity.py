@@ -35,6 +35,15 @@ def test_on_real_patches(case: Case, tissue: tuple[parity.Table, parity.Table]) 
     assert parity.row(case, *tissue, "camelyon").error <= TOLERANCE
 
 
+HARD = parity.hard_sets(160, 12)
+
+
+@pytest.mark.parametrize("data", HARD)
+@pytest.mark.parametrize("case", parity.HARD_CASES, ids=[case.label for case in parity.HARD_CASES])
+def test_on_features_of_difficult_kinds(case: Case, data: str) -> None:
+    assert parity.row(case, *HARD[data], data).error <= TOLERANCE
+
+
 def test_an_error_is_relative_to_the_reference_and_absolute_at_nothing() -> None:
     case = parity.CASES[0]
     assert parity.Row(case, "", 3.0, 2.0).error == 0.5
@@ -44,7 +53,8 @@ def test_an_error_is_relative_to_the_reference_and_absolute_at_nothing() -> None
 def test_the_page_names_every_metric_and_no_place_on_a_machine() -> None:
     text = parity.PAGE.read_text()
     assert parity.page([]).splitlines()[0] == text.splitlines()[0]
-    assert {case.label for case in parity.CASES} == set(re.findall(r"^\| `(.+?)`", text, re.MULTILINE))
+    assert {case.label for case in (*parity.CASES, *parity.HARD_CASES)} == set(re.findall(r"^\| `(.+?)`", text, re.MULTILINE))
+    assert all(data.partition(",")[0] in text for data in parity.hard_sets())
     errors = [float(line.split("|")[-2]) for line in text.splitlines() if line.startswith("| `")]
     assert max(errors) <= TOLERANCE
     assert "/work" not in text and "/home" not in text
