@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from bench.measurements.experiment_files import Experiment
 
 ENCODERS = ("embedded",)
-METRICS = ("fd", "precision", "recall")
+METRICS = ("fd", "fd-pca16", "precision", "recall")
 CONTROLS = ("real", "noise")
 UPPER_REFERENCE = "noise"
 """The bad control that a normalised distance of 1 stands for."""

@@ -115,5 +115,5 @@ class Blocks:
     @property
     def freedom(self) -> float:
         """Degrees of freedom of a jackknife over these blocks: the effective number of blocks, or of slides where that is
-        less, minus one. Of blocks and slides that are alike it is the count (Kish 1965); docs/validity.md measures the rest."""
+        less, minus one (Kish 1965): their count less one where all are alike. docs/validity.md measures how often it holds."""
         return 1 / max(float(np.square(self.shares).sum()), self.inverse_slides()) - 1

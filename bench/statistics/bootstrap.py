@@ -10,9 +10,9 @@ import numpy as np
 from bench.results.terms import Reason
 from bench.statistics.blocks import Blocks
 from bench.statistics.estimates import (
+    _ROUNDING,
     MINIMUM_GROUPS,
     NOTHING,
-    _ROUNDING,
     Estimate,
     Floats,
     count_in_words,
@@ -126,14 +126,13 @@ def slide_weights(tally: Tally, name: str, by_group: Floats, sizes: Floats) -> F
 def _percentiles(value: float, draws: Floats, weights: Floats, replicates: Floats, undefined: str) -> Estimate:
     if math.isnan(value):
         return undefined_estimate(undefined)
-    effective = effective_number(weights)
-    if round(effective, 1) < MINIMUM_GROUPS:
-        return Estimate(value, None, None, reason=_too_few(weights, effective))
-    defined = draws[~np.isnan(draws)]
+    effective, defined = effective_number(weights), draws[~np.isnan(draws)]
     lost = 1 - len(defined) / len(draws)
     if lost > TOLERATED:
         return Estimate(value, None, None, reason=f"undefined in {lost:.0%} of resamples: too few slides show it")
-    low, high = np.quantile(defined, _levels(effective))
+    if round(effective, 1) < MINIMUM_GROUPS:
+        return Estimate(value, None, None, reason=_too_few(weights, effective))
+    low, high = np.quantile(defined, _levels(weights))
     reason = f"undefined in {lost:.1%} of resamples, which are left out" if lost else ""
     error, replicated = float(defined.std(ddof=1)), finite_replicates(replicates)
     return Estimate(value, float(low), float(high), error, reason, replicated, freedom=effective - 1)
@@ -147,11 +146,14 @@ def _too_few(weights: Floats, effective: float) -> str:
     return f"{Reason.UNDERPOWERED}: {counted}{shows}, an interval needs {MINIMUM_GROUPS}"
 
 
-def _levels(groups: float) -> tuple[float, float]:
-    """Percentile levels that make up for few effective groups (Hesterberg 2015, "expanded percentile interval").
+def _levels(weights: Floats) -> tuple[float, float]:
+    """Percentile levels that make up for few groups (Hesterberg 2015, "expanded percentile interval").
 
-    Resampling g groups shows sqrt((g - 1) / g) of their spread and takes it for known: the levels are those that would
-    give Student's interval if the draws were normal.
+    Resampling groups shows only a part of the variance of their weighted mean, (g - 1) / g where g groups weigh the same, and
+    takes it for known: the levels are those that would give Student's interval, for as many groups as there are in effect, if
+    the draws were normal.
     """
-    tail = NormalDist().cdf(-math.sqrt(groups / (groups - 1)) * student(groups - 1))
+    squares = float(np.square(weights).sum())
+    shown = 1 - 2 * float((weights**3).sum()) / squares + squares
+    tail = NormalDist().cdf(-student(effective_number(weights) - 1) / math.sqrt(shown))
     return tail, 1 - tail

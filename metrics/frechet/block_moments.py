@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from bench.statistics import Blocks, Estimate, extrapolated, halves_of
 from metrics.features import Table
-from metrics.frechet.frechet_distance import Gaussian, Matrix, gaussian_distance
+from metrics.frechet.frechet_distance import Gaussian, Matrix, gaussian_distance, root_interval
 
 _KEPT = 2**28
 """Bytes of second moments of blocks that one side keeps; beyond, they are calculated again when they are needed."""
@@ -54,7 +54,8 @@ class BlockMoments:
 
 
 def extrapolate_distance(real: Table, fake: Table, blocks: Blocks) -> Estimate:
-    """The Fréchet distance with endlessly many slides (`bench.statistics.group_extrapolation`), from moments by block.
+    """The Fréchet distance with endlessly many slides (`bench.statistics.group_extrapolation`), from moments by block; the
+    interval is formed on the root of the distance (`root_interval`).
 
     NaN, and with it no interval, comes from a half that has too few rows for a covariance.
     """
@@ -67,4 +68,6 @@ def extrapolate_distance(real: Table, fake: Table, blocks: Blocks) -> Estimate:
 
     halves = halves_of(blocks.count, 0, HALVINGS)
     without = np.array([distance([block]) for block in range(blocks.count)])
-    return extrapolated(distance([]), without, np.array([distance(out) for out in halves]), halves, blocks)
+    whole = distance([])
+    found = extrapolated(whole, without, np.array([distance(out) for out in halves]), halves, blocks)
+    return root_interval(found, whole)

@@ -13,6 +13,9 @@ ROWS_PER_FEATURE = 4
 halves follows another law than that of the whole."""
 
 INSTEAD = "fd-pca16 judges a subspace instead"
+"""What refusals point to."""
+AS_MEASURED = "the value is the distance of these slides, with its bias"
+"""What is given where nothing can be extrapolated."""
 
 
 def extrapolate(real: Table, fake: Table, groups_real: Strings, groups_fake: Strings) -> Estimate:
@@ -22,7 +25,7 @@ def extrapolate(real: Table, fake: Table, groups_real: Strings, groups_fake: Str
     """
     groups = groups_real, groups_fake
     if refused := too_few_groups(0.0, groups, EXTRAPOLATED_GROUPS):
-        return Estimate(feature_distance(real, fake), None, None, reason=refused.reason)
+        return Estimate(feature_distance(real, fake), None, None, reason=f"{refused.reason}; {AS_MEASURED}")
     found = extrapolate_distance(real, fake, Blocks.of(*groups))
     fewest, d = min(len(real), len(fake)), real.shape[1]
     if fewest < ROWS_PER_FEATURE * d and found.low is not None:

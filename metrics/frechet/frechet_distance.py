@@ -57,8 +57,7 @@ class FrechetDistance:
         """The distance with the interval of the jackknife over slides, for its average over as many other slides.
 
         Values without a block of slides are taken to first order (`linear_replicates`); where covariances are nearly singular
-        each is calculated. The interval is that of the root of the distance, squared: slides spread the root evenly around its
-        value, and the distance further up than down.
+        each is calculated. The interval is formed on the root of the distance (`root_interval`).
         """
         from metrics.frechet.linear_jackknife import linear_replicates  # it is made of functions of this file
 
@@ -66,13 +65,15 @@ class FrechetDistance:
         blocks = Blocks.of(groups_real, groups_fake)
         found = linear_replicates(a, b, blocks)
         if found is None:
-            return _squared(group_jackknife(self._of_rows(a, b), groups_real, groups_fake))
+            exact = group_jackknife(self._of_rows(a, b), groups_real, groups_fake)
+            return root_interval(exact, exact.value)
         value, without = found
         if refused := too_few_groups(value, (groups_real, groups_fake), MINIMUM_GROUPS):
             return refused
         fewest = min(int(len(rows) - np.bincount(rows).max()) for rows in (blocks.real, blocks.fake))
         enough = fewest >= self.minimum_n(a.shape[1])
-        return _squared(jackknife_interval(value, without if enough else np.full(blocks.count, np.nan), blocks))
+        without = without if enough else np.full(blocks.count, np.nan)
+        return root_interval(jackknife_interval(value, without, blocks), value)
 
     def _of_rows(self, real: Table, fake: Table) -> Statistic:
         """The distance of some rows; NaN where they are too few."""
@@ -84,13 +85,19 @@ class FrechetDistance:
         return distance
 
 
-def _squared(found: Estimate) -> Estimate:
-    """An estimate whose interval is that of its root, squared; the error of a root is that of the value over twice the root."""
-    if found.low is None or found.high is None or found.value <= 0:
+def root_interval(found: Estimate, distance: float) -> Estimate:
+    """An estimate with its interval formed on the root of the distance as measured, >= 0, and squared.
+
+    Slides spread the root, a length, evenly around its value, and the distance further up than down: with reach r on the scale
+    of the distance the interval of the root is sqrt(distance) -+ r / (2 sqrt(distance)). What is taken off the distance as
+    bias is taken off both bounds.
+    """
+    if found.low is None or found.high is None or distance <= 0:
         return found
-    root = np.sqrt(found.value)
+    root, bias = np.sqrt(distance), distance - found.value
     reach = (found.high - found.value) / (2 * root)
-    return replace(found, low=float(max(root - reach, 0.0) ** 2), high=float((root + reach) ** 2))
+    low, high = float(max(root - reach, 0.0) ** 2), float((root + reach) ** 2)
+    return replace(found, low=low - bias, high=high - bias)
 
 
 @dataclass(frozen=True)

@@ -25,9 +25,9 @@ POINTS = 15
 class FrechetInfinity:
     """Fréchet distance extrapolated to infinitely many patches: the intercept of a line through `POINTS` subset sizes.
 
-    The bias of a Fréchet distance falls as one over the number of patches. With `sides="real+synthetic"` both sides shrink together,
-    and what is left is the distance of the distributions; `sides="fake"` is the published way, which keeps the bias of the
-    real side. Subsets are nested, the first patches of one random order; the smallest holds a share `smallest` of each
+    The bias of a Fréchet distance falls as one over the number of patches. With `sides="real+synthetic"` both sides shrink
+    together, and what is left is the distance of the distributions; `sides="fake"` is the published way, which keeps the bias
+    of the real side. Subsets are nested, the first patches of one random order; the smallest holds a share `smallest` of each
     side, but never fewer patches than make a covariance of full rank.
     """
 

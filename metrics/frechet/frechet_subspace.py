@@ -9,6 +9,7 @@ from bench.statistics import Blocks, Estimate, too_few_groups
 from bench.types import Card, Direction, Features, Strings
 from metrics.features import Table, check_features
 from metrics.frechet.block_moments import extrapolate_distance
+from metrics.frechet.extrapolation import AS_MEASURED
 from metrics.frechet.frechet_distance import feature_distance
 from metrics.frechet.frechet_infinity import FrechetInfinity
 
@@ -55,7 +56,7 @@ class FrechetSubspace:
         a, b = self._projected(real, fake, train)
         groups = groups_real, groups_fake
         if refused := too_few_groups(0.0, groups, self.slides):
-            return Estimate(feature_distance(a, b), None, None, reason=refused.reason)
+            return Estimate(feature_distance(a, b), None, None, reason=f"{refused.reason}; {AS_MEASURED}")
         return extrapolate_distance(a, b, Blocks.of(*groups))
 
     def _projected(self, real: Features, fake: Features, train: Features) -> tuple[Table, Table]:
@@ -73,7 +74,7 @@ class FrechetPca16(FrechetSubspace):
         "fd-pca16",
         "1",
         "Fréchet distance on 16 principal axes of the training features, extrapolated to infinitely many slides.",
-        source="Dowson and Landau 1982; axes, extrapolation and the study behind them: docs/validity.md",
+        source="Dowson and Landau 1982; axes, extrapolation and the study behind them: docs/subspace.md",
         cost="O(n d^2) time, O(n d + d^2) memory",
         notes="Says nothing of the other directions: what changes there alone is not seen. For comparisons of one training "
         "set: other training patches, other axes. Its scale is the encoder's. Blind to everything beyond mean and covariance, "

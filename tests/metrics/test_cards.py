@@ -11,7 +11,21 @@ from bench import registry
 from bench.cli import group
 from bench.contracts import check_metric
 
-METRICS = ("cmmd", "coverage", "density", "fd", "fd-inf", "fls", "is", "kid", "precision", "recall", "stain", "vendi")
+METRICS = (
+    "cmmd",
+    "coverage",
+    "density",
+    "fd",
+    "fd-inf",
+    "fd-pca16",
+    "fls",
+    "is",
+    "kid",
+    "precision",
+    "recall",
+    "stain",
+    "vendi",
+)
 
 
 def info(name: str, *words: str) -> str:

@@ -17,7 +17,21 @@ D = 12
 """The width that `stain` takes; the others take any."""
 N = 40
 Table = NDArray[np.float32]
-METRICS = ("cmmd", "coverage", "density", "fd", "fd-inf", "fls", "is", "kid", "precision", "recall", "stain", "vendi")
+METRICS = (
+    "cmmd",
+    "coverage",
+    "density",
+    "fd",
+    "fd-inf",
+    "fd-pca16",
+    "fls",
+    "is",
+    "kid",
+    "precision",
+    "recall",
+    "stain",
+    "vendi",
+)
 
 
 def measure(name: str, real: Table, fake: Table, scale: float = 1.0, **options: Any) -> float:
@@ -75,7 +89,7 @@ def test_the_least_number_of_patches_is_enough_and_one_fewer_is_not(name: str) -
 @pytest.mark.parametrize("name", METRICS)
 def test_fewer_patches_than_features_are_refused_or_measured(name: str) -> None:
     real, fake = (cloud(seed, n=D - 1) for seed in (0, 1))
-    if name in ("fd", "fd-inf"):
+    if name in ("fd", "fd-inf", "fd-pca16"):
         with pytest.raises(UsageError, match="or an encoder with fewer features"):
             measure(name, real, fake)
     else:
