@@ -138,9 +138,9 @@ def turned(d: int) -> Floats:
 
 @cache
 def kernel_distance(d: int, power: float, tails: Tails, icc: float) -> float:
-    """Squared discrepancy of the two populations under the kernel of `kid`, from the means of its explicit features over four
+    """Squared discrepancy of the two populations under the kernel of `kid`, from the means of its explicit features over a
     million patches of as many slides."""
-    sums, batches, size = np.zeros((2, 1 + d + d**2 + d**3)), 40, 100_000
+    sums, batches, size = np.zeros((2, 1 + d + d**2 + d**3)), 20, 50_000
     population = Population((1,) * size, tails, d=d, power=power, icc=icc)
     for batch in range(batches):
         rows = population.patches(population.effects(rng := np.random.default_rng(batch)), rng)

@@ -244,7 +244,7 @@ def _verdict(setting: Setting, rng: np.random.Generator) -> bool | str:
     sides = [[_record(setting, one, "lower" if lower else "higher")] for one in found]
     if setting.measure.startswith("gate"):
         policy = Policy((Margin("*", absolute=0.0),), seeds=1)
-        verdict = gate.measured(*sides, policy).verdict
+        verdict = gate.measured(sides[0], sides[1], policy).verdict
         return verdict == "regress" if verdict in ("regress", "inconclusive", "pass") else verdict
     difference = paired(*sides)
     if isinstance(difference, str):

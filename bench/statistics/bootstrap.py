@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 from statistics import NormalDist
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bench.results.terms import Reason
 from bench.statistics.blocks import Blocks
@@ -79,18 +81,28 @@ class _Resampled:
         by_group = np.zeros((len(names), len(tally.columns)))
         np.add.at(by_group, owner, tally.counts)
         total = by_group.sum(axis=0)
-        times = np.random.default_rng(seed).multinomial(len(names), np.full(len(names), 1 / len(names)), size=resamples)
+        times = _draws(len(names), seed, resamples)
         self.values = {
             name: measure(dict(zip(tally.columns, total.tolist(), strict=True))) for name, measure in tally.measures.items()
         }
         self.draws = _measured(tally, times @ by_group)
         """Of each measure its values under the draws, float64 (resamples,)."""
         blocks = Blocks.of(groups, groups)
-        without = [tally.counts[blocks.kept([block])[0]].sum(axis=0) for block in range(blocks.count)]
+        by_block = np.zeros((blocks.count, len(tally.columns)))
+        np.add.at(by_block, blocks.real, tally.counts)
+        without = [np.delete(by_block, block, axis=0).sum(axis=0) for block in range(blocks.count)]
         self.replicates = _measured(tally, np.array(without))
         """Of each measure its values without each block of groups, float64 (blocks,)."""
         sizes = np.bincount(owner).astype(np.float64)
         self.weights = {name: slide_weights(tally, name, by_group, sizes) for name in tally.measures}
+
+
+@lru_cache(maxsize=4)
+def _draws(groups: int, seed: int, resamples: int) -> NDArray[np.int64]:
+    """int64 (resamples, groups): how often each group is in each draw. Kept, since all scores of a run have the same ones."""
+    drawn = np.random.default_rng(seed).multinomial(groups, np.full(groups, 1 / groups), size=resamples)
+    drawn.flags.writeable = False
+    return np.asarray(drawn)
 
 
 def _measured(tally: Tally, sums: Floats) -> dict[str, Floats]:
