@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.statistics import Blocks, Estimate, too_few_groups
+from bench.statistics import Blocks, Estimate, too_few_groups, undefined_estimate
 from bench.types import Card, Direction, Features, Strings
 from metrics.features import Table, check_features
 from metrics.frechet.block_moments import extrapolate_distance
@@ -52,7 +52,11 @@ class FrechetSubspace:
         groups_fake: Strings,
         rng: np.random.Generator,
     ) -> Estimate:
-        """Extrapolated over slides, with the interval of the jackknife; none with fewer effective slides than `slides`."""
+        """Extrapolated over slides, with the interval of the jackknife; none with fewer effective slides than `slides`, no value
+        with too few training patches."""
+        fewest = self.minimum_n(real.shape[-1])
+        if len(train) < fewest:
+            return undefined_estimate(f"underpowered: {len(train)} training patches, {fewest} are needed for the axes")
         a, b = self._projected(real, fake, train)
         groups = groups_real, groups_fake
         if refused := too_few_groups(0.0, groups, self.slides):
