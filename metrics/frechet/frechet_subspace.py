@@ -52,8 +52,8 @@ class FrechetSubspace:
         groups_fake: Strings,
         rng: np.random.Generator,
     ) -> Estimate:
-        """Extrapolated over slides, with the interval of the jackknife; none with fewer effective slides than `slides`, no value
-        with too few training patches."""
+        """Extrapolated over slides, with the interval of the jackknife; none with fewer effective slides than `slides`,
+        no value with too few training patches."""
         fewest = self.minimum_n(real.shape[-1])
         if len(train) < fewest:
             return undefined_estimate(f"underpowered: {len(train)} training patches, {fewest} are needed for the axes")
