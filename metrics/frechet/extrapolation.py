@@ -12,7 +12,7 @@ ROWS_PER_FEATURE = 4
 """Rows a side for each feature: half of the slides must still hold twice as many rows as features, or the distance of the
 halves follows another law than that of the whole."""
 
-INSTEAD = "fd-pca16 judges a subspace instead"
+INSTEAD = "fd-pca16 measures a subspace instead"
 """What refusals point to."""
 AS_MEASURED = "the value is the distance of these slides, with its bias"
 """What is given where nothing can be extrapolated."""
