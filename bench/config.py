@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from bench.measurements.experiment_files import Experiment
 
 ENCODERS = ("embedded",)
-METRICS = ("fd", "mind", "kid", "cmmd", "precision", "recall")
+METRICS = ("fd", "fd-pca16", "mind", "kid", "cmmd", "precision", "recall")
 """`fd` needs more patches than features; `mind`, `kid` and `cmmd` are what tables show where it cannot be had."""
 CONTROLS = ("real", "noise")
 UPPER_REFERENCE = "noise"

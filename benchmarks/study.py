@@ -9,7 +9,8 @@ import argparse
 import json
 import sys
 import zlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -72,21 +73,29 @@ class Study(Generic[S, F]):
             )
         return {self.setting(**line["setting"]): self.finding(**line["finding"]) for line in lines}
 
-    def run(self, wanted: Sequence[S]) -> None:
-        """Simulates the settings without results; results of other code are removed first."""
+    def run(self, wanted: Sequence[S], workers: int = 1) -> None:
+        """Simulates the settings without results; results of other code are removed first. `workers` processes take one setting
+        at a time."""
         lines = self._lines()
         if stale := [line for line in lines if not self._is_current(line)]:
             sys.stderr.write(f"{self.kept.name}: {len(stale)} of {len(lines)} results are of other code and are removed\n")
             write_text(self.kept, "".join(json.dumps(line) + "\n" for line in lines if self._is_current(line)))
         known = self.held()
-        for setting in wanted:
-            if setting in known:
-                continue
-            finding = self.simulate(setting)
+        missing = [setting for setting in wanted if setting not in known]
+        for setting, finding in self._simulated(missing, workers):
             line = {"code": self.digest, "setting": _plain(setting), "finding": _plain(finding)}
             with self.kept.open("a") as out:
                 out.write(json.dumps(line, allow_nan=False) + "\n")
             sys.stderr.write(f"{_words(setting)}: {self.summarise(finding)}\n")
+
+    def _simulated(self, wanted: Sequence[S], workers: int) -> Iterator[tuple[S, F]]:
+        if workers == 1:
+            yield from ((setting, self.simulate(setting)) for setting in wanted)
+            return
+        with ProcessPoolExecutor(workers) as pool:
+            futures = {pool.submit(self.simulate, setting): setting for setting in wanted}
+            for done in as_completed(futures):
+                yield futures[done], done.result()
 
     def write(self, wanted: Sequence[S], docs: Path) -> None:
         """Writes the page into a folder, from the page in docs/ and the stored results."""
@@ -121,12 +130,13 @@ class Study(Generic[S, F]):
         parser.add_argument("--trials", type=int, help="trials of each setting, in place of its own number")
         parser.add_argument("--kept", type=Path, default=self.kept, help="file of results")
         parser.add_argument("--docs", type=Path, default=DOCS, help="folder that the page is written into, or checked in")
+        parser.add_argument("--workers", type=int, default=1, help="processes that simulate, one setting at a time each")
         asked = parser.parse_args()
         study = replace(self, kept=asked.kept)
         try:
             wanted = self._wanted(asked.only, asked.trials)
             if asked.what == "run":
-                study.run(wanted)
+                study.run(wanted, asked.workers)
             elif asked.what == "page":
                 study.write(wanted, asked.docs)
             else:

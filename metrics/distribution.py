@@ -3,6 +3,7 @@
 DISTRIBUTION = (
     "fd",
     "fd-inf",
+    "fd-pca16",
     "kid",
     "cmmd",
     "mind",

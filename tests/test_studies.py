@@ -20,6 +20,8 @@ BOTH_SIDES = '"icc": 0.0, "spectrum": "power", "generator": "other", "candidate"
 ONE = {
     "coverage": f'"slides": 40, "per_slide": 16, {BOTH_SIDES}',
     "gate": '"slides": 12, "per_slide": 8, "seeds": 2, "change": "none", "margins": "zero"',
+    "subspace": '"fd-pca16", "slides": 40, "d": 0, "power": 1.0, "icc": 0.3, "generator": "other"',
+    "validity": '"paired iou:common", "sizes": "few large", "effective": 10',
 }
 FEW = ("--only", ONE["coverage"], "--trials", "2")
 Done = subprocess.CompletedProcess[str]
@@ -55,6 +57,12 @@ def test_one_setting_of_each_page_is_made_from_nothing(name: str, study: Study, 
         assert f"| 64 | power | 40 x 16 | 0 | {found['truth']:.2%} | {found['value']:.2%} |" in page
         assert "Trials of each setting: 12 with 64 features" in page
         assert (tmp_path / "docs" / "coverage.png").stat().st_size > 10_000
+    elif name == "subspace":
+        assert abs(found["value"] - found["truth"]) < 0.5 * found["truth"] and found["held"] >= 9
+        assert f"| fd-pca16 | 40 | i^-1 | 0.3 | other | {found['truth']:.2%} | {found['value']:.2%} |" in page
+    elif name == "validity":
+        assert found["given"] == 12 and found["held"] >= 9 and found["refused"] == {}
+        assert f"| paired iou:common | 26, few large | 10 | Student | 0 | {found['value']:.3g} | 0 |" in page
     else:
         assert sum(found["verdicts"]["fd-0"].values()) == 12 and found["alarms"] <= 4
         assert f"| 12 x 8 | 2 | zero | 12 | {found['alarms']} " in page
@@ -110,8 +118,8 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ("file", "old", "new"),
     [
         ("bench/statistics/jackknife.py", "TRUSTED = 0.7", "TRUSTED = 0.8"),
-        ("bench/statistics/blocks.py", "names[block::blocks]", "names[block :: blocks + 0]"),
-        ("metrics/frechet/extrapolation.py", "seed=0", "seed=1"),
+        ("bench/statistics/blocks.py", "load.index(min(load))", "load.index(min(load)) + 0"),
+        ("metrics/frechet/block_moments.py", "HALVINGS = 4", "HALVINGS = 5"),
         ("metrics/frechet/frechet_distance.py", "min(len(real), len(fake)) > real", "min(len(real), len(fake)) >= real"),
         ("metrics/features.py", "astype(np.float64), fake", "astype(np.float32), fake"),
         ("benchmarks/coverage_simulation.py", "SHARED = 0.5", "SHARED = 0.4"),

@@ -4,7 +4,7 @@ Every interval is meant to hold the true value in 95 of 100 repetitions with oth
 stays NaN, an interval that cannot be computed is None, and `reason` gives the cause. Imports numpy and nothing heavier.
 """
 
-from bench.statistics.blocks import BLOCKS, block_order, blocks_of, scattered
+from bench.statistics.blocks import BLOCKS, Blocks, assign_blocks, blocks_of, scattered
 from bench.statistics.bootstrap import TOLERATED, group_bootstrap, paired_difference
 from bench.statistics.estimates import (
     LEVEL,
@@ -16,7 +16,9 @@ from bench.statistics.estimates import (
     Rows,
     Statistic,
     count_groups,
+    count_in_words,
     effective_groups,
+    effective_number,
     finite_replicates,
     student,
     too_few_groups,
@@ -26,14 +28,18 @@ from bench.statistics.jackknife import (
     EXTRAPOLATED_GROUPS,
     TRUSTED,
     BlockJackknife,
+    extrapolated,
     group_extrapolation,
     group_jackknife,
+    halves_of,
     jackknife,
+    jackknife_interval,
 )
 from bench.statistics.seeds import combine_seeds
 
 __all__ = [
     "BLOCKS",
+    "Blocks",
     "BlockJackknife",
     "EXTRAPOLATED_GROUPS",
     "Estimate",
@@ -46,16 +52,21 @@ __all__ = [
     "TOLERATED",
     "TRUSTED",
     "VERSION",
-    "block_order",
+    "assign_blocks",
     "blocks_of",
     "combine_seeds",
     "count_groups",
+    "count_in_words",
     "effective_groups",
+    "effective_number",
+    "extrapolated",
     "finite_replicates",
     "group_bootstrap",
     "group_extrapolation",
     "group_jackknife",
+    "halves_of",
     "jackknife",
+    "jackknife_interval",
     "paired_difference",
     "scattered",
     "student",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,13 +12,13 @@ from numpy.typing import NDArray
 from bench.results.terms import Reason
 from bench.types import Strings
 
-VERSION = "2"
+VERSION = "3"
 """Part of the key of every estimate that is kept: raise it when an interval changes."""
 
 LEVEL = 0.95
 
 MINIMUM_GROUPS = 5
-"""Fewer slides than this say nothing about other slides."""
+"""Fewer effective slides than this say nothing about other slides."""
 
 Floats = NDArray[np.float64]
 
@@ -43,14 +43,28 @@ class Estimate:
     replicates: tuple[float, ...] = ()
     """The value without each block of slides, so that two numbers of the same slides can be compared in pairs later; empty
     where there is no such value. See `blocks`."""
+    freedom: float | None = None
+    """Degrees of freedom of the standard error, which slides of unequal size lower; None without an interval."""
 
 
 def undefined_estimate(reason: str) -> Estimate:
     return Estimate(math.nan, None, None, reason=reason)
 
 
-def too_few_groups(value: float, groups: int) -> Estimate:
-    return Estimate(value, None, None, reason=f"{Reason.UNDERPOWERED}: {groups} slides, an interval needs {MINIMUM_GROUPS}")
+def too_few_groups(value: float, sides: Iterable[Strings], minimum: int) -> Estimate | None:
+    """The value without an interval where a side has fewer effective groups than the minimum, with both counts; None where
+    all sides have enough. Counts are compared as they are printed, to one decimal."""
+    effective, groups = min((effective_groups(side), count_groups(side)) for side in sides)
+    if round(effective, 1) >= minimum:
+        return None
+    counted = count_in_words(groups, effective)
+    return Estimate(value, None, None, reason=f"{Reason.UNDERPOWERED}: {counted}, an interval needs {minimum}")
+
+
+def count_in_words(groups: int, effective: float) -> str:
+    """`12 slides`, or `12 slides, effective 4.1` where they are of unequal size."""
+    words = f"{groups} slide{'s' if groups > 1 else ''}"
+    return words if round(effective, 1) == groups else f"{words}, effective {effective:.1f}"
 
 
 def count_groups(groups: Strings) -> int:
@@ -62,8 +76,12 @@ def effective_groups(groups: Strings) -> float:
 
     Equal to the count where all groups have the same number of patches, and near 1 where one group has nearly all.
     """
-    _, sizes = np.unique(groups, return_counts=True)
-    return float(sizes.sum() ** 2 / np.square(sizes).sum())
+    return effective_number(np.unique(groups, return_counts=True)[1].astype(np.float64))
+
+
+def effective_number(weights: Floats) -> float:
+    """(sum w)^2 / sum w^2 of weights of at least 0, of which one is above (Kish 1965)."""
+    return float(weights.sum() ** 2 / np.square(weights).sum())
 
 
 def finite_replicates(replicates: Floats) -> tuple[float, ...]:

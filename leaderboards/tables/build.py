@@ -135,7 +135,10 @@ def _board(task: str, dataset: str, prompt_source: str, records: list[ResultReco
 
 
 def _column_order(cell: Cell) -> tuple[int, str]:
-    kinds = ("fd", "fd-inf", "fd-normalised", "fd-lower-reference", "mind", "kid", "cmmd", "iou", "precision", "recall")
+    kinds = (
+        *("fd", "fd-pca16", "fd-inf", "fd-normalised", "fd-lower-reference"),
+        *("mind", "kid", "cmmd", "iou", "precision", "recall"),
+    )
     kind = cell.measure.split(" ")[0]
     return (kinds.index(kind) if kind in kinds else len(kinds), cell.measure)
 

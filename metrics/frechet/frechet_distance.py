@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.types import Card, Direction, Features
+from bench.statistics import (
+    MINIMUM_GROUPS,
+    Blocks,
+    Estimate,
+    Rows,
+    Statistic,
+    group_jackknife,
+    jackknife_interval,
+    too_few_groups,
+)
+from bench.types import Card, Direction, Features, Strings
 from metrics.features import Table, check_features
 
 Vector = NDArray[np.float64]
 Matrix = NDArray[np.float64]
 
-_TRUSTED = 1e-7
+TRUSTED = 1e-7
 """Largest share of the distance that rounding may be for the fast route to count."""
 
 
@@ -40,6 +50,54 @@ class FrechetDistance:
     def compare(self, real: Features, fake: Features, rng: np.random.Generator) -> float:
         """The distance; exact, so that `rng` is not drawn from. Refuses fewer rows than `minimum_n` on either side."""
         return feature_distance(*check_features(self.card.name, real, fake, self.minimum_n(real.shape[-1])))
+
+    def estimate(
+        self, real: Features, fake: Features, groups_real: Strings, groups_fake: Strings, rng: np.random.Generator
+    ) -> Estimate:
+        """The distance with the interval of the jackknife over slides, for its average over as many other slides.
+
+        Values without a block of slides are taken to first order (`linear_replicates`); where covariances are nearly singular
+        each is calculated. The interval is formed on the root of the distance (`root_interval`).
+        """
+        from metrics.frechet.linear_jackknife import linear_replicates  # it is made of functions of this file
+
+        a, b = check_features(self.card.name, real, fake, self.minimum_n(real.shape[-1]))
+        blocks = Blocks.of(groups_real, groups_fake)
+        found = linear_replicates(a, b, blocks)
+        if found is None:
+            exact = group_jackknife(self._of_rows(a, b), groups_real, groups_fake)
+            return root_interval(exact, exact.value)
+        value, without = found
+        if refused := too_few_groups(value, (groups_real, groups_fake), MINIMUM_GROUPS):
+            return refused
+        fewest = min(int(len(rows) - np.bincount(rows).max()) for rows in (blocks.real, blocks.fake))
+        enough = fewest >= self.minimum_n(a.shape[1])
+        without = without if enough else np.full(blocks.count, np.nan)
+        return root_interval(jackknife_interval(value, without, blocks), value)
+
+    def _of_rows(self, real: Table, fake: Table) -> Statistic:
+        """The distance of some rows; NaN where they are too few."""
+        fewest = self.minimum_n(real.shape[1])
+
+        def distance(x: Rows, y: Rows) -> float:
+            return feature_distance(real[x], fake[y]) if min(x.sum(), y.sum()) >= fewest else np.nan
+
+        return distance
+
+
+def root_interval(found: Estimate, distance: float) -> Estimate:
+    """An estimate with its interval formed on the root of the distance as measured, >= 0, and squared.
+
+    Slides spread the root, a length, evenly around its value, and the distance further up than down: with reach r on the scale
+    of the distance the interval of the root is sqrt(distance) -+ r / (2 sqrt(distance)). What is taken off the distance as
+    bias is taken off both bounds.
+    """
+    if found.low is None or found.high is None or distance <= 0:
+        return found
+    root, bias = np.sqrt(distance), distance - found.value
+    reach = (found.high - found.value) / (2 * root)
+    low, high = float(max(root - reach, 0.0) ** 2), float((root + reach) ** 2)
+    return replace(found, low=low - bias, high=high - bias)
 
 
 @dataclass(frozen=True)
@@ -86,7 +144,7 @@ def frechet_distance(mean_a: Vector, cov_a: Matrix, mean_b: Vector, cov_b: Matri
     gap = mean_a - mean_b
     apart = gap @ gap + np.trace(cov_a) + np.trace(cov_b)
     overlap, doubt = _fast_overlap(cov_a, cov_b)
-    if not doubt <= _TRUSTED * (apart - 2 * overlap):
+    if not doubt <= TRUSTED * (apart - 2 * overlap):
         overlap = _careful_overlap(cov_a, cov_b)
     return _at_least_nothing(apart - 2 * overlap)
 
@@ -102,8 +160,13 @@ def _fast_overlap(cov_a: Matrix, cov_b: Matrix) -> tuple[float, float]:
     if values[0] <= 0:
         return 0.0, np.inf
     roots = np.sqrt(values)
+    return float(roots.sum()), rounding_of(roots, cov_a, cov_b)
+
+
+def rounding_of(roots: Vector, cov_a: Matrix, cov_b: Matrix) -> float:
+    """How far rounding may have moved the sum of the roots of the eigenvalues of A B."""
     rounding = np.finfo(np.float64).eps * np.linalg.norm(cov_a) * np.linalg.norm(cov_b)
-    return float(roots.sum()), float(rounding * (0.5 / roots).sum())
+    return float(rounding * (0.5 / roots).sum())
 
 
 def _careful_overlap(cov_a: Matrix, cov_b: Matrix) -> float:

@@ -13,7 +13,7 @@ from bench.statistics import Estimate, group_jackknife
 from bench.types import Card, Direction, Features, Strings
 from metrics.features import Table, check_features
 from metrics.frechet.extrapolation import extrapolate
-from metrics.frechet.frechet_distance import Gaussian, feature_distance, gaussian, gaussian_distance
+from metrics.frechet.frechet_distance import Gaussian, gaussian, gaussian_distance
 
 Rows = NDArray[np.int64]
 Sides = Literal["real+synthetic", "fake"]
@@ -25,9 +25,9 @@ POINTS = 15
 class FrechetInfinity:
     """Fréchet distance extrapolated to infinitely many patches: the intercept of a line through `POINTS` subset sizes.
 
-    The bias of a Fréchet distance falls as one over the number of patches. With `sides="both"` both sides shrink together,
-    and what is left is the distance of the distributions; `sides="fake"` is the published way, which keeps the bias of the
-    real side. Subsets are nested, the first patches of one random order; the smallest holds a share `smallest` of each
+    The bias of a Fréchet distance falls as one over the number of patches. With `sides="real+synthetic"` both sides shrink
+    together, and what is left is the distance of the distributions; `sides="fake"` is the published way, which keeps the bias
+    of the real side. Subsets are nested, the first patches of one random order; the smallest holds a share `smallest` of each
     side, but never fewer patches than make a covariance of full rank.
     """
 
@@ -50,7 +50,7 @@ class FrechetInfinity:
         self.sides, self.smallest = sides, smallest
 
     def minimum_n(self, d: int) -> int:
-        """2 (d + 1) rows a side: subsets of d + 1 and up, with package for a line."""
+        """2 (d + 1) rows a side: subsets of d + 1 and up, with room for a line."""
         return 2 * (d + 1)
 
     def compare(self, real: Features, fake: Features, rng: np.random.Generator) -> float:
@@ -76,7 +76,7 @@ class FrechetInfinity:
             return group_jackknife(
                 lambda x, y: self.compare(real[x], fake[y], np.random.default_rng(seed)), groups_real, groups_fake
             )
-        return extrapolate(lambda x, y: feature_distance(a[x], b[y]), groups_real, groups_fake, a.shape[1])
+        return extrapolate(a, b, groups_real, groups_fake)
 
 
 def subset_sizes(n: int, fewest: int, smallest: float, points: int = POINTS) -> Rows:

@@ -12,7 +12,7 @@ from bench.cli import group
 from bench.contracts import check_metric
 
 METRICS = (
-    *("cmmd", "coverage", "density", "fd", "fd-inf", "fls", "is", "kid", "mind", "precision", "recall", "stain"),
+    *("cmmd", "coverage", "density", "fd", "fd-inf", "fd-pca16", "fls", "is", "kid", "mind", "precision", "recall", "stain"),
     "vendi",
 )
 

@@ -18,7 +18,7 @@ D = 12
 N = 40
 Table = NDArray[np.float32]
 METRICS = (
-    *("cmmd", "coverage", "density", "fd", "fd-inf", "fls", "is", "kid", "mind", "precision", "recall", "stain"),
+    *("cmmd", "coverage", "density", "fd", "fd-inf", "fd-pca16", "fls", "is", "kid", "mind", "precision", "recall", "stain"),
     "vendi",
 )
 
@@ -78,7 +78,7 @@ def test_the_least_number_of_patches_is_enough_and_one_fewer_is_not(name: str) -
 @pytest.mark.parametrize("name", METRICS)
 def test_fewer_patches_than_features_are_refused_or_measured(name: str) -> None:
     real, fake = (cloud(seed, n=D - 1) for seed in (0, 1))
-    if name in ("fd", "fd-inf"):
+    if name in ("fd", "fd-inf", "fd-pca16"):
         with pytest.raises(UsageError, match="or an encoder with fewer features"):
             measure(name, real, fake)
     else:
