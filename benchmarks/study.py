@@ -74,7 +74,7 @@ class Study(Generic[S, F]):
         return {self.setting(**line["setting"]): self.finding(**line["finding"]) for line in lines}
 
     def run(self, wanted: Sequence[S], workers: int = 1) -> None:
-        """Simulates the settings without results; results of other code are removed first. `workers` processes take one setting
+        """Simulates the settings without results; results of other code are removed first. `workers` processes take one
         at a time."""
         lines = self._lines()
         if stale := [line for line in lines if not self._is_current(line)]:
