@@ -32,7 +32,7 @@ ENCODERS = ("embedded",)
 METRICS = ("fd", "precision", "recall")
 CONTROLS = ("real", "noise")
 UPPER_REFERENCE = "noise"
-"""The bad control that a normalised distance of 1 stands for."""
+"""The control that is furthest from tissue; it asks nothing of the data, and stands in where a command needs a generator."""
 
 
 @dataclass(frozen=True)
@@ -107,8 +107,6 @@ class Components:
     layout_metrics: tuple[Plugin, ...]
     """What sampled layouts are measured by: every one there is, where layouts are sampled."""
     experiment: Experiment | None
-    upper_reference: Plugin
-    """Generates the bad control of normalised distances."""
     rule: PromptRule
     """Of the prompts that generators are shown."""
     learned: PromptRule
@@ -203,7 +201,6 @@ def load_components(config: RunConfig) -> Components:
         layout_generator=plugin("layout_generators", "layouts", config.layout_generator) if config.layout_generator else None,
         layout_metrics=_layout_metrics() if config.layout_generator and not is_experiment else (),
         experiment=_experiment(config, task_class),
-        upper_reference=Plugin("generators", UPPER_REFERENCE),
         rule=rule,
         learned=rule.on(config.fit_prompt_source),
         embedded=embedded,

@@ -79,7 +79,7 @@ class Conditions:
     ids: Strings
     """str (n,), unique."""
     groups: Strings
-    """str (n,): slide or patient of each patch, the sampling unit of every split and interval."""
+    """str (n,): slide or patient of each patch, the unit of splits and visual prompts, and of intervals without `clusters`."""
     classes: tuple[str, ...]
     """Names of the classes 0..k-1 of `masks`."""
     size: int
@@ -104,6 +104,14 @@ class Conditions:
     corners: NDArray[np.int64] | None = None
     """int64 (n, 2): y and x of each patch's upper left pixel in its image, in pixels of the patch's resolution; -1 where
     nobody knows: such a patch may have pixels in common with every patch of its image. Present where `origins` is."""
+    clusters: Strings | None = None
+    """str (n,): laboratory or centre of each patch, where the data tell: slides of one laboratory resemble each other, so it
+    is the sampling unit of every interval. All patches of a group are of one cluster."""
+
+    @property
+    def units(self) -> Strings:
+        """str (n,): the sampling unit of each patch in intervals, its cluster where the data tell it, else its group."""
+        return self.groups if self.clusters is None else self.clusters
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -291,8 +299,18 @@ class ChoosesTrainingPatches(Protocol):
     """A control that is given other real patches than those of the training split."""
 
     training_patches: Literal["train", "holdout", "target"]
-    """`holdout`: neither trained on nor a reference. `target`: those of the very conditions to be generated, which nothing
-    but a control may see."""
+    """`holdout`: of slides that are neither trained on nor tested on. `target`: those of the very conditions to be generated,
+    which nothing but a control may see."""
+
+
+@runtime_checkable
+class ShowsRealPatches(Protocol):
+    """A control whose images are real patches as they are. In intervals an image belongs to the slide that it shows; an image
+    of any other generator belongs to that of its condition."""
+
+    def shown_units(self, conditions: Conditions, seeds: NDArray[np.uint64]) -> Strings:
+        """str (n,): the sampling unit (`Conditions.units`) of the real patch that `generate` shows for each condition."""
+        ...
 
 
 @runtime_checkable
@@ -454,6 +472,27 @@ class Normalisable(Protocol):
 
 
 @dataclass(frozen=True)
+class Moments:
+    """Mean and covariance of some rows of features."""
+
+    n: int
+    mean: NDArray[np.float64]
+    """float64 (d,)."""
+    covariance: NDArray[np.float64]
+    """float64 (d, d), with n - 1 in the denominator."""
+
+
+@runtime_checkable
+class ComparesMoments(Protocol):
+    """A `FeatureMetric` that depends on mean and covariance of each side alone: the harness then keeps sums for each slide
+    instead of going over all rows for every subset of slides."""
+
+    def compare_moments(self, real: Moments, fake: Moments) -> float:
+        """What `compare` gives for rows with these moments, to 1e-6 of it."""
+        ...
+
+
+@dataclass(frozen=True)
 class Tally:
     """Additive counts per test patch, and the measures that are functions of their sums.
 
@@ -527,8 +566,8 @@ class Dataset(Protocol):
     """Condition columns that its splits carry, but for prompts, which the harness cuts, and places in images."""
 
     def split(self, name: str) -> ImageSet:
-        """`train`, `validation` or `test`: no slide in two of them. `holdout`: real patches that are neither trained on nor
-        a reference, the source of the `real` control; a dataset says in its card where they come from."""
+        """`train`, `validation` or `test`: no slide in two of them. `holdout`: real patches of slides that generators are not
+        trained on and that are not tested on, the source of the control `real`; a card says where they come from."""
         ...
 
 

@@ -36,6 +36,29 @@ class Sampling:
     """Where the splits come from: "column split of index.csv"."""
     is_known: bool = True
     """False where each image stands for its slide because no table tells more: then no interval is given."""
+    clusters: str = ""
+    """Plural noun for the clusters that intervals range over in place of the groups: "laboratories", "centres"; empty where
+    they range over the groups."""
+    cluster_basis: str = ""
+    """Where the clusters come from: "column lab of index.csv"."""
+    laboratories: int = 0
+    """Of how many laboratories or centres the test patches are, where intervals range over the groups; 0 where it is not known
+    before images are read."""
+
+    @property
+    def interval_unit(self) -> str:
+        """Plural noun for what every interval resamples."""
+        return self.clusters or self.unit
+
+    @property
+    def population(self) -> str:
+        """What an interval speaks of: "other laboratories", "other slides of the same 4 laboratories"."""
+        if self.clusters:
+            return f"other {self.clusters}"
+        if self.laboratories == 1:
+            return f"other {self.unit} of the same laboratory"
+        count = f"{self.laboratories} " if self.laboratories else ""
+        return f"other {self.unit} of the same {count}laboratories"
 
 
 @runtime_checkable

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.types import Card, Direction, Features
+from bench.types import Card, Direction, Features, Moments
 from metrics.features import Table, check_features
 
 Vector = NDArray[np.float64]
@@ -40,6 +40,10 @@ class FrechetDistance:
     def compare(self, real: Features, fake: Features, rng: np.random.Generator) -> float:
         """The distance; exact, so that `rng` is not drawn from. Refuses fewer rows than `minimum_n` on either side."""
         return feature_distance(*check_features(self.card.name, real, fake, self.minimum_n(real.shape[-1])))
+
+    def compare_moments(self, real: Moments, fake: Moments) -> float:
+        """The same from means and covariances: see `ComparesMoments`."""
+        return frechet_distance(real.mean, real.covariance, fake.mean, fake.covariance)
 
 
 @dataclass(frozen=True)
