@@ -206,7 +206,8 @@ class FeaturePair:
         if not self._halvings:
             reason = f"{Reason.UNDERPOWERED}: the test patches are of one slide, which has no other half"
             return statistics.undefined_estimate(reason)
-        return self._too_few(*min(((int(half.sum()), int((~half).sum())) for half in self._halvings), key=min), "real")
+        fewest = min(min(int(half.sum()), int((~half).sum())) for half in self._halvings)
+        return self._underpowered(fewest, f"{fewest} rows in a half of the test slides")
 
     def _value(self, real: Features, generated: Features) -> float:
         fewest = self.metric.minimum_n(real.shape[1])
@@ -217,13 +218,17 @@ class FeaturePair:
         assert isinstance(self.metric, FeatureMetric)
         return self.metric.compare(real, generated, self._rng)
 
-    def _too_few(self, real: int, generated: int, other: str = "generated") -> Estimate | None:
+    def _too_few(self, real: int, generated: int) -> Estimate | None:
+        return self._underpowered(min(real, generated), f"{generated} generated and {real} real rows")
+
+    def _underpowered(self, count: int, found: str) -> Estimate | None:
+        """The refusal of so few rows, None where they are enough."""
         d = self.real.shape[1]
         fewest = self.metric.minimum_n(d)
-        if min(real, generated) >= fewest:
+        if count >= fewest:
             return None
-        found = f"{generated} {other} and {real} real rows; {self.metric.card.name} needs {fewest} for {d} columns"
-        return Estimate(math.nan, None, None, reason=f"{Reason.UNDERPOWERED}: {found}")
+        reason = f"{Reason.UNDERPOWERED}: {found}; {self.metric.card.name} needs {fewest} for {d} columns"
+        return Estimate(math.nan, None, None, reason=reason)
 
     @property
     def _rng(self) -> np.random.Generator:

@@ -35,6 +35,8 @@ MAPS = {"masks", "instances", "types"}
 SPLITS = ("train", "validation", "test", "holdout")
 DONORS = "prompt donors"
 """What is read beside the splits: patches of the test slides in no reference set."""
+_HOLDOUT_RULE = "no slide of train or test"
+"""Part of the key of the split: entries of earlier versions, which may hold test slides, are not read."""
 
 Execute = Callable[[Sequence[Job]], dict[EntryRef, Outcome]]
 """Runs jobs and returns how each ended."""
@@ -156,6 +158,8 @@ def load_splits(components: Components, store: Store, execute: Execute, with_pro
 def split_job(dataset: Plugin, name: str) -> Job:
     """Reads one split of a dataset, or its patches for prompts alone (`DONORS`), into the store."""
     spec = {"dataset": registry.describe(dataset.build()), "split": name}
+    if name == "holdout":
+        spec["rule"] = _HOLDOUT_RULE
     return Job("data", spec, ReadSplit(dataset, name), label=f"read the {name} split")
 
 

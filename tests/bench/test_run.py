@@ -76,7 +76,7 @@ def test_lines_say_what_they_rest_on(generated: list[ResultRecord]) -> None:
         assert line.protocol and line.direction in ("lower", "higher")
         if line.status == "skipped":  # half of the slides have fewer rows than the encoder has columns
             assert line.measure in ("fd-lower-reference", "fd-normalised") and line.reason.startswith(
-                "underpowered: 42 generated"
+                "underpowered: 42 rows in a half of the test slides; fd needs 55"
             )
             assert "underpowered" in line.flags
             continue

@@ -108,7 +108,7 @@ def test_a_column_of_laboratories_is_what_intervals_range_over(tmp_path: Path, c
     assert plain.sampling.population == "other slides of the same laboratories"
 
 
-def test_the_number_of_laboratories_is_said_where_the_index_names_the_test_images(tmp_path: Path) -> None:
+def test_laboratories_are_counted_where_the_index_names_the_test_images(tmp_path: Path) -> None:
     cells = {name: f"s{i},l{i % 3},{('train', 'validation', 'test')[i % 4 // 2 + i % 2]}" for i, name in enumerate(NAMES)}
     folder = table(tmp_path / "d", "slide,lab,split", cells)
     tested = {cell.split(",")[1] for cell in cells.values() if cell.endswith("test")}
