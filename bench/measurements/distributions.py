@@ -14,8 +14,6 @@ from numpy.typing import NDArray
 from bench import registry, statistics
 from bench.jobs.graph import Job
 from bench.jobs.store import Store
-from bench.measurements.halves import halvings
-from bench.measurements.moments import GroupedMoments, grouped_moments
 from bench.measurements.protocol import Bounds, Measured
 from bench.pipeline.encoding import FeaturesRef
 from bench.pipeline.plugins import Plugin
@@ -23,6 +21,8 @@ from bench.pipeline.sets import GeneratedRef, SetRef
 from bench.results.schema import ResultRecord
 from bench.results.terms import Reason
 from bench.statistics import Estimate
+from bench.statistics.halves import halvings
+from bench.statistics.moments import GroupedMoments, grouped_moments
 from bench.types import (
     BringsInterval,
     BringsTrainedInterval,

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from bench import registry, statistics
 from bench.measurements.distributions import FeaturePair
-from bench.measurements.halves import FEWEST, halvings
+from bench.statistics.halves import FEWEST, halvings
 from bench.types import Direction
 from tests.bench.measurements.simulation import Side, real_control, slides
 
