@@ -7,6 +7,7 @@ from bench.histology.sampling import StatesSampling
 from bench.jobs.store import Store
 from bench.pipeline.data import DataSplits
 from bench.results.terms import Reason
+from bench.statistics import MINIMUM_GROUPS
 from bench.types import SummarisesData
 
 
@@ -34,7 +35,8 @@ def announce(components: Components, store: Store) -> str:
 def describe_splits(components: Components, splits: DataSplits) -> str:
     """How many patches and slides each split has, and what the prompts show."""
     dataset = components.dataset
-    unit = dataset.sampling.unit if isinstance(dataset, StatesSampling) else "slides"
+    sampled = dataset.sampling if isinstance(dataset, StatesSampling) else None
+    unit = sampled.unit if sampled is not None else "slides"
     rows = [
         f"{name} {len(part)} patches / {_groups(part.conditions.groups.tolist())} {unit}"
         for name, part in splits.plain.items()
@@ -45,7 +47,31 @@ def describe_splits(components: Components, splits: DataSplits) -> str:
         text.append(_prompts_shown(splits))
     if isinstance(dataset, SummarisesData):
         text.append(f"tiles: {dataset.tile_summary}")
+    text.append(_control_slides(splits, sampled.interval_unit if sampled is not None else unit))
+    text += _few_clusters(components, splits)
     return "\n".join(text)
+
+
+def _control_slides(splits: DataSplits, unit: str) -> str:
+    """What the control `real` shows, and whether it is enough for an interval."""
+    shown = splits.plain["holdout"]
+    count = len(set(shown.conditions.units.tolist()))
+    text = f"the control real shows {len(shown)} patches of {count} {unit}; their slides are neither trained nor tested on"
+    few = f": fewer than {MINIMUM_GROUPS}, so that its distances have no interval and no rank can be read from them"
+    return text + (few if count < MINIMUM_GROUPS else "")
+
+
+def _few_clusters(components: Components, splits: DataSplits) -> list[str]:
+    """That intervals are refused for the number of clusters, and how to have others."""
+    dataset = components.dataset
+    count = len(set(splits.test.conditions.units.tolist()))
+    if not isinstance(dataset, StatesSampling) or not dataset.sampling.clusters or count >= MINIMUM_GROUPS:
+        return []
+    found = dataset.sampling
+    return [
+        f"the test patches are of {count} {found.clusters}, and intervals over {found.clusters} need {MINIMUM_GROUPS}: there "
+        f"are none. Over {found.unit} of the same {count} {found.clusters}: -o dataset.sampling_unit=slide"
+    ]
 
 
 def _groups(names: list[str]) -> int:
@@ -69,7 +95,11 @@ def _sampling(components: Components) -> list[str]:
         return []
     found = components.dataset.sampling
     lacking = "" if found.is_known else f"; {Reason.SOURCES_UNKNOWN}: records get no interval"
-    return [f"sampling unit: {found.unit} ({found.basis}){lacking}", f"splits: {found.splits}"]
+    lines = [f"sampling unit: {found.unit} ({found.basis}){lacking}", f"splits: {found.splits}"]
+    if found.is_known:
+        basis = f" ({found.cluster_basis})" if found.clusters else ""
+        lines.append(f"intervals range over {found.interval_unit}{basis}: they speak of {found.population}")
+    return lines
 
 
 def _prompts(components: Components) -> str:

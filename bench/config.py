@@ -33,7 +33,7 @@ METRICS = ("fd", "fd-pca16", "mind", "kid", "cmmd", "precision", "recall")
 """`fd` needs more patches than features; `mind`, `kid` and `cmmd` are what tables show where it cannot be had."""
 CONTROLS = ("real", "noise")
 UPPER_REFERENCE = "noise"
-"""The control at a normalised distance of 1."""
+"""The control that is furthest from tissue. It needs no condition, and is used where a command needs some generator."""
 
 
 @dataclass(frozen=True)
@@ -108,8 +108,6 @@ class Components:
     layout_metrics: tuple[Plugin, ...]
     """Every metric of layouts if layouts are sampled, otherwise none."""
     experiment: Experiment | None
-    upper_reference: Plugin
-    """The control at a normalised distance of 1."""
     rule: PromptRule
     """Rule of the prompts for generation."""
     learned: PromptRule
@@ -204,7 +202,6 @@ def load_components(config: RunConfig) -> Components:
         layout_generator=plugin("layout_generators", "layouts", config.layout_generator) if config.layout_generator else None,
         layout_metrics=_layout_metrics() if config.layout_generator and not is_experiment else (),
         experiment=_experiment(config, task_class),
-        upper_reference=Plugin("generators", UPPER_REFERENCE),
         rule=rule,
         learned=rule.with_prompt_source(config.fit_prompt_source),
         embedded=embedded,

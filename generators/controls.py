@@ -1,6 +1,6 @@
 """Controls: generators whose place in a table is known beforehand, so that they test the measures.
 
-real        held-out real patches: the lower reference, how near to the reference real tissue comes
+real        patches of real slides that are neither tested on nor trained on: how near to the test slides other slides come
 shuffle     real patches under each other's conditions: perfect images that obey nothing, for what looks at images alone
 copy-train  training patches: memorization, a good distance and nothing new
 crop-paste  each class's prompt crop, tiled: what a prompt gives away without a generator
@@ -8,7 +8,8 @@ blur        the very target out of focus: the price of lost detail where all els
 flat-colour each class in its mean colour, what is not annotated in grey: obedience without tissue
 noise       uniform noise: neither
 
-What `training_patches` and `deterministic` say is declared in bench/types.py (`ChoosesTrainingPatches`, `IsDeterministic`).
+What `training_patches`, `deterministic` and `shown_units` say is declared in bench/types.py (`ChoosesTrainingPatches`,
+`IsDeterministic`, `ShowsRealPatches`).
 """
 
 from __future__ import annotations
@@ -121,11 +122,12 @@ class CropPaste:
 
 @dataclass(frozen=True)
 class _PatchStore:
-    """Real patches, row by row, with the ids and slides by which they are found, and the seed of the fit."""
+    """Real patches, row by row, with ids, slides and sampling units, and the seed of the fit."""
 
     images: Images
     ids: Strings
     groups: Strings
+    units: Strings
     seed: int
 
 
@@ -138,18 +140,20 @@ class _KeepsPatches:
     def fit(self, train: ImageSet, seed: int, progress: Progress, work: Path) -> None:
         if not len(train):
             raise UsageError(f"{self.card.name} was handed no real patches to show.")
-        self._store = _PatchStore(train.images, train.conditions.ids, train.conditions.groups, seed)
+        shown = train.conditions
+        self._store = _PatchStore(train.images, shown.ids, shown.groups, shown.units, seed)
         progress(len(train), len(train), "patches kept")
 
     def save(self, folder: Path) -> None:
         store = _require_fitted(self.card.name, self._store)
         np.save(folder / "images.npy", store.images)
-        np.save(folder / "names.npy", np.stack([store.ids, store.groups]))
+        np.save(folder / "names.npy", np.stack([store.ids, store.groups, store.units]))
         np.save(folder / "seed.npy", np.array(store.seed))
 
     def load(self, folder: Path) -> None:
-        ids, groups = _read(folder / "names.npy")
-        self._store = _PatchStore(_read(folder / "images.npy"), ids, groups, int(_read(folder / "seed.npy")))
+        ids, groups, *more = _read(folder / "names.npy")
+        units = more[0] if more else groups  # files of earlier versions, which knew no other units
+        self._store = _PatchStore(_read(folder / "images.npy"), ids, groups, units, int(_read(folder / "seed.npy")))
 
     def _shown(self, conditions: Conditions) -> _PatchStore:
         """The patches, if they fit the size that the conditions ask for."""
@@ -159,7 +163,7 @@ class _KeepsPatches:
             raise UsageError(f"{self.card.name} was shown patches of {store.images.shape[1:3]} px, asked for {wanted}.")
         return store
 
-    def _rows(self, store: _PatchStore, conditions: Conditions) -> list[int]:
+    def _rows(self, store: _PatchStore, conditions: Conditions) -> Rows:
         """Row of each condition's own real patch."""
         row = {name: i for i, name in enumerate(store.ids.tolist())}
         if unknown := [name for name in conditions.ids.tolist() if name not in row]:
@@ -167,51 +171,54 @@ class _KeepsPatches:
                 f"{self.card.name} shows the real patches of the conditions that it is given, and was handed none for "
                 f"{listed(unknown)}. It has {len(row)} others: fit it on the dataset to be generated."
             )
-        return [row[name] for name in conditions.ids.tolist()]
+        return np.array([row[name] for name in conditions.ids.tolist()], dtype=np.int64)
 
 
-class CopyTrain(_KeepsPatches):
+class _ShowsPatches(_KeepsPatches):
+    """What the controls that show real patches as they are have in common: images, and the sampling units that they show."""
+
+    def generate(self, conditions: Conditions, seeds: Seeds) -> Images:
+        """uint8 (n, size, size, 3)."""
+        store = self._shown(conditions)
+        rows = self._shown_rows(store, conditions, seeds)
+        return _each(conditions, lambda i: store.images[rows[i]])
+
+    def shown_units(self, conditions: Conditions, seeds: Seeds) -> Strings:
+        """str (n,): see `ShowsRealPatches`."""
+        store = self._shown(conditions)
+        return np.asarray(store.units[self._shown_rows(store, conditions, seeds)])
+
+    def _shown_rows(self, store: _PatchStore, conditions: Conditions, seeds: Seeds) -> Rows:
+        """int64 (n,): the row of the patch that each image shows; here one of all, chosen by the seed of the image."""
+        return np.array([np.random.default_rng(int(seed)).integers(len(store.ids)) for seed in seeds], dtype=np.int64)
+
+
+class CopyTrain(_ShowsPatches):
     """A training patch, chosen by the seed."""
 
     card = Card(
         "copy-train",
         "1",
         "Training patches as they are: a memorizer.",
-        notes="Ignores its condition. Drawn with replacement.",
+        notes="Ignores its condition. Drawn with replacement. Intervals leave out the training slides that it shows.",
     )
 
-    def generate(self, conditions: Conditions, seeds: Seeds) -> Images:
-        """uint8 (n, size, size, 3)."""
-        store = self._shown(conditions)
-        return _each(conditions, lambda i: store.images[_pick(seeds[i], np.arange(len(store.ids)))])
 
-
-class Real(_KeepsPatches):
-    """A held-out real patch of the condition's slide, chosen by the seed."""
+class Real(_ShowsPatches):
+    """A held-out real patch, chosen by the seed."""
 
     card = Card(
         "real",
-        "1",
-        "Held-out real patches: the lower reference of every distance.",
-        notes="Of the condition's slide where the holdout has that slide, of any slide where not. Drawn with "
-        "replacement. Ignores the map: a lower reference for what looks at images alone, not for what asks for obedience.",
+        "2",
+        "Patches of real slides that are neither tested on nor trained on: how near other real slides come.",
+        notes="The split `holdout` of a dataset, drawn with replacement. Ignores its condition: a reference for what looks at "
+        "images alone, not for what asks for obedience. Intervals leave out the slides that it shows as well as test slides. "
+        "With fewer than five held-out slides its distances have no interval.",
     )
     training_patches: Literal["train", "holdout", "target"] = "holdout"
 
-    def generate(self, conditions: Conditions, seeds: Seeds) -> Images:
-        """uint8 (n, size, size, 3)."""
-        store = self._shown(conditions)
-        of_slide = {group: np.flatnonzero(store.groups == group) for group in set(conditions.groups.tolist())}
-        anywhere = np.arange(len(store.ids))
 
-        def pick_patch(i: int) -> NDArray[np.uint8]:
-            rows = of_slide[str(conditions.groups[i])]
-            return np.asarray(store.images[_pick(seeds[i], rows if len(rows) else anywhere)])
-
-        return _each(conditions, pick_patch)
-
-
-class Shuffle(_KeepsPatches):
+class Shuffle(_ShowsPatches):
     """The real patch of another condition of the same slide: everything is right but the map."""
 
     card = Card(
@@ -229,11 +236,8 @@ class Shuffle(_KeepsPatches):
             raise UsageError(f"shuffle needs two real patches to exchange and was handed {len(train)}.")
         super().fit(train, seed, progress, work)
 
-    def generate(self, conditions: Conditions, seeds: Seeds) -> Images:
-        """uint8 (n, size, size, 3)."""
-        store = self._shown(conditions)
-        rows, partners = self._rows(store, conditions), _derange(store)
-        return _each(conditions, lambda i: store.images[partners[rows[i]]])
+    def _shown_rows(self, store: _PatchStore, conditions: Conditions, seeds: Seeds) -> Rows:
+        return _derange(store)[self._rows(store, conditions)]
 
 
 class Blur(_KeepsPatches):
@@ -269,10 +273,6 @@ def _each(conditions: Conditions, generate: Callable[[int], NDArray[np.generic]]
     for i in range(len(conditions)):
         images[i] = generate(i)
     return images
-
-
-def _pick(seed: np.uint64, rows: Rows) -> int:
-    return int(rows[np.random.default_rng(int(seed)).integers(len(rows))])
 
 
 def _derange(store: _PatchStore) -> Rows:

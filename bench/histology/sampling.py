@@ -36,6 +36,29 @@ class Sampling:
     """Where the splits come from: "column split of index.csv"."""
     is_known: bool = True
     """False if no table names slides and each image counts as one: then no interval is given."""
+    clusters: str = ""
+    """Plural noun for the clusters that intervals resample instead of the groups: "laboratories", "centres"; empty if they
+    resample the groups."""
+    cluster_basis: str = ""
+    """Where the clusters come from: "column lab of index.csv"."""
+    laboratories: int = 0
+    """Number of laboratories of the test patches, if intervals resample the groups; 0 if it is unknown before images are
+    read."""
+
+    @property
+    def interval_unit(self) -> str:
+        """Plural noun for what every interval resamples."""
+        return self.clusters or self.unit
+
+    @property
+    def population(self) -> str:
+        """The population that an interval describes: "other laboratories", "other slides of the same 4 laboratories"."""
+        if self.clusters:
+            return f"other {self.clusters}"
+        if self.laboratories == 1:
+            return f"other {self.unit} of the same laboratory"
+        count = f"{self.laboratories} " if self.laboratories else ""
+        return f"other {self.unit} of the same {count}laboratories"
 
 
 @runtime_checkable

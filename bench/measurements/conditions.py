@@ -57,7 +57,7 @@ class ConditionMeasurement:
             metric.tally(np.asarray(open_sharded(store, refs, "counts"))) for refs in (self.generated_counts, self.real_counts)
         )
         both = join_tallies(generated, real)
-        found = statistics.group_bootstrap(both, self.test.load(store).conditions.groups, seed=0)
+        found = statistics.group_bootstrap(both, self.test.load(store).conditions.units, seed=0)
         return {name: Measured(estimate, both.bounds.get(name, (0.0, 1.0))) for name, estimate in found.items()}
 
 

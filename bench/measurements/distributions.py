@@ -17,15 +17,28 @@ from bench.jobs.store import Store
 from bench.measurements.protocol import Bounds, Measured
 from bench.pipeline.encoding import FeaturesRef
 from bench.pipeline.plugins import Plugin
-from bench.pipeline.sets import SetRef
+from bench.pipeline.sets import GeneratedRef, SetRef
 from bench.results.schema import ResultRecord
 from bench.results.terms import Reason
 from bench.statistics import Estimate
-from bench.types import BringsInterval, BringsTrainedInterval, FeatureMetric, Features, HasBounds, Strings, TrainedMetric
+from bench.statistics.halves import halvings
+from bench.statistics.moments import GroupedMoments, grouped_moments
+from bench.types import (
+    BringsInterval,
+    BringsTrainedInterval,
+    ComparesMoments,
+    FeatureMetric,
+    Features,
+    HasBounds,
+    Strings,
+    TrainedMetric,
+)
 
 Form = Literal["value", "lower-reference", "normalised"]
 FORMS: tuple[Form, ...] = ("lower-reference", "normalised")
 """What a normalisable metric is measured as beside its value."""
+REFERENCES = "2"
+"""Part of the protocol of both forms: raise it when their definition changes."""
 Metric = FeatureMetric | TrainedMetric
 Rows = NDArray[np.bool_]
 
@@ -38,13 +51,11 @@ class DistributionMeasurement:
     form: Form
     metric: Plugin
     test: SetRef
-    generated_for: SetRef
-    """The conditions of the generated patches."""
+    generated_for: GeneratedRef | SetRef
+    """The generated patches, or real ones in their place: what has the sampling unit of each of their rows."""
     real: FeaturesRef
     generated: FeaturesRef | None
     train: FeaturesRef | None
-    upper: FeaturesRef | None
-    """Features of the upper reference."""
     seed: int
     needs: tuple[Job, ...] = ()
 
@@ -59,6 +70,7 @@ class DistributionMeasurement:
             "metric": registry.describe(self.metric.build()),
             "form": self.form,
             "measure": self.record.measure,
+            **({"references": REFERENCES} if self.form != "value" else {}),
             "groups": [self.test.key, self.generated_for.key],
             "seed": self.seed,
         }
@@ -72,9 +84,8 @@ class DistributionMeasurement:
             self.real.load(store),
             load(self.generated),
             load(self.train),
-            load(self.upper),
-            self.test.load(store).conditions.groups,
-            self.generated_for.load(store).conditions.groups,
+            self.test.units(store),
+            self.generated_for.units(store),
             self.seed,
         )
         forms: dict[Form, Callable[[], Measured]] = {
@@ -93,7 +104,6 @@ class FeaturePair:
     real: Features
     generated: Features | None
     train: Features | None
-    upper: Features | None
     groups_real: Strings
     groups_generated: Strings
     seed: int
@@ -117,58 +127,87 @@ class FeaturePair:
         return Measured(statistics.group_jackknife(statistic, *groups), bounds)
 
     def compare_halves(self) -> Measured:
-        """Real against real: one half of the test slides against the other."""
-        return self._between_halves(self._lower_reference, (0.0, None))
+        """Real against real: the mean distance between one half of the test slides and the other, over `halvings`."""
+        bounds = (0.0, None)
+        if short := self._halves_too_few():
+            return Measured(short, bounds)
+
+        def statistic(real_rows: Rows, _: Rows) -> float:
+            return self._lower_reference(real_rows)
+
+        return Measured(statistics.group_jackknife(statistic, self.groups_real, self.groups_real), bounds)
 
     def normalise(self) -> Measured:
-        """0 where generated patches are as far from real ones as other real slides are, 1 where they are as far as the upper
-        reference.
+        """The distance in units of the lower reference, on a scale that is linear near 0 and logarithmic beyond.
 
-        (generated - lower) / (upper - lower), each between one half of the test slides and the other, so that all three have
-        equal n, share no slide, and carry the same bias.
+        asinh(x / 2) / ln 2 with x = unbiased distance / lower reference: 0 where the generated population is the real one, 1
+        at x = 1.5, and log2(x) to 0.1 from x = 4 on, so that one more means twice the distance. The distance is that of all
+        rows less its bias in the number of slides (the jackknife's, Busing and others 1999): without that a generator of
+        few slides would stand behind, and real tissue without slides before, other real slides.
         """
-        return self._between_halves(self._normalised, (None, None))
+        if short := self._halves_too_few() or self._too_few(len(self.real), len(_needed(self.generated))):
+            return Measured(short)
+        groups = self.groups_real, self.groups_generated
+        whole = statistics.BlockJackknife(self._distance, *groups, statistics.BLOCKS)
+        without = whole.without()
+        if not np.isfinite([whole.value, *without]).all():
+            reason = (
+                f"{Reason.UNDERPOWERED}: the distance is undefined without some of the slides, so that its bias is unknown"
+            )
+            return Measured(statistics.undefined_estimate(reason))
+        bias = whole.value - statistics.jackknife(whole.value, without, whole.shares)[0]
 
-    def _between_halves(self, statistic: statistics.Statistic, bounds: Bounds) -> Measured:
-        half = int(self._halves[0].sum())
-        if short := self._too_few(half, half):
-            return Measured(short, bounds)
-        return Measured(statistics.group_jackknife(statistic, self.groups_real, self.groups_generated), bounds)
+        def statistic(real_rows: Rows, generated_rows: Rows) -> float:
+            lower = self._lower_reference(real_rows)
+            if not lower > 0:
+                return math.nan
+            return math.asinh((self._distance(real_rows, generated_rows) - bias) / (2 * lower)) / math.log(2)
 
-    def _lower_reference(self, real_rows: Rows, generated_rows: Rows) -> float:
-        first, second = self._halves
-        return self._value(self.real[real_rows & first], self.real[real_rows & second])
+        return Measured(statistics.group_jackknife(statistic, *groups))
 
-    def _normalised(self, real_rows: Rows, generated_rows: Rows) -> float:
-        lower = self._lower_reference(real_rows, generated_rows)
-        upper = self._across(_needed(self.upper), real_rows, generated_rows)
-        return (self._across(_needed(self.generated), real_rows, generated_rows) - lower) / (upper - lower)
+    def _distance(self, real_rows: Rows, generated_rows: Rows) -> float:
+        """Between real and generated rows, bool (n,) and (m,), of whole slides."""
+        if self._moments is None:
+            return self._value(self.real[real_rows], _needed(self.generated)[generated_rows])
+        real, generated = self._moments
+        assert generated is not None
+        return self._moments_value(real, real_rows, generated, generated_rows)
 
-    def _across(self, generated: Features, real_rows: Rows, generated_rows: Rows) -> float:
-        """Mean over both ways of real patches of one half of the slides against generated ones of the other half's maps."""
-        first, second = self._halves
-        ways = ((first, second), (second, first))
-        found = [self._value(self.real[real_rows & a], generated[generated_rows & b]) for a, b in ways]
-        return (found[0] + found[1]) / 2
+    def _lower_reference(self, real_rows: Rows) -> float:
+        """The mean over halvings of the distance between the real rows of one half and of the other."""
+        found = []
+        for half in self._halvings:
+            first, second = real_rows & half, real_rows & ~half
+            if self._moments is None:
+                found.append(self._value(self.real[first], self.real[second]))
+            else:
+                found.append(self._moments_value(self._moments[0], first, self._moments[0], second))
+        return float(np.mean(found))
+
+    def _moments_value(self, real: GroupedMoments, real_rows: Rows, other: GroupedMoments, other_rows: Rows) -> float:
+        assert isinstance(self.metric, ComparesMoments)
+        if min(int(real_rows.sum()), int(other_rows.sum())) < self.metric.minimum_n(self.real.shape[1]):
+            return math.nan
+        return self.metric.compare_moments(real.of(real_rows), other.of(other_rows))
 
     @cached_property
-    def _halves(self) -> tuple[Rows, Rows]:
-        """Rows of one half of the slides of the test set, and equally many of the rest.
+    def _moments(self) -> tuple[GroupedMoments, GroupedMoments | None] | None:
+        """Sums by slide of the real and of the generated side, where the metric needs no more."""
+        if not isinstance(self.metric, ComparesMoments):
+            return None
+        generated = None if self.generated is None else grouped_moments(self.generated, self.groups_generated)
+        return grouped_moments(self.real, self.groups_real), generated
 
-        Slides are assigned the largest first, equal ones in hashed order, always to the half with fewer patches; what one
-        half has too many is left out.
-        """
-        names, counts = np.unique(self.groups_real, return_counts=True)
-        size = dict(zip(names.tolist(), counts.tolist(), strict=True))
-        order = sorted(statistics.scattered(size), key=lambda name: -size[name])
-        assigned: tuple[list[str], list[str]] = ([], [])
-        sizes = [0, 0]
-        for name in order:
-            side = int(sizes[1] < sizes[0])
-            assigned[side].append(name)
-            sizes[side] += size[name]
-        first, second = (_first_rows(np.isin(self.groups_real, side), min(sizes)) for side in assigned)
-        return first, second
+    @cached_property
+    def _halvings(self) -> list[Rows]:
+        return halvings(self.groups_real)
+
+    def _halves_too_few(self) -> Estimate | None:
+        if not self._halvings:
+            reason = f"{Reason.UNDERPOWERED}: the test patches are of one slide, which has no other half"
+            return statistics.undefined_estimate(reason)
+        fewest = min(min(int(half.sum()), int((~half).sum())) for half in self._halvings)
+        return self._underpowered(fewest, f"{fewest} rows in a half of the test slides")
 
     def _value(self, real: Features, generated: Features) -> float:
         fewest = self.metric.minimum_n(real.shape[1])
@@ -180,12 +219,16 @@ class FeaturePair:
         return self.metric.compare(real, generated, self._rng)
 
     def _too_few(self, real: int, generated: int) -> Estimate | None:
+        return self._underpowered(min(real, generated), f"{generated} generated and {real} real rows")
+
+    def _underpowered(self, count: int, found: str) -> Estimate | None:
+        """The refusal of so few rows, None where they are enough."""
         d = self.real.shape[1]
         fewest = self.metric.minimum_n(d)
-        if min(real, generated) >= fewest:
+        if count >= fewest:
             return None
-        found = f"{generated} generated and {real} real rows; {self.metric.card.name} needs {fewest} for {d} columns"
-        return Estimate(math.nan, None, None, reason=f"{Reason.UNDERPOWERED}: {found}")
+        reason = f"{Reason.UNDERPOWERED}: {found}; {self.metric.card.name} needs {fewest} for {d} columns"
+        return Estimate(math.nan, None, None, reason=reason)
 
     @property
     def _rng(self) -> np.random.Generator:
@@ -196,8 +239,3 @@ class FeaturePair:
 def _needed(features: Features | None) -> Features:
     assert features is not None, "the form reads features that the measurement does not name"
     return features
-
-
-def _first_rows(rows: Rows, count: int) -> Rows:
-    """The first `count` of the rows that are chosen."""
-    return np.asarray(rows & (np.cumsum(rows) <= count))

@@ -55,7 +55,7 @@ class DownstreamMeasurement:
 
     def compute(self, store: Store) -> dict[str, Measured]:
         tally = self.scores.load(store)
-        found = statistics.group_bootstrap(tally, self.scores.test.load(store).conditions.groups, seed=0)
+        found = statistics.group_bootstrap(tally, self.scores.test.load(store).conditions.units, seed=0)
         return {name: Measured(estimate, tally.bounds.get(name, (0.0, 1.0))) for name, estimate in found.items()}
 
 

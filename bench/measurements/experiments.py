@@ -46,7 +46,7 @@ class ArmDifference:
             replace(tally, measures={self.measure: tally.measures[self.measure]})
             for tally in (self.first.load(store), self.second.load(store))
         )
-        groups = self.first.test.load(store).conditions.groups
+        groups = self.first.test.load(store).conditions.units
         found = statistics.paired_difference(first, second, groups, seed=0)[self.measure]
         return {self.record.measure: Measured(found, (-1.0, 1.0))}
 

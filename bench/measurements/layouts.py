@@ -50,4 +50,4 @@ def _estimate(metric: LayoutMetric, real: Conditions, sampled: Conditions) -> st
     def value(real_rows: statistics.Rows, sampled_rows: statistics.Rows) -> float:
         return metric.compare_layouts(ours[np.flatnonzero(real_rows)], theirs[np.flatnonzero(sampled_rows)])
 
-    return statistics.group_jackknife(value, real.groups, sampled.groups)
+    return statistics.group_jackknife(value, real.units, sampled.units)

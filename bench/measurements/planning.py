@@ -9,7 +9,7 @@ from typing import Any, ParamSpec, TypeVar
 import numpy as np
 
 from bench import registry
-from bench.config import UPPER_REFERENCE, Components, RunConfig
+from bench.config import Components, RunConfig
 from bench.errors import BenchError, MissingError
 from bench.histology.sampling import StatesSampling
 from bench.histology.training_mixes import TRAINING_MIXES
@@ -18,7 +18,7 @@ from bench.jobs.outcomes import failure_of
 from bench.jobs.store import EntryRef
 from bench.measurements import prompts
 from bench.measurements.conditions import plan_conditions
-from bench.measurements.distributions import FORMS, DistributionMeasurement, Form
+from bench.measurements.distributions import FORMS, REFERENCES, DistributionMeasurement, Form
 from bench.measurements.downstream import DownstreamMeasurement, Scores, plan_downstream, score_job
 from bench.measurements.experiment_files import Comparison
 from bench.measurements.experiments import ArmDifference, describe_claim, difference_record, mark_experiment
@@ -209,12 +209,11 @@ class _Planner:
         described = {**record.described, "metric": registry.describe(built)}
         protocol = {"encoder": described["encoder"], "metric": described["metric"], "interval": VERSION}
         if form != "value":
-            protocol |= {"form": form, "upper reference": UPPER_REFERENCE}
+            protocol |= {"form": form, "references": REFERENCES}
         train = encode(encoder, self.splits.plain["train"]) if isinstance(built, TrainedMetric) else None
-        upper = encode(encoder, self.upper_reference(made.seed)) if form == "normalised" else None
         # the manifest lists every patch behind a number, so the measurement also needs the listing of generated patches
         listing = (made.test.job,) if made.test is not None and form != "lower-reference" else ()
-        sets = {"real": real, "generated": generated if form != "lower-reference" else None, "train": train, "upper": upper}
+        sets = {"real": real, "generated": generated if form != "lower-reference" else None, "train": train}
         return DistributionMeasurement(
             record=replace(
                 record,
@@ -226,16 +225,11 @@ class _Planner:
             form=form,
             metric=metric,
             test=self.splits.test.ref,
-            generated_for=made.test_conditions.ref if form != "lower-reference" else self.splits.test.ref,
+            generated_for=made.test.ref if made.test is not None and form != "lower-reference" else self.splits.test.ref,
             **{name: found.ref if found is not None else None for name, found in sets.items()},  # type: ignore[arg-type]
             seed=made.seed,
             needs=(*(found.job for found in sets.values() if found is not None), *listing),
         )
-
-    def upper_reference(self, seed: int) -> GeneratedSet:
-        """The control at a normalised distance of 1, generated for the same test conditions."""
-        trained = self.prepare(self.components.upper_reference, training_patches)
-        return generate(trained, self._conditions_for(trained)[0], seed)
 
     def conditions(self, made: Generated, test: GeneratedSet) -> Iterator[Measurement]:
         """Whether generated patches kept their conditions."""
@@ -326,8 +320,13 @@ class _Planner:
         }
         flags: tuple[str, ...] = (Flag.EMBEDDED,) if components.embedded else ()
         if isinstance(components.dataset, StatesSampling):
-            described["dataset"]["unit"] = components.dataset.sampling.unit
-            flags = flags if components.dataset.sampling.is_known else (*flags, Flag.SOURCES_UNKNOWN)
+            sampling = components.dataset.sampling
+            described["dataset"] |= {"unit": sampling.interval_unit, "population": sampling.population}
+            if sampling.clusters:
+                described["dataset"]["within"] = sampling.unit
+            flags = flags if sampling.is_known else (*flags, Flag.SOURCES_UNKNOWN)
+        else:
+            described["dataset"]["population"] = "other slides of the same laboratories"
         flags = (*flags, ONE_SET) if has_one_set(generator) else flags
         needs_prompts = "prompts" in generator.card.needs
         if self.splits.donors is not None and needs_prompts and components.experiment is None:
@@ -360,7 +359,7 @@ class _Planner:
 
     @property
     def groups(self) -> int:
-        return len(set(self.splits.test.conditions.groups.tolist()))
+        return len(set(self.splits.test.conditions.units.tolist()))
 
     def protocol(self, what: dict[str, Any]) -> str:
         return protocol_key(self.splits.test, what)

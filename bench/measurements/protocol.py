@@ -20,7 +20,7 @@ from bench.jobs.graph import Job, JobContext
 from bench.jobs.outcomes import EarlierFailure, Failed, JobError, Outcome
 from bench.jobs.store import Store, key_of
 from bench.pipeline.data import Patches
-from bench.results.schema import NO_SOURCES, ResultRecord
+from bench.results.schema import NO_SOURCES, ResultRecord, unit_of
 from bench.results.terms import ABSENT, Flag, Reason, Status
 from bench.statistics import Estimate
 
@@ -106,6 +106,10 @@ def with_estimate(record: ResultRecord, estimate: Estimate, bounds: Bounds) -> R
     If sources are unknown, the interval and the values without each block are dropped: the groups would be images, and images
     of one slide are not independent.
     """
+    within = record.described.get("dataset", {}).get("within")
+    if within and Reason.UNDERPOWERED.begins(estimate.reason):
+        choice = f"the sampling unit is {unit_of(record)}; for intervals over {within} of the same {unit_of(record)}"
+        estimate = replace(estimate, reason=f"{estimate.reason}; {choice}: -o dataset.sampling_unit=slide")
     if Flag.SOURCES_UNKNOWN in record.flags and not math.isnan(estimate.value):
         estimate = Estimate(estimate.value, None, None, reason=NO_SOURCES)
     flags = (*record.flags, Flag.UNDERPOWERED) if Reason.UNDERPOWERED.begins(estimate.reason) else record.flags

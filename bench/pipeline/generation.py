@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bench import registry
 from bench.errors import MissingError, UsageError
@@ -21,7 +22,7 @@ from bench.pipeline.plugins import Plugin, WeightsRef, load_model
 from bench.pipeline.sets import GeneratedRef, SetRef, load_into_memory, rows_per_chunk, save_set, select
 from bench.pipeline.training import Weights
 from bench.provenance.digests import digest_of_patch
-from bench.types import HasDigest, Images, ImageSet, ProvidesSets, image_seeds
+from bench.types import Conditions, HasDigest, Images, ImageSet, ProvidesSets, ShowsRealPatches, Strings, image_seeds
 
 SHARD = 64
 """Conditions of one job."""
@@ -108,6 +109,9 @@ def generate(trained: TrainedGenerator, conditions: Patches, seed: int) -> Gener
         "conditions": conditions.key,
         "seed": seed,
     }
+    shows_real = isinstance(trained.generator, ShowsRealPatches)
+    if shows_real:
+        spec["units"] = "shown"
     needs = (*conditions.needs, *trained.weights.needs)
     columns = tuple(sorted(trained.generator.card.needs))
     shown = SetRef(conditions.ref.entry, conditions.ref.key, conditions.ref.rows, columns)
@@ -125,10 +129,14 @@ def generate(trained: TrainedGenerator, conditions: Patches, seed: int) -> Gener
     )
     refs = tuple(job.ref for job in shards)
     listing = Job(
-        "samples", spec, ListSamples(GeneratedRef("", refs, conditions.ref)), shards, label=f"list what {name} generated"
+        "samples",
+        spec,
+        ListSamples(GeneratedRef("", refs, conditions.ref, shows_real)),
+        shards,
+        label=f"list what {name} generated",
     )
     # the key of the listing is the key of the whole set
-    ref = GeneratedRef(listing.ref.key, refs, conditions.ref)
+    ref = GeneratedRef(listing.ref.key, refs, conditions.ref, shows_real)
     listed = replace(listing, action=ListSamples(ref))
     return GeneratedSet(ref, listed, shards, seed)
 
@@ -148,7 +156,8 @@ class Generate:
         generator = load_model(self.plugin, self.weights, context.store)
         rows = np.arange(self.start, self.stop)
         conditions = load_into_memory(select(self.conditions.load(context.store), rows)).conditions
-        images = _finite(self.plugin.label, lambda: generator.generate(conditions, image_seeds(self.seed, conditions.ids)))
+        seeds = image_seeds(self.seed, conditions.ids)
+        images = _finite(self.plugin.label, lambda: generator.generate(conditions, seeds))
         wanted = (len(conditions), conditions.size, conditions.size, 3)
         if not isinstance(images, np.ndarray) or images.shape != wanted or images.dtype != np.uint8:
             found = f"{images.dtype} {images.shape}" if isinstance(images, np.ndarray) else type(images).__name__
@@ -158,8 +167,20 @@ class Generate:
                 f"{self.plugin.label}: all {len(images)} images are black, as NaN is after a cast to uint8. See: bench check."
             )
         write_array(work, "images", images, rows_per_chunk(images))
+        if isinstance(generator, ShowsRealPatches):
+            units = self._shown_units(generator, conditions, seeds)
+            write_array(work, "units", units, rows_per_chunk(units))
         digests = {str(name): digest_of_patch(images[i]) for i, name in enumerate(conditions.ids.tolist())}
         (work / "digests.json").write_text(json.dumps(digests), encoding="utf-8")
+
+    def _shown_units(self, generator: ShowsRealPatches, conditions: Conditions, seeds: NDArray[np.uint64]) -> Strings:
+        units = generator.shown_units(conditions, seeds)
+        if units.shape != (len(conditions),) or units.dtype.kind != "U":
+            raise UsageError(
+                f"{self.plugin.label}: shown_units returned {units.dtype} {units.shape}; str ({len(conditions)},) is "
+                "needed, a sampling unit for each image."
+            )
+        return units
 
 
 def _finite(name: str, make: Callable[[], Any]) -> Any:
@@ -241,7 +262,7 @@ class SampleLayouts:
         if not np.array_equal(made.ids, asked.ids) or not np.array_equal(made.groups, asked.groups):
             raise UsageError(f"{self.plugin.name} returns other ids or groups than it was asked for. See: bench check.")
         black: Images = np.zeros((len(made), 1, 1, 3), np.uint8)
-        save_set(ImageSet(work.name, black, made), work)
+        save_set(ImageSet(work.name, black, replace(made, clusters=asked.clusters)), work)
 
 
 def samples_of(store: Store, generated: GeneratedSet) -> dict[str, str]:

@@ -16,13 +16,15 @@ from numpy.typing import NDArray
 
 from bench.jobs.arrays import StoredArray, open_array, open_sharded, write_array
 from bench.jobs.store import EntryRef, Store
-from bench.types import Conditions, ImageSet, Prompts
+from bench.types import Conditions, ImageSet, Prompts, Strings
 
 _FIXED = ("classes", "size", "mpp")
 _PROMPT_ARRAYS = ("canvases", "boxes", "sources")
 _CHUNK_BYTES = 2**20
 """Bytes of a chunk before compression: reading one row decodes one chunk."""
-_IN_MEMORY = ("origins", "corners")
+_IN_MEMORY = ("origins", "corners", "clusters")
+_ALWAYS = frozenset({"clusters"})
+"""Columns that no selection of columns hides: they say what intervals range over, and nothing of what a patch shows."""
 
 
 class PatchesRef(Protocol):
@@ -35,6 +37,10 @@ class PatchesRef(Protocol):
 
     def load(self, store: Store) -> ImageSet:
         """The set; arrays load their rows when indexed. DamagedEntry where the entry is not what was written."""
+        ...
+
+    def units(self, store: Store) -> Strings:
+        """str (n,): the sampling unit of each image in intervals."""
         ...
 
 
@@ -55,6 +61,10 @@ class SetRef:
             patches = keep_columns(patches, set(self.columns))
         return patches if self.rows is None else select(patches, np.asarray(self.rows, dtype=np.int64))
 
+    def units(self, store: Store) -> Strings:
+        """str (n,): `Conditions.units`."""
+        return self.load(store).conditions.units
+
 
 @dataclass(frozen=True)
 class GeneratedRef:
@@ -63,9 +73,15 @@ class GeneratedRef:
     key: str
     shards: tuple[EntryRef, ...]
     conditions: SetRef
+    shows_real: bool = False
+    """Whether the images are real patches: each shard then has the `units` that its images show."""
 
     def load(self, store: Store) -> ImageSet:
         return ImageSet(self.key, open_sharded(store, self.shards, "images"), self.conditions.load(store).conditions)  # type: ignore[arg-type]
+
+    def units(self, store: Store) -> Strings:
+        """str (n,): those that the images show where they are real patches, else those of the conditions."""
+        return np.asarray(open_sharded(store, self.shards, "units")) if self.shows_real else self.conditions.units(store)
 
 
 def save_set(patches: ImageSet, folder: Path) -> None:
@@ -119,8 +135,8 @@ def select(patches: ImageSet, rows: NDArray[np.int64]) -> ImageSet:
 
 
 def keep_columns(patches: ImageSet, columns: set[str]) -> ImageSet:
-    """The set with only these optional columns."""
-    hidden = {column: None for column in patches.conditions.columns() - columns}
+    """The set with only these optional columns, and those that are always kept."""
+    hidden = {column: None for column in patches.conditions.columns() - columns - _ALWAYS}
     return replace(patches, conditions=replace(patches.conditions, **hidden))  # type: ignore[arg-type]
 
 

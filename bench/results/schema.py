@@ -81,6 +81,12 @@ def unit_of(result: ResultRecord) -> str:
     return str(dataset.get("unit", "slides")) if isinstance(dataset, dict) else "slides"
 
 
+def population_of(result: ResultRecord) -> str:
+    """What its interval speaks of: "other slides of the same 4 laboratories"; empty where the record does not say."""
+    dataset = result.described.get("dataset")
+    return str(dataset.get("population", "")) if isinstance(dataset, dict) else ""
+
+
 def stamp() -> dict[str, str]:
     """When and with what a record was made."""
     stamped = {"made": datetime.now(UTC).isoformat(timespec="seconds"), "python": platform.python_version()}

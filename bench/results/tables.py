@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from bench import statistics
 from bench.results.identity import Quantity, is_absent, quantity
 from bench.results.protocols import difference_between, split_by_protocol
-from bench.results.schema import NO_SOURCES, ResultRecord, unit_of
+from bench.results.schema import NO_SOURCES, ResultRecord, population_of, unit_of
 from bench.results.terms import Flag, Status
 
 ARROWS = {"lower": "↓", "higher": "↑", "none": ""}
@@ -52,6 +52,8 @@ class Cell:
     """What `groups` counts."""
     encoder: str = ""
     mix: str = ""
+    population: str = ""
+    """What the interval speaks of."""
 
 
 def cells(records: Iterable[ResultRecord]) -> list[Cell]:
@@ -92,6 +94,7 @@ def _cell(measure: str, rows: list[ResultRecord]) -> Cell:
         unit=unit_of(first),
         encoder=first.encoder,
         mix=first.mix,
+        population=population_of(first),
     )
 
 
@@ -254,6 +257,8 @@ def interval_note(found: Iterable[Cell]) -> str:
     cells = list(found)
     units = sorted({cell.unit for cell in cells if Flag.SOURCES_UNKNOWN not in cell.flags})
     message = [f"intervals: 95 % over {' or '.join(units)} and seeds"] if units else []
+    populations = sorted({cell.population for cell in cells if cell.population and Flag.SOURCES_UNKNOWN not in cell.flags})
+    message += [f"they speak of {' or '.join(populations)}"] if populations else []
     if any(Flag.SOURCES_UNKNOWN in cell.flags for cell in cells):
         message.append(f"no intervals, {NO_SOURCES}")
     return "; ".join(message)
@@ -278,6 +283,8 @@ def _notes(made: list[Cell]) -> list[str]:
         notes.append("† too few slides or patches for an interval")
     if named := one_set(made):
         notes.append(named)
+    if any(cell.generator == "real" for cell in measured):
+        notes.append("real: patches of real slides that are neither in the test set nor seen by a generator")
     if any(Flag.EMBEDDED in cell.flags for cell in made):
         notes.append("embedded phantom tissue: these numbers say nothing of real patients")
     notes += reasons([cell for cell in made if lacks_explanation(cell)])

@@ -54,7 +54,7 @@ class Conditions:
     ids: Strings
     """str (n,), unique."""
     groups: Strings
-    """str (n,): slide or patient of each patch, the sampling unit of every split and interval."""
+    """str (n,): slide or patient of each patch, the unit of splits and visual prompts, and of intervals without `clusters`."""
     classes: tuple[str, ...]
     """Names of the classes 0..k-1 of `masks`."""
     size: int
@@ -79,6 +79,14 @@ class Conditions:
     corners: NDArray[np.int64] | None = None
     """int64 (n, 2): y and x of each patch's upper left pixel in its image, in pixels of the patch's resolution; -1 if
     unknown: such a patch may share pixels with every patch of its image. Present if `origins` is."""
+    clusters: Strings | None = None
+    """str (n,): laboratory or centre of each patch, if the data name it. Slides of one laboratory resemble each other, so it
+    is then the sampling unit of every interval. All patches of a group are of one cluster."""
+
+    @property
+    def units(self) -> Strings:
+        """str (n,): the sampling unit of each patch in intervals, its cluster if the data name it, otherwise its group."""
+        return self.groups if self.clusters is None else self.clusters
 
     def __len__(self) -> int:
         return len(self.ids)

@@ -18,8 +18,8 @@ class Dataset(Protocol):
     """Condition columns of its splits, except prompts, which the harness cuts, and places in images."""
 
     def split(self, name: str) -> ImageSet:
-        """`train`, `validation` or `test`: no slide in two of them. `holdout`: real patches that are neither trained on nor
-        a reference, the source of the `real` control; a dataset says in its card where they come from."""
+        """`train`, `validation` or `test`: no slide in two of them. `holdout`: real patches of slides that are in
+        neither train nor test, the source of the control `real`; a card says where they come from."""
         ...
 
 

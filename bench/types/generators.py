@@ -112,8 +112,18 @@ class ChoosesTrainingPatches(Protocol):
     """A control that gets other real patches than those of the training split."""
 
     training_patches: Literal["train", "holdout", "target"]
-    """`holdout`: patches in neither the training set nor a reference set. `target`: the real patches of the conditions to be
-    generated, which only a control may get."""
+    """`holdout`: patches of slides in neither the training nor the test split. `target`: the real patches of the conditions to
+    be generated, which only a control may get."""
+
+
+@runtime_checkable
+class ShowsRealPatches(Protocol):
+    """A control whose images are real patches without change. In intervals an image belongs to the slide that it shows; an
+    image of any other generator belongs to the slide of its condition."""
+
+    def shown_units(self, conditions: Conditions, seeds: NDArray[np.uint64]) -> Strings:
+        """str (n,): the sampling unit (`Conditions.units`) of the real patch that `generate` shows for each condition."""
+        ...
 
 
 @runtime_checkable

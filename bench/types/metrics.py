@@ -117,6 +117,27 @@ class Normalisable(Protocol):
 
 
 @dataclass(frozen=True)
+class Moments:
+    """Mean and covariance of some rows of features."""
+
+    n: int
+    mean: NDArray[np.float64]
+    """float64 (d,)."""
+    covariance: NDArray[np.float64]
+    """float64 (d, d), with n - 1 in the denominator."""
+
+
+@runtime_checkable
+class ComparesMoments(Protocol):
+    """A `FeatureMetric` that depends on the mean and covariance of each side alone: the harness then keeps sums for each slide
+    instead of reading all rows for every subset of slides."""
+
+    def compare_moments(self, real: Moments, fake: Moments) -> float:
+        """The value of `compare` for rows with these moments, to 1e-6 of it."""
+        ...
+
+
+@dataclass(frozen=True)
 class Tally:
     """Additive counts of each test patch, and the measures that are functions of their sums.
 

@@ -15,8 +15,8 @@ from leaderboards.report.numbers import format_marks
 from leaderboards.report.provenance import Origin, Used
 from leaderboards.report.training_mixes import MixChart, MixScore
 
-EDGES = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
-"""Borders between the colours of the heat map."""
+EDGES = (0.5, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0)
+"""Borders between the colours of the heat map, as normalised distances: one more is twice as far."""
 
 
 @dataclass(frozen=True)

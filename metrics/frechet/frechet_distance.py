@@ -17,7 +17,7 @@ from bench.statistics import (
     jackknife_interval,
     too_few_groups,
 )
-from bench.types import Card, Direction, Features, Strings
+from bench.types import Card, Direction, Features, Moments, Strings
 from metrics.features import Table, check_features
 
 Vector = NDArray[np.float64]
@@ -74,6 +74,10 @@ class FrechetDistance:
         enough = fewest >= self.minimum_n(a.shape[1])
         without = without if enough else np.full(blocks.count, np.nan)
         return root_interval(jackknife_interval(value, without, blocks), value)
+
+    def compare_moments(self, real: Moments, fake: Moments) -> float:
+        """The same from means and covariances: see `ComparesMoments`."""
+        return frechet_distance(real.mean, real.covariance, fake.mean, fake.covariance)
 
     def _of_rows(self, real: Table, fake: Table) -> Statistic:
         """The distance of some rows; NaN where they are too few."""

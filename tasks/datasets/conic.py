@@ -46,7 +46,7 @@ class Conic:
         "CoNIC: 4,981 patches of Lizard, nuclei of six types.",
         licence="CC BY-NC-SA 4.0",
         source="Graham et al. 2024, CoNIC Challenge",
-        notes="The same tissue as Lizard: never a test for what was fitted on it. The holdout split is the validation split. "
+        notes="The same tissue as Lizard: never a test for what was fitted on it. The holdout split is validation and R2. "
         "Images of one slide or patient may be on both sides. Patches of one image overlap at unknown places: none gives "
         "another a visual prompt, so that prompts come from other images (cohort) or from the target (self).",
     )
@@ -70,7 +70,7 @@ class Conic:
         """Patches of one split or pool, in the order of the release."""
         sources = set(self._division.of(name))
         _ = self.tile_summary  # refuses a release without any nucleus
-        content = [self.digest, self.card.version, name if name != "holdout" else "validation", self.size, self.seed]
+        content = [self.digest, self.card.version, name, self.size, self.seed]
         key = hashlib.sha256(json.dumps(content).encode()).hexdigest()[:16]
         pieces = [self._piece(row) for row, source in enumerate(self._sources) if source in sources]
         return tiles.gather(pieces, self.size, 0, 0, key, tiles.CLASSES, MPP)

@@ -3,7 +3,8 @@
     images/<id>.png   or .jpg, .jpeg, .webp, .tif, .tiff: 8-bit colour, any size
     region/<id>.png   or masks/<id>.png: the class of each pixel, of the same size; 255 = not annotated
     index.csv         id; patient, case, source, slide or source_image: the sampling unit, the first of them that is there;
-                      split: train, validation, test; mpp (may be empty)
+                      split: train, validation, test; cluster, laboratory, lab, centre, center, site or hospital: what
+                      intervals range over; mpp (may be empty)
 
 Names of columns are read in any case, with or without blanks, underscores, hyphens and a last "id". Without a column of the
 sampling unit each image is its own source, and no number gets an interval. The index says what belongs to the set: other
@@ -33,6 +34,7 @@ from tasks.datasets.index import (
     MASK_FOLDERS,
     Index,
     Row,
+    SamplingUnit,
     check_mpp,
     files_digest,
     find_rows,
@@ -73,6 +75,10 @@ class Folder:
     sha256("seed/source"); at least one each, so fewer than three sources are refused. Nothing is read before a split, the
     sampling or the digest is asked for.
 
+    With a column of laboratories or centres (`index.CLUSTERS`) intervals range over its values; splits and prompts keep to
+    sources. `sampling_unit="slide"` has intervals range over sources all the same: they then speak of other sources of the
+    same laboratories, and not of other laboratories.
+
     `donors`, a share below 1, reserves the last patches of each test source, in the order of the index, to cut the prompts
     of its other patches from; patches that overlap a reserved one are in no split. Of one patch none is reserved.
     """
@@ -100,11 +106,12 @@ class Folder:
         seed: int = 0,
         confirm_mpp: bool = False,
         donors: float = 0.0,
+        sampling_unit: SamplingUnit = "auto",
     ) -> None:
         self.folder = Path(folder).expanduser()
         self.size, self.mpp, self.stride, self.seed = size, mpp, stride, seed
         self.class_map, self.classes, self.confirm_mpp = class_map, classes, confirm_mpp
-        self.donors = donors
+        self.donors, self.sampling_unit = donors, sampling_unit
         self.smallest, self.largest = smallest, largest
         self._lookup, self._names = class_lookup(class_map, classes)
         self._check_options()
@@ -145,11 +152,10 @@ class Folder:
         return ImageSet(self._key(DONORS), patches.images[rows], patches.conditions[rows])
 
     def _key(self, home: str) -> str:
-        training_config = [self.digest, type(self).card.version, home, self.size, self.mpp, self.class_map, self.classes]
-        training_config += [self.stride, self.smallest, self.largest, self.seed]
-        training_config += (
-            [self.donors] if self.donors and home in ("test", DONORS) else []
-        )  # other splits stay what they were
+        content = [self.digest, type(self).card.version, home, self.size, self.mpp, self.class_map, self.classes]
+        content += [self.stride, self.smallest, self.largest, self.seed]
+        content += [self.donors] if self.donors and home in ("test", DONORS) else []  # other splits stay what they were
+        content += [self.sampling_unit] if self._index.cluster else []
         return hashlib.sha256(json.dumps(training_config).encode()).hexdigest()[:16]
 
     @cached_property
@@ -162,7 +168,7 @@ class Folder:
     def sampling(self) -> Sampling:
         """The sampling unit and the origin of the splits, from index.csv."""
         made = [name for name in ("validation",) if name not in self._index.splits.values()]
-        return self._index.sampling(f"60, 20 and 20 in a hundred by hash, seed {self.seed}", made)
+        return self._index.sampling(f"60, 20 and 20 in a hundred by hash, seed {self.seed}", made, self.sampling_unit)
 
     @property
     def tile_summary(self) -> dict[str, int]:
@@ -238,6 +244,9 @@ class Folder:
             origins=np.array(origins),
             corners=np.array(places, dtype=np.int64),
         )
+        if self._index.cluster and self.sampling_unit == "auto":
+            cluster_of = self._index.clusters
+            conditions = replace(conditions, clusters=np.array([cluster_of[name] for name in origins]))
         given = self._index.splits
         homes = follow(groups, given, self.seed, self.folder) if given else assign(groups, self.seed, self.folder)
         homes = reserve(conditions, homes, self.donors)

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
+from typing import Literal
 
 from bench.errors import MissingError, UsageError
 from bench.histology.sampling import Sampling, implausible_mpp, is_plausible_mpp
@@ -27,6 +28,19 @@ UNITS = {
 }
 """Columns that say which images belong together, as `spelling` has them, the first that is there goes before the others;
 and what their values are called."""
+CLUSTERS = {
+    "cluster": "clusters",
+    "laboratory": "laboratories",
+    "lab": "laboratories",
+    "centre": "centres",
+    "center": "centres",
+    "site": "sites",
+    "hospital": "hospitals",
+}
+"""Columns that say which sources resemble each other, as `spelling` has them, the first that is there goes before the others;
+and what their values are called."""
+SamplingUnit = Literal["auto", "slide"]
+"""What intervals range over: the values of a column of `CLUSTERS` where there is one, or sources whatever there is."""
 SOURCE_COLUMNS = ("patient", "case", "source", "slide", "source_image")
 """The same as messages name them."""
 EARLIER = frozenset({"source", "slide", "source_image"})
@@ -50,6 +64,8 @@ class Record:
     source: str
     mpp: float
     split: str
+    cluster: str = ""
+    """Laboratory or centre; empty where the index has no such column."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +77,8 @@ class Index:
     """Column that names the sampling unit, as the file spells it; empty where each image is its own."""
     split: str
     """Column that names the split, as the file spells it; empty where there is none."""
+    cluster: str = ""
+    """Column that names the laboratory or centre, as the file spells it; empty where there is none."""
 
     @property
     def splits(self) -> dict[str, str]:
@@ -70,9 +88,14 @@ class Index:
     @property
     def is_plain(self) -> bool:
         """Whether sampling units and splits are read as the first version did."""
-        return not self.split and (not self.unit or self.unit in EARLIER)
+        return not self.split and not self.cluster and (not self.unit or self.unit in EARLIER)
 
-    def sampling(self, dealt: str, made: Sequence[str] = ()) -> Sampling:
+    @property
+    def clusters(self) -> dict[str, str]:
+        """Id of image -> its laboratory or centre; empty where the index has no such column."""
+        return {record.id: record.cluster for record in self.records} if self.cluster else {}
+
+    def sampling(self, dealt: str, made: Sequence[str] = (), sampling_unit: SamplingUnit = "auto") -> Sampling:
         """What the groups are and where splits come from: `dealt` says how sources are assigned where the index has no
         splits, `made` names the splits that the index lacks and that are made from train."""
         unit = UNITS[spelling(self.unit)] if self.unit else "images"
@@ -82,10 +105,22 @@ class Index:
         splits = f"column {self.split} of index.csv" if self.split else dealt
         if self.split and made:
             splits += f", which names no {' and no '.join(made)}: made from {unit} of train"
-        return Sampling(unit, basis, splits, bool(self.unit))
+        if not self.cluster:
+            return Sampling(unit, basis, splits, bool(self.unit))
+        laboratories = len({record.cluster for record in self.records if record.split == "test"})
+        named = CLUSTERS[spelling(self.cluster)] if sampling_unit == "auto" else ""
+        return Sampling(
+            unit,
+            basis,
+            splits,
+            bool(self.unit),
+            clusters=named,
+            cluster_basis=f"column {self.cluster} of index.csv",
+            laboratories=0 if named else laboratories,
+        )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Row(Record):
     """One image of the index and its files."""
 
@@ -99,7 +134,7 @@ def find_rows(folder: Path, index: Index) -> list[Row]:
     ids = [record.id for record in records]
     images = find_files(folder / "images", SUFFIXES, ids)
     masks = find_files(_mask_folder(folder), frozenset({".png"}), ids)
-    return [Row(r.id, r.source, r.mpp, r.split, images[r.id], masks[r.id]) for r in records]
+    return [Row(**vars(r), image=images[r.id], mask=masks[r.id]) for r in records]
 
 
 def read_records(folder: Path, layout: str, names: Mapping[str, str] = SPLIT_NAMES) -> Index:
@@ -111,19 +146,28 @@ def read_records(folder: Path, layout: str, names: Mapping[str, str] = SPLIT_NAM
         raise MissingError(f"{folder}/index.csv has {some(twice)} more than once. Keep one row for each image.")
     where = f"{folder}/index.csv"
     unit = next((column for kind in UNITS if (column := find_column(records, kind, where))), "")
+    cluster = next((column for kind in CLUSTERS if (column := find_column(records, kind, where))), "")
     split, mpp = find_column(records, "split", where), find_column(records, "mpp", where)
-    for column in filter(None, (unit, split)):
+    for column in filter(None, (unit, split, cluster)):
         if empty := [record["id"] for record in records if not record[column]]:
             raise MissingError(
                 f"{where} has no {column} for {some(empty)}. Fill in the column {column}, or take the column out."
             )
     made = tuple(
-        Record(r["id"], r[unit or "id"], _mpp(folder, r, mpp), _split(where, r, split, names) if split else "")
+        Record(
+            r["id"],
+            r[unit or "id"],
+            _mpp(folder, r, mpp),
+            _split(where, r, split, names) if split else "",
+            r[cluster] if cluster else "",
+        )
         for r in records
     )
     if split:
         _check_splits(where, made, unit or "id")
-    return Index(made, unit, split)
+    if cluster:
+        _check_clusters(where, made, unit or "id", cluster)
+    return Index(made, unit, split, cluster)
 
 
 def check_mpp(records: Iterable[Record], asked: float | None, where: str) -> None:
@@ -174,6 +218,18 @@ def _check_splits(where: str, records: Sequence[Record], unit: str) -> None:
         raise MissingError(
             f"{where}: the column of splits names no {' and no '.join(absent)}. Complete it, or take it out to have "
             "splits made by hash."
+        )
+
+
+def _check_clusters(where: str, records: Sequence[Record], unit: str, cluster: str) -> None:
+    """Raises MissingError if a source is of two clusters."""
+    homes: dict[str, set[str]] = {}
+    for record in records:
+        homes.setdefault(record.source, set()).add(record.cluster)
+    if torn := [f"{source} ({', '.join(sorted(names))})" for source, names in homes.items() if len(names) > 1]:
+        raise MissingError(
+            f"{where}: {len(torn)} values of {unit} have two values of {cluster}: {some(torn)}. All images of one {unit} "
+            f"are of one {cluster}: correct the table, or rename the column {cluster}."
         )
 
 
@@ -233,7 +289,8 @@ def index_digest(files: str, index: Index) -> str:
     """
     if index.is_plain:
         return files
-    return hashlib.sha256(f"{files}/{index.unit}/{index.split}".encode()).hexdigest()[:16]
+    columns = "/".join((index.unit, index.split, *filter(None, (index.cluster,))))
+    return hashlib.sha256(f"{files}/{columns}".encode()).hexdigest()[:16]
 
 
 def _mask_folder(folder: Path) -> Path:

@@ -46,7 +46,7 @@ class Lizard:
         "Lizard: colon at 20x, nuclei of six types, from the files of the release.",
         licence="CC BY-NC-SA 4.0",
         source="Graham et al. 2021, Lizard",
-        notes="The holdout split is the validation split. Images of one slide or patient may be on both sides: neither the "
+        notes="The holdout split is validation and R2. Images of one slide or patient may be on both sides: neither the "
         "names nor info.csv tell which image is of which.",
     )
     provides = frozenset({"masks", "instances", "types"})
@@ -89,7 +89,7 @@ class Lizard:
             self.digest,
             self.card.name,
             self.card.version,
-            name if name != "holdout" else "validation",
+            name,
             self.size,
         ]
         content += [self.stride, self.stain, self.target, self.tissue, self.border, self.seed]

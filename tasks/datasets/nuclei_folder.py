@@ -4,7 +4,8 @@
     inst/<id>.png     16-bit: the nucleus of each pixel, 0 = none
     type/<id>.png     8-bit: the type of the nucleus at each pixel, 0 = none; 255 = not annotated
     index.csv         id; patient, case, source, slide or source_image: the sampling unit, the first of them that is there;
-                      split: train, validation, test, R1, R2; mpp (may be empty)
+                      split: train, validation, test, R1, R2; cluster, laboratory, lab, centre, center, site or hospital:
+                      what intervals range over; mpp (may be empty)
 
 Names of columns are read in any case, with or without blanks, underscores, hyphens and a last "id". Without a column of the
 sampling unit each image is its own source, and no number gets an interval. The index names the files of the set; other files
@@ -35,6 +36,7 @@ from tasks.datasets.index import (
     SUFFIXES,
     Index,
     Record,
+    SamplingUnit,
     check_mpp,
     files_digest,
     find_files,
@@ -51,7 +53,7 @@ FOLDERS = ("images", "inst", "type")
 MOST_EMPTY = 0.5
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class _Row(Record):
     image: Path
     inst: Path
@@ -71,6 +73,9 @@ class NucleiFolder:
 
     An mpp outside 0.1 to 4, in the index or asked for, is refused unless `confirm_mpp` says that it is meant.
 
+    With a column of laboratories or centres (`index.CLUSTERS`) intervals resample its values; splits and prompts keep to
+    sources. With `sampling_unit="slide"` intervals resample sources all the same.
+
     A column `split` of the index is used as it is. If it does not name validation, R2 or R1, these are made from its
     training sources: see `nuclei_splits.by_column`. Without it, 20 % of the sources are test, 15 % validation and
     25 % the pool R2, in the order of sha256("seed/source"). The rest trains, and R1 is its beginning, about as many patches
@@ -82,7 +87,7 @@ class NucleiFolder:
         "1",
         "Your own images with maps of nuclei and their types, from a folder, split by source.",
         licence="that of the data",
-        notes="The holdout split is the validation split. Where the index has no source, images of one slide may be on both "
+        notes="The holdout split is validation and R2. Where the index has no source, images of one slide may be on both "
         "sides.",
     )
     provides = frozenset({"masks", "instances", "types"})
@@ -100,11 +105,12 @@ class NucleiFolder:
         nuclei: int = 0,
         seed: int = 0,
         confirm_mpp: bool = False,
+        sampling_unit: SamplingUnit = "auto",
     ) -> None:
         self.folder = Path(folder).expanduser()
         self.size, self.mpp, self.stride, self.seed = size, mpp, stride, seed
         self.types, self.class_map, self.patches, self.nuclei = types, class_map, patches, nuclei
-        self.confirm_mpp = confirm_mpp
+        self.confirm_mpp, self.sampling_unit = confirm_mpp, sampling_unit
         full_map, named = f"0=0,{class_map}" if class_map else "", f"background,{types}" if types else ""
         self._lookup, self._named = class_lookup(full_map, named)
         if size < 1 or (stride is not None and stride < 1) or nuclei < 0:
@@ -128,14 +134,20 @@ class NucleiFolder:
         content = [
             self.digest,
             type(self).card.version,
-            name if name != "holdout" else "validation",
+            name,
             self.size,
             self.mpp,
         ]
         content += [self.types, self.class_map, self.stride, self.patches, self.nuclei, self.seed]
+        content += [self.sampling_unit] if self._index.cluster else []
         key = hashlib.sha256(json.dumps(content).encode()).hexdigest()[:16]
         pieces = [self._piece(row) for row in self._rows if row.source in sources]
-        return tiles.gather(pieces, self.size, MOST_EMPTY, self.nuclei, key, self._classes, self._mpp)
+        made = tiles.gather(pieces, self.size, MOST_EMPTY, self.nuclei, key, self._classes, self._mpp)
+        if not self._index.cluster or self.sampling_unit != "auto":
+            return made
+        cluster_of = {row.source: row.cluster for row in self._rows}
+        clusters = np.array([cluster_of[source] for source in made.conditions.groups.tolist()])
+        return replace(made, conditions=replace(made.conditions, clusters=clusters))
 
     def manifest(self) -> dict[str, list[str]]:
         """Id of image -> the splits that show it, none for an image without a tile. JSON-able."""
@@ -153,7 +165,7 @@ class NucleiFolder:
         """The sampling unit and the origin of the splits, from index.csv."""
         made = [name for name in ("validation", "R2") if name not in self._index.splits.values()]
         shares = "test 20, validation 15, R2 25 and train 40 in a hundred by hash"
-        return self._index.sampling(f"{shares}, seed {self.seed}", made)
+        return self._index.sampling(f"{shares}, seed {self.seed}", made, self.sampling_unit)
 
     @cached_property
     def tile_summary(self) -> dict[str, int]:
@@ -175,7 +187,7 @@ class NucleiFolder:
         ids = [record.id for record in records]
         images = find_files(self.folder / "images", SUFFIXES, ids)
         inst, types = (find_files(self.folder / name, frozenset({".png"}), ids) for name in FOLDERS[1:])
-        return [_Row(r.id, r.source, r.mpp, r.split, images[r.id], inst[r.id], types[r.id]) for r in records]
+        return [_Row(**vars(r), image=images[r.id], inst=inst[r.id], type=types[r.id]) for r in records]
 
     @cached_property
     def _mpp(self) -> float:

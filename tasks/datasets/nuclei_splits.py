@@ -37,10 +37,12 @@ class Division:
     homes: Mapping[str, tuple[str, ...]]
 
     def of(self, name: str) -> tuple[str, ...]:
-        """Sources of one split; `holdout` is `validation`."""
+        """Sources of one split; `holdout` has those of `validation` and R2, which generators are not trained on either."""
         if name not in SPLITS:
             raise UsageError(f"a nuclei dataset has the splits {', '.join(SPLITS)}; asked for {name!r}.")
-        return self.homes["validation" if name == "holdout" else name]
+        if name == "holdout":
+            return (*self.homes["validation"], *self.homes["R2"])
+        return self.homes[name]
 
     def manifest(self, images: Mapping[str, str]) -> dict[str, list[str]]:
         """Image -> the splits that show it, for images given with their sources; JSON-able, in the order given."""

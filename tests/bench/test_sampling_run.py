@@ -94,6 +94,50 @@ def test_without_a_column_no_distance_or_score_has_an_interval(unknown: tuple[Do
     assert "[" not in table
 
 
+def with_laboratories(folder: Path, laboratories: int) -> Path:
+    """Thirty patients who come from laboratories by turns."""
+    segmentation(folder, "patient")
+    rows = "".join(f"p{i},qp{i},l{i % laboratories}\n" for i in range(30))
+    (folder / "index.csv").write_text(f"id,patient,Lab\n{rows}")
+    return folder
+
+
+def test_laboratories_are_the_unit_of_every_interval_where_they_are_given(home: Path) -> None:
+    data = with_laboratories(home / "laboratories", 30)
+    _, made, table = run(SEGMENTATION, data, home / "home", home / "out-laboratories")
+    assert {line.groups for line in made} == {6} and {schema.unit_of(line) for line in made} == {"laboratories"}
+    assert "patches of 6 laboratories" in table and "over laboratories and seeds; they speak of other laboratories" in table
+    assert {"fd", "precision", "iou"} <= {line.measure for line in bounded(made)}
+
+
+def test_of_few_laboratories_intervals_are_refused_unless_slides_are_asked_for(home: Path) -> None:
+    data = with_laboratories(home / "few", 3)
+    done, made, table = run(SEGMENTATION, data, home / "home", home / "out-few")
+    assert "intervals over laboratories need 5: there are none" in done.stderr
+    assert {line.groups for line in made} <= {1, 2, 3} and not [line for line in made if line.low is not None]
+    reasons = {line.reason for line in made if line.value is not None and line.measure in ("fd", "precision", "iou")}
+    assert reasons and all(reason.startswith("underpowered") and "sampling_unit=slide" in reason for reason in reasons)
+    words = [*SEGMENTATION, "-o", "dataset.sampling_unit=slide"]
+    done, made, table = run(words, data, home / "home", home / "out-slides")
+    assert {line.groups for line in made} == {6} and {"fd", "precision", "iou"} <= {line.measure for line in bounded(made)}
+    assert "they speak of other patients of the same laboratories" in table
+    assert "intervals range over patients: they speak of other patients of the same laboratories" in done.stderr
+
+
+def test_intervals_of_controls_leave_out_the_slides_that_they_show(home: Path, known: object) -> None:
+    """Six test patients; `real` shows six others, `copy-train` many more, `noise` none."""
+    words = ["real,copy-train,noise" if word == "noise" else word for word in SEGMENTATION]
+    words += ["--no-downstream"]
+    done, made, table = run(words, home / "known", home / "home", home / "out-controls")
+    blocks = {line.generator: len(line.replicates) for line in made if line.measure == "fd" and line.seed == 0}
+    assert blocks == {"flat-colour": 6, "noise": 6, "real": 12, "copy-train": 20}
+    assert (
+        "the control real shows" in done.stderr
+        and "of 6 patients; their slides are neither trained nor tested on" in done.stderr
+    )
+    assert "real: patches of real slides that are neither in the test set nor seen by a generator" in table
+
+
 def test_a_difference_of_mixes_has_no_interval_and_no_verdict(home: Path, unknown: object) -> None:
     file = home / "mine.toml"
     file.write_text(MINE)

@@ -12,7 +12,18 @@ import pytest
 from bench import registry
 from bench.contracts import check_generator, mock
 from bench.errors import MissingError, UsageError
-from bench.types import GREY, Conditions, Generator, Images, ImageSet, Prompts, Trainable, image_seeds, silent
+from bench.types import (
+    GREY,
+    Conditions,
+    Generator,
+    Images,
+    ImageSet,
+    Prompts,
+    ShowsRealPatches,
+    Trainable,
+    image_seeds,
+    silent,
+)
 
 CONTROLS = ("blur", "copy-train", "crop-paste", "noise", "flat-colour", "real", "shuffle")
 TRAINABLE = ("blur", "copy-train", "flat-colour", "real", "shuffle")
@@ -120,13 +131,30 @@ def test_shuffle_takes_another_slide_for_an_only_patch(real: ImageSet) -> None:
         fitted("shuffle", real[:1])
 
 
-def test_real_shows_the_slide_where_it_can(real: ImageSet) -> None:
-    control = fitted("real", real[:8])  # the third slide is not in the holdout
-    for seed in range(5):
-        rows = source_rows(generated(control, real.conditions, seed), real)
-        assert np.array_equal(real.conditions.groups[rows[:8]], real.conditions.groups[:8])
-        assert max(rows) < 8
+def test_real_shows_every_held_out_patch_whatever_the_slide_of_the_condition(real: ImageSet) -> None:
+    control = fitted("real", real[:8])
+    rows = [row for seed in range(10) for row in source_rows(generated(control, real.conditions, seed), real)]
+    assert set(rows) == set(range(8))
     assert control.training_patches == "holdout"  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("name", ["copy-train", "real", "shuffle"])
+@pytest.mark.parametrize("has_clusters", [False, True])
+def test_real_patches_belong_to_the_slides_that_they_show(
+    name: str, has_clusters: bool, real: ImageSet, tmp_path: Path
+) -> None:
+    clusters = np.array([f"lab-{i % 2}" for i in range(len(real))]) if has_clusters else None
+    shown = replace(real, conditions=replace(real.conditions, clusters=clusters))
+    control = fitted(name, shown)
+    assert isinstance(control, ShowsRealPatches) and isinstance(control, Trainable)
+    control.save(tmp_path)
+    again = registry.load("generators", name)
+    again.load(tmp_path)
+    for seed in range(3):
+        seeds = image_seeds(seed, real.conditions.ids)
+        rows = source_rows(generated(control, real.conditions, seed), real)
+        for one in (control, again):
+            assert np.array_equal(one.shown_units(real.conditions, seeds), shown.conditions.units[rows])
 
 
 def test_blur_keeps_the_patch_and_loses_detail(real: ImageSet) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from bench.errors import MissingError, UsageError
@@ -70,6 +71,57 @@ def test_patient_goes_before_case_before_slide(tmp_path: Path) -> None:
     assert table(tmp_path / "a", "slide,case_id,Patient", cells).sampling.unit == "patients"
     assert groups(Folder(tmp_path / "a", size=8)) <= {"q0", "q1", "q2", "q3"}
     assert table(tmp_path / "b", "Slide,Case,pathologist", cells).sampling.unit == "cases"
+
+
+@pytest.mark.parametrize(
+    ("column", "noun"),
+    [
+        ("cluster", "clusters"),
+        ("Laboratory", "laboratories"),
+        ("LAB", "laboratories"),
+        ("lab_id", "laboratories"),
+        ("Centre", "centres"),
+        ("center", "centres"),
+        ("Site", "sites"),
+        ("hospital", "hospitals"),
+    ],
+)
+def test_a_column_of_laboratories_is_what_intervals_range_over(tmp_path: Path, column: str, noun: str) -> None:
+    cells = {name: f"s{i // 2},l{i // 6}" for i, name in enumerate(NAMES)}
+    folder = table(tmp_path / "a", f"slide,{column}", cells)
+    plain = table(tmp_path / "b", "slide", {name: f"s{i // 2}" for i, name in enumerate(NAMES)})
+    nuclear = table_of_nuclei(tmp_path / "n", f"slide,{column}", [f"s{i},l{i // 3}" for i in range(6)])
+    for name in THREE:
+        assert images(folder, name) == images(plain, name) and groups(folder, name) == groups(plain, name)
+        for reader in (folder, nuclear):
+            conditions = reader.split(name).conditions
+            per = 3 if reader is folder else 3
+            assert [f"l{int(g[1:]) // per}" for g in conditions.groups.tolist()] == conditions.units.tolist()
+    for reader in (folder, nuclear):
+        assert reader.sampling.unit == "slides" and reader.sampling.interval_unit == noun
+        assert reader.sampling.population == f"other {noun}"
+        over_slides = type(reader)(reader.folder, size=reader.size, sampling_unit="slide")
+        conditions = over_slides.split("test").conditions
+        assert conditions.clusters is None and np.array_equal(conditions.units, conditions.groups)
+        assert over_slides.sampling.population == "other slides of the same laboratories"
+        assert over_slides.split("test").key != reader.split("test").key
+    assert plain.sampling.population == "other slides of the same laboratories"
+
+
+def test_laboratories_are_counted_where_the_index_names_the_test_images(tmp_path: Path) -> None:
+    cells = {name: f"s{i},l{i % 3},{('train', 'validation', 'test')[i % 4 // 2 + i % 2]}" for i, name in enumerate(NAMES)}
+    folder = table(tmp_path / "d", "slide,lab,split", cells)
+    tested = {cell.split(",")[1] for cell in cells.values() if cell.endswith("test")}
+    over_slides = Folder(folder.folder, size=8, sampling_unit="slide")
+    assert over_slides.sampling.population == f"other slides of the same {len(tested)} laboratories"
+
+
+def test_a_slide_of_two_laboratories_and_an_empty_cell_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(MissingError, match=r"1 values of slide have two values of Lab: s0 \(l0, l1\)"):
+        cells = {name: f"s{max(i - 1, 0)},l{i % 2}" for i, name in enumerate(NAMES)}
+        table(tmp_path / "a", "slide,Lab", cells).split("train")
+    with pytest.raises(MissingError, match="no Lab for p0"):
+        table(tmp_path / "b", "slide,Lab", {name: f"s{i},{'l' if i else ''}" for i, name in enumerate(NAMES)}).split("train")
 
 
 def test_two_columns_of_one_kind_that_differ_are_refused(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.errors import UsageError
+from bench.histology.sampling import Sampling
 from bench.types import Card, Conditions, ImageSet
 from tasks.datasets.phantom.tissue import (
     CONNECTIVE,
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 VERSION = "1"
 _DONORS = "donors"
 """Used like the name of a split: patches of the test slides that prompts are cut from."""
-_HOMES = {"holdout": "test", _DONORS: "test", "R1": "train"}  # splits that show slides of another one
+_HOMES = {_DONORS: "test", "R1": "train"}  # splits that show slides of another one
 SMALLEST, LARGEST = 0.2, 0.8  # share of a patch that one class covers, as in HeteroTissue-Diffuse
 
 LYMPH_NODE = (
@@ -85,10 +86,16 @@ class _Phantom:
             raise UsageError("a phantom needs at least one slide in each split, one patch on each and one test laboratory.")
 
     def split(self, name: str) -> ImageSet:
-        """Patches of one split. `holdout` holds further patches of the test slides, with maps of their own."""
+        """Patches of one split. `holdout` shows as many slides as `test`, others of the same laboratories."""
         if name == _DONORS:
             raise self._no_split(name)
-        return self._set(name, self.per_slide if name == "holdout" else 0)
+        return self._set(name, 0)
+
+    @property
+    def sampling(self) -> Sampling:
+        """Slides, those of the test set of a few laboratories, and splits as they are drawn."""
+        laboratories = min(self.test_laboratories, self.test_slides)
+        return Sampling("slides", "as they are drawn", "slides of their own", laboratories=laboratories)
 
     @property
     def has_prompt_donors(self) -> bool:
@@ -96,7 +103,7 @@ class _Phantom:
         return True
 
     def prompt_donors(self) -> ImageSet:
-        """As many further patches of each test slide as it has in the split `test`, beyond those of the holdout."""
+        """As many further patches of each test slide as it has in the split `test`."""
         return self._set(_DONORS, 2 * self.per_slide)
 
     def _set(self, name: str, first: int) -> ImageSet:
@@ -126,12 +133,14 @@ class _Phantom:
         ]
         if name in ("test", "holdout", _DONORS):
             content.append(self.test_laboratories)
+        if name == "holdout":
+            content.append("slides of its own")  # it once showed further patches of the test slides
         return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:16]
 
     def _slide(self, group: str, number: int) -> Slide:
         """A training slide has a laboratory of its own; test slides are of a few laboratories without training slides."""
         slide = Slide.draw(self._rng(group))
-        if not group.startswith("test"):
+        if not group.startswith(("test", "holdout")):
             return slide
         return slide.at(Slide.draw(self._rng(f"laboratory-{number % self.test_laboratories}")))
 
@@ -187,7 +196,8 @@ class _Phantom:
 _SOURCE = "this package, tasks/datasets/phantom/tissue.py and render.py"
 _NOTES = (
     "Procedural, not tissue: it shows that the suite works, and not how good a generator is on patients. "
-    "The holdout split shows further patches of the test slides, and prompts of test patches are cut from still others."
+    "The holdout split shows other slides of the laboratories of the test slides. Prompts of test patches are cut from "
+    "further patches of the test slides."
 )
 
 

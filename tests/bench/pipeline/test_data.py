@@ -66,9 +66,10 @@ def test_slide_on_two_sides_is_refused(sets: dict[str, ImageSet], pair: tuple[st
         data.check_groups({**sets, pair[1]: sets[pair[0]]})
 
 
-def test_held_out_patches_are_no_test_patches(sets: dict[str, ImageSet]) -> None:
-    with pytest.raises(UsageError, match="8 held-out patches are also test patches"):
-        data.check_groups({**sets, "holdout": sets["test"]})
+@pytest.mark.parametrize("name", ["test", "train"])
+def test_held_out_slides_are_neither_tested_nor_trained_on(sets: dict[str, ImageSet], name: str) -> None:
+    with pytest.raises(UsageError, match=f"slides are in both {name} and holdout"):
+        data.check_groups({**sets, "holdout": sets[name]})
 
 
 COARSE = """

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 
@@ -46,15 +48,24 @@ def test_every_instance_has_one_type() -> None:
             assert len(np.unique(types[instances == number])) == 1
 
 
-def test_splits_share_no_slide_and_holdout_shares_the_slides_of_test() -> None:
+def test_splits_share_no_slide_and_holdout_shows_other_slides_of_the_laboratories_of_test() -> None:
     data = small()
     groups = {name: set(data.split(name).conditions.groups.tolist()) for name in ("train", "validation", "test", "holdout")}
     assert not groups["train"] & groups["test"] and not groups["train"] & groups["validation"]
     assert not groups["validation"] & groups["test"]
-    assert groups["holdout"] == groups["test"]
+    assert len(groups["holdout"]) == len(groups["test"])
+    assert not groups["holdout"] & set.union(*(groups[name] for name in ("train", "validation", "test")))
     test, holdout = data.split("test"), data.split("holdout")
-    assert not set(test.conditions.ids.tolist()) & set(holdout.conditions.ids.tolist())
     assert not any((image == other).all() for image in test.images for other in holdout.images)
+
+
+def test_held_out_slides_are_stained_as_the_test_slides_are() -> None:
+    """By one laboratory: training slides, each of a laboratory of its own, differ more in colour."""
+    data = PhantomCam16(size=32, train_slides=24, validation_slides=1, test_slides=24, per_slide=2, test_laboratories=1)
+    test, holdout, train = (data.split(name).images.mean(axis=(1, 2)) for name in ("test", "holdout", "train"))
+    assert train.std(axis=0).mean() > 1.2 * holdout.std(axis=0).mean()
+    assert np.abs(test.mean(axis=0) - holdout.mean(axis=0)).max() < 3 * holdout.std(axis=0).max() / math.sqrt(12)
+    assert data.sampling.population == "other slides of the same laboratory"
 
 
 def test_same_options_same_bytes_and_every_option_changes_them() -> None:
