@@ -32,8 +32,8 @@ ENCODERS = ("embedded",)
 METRICS = ("fd", "fd-pca16", "mind", "kid", "cmmd", "precision", "recall")
 """`fd` needs more patches than features; `mind`, `kid` and `cmmd` are what tables show where it cannot be had."""
 CONTROLS = ("real", "noise")
-UPPER_REFERENCE = "noise"
-"""The control that is furthest from tissue. It needs no condition, and is used where a command needs some generator."""
+PLACEHOLDER = "noise"
+"""Generator of commands that need a config but no generator: it needs no condition."""
 
 
 @dataclass(frozen=True)

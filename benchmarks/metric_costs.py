@@ -52,7 +52,7 @@ def pair_of(name: str, slides: int, per_slide: int, width: int) -> FeaturePair:
         return (0.1**0.5 * slide + 0.9**0.5 * patch) * spread + np.float32(shift)
 
     groups = np.repeat([f"slide{i:04}" for i in range(slides)], per_slide)
-    return FeaturePair(registry.load("metrics", name), side(0.5), side(0.51), side(0.5), None, groups, groups, 0)
+    return FeaturePair(registry.load("metrics", name), side(0.5), side(0.51), side(0.5), groups, groups, 0)
 
 
 def interval_costs(

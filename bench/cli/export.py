@@ -44,13 +44,13 @@ def conditions(
 
     Generate one PNG for each id under DIR/samples, and score them with --generator folder:DIR.
     """
-    from bench.config import UPPER_REFERENCE, RunConfig, load_components
+    from bench.config import PLACEHOLDER, RunConfig, load_components
     from bench.pipeline import exporting
     from bench.pipeline.data import load_splits
     from bench.pipeline.sets import load_into_memory
 
     config = RunConfig(
-        generator=UPPER_REFERENCE,
+        generator=PLACEHOLDER,
         task=task,
         data=data,
         prompt_source=prompt_source,

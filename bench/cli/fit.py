@@ -48,12 +48,12 @@ def command(
     bench fit --layout-generator nasdm-masks --task lizard-nuclei --out weights
     accelerate launch --num_processes 4 -m bench fit --generator ldm-prompt --task cam16-seg --out weights
     """
-    from bench.config import UPPER_REFERENCE, RunConfig
+    from bench.config import PLACEHOLDER, RunConfig
 
     if bool(generator) == bool(layout_generator):
         raise UsageError("bench fit takes a --generator or a --layout-generator, one of the two.")
     config = RunConfig(
-        generator=generator or UPPER_REFERENCE,
+        generator=generator or PLACEHOLDER,
         layout_generator=layout_generator,
         task=task,
         data=data,

@@ -156,7 +156,7 @@ class Folder:
         content += [self.stride, self.smallest, self.largest, self.seed]
         content += [self.donors] if self.donors and home in ("test", DONORS) else []  # other splits stay what they were
         content += [self.sampling_unit] if self._index.cluster else []
-        return hashlib.sha256(json.dumps(training_config).encode()).hexdigest()[:16]
+        return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:16]
 
     @cached_property
     def digest(self) -> str:
