@@ -278,6 +278,14 @@ class TrainsSharedStage(Protocol):
 
 
 @runtime_checkable
+class StatesFits(Protocol):
+    """A trainable of which it is known whether another fit seed gives another generator."""
+
+    has_fits: bool
+    """False where training draws nothing at random, as where training patches are kept: then it is trained once."""
+
+
+@runtime_checkable
 class StatesEffort(Protocol):
     """A trainable that says what training takes."""
 

@@ -33,6 +33,7 @@ class CopyMasks:
         needs=("masks", "instances"),
         notes="Drawn with replacement. What annotation does not cover becomes background.",
     )
+    has_fits = False
 
     def __init__(self) -> None:
         self._store: tuple[NDArray[np.uint8], NDArray[np.int32]] | None = None

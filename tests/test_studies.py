@@ -19,6 +19,8 @@ ROOT = Path(__file__).parents[1]
 BOTH_SIDES = '"icc": 0.0, "spectrum": "power", "generator": "other", "candidate": "slides, both sides, second order"'
 ONE = {
     "coverage": f'"slides": 40, "per_slide": 16, {BOTH_SIDES}',
+    "fits": '"slides": 12, "per_slide": 8, "fits": 3, "spread": "large", "mode": "same-method", "worse": 0.0',
+    "ranks": '"generators": 4, "encoders": 3, "slides": 12, "gaps": "close", "shared": true',
     "gate": '"slides": 12, "per_slide": 8, "seeds": 2, "change": "none", "margins": "zero"',
 }
 FEW = ("--only", ONE["coverage"], "--trials", "2")
@@ -55,6 +57,13 @@ def test_one_setting_of_each_page_is_made_from_nothing(name: str, study: Study, 
         assert f"| 64 | power | 40 x 16 | 0 | {found['truth']:.2%} | {found['value']:.2%} |" in page
         assert "Trials of each setting: 12 with 64 features" in page
         assert (tmp_path / "docs" / "coverage.png").stat().st_size > 10_000
+    elif name == "fits":
+        assert found["alarms"] <= 3 and f"| 12 x 8 | large | 3 | same method | 12 | {found['alarms']} " in page
+    elif name == "ranks":
+        assert (
+            found["places"] == 48 == found["inside"]
+            and f"| 4 x 3 | 12 | close | alike | 12 | {found['held'] / 48:.1%} |" in page
+        )
     else:
         assert sum(found["verdicts"]["fd-0"].values()) == 12 and found["alarms"] <= 4
         assert f"| 12 x 8 | 2 | zero | 12 | {found['alarms']} " in page

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from bench.cli.options import data_options, execution_options, merged, open_context
+from bench.cli.options import data_options, execution_options, merged, numbers, open_context
 from bench.errors import UsageError
 from bench.types import Fittable
 
@@ -17,15 +17,20 @@ from bench.types import Fittable
 @click.option("--generator", "-g", default="", help="A name or path.py:Class of a generator that can be trained.")
 @click.option("--layout-generator", default="", help="Instead of a generator, a plug-in that samples layouts.")
 @click.option("--task", "-t", required=True, help="The task whose data it is trained on.")
-@click.option("--fit-seed", default=0, show_default=True)
-@click.option("--out", type=click.Path(path_type=Path, file_okay=False), required=True, help="Where the weights go.")
+@click.option("--fit-seeds", default="0", show_default=True, callback=numbers, help="Seeds of training, one fit for each.")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, file_okay=False),
+    required=True,
+    help="Where the weights go; those of several fits go to fit0/, fit1/ below it.",
+)
 @execution_options
 @data_options
 def command(
     generator: str,
     layout_generator: str,
     task: str,
-    fit_seed: int,
+    fit_seeds: tuple[int, ...],
     out: Path,
     workers: int,
     scheduler: str,
@@ -38,6 +43,7 @@ def command(
 
     \b
     bench fit --generator ldm-prompt --task cam16-seg --out weights
+    bench fit --generator ldm-prompt --task cam16-seg --fit-seeds 0,1,2 --out weights
     bench fit --layout-generator nasdm-masks --task lizard-nuclei --out weights
     """
     from bench.config import UPPER_REFERENCE, RunConfig, load_components
@@ -56,8 +62,7 @@ def command(
         prompt_source=prompt_source,
         fit_prompt_source=prompt_source,
         controls=(),
-        fit_seed=fit_seed,
-        retrain=True,
+        fit_seeds=fit_seeds,
         options=merged(options, class_map),
     )
     components = load_components(config)
@@ -69,7 +74,9 @@ def command(
     with open_context(workers, scheduler) as context:
         splits = load_splits(components, context.store, context.execute)
         train = splits.plain["train"].only(MAPS) if layout_generator else training_patches(plugin, splits)
-        job = training_job(plugin, built, train, fit_seed)
-        raise_failure(context.execute([job]))
+        jobs = {seed: training_job(plugin, built, train, seed) for seed in fit_seeds}
+        raise_failure(context.execute(list(jobs.values())))
         command_line = " ".join(["bench", *sys.argv[1:]])
-        click.echo(str(deliver(built, context.store.path(job.ref), train, fit_seed, command_line, out)))
+        for seed, job in jobs.items():
+            folder = out / f"fit{seed}" if len(jobs) > 1 else out
+            click.echo(str(deliver(built, context.store.path(job.ref), train, seed, command_line, folder)))

@@ -27,14 +27,24 @@ def assignments(_ctx: click.Context, _parameter: click.Parameter, values: tuple[
     return pairs
 
 
-def numbers(_ctx: click.Context, _parameter: click.Parameter, text: str) -> tuple[int, ...]:
-    """`0,1,2` as whole numbers without repeats."""
+FIT_SEEDS = (
+    "Train the generator anew with each of these seeds, and measure every fit, e.g. 0,1,2.  "
+    "[default: one fit, the shipped weights or those of fit seed 0]"
+)
+"""What `--fit-seeds` does, for the commands that have it."""
+
+
+def numbers(_ctx: click.Context, parameter: click.Parameter, text: str) -> tuple[int, ...]:
+    """`0,1,2` as whole numbers without repeats; none where an option whose default is empty is not given."""
+    name = parameter.opts[0]
+    if not text and parameter.default == "":
+        return ()
     try:
         found = tuple(int(part) for part in text.split(","))
     except ValueError:
-        raise UsageError(f"--seeds takes whole numbers like 0,1,2, not {text!r}.") from None
+        raise UsageError(f"{name} takes whole numbers like 0,1,2, not {text!r}.") from None
     if len(set(found)) != len(found):
-        raise UsageError(f"--seeds {text}: a seed stands twice.")
+        raise UsageError(f"{name} {text}: a seed stands twice.")
     return found
 
 

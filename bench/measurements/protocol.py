@@ -125,16 +125,6 @@ def failed_record(record: ResultRecord, error: JobError) -> ResultRecord:
 
 
 @dataclass(frozen=True)
-class Fail:
-    """Action of a job that stands for a plug-in that could not even be prepared: it raises what was raised then."""
-
-    error: JobError
-
-    def __call__(self, work: Path, context: JobContext) -> None:
-        raise EarlierFailure(self.error)
-
-
-@dataclass(frozen=True)
 class FailedMeasurement:
     """Stands for a measurement that could not be planned, for what its plug-in raised then."""
 

@@ -22,6 +22,7 @@ from bench.statistics.estimates import (
     too_few_groups,
     undefined_estimate,
 )
+from bench.statistics.fits import combine_fits, means_by, variance_of_mean, welch_freedom
 from bench.statistics.jackknife import (
     EXTRAPOLATED_GROUPS,
     TRUSTED,
@@ -48,6 +49,7 @@ __all__ = [
     "VERSION",
     "block_order",
     "blocks_of",
+    "combine_fits",
     "combine_seeds",
     "count_groups",
     "effective_groups",
@@ -56,9 +58,12 @@ __all__ = [
     "group_extrapolation",
     "group_jackknife",
     "jackknife",
+    "means_by",
     "paired_difference",
     "scattered",
     "student",
     "too_few_groups",
     "undefined_estimate",
+    "variance_of_mean",
+    "welch_freedom",
 ]
