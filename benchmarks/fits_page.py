@@ -32,7 +32,6 @@ def power(held: Mapping[Setting, Finding]) -> str:
     for s, f in held.items():
         if s.worse:
             by = f"{s.worse:g} standard deviations between fits"
-            lines.append(
-                f"| {s.slides} x {s.per_slide} | {s.fits} | {by} | {s.trials} | {f.seen / s.trials:.0%} | {f.alarms} of {s.trials} |"
-            )
+            found = f"{f.seen / s.trials:.0%} | {f.alarms} of {s.trials}"
+            lines.append(f"| {s.slides} x {s.per_slide} | {s.fits} | {by} | {s.trials} | {found} |")
     return "\n".join(lines)

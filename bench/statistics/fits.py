@@ -26,8 +26,10 @@ def combine_fits(
     All fits and seeds are measured on the same slides, so that the slide part stays as wide as that of one number (root mean
     square over all). Fits and seeds are crossed: the same seeds are drawn for every fit. The variance of the fits' means
     over their number and that of the seeds' means over theirs are added; what a fit has of its own with each seed is in both,
-    which rather widens. Degrees of freedom by Welch and Satterthwaite. With one fit it is `combine_seeds`: the number is then
-    about these weights.
+    which rather widens. The quantile is the mean of Student's quantiles of the three parts, weighted by their variances
+    (Cochran and Cox 1950): Welch and Satterthwaite's degrees of freedom, where two or three fits vary more than slides, are
+    too many as often as the variance between fits comes out too small. With one fit it is `combine_seeds`: the number is then about these
+    weights.
     """
     if len(set(fits)) < 2:
         return combine_seeds(values, lows, highs)
@@ -60,12 +62,14 @@ def variance_of_mean(values: Floats) -> Part:
     return (float(values.var(ddof=1)) / len(values), len(values) - 1) if len(values) > 1 else (0.0, 0)
 
 
-def welch_freedom(parts: Sequence[Part], known: float = 0.0) -> float:
-    """Degrees of freedom of a sum of variances (Welch 1947, Satterthwaite 1946), of which `known` is taken for known."""
+def welch_freedom(parts: Sequence[Part]) -> float:
+    """Degrees of freedom of a sum of variances (Welch 1947, Satterthwaite 1946); parts of 0 say nothing."""
     spread = sum(variance**2 / freedom for variance, freedom in parts if variance)
-    return (known + sum(variance for variance, _ in parts)) ** 2 / spread if spread else math.inf
+    return sum(variance for variance, _ in parts) ** 2 / spread if spread else math.inf
 
 
 def _half(slide_halves: Floats, parts: Sequence[Part]) -> float:
     within = float(np.mean(slide_halves**2)) / student(math.inf) ** 2
-    return student(welch_freedom(parts, within)) * math.sqrt(within + sum(variance for variance, _ in parts))
+    total = within + sum(variance for variance, _ in parts)
+    weighted = student(math.inf) * within + sum(student(freedom) * variance for variance, freedom in parts if variance)
+    return weighted / math.sqrt(total) if total else 0.0

@@ -144,7 +144,8 @@ def sentence(found: Comparisons, one: Comparison) -> str:
     weights = [name for name, fits in zip((found.first, found.second), gap.fits, strict=True) if fits == 1]
     about = f"these weights, one fit of {' and one of '.join(weights)}: nothing is said of other fits" if weights else ""
     if one.equal:
-        return f"{found.first} and {found.second} have the same {measure}, bit by bit ({'; '.join(filter(None, (sizes, about)))})."
+        basis = "; ".join(filter(None, (sizes, about)))
+        return f"{found.first} and {found.second} have the same {measure}, bit by bit ({basis})."
     notes = [sizes, f"{_p(one.adjusted)} after Holm over {found.tested} measure{'s' if found.tested > 1 else ''}"]
     notes += ["not an independent encoder"] if one.conflict else []
     notes += [about] if about else []

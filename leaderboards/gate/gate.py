@@ -1,6 +1,6 @@
 """Has a generator become worse? Every number of a baseline against its candidate, in pairs of test slides and seeds.
 
-In the mode `same-weights` both sides have the same fits, and the question is whether code or sampler has changed their numbers.
+In the mode `same-weights` both sides have the same fits, and the question is whether code or sampler has changed numbers.
 In the mode `same-method` both sides have fits of their own, at least two, and the question is whether the method has become
 worse: the variance between fits is part of the error.
 
@@ -34,7 +34,7 @@ EXIT_CODES: dict[Verdict, int] = {"regress": 5, "broken": 4, "not-comparable": 7
 """By precedence: the gate's verdict is the first that any number has."""
 FITS = 2
 """Fewer a side say nothing of a method."""
-OTHER_WEIGHTS = "worse, but training was repeated and gave other weights: another fit differs too. The mode same-method tells the two apart"
+OTHER_WEIGHTS = "worse, but training was repeated and gave other weights, as another fit does: see the mode same-method"
 POWER = 0.8
 """Of a gate to see a change, where `visible` is stated."""
 

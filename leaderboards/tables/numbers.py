@@ -47,7 +47,7 @@ def _otherwise(one: ResultRecord, other: ResultRecord) -> list[str]:
 
 
 def equal(first: list[ResultRecord], second: list[ResultRecord]) -> bool:
-    """Whether two repeats agree bit by bit: as many weights, the same seeds, values and values without each block of slides."""
+    """Whether two repeats agree bit by bit: the same seeds, values and values without each block of slides."""
 
     def shown(records: list[ResultRecord]) -> list[tuple[int, float | None, tuple[float, ...], str]]:
         return sorted(((one.seed, one.value, one.replicates, one.protocol) for one in records), key=repr)

@@ -1,4 +1,4 @@
-"""Real, short fits of a diffusion model on phantom tissue: two sets of three fits of one recipe are no regression of the method."""
+"""Real, short fits of a diffusion model on phantom tissue: two sets of fits of one recipe are no regression of the method."""
 
 from __future__ import annotations
 
