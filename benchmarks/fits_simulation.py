@@ -7,7 +7,6 @@ measures, and the difficulty of slides that all fits share, are those of `gate_s
 
 from __future__ import annotations
 
-import gc
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -76,7 +75,6 @@ def settings() -> Iterator[Setting]:
 def simulate(setting: Setting) -> Finding:
     """All trials of a setting: zero margins, so that every significant worsening is a regression."""
     rng = seeded(setting)
-    gc.freeze()  # statsmodels collects garbage at each adjustment: what was imported need not be searched again
     policy = Policy((Margin("*", absolute=0.0),), mode="same-method" if setting.mode == "same-method" else "same-weights")
     alarms = differences = seen = 0
     for _ in range(setting.trials):

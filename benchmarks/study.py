@@ -6,6 +6,7 @@ A kept line holds the digest of the code that made it. Lines of other code are n
 from __future__ import annotations
 
 import argparse
+import gc
 import json
 import sys
 import zlib
@@ -82,6 +83,7 @@ class Study(Generic[S, F]):
         for setting in wanted:
             if setting in known:
                 continue
+            gc.freeze()  # statsmodels collects garbage at each adjustment: what is imported need not be searched each time
             finding = self.simulate(setting)
             line = {"code": self.digest, "setting": _plain(setting), "finding": _plain(finding)}
             with self.kept.open("a") as out:

@@ -28,8 +28,8 @@ def combine_fits(
     over their number and that of the seeds' means over theirs are added; what a fit has of its own with each seed is in both,
     which rather widens. The quantile is the mean of Student's quantiles of the three parts, weighted by their variances
     (Cochran and Cox 1950): Welch and Satterthwaite's degrees of freedom, where two or three fits vary more than slides, are
-    too many as often as the variance between fits comes out too small. With one fit it is `combine_seeds`: the number is then about these
-    weights.
+    too many as often as the variance between fits comes out too small. With one fit it is `combine_seeds`: the number is then
+    about these weights.
     """
     if len(set(fits)) < 2:
         return combine_seeds(values, lows, highs)

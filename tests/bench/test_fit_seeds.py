@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections import defaultdict
 from pathlib import Path
 
 import pytest
@@ -14,7 +13,7 @@ from tests.small_run import WORDS, bench, run
 
 SHADED = f"{Path(__file__).parents[1] / 'fitted.py'}:Shaded"
 NAME = "shaded"
-SHORT = [*WORDS, "--controls", "noise", "--seeds", "0,1"]
+SHORT = [*WORDS, "--controls", "noise", "--seeds", "0,1", "--workers", "1"]
 
 
 @pytest.fixture(scope="module")
@@ -58,11 +57,9 @@ def test_each_fit_is_trained_generated_and_measured_by_itself(three: Path) -> No
     own = [record for record in records(three) if record.measure == "fd" and record.generator != "noise"]
     assert [(record.fit["seed"], record.seed) for record in own] == [(f, s) for f in "012" for s in (0, 1)]
     assert {record.fit["origin"] for record in own} == {"trained"}
-    for name in ("weights", "samples"):
-        by_fit = defaultdict(set)
-        for record in own:
-            by_fit[record.fit["seed"]].add(record.fit["weights"] if name == "weights" else record.keys[name])
-        assert len(set.union(*by_fit.values())) == 3, f"{name}: every fit has its own"
+    by_fit = {record.fit["seed"]: record.fit["weights"] for record in own}
+    assert len(set(by_fit.values())) == 3 and all(record.fit["weights"] == by_fit[record.fit["seed"]] for record in own)
+    assert len({record.keys["samples"] for record in own}) == 6, "every fit and seed has images of its own"
     assert len({record.keys["recipe"] for record in own}) == 1
     assert len({record.value for record in own}) == 3, "flat colours ignore the seed of images, and nothing else"
 
