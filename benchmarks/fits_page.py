@@ -15,14 +15,14 @@ def tables(held: Mapping[Setting, Finding]) -> dict[str, str]:
 def alarms(held: Mapping[Setting, Finding]) -> str:
     """One row a setting in which both sides are fits of one method."""
     lines = [
-        "| slides x patches | spread of fits | fits a side | judged as | trials | `gate`: regress | `compare`: differ |",
+        "| slides x patches | spread of fits | fits a side | tested as | trials | `gate`: regress | `compare`: differ |",
         "|---" * 7 + "|",
     ]
     for s, f in held.items():
         if not s.worse:
             shares = " | ".join(f"{count} ({count / s.trials:.1%})" for count in (f.alarms, f.differences))
-            judged = "same method" if s.mode == "same-method" else "same weights, fits not stated"
-            lines.append(f"| {s.slides} x {s.per_slide} | {s.spread} | {s.fits} | {judged} | {s.trials} | {shares} |")
+            tested = "same method" if s.mode == "same-method" else "same weights, fits not stated"
+            lines.append(f"| {s.slides} x {s.per_slide} | {s.spread} | {s.fits} | {tested} | {s.trials} | {shares} |")
     return "\n".join(lines)
 
 

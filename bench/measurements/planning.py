@@ -346,7 +346,7 @@ class _Planner:
                 "test": self.splits.test.key,
                 "train": self.splits.plain["train"].key,
                 "weights": weights,
-                **({"recipe": fit.recipe} if fit.recipe else {}),
+                **({"method": fit.method} if fit.method else {}),
             },
             fit=fit.described(),
             stamp=stamp(),

@@ -1,4 +1,4 @@
-"""Fits of a generator: trainings of one recipe that differ in nothing but their fit seed.
+"""Fits of a generator: trainings of one method that differ in nothing but their fit seed.
 
 A fit is one set of weights. Numbers of one fit are about these weights; only several fits say how far another training of the
 same method would come out. What is trained on nothing random (controls, folders of images) has no fits.
@@ -58,11 +58,11 @@ class Fit:
         return "" if not all(found) else found[0] if len(found) == 1 else key_of({"weights": found})
 
     @property
-    def recipe(self) -> str:
+    def method(self) -> str:
         """Key of what its weights have in common with those of other fits of the same method: of shipped ones their digest,
         since nobody trained any like them here. Empty without fits."""
-        found = [weights.recipe or weights.shipped_digest for weights in self.parts]
-        return "" if not found else found[0] if len(found) == 1 else key_of({"recipes": found})
+        found = [weights.method or weights.shipped_digest for weights in self.parts]
+        return "" if not found else found[0] if len(found) == 1 else key_of({"methods": found})
 
 
 @dataclass(frozen=True)

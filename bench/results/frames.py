@@ -38,7 +38,7 @@ def load_results(places: str | PathLike[str] | Iterable[str | PathLike[str]]) ->
     | flags, replicates | object | tuples |
     | a column for each `terms.Flag`, e.g. encoder_conflict | bool | whether it is among the flags |
     | made | datetime64, UTC | `stamp.made` |
-    | variant | string | tells generators of one name apart: version, options, recipe of the weights; fits share it |
+    | variant | string | tells generators of one name apart: version, options, method of the weights; fits share it |
     | fit.origin, fit.seed, fit.weights | string | weights behind the number: none, shipped or trained, fit seed, digest |
     | described.generator.version, keys.test, stamp.numpy, ... | string | options as JSON with sorted names |
     | file, line | string, int64 | where the record stands |

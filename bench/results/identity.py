@@ -30,7 +30,7 @@ class ResultKey:
     prompt_source: str
     generator: str
     variant: str
-    """Version, options, content and recipe of the generator and its layouts, as JSON; weights where the recipe is unknown."""
+    """Version, options, content and method of the generator and its layouts, as JSON; weights where the method is unknown."""
     measure: str
     encoder: str
     mix: str
@@ -86,18 +86,18 @@ def quantity(record: ResultRecord) -> Quantity:
 
 
 def variant(record: ResultRecord) -> str:
-    """What tells two generators of one name apart, as JSON. Fits of one recipe are repetitions of one generator."""
-    return json.dumps([*(record.described.get(kind) for kind in OWN), recipe(record)], sort_keys=True)
+    """What tells two generators of one name apart, as JSON. Fits of one method are repetitions of one generator."""
+    return json.dumps([*(record.described.get(kind) for kind in OWN), method_of(record)], sort_keys=True)
 
 
-def recipe(record: ResultRecord) -> str:
+def method_of(record: ResultRecord) -> str:
     """Key of what the weights behind a number have in common with other fits of the method; of the weights themselves where
     they were shipped, or where a record of an earlier version does not say."""
-    return record.keys.get("recipe") or record.keys.get("weights", "")
+    return record.keys.get("method") or record.keys.get("weights", "")
 
 
 def fit_name(record: ResultRecord) -> str:
-    """The training behind a number, among those of its recipe: `trained 1`, `shipped`; empty where none has a part in it, and
+    """The training behind a number, among those of its method: `trained 1`, `shipped`; empty where none has a part in it, and
     where a record of an earlier version does not say."""
     if record.fit.get("origin", FitOrigin.NONE) == FitOrigin.NONE:
         return ""

@@ -70,7 +70,7 @@ class ResultRecord:
     described: dict[str, Any] = field(default_factory=dict)
     """Name, version, options and digest of generator, encoder, metric and task."""
     keys: dict[str, str] = field(default_factory=dict)
-    """Cache keys of the data, weights and samples behind the number, and of the recipe that fits of one method share."""
+    """Cache keys of the data, weights and samples behind the number, and of the method that its fits share."""
     fit: dict[str, str] = field(default_factory=dict)
     """The weights of the generator behind the number: `origin` (of `terms.FitOrigin`), `seed` of the training where it is
     known, and `weights`, the digest of their files. Empty in records of earlier versions."""

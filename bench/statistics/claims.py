@@ -1,4 +1,4 @@
-"""Claims of several differences judged together: the p-value of each, and Holm's adjustment for their number."""
+"""Claims of several differences tested together: the p-value of each, and Holm's adjustment for their number."""
 
 from __future__ import annotations
 

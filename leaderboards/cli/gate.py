@@ -20,7 +20,7 @@ place = click.Path(path_type=Path)
 @click.option("--candidate", type=place, help="A file or folder of result records.")
 @click.option("--policy", "asked", default=policy.DEFAULT, show_default=True, help="A shipped policy, or a file.toml.")
 @click.option(
-    "--mode", type=click.Choice(policy.MODES), help="In place of the policy's: whether weights or methods are judged."
+    "--mode", type=click.Choice(policy.MODES), help="In place of the policy's: whether weights or methods are tested."
 )
 @click.option("--markdown", type=place, help="Write the report for a pull request here.")
 @click.option("--junit", type=place, help="Write JUnit XML here.")

@@ -142,7 +142,7 @@ def sentence(found: Comparisons, one: Comparison) -> str:
     sizes = f"n = {one.n} patches of {gap.groups} {gap.unit}, {gap.seeds} seed{'s' if gap.seeds > 1 else ''}"
     sizes += f", {gap.fits[0]} and {gap.fits[1]} fits" if max(gap.fits) > 1 else ""
     weights = [name for name, fits in zip((found.first, found.second), gap.fits, strict=True) if fits == 1]
-    about = f"these weights, one fit of {' and one of '.join(weights)}: nothing is said of other fits" if weights else ""
+    about = f"these weights, one fit of {' and one of '.join(weights)}: other fits may differ" if weights else ""
     if one.equal:
         basis = "; ".join(filter(None, (sizes, about)))
         return f"{found.first} and {found.second} have the same {measure}, bit by bit ({basis})."

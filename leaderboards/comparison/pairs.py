@@ -65,10 +65,10 @@ def paired(first: Iterable[ResultRecord], second: Iterable[ResultRecord], same_w
     slides  jackknife of Busing and others (1999), of the mean over fits and seeds without each block of slides
     seeds   the variance of the seeds' differences over their number
     fits    of two sets of fits the variance of each side's means over the number of its fits (Welch); of the same fits on
-            both sides the variance of the fits' differences over their number. A side with one fit adds nothing: what is
-            said of it is about these weights
+            both sides the variance of the fits' differences over their number. A side with one fit adds nothing: the
+            difference is about these weights
 
-    `same_weights`: the fits are the same on both sides, and nothing is to be said of others. They are no source of variance.
+    `same_weights`: the fits are the same on both sides, and others are not asked about. They are no source of variance.
     """
     sides = _by_fit(first), _by_fit(second)
     known = [set(fit) for side in sides for fit in side.values()]

@@ -154,7 +154,7 @@ def name_of(record: ResultRecord) -> str:
 def number(recorded: ResultRecord, made: ResultRecord, elsewhere: bool) -> Check:
     """A record measured again against the recorded one: all fields but its stamp, its state and the words of its reason."""
     if not recorded.fit:  # of an earlier version, which did not say
-        made = replace(made, fit={}, keys={name: key for name, key in made.keys.items() if name != "recipe"})
+        made = replace(made, fit={}, keys={name: key for name, key in made.keys.items() if name != "method"})
     if _describe(recorded) == _describe(made):
         return Check(name_of(recorded), "holds", "bit-equal")
     if differing := [name for name, value in _describe(recorded, True).items() if _describe(made, True)[name] != value]:

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from bench.config import RunConfig
-from bench.results.identity import OWN, experiment, fit_name, recipe, variant
+from bench.results.identity import OWN, experiment, fit_name, method_of, variant
 from bench.results.identity import column as column_of
 from bench.results.protocols import difference_between, split_by_protocol
 from bench.results.schema import ResultRecord
@@ -117,7 +117,7 @@ def _settings(record: ResultRecord) -> dict[str, str]:
         "prompt_donors": str(held.get("prompt_donors", "none")),
     }
     shown["fits"] = record.fit.get("origin", "unknown")
-    shown["weights"] = recipe(record)
+    shown["weights"] = method_of(record)
     return {**_parts(held), **shown, **drawn}
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from bench.errors import UsageError
-from bench.results.identity import OWN, Quantity, fit_name, quantity, recipe, variant
+from bench.results.identity import OWN, Quantity, fit_name, method_of, quantity, variant
 from bench.results.protocols import entries
 from bench.results.schema import ResultRecord
 from bench.results.terms import State
@@ -40,8 +40,8 @@ def grouped(records: Iterable[ResultRecord], what: str) -> dict[Quantity, SeedsB
 
 
 def _otherwise(one: ResultRecord, other: ResultRecord) -> list[str]:
-    """In what two generators of one name differ: options, version, content, layouts or weights, but for fits of one recipe."""
-    weights = [recipe(result) or "none" for result in (one, other)]
+    """In what two generators of one name differ: options, version, content, layouts or weights, but for fits of one method."""
+    weights = [method_of(result) or "none" for result in (one, other)]
     differing = [f"weights: {weights[0]} and {weights[1]}"] if weights[0] != weights[1] else []
     return entries(one.described, other.described, OWN) or differing
 

@@ -60,7 +60,7 @@ def test_each_fit_is_trained_generated_and_measured_by_itself(three: Path) -> No
     by_fit = {record.fit["seed"]: record.fit["weights"] for record in own}
     assert len(set(by_fit.values())) == 3 and all(record.fit["weights"] == by_fit[record.fit["seed"]] for record in own)
     assert len({record.keys["samples"] for record in own}) == 6, "every fit and seed has images of its own"
-    assert len({record.keys["recipe"] for record in own}) == 1
+    assert len({record.keys["method"] for record in own}) == 1
     assert len({record.value for record in own}) == 3, "flat colours ignore the seed of images, and nothing else"
 
 

@@ -205,9 +205,10 @@ def test_the_page_of_fits_shows_few_alarms_between_fits_of_one_method_and_many_w
     for setting, found in kept.items():
         if setting.mode == "same-method":
             assert found.alarms / setting.trials <= 0.05, setting
-            assert setting.worse or (setting.trials >= 1000 and found.differences / setting.trials <= 0.06), setting
+            assert setting.fits != 3 or setting.worse or setting.trials >= 1000
+            assert found.differences / setting.trials <= 0.06, setting
         elif setting.spread == "large":
-            assert found.alarms / setting.trials > 0.3, "one fit a side: what the gate said before it knew of fits"
+            assert found.alarms / setting.trials > 0.3, "one fit a side: what the gate found before it knew of fits"
 
 
 def with_fits(records: list[ResultRecord], *seeds: int, weights: str = "") -> list[ResultRecord]:
@@ -218,7 +219,7 @@ def with_fits(records: list[ResultRecord], *seeds: int, weights: str = "") -> li
             value=(record.value or 0) + 0.001 * seed,
             replicates=tuple(x + 0.001 * seed for x in record.replicates),
             fit={"origin": "trained", "seed": str(seed), "weights": f"{weights}{seed}"},
-            keys={"recipe": "r"},
+            keys={"method": "r"},
         )
         for seed in seeds
         for record in records
