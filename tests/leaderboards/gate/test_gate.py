@@ -208,7 +208,7 @@ def test_the_page_of_fits_shows_few_alarms_between_fits_of_one_method_and_many_w
             assert setting.fits != 3 or setting.worse or setting.trials >= 1000
             assert found.differences / setting.trials <= 0.06, setting
         elif setting.spread == "large":
-            assert found.alarms / setting.trials > 0.3, "one fit a side: what the gate found before it knew of fits"
+            assert found.alarms / setting.trials > 0.1, "one fit a side: what the gate found before it knew of fits"
 
 
 def with_fits(records: list[ResultRecord], *seeds: int, weights: str = "") -> list[ResultRecord]:
