@@ -59,7 +59,7 @@ class Finding:
 
 def settings() -> Iterator[Setting]:
     """Everything the page shows."""
-    for generators, slides, trials in ((4, 12, 400), (4, 40, 400), (8, 40, 100)):
+    for generators, slides, trials in ((4, 12, 400), (4, 40, 60), (8, 40, 20)):
         for gaps in GAPS:
             for shared in (False, True):
                 yield Setting(generators, 3, slides, gaps, shared, trials)  # type: ignore[arg-type]

@@ -11,7 +11,9 @@ import pytest
 from tests.small_run import bench, run
 
 STEPS = "-o generator.steps=60 -o generator.stage_steps=60 -o generator.sample_steps=4".split()
-WORDS = "-g ldm-semantic -t cam16-seg --no-downstream --controls none --workers 1 -e texture,stain -m fd,kid --seeds 0,1".split()
+WORDS = (
+    "-g ldm-semantic -t cam16-seg --no-downstream --controls none --workers 1 -e texture,stain -m fd,kid --seeds 0,1".split()
+)
 DATA = "-o dataset.train_slides=6 -o dataset.validation_slides=2 -o dataset.test_slides=12 -o dataset.per_slide=8".split()
 POLICY = '[[margin]]\nmeasures = "*"\nabsolute = 0.0\n'
 
