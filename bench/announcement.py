@@ -24,7 +24,8 @@ def announce(components: Components, store: Store) -> str:
             origin,
             *_sampling(components),
             f"generator {names[0]} beside {', '.join(names[1:]) or 'no controls'}; task {config.task}; "
-            f"prompts from {_prompts(components)}; seeds {', '.join(map(str, config.seeds))}",
+            f"prompts from {_prompts(components)}; seeds {', '.join(map(str, config.seeds))}"
+            + (f"; trained anew with fit seeds {', '.join(map(str, config.fit_seeds))}" if config.fit_seeds else ""),
             *([f"layouts sampled by {layouts.name}"] if layouts else []),
             _measured(components),
             f"kept in {store.root}",

@@ -57,9 +57,12 @@ class RunConfig:
     fit_prompt_source: str = "slide"
     """Prompt source for training: one set of weights is used with all prompt sources."""
     seeds: tuple[int, ...] = (0, 1)
-    fit_seed: int = 0
+    """Of images and of downstream models."""
+    fit_seeds: tuple[int, ...] = ()
+    """Of training: the generator is trained anew with each, and everything is measured for each fit. Empty: one fit, the
+    weights that ship with the package where there are any, those of fit seed 0 otherwise."""
     retrain: bool = False
-    """Train even where weights ship with the package."""
+    """Train even where weights ship with the package and no fit seed is named."""
     downstream: bool = True
     """Train and score the downstream model."""
     layout_generator: str = ""
@@ -69,6 +72,11 @@ class RunConfig:
     options: Mapping[str, str] = field(default_factory=dict)
     """`name` or `owner.name` -> value, as `-o` gave them."""
 
+    @property
+    def trains_anew(self) -> bool:
+        """Whether weights that ship with the package are left aside."""
+        return self.retrain or bool(self.fit_seeds)
+
     def as_json(self, data: str | None = None) -> dict[str, Any]:
         """The config as JSON; `data` is the folder that was used, since an empty one depends on the environment."""
         found = self if data is None else replace(self, data=data)
@@ -77,6 +85,9 @@ class RunConfig:
     @classmethod
     def from_json(cls, held: Mapping[str, Any]) -> RunConfig:
         """The config that `as_json` wrote. Raises MissingError on fields that this version lacks."""
+        held = dict(held)
+        if (seed := held.pop("fit_seed", 0)) and "fit_seeds" not in held:  # of manifests from before there could be several
+            held["fit_seeds"] = [seed]
         if unknown := sorted(set(held) - {f.name for f in fields(cls)}):
             raise MissingError(f"the config has the fields {', '.join(unknown)}, which this version of histobench lacks.")
         values: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in held.items()}

@@ -168,7 +168,8 @@ def collect_records(prepared: Prepared, outcomes: dict[EntryRef, Outcome], conte
             causes.add(outcome.cause)
             if outcome.error.code not in (*ABSENT, "usage"):
                 context.log(outcome.error.traceback or f"{outcome.cause}: {outcome.error.message}")
-        records += records_of(measurement, outcome, context.store)
+        found = records_of(measurement, outcome, context.store)
+        records += [prepared.plan.with_digest(record, context.store) for record in found]
     return records
 
 

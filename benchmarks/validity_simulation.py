@@ -241,8 +241,8 @@ def _verdict(setting: Setting, rng: np.random.Generator) -> bool | str:
         found = [estimate("fd", real, fake, setting.groups, population, rng) for fake in fakes]
     else:
         found = [group_bootstrap(t, setting.groups[0], 0, 2)[setting.score] for t in tallied(setting, rng, 2)]
-    sides = [[_record(setting, one, "lower" if lower else "higher")] for one in found]
-    worsening = paired(*sides)
+    first, second = ([_record(setting, one, "lower" if lower else "higher")] for one in found)
+    worsening = paired(first, second)
     if isinstance(worsening, str):
         return worsening
     if setting.measure.startswith("gate"):

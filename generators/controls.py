@@ -8,8 +8,8 @@ blur        the very target out of focus: the price of lost detail where all els
 flat-colour each class in its mean colour, what is not annotated in grey: obedience without tissue
 noise       uniform noise: neither
 
-What `training_patches`, `deterministic` and `shown_units` say is declared in bench/types.py (`ChoosesTrainingPatches`,
-`IsDeterministic`, `ShowsRealPatches`).
+`training_patches`, `deterministic`, `shown_units` and `has_fits` are declared in bench/types (`ChoosesTrainingPatches`,
+`IsDeterministic`, `ShowsRealPatches`, `StatesFits`).
 """
 
 from __future__ import annotations
@@ -54,6 +54,7 @@ class FlatColour:
         "are grey.",
     )
     deterministic = True
+    has_fits = False
 
     def __init__(self) -> None:
         self._colours: NDArray[np.float64] | None = None  # (k, 3), NaN where the class was never seen
@@ -135,6 +136,7 @@ class _KeepsPatches:
     """What the controls that show real patches have in common: `fit` keeps the patches that it is handed."""
 
     card: Card
+    has_fits = False
     _store: _PatchStore | None = None
 
     def fit(self, train: ImageSet, seed: int, progress: Progress, work: Path) -> None:

@@ -33,6 +33,7 @@ class CopyMasks:
         needs=("masks", "instances"),
         notes="Chosen with replacement. Pixels that are not annotated become background.",
     )
+    has_fits = False
 
     def __init__(self) -> None:
         self._store: tuple[NDArray[np.uint8], NDArray[np.int32]] | None = None

@@ -35,7 +35,7 @@ controls = []
 CASES: dict[str, list[list[str]]] = {
     "run": [
         "-g crop-paste -t cam16-seg -e stain,texture -m fd,precision --weights weights --controls noise --seeds 0 "
-        "--fit-seed 1 --fit-prompt-source cohort --prompt-source self --fit --no-downstream --workers 2 --out out "
+        "--fit-seeds 1 --fit-prompt-source cohort --prompt-source self --fit --no-downstream --workers 2 --out out "
         "--data embedded".split()
         + SMALL,
         "-g flat-colour -t cam16-seg -e stain -m fd --data folder --class-map 0=1,1=0 --controls none --strict --json".split()
@@ -45,11 +45,12 @@ CASES: dict[str, list[list[str]]] = {
         + ["--no-downstream", "--seeds", "0", "--out", "out", *NUCLEI],
     ],
     "suite": [
-        "suite.toml --preset other --data cam16-seg=embedded --weights weights --workers 1 --out out".split() + SMALL,
+        "suite.toml --preset other --data cam16-seg=embedded --weights weights --fit-seeds 1 --workers 1 --out out".split()
+        + SMALL,
         ["suite.toml", "--plan"],
     ],
     "fit": [
-        "-g copy-train -t cam16-seg --fit-seed 1 --out fitted --data folder --class-map 0=1,1=0 --prompt-source self".split()
+        "-g copy-train -t cam16-seg --fit-seeds 1 --out fitted --data folder --class-map 0=1,1=0 --prompt-source self".split()
         + ["-o", "dataset.size=64"],
         ["--layout-generator", "copy-masks", "-t", "lizard-nuclei", "--out", "fitted", *NUCLEI],
     ],
@@ -61,7 +62,7 @@ CASES: dict[str, list[list[str]]] = {
     "compare": [["flat-colour", "noise", "--results", "ran", "--measures", "fd *", "--json"]],
     "gate": [
         "--baseline ran/results.jsonl --candidate ran --policy policy.toml --markdown out/gate.md --junit out/gate.xml".split()
-        + ["--json", "--strict"]
+        + ["--mode", "same-weights", "--json", "--strict"]
     ],
     "gate accept": [
         ["--baseline", "out/base.jsonl", "--candidate", "ran", "--reason", "the first", "--policy", "policy.toml"],

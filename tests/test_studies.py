@@ -19,6 +19,8 @@ ROOT = Path(__file__).parents[1]
 BOTH_SIDES = '"icc": 0.0, "spectrum": "power", "generator": "other", "candidate": "slides, both sides, second order"'
 ONE = {
     "coverage": f'"slides": 40, "per_slide": 16, {BOTH_SIDES}',
+    "fits": '"slides": 12, "per_slide": 8, "fits": 3, "spread": "large", "mode": "same-method", "worse": 0.0',
+    "ranks": '"generators": 4, "encoders": 3, "slides": 12, "gaps": "close", "shared": true',
     "gate": '"slides": 12, "per_slide": 8, "seeds": 2, "change": "none", "margins": "zero"',
     "subspace": '"fd-pca16", "slides": 40, "d": 0, "power": 1.0, "icc": 0.3, "generator": "other"',
     "validity": '"paired iou:common", "sizes": "few large", "effective": 10',
@@ -63,6 +65,11 @@ def test_one_setting_of_each_page_is_made_from_nothing(name: str, study: Study, 
     elif name == "validity":
         assert found["given"] == 12 and found["held"] >= 9 and found["refused"] == {}
         assert f"| paired iou:common | 26, few large | 10 | Student | 0 | {found['value']:.3g} | 0 |" in page
+    elif name == "fits":
+        assert found["alarms"] <= 3 and f"| 12 x 8 | large | 3 | same method | 12 | {found['alarms']} " in page
+    elif name == "ranks":
+        assert found["places"] == 48 == found["inside"]
+        assert f"| 4 x 3 | 12 | close | alike | 12 | {found['held'] / 48:.1%} |" in page
     else:
         assert sum(found["verdicts"]["fd-0"].values()) == 12 and found["alarms"] <= 4
         assert f"| 12 x 8 | 2 | zero | 12 | {found['alarms']} " in page

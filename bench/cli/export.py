@@ -79,8 +79,7 @@ def samples(run: Path, out: Path, workers: int, scheduler: str) -> None:
 
     if not (run / RECORDS).is_file():
         raise MissingError(f"no {RECORDS} in {run}. Give a folder that bench run wrote.")
-    records = schema.read([run / RECORDS])
-    found = sorted({(record.generator, record.seed, record.keys["samples"]) for record in records if "samples" in record.keys})
+    found = exporting.list_sample_sets(schema.read([run / RECORDS]))
     if not found:
         raise MissingError(f"no record in {run} names generated patches: nothing was generated. See its table.txt.")
     with open_context(workers, scheduler) as context:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from bench.cli.options import data_options, execution_options, merge_class_map, open_context
+from bench.cli.options import data_options, execution_options, merge_class_map, open_context, parse_seeds
 from bench.errors import UsageError
 from bench.runtime.launch import read_launch
 from bench.types import Fittable, TrainsOnSeveralDevices
@@ -23,15 +23,19 @@ if TYPE_CHECKING:
 @click.option("--generator", "-g", default="", help="A name or path.py:Class of a generator that can be trained.")
 @click.option("--layout-generator", default="", help="Instead of a generator, a plug-in that samples layouts.")
 @click.option("--task", "-t", required=True, help="The task whose data it is trained on.")
-@click.option("--fit-seed", default=0, show_default=True)
-@click.option("--out", type=click.Path(path_type=Path, file_okay=False), help="Folder for the weights, beside the store.")
+@click.option("--fit-seeds", default="0", show_default=True, callback=parse_seeds, help="Seeds of training, one fit for each.")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Folder for the weights, beside the store; several fits go to fit0/, fit1/ below it.",
+)
 @execution_options
 @data_options
 def command(
     generator: str,
     layout_generator: str,
     task: str,
-    fit_seed: int,
+    fit_seeds: tuple[int, ...],
     out: Path | None,
     workers: int,
     scheduler: str,
@@ -45,6 +49,7 @@ def command(
 
     \b
     bench fit --generator ldm-prompt --task cam16-seg --out weights
+    bench fit --generator ldm-prompt --task cam16-seg --fit-seeds 0,1,2 --out weights
     bench fit --layout-generator nasdm-masks --task lizard-nuclei --out weights
     accelerate launch --num_processes 4 -m bench fit --generator ldm-prompt --task cam16-seg --out weights
     """
@@ -60,8 +65,7 @@ def command(
         prompt_source=prompt_source,
         fit_prompt_source=prompt_source,
         controls=(),
-        fit_seed=fit_seed,
-        retrain=True,
+        fit_seeds=fit_seeds,
         options=merge_class_map(options, class_map),
     )
     launch = read_launch()
@@ -102,10 +106,12 @@ def _fit(config: RunConfig, workers: int, scheduler: str, out: Path | None, grou
             context.log(f"{built.card.name} trains on one device: process 0 does so, {group.launch.ranks - 1} others wait")
         splits = load_splits(components, context.store, context.execute)
         train = splits.plain["train"].keep_columns(MAPS) if config.layout_generator else training_patches(plugin, splits)
-        job = training_job(plugin, built, train, config.fit_seed)
-        raise_failure(context.execute([job]))
-        weights = context.store.path(job.ref)
-        if out is not None:
-            command_line = " ".join(["bench", *sys.argv[1:]])
-            weights = deliver(built, weights, train, config.fit_seed, command_line, out)
-        click.echo(str(weights))
+        jobs = {seed: training_job(plugin, built, train, seed) for seed in config.fit_seeds}
+        raise_failure(context.execute(list(jobs.values())))
+        command_line = " ".join(["bench", *sys.argv[1:]])
+        for seed, job in jobs.items():
+            weights = context.store.path(job.ref)
+            if out is not None:
+                folder = out / f"fit{seed}" if len(jobs) > 1 else out
+                weights = deliver(built, weights, train, seed, command_line, folder)
+            click.echo(str(weights))

@@ -29,14 +29,24 @@ def parse_assignments(_ctx: click.Context, _parameter: click.Parameter, values: 
     return pairs
 
 
-def parse_seeds(_ctx: click.Context, _parameter: click.Parameter, text: str) -> tuple[int, ...]:
-    """`0,1,2` as whole numbers without repeats."""
+FIT_SEEDS = (
+    "Train the generator anew with each of these seeds, and measure every fit, e.g. 0,1,2.  "
+    "[default: one fit, the shipped weights or those of fit seed 0]"
+)
+"""Help of `--fit-seeds`, for the commands that have it."""
+
+
+def parse_seeds(_ctx: click.Context, parameter: click.Parameter, text: str) -> tuple[int, ...]:
+    """`0,1,2` as whole numbers without repeats; none if an option whose default is empty is not given."""
+    name = parameter.opts[0]
+    if not text and parameter.default == "":
+        return ()
     try:
         found = tuple(int(part) for part in text.split(","))
     except ValueError:
-        raise UsageError(f"--seeds takes whole numbers like 0,1,2, not {text!r}.") from None
+        raise UsageError(f"{name} takes whole numbers like 0,1,2, not {text!r}.") from None
     if len(set(found)) != len(found):
-        raise UsageError(f"--seeds {text}: a seed is given twice.")
+        raise UsageError(f"{name} {text}: a seed is given twice.")
     return found
 
 

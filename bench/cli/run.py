@@ -7,7 +7,15 @@ from pathlib import Path
 
 import click
 
-from bench.cli.options import data_options, execution_options, merge_class_map, open_context, parse_names, parse_seeds
+from bench.cli.options import (
+    FIT_SEEDS,
+    data_options,
+    execution_options,
+    merge_class_map,
+    open_context,
+    parse_names,
+    parse_seeds,
+)
 from bench.config import CONTROLS, ENCODERS, METRICS, RunConfig
 from bench.errors import MissingError
 from bench.results import schema, terminal
@@ -31,8 +39,8 @@ SOME_FAILED = 4
 )
 @click.option("--weights", type=click.Path(path_type=Path, exists=True), help="Folder with weights of encoders.")
 @click.option("--controls", default=",".join(CONTROLS), show_default=True, callback=parse_names, help="none for none.")
-@click.option("--seeds", default="0,1", show_default=True, callback=parse_seeds, help="Seeds of sampling and of the task.")
-@click.option("--fit-seed", default=0, show_default=True)
+@click.option("--seeds", default="0,1", show_default=True, callback=parse_seeds, help="Of images and of downstream models.")
+@click.option("--fit-seeds", default="", callback=parse_seeds, help=FIT_SEEDS)
 @click.option(
     "--fit-prompt-source",
     type=click.Choice(PROMPT_SOURCES),
@@ -59,7 +67,7 @@ def command(
     weights: Path | None,
     controls: tuple[str, ...],
     seeds: tuple[int, ...],
-    fit_seed: int,
+    fit_seeds: tuple[int, ...],
     fit_prompt_source: str,
     retrain: bool,
     downstream: bool,
@@ -82,6 +90,7 @@ def command(
     bench run --generator folder:generated --task cam16-seg --data DIR
     bench run --generator nasdm --task lizard-nuclei --experiment addition --seeds 0,1,2
     bench run --generator mine.py:Mine --task cam16-seg -o steps=50 --seeds 0,1,2
+    bench run --generator mine.py:Mine --task cam16-seg --fit-seeds 0,1,2
     """
     from bench import run
 
@@ -95,7 +104,7 @@ def command(
         controls=controls,
         prompt_source=prompt_source,
         seeds=seeds,
-        fit_seed=fit_seed,
+        fit_seeds=fit_seeds,
         fit_prompt_source=fit_prompt_source,
         retrain=retrain,
         downstream=downstream,

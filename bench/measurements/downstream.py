@@ -68,11 +68,15 @@ def plan_downstream(
     return DownstreamMeasurement(records, Scores(task, job.ref, splits.test.ref), (job,))
 
 
+def is_of_generated(mix: TrainingMix) -> bool:
+    """Whether the mix holds patches that a generator made."""
+    return bool(mix.synthetic) and mix.synthetic_source in ("generated", "shuffled")
+
+
 def score_job(task: Plugin, mix: TrainingMix, splits: DataSplits, generated: GeneratedSet | None, seed: int) -> Job:
     """Trains the downstream model on the mix and counts on the test patches. A mix without generated patches is one job for
     all generators."""
-    needs_generated = bool(mix.synthetic) and mix.synthetic_source in ("generated", "shuffled")
-    made = generated if needs_generated else None
+    made = generated if is_of_generated(mix) else None
     real, validation, test = splits.training, splits.plain["validation"], splits.test
     spec = {
         "task": registry.describe(task.build()),

@@ -13,22 +13,22 @@ from bench.config import Components, RunConfig
 from bench.errors import BenchError, MissingError
 from bench.histology.sampling import StatesSampling
 from bench.histology.training_mixes import TRAINING_MIXES
-from bench.jobs.graph import Job
 from bench.jobs.outcomes import failure_of
-from bench.jobs.store import EntryRef
+from bench.jobs.store import EntryRef, Store
 from bench.measurements import prompts
 from bench.measurements.conditions import plan_conditions
 from bench.measurements.distributions import FORMS, REFERENCES, DistributionMeasurement, Form
-from bench.measurements.downstream import DownstreamMeasurement, Scores, plan_downstream, score_job
+from bench.measurements.downstream import DownstreamMeasurement, Scores, is_of_generated, plan_downstream, score_job
 from bench.measurements.experiment_files import Comparison
 from bench.measurements.experiments import ArmDifference, describe_claim, difference_record, mark_experiment
 from bench.measurements.layouts import LayoutMeasurement
-from bench.measurements.protocol import Fail, FailedMeasurement, Measurement, content_of, protocol_key
-from bench.pipeline.data import MAPS, DataSplits, Patches
+from bench.measurements.protocol import FailedMeasurement, Measurement, content_of, protocol_key
+from bench.pipeline.data import DataSplits, Patches
 from bench.pipeline.encoding import FeatureSet, describe_encoder, encode
+from bench.pipeline.fits import NO_FIT, Fit, Generated, fits_of
 from bench.pipeline.generation import GeneratedSet, TrainedGenerator, generate, has_one_set, run_seeds, sample_layouts
-from bench.pipeline.plugins import Plugin, WeightsRef
-from bench.pipeline.training import Weights, training_patches, weights_of
+from bench.pipeline.plugins import Plugin
+from bench.pipeline.training import Weights
 from bench.results.schema import ResultRecord, stamp
 from bench.results.tables import ONE_SET
 from bench.results.terms import Flag
@@ -37,27 +37,21 @@ from bench.types import ChecksConditions, FollowsPromptSource, Normalisable, Tra
 
 
 @dataclass(frozen=True)
-class Generated:
-    """What one generator makes with one seed, for the test conditions and for those of downstream models."""
-
-    trained: TrainedGenerator
-    seed: int
-    test: GeneratedSet | None
-    pool: GeneratedSet | None
-    test_conditions: Patches
-    """What `test` is generated for: the test patches, or sampled layouts in their place."""
-    pool_conditions: Patches
-    """What `pool` is generated for, likewise."""
-
-
-@dataclass(frozen=True)
 class RunPlan:
     """Everything that a run will do."""
 
     measurements: tuple[Measurement, ...]
     generated: tuple[Generated, ...]
-    weights: tuple[tuple[Plugin, Weights], ...]
-    """Of each generator and layout generator."""
+    weights: tuple[tuple[str, Plugin, Weights], ...]
+    """Of each fit of each generator and layout generator, with its name in the manifest."""
+
+    def with_digest(self, record: ResultRecord, store: Store) -> ResultRecord:
+        """The record with the digest of the weights that it rests on, now that they are there."""
+        for made in self.generated if record.fit and record.fit != NO_FIT else ():
+            if made.trained.label == record.generator and made.fit.described() == record.fit:
+                digest = made.fit.digest(store)
+                return replace(record, fit={**record.fit, "weights": digest}) if digest else record
+        return record
 
 
 def plan_run(components: Components, splits: DataSplits, log: Callable[[str], None]) -> RunPlan:
@@ -90,37 +84,25 @@ class _Planner:
 
     def plan_generator(self, plugin: Plugin) -> RunPlan:
         components, asked = self.components, self.components.config.seeds
-        trained = self.prepare(plugin, training_patches)
-        weights = [(plugin, trained.weights)]
-        layout_generator = None
-        if components.layout_generator is not None and plugin == components.generator_plugins[0]:
-            layout_generator = self.prepare(
-                components.layout_generator, lambda _, splits: splits.plain["train"].keep_columns(MAPS)
-            )
-            weights.append((components.layout_generator, layout_generator.weights))
-            trained = replace(trained, layout_generator=components.layout_generator.label)
-        seeds = run_seeds(trained.generator, asked)
+        seeds = run_seeds(plugin.build(), asked)
         if dropped := asked[len(seeds) :]:
             self.log(
                 f"{plugin.label}: one set of images counts as one seed, measured as seed {seeds[0]}; nothing for seed "
                 f"{', '.join(map(str, dropped))}. A folder with seed0/, seed1/ has one set for each seed."
             )
-        generated = tuple(self.generate(trained, layout_generator, seed) for seed in seeds)
+        fits = tuple(fits_of(plugin, components, self.splits))
+        generated = tuple(self.generate(trained, layouts, fit, seed) for trained, layouts, fit in fits for seed in seeds)
         measured = (measurement for made in generated for measurement in self.measurements(made))
-        return RunPlan((*self.prompts(trained), *measured), generated, tuple(weights))
+        weights = {
+            f"{one.plugin.name}{fit.name if any(one.weights is part for part in fit.parts) else ''}": one
+            for trained, layouts, fit in fits
+            for one in (trained, layouts)
+            if one is not None
+        }
+        shown = tuple((name, one.plugin, one.weights) for name, one in weights.items())
+        return RunPlan((*self.prompts(*fits[0]), *measured), generated, shown)
 
-    def prepare(self, plugin: Plugin, patches: Callable[[Plugin, DataSplits], Patches]) -> TrainedGenerator:
-        """The plug-in with its weights, or the job that trains them."""
-        config = self.components.config
-        try:
-            return TrainedGenerator(plugin, weights_of(plugin, patches(plugin, self.splits), config.fit_seed, config.retrain))
-        except (Exception, SystemExit) as error:  # a plug-in may raise anything; only its own records fail
-            failed = failure_of(EntryRef("weights", plugin.name), error).error
-            spec = {"plugin": plugin.name, "failed": failed.message}
-            job = Job("weights", spec, Fail(failed), label=f"prepare {plugin.name}")
-            return TrainedGenerator(plugin, Weights("trained", WeightsRef(entry=job.ref), job))
-
-    def generate(self, trained: TrainedGenerator, layout_generator: TrainedGenerator | None, seed: int) -> Generated:
+    def generate(self, trained: TrainedGenerator, layout_generator: TrainedGenerator | None, fit: Fit, seed: int) -> Generated:
         """The jobs that generate: for every test condition, except in experiments, and for the pool of downstream models if
         any of them is trained on generated patches."""
         test, pool = self._conditions_for(trained)
@@ -132,7 +114,7 @@ class _Planner:
             wanted = [part.conditions.ids for is_wanted, part in ((with_test, test), (with_pool, pool)) if is_wanted]
             trained.generator.check_conditions(np.unique(np.concatenate(wanted)))  # at once, since one folder holds both
         made_test = generate(trained, test, seed) if with_test else None
-        return Generated(trained, seed, made_test, generate(trained, pool, seed) if with_pool else None, test, pool)
+        return Generated(trained, fit, seed, made_test, generate(trained, pool, seed) if with_pool else None, test, pool)
 
     def _conditions_for(self, trained: TrainedGenerator) -> tuple[Patches, Patches]:
         """Test patches and pool, with prompts if the generator needs prompts."""
@@ -141,7 +123,7 @@ class _Planner:
         return self.splits.test, self.splits.training
 
     def measurements(self, made: Generated) -> Iterator[Measurement]:
-        """What is measured of one generator and seed."""
+        """What is measured of one generator, fit and seed. Numbers in which no fit has a part are measured with the first."""
         if self.components.experiment is not None:
             yield from self.experiment(made)
             return
@@ -150,14 +132,16 @@ class _Planner:
             yield from self.conditions(made, made.test)
             yield from self.layouts(made)
         if made.pool is not None:
-            yield from (self.downstream(made, mix) for mix in self.components.task.mixes)
+            mixes = (mix for mix in self.components.task.mixes if made.fit.is_first or is_of_generated(mix))
+            yield from (self.downstream(made, mix) for mix in mixes)
 
-    def prompts(self, trained: TrainedGenerator) -> Iterator[Measurement]:
+    def prompts(self, trained: TrainedGenerator, _: TrainedGenerator | None, fit: Fit) -> Iterator[Measurement]:
         """What the prompts of the test patches show, once for each generator that is shown them."""
         if "prompts" not in trained.generator.card.needs:
             return
         patches = self.splits.prompted["test"]
-        record = replace(self.blank_record(trained, 0), direction="none", n=len(patches), groups=self.groups)
+        blank = replace(self.blank_record(trained, fit, 0), fit=dict(NO_FIT))
+        record = replace(blank, direction="none", n=len(patches), groups=self.groups)
         records = tuple(
             replace(record, measure=measure, protocol=self.protocol({"measure": measure})) for measure in prompts.MEASURES
         )
@@ -167,7 +151,7 @@ class _Planner:
 
     def distributions(self, made: Generated, test: GeneratedSet) -> Iterator[Measurement]:
         """Every metric over every encoder, real test patches against generated ones."""
-        base = self.with_sizes(self.blank_record(made.trained, made.seed), test)
+        base = self.with_sizes(self.blank_record(made.trained, made.fit, made.seed), test)
         for evaluation in self.components.evaluations:
             encoder = evaluation.encoder.build()
             is_conflict = self.is_shaped_by(made, evaluation.encoder)
@@ -178,10 +162,11 @@ class _Planner:
                 forms: tuple[Form, ...] = ("value",)
                 if isinstance(metric.build(), Normalisable) and metric.build().normalised:
                     forms = ("value", *FORMS)
-                for form in forms:
+                for form in (form for form in forms if made.fit.is_first or form != "lower-reference"):
                     # a lower reference is measured on real patches only: no conflict with the generator
                     flags = (Flag.ENCODER_CONFLICT,) if is_conflict and form != "lower-reference" else ()
                     flagged = replace(record, flags=(*record.flags, *flags))
+                    flagged = replace(flagged, fit=dict(NO_FIT)) if form == "lower-reference" else flagged
                     named = replace(flagged, measure=metric.label, direction="none")
                     yield _plan_or_fail(
                         named, self.distribution, flagged, form, evaluation.encoder, metric, real, generated, made
@@ -233,7 +218,7 @@ class _Planner:
 
     def conditions(self, made: Generated, test: GeneratedSet) -> Iterator[Measurement]:
         """Whether generated patches kept their conditions."""
-        record = self.with_sizes(self.blank_record(made.trained, made.seed), test)
+        record = self.with_sizes(self.blank_record(made.trained, made.fit, made.seed), test)
         for metric in self.components.condition_metrics:
             described = registry.describe(metric.build())
 
@@ -246,9 +231,11 @@ class _Planner:
 
     def layouts(self, made: Generated) -> Iterator[Measurement]:
         """Sampled layouts against the real layouts of the test patches, where layouts are sampled."""
-        if not made.trained.layout_generator:
+        is_repeated = made.fit.layouts is None and not made.fit.is_first
+        if not made.trained.layout_generator or is_repeated:
             return
-        blank = self.blank_record(made.trained, made.seed)
+        blank = self.blank_record(made.trained, made.fit, made.seed)
+        blank = blank if made.fit.layouts is not None else replace(blank, fit=dict(NO_FIT))
         record = replace(blank, n=len(made.test_conditions), n_real=len(self.splits.test), groups=self.groups)
         for metric in self.components.layout_metrics:
             built, described = metric.build(), registry.describe(metric.build())
@@ -272,9 +259,10 @@ class _Planner:
     def score_record(self, made: Generated, mix: TrainingMix) -> ResultRecord:
         """The record of one training mix, without its measure."""
         task = self.components.task
-        record = self.blank_record(made.trained, made.seed)
+        record = self.blank_record(made.trained, made.fit, made.seed)
         return replace(
             record,
+            fit=record.fit if is_of_generated(mix) else dict(NO_FIT),
             mix=mix.name,
             direction=task.direction,
             n=len(self.splits.test),
@@ -292,6 +280,8 @@ class _Planner:
             return
         mixes = {arm.name: arm.mix for arm in experiment.arm}
         for mix in mixes.values():
+            if not (made.fit.is_first or is_of_generated(mix)):
+                continue
             arm = self.downstream(made, mix)
             if isinstance(arm, FailedMeasurement):
                 yield replace(arm, record=mark_experiment(arm.record, experiment))
@@ -299,6 +289,8 @@ class _Planner:
                 yield replace(arm, records=tuple(mark_experiment(record, experiment) for record in arm.records))
         for comparison in experiment.comparison:
             pair = mixes[comparison.arm], mixes[comparison.against]
+            if not (made.fit.is_first or any(map(is_of_generated, pair))):
+                continue
             record = self.difference(made, comparison, experiment.measures[0], pair)
             jobs = tuple(score_job(self.components.task_plugin, mix, self.splits, made.pool, made.seed) for mix in pair)
             first, second = (Scores(self.components.task_plugin, job.ref, self.splits.test.ref) for job in jobs)
@@ -309,9 +301,11 @@ class _Planner:
     ) -> ResultRecord:
         compared = [self.mix_protocol(mix) for mix in pair]
         protocol = self.protocol({"compared": compared, **describe_claim(comparison, measure)})
-        return replace(difference_record(self.score_record(made, pair[0]), comparison, measure), protocol=protocol)
+        of_generated = max(pair, key=is_of_generated)
+        record = replace(self.score_record(made, pair[0]), fit=self.score_record(made, of_generated).fit)
+        return replace(difference_record(record, comparison, measure), protocol=protocol)
 
-    def blank_record(self, trained: TrainedGenerator, seed: int) -> ResultRecord:
+    def blank_record(self, trained: TrainedGenerator, fit: Fit, seed: int) -> ResultRecord:
         """A record without measure and value."""
         components, generator, config = self.components, trained.generator, self.components.config
         described: dict[str, Any] = {
@@ -339,7 +333,7 @@ class _Planner:
         follows = isinstance(generator, FollowsPromptSource) and generator.follows_prompt_source
         weights = trained.weights.job.ref.key if trained.weights.job is not None else trained.weights.shipped_digest
         return ResultRecord(
-            generator=" + ".join(filter(None, (trained.plugin.label, trained.layout_generator))),
+            generator=trained.label,
             dataset=components.dataset_plugin.label,
             prompt_source=components.rule.label() if needs_prompts or follows else "none",
             task=components.task_plugin.label,
@@ -349,7 +343,13 @@ class _Planner:
             seed=seed,
             flags=flags,
             described=described,
-            keys={"test": self.splits.test.key, "train": self.splits.plain["train"].key, "weights": weights},
+            keys={
+                "test": self.splits.test.key,
+                "train": self.splits.plain["train"].key,
+                "weights": weights,
+                **({"method": fit.method} if fit.method else {}),
+            },
+            fit=fit.described(),
             stamp=stamp(),
         )
 

@@ -129,16 +129,6 @@ def failed_record(record: ResultRecord, error: JobError) -> ResultRecord:
 
 
 @dataclass(frozen=True)
-class Fail:
-    """Action of a job for a plug-in that could not be prepared: raises the error of the preparation."""
-
-    error: JobError
-
-    def __call__(self, work: Path, context: JobContext) -> None:
-        raise EarlierFailure(self.error)
-
-
-@dataclass(frozen=True)
 class FailedMeasurement:
     """Replaces a measurement that could not be planned because its plug-in raised this error."""
 

@@ -12,6 +12,7 @@ In file names the "/" of an id is written "__". Boxes are y0 x0 y1 x1 in pixels.
 from __future__ import annotations
 
 import csv
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from numpy.typing import NDArray
 
 from bench.errors import UsageError
 from bench.messages import listed
+from bench.results.schema import ResultRecord
 from bench.types import Conditions, Images, ImageSet, Strings, image_seeds
 
 MAPS: dict[str, type[np.unsignedinteger[Any]]] = {"masks": np.uint8, "instances": np.uint16, "types": np.uint8}
@@ -30,6 +32,22 @@ MAPS: dict[str, type[np.unsignedinteger[Any]]] = {"masks": np.uint8, "instances"
 def file_stem(name: str) -> str:
     """What an id or a class is called in file names."""
     return name.replace("/", "__")
+
+
+def list_sample_sets(records: Iterable[ResultRecord]) -> list[tuple[str, int, str]]:
+    """Name, seed and key of every generated set that records rest on; of a generator with several fits, with the fit in its
+    name."""
+    held = [record for record in records if "samples" in record.keys]
+    fits: dict[str, set[str]] = defaultdict(set)
+    for record in held:
+        fits[record.generator].add(record.fit.get("seed", ""))
+    found = set()
+    for record in held:
+        several, fit = len(fits[record.generator] - {""}) > 1, record.fit.get("seed", "")
+        if fit or not several:  # else a number in which no fit has a part: its set is named by the others
+            name = f"{record.generator} (fit {fit})" if several else record.generator
+            found.add((name, record.seed, record.keys["samples"]))
+    return sorted(found)
 
 
 def samples_folder(out: Path, generator: str, seed: int) -> Path:

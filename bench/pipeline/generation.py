@@ -41,6 +41,11 @@ class TrainedGenerator:
     def generator(self) -> Any:
         return self.plugin.build()
 
+    @property
+    def label(self) -> str:
+        """What result records call it: with the plug-in that samples its layouts, where there is one."""
+        return " + ".join(filter(None, (self.plugin.label, self.layout_generator)))
+
 
 @dataclass(frozen=True)
 class GeneratedSet:

@@ -38,6 +38,8 @@ class Weights:
     ref: WeightsRef = WeightsRef()
     job: Job | None = None
     shipped_digest: str = ""
+    method: str = ""
+    """Key of everything that decides trained weights but the seed; empty for others."""
 
     @property
     def needs(self) -> tuple[Job, ...]:
@@ -59,7 +61,13 @@ def weights_of(plugin: Plugin, train: Patches, seed: int, retrain: bool) -> Weig
         files = {name: digest_of(folder / name) for name in weight_files(folder, built.card.name)}
         return Weights("shipped", WeightsRef(folder=folder), shipped_digest=key_of(files))
     job = training_job(plugin, built, train, seed)
-    return Weights("trained", WeightsRef(entry=job.ref), job)
+    return Weights("trained", WeightsRef(entry=job.ref), job, method=method_key(built, train))
+
+
+def method_key(built: Fittable, train: Patches) -> str:
+    """Key of training config, shared stage and training patches: what fits of one method have in common."""
+    stage = {**built.stage_config(), **sources.describe(type(built))} if isinstance(built, TrainsSharedStage) else {}
+    return key_of({"plugin": training_config(built), "stage": stage, "train": train.key, "images": train.images_key})
 
 
 def training_job(plugin: Plugin, built: Fittable, train: Patches, seed: int) -> Job:

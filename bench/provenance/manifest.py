@@ -57,7 +57,7 @@ class SampleDigests:
     """Digests of the patches of one generator and seed, for the test conditions or for those of downstream models."""
 
     generator: str
-    """Its name on the command line."""
+    """Its name on the command line, with the fit if there are several: `ldm-prompt (fit 1)`."""
     seed: int
     part: Part
     key: str
@@ -136,7 +136,7 @@ def describe_data(components: Components, splits: DataSplits, store: Store) -> d
 
 def describe_weights(prepared: Prepared, store: Store) -> dict[str, Any]:
     """Digest and origin of all weights that the run used, and the sha256 of each of their files."""
-    found = {plugin.name: describe_weight_files(plugin, weights, store) for plugin, weights in prepared.plan.weights}
+    found = {name: describe_weight_files(plugin, weights, store) for name, plugin, weights in prepared.plan.weights}
     for metric, job in _segmenters(prepared):
         if store.has(job.ref):
             files = dict(sorted(store.digests(job.ref).items()))
@@ -162,7 +162,7 @@ def samples_of(prepared: Prepared, store: Store) -> Iterator[SampleDigests]:
         for part, generated in parts:
             if generated is not None and store.has(generated.job.ref):
                 patches = store.read_json(generated.job.ref, "samples.json")["patches"]
-                yield SampleDigests(made.trained.plugin.name, made.seed, part, generated.key, patches)
+                yield SampleDigests(made.name, made.seed, part, generated.key, patches)
 
 
 def digest_of_records(records: Iterable[ResultRecord]) -> str:

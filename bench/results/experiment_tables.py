@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from bench.measurements.experiment_files import BETWEEN, Experiment
+from bench.measurements.experiment_files import BETWEEN, Comparison, Experiment
 from bench.results import tables
 from bench.results.identity import experiment as experiment_of
+from bench.results.identity import weights_behind
 from bench.results.schema import ResultRecord, unit_of
 from bench.results.terms import Flag
 from bench.statistics import Estimate
-from bench.statistics.equivalence import verdict
+from bench.statistics.claims import ALPHA, find_uncertainty, holm, p_of_claim
+from bench.statistics.equivalence import INCONCLUSIVE, verdict
+
+ADJUSTED = f"verdicts hold together at {ALPHA:.0%}, adjusted by Holm; intervals are 95 % for each comparison alone"
 
 
 def of(name: str, made: Iterable[ResultRecord]) -> list[ResultRecord]:
@@ -50,31 +55,58 @@ def make_table(experiment: Experiment, made: Sequence[ResultRecord]) -> Experime
     seeds = len({record.seed for record in made if record.mix})
     notes = [
         f"{first.n} test patches of {first.groups} {unit_of(first)}, {seeds} seeds; {tables.interval_note(cells.values())}",
+        *tables.fit_notes(cells.values()),
         *([f"reported: {experiment.source}; other data, another network size: never ranked with ours"] if reported else []),
         *(["embedded phantom tissue: these numbers say nothing of real patients"] if Flag.EMBEDDED in first.flags else []),
-        *sentences(experiment, cells),
+        *sentences(experiment, grouped),
         *tables.reasons([cell for cell in cells.values() if tables.lacks_explanation(cell)]),
     ]
     title = f"{experiment.name} ({first.generator}, {first.task} on {first.dataset}): {experiment.summary}"
     return ExperimentTable(title, body, notes, tuple(cells.values()))
 
 
-def sentences(experiment: Experiment, cells: dict[tuple[str, str], tables.Cell]) -> list[str]:
-    """One sentence for each comparison: the difference, its interval, and the verdict by the stated rule."""
-    message = []
+def sentences(experiment: Experiment, records: Mapping[tuple[str, str], Sequence[ResultRecord]]) -> list[str]:
+    """One sentence for each comparison: the difference, its interval, and the verdict by the stated rule; verdicts are
+    adjusted by Holm for the number of comparisons. `records`: (measure, mix) -> those behind the number."""
+    name = experiment.measures[0]
+    shown: list[tuple[Comparison, tables.Cell, float]] = []
     for comparison in experiment.comparison:
-        name = experiment.measures[0]
-        cell = cells.get((f"{name}-difference", f"{comparison.arm}{BETWEEN}{comparison.against}"))
-        if cell is None or cell.value is None:
-            continue
-        found = verdict(Estimate(cell.value, cell.low, cell.high), comparison.claim, comparison.margin)
+        behind = records.get((f"{name}-difference", f"{comparison.arm}{BETWEEN}{comparison.against}"), ())
+        cell = tables.cells(behind)[0] if behind else None
+        if cell is not None and cell.value is not None:
+            shown.append((comparison, cell, _p_value(behind, comparison)))
+    tested = [p for _, _, p in shown if not math.isnan(p)]
+    adjusted = iter(holm(tested))
+    message = []
+    for comparison, cell, p in shown:
+        assert cell.value is not None
+        found, after = INCONCLUSIVE, ""
+        if not math.isnan(p):
+            own = next(adjusted)
+            after = f", p = {own:.3f} after Holm over {len(tested)} comparison{'s' if len(tested) > 1 else ''}"
+            if own < ALPHA:
+                found = verdict(Estimate(cell.value, cell.low, cell.high), comparison.claim, comparison.margin)
         margin = f", margin {comparison.margin:g}" if comparison.margin else ""
         bounds = "no interval" if cell.low is None or cell.high is None else f"[{cell.low:+.4f}, {cell.high:+.4f}]"
         message.append(
             f"{comparison.arm} against {comparison.against}: {name} {cell.value:+.4f} {bounds}: {found} "
-            f"(asked: {comparison.claim}{margin})"
+            f"(asked: {comparison.claim}{margin}){after}"
         )
-    return message
+    return [*message, ADJUSTED] if tested else message
+
+
+def _p_value(records: Sequence[ResultRecord], comparison: Comparison) -> float:
+    """Of the claim; NaN where the difference has no interval."""
+    good = tables.valued(records)
+    found = find_uncertainty(
+        [record.value for record in good if record.value is not None],
+        [record.low for record in good],
+        [record.high for record in good],
+        [weights_behind(record) for record in good],
+        [record.seed for record in good],
+        good[0].groups,
+    )
+    return math.nan if found is None else p_of_claim(found, comparison.claim, comparison.margin)
 
 
 def _entry(cells: dict[tuple[str, str], tables.Cell], measure_name: str, mix: str) -> str:

@@ -21,7 +21,7 @@ TEXTS = ("generator", "dataset", "prompt_source", "task", "measure", "metric", "
 TEXTS_AFTER = ("protocol", "reason", "source", "suspect", "unit", "variant", "file")
 FLOATS = ("value", "low", "high", "least", "most")
 INTEGERS = ("seed", "n", "n_real", "groups", "line")
-NESTED = ("described", "keys", "stamp")
+NESTED = ("described", "keys", "fit", "stamp")
 DIRECTIONS = ("lower", "higher", "none")
 
 
@@ -38,7 +38,8 @@ def load_results(places: str | PathLike[str] | Iterable[str | PathLike[str]]) ->
     | flags, replicates | object | tuples |
     | a column for each `terms.Flag`, e.g. encoder_conflict | bool | whether it is among the flags |
     | made | datetime64, UTC | `stamp.made` |
-    | variant | string | tells generators of one name apart: version, options, weights |
+    | variant | string | tells generators of one name apart: version, options, method of the weights; fits share it |
+    | fit.origin, fit.seed, fit.weights | string | weights behind the number: none, shipped or trained, fit seed, digest |
     | described.generator.version, keys.test, stamp.numpy, ... | string | options as JSON with sorted names |
     | file, line | string, int64 | place of the record |
 

@@ -6,10 +6,11 @@ This is the only definition: tables, comparisons, gates and merges group records
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from bench.results.schema import ResultRecord
-from bench.results.terms import ABSENT
+from bench.results.terms import ABSENT, FitOrigin
 
 OWN = ("generator", "layouts")
 """Entries of `described` that belong to the generator: two records of one protocol may differ in them."""
@@ -29,7 +30,7 @@ class ResultKey:
     prompt_source: str
     generator: str
     variant: str
-    """Version, options, content and weights of the generator and its layouts, as JSON."""
+    """Version, options, content and method of the generator and its layouts, as JSON; weights where the method is unknown."""
     measure: str
     encoder: str
     mix: str
@@ -38,11 +39,13 @@ class ResultKey:
     seed: int
     source: str = ""
     """Of a reported number: paper and table."""
+    fit: str = ""
+    """The training behind the number; empty where none has a part in it."""
 
 
 @dataclass(frozen=True, order=True)
 class Quantity:
-    """A cell of a table: what stays the same if a generator is run with other seeds or another protocol."""
+    """A cell of a table: what stays the same if a generator is trained and run again with other seeds or another protocol."""
 
     task: str
     dataset: str
@@ -72,6 +75,7 @@ def result_key(record: ResultRecord) -> ResultKey:
         record.protocol,
         record.seed,
         record.source,
+        fit_name(record),
     )
 
 
@@ -81,8 +85,37 @@ def quantity(record: ResultRecord) -> Quantity:
 
 
 def variant(record: ResultRecord) -> str:
-    """What distinguishes two generators of one name, as JSON."""
-    return json.dumps([*(record.described.get(kind) for kind in OWN), record.keys.get("weights", "")], sort_keys=True)
+    """What distinguishes two generators of one name, as JSON. Fits of one method are repetitions of one generator."""
+    return json.dumps([*(record.described.get(kind) for kind in OWN), method_of(record)], sort_keys=True)
+
+
+def method_of(record: ResultRecord) -> str:
+    """Key of what the weights behind a number have in common with other fits of the method; of the weights themselves where
+    they were shipped, or where a record of an earlier version does not say."""
+    return record.keys.get("method") or record.keys.get("weights", "")
+
+
+def fit_name(record: ResultRecord) -> str:
+    """The training behind a number, among those of its method: `trained 1`, `shipped`; empty where none has a part in it, and
+    where a record of an earlier version does not say."""
+    if record.fit.get("origin", FitOrigin.NONE) == FitOrigin.NONE:
+        return ""
+    return " ".join(filter(None, (record.fit["origin"], record.fit.get("seed", ""))))
+
+
+def weights_behind(record: ResultRecord) -> str:
+    """What two numbers of the same weights have in common: the digest of the files, or the name of the fit where that is not
+    known; empty where no training has a part in the number. Two trainings that gave the same bytes are one fit."""
+    if not record.fit:  # of an earlier version: one fit, of whatever the key of the weights names
+        weights = record.keys.get("weights", "")
+        held = record.described.get("generator")
+        return "" if isinstance(held, dict) and held.get("digest") == weights else weights
+    return record.fit.get("weights") or fit_name(record)
+
+
+def count_fits(records: Iterable[ResultRecord]) -> int:
+    """How many fits the records are of; 0 where no training has a part in them."""
+    return len({weights for record in records if (weights := weights_behind(record))})
 
 
 def column(record: ResultRecord) -> str:

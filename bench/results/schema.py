@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 from bench.errors import MissingError
 from bench.files.text import write_text
-from bench.results.terms import Reason, State, Status
+from bench.results.terms import FitOrigin, Reason, State, Status
 
 SCHEMA = 1
 RUN, VERIFIED = "results.jsonl", "verified.jsonl"
@@ -70,7 +70,10 @@ class ResultRecord:
     described: dict[str, Any] = field(default_factory=dict)
     """Name, version, options and digest of generator, encoder, metric and task."""
     keys: dict[str, str] = field(default_factory=dict)
-    """Cache keys of the data, weights and samples behind the number."""
+    """Cache keys of the data, weights and samples behind the number, and of the method that its fits share."""
+    fit: dict[str, str] = field(default_factory=dict)
+    """The weights of the generator behind the number: `origin` (of `terms.FitOrigin`), `seed` of the training where it is
+    known, and `weights`, the digest of their files. Empty in records of earlier versions."""
     stamp: dict[str, str] = field(default_factory=dict)
     schema: int = SCHEMA
 
@@ -204,6 +207,11 @@ def _parse(text: str, where: str) -> ResultRecord:
     held["state"] = _read_member(State, "state", held.get("state", State.MEASURED), where)
     if (held.get("value") is None) == (status == Status.OK):
         raise MissingError(f"{where}: a record has a value exactly when its status is ok.")
+    fit = held.get("fit", {})
+    if not isinstance(fit, dict) or not all(isinstance(value, str) for value in fit.values()):
+        raise MissingError(f"{where}: fit is an object of texts, not {fit!r}.")
+    if fit:
+        _read_member(FitOrigin, "fit.origin", fit.get("origin"), where)
     lists = {name: held.get(name, []) for name in ("flags", "replicates")}
     if wrong := [name for name, found in lists.items() if not isinstance(found, list)]:
         raise MissingError(f"{where}: {wrong[0]} is a list, not {lists[wrong[0]]!r}.")

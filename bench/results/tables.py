@@ -1,4 +1,4 @@
-"""Result records as tables: seeds combined, direction, interval, n and flags beside every number."""
+"""Result records as tables: fits and seeds combined, direction, interval, n and flags beside every number."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from bench import statistics
-from bench.results.identity import Quantity, is_absent, quantity
+from bench.results.identity import Quantity, count_fits, is_absent, quantity, weights_behind
 from bench.results.protocols import difference_between, split_by_protocol
 from bench.results.schema import NO_SOURCES, ResultRecord, population_of, unit_of
 from bench.results.terms import Flag, Status
@@ -17,6 +17,8 @@ REPORT_ONLY = "none"
 ONE_SET = "one-set"
 """Flag of records of a generator with one set of images made elsewhere, which counts as one seed."""
 ONE_SET_NOTE = "one seed: one set of images made elsewhere says nothing of variation between seeds"
+
+THESE_WEIGHTS = "one fit: numbers are about these weights, and say nothing of another fit of the method (--fit-seeds 0,1,2)"
 
 
 @dataclass(frozen=True)
@@ -31,7 +33,7 @@ class Table:
 
 @dataclass(frozen=True)
 class Cell:
-    """One number over all its seeds, or the reason why there is none."""
+    """One number over all its fits and seeds, or the reason why there is none."""
 
     generator: str
     prompt_source: str
@@ -53,7 +55,9 @@ class Cell:
     encoder: str = ""
     mix: str = ""
     population: str = ""
-    """What the interval speaks of."""
+    """The population that the interval describes."""
+    fits: int = 0
+    """Trainings of the generator behind the number: with one, it is about these weights; 0 if no training is."""
 
 
 def cells(records: Iterable[ResultRecord]) -> list[Cell]:
@@ -64,15 +68,27 @@ def cells(records: Iterable[ResultRecord]) -> list[Cell]:
     return [_cell(key.measure, rows) for (key, _), rows in grouped.items()]
 
 
+def valued(records: Iterable[ResultRecord]) -> list[ResultRecord]:
+    """The records of one quantity that have a number, each weights and seed once: two trainings that gave the same weights
+    are one fit."""
+    found: dict[tuple[str, int], ResultRecord] = {}
+    for record in records:
+        if record.status == Status.OK and record.value is not None:
+            found.setdefault((weights_behind(record), record.seed), record)
+    return list(found.values())
+
+
 def _cell(measure: str, rows: list[ResultRecord]) -> Cell:
     first = rows[0]
-    good = [row for row in rows if row.status == Status.OK and row.value is not None]
+    good = valued(rows)
     value = low = high = None
     if good:
-        combined = statistics.combine_seeds(
+        combined = statistics.combine_fits(
             [row.value for row in good if row.value is not None],
             [row.low for row in good],
             [row.high for row in good],
+            [weights_behind(row) for row in good],
+            [row.seed for row in good],
         )
         value, low, high = combined.value, _cut(combined.low, first), _cut(combined.high, first)
     failed = next((row for row in rows if row.status != Status.OK), None)
@@ -95,6 +111,7 @@ def _cell(measure: str, rows: list[ResultRecord]) -> Cell:
         encoder=first.encoder,
         mix=first.mix,
         population=population_of(first),
+        fits=count_fits(good),
     )
 
 
@@ -247,21 +264,34 @@ def reasons(unfinished: Sequence[Cell]) -> list[str]:
 
 
 def sizes(found: Iterable[Cell]) -> list[str]:
-    """`640 patches of 40 slides, 3 seeds`, once for each size that occurs."""
-    counted = sorted({(cell.n, cell.groups, cell.unit, cell.seeds) for cell in found})
-    return [f"{n} patches of {groups} {unit}, {seeds} seeds" for n, groups, unit, seeds in counted]
+    """`640 patches of 40 slides, 3 seeds`, once for each size that occurs; with the fits where there are several."""
+    counted = sorted({(cell.n, cell.groups, cell.unit, cell.seeds, cell.fits if cell.fits > 1 else 0) for cell in found})
+    return [
+        f"{n} patches of {groups} {unit}, {seeds} seeds" + (f", {fits} fits" if fits else "")
+        for n, groups, unit, seeds, fits in counted
+    ]
 
 
 def interval_note(found: Iterable[Cell]) -> str:
     """What the intervals are over, or why there are none."""
     cells = list(found)
     units = sorted({cell.unit for cell in cells if Flag.SOURCES_UNKNOWN not in cell.flags})
-    message = [f"intervals: 95 % over {' or '.join(units)} and seeds"] if units else []
+    beside = ", fits and seeds" if any(cell.fits > 1 for cell in cells) else " and seeds"
+    message = [f"intervals: 95 % over {' or '.join(units)}{beside}"] if units else []
     populations = sorted({cell.population for cell in cells if cell.population and Flag.SOURCES_UNKNOWN not in cell.flags})
-    message += [f"they speak of {' or '.join(populations)}"] if populations else []
+    message += [f"they describe {' or '.join(populations)}"] if populations else []
     if any(Flag.SOURCES_UNKNOWN in cell.flags for cell in cells):
         message.append(f"no intervals, {NO_SOURCES}")
     return "; ".join(message)
+
+
+def fit_notes(made: Iterable[Cell]) -> list[str]:
+    """Of which generators the numbers are about these weights, and of which about the method."""
+    known = [cell for cell in made if cell.value is not None and cell.fits]
+    one = sorted({cell.generator for cell in known if cell.fits == 1})
+    several = sorted({(cell.generator, cell.fits) for cell in known if cell.fits > 1})
+    notes = [f"{', '.join(one)}: {THESE_WEIGHTS}"] if one else []
+    return notes + [f"{name}: mean over {fits} fits, intervals hold the variance between fits" for name, fits in several]
 
 
 def one_set(made: Iterable[Cell]) -> str:
@@ -285,6 +315,7 @@ def _notes(made: list[Cell]) -> list[str]:
         notes.append(named)
     if any(cell.generator == "real" for cell in measured):
         notes.append("real: patches of real slides that are neither in the test set nor seen by a generator")
+    notes += fit_notes(made)
     if any(Flag.EMBEDDED in cell.flags for cell in made):
         notes.append("embedded phantom tissue: these numbers say nothing of real patients")
     notes += reasons([cell for cell in made if lacks_explanation(cell)])

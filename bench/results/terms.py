@@ -26,6 +26,15 @@ class State(StrEnum):
     VERIFIED = "verified"
 
 
+class FitOrigin(StrEnum):
+    """Where the weights behind a number come from: `fit["origin"]` of a record."""
+
+    NONE = "none"
+    """No training of a generator has a part in the number."""
+    SHIPPED = "shipped"
+    TRAINED = "trained"
+
+
 class Reason(StrEnum):
     """First words of the reasons why there is no number, or no interval."""
 

@@ -24,6 +24,7 @@ from bench.statistics.estimates import (
     too_few_groups,
     undefined_estimate,
 )
+from bench.statistics.fits import combine_fits, means_by, variance_of_mean, welch_freedom
 from bench.statistics.jackknife import (
     EXTRAPOLATED_GROUPS,
     TRUSTED,
@@ -54,6 +55,7 @@ __all__ = [
     "VERSION",
     "assign_blocks",
     "blocks_of",
+    "combine_fits",
     "combine_seeds",
     "count_groups",
     "count_in_words",
@@ -67,9 +69,12 @@ __all__ = [
     "halves_of",
     "jackknife",
     "jackknife_interval",
+    "means_by",
     "paired_difference",
     "scattered",
     "student",
     "too_few_groups",
     "undefined_estimate",
+    "variance_of_mean",
+    "welch_freedom",
 ]

@@ -99,6 +99,14 @@ class TrainsOnSeveralDevices(Protocol):
 
 
 @runtime_checkable
+class StatesFits(Protocol):
+    """A trainable that states whether another fit seed gives another generator."""
+
+    has_fits: bool
+    """False if training draws nothing at random, as when training patches are stored: then it is trained once."""
+
+
+@runtime_checkable
 class StatesEffort(Protocol):
     """A trainable that states the amount of training."""
 

@@ -10,6 +10,7 @@ import click
 
 from bench.cli.options import parse_names
 from bench.errors import MissingError, NotComparableError, UsageError, did_you_mean
+from bench.results.identity import fit_name
 from bench.results.protocols import entries
 from leaderboards.comparison import compare
 from leaderboards.comparison.compare import Comparisons, Side
@@ -37,7 +38,8 @@ def command(first: str, second: str, places: tuple[Path, ...], measures: tuple[s
     bench compare ldm-prompt ldm-semantic
     bench compare results/ldm-prompt--cam16-seg--1a2b3c4d results/ldm-prompt--cam16-seg--5e6f7a8b
 
-    Differences are paired by test slide and seed; their p-values are adjusted for the number of measures.
+    Differences are paired by test slide and seed; their p-values are adjusted for the number of measures. They are about
+    methods where each side has two fits or more (bench run --fit-seeds 0,1,2), and about these weights otherwise.
     """
     sides = _distinguish(*(_side(word, places or (Path("results"),)) for word in (first, second)))
     found = compare.compared(*sides, measures)
@@ -72,11 +74,19 @@ def _distinguish(first: Side, second: Side) -> tuple[Side, Side]:
     described = [next(iter(side.records)).described for side in (first, second)]
     pairs = [entry.partition(": ") for entry in entries(described[0], described[1], ("generator",))]
     pairs = [pair for pair in pairs if not pair[0].endswith(".digest")] or pairs  # a digest follows from the options
+    fits = [_fits(side) for side in (first, second)]
+    ends = fits if all(fits) and fits[0] != fits[1] else ["the first", "the second"]
     names = []
     for end in (0, -1):
         message = ", ".join(f"{name.rpartition('.')[2]} {values.split(' and ')[end]}" for name, _, values in pairs)
-        names.append(f"{first.name} ({message or ('the first', 'the second')[end]})")
+        names.append(f"{first.name} ({message or ends[end]})")
     return Side(names[0], first.records), Side(names[1], second.records)
+
+
+def _fits(side: Side) -> str:
+    """The fits of a side, e.g. `fits trained 0, trained 1`; empty where it has none or does not say."""
+    found = sorted({name for record in side.records if (name := fit_name(record))})
+    return f"fit{'s' if len(found) > 1 else ''} {', '.join(found)}" if found else ""
 
 
 def as_object(found: Comparisons) -> str:
@@ -94,6 +104,8 @@ def as_object(found: Comparisons) -> str:
             "n": one.n,
             "slides": one.difference.groups,
             "seeds": one.difference.seeds,
+            "fits": one.difference.fits,
+            "about": "methods" if one.difference.is_of_methods else "weights",
             "conflict": one.conflict,
             "sentence": compare.sentence(found, one),
         }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -18,6 +19,9 @@ place = click.Path(path_type=Path)
 @click.option("--baseline", type=place, help="A file with the result records of the baseline.")
 @click.option("--candidate", type=place, help="A file or folder of result records.")
 @click.option("--policy", "asked", default=policy.DEFAULT, show_default=True, help="A shipped policy, or a file.toml.")
+@click.option(
+    "--mode", type=click.Choice(policy.MODES), help="In place of the policy's: whether weights or methods are tested."
+)
 @click.option("--markdown", type=place, help="Write the report for a pull request here.")
 @click.option("--junit", type=place, help="Write JUnit XML here.")
 @click.option("--strict", is_flag=True, help="Exit code 2 if a rule of the policy applies to no number.")
@@ -28,6 +32,7 @@ def command(
     baseline: Path | None,
     candidate: Path | None,
     asked: str,
+    mode: policy.Mode | None,
     markdown: Path | None,
     junit: Path | None,
     strict: bool,
@@ -37,7 +42,11 @@ def command(
 
     \b
     bench gate --baseline main.jsonl --candidate results
+    bench gate --baseline main.jsonl --candidate results --mode same-method
     bench gate accept --baseline main.jsonl --candidate results --reason "sampler of 12 steps"
+
+    same-weights tests whether the numbers of the same weights changed, same-method whether other fits of the method are
+    worse; that needs two fits on each side (bench run --fit-seeds 0,1,2).
 
     Exit codes: 0 pass, 2 a rule that applies to nothing (--strict), 4 broken, 5 regression, 6 inconclusive,
     7 not comparable.
@@ -48,7 +57,8 @@ def command(
         return
     if baseline is None or candidate is None:
         raise UsageError("a gate compares two sets of records: bench gate --baseline FILE --candidate FILE.")
-    found = measured(read((baseline,)), read((candidate,)), policy.read(asked))
+    rules = policy.read(asked)
+    found = measured(read((baseline,)), read((candidate,)), replace(rules, mode=mode or rules.mode))
     for file, text in ((markdown, reports.as_markdown), (junit, reports.as_junit)):
         if file is not None:
             file.parent.mkdir(parents=True, exist_ok=True)

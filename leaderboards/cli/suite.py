@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from bench.cli.options import execution_options, open_context, parse_assignments
+from bench.cli.options import FIT_SEEDS, execution_options, open_context, parse_assignments, parse_seeds
 from bench.config import RunConfig
 from bench.errors import UsageError
 from leaderboards.suites import suite as suites
@@ -21,6 +21,7 @@ SOME_FAILED = 4
 @click.option("--preset", default="tiny", show_default=True, help="Size of the runs: tiny, or paper.")
 @click.option("--data", "data", multiple=True, help="TASK=DIR, repeated, or a DIR for all; else BENCH_DATA, else embedded.")
 @click.option("--weights", type=click.Path(path_type=Path, exists=True), help="Folder with weights of encoders.")
+@click.option("--fit-seeds", default="", callback=parse_seeds, help=FIT_SEEDS)
 @execution_options
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), default=Path("results"), show_default=True)
 @click.option(
@@ -32,6 +33,7 @@ def suite(
     preset: str,
     data: tuple[str, ...],
     weights: Path | None,
+    fit_seeds: tuple[int, ...],
     workers: int,
     scheduler: str,
     out: Path,
@@ -51,7 +53,7 @@ def suite(
             click.echo(f"{known:20} {suites.find(known).summary}")
         return
     asked = suites.find(name)
-    planned = list(suites.plans(asked, preset, _folders(data), weights, _options(options)))
+    planned = list(suites.plans(asked, preset, _folders(data), weights, _options(options), fit_seeds))
     if only_plan:
         for cell, config in planned:
             click.echo(f"{cell.name}  {_describe(config) if config else cell.reason}")
@@ -91,4 +93,7 @@ def _options(given: Mapping[str, str]) -> dict[str, dict[str, str]]:
 def _describe(config: RunConfig) -> str:
     measured = config.experiment or ("distances and downstream scores" if config.downstream else "distances")
     options = "".join(f"; {name}={value}" for name, value in config.options.items())
-    return f"seeds {','.join(map(str, config.seeds))}; {measured}; data {config.data or 'BENCH_DATA or embedded'}{options}"
+    fits = f"; fit seeds {','.join(map(str, config.fit_seeds))}" if config.fit_seeds else ""
+    return (
+        f"seeds {','.join(map(str, config.seeds))}{fits}; {measured}; data {config.data or 'BENCH_DATA or embedded'}{options}"
+    )

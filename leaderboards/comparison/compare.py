@@ -1,4 +1,7 @@
-"""Two generators compared measure by measure, in pairs of the same test slides and seeds, in sentences to quote."""
+"""Two generators compared measure by measure, in pairs of the same test slides and seeds, in sentences to quote.
+
+With two or more fits on each side the sentences are about the methods; with one fit they are about these weights, and say so.
+"""
 
 from __future__ import annotations
 
@@ -12,8 +15,9 @@ from bench.results.protocols import difference
 from bench.results.schema import ResultRecord
 from bench.results.tables import number
 from bench.results.terms import Flag
+from bench.statistics.claims import holm
 from leaderboards.comparison.pairs import Difference, paired
-from leaderboards.tables.numbers import SeedsByProtocol, equal, grouped, holm
+from leaderboards.tables.numbers import SeedsByProtocol, equal, grouped
 
 ALPHA = 0.05
 
@@ -136,10 +140,15 @@ def sentence(found: Comparisons, one: Comparison) -> str:
     """One comparison as a reader may quote it."""
     gap, measure = one.difference, one.where.measure
     sizes = f"n = {one.n} patches of {gap.groups} {gap.unit}, {gap.seeds} seed{'s' if gap.seeds > 1 else ''}"
+    sizes += f", {gap.fits[0]} and {gap.fits[1]} fits" if max(gap.fits) > 1 else ""
+    weights = [name for name, fits in zip((found.first, found.second), gap.fits, strict=True) if fits == 1]
+    about = f"these weights, one fit of {' and one of '.join(weights)}: other fits may differ" if weights else ""
     if one.equal:
-        return f"{found.first} and {found.second} have the same {measure}, bit by bit ({sizes})."
+        basis = "; ".join(filter(None, (sizes, about)))
+        return f"{found.first} and {found.second} have the same {measure}, bit by bit ({basis})."
     notes = [sizes, f"{_p(one.adjusted)} after Holm over {found.tested} measure{'s' if found.tested > 1 else ''}"]
     notes += ["not an independent encoder"] if one.conflict else []
+    notes += [about] if about else []
     notes += [gap.reason] if gap.reason else []
     basis = "; ".join([", ".join(notes[:2]), *notes[2:]])
     low, high = gap.interval

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench import statistics
+from bench.results.identity import weights_behind
 from bench.results.schema import NO_SOURCES, ResultRecord, unit_of
 from bench.results.terms import Flag
 
@@ -20,7 +21,7 @@ class Difference:
 
     value: float
     error: float
-    """Standard error over slides and seeds; 0 where the two agree on every block of slides."""
+    """Standard error over slides, fits and seeds; 0 where the two agree on every block of slides."""
     freedom: float
     """Degrees of freedom of the error."""
     seeds: int
@@ -29,6 +30,15 @@ class Difference:
     """What the error leaves out."""
     unit: str = "slides"
     """What `groups` counts."""
+    without: tuple[float, ...] = ()
+    """The difference without each block of slides."""
+    fits: tuple[int, int] = (0, 0)
+    """Trainings behind the first and the second: of one, the difference is about these weights; 0 where none has a part."""
+
+    @property
+    def is_of_methods(self) -> bool:
+        """Whether it says something of both methods, and not of the one fit that was made of them."""
+        return 1 not in self.fits
 
     @property
     def interval(self) -> tuple[float, float]:
@@ -46,19 +56,27 @@ class Difference:
         return float(stdtr(self.freedom, -gap / self.error))
 
 
-def paired(first: Iterable[ResultRecord], second: Iterable[ResultRecord]) -> Difference | str:
-    """The mean difference over the seeds that both have, or in a word why the lines cannot be paired.
+def paired(first: Iterable[ResultRecord], second: Iterable[ResultRecord], same_weights: bool = False) -> Difference | str:
+    """The mean difference over fits and over the seeds that all have, or in a word why the records cannot be paired.
 
-    All lines are of one measure. Slides: the mean over seeds without each block of slides gives the jackknife error of
-    Busing and others (1999); seeds: the variance of the seeds' differences over their number. The two are added, which
-    counts what differs from seed to seed within slides twice and so rather widens; degrees of freedom by Welch and
-    Satterthwaite.
+    All records are of one measure. The two variances and a third one add, which counts what differs from seed to seed within
+    slides twice and so rather widens; degrees of freedom by Welch and Satterthwaite:
+
+    slides  jackknife of Busing and others (1999), of the mean over fits and seeds without each block of slides
+    seeds   the variance of the seeds' differences over their number
+    fits    of two sets of fits the variance of each side's means over the number of its fits (Welch); of the same fits on
+            both sides the variance of the fits' differences over their number. A side with one fit adds nothing: the
+            difference is about these weights
+
+    `same_weights`: the fits are the same on both sides, and others are not asked about. They are no source of variance.
     """
-    ours, theirs = _by_seed(first), _by_seed(second)
-    seeds = sorted(set(ours) & set(theirs))
+    sides = _by_fit(first), _by_fit(second)
+    known = [set(fit) for side in sides for fit in side.values()]
+    seeds = sorted(set.intersection(*known)) if known else []
     if not seeds:
-        return f"no seed in common: {sorted(ours)} and {sorted(theirs)}"
-    records = [*(ours[seed] for seed in seeds), *(theirs[seed] for seed in seeds)]
+        ours, theirs = (sorted({seed for fit in side.values() for seed in fit}) for side in sides)
+        return f"no seed in common: {ours} and {theirs}"
+    records = [fit[seed] for side in sides for fit in side.values() for seed in seeds]
     if len(protocols := {record.protocol for record in records}) > 1:
         return f"protocols differ: {', '.join(sorted(protocols))}"
     if any(Flag.SOURCES_UNKNOWN in record.flags for record in records):
@@ -66,19 +84,38 @@ def paired(first: Iterable[ResultRecord], second: Iterable[ResultRecord]) -> Dif
     blocks = {len(record.replicates) for record in records}
     if len(blocks) > 1 or min(blocks) < 2:
         return "not every line keeps its values without each block of slides"
-    values = np.array([_value(ours[seed]) - _value(theirs[seed]) for seed in seeds])
-    replicates = np.array([np.subtract(ours[seed].replicates, theirs[seed].replicates) for seed in seeds]).mean(axis=0)
-    groups = records[0].groups
-    _, slides = statistics.jackknife(float(values.mean()), replicates, _shares(groups, len(replicates)))
-    between = float(values.var(ddof=1)) / len(seeds) if len(seeds) > 1 else 0.0
-    error = math.sqrt(slides**2 + between)
-    reason = "" if len(seeds) > 1 else "one seed: the noise of training and sampling is left out"
-    freedom = _freedom(slides**2, len(replicates), between, len(seeds))
-    return Difference(float(values.mean()), error, freedom, len(seeds), groups, reason, unit_of(records[0]))
+    values = [np.array([[_value(fit[seed]) for seed in seeds] for fit in side.values()]) for side in sides]
+    kept = [np.array([[fit[seed].replicates for seed in seeds] for fit in side.values()]) for side in sides]
+    by_seed = values[0].mean(axis=0) - values[1].mean(axis=0)
+    without = (kept[0].mean(axis=0) - kept[1].mean(axis=0)).mean(axis=0)
+    value, groups = float(by_seed.mean()), records[0].groups
+    _, error = statistics.jackknife(value, without, _shares(groups, len(without)))
+    parts = [(error**2, len(without) - 1), statistics.variance_of_mean(by_seed)]
+    if not same_weights:
+        is_shared = set(sides[0]) == set(sides[1])
+        means = [side.mean(axis=1) for side in values]
+        parts += [statistics.variance_of_mean(found) for found in ([means[0] - means[1]] if is_shared else means)]
+    return Difference(
+        value,
+        math.sqrt(sum(variance for variance, _ in parts)),
+        statistics.welch_freedom(parts),
+        len(seeds),
+        groups,
+        "" if len(seeds) > 1 else "one seed: the noise of training and sampling is left out",
+        unit_of(records[0]),
+        tuple(without.tolist()),
+        fits=(sum(map(bool, sides[0])), sum(map(bool, sides[1]))),
+    )
 
 
-def _by_seed(records: Iterable[ResultRecord]) -> dict[int, ResultRecord]:
-    return {record.seed: record for record in records if record.value is not None}
+def _by_fit(records: Iterable[ResultRecord]) -> dict[str, dict[int, ResultRecord]]:
+    """Weights -> seed -> record, of those that have values, in the order of the weights; the weights are empty where no
+    training has a part in the numbers. Two trainings that gave the same bytes are one fit."""
+    found: dict[str, dict[int, ResultRecord]] = {}
+    for record in records:
+        if record.value is not None:
+            found.setdefault(weights_behind(record), {})[record.seed] = record
+    return dict(sorted(found.items()))
 
 
 def _value(record: ResultRecord) -> float:
@@ -89,8 +126,3 @@ def _value(record: ResultRecord) -> float:
 def _shares(groups: int, blocks: int) -> NDArray[np.float64]:
     """The part of all slides that each block holds."""
     return np.array([len(block) / groups for block in statistics.blocks_of([str(i) for i in range(groups)], blocks)])
-
-
-def _freedom(slides: float, blocks: int, between: float, seeds: int) -> float:
-    spread = slides**2 / (blocks - 1) + (between**2 / (seeds - 1) if between else 0.0)
-    return (slides + between) ** 2 / spread if spread else math.inf

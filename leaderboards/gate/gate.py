@@ -1,5 +1,9 @@
 """Has a generator become worse? Every number of a baseline against its candidate, in pairs of test slides and seeds.
 
+In the mode `same-weights` both sides have the same fits, and the question is whether code or sampler has changed numbers.
+In the mode `same-method` both sides have fits of their own, at least two, and the question is whether the method has become
+worse: the variance between fits is part of the error.
+
 regress         surely worse, and not shown to lie within the margin
 broken          the candidate has no number where the baseline has one
 not-comparable  the two rest on different protocols, or cannot be paired
@@ -16,17 +20,21 @@ from statistics import NormalDist
 from typing import Literal
 
 from bench.errors import MissingError, UsageError
-from bench.results.identity import Quantity
+from bench.results.identity import Quantity, fit_name
 from bench.results.protocols import difference
 from bench.results.schema import NO_SOURCES, ResultRecord
 from bench.results.terms import Flag, Status
+from bench.statistics.claims import holm
 from leaderboards.comparison.pairs import Difference, paired
-from leaderboards.gate.policy import Policy, unused
-from leaderboards.tables.numbers import SeedsByProtocol, equal, grouped, holm
+from leaderboards.gate.policy import Mode, Policy, unused
+from leaderboards.tables.numbers import SeedsByProtocol, equal, grouped
 
 Verdict = Literal["regress", "broken", "not-comparable", "inconclusive", "pass"]
 EXIT_CODES: dict[Verdict, int] = {"regress": 5, "broken": 4, "not-comparable": 7, "inconclusive": 6, "pass": 0}
 """By precedence: the gate's verdict is the first that any number has."""
+FITS = 2
+"""Fewer a side say nothing of a method."""
+OTHER_WEIGHTS = "worse, but training was repeated and gave other weights, as another fit does: see the mode same-method"
 POWER = 0.8
 """Of a gate to see a change, where `visible` is stated."""
 
@@ -53,6 +61,8 @@ class GateResult:
     visible: float | None = None
     """The least true worsening that would be called a regression in 80 of 100 gates like this one."""
     n: int = 0
+    has_other_weights: bool = False
+    """Whether fits of one name have other weights on the two sides: training was repeated, and came out differently."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +74,7 @@ class Gate:
     new: tuple[Quantity, ...]
     """Numbers of the candidate that the baseline does not have: measured once they are accepted."""
     alpha: float
+    mode: Mode = "same-weights"
     unused: tuple[str, ...] = ()
     """Rules of the policy that hold for no number, a sentence each: a typing mistake may leave a number unguarded."""
 
@@ -94,13 +105,13 @@ def measured(baseline: Iterable[ResultRecord], candidate: Iterable[ResultRecord]
         for quantity, takes in asked.items()
         for mine, theirs in _by_protocol(takes, found.get(quantity, {}))
     ]
-    open_ = [i for i, gate_result in enumerate(final) if gate_result.verdict == "inconclusive"]
+    open_ = [i for i, result in enumerate(final) if result.verdict == "inconclusive" and result.worsening is not None]
     for i, p in zip(open_, holm([_worse(final[i]) for i in open_]), strict=True):
         final[i] = _describe(final[i], p, len(open_), policy)
     order = list(EXIT_CODES)
     final.sort(key=lambda gate_result: (order.index(gate_result.verdict), gate_result.quantity))
     new = tuple(quantity for quantity in found if quantity not in held and policy.includes(quantity))
-    return Gate(tuple(final), len(open_), new, policy.alpha, tuple(unused(policy, {*held, *found})))
+    return Gate(tuple(final), len(open_), new, policy.alpha, policy.mode, tuple(unused(policy, {*held, *found})))
 
 
 def _by_protocol(takes: SeedsByProtocol, found: SeedsByProtocol) -> Iterator[tuple[SeedsByProtocol, SeedsByProtocol]]:
@@ -150,25 +161,67 @@ def _first(
     if not protocol:
         reason = f"protocols differ: {difference(records[0], next(iter(found.values()))[0])}"
         return replace(gate_result, verdict="not-comparable", reason=reason)
-    theirs = {record.seed: record for record in found[protocol]}
-    if missing := [record.seed for record in records if record.seed not in theirs]:
-        return replace(gate_result, reason=f"the candidate lacks seed {', '.join(map(str, missing))}")
-    now = [theirs[record.seed] for record in records]
+    if policy.mode == "same-weights" and (other := _other_fits(records, found[protocol])):
+        return replace(gate_result, verdict="not-comparable", reason=other)
+    theirs = _counterparts(records, found[protocol], policy.mode)
+    seeds = {record.seed for record in records}
+    if missing_fits := [fit for fit, own in theirs.items() if not own]:
+        return replace(gate_result, reason=f"the candidate lacks the fit {', '.join(missing_fits)}")
+    for own in theirs.values():
+        if missing := sorted(seeds - {record.seed for record in own}):
+            return replace(gate_result, reason=f"the candidate lacks seed {', '.join(map(str, missing))}")
+    now = [record for own in theirs.values() for record in own if record.seed in seeds]
     if failed := [record for record in now if record.value is None]:
         return replace(gate_result, reason=f"{failed[0].status} for seed {failed[0].seed}: {failed[0].reason}")
     gate_result = replace(gate_result, candidate=sum(map(_value, now)) / len(now))
     return _beside(gate_result, records, now, policy)
 
 
+def _other_fits(before: list[ResultRecord], now: list[ResultRecord]) -> str:
+    """Why the two sides are not of the same weights; empty where they are, or where one of them does not say and the other has
+    one fit."""
+    ours, theirs = ({name for record in side if (name := fit_name(record))} for side in (before, now))
+    if ours & theirs or ((not ours or not theirs) and len(ours | theirs) < 2):
+        return ""
+    named = [", ".join(sorted(names)) or "not stated" for names in (ours, theirs)]
+    return (
+        f"other weights: the baseline's fits are {named[0]}, the candidate's {named[1]}. The mode same-method compares methods"
+    )
+
+
+def _counterparts(before: list[ResultRecord], now: list[ResultRecord], mode: Mode) -> dict[str, list[ResultRecord]]:
+    """The candidate's records by fit: of the same weights those of the baseline's fits, of the same method all that it has.
+    Records that do not say of which fit they are belong to the only fit of the other side."""
+    known = all(fit_name(record) for record in (*before, *now))
+    if not known:
+        return {"": now}
+    fits = dict.fromkeys(fit_name(record) for record in (before if mode == "same-weights" else now))
+    return {fit: [record for record in now if fit_name(record) == fit] for fit in fits}
+
+
 def _beside(gate_result: GateResult, before: list[ResultRecord], now: list[ResultRecord], policy: Policy) -> GateResult:
     """Two takes of the same seeds and protocol."""
-    worsening = paired(now, before) if gate_result.direction == "lower" else paired(before, now)
+    same = policy.mode == "same-weights"
+    worsening = paired(now, before, same) if gate_result.direction == "lower" else paired(before, now, same)
     if equal(before, now):
         known = worsening if isinstance(worsening, Difference) else None
         return replace(gate_result, verdict="pass", reason="equal, bit by bit", worsening=known, worst=0.0)
     if isinstance(worsening, str):
         return replace(gate_result, verdict="not-comparable", reason=worsening)
+    if not same and (few := [fits for fits in worsening.fits if 0 < fits < FITS]):
+        reason = (
+            f"these weights: {few[0]} fit a side says nothing of the method, {FITS} are needed (bench run --fit-seeds 0,1,2)"
+        )
+        return replace(gate_result, verdict="inconclusive", reason=reason)
+    changed = same and _are_known_to_differ(before, now)
+    gate_result = replace(gate_result, has_other_weights=changed)
     return replace(gate_result, verdict="inconclusive", worsening=worsening, worst=_bound(worsening, policy.alpha))
+
+
+def _are_known_to_differ(before: list[ResultRecord], now: list[ResultRecord]) -> bool:
+    """Whether a fit of one name has other weights on the two sides."""
+    ours, theirs = ({fit_name(record): record.fit.get("weights") for record in side} for side in (before, now))
+    return any(ours[fit] != theirs[fit] for fit in set(ours) & set(theirs) if ours[fit] and theirs[fit])
 
 
 def _describe(gate_result: GateResult, p: float, tested: int, policy: Policy) -> GateResult:
@@ -181,6 +234,8 @@ def _describe(gate_result: GateResult, p: float, tested: int, policy: Policy) ->
     gate_result = replace(gate_result, visible=_visible(worsening, gate_result.margin, tested, policy.alpha))
     if worst < gate_result.margin:
         return replace(gate_result, verdict="pass")
+    if p < policy.alpha and gate_result.has_other_weights:
+        return replace(gate_result, reason=OTHER_WEIGHTS)
     if p < policy.alpha:
         return replace(gate_result, verdict="regress")
     return replace(gate_result, reason="neither shown to be worse nor shown to lie within the margin")

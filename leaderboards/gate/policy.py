@@ -6,12 +6,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Literal, get_args
 
 from bench.errors import MissingError, UsageError, did_you_mean
 from bench.files import typed_toml
 from bench.results.identity import Quantity
 
+Mode = Literal["same-weights", "same-method"]
+MODES: tuple[Mode, ...] = get_args(Mode)
 FOLDER = Path(__file__).parents[1] / "policies"
 DEFAULT = "default"
 
@@ -51,6 +53,9 @@ class Policy:
     __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
     margin: tuple[Margin, ...]
     """The first that matches holds."""
+    mode: Mode = "same-weights"
+    """`same-weights`: has code or sampler changed the numbers of the same weights? `same-method`: are other fits of the
+    method worse?"""
     alpha: float = 0.05
     """Error of the whole gate in calling a regression, and of each measure in being shown to lie within its margin."""
     seeds: int = 2

@@ -11,10 +11,15 @@ from xml.etree import ElementTree
 
 from bench.results.tables import aligned, number
 from leaderboards.gate.gate import EXIT_CODES, POWER, Gate, GateResult
+from leaderboards.gate.policy import Mode
 
 ARROWS = {"lower": "↓", "higher": "↑"}
 HEADS = ("verdict", "measure", "baseline", "candidate", "worse by", "margin", "p (Holm)", "could have seen")
 MARKS = {"regress": "❌", "broken": "💥", "not-comparable": "≠", "inconclusive": "❔", "pass": "✅"}
+ABOUT: dict[Mode, str] = {
+    "same-weights": "mode same-weights: verdicts are on these weights, and say nothing of other fits of the method",
+    "same-method": "mode same-method: verdicts are on the method, and the variance between fits is part of every error",
+}
 UNPRINTABLE = re.compile(r"[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 """What XML 1.0 cannot hold."""
 SIGNS = re.compile(r"([\\`*_{}\[\]()#+!|~@])")
@@ -88,10 +93,17 @@ def as_json(gate: Gate) -> str:
                 "n": one.n,
                 "slides": worse.groups if worse else None,
                 "seeds": worse.seeds if worse else None,
+                "fits": worse.fits if worse else None,
             }
         )
     counts = {verdict: gate.count(verdict) for verdict in EXIT_CODES}
-    stated = {"verdict": gate.verdict, "exit_code": gate.exit_code, "alpha": gate.alpha, "tested": gate.tested}
+    stated = {
+        "mode": gate.mode,
+        "verdict": gate.verdict,
+        "exit_code": gate.exit_code,
+        "alpha": gate.alpha,
+        "tested": gate.tested,
+    }
     new = [asdict(quantity) for quantity in gate.new]
     held = {**stated, "counts": counts, "numbers": rows, "new": new, "unused_rules": gate.unused}
     return json.dumps(held, allow_nan=False)
@@ -105,12 +117,16 @@ def headline(gate: Gate) -> str:
 
 def notes(gate: Gate) -> list[str]:
     """What the numbers rest on, and every reason once with the measures it holds for."""
-    known = [one for one in gate.gate_results if one.worsening is not None]
-    gaps = [(one.n, one.worsening) for one in known if one.worsening]
-    sizes = sorted({(n, gap.groups, gap.unit, gap.seeds) for n, gap in gaps})
-    message = [f"n = {n} patches of {count} {unit}, {seeds} seed{'s' if seeds > 1 else ''}" for n, count, unit, seeds in sizes]
-    units = " or ".join(sorted({unit.removesuffix("s") for _, _, unit, _ in sizes}))
+    gaps = [(one.n, one.worsening) for one in gate.gate_results if one.worsening is not None]
+    sizes = sorted({(n, gap.groups, gap.unit, gap.seeds, gap.fits) for n, gap in gaps})
+    message = [
+        f"n = {n} patches of {count} {unit}, {seeds} seed{'s' if seeds > 1 else ''}"
+        + (f", {max(fits)} fits" if max(fits) > 1 else "")
+        for n, count, unit, seeds, fits in sizes
+    ]
+    units = " or ".join(sorted({unit.removesuffix("s") for _, _, unit, *_ in sizes}))
     message = [f"{'; '.join(message)}; paired by {units} and seed"] if message else []
+    message.append(ABOUT[gate.mode])
     if gate.tested:
         measures = f"{gate.tested} number{'s' if gate.tested > 1 else ''} that changed"
         message.append(f"p: one-sided, after Holm over the {measures}; alpha {gate.alpha:g}")

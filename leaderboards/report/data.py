@@ -133,11 +133,12 @@ def _scale(cells: list[Cell]) -> tuple[float, float]:
 
 
 def format_counts(cell: Cell) -> str:
-    """`640 patches, 40 slides, 3 seeds`."""
+    """`640 patches, 40 slides, 3 seeds`, and the fits where there are several."""
     counts = (
         (cell.n, "patch", "patches"),
         (cell.groups, cell.unit.removesuffix("s"), cell.unit),
         (cell.seeds, "seed", "seeds"),
+        (cell.fits if cell.fits > 1 else 0, "fit", "fits"),
     )
     return ", ".join(f"{count} {one if count == 1 else many}" for count, one, many in counts if count)
 

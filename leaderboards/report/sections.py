@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from bench.results.tables import Cell, number
+from bench.results.tables import Cell, fit_notes, number
 from leaderboards.report import figures
 from leaderboards.report.data import HeatMap, Table, build_heat_map, round_to_interval
 from leaderboards.report.numbers import format_marks
@@ -123,6 +123,8 @@ class MixFigure:
     curves: figures.Curves
     rows: tuple[MixRow, ...]
     reported_by: str
+    notes: tuple[str, ...]
+    """Whether the scores are about one set of weights or about the method."""
 
 
 @dataclass(frozen=True)
@@ -154,6 +156,7 @@ def _mix_figure(chart: MixChart, ends: tuple[float, float]) -> MixFigure:
         figures.place_curves(chart, label, ends),
         tuple(map(_mix_row, chart.scores)),
         chart.reported_by,
+        tuple(fit_notes(score.cell for score in chart.scores)),
     )
 
 

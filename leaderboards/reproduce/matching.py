@@ -137,16 +137,24 @@ Identity = tuple[Any, ...]
 
 def identity(record: ResultRecord) -> Identity:
     """What distinguishes two records of one run."""
-    return (record.generator, record.prompt_source, record.measure, record.encoder, record.mix, record.seed)
+    return (*made_by(record), record.prompt_source, record.measure, record.encoder, record.mix)
+
+
+def made_by(record: ResultRecord) -> Identity:
+    """Generator, seed and fit behind a record."""
+    return (record.generator, record.seed, record.fit.get("seed", ""))
 
 
 def name_of(record: ResultRecord) -> str:
     """The name of the record in messages."""
-    return " ".join(filter(None, (record.generator, record.measure, record.encoder or record.mix, f"seed {record.seed}")))
+    fit = f"fit {record.fit['seed']}" if "seed" in record.fit else ""
+    return " ".join(filter(None, (record.generator, record.measure, record.encoder or record.mix, f"seed {record.seed}", fit)))
 
 
 def number(recorded: ResultRecord, made: ResultRecord, elsewhere: bool) -> Check:
     """Compares a recomputed record with the recorded one in all fields except stamp, state and the text of the reason."""
+    if not recorded.fit:  # of an earlier version, which did not record it
+        made = replace(made, fit={}, keys={name: key for name, key in made.keys.items() if name != "method"})
     if _describe(recorded) == _describe(made):
         return Check(name_of(recorded), "holds", "bit-equal")
     if differing := [name for name, value in _describe(recorded, True).items() if _describe(made, True)[name] != value]:
@@ -161,7 +169,8 @@ def number(recorded: ResultRecord, made: ResultRecord, elsewhere: bool) -> Check
 def _describe(record: ResultRecord, without_numbers: bool = False) -> dict[str, Any]:
     """A record as JSON; the dataset is identified by keys and digests, since its folder may have moved."""
     described = {name: value for name, value in record.described.items() if name != "dataset"}
-    record = replace(record, stamp={}, state=State.MEASURED, reason="", dataset="", described=described)
+    fit = {name: value for name, value in record.fit.items() if name != "weights"}  # checked on their own
+    record = replace(record, stamp={}, state=State.MEASURED, reason="", dataset="", described=described, fit=fit)
     if without_numbers:
         shape = (record.value is None, record.low is None, record.high is None, len(record.replicates))
         record = replace(

@@ -27,9 +27,10 @@ from bench.jobs.outcomes import Failed
 from bench.jobs.store import DamagedEntry, EntryRef, Store
 from bench.measurements.downstream import DownstreamMeasurement
 from bench.measurements.experiments import ArmDifference
-from bench.measurements.planning import Generated
 from bench.measurements.prepared import Prepared
 from bench.pipeline.data import Patches, digests_of, raise_failure
+from bench.pipeline.exporting import list_sample_sets
+from bench.pipeline.fits import Generated
 from bench.pipeline.generation import GeneratedSet, generate
 from bench.pipeline.training import Weights
 from bench.provenance import environment, manifest
@@ -133,7 +134,7 @@ class Case:
         }
         for entry in self.samples:
             generated, conditions = parts[entry.part]
-            if (entry.generator, entry.seed) == (made.trained.plugin.name, made.seed) and generated is not None:
+            if (entry.generator, entry.seed) == (made.name, made.seed) and generated is not None:
                 yield entry, generated, conditions
 
 
@@ -158,19 +159,21 @@ def verify(folder: Path, request: Request, context: RunContext) -> Report:
         checks += matching.plugins(held["described"], manifest.describe(prepared.components))
         if any(check.outcome == "not-comparable" for check in checks):
             return Report(folder, tuple(checks), elsewhere, frozenset())
-        known = frozenset(w.ref.entry for _, w in prepared.plan.weights if w.ref.entry is not None and store.has(w.ref.entry))
+        known = frozenset(
+            w.ref.entry for _, _, w in prepared.plan.weights if w.ref.entry is not None and store.has(w.ref.entry)
+        )
         case = Case(request, held, records, samples, elsewhere, prepared, context, store, known)
         sound: set[str] = set()
-        for plugin, weights in prepared.plan.weights:
-            found = _check_weights(case, plugin.name, weights)
+        for name, _, weights in prepared.plan.weights:
+            found = _check_weights(case, name, weights)
             checks.append(found)
             if found.outcome == "holds":
-                sound.add(plugin.name)
+                sound.add(name)
         good: list[Generated] = []
         for made in prepared.plan.generated:
             checks += (looked_at := list(_check_samples(case, made)))
             is_kept = _is_kept(case, made) and all(c.outcome == "holds" for c in looked_at if c.what.startswith("kept"))
-            if is_kept and made.trained.plugin.name in sound:
+            if is_kept and {made.name, made.trained.plugin.name} & sound:
                 good.append(made)
         again: dict[Identity, ResultRecord] = {}
         if request.everything:
@@ -237,7 +240,7 @@ def _check_weights(case: Case, name: str, weights: Weights) -> Check:
 def _check_segmenters(case: Case) -> Iterator[Check]:
     """Compares the reference segmenters that were used for the recomputed numbers."""
     found = manifest.describe_weights(case.prepared, case.context.store)
-    for name in found.keys() - {plugin.name for plugin, _ in case.prepared.plan.weights}:
+    for name in found.keys() - {name for name, _, _ in case.prepared.plan.weights}:
         if then := case.held["weights"].get(name):
             same = then["files"] == found[name]["files"]
             text = "the reference segmenter is as recorded" if same else "its files do not have the digests of the manifest"
@@ -281,7 +284,7 @@ def _check_sample(
 def _known(case: Case, entry: SampleDigests, known: dict[str, Images]) -> dict[str, Images]:
     if case.request.samples is None:
         return known
-    label = next((record.generator for record in case.records if record.keys.get("samples") == entry.key), entry.generator)
+    label = next((name for name, _, key in list_sample_sets(case.records) if key == entry.key), entry.generator)
     return {**matching.exported(case.request.samples, label, entry), **known}
 
 
@@ -295,13 +298,13 @@ def _measure(case: Case, chosen: list[Generated], everything: bool) -> dict[Iden
         )
         assert isinstance(context.store, Overlay)
         context = replace(context, store=replace(context.store, taken=taken))
-    wanted = {(made.trained.plugin.label, made.seed) for made in chosen}
+    wanted = {(made.trained.plugin.label, made.seed, made.fit.described().get("seed", "")) for made in chosen}
     pairs = [
         (measurement, job)
         for measurement, job in zip(prepared.plan.measurements, prepared.jobs, strict=True)
         if everything
         or not isinstance(measurement, DownstreamMeasurement | ArmDifference)
-        and all((_plain_name(record), record.seed) in wanted for record in measurement.planned())
+        and all(_is_of(record, wanted) for record in measurement.planned())
     ]
     part = replace(
         prepared,
@@ -314,8 +317,10 @@ def _measure(case: Case, chosen: list[Generated], everything: bool) -> dict[Iden
     return {matching.identity(record): record for record in records}
 
 
-def _plain_name(record: ResultRecord) -> str:
-    return record.generator.partition(" + ")[0]
+def _is_of(record: ResultRecord, wanted: set[tuple[str, int, str]]) -> bool:
+    """Whether the number is of one of these generators, seeds and fits; one in which no fit has a part is of any."""
+    own, fit = (record.generator.partition(" + ")[0], record.seed), record.fit.get("seed", "")
+    return any(own == (name, seed) and fit in ("", theirs) for name, seed, theirs in wanted)
 
 
 def _check_generated(case: Case) -> Iterator[Check]:
@@ -341,7 +346,8 @@ def _check_number(case: Case, record: ResultRecord, again: Mapping[Identity, Res
         return Check(name, "fails", "is no number of this run")
     if record.mix:
         return Check(name, "not-done", "numbers of downstream models: --all trains them again")
-    if any((found.generator, found.seed) == (record.generator, record.seed) for found in again.values() if found.encoder):
+    own = matching.made_by(record)
+    if any(matching.made_by(found) == own for found in again.values() if found.encoder):
         return Check(name, "fails", "is no number of this run")
     return Check(name, "not-done", "numbers whose patches are not in this store as recorded: --all generates them")
 

@@ -38,6 +38,8 @@ class Preset:
 
     __pydantic_config__: ClassVar[dict[str, str]] = STRICT
     seeds: tuple[int, ...]
+    fit_seeds: tuple[int, ...] = ()
+    """Generators are trained anew with each; empty: one fit, the shipped weights or those of fit seed 0."""
     options: dict[str, str] = field(default_factory=dict)
     tasks: dict[str, dict[str, str]] = field(default_factory=dict)
     """Options of the cells of one task alone, e.g. fewer steps where no weights are shipped."""
@@ -153,12 +155,13 @@ def plans(
     data: Mapping[str, str],
     weights: Path | None = None,
     given: Mapping[str, Mapping[str, str]] | None = None,
+    fit_seeds: tuple[int, ...] = (),
 ) -> Iterator[tuple[Cell, RunConfig | None]]:
     """Each cell with its config, None where it cannot be run. `data`: task -> folder, `given`: task -> options, "" for any
     task.
 
     `given` has priority over the cell's options, these over the preset's for the task, and these over the preset's for all
-    tasks. Options of layouts apply only to cells with a layout generator.
+    tasks. Options of layouts apply only to cells with a layout generator. `fit_seeds`, if there are any, apply to all cells.
     """
     if preset not in suite.preset:
         known = ", ".join(suite.preset)
@@ -189,6 +192,7 @@ def plans(
                 prompt_source=prompt_source,
                 fit_prompt_source=asked.fit_prompt_sources.get(prompt_source, RunConfig.fit_prompt_source),
                 seeds=block.seeds or asked.seeds,
+                fit_seeds=fit_seeds or asked.fit_seeds,
                 downstream=block.downstream or bool(block.experiment),
                 layout_generator=layouts,
                 experiment=block.experiment,

@@ -8,14 +8,26 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from bench.config import RunConfig
-from bench.results.identity import OWN, experiment, variant
+from bench.results.identity import OWN, experiment, fit_name, method_of, variant
 from bench.results.identity import column as column_of
 from bench.results.protocols import difference_between, split_by_protocol
 from bench.results.schema import ResultRecord
-from bench.results.tables import ARROWS, Cell, cells, collapse_skipped, interval, interval_note, one_set, plain, reasons, sizes
+from bench.results.tables import (
+    ARROWS,
+    Cell,
+    cells,
+    collapse_skipped,
+    fit_notes,
+    interval,
+    interval_note,
+    one_set,
+    plain,
+    reasons,
+    sizes,
+)
 from bench.results.terms import Flag, State
 from leaderboards.tables import formats, ties
-from leaderboards.tables.consensus import conflicted, consensus, sentences
+from leaderboards.tables.consensus import Consensus, conflicted, consensus, sentences
 from leaderboards.tables.formats import Sheet
 
 HIDDEN = ("prompt-coverage", "prompt-missing", "prompt-whole", "prompt-reference")
@@ -37,6 +49,8 @@ class Board:
     """column -> generators, best first, with ties."""
     states: Mapping[str, str]
     """generator -> state, of those whose records were reproduced or verified."""
+    agreed: Consensus | None
+    """What encoders agree on, where there are several."""
     protocol_set: int = 1
     """1 for the set with the most numbers; rows of different sets are never ranked together."""
     difference: str = ""
@@ -72,7 +86,8 @@ def variants(records: Sequence[ResultRecord]) -> list[ResultRecord]:
     """The records, with different names for several versions, options or weights of one generator."""
     made: dict[str, dict[str, dict[str, str]]] = defaultdict(dict)
     for record in records:
-        made[record.generator][variant(record)] = _settings(record)
+        if fit_name(record) or variant(record) not in made[record.generator]:
+            made[record.generator][variant(record)] = _settings(record)
     named = {}
     for generator, known in made.items():
         differing = sorted({key for one in known.values() for key, value in one.items() if _other(known, key, value)})
@@ -101,7 +116,8 @@ def _settings(record: ResultRecord) -> dict[str, str]:
         "fit_prompt_source": str(held.get("fit_prompt_source", RunConfig.fit_prompt_source)),
         "prompt_donors": str(held.get("prompt_donors", "none")),
     }
-    shown["weights"] = record.keys.get("weights", "")
+    shown["fits"] = record.fit.get("origin", "unknown")
+    shown["weights"] = method_of(record)
     return {**_parts(held), **shown, **drawn}
 
 
@@ -131,7 +147,9 @@ def _board(task: str, dataset: str, prompt_source: str, records: list[ResultReco
         mine = {name: found[column] for name, found in rows.items() if column in found}
         order[column] = ties.chain(mine, {name: behind[name, column, cell.protocol] for name, cell in mine.items()})
     states = {record.generator: record.state for record in records if record.state != State.MEASURED}
-    return Board(task, dataset, prompt_source, columns, tuple(ordered), order, states)
+    shown = {(name, c): behind[name, c, cell.protocol] for name, found in ordered for c, cell in found.items()}
+    agreed = consensus(dict(ordered), columns, shown)
+    return Board(task, dataset, prompt_source, columns, tuple(ordered), order, states, agreed)
 
 
 def _column_order(cell: Cell) -> tuple[int, str]:
@@ -163,7 +181,7 @@ def sheet(board: Board) -> Sheet:
     for name, found in board.rows:
         own = {"state": board.states.get(name, State.MEASURED), **which}
         records += [{**where, **asdict(cell), "flags": " ".join(cell.flags), **own} for cell in found.values()]
-    if agreed := consensus(dict(board.rows), board.columns):
+    if agreed := board.agreed:
         records += [
             {
                 **where,
@@ -217,8 +235,8 @@ def notes(board: Board) -> list[str]:
     """Notes: sizes, marks, ties, and the reason of every cell without a number."""
     found = [cell for _, row in board.rows for cell in row.values()]
     notes = [*apart(board), *marks(found), *ties.notes(board.order)]
-    if agreed := consensus(dict(board.rows), board.columns):
-        notes += sentences(agreed)
+    if board.agreed:
+        notes += sentences(board.agreed)
     if board.states:
         notes.append("; ".join(f"{name}: {state}" for name, state in sorted(board.states.items())) + ".")
     columns, collapsed = _collapse(board)
@@ -242,6 +260,7 @@ def marks(found: list[Cell]) -> list[str]:
         notes.append("* the generator was conditioned by this encoder: not an independent encoder.")
     if named := one_set(found):
         notes.append(f"{named}.")
+    notes += [f"{note}." for note in fit_notes(found)]
     if any(Flag.UNDERPOWERED in cell.flags for cell in found):
         notes.append("† too few slides or patches for an interval: docs/coverage.md.")
     return notes

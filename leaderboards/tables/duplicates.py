@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from bench.errors import NotComparableError
 from bench.results import schema
-from bench.results.identity import ResultKey, result_key
+from bench.results.identity import ResultKey, fit_name, result_key
 from bench.results.schema import ResultRecord
 from bench.results.terms import State
 
@@ -102,7 +102,8 @@ def _rank(record: ResultRecord) -> tuple[bool, int, str, str]:
 
 def _clash(one: Found, other: Found) -> str:
     record = one[1]
-    named = " ".join(filter(None, (record.generator, record.measure, record.encoder or record.mix, f"seed {record.seed}")))
+    words = (record.generator, record.measure, record.encoder or record.mix, f"seed {record.seed}", fit_name(record))
+    named = " ".join(filter(None, words))
     text = " and ".join(f"{record.value!r} in {where}" for where, record in (one, other))
     return f"  {named}: {text}" + (
         "" if record.value != other[1].value else " (interval, jackknife replicates or counts differ)"

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from bench.errors import UsageError
-from bench.results.identity import OWN, Quantity, quantity
+from bench.results.identity import OWN, Quantity, fit_name, method_of, quantity, variant
 from bench.results.protocols import entries
 from bench.results.schema import ResultRecord
 from bench.results.terms import State
 
 SeedsByProtocol = dict[str, list[ResultRecord]]
-"""protocol -> records of one quantity, one a seed."""
+"""protocol -> records of one quantity, one a fit and seed."""
 
 
 def grouped(records: Iterable[ResultRecord], what: str) -> dict[Quantity, SeedsByProtocol]:
@@ -20,41 +20,37 @@ def grouped(records: Iterable[ResultRecord], what: str) -> dict[Quantity, SeedsB
     Reported numbers are not ours, and measures without a direction are no better or worse: both are left out.
     `what` names the records in the UsageError that is raised where one name stands for generators of several options.
     """
-    found: dict[tuple[Quantity, str, int], ResultRecord] = {}
+    found: dict[tuple[Quantity, str, str, int], ResultRecord] = {}
+    firsts: dict[tuple[Quantity, str], ResultRecord] = {}
     for record in sorted(records, key=lambda r: r.stamp.get("made", "")):
         if record.state == State.REPORTED or record.direction == "none":
             continue
-        key = (quantity(record), record.protocol, record.seed)
-        before = found.get(key)
-        if before is not None and (other := _otherwise(before, record)):
+        key = (quantity(record), record.protocol, fit_name(record), record.seed)
+        before = firsts.setdefault(key[:2], record)
+        if variant(before) != variant(record) and (other := _otherwise(before, record)):
             raise UsageError(
                 f"{what}: {record.generator} was run with more than one set of options ({'; '.join(other)}). "
                 "Name the folder or the file of the one run that is meant."
             )
         found[key] = record
     held: dict[Quantity, SeedsByProtocol] = {}
-    for (where, protocol, _), record in sorted(found.items(), key=lambda item: item[0]):
+    for (where, protocol, *_), record in sorted(found.items(), key=lambda item: item[0]):
         held.setdefault(where, {}).setdefault(protocol, []).append(record)
     return held
 
 
 def _otherwise(one: ResultRecord, other: ResultRecord) -> list[str]:
-    """Differences of two generators of one name: options, version, content, layouts or weights."""
-    weights = [result.keys.get("weights", "none") for result in (one, other)]
+    """Differences of two generators of one name: options, version, content, layouts or weights, except fits of one method."""
+    weights = [method_of(result) or "none" for result in (one, other)]
     differing = [f"weights: {weights[0]} and {weights[1]}"] if weights[0] != weights[1] else []
     return entries(one.described, other.described, OWN) or differing
 
 
 def equal(first: list[ResultRecord], second: list[ResultRecord]) -> bool:
     """Whether two repeats agree bit by bit: the same seeds, values and values without each block of slides."""
-    ours, theirs = ({one.seed: (one.value, one.replicates, one.protocol) for one in records} for records in (first, second))
+
+    def shown(records: list[ResultRecord]) -> list[tuple[int, float | None, tuple[float, ...], str]]:
+        return sorted(((one.seed, one.value, one.replicates, one.protocol) for one in records), key=repr)
+
+    ours, theirs = shown(first), shown(second)
     return ours == theirs and all(record.value is not None for record in first)
-
-
-def holm(p_values: list[float]) -> list[float]:
-    """Holm's (1979) step-down adjustment: at most alpha of families hold a false finding where each is below alpha."""
-    if not p_values:
-        return []
-    from statsmodels.stats.multitest import multipletests  # a second, for scipy and pandas: only who tests waits for it
-
-    return [float(p) for p in multipletests(p_values, method="holm")[1]]

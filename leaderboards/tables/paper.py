@@ -250,8 +250,7 @@ def _verdicts(experiment: Experiment, records: Sequence[ResultRecord]) -> list[s
         for record in records:
             if (record.generator, record.dataset) == (generator, dataset):
                 grouped.setdefault((record.measure, record.mix), []).append(record)
-        found = {key: tables.cells(rows)[0] for key, rows in grouped.items()}
-        text += [f"{generator} on {dataset}: {sentence}." for sentence in experiment_tables.sentences(experiment, found)]
+        text += [f"{generator} on {dataset}: {sentence}." for sentence in experiment_tables.sentences(experiment, grouped)]
     return text
 
 

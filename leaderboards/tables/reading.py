@@ -28,6 +28,7 @@ from typing import Any, ClassVar
 
 from bench.errors import UsageError
 from bench.results import schema
+from bench.results.identity import fit_name
 from bench.results.schema import ResultRecord
 from bench.results.terms import Reason, State, Status
 from leaderboards.tables.duplicates import Found, each_once
@@ -198,6 +199,7 @@ def _check_relations(found: list[ResultRecord]) -> Iterator[tuple[int, str]]:
                 record.encoder,
                 record.mix,
                 record.seed,
+                fit_name(record),
                 record.protocol,
             )
             together[(*who, repr(made))][record.measure] = i

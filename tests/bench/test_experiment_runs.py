@@ -3,11 +3,13 @@ resumed."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from bench.results import schema
+from bench.measurements.experiment_files import Arm, Comparison, Experiment
+from bench.results import experiment_tables, schema
 from bench.results.schema import ResultRecord
 from tests.command_run import CRASHES, SMALL, bench
 
@@ -90,6 +92,37 @@ def test_the_table_says_mixes_reported_numbers_and_verdicts(made: tuple[str, lis
     assert "never ranked with ours" in text
     assert "not inferior (asked: non-inferior, margin 0.9)" in text
     assert "equivalent (asked: equivalent, margin 0.9)" in text
+
+
+def test_verdicts_are_adjusted_for_their_number_and_the_table_says_so(made: tuple[str, list[ResultRecord]]) -> None:
+    assert "after Holm over 2 comparisons" in made[0] and "verdicts hold together at 5%, adjusted by Holm" in made[0]
+
+
+def difference(arm: str, seed: int, value: float, half: float) -> ResultRecord:
+    described = {"experiment": {"name": "many"}}
+    return ResultRecord(
+        "g", "d", "none", "t", "dice-difference", "higher", f"p {arm}", mix=f"{arm} - base", seed=seed, value=value,
+        low=value - half, high=value + half, n=80, groups=40, described=described,
+    )  # fmt: skip
+
+
+def test_of_eight_comparisons_one_that_is_hardly_beyond_0_decides_nothing() -> None:
+    """Alone it is better at 5 %; of eight such the least p-value is below .05 in a third of experiments of nothing."""
+    arms = [f"arm {i}" for i in range(8)]
+    comparisons = tuple(Comparison(arm, "base", "superior") for arm in arms)
+    records = [
+        difference(arm, s, 0.021 if i == 0 else 0.3 if i == 1 else 0.0, 0.02) for i, arm in enumerate(arms) for s in (0, 1)
+    ]
+    records.append(replace(records[0], measure="dice", mix="base", described={"experiment": {"name": "many"}}))
+
+    def verdicts(asked: tuple[Comparison, ...]) -> str:
+        experiment = Experiment("many", "many arms", "train", ("dice",), (Arm("base"),), asked)
+        return "\n".join(experiment_tables.make_table(experiment, records).notes)
+
+    alone, among = verdicts(comparisons[:1]), verdicts(comparisons)
+    assert "arm 0 against base: dice +0.0210 [+0.0010, +0.0410]: better" in alone and "after Holm over 1 comparison" in alone
+    assert "arm 0 against base: dice +0.0210 [+0.0010, +0.0410]: inconclusive" in among
+    assert "arm 1 against base: dice +0.3000 [+0.2800, +0.3200]: better" in among, "a clear one stays"
 
 
 def test_started_again_nothing_is_trained_twice(made: tuple[str, list[ResultRecord]], home: Path, file: Path) -> None:

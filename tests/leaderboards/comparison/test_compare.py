@@ -15,9 +15,9 @@ from hypothesis import strategies as any_
 from bench.errors import MissingError, NotComparableError, UsageError
 from bench.results import schema
 from bench.results.schema import ResultRecord
+from bench.statistics.claims import holm
 from leaderboards.cli.compare import command
 from leaderboards.comparison.compare import Comparisons, Side, compared, sentence, text, two_sided
-from leaderboards.tables.numbers import holm
 from tests.leaderboards.runs import MEASURES, run
 
 

@@ -105,3 +105,63 @@ def test_what_cannot_be_paired_is_stated() -> None:
     assert "without each block" in str(paired(ours, [replace(found, replicates=()) for found in theirs]))
     more = paired(ours, theirs[:2])
     assert isinstance(more, Difference) and more.seeds == 2
+
+
+def of_fit(
+    rng: np.random.Generator, hard: NDArray[np.float64], side: int, fit: int, offset: float = 0.1
+) -> list[ResultRecord]:
+    """Two seeds of one fit, whose offset is drawn anew."""
+    own = hard + rng.normal(0, offset) + rng.normal(0, 0.05, SLIDES).repeat(PATCHES)
+    stated = {"origin": "trained", "seed": str(fit), "weights": f"{side} {fit}"}
+    return [replace(line(own + rng.normal(0, 0.1, len(own)), seed), fit=stated) for seed in (0, 1)]
+
+
+def test_two_fits_of_one_method_differ_for_sure_and_two_sets_of_fits_do_not() -> None:
+    """Shares of comparisons of nothing that find a difference at 5 %."""
+    rng = np.random.default_rng(6)
+    alarms = {1: 0, 3: 0}
+    for _ in range(150):
+        hard = rng.normal(0, 1, SLIDES).repeat(PATCHES)
+        for fits in alarms:
+            sides = [[r for fit in range(fits) for r in of_fit(rng, hard, side, fit)] for side in (0, 1)]
+            found = paired(*sides)
+            assert isinstance(found, Difference) and found.fits == (fits, fits)
+            assert found.is_of_methods == (fits > 1)
+            alarms[fits] += not found.interval[0] <= 0 <= found.interval[1]
+    assert alarms[1] > 75 and alarms[3] <= 14
+
+
+def test_fits_of_a_difference_are_welchs_beside_a_generator_that_has_none() -> None:
+    rng = np.random.default_rng(7)
+    hard = rng.normal(0, 1, SLIDES).repeat(PATCHES)
+    several = [r for fit in range(3) for r in of_fit(rng, hard, 0, fit)]
+    control = [replace(r, fit={"origin": "none"}) for r in of_fit(rng, hard, 1, 0)]
+    found = paired(several, control)
+    assert isinstance(found, Difference) and found.fits == (3, 0) and found.is_of_methods
+    means = [np.mean([r.value for r in several if r.fit["seed"] == str(fit)]) for fit in range(3)]
+    by_seed = [np.mean([r.value for r in several if r.seed == s]) - control[s].value for s in (0, 1)]  # type: ignore[operator]
+    alone = paired(several, control, same_weights=True)
+    assert isinstance(alone, Difference)
+    assert found.error**2 == pytest.approx(alone.error**2 + np.var(means, ddof=1) / 3)
+    assert found.value == pytest.approx(np.mean(by_seed)) and found.freedom < 25
+
+
+def test_the_same_fits_on_both_sides_are_paired() -> None:
+    """As of two samplers: the fits' own offsets cancel."""
+    rng = np.random.default_rng(8)
+    hard = rng.normal(0, 1, SLIDES).repeat(PATCHES)
+    first = [r for fit in range(3) for r in of_fit(rng, hard, 0, fit)]
+    second = [replace(r, value=r.value + 0.01, replicates=tuple(x + 0.01 for x in r.replicates)) for r in first]  # type: ignore[operator]
+    found = paired(second, first)
+    assert isinstance(found, Difference) and found.value == pytest.approx(0.01) and found.error < 1e-9
+    others = [replace(r, fit={**r.fit, "weights": f"other {r.fit['seed']}"}) for r in second]
+    apart = paired(others, first)
+    assert isinstance(apart, Difference) and apart.error > 0.03
+
+
+def test_trainings_that_gave_the_same_bytes_count_once() -> None:
+    rng = np.random.default_rng(9)
+    hard = rng.normal(0, 1, SLIDES).repeat(PATCHES)
+    first = [replace(r, fit={**r.fit, "weights": "w"}) for fit in range(2) for r in of_fit(rng, hard, 0, fit)]
+    found = paired(first, of_fit(rng, hard, 1, 0))
+    assert isinstance(found, Difference) and found.fits == (1, 1) and not found.is_of_methods
