@@ -22,7 +22,7 @@ POLICY = '[[margin]]\nmeasures = "*"\nabsolute = 0.0\n'
 def test_the_gate_raises_no_alarm_between_two_sets_of_real_fits_of_one_method(tmp_path: Path) -> None:
     (tmp_path / "policy.toml").write_text(POLICY)
     sets = [
-        run(*WORDS, *DATA, *STEPS, "--workers", "1", "--fit-seeds", seeds, home=tmp_path / "home", out=tmp_path / seeds)
+        run(*WORDS, *DATA, *STEPS, "--fit-seeds", seeds, home=tmp_path / "home", out=tmp_path / seeds)
         for seeds in ("0,1,2", "3,4,5")
     ]
     for before, after in permutations(sets):
