@@ -27,6 +27,7 @@ from bench.types import (
     BringsInterval,
     BringsTrainedInterval,
     ComparesMoments,
+    ComparesWithoutBlocks,
     FeatureMetric,
     Features,
     HasBounds,
@@ -41,6 +42,7 @@ REFERENCES = "2"
 """Part of the protocol of both forms: raise it when their definition changes."""
 Metric = FeatureMetric | TrainedMetric
 Rows = NDArray[np.bool_]
+Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -131,39 +133,37 @@ class FeaturePair:
         bounds = (0.0, None)
         if short := self._halves_too_few():
             return Measured(short, bounds)
-
-        def statistic(real_rows: Rows, _: Rows) -> float:
-            return self._lower_reference(real_rows)
-
-        return Measured(statistics.group_jackknife(statistic, self.groups_real, self.groups_real), bounds)
+        blocks = statistics.Blocks.of(self.groups_real, self.groups_real)
+        value, without = self._lower_reference(blocks)
+        return Measured(self._interval(value, without, self.groups_real, blocks), bounds)
 
     def normalise(self) -> Measured:
         """The distance in units of the lower reference, on a scale that is linear near 0 and logarithmic beyond.
 
-        asinh(x / 2) / ln 2 with x = unbiased distance / lower reference: 0 where the generated population is the real one, 1
+        asinh(x / 2) / ln 2 with x = unbiased distance / lower reference: 0 if the generated population is the real one, 1
         at x = 1.5, and log2(x) to 0.1 from x = 4 on, so that one more means twice the distance. The distance is that of all
         rows less its bias in the number of slides (the jackknife's, Busing and others 1999): without that a generator of
         few slides would stand behind, and real tissue without slides before, other real slides.
         """
         if short := self._halves_too_few() or self._too_few(len(self.real), len(_needed(self.generated))):
             return Measured(short)
-        groups = self.groups_real, self.groups_generated
-        whole = statistics.BlockJackknife(self._distance, *groups, statistics.BLOCKS)
-        without = whole.without()
-        if not np.isfinite([whole.value, *without]).all():
-            reason = (
-                f"{Reason.UNDERPOWERED}: the distance is undefined without some of the slides, so that its bias is unknown"
-            )
+        whole = statistics.BlockJackknife(self._distance, self.groups_real, self.groups_generated)
+        distance, distances = whole.value, whole.without()
+        if not np.isfinite([distance, *distances]).all():
+            reason = f"{Reason.UNDERPOWERED}: the distance is undefined without some of the slides: its bias is unknown"
             return Measured(statistics.undefined_estimate(reason))
-        bias = whole.value - statistics.jackknife(whole.value, without, whole.shares)[0]
+        bias = distance - statistics.jackknife(distance, distances, whole.shares)[0]
+        lower, lowers = self._lower_reference(whole.blocks)
+        value = float(_in_units(np.array([distance - bias]), np.array([lower]))[0])
+        without = _in_units(distances - bias, lowers)
+        return Measured(self._interval(value, without, self.groups_generated, whole.blocks))
 
-        def statistic(real_rows: Rows, generated_rows: Rows) -> float:
-            lower = self._lower_reference(real_rows)
-            if not lower > 0:
-                return math.nan
-            return math.asinh((self._distance(real_rows, generated_rows) - bias) / (2 * lower)) / math.log(2)
-
-        return Measured(statistics.group_jackknife(statistic, *groups))
+    def _interval(self, value: float, without: Floats, groups_other: Strings, blocks: statistics.Blocks) -> Estimate:
+        """A value with the interval of its values without each block of slides."""
+        if not math.isfinite(value):
+            return statistics.undefined_estimate("the statistic has no finite value on these patches")
+        refused = statistics.too_few_groups(value, (self.groups_real, groups_other), statistics.MINIMUM_GROUPS)
+        return refused or statistics.jackknife_interval(value, without, blocks)
 
     def _distance(self, real_rows: Rows, generated_rows: Rows) -> float:
         """Between real and generated rows, bool (n,) and (m,), of whole slides."""
@@ -173,16 +173,29 @@ class FeaturePair:
         assert generated is not None
         return self._moments_value(real, real_rows, generated, generated_rows)
 
-    def _lower_reference(self, real_rows: Rows) -> float:
-        """The mean over halvings of the distance between the real rows of one half and of the other."""
-        found = []
-        for half in self._halvings:
-            first, second = real_rows & half, real_rows & ~half
-            if self._moments is None:
-                found.append(self._value(self.real[first], self.real[second]))
-            else:
-                found.append(self._moments_value(self._moments[0], first, self._moments[0], second))
-        return float(np.mean(found))
+    def _lower_reference(self, blocks: statistics.Blocks) -> tuple[float, Floats]:
+        """The mean over halvings of the distance between the real rows of one half and of the other, and float64 (blocks,) the
+        same without each block of slides."""
+        found = [self._between_halves(half, blocks) for half in self._halvings]
+        return float(np.mean([value for value, _ in found])), np.mean([without for _, without in found], axis=0)
+
+    def _between_halves(self, half: Rows, blocks: statistics.Blocks) -> tuple[float, Floats]:
+        """The distance between the real rows of a half and the others, and the distances without each block."""
+        if isinstance(self.metric, ComparesWithoutBlocks):
+            sides, of_sides = (self.real[half], self.real[~half]), (blocks.real[half], blocks.real[~half])
+            if (found := self.metric.compare_without_blocks(*sides, *of_sides, blocks.count)) is not None:
+                left = [len(side) - np.bincount(side, minlength=blocks.count) for side in of_sides]
+                is_enough = np.minimum(*left) >= self.metric.minimum_n(self.real.shape[1])
+                return found[0], np.where(is_enough, found[1], math.nan)
+        kept = [blocks.real != block for block in range(blocks.count)]
+        value, *without = (self._real_distance(rows & half, rows & ~half) for rows in (np.ones_like(half), *kept))
+        return value, np.array(without)
+
+    def _real_distance(self, first: Rows, second: Rows) -> float:
+        """Between two parts of the real rows, bool (n,) each."""
+        if self._moments is None:
+            return self._value(self.real[first], self.real[second])
+        return self._moments_value(self._moments[0], first, self._moments[0], second)
 
     def _moments_value(self, real: GroupedMoments, real_rows: Rows, other: GroupedMoments, other_rows: Rows) -> float:
         assert isinstance(self.metric, ComparesMoments)
@@ -234,6 +247,13 @@ class FeaturePair:
     def _rng(self) -> np.random.Generator:
         """The same draws for every subset of slides, so that they differ by their patches alone."""
         return np.random.default_rng(self.seed)
+
+
+def _in_units(distances: Floats, lower: Floats) -> Floats:
+    """Unbiased distances on the normalised scale, float64 (n,); NaN where the lower reference is not above 0."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        scaled = np.arcsinh(distances / (2 * lower)) / math.log(2)
+    return np.where(lower > 0, scaled, math.nan)
 
 
 def _needed(features: Features | None) -> Features:

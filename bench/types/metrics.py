@@ -137,6 +137,19 @@ class ComparesMoments(Protocol):
         ...
 
 
+@runtime_checkable
+class ComparesWithoutBlocks(Protocol):
+    """A `FeatureMetric` that also gives its value without each of many blocks of rows, at the cost of a few comparisons."""
+
+    def compare_without_blocks(
+        self, real: Features, fake: Features, blocks_real: NDArray[np.int64], blocks_fake: NDArray[np.int64], count: int
+    ) -> tuple[float, NDArray[np.float64]] | None:
+        """The value, and float64 (count,) the values without the rows of each block, at least to first order in what is left
+        out. `blocks_real` (n,) and `blocks_fake` (m,): block of each row, below `count`. None if these rows allow no such
+        approximation: the caller then compares the remaining rows for each block."""
+        ...
+
+
 @dataclass(frozen=True)
 class Tally:
     """Additive counts of each test patch, and the measures that are functions of their sums.

@@ -63,7 +63,7 @@ class FrechetDistance:
 
         a, b = check_features(self.card.name, real, fake, self.minimum_n(real.shape[-1]))
         blocks = Blocks.of(groups_real, groups_fake)
-        found = linear_replicates(a, b, blocks)
+        found = linear_replicates(a, b, blocks.real, blocks.fake, blocks.count)
         if found is None:
             exact = group_jackknife(self._of_rows(a, b), groups_real, groups_fake)
             return root_interval(exact, exact.value)
@@ -78,6 +78,21 @@ class FrechetDistance:
     def compare_moments(self, real: Moments, fake: Moments) -> float:
         """The same from means and covariances: see `ComparesMoments`."""
         return frechet_distance(real.mean, real.covariance, fake.mean, fake.covariance)
+
+    def compare_without_blocks(
+        self, real: Features, fake: Features, blocks_real: NDArray[np.int64], blocks_fake: NDArray[np.int64], count: int
+    ) -> tuple[float, NDArray[np.float64]] | None:
+        """The distance, and to first order the distance without each block of rows: see `ComparesWithoutBlocks`.
+
+        None for at most `EXACT` features, where each distance costs little: between two halves of one population the standard
+        error to first order is 1.5 times the true one, the exact jackknife's 1.2 times (120 sets of 40 slides, 16 features).
+        """
+        if real.shape[-1] <= EXACT:
+            return None
+        from metrics.frechet.linear_jackknife import linear_replicates  # it is made of functions of this file
+
+        a, b = check_features(self.card.name, real, fake, self.minimum_n(real.shape[-1]))
+        return linear_replicates(a, b, blocks_real, blocks_fake, count)
 
     def _of_rows(self, real: Table, fake: Table) -> Statistic:
         """The distance of some rows; NaN where they are too few."""
@@ -102,6 +117,10 @@ def root_interval(found: Estimate, distance: float) -> Estimate:
     reach = (found.high - found.value) / (2 * root)
     low, high = float(max(root - reach, 0.0) ** 2), float((root + reach) ** 2)
     return replace(found, low=low - bias, high=high - bias)
+
+
+EXACT = 256
+"""Features up to which values without a block of slides are calculated one by one for the lower reference."""
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.statistics import Blocks
 from metrics.features import Table
 from metrics.frechet.frechet_distance import TRUSTED, Gaussian, Matrix, gaussian, rounding_of
 
@@ -48,8 +47,12 @@ def optimal_maps(a: Gaussian, b: Gaussian) -> Maps | None:
     return Maps(distance, there, back)
 
 
-def linear_replicates(real: Table, fake: Table, blocks: Blocks) -> tuple[float, Vector] | None:
-    """The distance, and float64 (blocks,) what it is without each block of slides to first order in the covariances.
+def linear_replicates(
+    real: Table, fake: Table, blocks_real: NDArray[np.int64], blocks_fake: NDArray[np.int64], count: int
+) -> tuple[float, Vector] | None:
+    """The distance, and float64 (count,) what it is without each block of slides to first order in the covariances.
+
+    `blocks_real`, `blocks_fake`: block of each row, int64 (n,) and (m,), below `count`.
 
     Without a block the distance is |m_a - m_b|^2 + tr (I - T) A + tr (I - T^-1) B, with the means and covariances A, B that
     are left and the optimal map T of all rows: the trace of (A B)^(1/2) has the derivatives T / 2 and T^-1 / 2. None where
@@ -59,8 +62,8 @@ def linear_replicates(real: Table, fake: Table, blocks: Blocks) -> tuple[float, 
     maps = optimal_maps(a, b)
     if maps is None:
         return None
-    shift_a, spread_a = _without(real, a, maps.real, blocks.real, blocks.count)
-    shift_b, spread_b = _without(fake, b, maps.fake, blocks.fake, blocks.count)
+    shift_a, spread_a = _without(real, a, maps.real, blocks_real, count)
+    shift_b, spread_b = _without(fake, b, maps.fake, blocks_fake, count)
     gaps = a.mean - b.mean + shift_a - shift_b
     return maps.distance, np.asarray((gaps**2).sum(axis=1) + spread_a + spread_b)
 

@@ -15,6 +15,7 @@ from bench import registry, statistics
 from bench.measurements.distributions import FeaturePair
 from bench.statistics.halves import FEWEST, halvings
 from bench.types import Direction
+from metrics.frechet.frechet_distance import FrechetDistance
 from tests.bench.measurements.simulation import Side, real_control, slides
 
 D = 3
@@ -194,3 +195,32 @@ def test_units_of_both_sides_are_left_out() -> None:
     rng = np.random.default_rng(7)
     found = pair(load("fd"), slides(rng, 12, 10, D, "test"), slides(rng, 5, 10, D, "other")).compare().estimate
     assert len(found.replicates) == 17
+
+
+def test_a_lower_reference_of_many_features_is_measured_to_first_order_without_blocks_of_slides() -> None:
+    """At 260 features the value is that of the exact route; its standard error is the exact one but for second-order terms."""
+    metric, d, slides, per_slide = registry.load("metrics", "fd"), 260, 10, 80
+    rng = np.random.default_rng(3)
+    spread = np.arange(1, d + 1) ** -1.0
+    groups = np.repeat([f"slide{i:02}" for i in range(slides)], per_slide)
+    real, generated = (
+        (
+            (rng.normal(size=(slides, d))[np.repeat(np.arange(slides), per_slide)] + rng.normal(size=(len(groups), d)))
+            * spread
+        ).astype(np.float32)
+        + shift
+        for shift in (0.0, 0.05)
+    )
+    found, exact = [
+        FeaturePair(one, real, generated, None, groups, groups, 0).normalise().estimate for one in (metric, AllRows())
+    ]
+    assert found.value == pytest.approx(exact.value, rel=1e-4)
+    assert found.error is not None and exact.error is not None and 0.9 < found.error / exact.error < 1.6
+    assert found.error != exact.error
+
+
+class AllRows(FrechetDistance):
+    """The distance without a quick route for the values without a block."""
+
+    def compare_without_blocks(self, *_: object) -> None:
+        return None
