@@ -199,7 +199,7 @@ def test_units_of_both_sides_are_left_out() -> None:
 
 def test_a_lower_reference_of_many_features_is_measured_to_first_order_without_blocks_of_slides() -> None:
     """At 260 features the value is that of the exact route; its standard error is the exact one but for second-order terms."""
-    metric, d, slides, per_slide = registry.load("metrics", "fd"), 260, 10, 80
+    metric, d, slides, per_slide = registry.load("metrics", "fd"), 260, 10, 110
     rng = np.random.default_rng(3)
     spread = np.arange(1, d + 1) ** -1.0
     groups = np.repeat([f"slide{i:02}" for i in range(slides)], per_slide)
