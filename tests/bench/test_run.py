@@ -145,7 +145,7 @@ def test_encoder_without_weights_is_skipped_with_its_reason(home: Path) -> None:
     words = ["--generator", "flat-colour", *SMALL, "--seeds", "0", "--no-downstream", "--encoders", "texture,timm:resnet10t"]
     lines = run(*words, "-o", "weights=absent.safetensors", home=home)
     timm = [r for r in lines if r.encoder.startswith("timm")]
-    assert len(timm) == 15 and {r.status for r in timm} == {"skipped"}
+    assert len(timm) == 18 and {r.status for r in timm} == {"skipped"}
     assert all(r.reason.startswith("missing: ") and "absent.safetensors" in r.reason for r in timm)
     assert all(r.status == "ok" for r in lines if r.encoder == "texture" and not r.measure.startswith("fd-"))
     assert bench("run", "-t", "cam16-seg", *words, "-o", "weights=absent.safetensors", home=home).returncode == 0
@@ -327,7 +327,7 @@ def test_two_runs_at_once_on_one_cache(tmp_path: Path) -> None:
     message = [process.communicate(timeout=120)[0] for process in both]
     assert [process.returncode for process in both] == [0, 0]
     values = [[json.loads(text)["value"] for text in lines.splitlines()] for lines in message]
-    assert values[0] == values[1] and len(values[0]) == 15
+    assert values[0] == values[1] and len(values[0]) == 18
 
 
 def test_workers_generate_the_same_bytes(plugin: Path, tmp_path: Path) -> None:
