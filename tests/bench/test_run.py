@@ -113,7 +113,7 @@ def test_encoder_without_weights_is_skipped_with_its_reason(home: Path) -> None:
     words = ["--generator", "flat-colour", *SMALL, "--seeds", "0", "--no-downstream", "--encoders", "texture,timm:resnet10t"]
     lines = run(*words, "-o", "weights=absent.safetensors", home=home)
     timm = [r for r in lines if r.encoder.startswith("timm")]
-    assert len(timm) == 24 and {r.status for r in timm} == {"skipped"}
+    assert len(timm) == 27 and {r.status for r in timm} == {"skipped"}
     assert all(r.reason.startswith("missing: ") and "absent.safetensors" in r.reason for r in timm)
     assert all(r.status == "ok" for r in lines if r.encoder == "texture" and not r.measure.startswith("fd-"))
     assert bench("run", "-t", "cam16-seg", *words, "-o", "weights=absent.safetensors", home=home).returncode == 0
