@@ -117,8 +117,8 @@ def with_estimate(record: ResultRecord, estimate: Estimate, bounds: Bounds) -> R
     if math.isnan(estimate.value):
         return replace(record, status=Status.SKIPPED)
     least, most = bounds
-    record = replace(record, value=estimate.value, low=estimate.low, high=estimate.high, replicates=estimate.replicates)
-    return replace(record, least=least, most=most)
+    record = replace(record, value=estimate.value, low=estimate.low, high=estimate.high, least=least, most=most)
+    return replace(record, replicates=estimate.replicates, freedom=estimate.freedom if estimate.replicates else None)
 
 
 def failed_record(record: ResultRecord, error: JobError) -> ResultRecord:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 TEXTS = ("generator", "dataset", "prompt_source", "task", "measure", "metric", "class", "encoder", "mix", "experiment")
 TEXTS_AFTER = ("protocol", "reason", "source", "suspect", "unit", "variant", "file")
-FLOATS = ("value", "low", "high", "least", "most")
+FLOATS = ("value", "low", "high", "least", "most", "freedom")
 INTEGERS = ("seed", "n", "n_real", "groups", "line")
 NESTED = ("described", "keys", "fit", "stamp")
 DIRECTIONS = ("lower", "higher", "none")
@@ -33,7 +33,7 @@ def load_results(places: str | PathLike[str] | Iterable[str | PathLike[str]]) ->
     | generator, dataset, prompt_source, task, measure, encoder, mix, experiment | string | missing where there is none |
     | metric, class | string | the two parts of `measure`: `iou` and `tumour` of `iou:tumour` |
     | direction, status, state | category | categories are all possible values; states are ordered |
-    | value, low, high, least, most | float64 | NaN where there is no number, for the `reason` |
+    | value, low, high, least, most, freedom | float64 | NaN where there is no number, for the `reason` |
     | seed, n, n_real, groups, line | int64 | |
     | flags, replicates | object | tuples |
     | a column for each `terms.Flag`, e.g. encoder_conflict | bool | whether it is among the flags |

@@ -59,7 +59,10 @@ class ResultRecord:
     groups: int = 0
     """Slides that the interval resamples."""
     replicates: tuple[float, ...] = ()
-    """The value without each block of slides (`bench.statistics.blocks_of`), for comparisons in pairs."""
+    """The value without each block of slides (`bench.statistics.Blocks`), for comparisons in pairs."""
+    freedom: float | None = None
+    """Degrees of freedom of the interval over slides, fewer than the blocks less one if slides are of unequal size. None if
+    there is no such interval, and in records of earlier versions."""
     state: State = State.MEASURED
     source: str = ""
     """Of a reported number: paper and table."""
@@ -85,7 +88,7 @@ def unit_of(result: ResultRecord) -> str:
 
 
 def population_of(result: ResultRecord) -> str:
-    """What its interval speaks of: "other slides of the same 4 laboratories"; empty where the record does not say."""
+    """The population that its interval describes: "other slides of the same 4 laboratories"; empty if the record has none."""
     dataset = result.described.get("dataset")
     return str(dataset.get("population", "")) if isinstance(dataset, dict) else ""
 

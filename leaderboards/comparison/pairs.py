@@ -7,7 +7,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from bench import statistics
 from bench.results.identity import weights_behind
@@ -62,7 +61,7 @@ def paired(first: Iterable[ResultRecord], second: Iterable[ResultRecord], same_w
     All records are of one measure. The two variances and a third one add, which counts what differs from seed to seed within
     slides twice and so rather widens; degrees of freedom by Welch and Satterthwaite:
 
-    slides  jackknife of Busing and others (1999), of the mean over fits and seeds without each block of slides
+    slides  cluster jackknife (`statistics.jackknife`) of the mean over fits and seeds without each block of slides
     seeds   the variance of the seeds' differences over their number
     fits    of two sets of fits the variance of each side's means over the number of its fits (Welch); of the same fits on
             both sides the variance of the fits' differences over their number. A side with one fit adds nothing: the
@@ -89,8 +88,9 @@ def paired(first: Iterable[ResultRecord], second: Iterable[ResultRecord], same_w
     by_seed = values[0].mean(axis=0) - values[1].mean(axis=0)
     without = (kept[0].mean(axis=0) - kept[1].mean(axis=0)).mean(axis=0)
     value, groups = float(by_seed.mean()), records[0].groups
-    _, error = statistics.jackknife(value, without, _shares(groups, len(without)))
-    parts = [(error**2, len(without) - 1), statistics.variance_of_mean(by_seed)]
+    count = len(without)
+    _, error = statistics.jackknife(value, without, np.full(count, 1 / count))
+    parts = [(error**2, min([count - 1, *_known_freedoms(records)])), statistics.variance_of_mean(by_seed)]
     if not same_weights:
         is_shared = set(sides[0]) == set(sides[1])
         means = [side.mean(axis=1) for side in values]
@@ -123,6 +123,6 @@ def _value(record: ResultRecord) -> float:
     return record.value
 
 
-def _shares(groups: int, blocks: int) -> NDArray[np.float64]:
-    """The part of all slides that each block holds."""
-    return np.array([len(block) / groups for block in statistics.blocks_of([str(i) for i in range(groups)], blocks)])
+def _known_freedoms(records: Iterable[ResultRecord]) -> list[float]:
+    """Degrees of freedom of the records' intervals: few if a large part of the patches is of few slides."""
+    return [record.freedom for record in records if record.freedom is not None]
