@@ -10,7 +10,7 @@ import numpy as np
 from bench.statistics.estimates import Estimate, Floats, student, undefined_estimate
 from bench.statistics.seeds import combine_seeds
 
-Part = tuple[float, int]
+Part = tuple[float, float]
 """A variance, and the degrees of freedom that it is known from."""
 
 
