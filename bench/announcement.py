@@ -99,7 +99,7 @@ def _sampling(components: Components) -> list[str]:
     lines = [f"sampling unit: {found.unit} ({found.basis}){lacking}", f"splits: {found.splits}"]
     if found.is_known:
         basis = f" ({found.cluster_basis})" if found.clusters else ""
-        lines.append(f"intervals range over {found.interval_unit}{basis}: they speak of {found.population}")
+        lines.append(f"intervals range over {found.interval_unit}{basis}: they describe {found.population}")
     return lines
 
 

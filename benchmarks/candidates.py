@@ -133,10 +133,8 @@ def patches_both(sides: Sides, rng: np.random.Generator) -> Estimate:
 def patches_generated(sides: Sides, rng: np.random.Generator) -> Estimate:
     """As published for FD-infinity: extrapolated over generated patches only; error from blocks of these."""
     names = np.char.zfill(rng.permutation(len(sides.slide)).astype(str), 6)
-    everything = np.array(["all"] * len(names))
-    block_jackknife = statistics.BlockJackknife(
-        lambda _, fake: sides.loose_distance(np.ones(len(names), bool), fake), everything, names, 21
-    )
+    everything = np.ones(len(names), bool)  # the real side, whichever block is left out
+    block_jackknife = statistics.BlockJackknife(lambda _, fake: sides.loose_distance(everything, fake), names, names, 20)
     return _around(
         *statistics.jackknife(block_jackknife.value, block_jackknife.without(), block_jackknife.shares),
         len(block_jackknife.shares),

@@ -95,7 +95,7 @@ def test_results_of_other_code_are_refused_and_made_again(study: Study, tmp_path
             assert "python -m benchmarks.gate run" in refused.stderr
         assert not list((tmp_path / "docs").iterdir()), "nothing of it is shown"
         again = study("gate", "run", *words)
-        assert "1 of 1 results are of other code and go" in again.stderr
+        assert "1 of 1 results are of other code and are removed" in again.stderr
         assert kept.read_text() == made
 
 

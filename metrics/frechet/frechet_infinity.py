@@ -16,7 +16,7 @@ from metrics.frechet.extrapolation import extrapolate
 from metrics.frechet.frechet_distance import Gaussian, gaussian, gaussian_distance
 
 Rows = NDArray[np.int64]
-Sides = Literal["real+synthetic", "fake"]
+Sides = Literal["both", "fake"]
 
 POINTS = 15
 """Subset sizes on the line: the published number."""
@@ -25,7 +25,7 @@ POINTS = 15
 class FrechetInfinity:
     """Fréchet distance extrapolated to infinitely many patches: the intercept of a line through `POINTS` subset sizes.
 
-    The bias of a Fréchet distance falls as one over the number of patches. With `sides="real+synthetic"` both sides shrink
+    The bias of a Fréchet distance falls as one over the number of patches. With `sides="both"` both sides shrink
     together, and what is left is the distance of the distributions; `sides="fake"` is the published way, which keeps the bias
     of the real side. Subsets are nested, the first patches of one random order; the smallest holds a share `smallest` of each
     side, but never fewer patches than make a covariance of full rank.
@@ -44,7 +44,7 @@ class FrechetInfinity:
     direction: Direction = "lower"
     bounds = (None, None)
 
-    def __init__(self, sides: Sides = "real+synthetic", smallest: float = 0.25) -> None:
+    def __init__(self, sides: Sides = "both", smallest: float = 0.25) -> None:
         if not 0 < smallest < 1:
             raise UsageError(f"fd-inf: smallest is a share between 0 and 1, not {smallest}.")
         self.sides, self.smallest = sides, smallest

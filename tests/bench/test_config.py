@@ -92,7 +92,7 @@ def test_panels_and_groups_stand_for_their_members_and_metrics_bring_their_own_e
     }
     assert list(evaluations) == ["texture", "random-conv", "phantom-cnn", "inception-logits", "stain"]
     assert evaluations["inception-logits"] == ["is"] and evaluations["stain"] == ["stain"]
-    assert evaluations["texture"] == evaluations["phantom-cnn"] and len(evaluations["texture"]) == 11
+    assert evaluations["texture"] == evaluations["phantom-cnn"] and len(evaluations["texture"]) == 12
 
 
 def test_a_folder_of_weights_reaches_the_encoders_that_have_some(tmp_path: Path) -> None:

@@ -136,7 +136,7 @@ def test_a_pool_that_the_dataset_lacks_is_refused_before_anything_is_computed(ho
     other = file.with_name("other.toml")
     other.write_text(MINE.replace('pool = "train"', 'pool = "R2"'))
     done = bench("run", "-g", "flat-colour", "-t", "cam16-seg", "--experiment", str(other), *SMALL, home=home)
-    assert done.returncode == 2 and "pool R2, which phantom-cam16 has not" in done.stderr
+    assert done.returncode == 2 and "pool R2, which phantom-cam16 does not have" in done.stderr
 
 
 def test_a_mix_that_fails_loses_its_own_cells_only(home: Path, file: Path) -> None:

@@ -15,4 +15,4 @@ def test_other_distances_are_shown_and_the_reason_stands_once(tmp_path: Path) ->
     shown = [line.split()[0] for line in lines if " random-conv " in line and "[" in line]
     assert shown == ["mind", "kid", "cmmd", "precision", "recall"]
     [note] = [line for line in lines if "skipped" in line]
-    assert "fd, fd-lower-reference, fd-normalised of random-conv" in note and "fd needs 129 for 128 columns" in note
+    assert "fd, fd-lower-reference, fd-normalised, fd-pca16 of random-conv" in note and "fd needs 129 for 128 columns" in note

@@ -218,7 +218,7 @@ def test_a_generator_without_weights_is_trained_and_measured(home: Path, task: s
     short = ["-o", "stage_steps=2", "-o", "generator.steps=2", "-o", "sample_steps=2", *FAST, "--controls", "none"]
     done = bench("run", "-g", "ldm-prompt", "-t", task, "--json", *short, home=home)
     assert done.returncode == 0, done.stderr
-    assert "no weights for this training set yet, training 2 steps of the first stage" in done.stderr
+    assert "no weights for this training set yet; training 2 steps of the first stage" in done.stderr
     lines = [json.loads(text) for text in done.stdout.splitlines()]
     assert {line["dataset"] for line in lines} == {f"phantom-{task.removesuffix('-seg')}"}
     assert {line["prompt_source"] for line in lines} == {"slide"}

@@ -119,7 +119,7 @@ def test_two_runs_at_once_on_one_cache(tmp_path: Path) -> None:
     message = [process.communicate(timeout=120)[0] for process in both]
     assert [process.returncode for process in both] == [0, 0]
     values = [[json.loads(text)["value"] for text in lines.splitlines()] for lines in message]
-    assert values[0] == values[1] and len(values[0]) == 15
+    assert values[0] == values[1] and len(values[0]) == 27
 
 
 def test_workers_generate_the_same_bytes(plugin: Path, tmp_path: Path) -> None:

@@ -106,7 +106,7 @@ def test_laboratories_are_the_unit_of_every_interval_where_they_are_given(home: 
     data = with_laboratories(home / "laboratories", 30)
     _, made, table = run(SEGMENTATION, data, home / "home", home / "out-laboratories")
     assert {line.groups for line in made} == {6} and {schema.unit_of(line) for line in made} == {"laboratories"}
-    assert "patches of 6 laboratories" in table and "over laboratories and seeds; they speak of other laboratories" in table
+    assert "patches of 6 laboratories" in table and "over laboratories and seeds; they describe other laboratories" in table
     assert {"fd", "precision", "iou"} <= {line.measure for line in bounded(made)}
 
 
@@ -120,8 +120,8 @@ def test_of_few_laboratories_intervals_are_refused_unless_slides_are_asked_for(h
     words = [*SEGMENTATION, "-o", "dataset.sampling_unit=slide"]
     done, made, table = run(words, data, home / "home", home / "out-slides")
     assert {line.groups for line in made} == {6} and {"fd", "precision", "iou"} <= {line.measure for line in bounded(made)}
-    assert "they speak of other patients of the same laboratories" in table
-    assert "intervals range over patients: they speak of other patients of the same laboratories" in done.stderr
+    assert "they describe other patients of the same laboratories" in table
+    assert "intervals range over patients: they describe other patients of the same laboratories" in done.stderr
 
 
 def test_intervals_of_controls_leave_out_the_slides_that_they_show(home: Path, known: object) -> None:

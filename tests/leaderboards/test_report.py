@@ -227,7 +227,7 @@ def test_what_is_reported_of_other_data_is_marked_as_not_comparable(made: Materi
     printed = record("nasdm", 7.0, state="reported", flags=("not-comparable",), dataset="colon", low=None, high=None)
     schema.write([printed], tmp_path / "published" / "paper.jsonl")
     page, _ = built(made, tmp_path / "out", published=tmp_path / "published")
-    assert "7.000<sup>≠</sup>" in page and "≠ reported of other data" in page
+    assert "7.000<sup>≠</sup>" in page and "≠ reported for other data" in page
 
 
 def test_a_scale_serves_the_many_and_what_dwarfs_them_lies_beyond() -> None:

@@ -119,7 +119,7 @@ def test_a_list_names_the_patches(data: Path) -> None:
     ("row", "message"),
     [
         ("p0,69,0,32", r"row 1: p0 69 0 32: does not lie in the image of 100 x 70 px"),
-        ("p0,0,0,32\np0,0,0,32", r"row 2: .* is a double"),
+        ("p0,0,0,32\np0,0,0,32", r"row 2: .* occurs twice"),
         ("q,0,0,32", r"row 1: q 0 0 32: expected are the id of an image"),
         ("p0,-1,0,32", r"row 1: .*whole numbers"),
         ("p0,0,0,64", r"this list is of patches of 64 px\. Set -o size=64"),

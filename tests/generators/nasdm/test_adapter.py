@@ -18,6 +18,7 @@ from bench.contracts import check_generator
 from bench.errors import DamagedError, MissingError, UsageError
 from bench.registry import load
 from bench.types import Conditions, ImageSet, image_seeds, silent
+from generators.diffusion.batches import BatchShare
 from generators.diffusion.checkpoints import describe_fit
 from generators.diffusion.shipped import SHIPPED
 from generators.nasdm.adapter import Nasdm
@@ -171,7 +172,7 @@ def test_pixels_that_nobody_annotated_teach_nothing(train: ImageSet) -> None:
         part = ImageSet(train.key, shown, Conditions(**{**vars(train.conditions[rows]), "masks": masks}))
         model = SemanticDiffusion(Nasdm().config, 7)
         network = model.network
-        loss = model._loss(part, 0.0)(network, np.random.default_rng(0))
+        loss = model._loss(part, 0.0)(network, np.random.default_rng(0), BatchShare())
         loss.backward()  # type: ignore[no-untyped-call]
         return {"out": network.net.out[2].weight.grad.clone()}
 
