@@ -15,6 +15,9 @@ ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 BLOCK = re.compile(r"^```sh( \w+)?\n(.*?)^```", re.MULTILINE | re.DOTALL)
 OTHERS = re.compile(
+    r"dask worker|dask scheduler|nthreads|--resources|sbatch|SBATCH|srun |accelerate launch|torchrun|main_process_ip|--gres|"
+    r"python -m|ssh-keygen|minisign"
+)
     r"dask worker|dask scheduler|nthreads|--resources|sbatch|SBATCH|srun |accelerate launch|torchrun|main_process_ip|--gres|python -m|ssh-keygen|minisign"
 )
 """Lines with options of other programs."""
