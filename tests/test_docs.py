@@ -18,8 +18,6 @@ OTHERS = re.compile(
     r"dask worker|dask scheduler|nthreads|--resources|sbatch|SBATCH|srun |accelerate launch|torchrun|main_process_ip|--gres|"
     r"python -m|ssh-keygen|minisign"
 )
-    r"dask worker|dask scheduler|nthreads|--resources|sbatch|SBATCH|srun |accelerate launch|torchrun|main_process_ip|--gres|python -m|ssh-keygen|minisign"
-)
 """Lines with options of other programs."""
 GENERATED = re.compile(r"<!-- made by: (.+?) -->\n(.*?)<!-- end -->", re.DOTALL)
 
