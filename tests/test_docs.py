@@ -15,8 +15,8 @@ ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 BLOCK = re.compile(r"^```sh( \w+)?\n(.*?)^```", re.MULTILINE | re.DOTALL)
 OTHERS = re.compile(
-    r"dask worker|dask scheduler|nthreads|--resources|sbatch|SBATCH|srun |accelerate launch|torchrun|num_processes|main_process_ip|--gres|"
-    r"python -m|ssh-keygen|minisign"
+    r"dask worker|dask scheduler|nthreads|--resources|sbatch|SBATCH|srun |accelerate launch|torchrun|"
+    r"num_processes|main_process_ip|--gres|python -m|ssh-keygen|minisign"
 )
 """Lines with options of other programs."""
 GENERATED = re.compile(r"<!-- made by: (.+?) -->\n(.*?)<!-- end -->", re.DOTALL)
