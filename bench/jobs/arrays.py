@@ -23,7 +23,7 @@ from bench.jobs.store import DamagedEntry, EntryRef, Store
 
 Rows = slice | NDArray[Any] | Sequence[int]
 """Which rows: a slice, row numbers in any order (negative ones count from the end), or a boolean for each row."""
-_CACHE_BYTES = 128 * 2**20
+_CACHE_BYTES = 32 * 2**20
 _STRINGS = "strings"
 """Attribute of a zarr array that holds strings: their dtype, for example "<U12"."""
 
