@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from bench import statistics
 from bench.statistics import Estimate
 from bench.types import Features, Strings
-from metrics.frechet.frechet_distance import FrechetDistance, frechet_distance
+from metrics.frechet.frechet_distance import FrechetDistance
 from metrics.frechet.frechet_infinity import FrechetInfinity
+from metrics.frechet.gaussians import frechet_distance
 
 Floats = NDArray[np.float64]
 Rows = NDArray[np.bool_]

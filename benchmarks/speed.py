@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 
 from bench import registry
 from benchmarks import blocked_cdist, encoding, metric_costs
-from metrics.frechet.frechet_distance import gaussian, gaussian_distance
+from metrics.frechet.gaussians import gaussian, gaussian_distance
 from metrics.prdc import manifold
 
 Table = NDArray[np.float64]

@@ -21,9 +21,9 @@ from bench.statistics import Estimate, Rows, group_extrapolation
 from bench.types import Features, Strings
 from benchmarks.study import seeded
 from benchmarks.validity_data import FACTOR, SHIFT, Population, turned
-from metrics.frechet.frechet_distance import Gaussian, frechet_distance, gaussian_distance
 from metrics.frechet.frechet_infinity import FrechetInfinity
 from metrics.frechet.frechet_subspace import FrechetPca16, FrechetSubspace
+from metrics.frechet.gaussians import Gaussian, frechet_distance, gaussian_distance
 
 Floats = NDArray[np.float64]
 Candidate = Literal["fd-inf", "shrunk", "sliced", "fd-pca4", "fd-pca8", "fd-pca16", "fd-pca32", "fd-pca64"]

@@ -14,7 +14,7 @@ from PIL import Image
 from bench import registry
 from benchmarks import candidates, coverage, metric_costs, published_nasdm, speed
 from benchmarks.coverage_simulation import Setting, settings, simulate
-from metrics.frechet.frechet_distance import frechet_distance
+from metrics.frechet.gaussians import frechet_distance
 
 SMALL = Setting(16, 24, 16, 0.1, "power", "other", candidates.CHOSEN, 30)
 

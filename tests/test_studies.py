@@ -127,7 +127,7 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("bench/statistics/jackknife.py", "TRUSTED = 0.7", "TRUSTED = 0.8"),
         ("bench/statistics/blocks.py", "load.index(min(load))", "load.index(min(load)) + 0"),
         ("metrics/frechet/block_moments.py", "HALVINGS = 4", "HALVINGS = 5"),
-        ("metrics/frechet/frechet_distance.py", "min(len(real), len(fake)) > real", "min(len(real), len(fake)) >= real"),
+        ("metrics/frechet/gaussians.py", "min(len(real), len(fake)) > real", "min(len(real), len(fake)) >= real"),
         ("metrics/features.py", "astype(np.float64), fake", "astype(np.float32), fake"),
         ("benchmarks/coverage_simulation.py", "SHARED = 0.5", "SHARED = 0.4"),
     ],

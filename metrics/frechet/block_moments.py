@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from bench.statistics import Blocks, Estimate, extrapolated, halves_of
 from metrics.features import Table
-from metrics.frechet.frechet_distance import Gaussian, Matrix, gaussian_distance, root_interval
+from metrics.frechet.frechet_distance import root_interval
+from metrics.frechet.gaussians import Gaussian, Matrix, gaussian_distance
 
 _KEPT = 2**28
 """Bytes of second moments of blocks that one side keeps; beyond, they are calculated again when they are needed."""

@@ -6,7 +6,7 @@ from bench.statistics import EXTRAPOLATED_GROUPS, Blocks, Estimate, too_few_grou
 from bench.types import Strings
 from metrics.features import Table
 from metrics.frechet.block_moments import extrapolate_distance
-from metrics.frechet.frechet_distance import feature_distance
+from metrics.frechet.gaussians import feature_distance
 
 ROWS_PER_FEATURE = 4
 """Rows a side for each feature: half of the slides must still hold twice as many rows as features, or the distance of the

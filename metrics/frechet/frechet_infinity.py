@@ -13,7 +13,7 @@ from bench.statistics import Estimate, group_jackknife
 from bench.types import Card, Direction, Features, Strings
 from metrics.features import Table, check_features
 from metrics.frechet.extrapolation import extrapolate
-from metrics.frechet.frechet_distance import Gaussian, gaussian, gaussian_distance
+from metrics.frechet.gaussians import Gaussian, gaussian, gaussian_distance
 
 Rows = NDArray[np.int64]
 Sides = Literal["both", "fake"]

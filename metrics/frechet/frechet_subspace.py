@@ -10,8 +10,8 @@ from bench.types import Card, Direction, Features, Strings
 from metrics.features import Table, check_features
 from metrics.frechet.block_moments import extrapolate_distance
 from metrics.frechet.extrapolation import AS_MEASURED
-from metrics.frechet.frechet_distance import feature_distance
 from metrics.frechet.frechet_infinity import FrechetInfinity
+from metrics.frechet.gaussians import feature_distance
 
 Axes = NDArray[np.float64]
 

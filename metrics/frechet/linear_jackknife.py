@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metrics.features import Table
-from metrics.frechet.frechet_distance import TRUSTED, Gaussian, Matrix, gaussian, rounding_of
+from metrics.frechet.gaussians import TRUSTED, Gaussian, Matrix, gaussian, rounding_of
 
 Vector = NDArray[np.float64]
 

@@ -12,8 +12,9 @@ from bench import registry
 from bench.errors import MissingError, UsageError
 from bench.runtime import torchvision_shim
 from bench.types import FeatureMetric
-from metrics.frechet import frechet_distance as module
-from metrics.frechet.frechet_distance import FrechetDistance, feature_distance, frechet_distance, gaussian_distance
+from metrics.frechet import gaussians as module
+from metrics.frechet.frechet_distance import FrechetDistance
+from metrics.frechet.gaussians import feature_distance, frechet_distance, gaussian_distance
 
 Table = NDArray[np.float64]
 FD = FrechetDistance()

@@ -7,7 +7,6 @@ from numpy.typing import NDArray
 from bench import registry
 from bench.errors import UsageError
 from bench.types import FeatureMetric
-from metrics.frechet.frechet_distance import feature_distance, gaussian
 from metrics.frechet.frechet_infinity import (
     POINTS,
     FrechetInfinity,
@@ -17,6 +16,7 @@ from metrics.frechet.frechet_infinity import (
     nested_gaussians,
     subset_sizes,
 )
+from metrics.frechet.gaussians import feature_distance, gaussian
 
 Table = NDArray[np.float64]
 SPREAD = np.arange(1, 17) ** -0.5

@@ -14,8 +14,9 @@ from bench.contracts import check_metric
 from bench.errors import UsageError
 from bench.statistics import Estimate, group_jackknife
 from bench.types import BringsInterval, BringsTrainedInterval, Strings, TrainedMetric
-from metrics.frechet.frechet_distance import FrechetDistance, feature_distance
+from metrics.frechet.frechet_distance import FrechetDistance
 from metrics.frechet.frechet_subspace import principal_axes
+from metrics.frechet.gaussians import feature_distance
 
 Table = NDArray[np.float32]
 RNG = np.random.default_rng(0)
