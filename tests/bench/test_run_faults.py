@@ -101,7 +101,8 @@ def test_killed_sampling_goes_on_with_the_same_result(home: Path, plugin: Path, 
         time.sleep(0.05)
     process.send_signal(signal.SIGKILL)
     process.wait()
-    finished = len(list((tmp_path / "home").glob("generated/*/entry.json")))
+    # a folder whose name begins with a dot was killed just before its rename
+    finished = len(list((tmp_path / "home").glob("generated/[!.]*/entry.json")))
     assert finished >= 2
     log.unlink()
     done = bench(*words, home=tmp_path / "home", cwd=tmp_path)
