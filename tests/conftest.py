@@ -1,7 +1,7 @@
 """Environment of the tests: threads, and the signal of Ctrl-C.
 
-Tests that run side by side (`pytest -n auto`) use one thread each: two processes with two threads each on two cores are several
-times slower. The variables are set here because they have an effect only before torch and numpy are imported. Processes that
+Tests that run side by side (`pytest -n auto`) use one thread each: two processes with two threads each on two cores are much
+slower. The variables are set here because they have an effect only before torch and numpy are imported. Processes that
 tests start inherit them.
 """
 
