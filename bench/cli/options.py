@@ -45,6 +45,8 @@ def parse_seeds(_ctx: click.Context, parameter: click.Parameter, text: str) -> t
         found = tuple(int(part) for part in text.split(","))
     except ValueError:
         raise UsageError(f"{name} takes whole numbers like 0,1,2, not {text!r}.") from None
+    if min(found) < 0:
+        raise UsageError(f"{name} {text}: a seed is 0 or larger.")
     if len(set(found)) != len(found):
         raise UsageError(f"{name} {text}: a seed is given twice.")
     return found

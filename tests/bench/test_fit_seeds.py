@@ -190,7 +190,10 @@ def test_samples_of_each_fit_are_exported_apart(three: Path, place: Path) -> Non
     assert [name.rpartition("(fit ")[2] for name in folders] == [f"{f})-seed{s}" for f in "012" for s in (0, 1)]
 
 
-@pytest.mark.parametrize(("given", "message"), [("a", "--fit-seeds takes whole numbers"), ("1,1", "a seed is given twice")])
-def test_wrong_fit_seeds_are_named(place: Path, given: str, message: str) -> None:
-    done = bench("run", "-g", SHADED, *SHORT, "--fit-seeds", given, home=place / "home")
-    assert done.exit_code == 2 and message in done.stderr
+@pytest.mark.parametrize("option", ["--fit-seeds", "--seeds"])
+@pytest.mark.parametrize(
+    ("given", "message"), [("a", "takes whole numbers"), ("1,1", "a seed is given twice"), ("0,-1", "a seed is 0 or larger")]
+)
+def test_wrong_seeds_are_named(place: Path, option: str, given: str, message: str) -> None:
+    done = bench("run", "-g", SHADED, *SHORT, option, given, home=place / "home")
+    assert done.exit_code == 2 and f"{option} " in done.stderr and message in done.stderr
