@@ -207,7 +207,9 @@ def _beside(gate_result: GateResult, before: list[ResultRecord], now: list[Resul
         known = worsening if isinstance(worsening, Difference) else None
         return replace(gate_result, verdict="pass", reason="equal, bit by bit", worsening=known, worst=0.0)
     if isinstance(worsening, str):
-        return replace(gate_result, verdict="not-comparable", reason=worsening)
+        short = [record.reason for record in (*before, *now) if Flag.UNDERPOWERED in record.flags and not record.replicates]
+        verdict: Verdict = "inconclusive" if short else "not-comparable"
+        return replace(gate_result, verdict=verdict, reason=short[0] if short else worsening)
     if not same and (few := [fits for fits in worsening.fits if 0 < fits < FITS]):
         reason = (
             f"these weights: {few[0]} fit a side says nothing of the method, {FITS} are needed (bench run --fit-seeds 0,1,2)"

@@ -64,6 +64,17 @@ def test_what_is_neither_is_inconclusive() -> None:
     assert one.verdict == "inconclusive" and one.p is not None and one.p > 0.05 and "neither" in one.reason
 
 
+def test_a_number_of_too_few_slides_that_changed_is_inconclusive_with_its_own_reason() -> None:
+    reason = "underpowered: 12 slides, an interval needs 20"
+    few = [
+        replace(record, replicates=(), flags=("underpowered",), reason=reason) if record.measure == "fd" else record
+        for record in run()
+    ]
+    moved = [replace(record, value=record.value + 0.5) if record.measure == "fd" else record for record in few if record.value]
+    found = only(measured(few, moved, LOOSE))
+    assert found.verdict == "inconclusive" and found.reason == reason
+
+
 def test_relative_margins_are_of_the_baseline() -> None:
     one = only(gate(worse=0.01, rule=Policy((Margin("*", relative=0.04),))))
     assert one.baseline is not None and one.margin == pytest.approx(0.04 * one.baseline)
