@@ -244,7 +244,7 @@ def _describe(gate_result: GateResult, p: float, tested: int, policy: Policy) ->
 
 
 def _absence(quantity: Quantity, made: Sequence[ResultRecord]) -> str:
-    """Why the candidate lacks a number, if one of its lines says so."""
+    """Why the candidate lacks a number, if one of its records gives a reason."""
     near = [
         record
         for record in made
