@@ -16,14 +16,15 @@ import tempfile
 
 PER_SLIDE = 50
 DRIVER = """
-import resource, sys
+import sys
 from bench.cli import main
+from benchmarks.memory import peak_memory
 
 if __name__ == "__main__":
     try:
         main()
     finally:
-        print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, file=sys.stderr)
+        print(peak_memory(), file=sys.stderr)
 """
 
 
@@ -44,7 +45,7 @@ def peak(patches: int) -> float:
         done = subprocess.run(command, capture_output=True, text=True, env={**environment, "BENCH_HOME": folder})
     if done.returncode:
         raise SystemExit(done.stderr)
-    return int(done.stderr.splitlines()[-1]) / 1024
+    return float(done.stderr.splitlines()[-1])
 
 
 if __name__ == "__main__":

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import resource
 import subprocess
 import sys
 import time
@@ -15,6 +14,7 @@ import numpy as np
 from bench import registry
 from bench.measurements.distributions import FeaturePair
 from bench.types import FeatureMetric
+from benchmarks.memory import peak_memory
 from metrics.encoders.panel import HETEROTISSUE
 from metrics.prdc import manifold
 
@@ -92,7 +92,7 @@ def encoder_cost(width: int, slides: int, per_slide: int) -> tuple[dict[str, flo
         start = time.perf_counter()
         pair.compare()
         seconds[name] = time.perf_counter() - start
-    return seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return seconds, peak_memory()
 
 
 def costs_apart(width: int, slides: int, per_slide: int) -> tuple[dict[str, float], float]:

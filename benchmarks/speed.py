@@ -14,7 +14,6 @@ import contextlib
 import io
 import os
 import platform
-import resource
 import subprocess
 import sys
 import time
@@ -29,6 +28,7 @@ from numpy.typing import NDArray
 
 from bench import registry
 from benchmarks import blocked_cdist, encoding, metric_costs
+from benchmarks.memory import peak_memory
 from metrics.frechet.gaussians import gaussian, gaussian_distance
 from metrics.prdc import manifold
 
@@ -144,9 +144,9 @@ def manifold_cost(who: str, rows: int, width: int) -> tuple[float, float]:
     real, fake = (rng.standard_normal((rows, width), np.float32) for _ in range(2))
     work = {"ours": four_measures, "prdc": four_of_prdc, "blocks": four_of_blocks}[who]
     work(real[:64], fake[:64])  # libraries are loaded, threads started
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    before = peak_memory()
     seconds = timed(lambda: work(real, fake), 1)
-    return seconds, (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+    return seconds, peak_memory() - before
 
 
 def four_measures(real: Any, fake: Any) -> list[float]:

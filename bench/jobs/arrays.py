@@ -102,8 +102,9 @@ class ArrayPart:
     dtype: np.dtype[Any]
     rows_per_chunk: int
 
-    def load_chunk(self, number: int) -> NDArray[Any]:
-        """Decoded rows of a chunk, read-only. DamagedEntry where its checksum does not fit or it is absent."""
+    def load_chunk(self, number: int, keep: bool) -> NDArray[Any]:
+        """Decoded rows of a chunk, read-only; `keep`: in memory too, for the next call. DamagedEntry where its checksum does
+        not fit or it is absent."""
         name = "/".join(["c", str(number), *("0" for _ in self.shape[1:])])
         try:
             status = (self.path / name).stat()
@@ -114,7 +115,8 @@ class ArrayPart:
         if held is None:
             held = self._decode(number, name)
             held.flags.writeable = False
-            _CHUNKS.put(key, held)
+            if keep:
+                _CHUNKS.put(key, held)
         return held
 
     def _decode(self, number: int, name: str) -> NDArray[Any]:
@@ -226,7 +228,9 @@ class StoredArray:
             edges = [0, *(np.flatnonzero(np.diff(chunk_of)) + 1), len(local)]
             for first, stop in zip(edges, edges[1:], strict=False):
                 chunk = int(chunk_of[first])
-                loaded[places[first:stop]] = part.load_chunk(chunk)[local[first:stop] - chunk * part.rows_per_chunk]
+                # a chunk that is read as a whole is not expected again: whole arrays leave no copy in the cache
+                rows = part.load_chunk(chunk, keep=stop - first < part.rows_per_chunk)
+                loaded[places[first:stop]] = rows[local[first:stop] - chunk * part.rows_per_chunk]
         return loaded
 
 
