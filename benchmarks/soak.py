@@ -2,8 +2,9 @@
 
     python -m benchmarks.soak --seconds 120 [--seed 0] [--write]
 
-Each trial starts a run on a store that is empty, half full or finished, puts one to four faults into it (soak_faults.py), waits
-for its end, and starts the same command again without faults, which has to give the records of the undisturbed run. A trial fails
+Each trial starts a run on a store that is empty, half full or finished, puts one to four faults into it (soak_faults.py), and
+waits for its end. Then it starts the same command again without faults, which has to give the records of the undisturbed run.
+A trial fails
 
 - where a record differs from the undisturbed one, or an exit code 0 comes without all records (`wrong`),
 - where the second start does not end with all records (`lost`),
