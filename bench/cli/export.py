@@ -11,6 +11,7 @@ import numpy as np
 
 from bench.cli.options import data_options, execution_options, merge_class_map, open_context
 from bench.errors import MissingError
+from bench.messages import echo
 
 if TYPE_CHECKING:
     from bench.jobs.store import Store
@@ -61,7 +62,7 @@ def conditions(
         splits = load_splits(load_components(config), context.store, context.execute, with_prompts=True)
         sets = {"train": load_into_memory(splits.pool.patches), "test": load_into_memory(splits.prompted["test"].patches)}
         exporting.write_conditions(sets, out, seed)
-    click.echo(str(out / "conditions.csv"))
+    echo(str(out / "conditions.csv"))
 
 
 @command.command()
@@ -96,17 +97,16 @@ def samples(run: Path, out: Path, workers: int, scheduler: str) -> None:
             generated = kept.load(context.store)
             folder = exporting.samples_folder(out, generator, seed)
             exporting.write_images(np.asarray(generated.conditions.ids), generated.images, folder)
-            click.echo(str(folder))
+            echo(str(folder))
 
 
 def _kept(key: str, store: Store) -> GeneratedRef | None:
     """The generated set if the store has all of it, otherwise None."""
-    from bench.jobs.store import EntryRef
+    from bench.pipeline.exporting import find_samples
     from bench.pipeline.generation import generated_ref
 
-    listing = EntryRef("samples", key)
-    # a key from a file is untrusted: it must not lead out of the store
-    if not key.isalnum() or not store.has(listing):
+    listing = find_samples(key, store)
+    if listing is None:
         return None
     found = generated_ref(store.read_json(listing, "samples.json"))
     return found if all(map(store.has, (*found.shards, found.conditions.entry))) else None

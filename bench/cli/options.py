@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from bench.errors import UsageError
+from bench.messages import echo
 from bench.runtime.launch import read_launch
 from bench.types import PROMPT_SOURCES
 
@@ -124,7 +125,7 @@ def open_context(workers: int = 0, scheduler: str = "", group: Group | None = No
     choose_executor(workers, scheduler, 0)  # refuses options that make no sense before any work
     root = default_root().absolute()
     try:
-        yield RunContext(Store(root), executor_for, default_reporter(), lambda text: click.echo(text, err=True))
+        yield RunContext(Store(root), executor_for, default_reporter(), lambda text: echo(text, err=True))
     finally:
         for kept in opened.values():
             kept.close()

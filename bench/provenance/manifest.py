@@ -27,6 +27,7 @@ from typing import Any, Literal
 from bench import registry
 from bench.config import Components, RunConfig
 from bench.errors import DamagedError, MissingError
+from bench.files.csv_files import read_cell_text, write_cell_text
 from bench.files.text import write_text
 from bench.jobs.graph import Job
 from bench.jobs.outcomes import Failed, Outcome
@@ -195,7 +196,8 @@ def read_samples(folder: Path, held: Mapping[str, Any]) -> list[SampleDigests]:
     try:
         with (folder / PATCHES).open(newline="", encoding="utf-8") as stream:
             for row in csv.DictReader(stream, strict=True):
-                rows.setdefault((row["generator"], int(row["seed"]), row["part"]), {})[row["id"]] = row["sha256"]
+                made_by = (read_cell_text(row["generator"]), int(row["seed"]), row["part"])
+                rows.setdefault(made_by, {})[read_cell_text(row["id"])] = row["sha256"]
     except (OSError, ValueError, KeyError, csv.Error) as error:
         raise DamagedError(f"cannot read {folder / PATCHES}: {error!r}.") from error
     return [
@@ -257,7 +259,8 @@ def _csv(samples: Iterable[SampleDigests]) -> str:
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(COLUMNS)
     for entry in samples:
-        writer.writerows((entry.generator, entry.seed, entry.part, *row) for row in entry.patches.items())
+        head = (write_cell_text(entry.generator), entry.seed, entry.part)
+        writer.writerows((*head, write_cell_text(name), digest) for name, digest in entry.patches.items())
     return out.getvalue()
 
 

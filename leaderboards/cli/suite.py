@@ -11,6 +11,7 @@ import click
 from bench.cli.options import FIT_SEEDS, execution_options, open_context, parse_assignments, parse_seeds
 from bench.config import RunConfig
 from bench.errors import UsageError
+from bench.messages import echo, printable
 from leaderboards.suites import suite as suites
 
 SOME_FAILED = 4
@@ -50,21 +51,22 @@ def suite(
     """
     if name is None:
         for known in suites.names():
-            click.echo(f"{known:20} {suites.find(known).summary}")
+            echo(f"{known:20} {suites.find(known).summary}")
         return
     asked = suites.find(name)
     planned = list(suites.plans(asked, preset, _folders(data), weights, _options(options), fit_seeds))
     if only_plan:
         for cell, config in planned:
-            click.echo(f"{cell.name}  {_describe(config) if config else cell.reason}")
+            echo(printable(f"{cell.name}  {_describe(config) if config else cell.reason}"))
         return
     with open_context(workers, scheduler) as context:
         done = suites.run(asked, preset, planned, context, out)
     for cell in done:
-        click.echo(f"{cell.status:14} {cell.seconds:7.1f} s  {cell.name}" + (f"  {cell.reason}" if cell.reason else ""))
+        ended = f"{cell.status:14} {cell.seconds:7.1f} s  {cell.name}" + (f"  {cell.reason}" if cell.reason else "")
+        echo(printable(ended))
     counted = Counter(cell.status for cell in done)
-    click.echo(", ".join(f"{count} {status}" for status, count in counted.items()) + f"; bench leaderboard {asked.name}")
-    click.echo(str(out / asked.name))
+    echo(", ".join(f"{count} {status}" for status, count in counted.items()) + f"; bench leaderboard {asked.name}")
+    echo(str(out / asked.name))
     if counted["error"]:
         raise SystemExit(SOME_FAILED)
 

@@ -10,6 +10,7 @@ import click
 
 from bench.cli.options import execution_options, open_context, parse_seeds
 from bench.errors import UsageError
+from bench.messages import echo, printable
 from bench.provenance.manifest import RECORDS
 from bench.results import schema
 from bench.results.terms import State
@@ -74,7 +75,7 @@ def command(
     with open_context(workers, scheduler) as context:
         found = verify(run, asked, context)
     marked = mark_verified(found) if mark else None
-    click.echo(as_object(found, marked) if as_json else text(found, marked))
+    echo(as_object(found, marked) if as_json else text(found, marked))
     raise SystemExit(EXITS[found.outcome])
 
 
@@ -95,7 +96,8 @@ def text(found: Report, marked: int | None) -> str:
     message = [f"{check.outcome:15s} {check.what.ljust(wide)}  {check.message}" for check in found.checks]
     here = [f"{name}: {then} then, {now} now" for name, (then, now) in found.elsewhere.items()]
     where = ["differs from the run: " + "; ".join(here)] if here else ["made with the versions, code and machine of the run"]
-    return "\n".join([str(found.folder), *message, *where, VERDICTS[found.outcome], *_describe_marked(marked)])
+    lines = [str(found.folder), *message, *where, VERDICTS[found.outcome], *_describe_marked(marked)]
+    return "\n".join(map(printable, lines))
 
 
 def _describe_marked(marked: int | None) -> list[str]:

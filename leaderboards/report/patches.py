@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from bench.jobs.arrays import open_array, write_array
 from bench.jobs.store import DamagedEntry, EntryRef, Store, key_of
 from bench.pipeline.encoding import describe_encoder
+from bench.pipeline.exporting import find_samples
 from bench.pipeline.generation import generated_ref
 from bench.pipeline.sets import load_set
 from bench.results import pictures
@@ -95,9 +96,8 @@ def load_exhibit(asked: Wanted, sets: dict[str, EntryRef], encoder: Encoder, sto
     """The generated sets, or a sentence that says why they cannot be shown."""
     gone = f"The generated sets of {asked.generator} on {asked.dataset} are not in the store of this machine"
     again = "run it again here, or give BENCH_HOME the store of the machine that made them."
-    listing = EntryRef("samples", asked.samples)
-    # a key from a record is untrusted: it must not lead out of the store
-    if not asked.samples.isalnum() or not store.has(listing):
+    listing = find_samples(asked.samples, store)
+    if listing is None:
         return f"{gone} (samples {asked.samples}): {again}"
     try:
         ref = generated_ref(store.read_json(listing, "samples.json"))

@@ -18,6 +18,7 @@ from typing import ClassVar
 from bench.config import CONTROLS, ENCODERS, RunConfig
 from bench.errors import BenchError, MissingError, NotComparableError, UsageError, did_you_mean
 from bench.files import typed_toml
+from bench.files.names import find_fault, path_part
 from bench.files.text import write_text
 from bench.jobs.graph import pending
 from bench.jobs.outcomes import Finished, Outcome
@@ -144,8 +145,9 @@ def find(asked: str) -> Suite:
 def read(path: Path) -> Suite:
     """The suite of a TOML file; raises MissingError or UsageError, naming the file and the place of the fault."""
     found = typed_toml.read(path, Suite, "suite")
-    if Path(found.name).name != found.name or not found.preset or not found.cells:
-        raise UsageError(f"{path}: a suite has a name that can be a folder, a preset and cells.")
+    if (fault := find_fault(found.name)) or not found.preset or not found.cells:
+        text = f": its name {fault}" if fault else ""
+        raise UsageError(f"{path}: a suite has a name that can be a folder, a preset and cells{text}.")
     return found
 
 
@@ -332,8 +334,8 @@ def index(folder: Path) -> tuple[str, list[Cell]]:
 
 def result_files(folder: Path, cells: list[Cell]) -> list[Path]:
     """The files of records of the cells. Raises MissingError if one is outside the suite's folder."""
-    found = [folder / cell.folder / "results.jsonl" for cell in cells if cell.folder]
-    for file in found:
+    found = [folder / path_part(cell.folder, "folder of a cell") / "results.jsonl" for cell in cells if cell.folder]
+    for file in found:  # a link may lead elsewhere
         if not file.resolve().is_relative_to(folder.resolve()):
             raise MissingError(f"{folder / INDEX} names {file}, which is outside of its folder.")
     return list(dict.fromkeys(file for file in found if file.is_file()))
