@@ -6,6 +6,7 @@ control characters, marks that reverse the direction of writing, lone surrogates
 
 from __future__ import annotations
 
+import re
 import sys
 import traceback
 from collections.abc import Iterable
@@ -15,6 +16,17 @@ from typing import TypeVar
 from bench.errors import UsageError
 
 _Value = TypeVar("_Value")
+_ADVICE = re.compile(
+    r"""This\ file\ can\ still\ be\ loaded.*
+    | (\(\d\)\ )?In\ PyTorch\ [\d.]+,\ we\ changed\ the\ default.*
+    | \(\d\)\ Alternatively,\ to\ load\ with.*
+    | Please\ file\ an\ issue\ with\ the\ following.*?:\s
+    | Please\ use\ `torch\.serialization.*
+    | Check\ the\ documentation\ of\ torch\.load.*
+    | [^.\n]*weights_only`?\ ?(=|set\ to)\ ?`?False[^.\n]*\.?""",
+    re.VERBOSE,
+)
+"""What torch says of ways to load a file of weights that it refused: all of them run code from the file."""
 
 
 def needed(owner: str, column: str, value: _Value | None) -> _Value:
@@ -53,6 +65,17 @@ def echo(text: object = "", err: bool = False) -> None:
     click.echo(printable_lines(text), err=err)
 
 
+def without_advice(text: str) -> str:
+    """The text without torch's advice on how to load weights in spite of what is wrong with them."""
+    return _ADVICE.sub("", text) if "weights_only" in text else text
+
+
+def describe_error(error: BaseException) -> str:
+    """The message of an error of a library, on one line and not long, without advice to run code from a file."""
+    return printable(" ".join(without_advice(str(error)).split())[:300]) or type(error).__name__
+
+
 def show_uncaught(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
     """Prints the traceback of an exception that nothing caught, in place of `sys.excepthook`."""
-    print(printable_lines("".join(traceback.format_exception(kind, error, trace)).rstrip()), file=sys.stderr)
+    text = "".join(traceback.format_exception(kind, error, trace)).rstrip()
+    print(printable_lines(without_advice(text)), file=sys.stderr)

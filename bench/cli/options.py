@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -82,6 +83,18 @@ def data_options(function: Callable[..., Any]) -> Callable[..., Any]:
 def merge_class_map(options: Mapping[str, str], class_map: str) -> dict[str, str]:
     """The `-o` options with `--class-map` among them."""
     return {**options, **({"dataset.class_map": class_map} if class_map else {})}
+
+
+def plugin_option(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The option for plug-in files that a file names, for commands that read names of plug-ins from files."""
+    return click.option(
+        "--allow-plugin",
+        "allowed",
+        multiple=True,
+        type=click.Path(path_type=Path, exists=True, dir_okay=False),
+        metavar="FILE.py",
+        help="Run the code of this plug-in file if it is named there; repeated.  [default: only installed plug-ins]",
+    )(function)
 
 
 def execution_options(function: Callable[..., Any]) -> Callable[..., Any]:

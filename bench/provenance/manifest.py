@@ -35,7 +35,7 @@ from bench.jobs.store import EntryRef, Store
 from bench.measurements.distributions import DistributionMeasurement
 from bench.measurements.prepared import Prepared, Times
 from bench.pipeline.data import DataSplits, Patches
-from bench.pipeline.plugins import Plugin
+from bench.pipeline.plugins import Plugin, refuse_plugin_files
 from bench.pipeline.training import Weights, weight_files
 from bench.provenance import environment
 from bench.provenance.digests import digest_of, root_digest
@@ -103,8 +103,10 @@ def write_manifest(
     write_text(folder / NAME, json.dumps(held, indent=1) + "\n")
 
 
-def config_of(held: Mapping[str, Any]) -> RunConfig:
-    """The config of a manifest. Raises MissingError on fields that this version lacks."""
+def config_of(held: Mapping[str, Any], allowed: Iterable[Path] = ()) -> RunConfig:
+    """The config of a manifest. Raises MissingError on fields that this version lacks, and UsageError if it names a plug-in
+    file that is not among the allowed ones: a manifest may come from anywhere."""
+    refuse_plugin_files(held["config"], NAME, allowed)
     return RunConfig.from_json(held["config"])
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from bench.cli.options import FIT_SEEDS, execution_options, open_context, parse_assignments, parse_seeds
+from bench.cli.options import FIT_SEEDS, execution_options, open_context, parse_assignments, parse_seeds, plugin_option
 from bench.config import RunConfig
 from bench.errors import UsageError
 from bench.messages import echo, printable
@@ -23,6 +23,7 @@ SOME_FAILED = 4
 @click.option("--data", "data", multiple=True, help="TASK=DIR, repeated, or a DIR for all; else BENCH_DATA, else embedded.")
 @click.option("--weights", type=click.Path(path_type=Path, exists=True), help="Folder with weights of encoders.")
 @click.option("--fit-seeds", default="", callback=parse_seeds, help=FIT_SEEDS)
+@plugin_option
 @execution_options
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), default=Path("results"), show_default=True)
 @click.option(
@@ -35,6 +36,7 @@ def suite(
     data: tuple[str, ...],
     weights: Path | None,
     fit_seeds: tuple[int, ...],
+    allowed: tuple[Path, ...],
     workers: int,
     scheduler: str,
     out: Path,
@@ -54,7 +56,7 @@ def suite(
             echo(f"{known:20} {suites.find(known).summary}")
         return
     asked = suites.find(name)
-    planned = list(suites.plans(asked, preset, _folders(data), weights, _options(options), fit_seeds))
+    planned = list(suites.plans(asked, preset, _folders(data), weights, _options(options), fit_seeds, allowed))
     if only_plan:
         for cell, config in planned:
             echo(printable(f"{cell.name}  {_describe(config) if config else cell.reason}"))

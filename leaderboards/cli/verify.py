@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from bench.cli.options import execution_options, open_context, parse_seeds
+from bench.cli.options import execution_options, open_context, parse_seeds, plugin_option
 from bench.errors import UsageError
 from bench.messages import echo, printable
 from bench.provenance.manifest import RECORDS
@@ -46,6 +46,7 @@ VERDICTS = {
     help="Folder that bench export samples wrote on the machine of the run.",
 )
 @click.option("--mark", is_flag=True, help=f"Write {reading.VERIFIED}: the records, those made again as `verified`.")
+@plugin_option
 @execution_options
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 def command(
@@ -57,6 +58,7 @@ def command(
     data: str,
     samples: Path | None,
     mark: bool,
+    allowed: tuple[Path, ...],
     workers: int,
     scheduler: str,
     as_json: bool,
@@ -71,7 +73,7 @@ def command(
     """
     if sample < 0:
         raise UsageError(f"--sample takes a number of patches, not {sample}.")
-    asked = Request(sample, seed, seeds, everything, data, samples)
+    asked = Request(sample, seed, seeds, everything, data, samples, allowed)
     with open_context(workers, scheduler) as context:
         found = verify(run, asked, context)
     marked = mark_verified(found) if mark else None
