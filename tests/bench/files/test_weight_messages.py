@@ -1,4 +1,4 @@
-"""What is said of weights that cannot be read never advises to run the code in them."""
+"""Messages about weights that cannot be read never advise to run the code in them."""
 
 from __future__ import annotations
 
