@@ -37,6 +37,9 @@ from bench.results.schema import ResultRecord
 from bench.results.terms import ABSENT
 from bench.types import Generator, ImageSet
 
+_SHOWN = 90
+"""Characters of a generator, and of a task, in the name of the folder of a run."""
+
 
 @dataclass(frozen=True)
 class RunContext:
@@ -210,5 +213,6 @@ def check_fit(generator: Generator, components: Components) -> None:
 def folder_name(config: RunConfig) -> str:
     """`generator--task--key`: the key tells two configs apart, and the same config writes to the same place."""
     values = config.as_json()
-    safe = re.sub(r"[^A-Za-z0-9._-]+", "_", config.generator).strip("_")
-    return f"{safe}--{config.task}--{key_of(values)[:8]}"
+    generator, task = (re.sub(r"[^A-Za-z0-9._-]+", "_", name).strip("_") for name in (config.generator, config.task))
+    # the end of a long path tells more than its beginning
+    return f"{generator[-_SHOWN:]}--{task[-_SHOWN:]}--{key_of(values)[:8]}"

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench import registry
+from bench.files.image_files import open_image
 from benchmarks import references
 from benchmarks.references import SEED, Reference, Table
 
@@ -93,14 +94,12 @@ def hard_sets(n: int = 400, d: int = 48) -> dict[str, tuple[Table, Table]]:
 
 def tissue() -> tuple[Table, Table] | None:
     """Texture features of real patches of two sets of images, or None if the images are not available."""
-    from PIL import Image
-
     files = sorted(IMAGES.glob("*.*")) if IMAGES.is_dir() else []
     if not files:
         return None
     sides = []
     for chosen in (files[::2], files[1::2]):
-        images = [np.asarray(Image.open(file).convert("RGB")) for file in chosen]
+        images = [np.asarray(open_image(file).convert("RGB")) for file in chosen]
         cut = [image[y : y + SIDE, x : x + SIDE] for image in images for y, x in _corners(image)]
         spread = np.linspace(0, len(cut) - 1, PATCHES).astype(int)
         sides.append(registry.load("encoders", "texture").encode(np.stack([cut[i] for i in spread])).astype(np.float64))

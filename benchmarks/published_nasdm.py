@@ -23,7 +23,8 @@ from PIL import Image
 
 from bench import registry
 from bench.errors import MissingError
-from bench.pipeline.exporting import file_stem
+from bench.files.image_files import open_image
+from bench.files.names import file_stem
 from bench.types import Dataset
 
 SIDE, MPP = 128, 0.5
@@ -72,7 +73,7 @@ def write_real(lizard: Path, patches: Iterable[dict[str, str]], out: Path) -> No
     for patch in patches:
         name = patch["source"]
         if name not in sources:
-            sources[name] = tuple(np.asarray(Image.open(found(lizard / part, name))) for part in ("images", "type"))  # type: ignore[assignment]
+            sources[name] = tuple(np.asarray(open_image(found(lizard / part, name))) for part in ("images", "type"))  # type: ignore[assignment]
         cut = np.s_[int(patch["y"]) : int(patch["y"]) + SIDE, int(patch["x"]) : int(patch["x"]) + SIDE]
         for part, pixels in zip(("images", "region"), sources[name], strict=True):
             (out / part).mkdir(parents=True, exist_ok=True)

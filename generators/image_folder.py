@@ -19,9 +19,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.errors import MissingError
-from bench.files.image_files import check_opaque, check_upright, find_png_fault
+from bench.files.csv_files import write_cell_text
+from bench.files.image_files import check_opaque, check_upright, find_png_fault, open_image
+from bench.files.names import file_stem, path_below
 from bench.messages import listed
-from bench.pipeline.exporting import file_stem
 from bench.types import Card, Conditions, Images, Strings
 
 _SET = re.compile(r"seed(0|[1-9][0-9]*)")
@@ -95,7 +96,7 @@ class Folder:
             one.check_conditions(ids)
         if self._sets:
             return
-        expected = {file_stem(name): name for name in ids.tolist()}
+        expected = {self._stem(name): name for name in ids.tolist()}
         missing = [name for stem, name in expected.items() if stem not in self._files]
         extra = [file.name for stem, file in self._files.items() if stem not in expected]
         self._refuse(missing, extra)
@@ -104,7 +105,7 @@ class Folder:
         """uint8 (n, size, size, 3), of the first set. Images of other conditions may lie in the folder too."""
         if self._sets:
             return next(iter(self._sets.values())).generate(conditions, seeds)
-        stems = [file_stem(name) for name in conditions.ids.tolist()]
+        stems = [self._stem(name) for name in conditions.ids.tolist()]
         found = zip(conditions.ids.tolist(), stems, strict=True)
         self._refuse([name for name, stem in found if stem not in self._files], [])
         images = np.empty((len(stems), conditions.size, conditions.size, 3), dtype=np.uint8)
@@ -121,6 +122,11 @@ class Folder:
         if not samples.is_dir():
             raise MissingError(f"{self.folder} has neither a folder samples nor samples.csv (columns id, file).")
         return {file.stem: file for file in sorted(samples.glob("*.png")) if not file.name.startswith(".")}
+
+    def _stem(self, name: str) -> str:
+        """What the image of an id is called: by the id, or by what conditions.csv has for it."""
+        stem, written = file_stem(name), file_stem(write_cell_text(name))
+        return written if stem not in self._files and written in self._files else stem
 
     def _refuse(self, missing: list[str], extra: list[str]) -> None:
         wrong = [f"no image for {len(missing)} conditions: {listed(missing)}"] if missing else []
@@ -141,12 +147,17 @@ def _from_table(table: Path) -> dict[str, Path]:
         raise MissingError(f"cannot read {table}: {error}.") from error
     if not {"id", "file"} <= set(columns):
         raise MissingError(f"{table} has the columns {', '.join(columns) or 'none'}, not id and file.")
-    pairs = [(file_stem(row["id"] or ""), table.parent / (row["file"] or "")) for row in rows]
+    pairs = [(file_stem(row["id"] or "(none)"), _place(table, row["file"] or "")) for row in rows]
     if twice := [stem for stem, count in Counter(stem for stem, _ in pairs).items() if count > 1]:
         raise MissingError(f"{table} names these ids more than once: {listed(twice)}.")
     if absent := [file for _, file in pairs if not file.is_file()]:
         raise MissingError(f"{table} names {len(absent)} files that are not there: {listed(absent)}.")
     return dict(sorted(pairs))
+
+
+def _place(table: Path, name: str) -> Path:
+    """The file of a row; without a name the folder, which is no file."""
+    return path_below(table.parent, name, f"file of {table}") if name else table.parent
 
 
 def _content(file: Path) -> bytes:
@@ -158,8 +169,6 @@ def _content(file: Path) -> bytes:
 
 def _image(file: Path, size: int) -> Images:
     """uint8 (size, size, 3), or an error that names the file and what is wrong with it."""
-    from PIL import Image
-
     header = _content(file)[:26]
     if len(header) < 26 or not header.startswith(_PNG):
         raise MissingError(f"{file} is no PNG: write samples as 8-bit RGB PNG.")
@@ -172,7 +181,7 @@ def _image(file: Path, size: int) -> Images:
     try:
         if fault := find_png_fault(file):
             raise OSError(fault)
-        with Image.open(file, formats=["PNG"]) as picture:
+        with open_image(file) as picture:
             check_upright(file, picture)
             check_opaque(file, picture)
             return np.asarray(picture)

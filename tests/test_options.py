@@ -47,7 +47,7 @@ CASES: dict[str, list[list[str]]] = {
     "suite": [
         "suite.toml --preset other --data cam16-seg=embedded --weights weights --fit-seeds 1 --workers 1 --out out".split()
         + SMALL,
-        ["suite.toml", "--plan"],
+        ["suite.toml", "--plan", "--allow-plugin", "mine.py"],
     ],
     "fit": [
         "-g copy-train -t cam16-seg --fit-seeds 1 --out fitted --data folder --class-map 0=1,1=0 --prompt-source self".split()
@@ -70,14 +70,14 @@ CASES: dict[str, list[list[str]]] = {
     "report": [["ran", "--out", "site", "--title", "Mine", "--patches", "1", "--encoder", "stain"]],
     "verify": [
         ["ran", "--sample", "2", "--seed", "1", "--seeds", "0", "--data", "embedded", "--samples", "samples", "--json"],
-        ["ran", "--all", "--mark"],
+        ["ran", "--all", "--mark", "--allow-plugin", "mine.py"],
     ],
     "merge": [["ran", "--out", "out/merged.jsonl", "--tolerance", "1e-6"]],
     "export conditions": [
         "-t cam16-seg --out out/asked --seed 1 --data folder --class-map 0=1,1=0 --prompt-source self".split()
         + ["-o", "dataset.size=64"],
     ],
-    "export samples": [["ran", "--out", "out/samples"]],
+    "export samples": [["ran", "--out", "out/samples", "--allow-plugin", "mine.py"]],
     "check": [["flat-colour", "--kind", "generators", "--size", "32", "--json"]],
     "doctor": [["--json"], ["--encoders", "--weights", "weights", "--json"]],
     "list": [["encoders", "--json"]],
@@ -148,6 +148,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
         write(Path("folder"), {f"p{i}": (photo(seed=i), halves()) for i in range(12)})
         Path("mine.toml").write_text(MINE)
         Path("suite.toml").write_text(SUITE)
+        Path("mine.py").write_text("")
         Path("policy.toml").write_text('[[margin]]\nmeasures = "*"\nabsolute = 0.1\n')
         ran = [
             "-g",

@@ -7,12 +7,14 @@
 from __future__ import annotations
 
 import importlib
+import io
 import sys
 from typing import Any
 
 import click
 
 from bench.errors import BenchError, UsageError, did_you_mean
+from bench.messages import echo, show_uncaught
 
 COMMANDS: dict[str, dict[str, str]] = {
     "Run": {
@@ -107,15 +109,19 @@ def main() -> None:
     """Entry point: user errors become one message and their exit code; anything else keeps its traceback."""
     from bench.runtime import import_guard
 
+    sys.excepthook = show_uncaught
     try:
         import_guard.check()
         sys.exit(group.main(standalone_mode=False))
     except BenchError as error:
-        click.echo(f"bench: {error}", err=True)
+        # further lines are indented, so that a name with a line break in it cannot pass for a message of its own
+        echo("bench: " + str(error).replace("\n", "\n  "), err=True)
         sys.exit(error.exit_code)
     except click.ClickException as error:
-        error.show()
+        shown = io.StringIO()
+        error.show(shown)
+        echo(shown.getvalue().rstrip("\n"), err=True)
         sys.exit(2)
     except (KeyboardInterrupt, click.Abort):
-        click.echo("bench: interrupted; the same command goes on from here.", err=True)
+        echo("bench: interrupted; the same command goes on from here.", err=True)
         sys.exit(INTERRUPTED)

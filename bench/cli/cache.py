@@ -9,6 +9,7 @@ import click
 
 from bench.errors import UsageError
 from bench.jobs.store import Store, default_root
+from bench.messages import echo
 
 UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
 
@@ -25,12 +26,12 @@ def show(as_json: bool) -> None:
     listing = Store(default_root()).entries()
     for entry in listing.entries:
         if as_json:
-            click.echo(json.dumps({"kind": entry.kind, "key": entry.key, "bytes": entry.bytes, "spec": entry.spec}))
+            echo(json.dumps({"kind": entry.kind, "key": entry.key, "bytes": entry.bytes, "spec": entry.spec}))
         else:
             made = datetime.fromtimestamp(entry.made).strftime("%Y-%m-%d %H:%M")
-            click.echo(f"{made}  {entry.bytes / 1e6:9.2f} MB  {entry.kind:12s}{entry.key}")
+            echo(f"{made}  {entry.bytes / 1e6:9.2f} MB  {entry.kind:12s}{entry.key}")
     for skipped in listing.skipped:
-        click.echo(f"no entry: {skipped}", err=True)
+        echo(f"no entry: {skipped}", err=True)
 
 
 @command.command()
@@ -38,8 +39,8 @@ def size() -> None:
     """Megabytes of each kind, and in all."""
     entries = Store(default_root()).entries().entries
     for kind in sorted({entry.kind for entry in entries}):
-        click.echo(f"{kind:14s}{sum(e.bytes for e in entries if e.kind == kind) / 1e6:9.2f} MB")
-    click.echo(f"{'all':14s}{sum(e.bytes for e in entries) / 1e6:9.2f} MB  in {default_root()}")
+        echo(f"{kind:14s}{sum(e.bytes for e in entries if e.kind == kind) / 1e6:9.2f} MB")
+    echo(f"{'all':14s}{sum(e.bytes for e in entries) / 1e6:9.2f} MB  in {default_root()}")
 
 
 @command.command()
@@ -48,9 +49,9 @@ def prune(keep: str) -> None:
     """Remove the oldest entries until at most --keep remains."""
     pruned = Store(default_root()).prune(_bytes(keep))
     size = sum(entry.bytes for entry in pruned.removed)
-    click.echo(f"removed {len(pruned.removed)} entries, {size / 1e6:.2f} MB")
+    echo(f"removed {len(pruned.removed)} entries, {size / 1e6:.2f} MB")
     for skipped in pruned.skipped:
-        click.echo(f"left alone: {skipped}", err=True)
+        echo(f"left alone: {skipped}", err=True)
 
 
 def _bytes(text: str) -> int:

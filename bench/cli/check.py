@@ -9,6 +9,7 @@ from functools import partial
 
 import click
 
+from bench.messages import echo
 from bench.types import LayoutMetric
 
 KINDS = ("generators", "layout_generators", "encoders", "metrics")
@@ -41,9 +42,9 @@ def command(context: click.Context, name: str, kind: str | None, size: int, as_j
     outcomes = checks[kind](partial(registry.load, kind, name), name, size)
     for outcome in outcomes:
         if as_json:
-            click.echo(json.dumps({"kind": kind, "plugin": name, **asdict(outcome)}))
+            echo(json.dumps({"kind": kind, "plugin": name, **asdict(outcome)}))
         else:
             reason = f": {outcome.reason}" if outcome.reason else ""
-            click.echo(f"{MARKS[outcome.status]} {outcome.name.replace('_', ' ')}{reason}")
+            echo(f"{MARKS[outcome.status]} {outcome.name.replace('_', ' ')}{reason}")
     if any(outcome.status == "failed" for outcome in outcomes):
         context.exit(SOME_FAILED)

@@ -14,6 +14,7 @@ import click
 from bench import registry
 from bench.errors import BenchError, MissingError, UsageError
 from bench.jobs.store import default_root
+from bench.messages import echo
 from bench.runtime import import_guard
 from bench.types import ReportsReadiness
 
@@ -46,9 +47,9 @@ def _machine(as_json: bool) -> bool:
         for good, text in check():
             well &= good
             if as_json:
-                click.echo(json.dumps({"check": name, "ok": good, "found": text}))
+                echo(json.dumps({"check": name, "ok": good, "found": text}))
             else:
-                click.echo(f"{'✓' if good else '✗'} {name:11s}{text}")
+                echo(f"{'✓' if good else '✗'} {name:11s}{text}")
     return well
 
 
@@ -58,9 +59,9 @@ def _encoders(weights: Path | None, as_json: bool) -> bool:
         state, text = _state(name, weights)
         well &= state != "damaged"
         if as_json:
-            click.echo(json.dumps({"encoder": name, "state": state, "found": text}))
+            echo(json.dumps({"encoder": name, "state": state, "found": text}))
         else:
-            click.echo(f"{MARKS[state]} {name:18s}{state:9s}{text}")
+            echo(f"{MARKS[state]} {name:18s}{state:9s}{text}")
     return well
 
 

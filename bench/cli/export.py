@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 import click
 import numpy as np
 
-from bench.cli.options import data_options, execution_options, merge_class_map, open_context
+from bench.cli.options import data_options, execution_options, merge_class_map, open_context, plugin_option
 from bench.errors import MissingError
+from bench.messages import echo
 
 if TYPE_CHECKING:
     from bench.jobs.store import Store
@@ -61,14 +62,15 @@ def conditions(
         splits = load_splits(load_components(config), context.store, context.execute, with_prompts=True)
         sets = {"train": load_into_memory(splits.pool.patches), "test": load_into_memory(splits.prompted["test"].patches)}
         exporting.write_conditions(sets, out, seed)
-    click.echo(str(out / "conditions.csv"))
+    echo(str(out / "conditions.csv"))
 
 
 @command.command()
 @click.argument("run", type=click.Path(path_type=Path, exists=True, file_okay=False))
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), required=True)
+@plugin_option
 @execution_options
-def samples(run: Path, out: Path, workers: int, scheduler: str) -> None:
+def samples(run: Path, out: Path, allowed: tuple[Path, ...], workers: int, scheduler: str) -> None:
     """Write everything generated for RUN (a folder of `bench run`): DIR/<generator>-seed<n>/samples/<id>.png.
 
     What the store no longer holds is generated again.
@@ -77,16 +79,19 @@ def samples(run: Path, out: Path, workers: int, scheduler: str) -> None:
     from bench.provenance.manifest import RECORDS
     from bench.results import schema
 
-    if not (run / RECORDS).is_file():
+    file = run / RECORDS
+    if not file.is_file():
         raise MissingError(f"no {RECORDS} in {run}. Give a folder that bench run wrote.")
-    found = exporting.list_sample_sets(schema.read([run / RECORDS]))
+    records = [schema.check_fields(record, f"{file}:{line}") for line, record in schema.read_numbered(file)]
+    found = exporting.list_sample_sets(records)
     if not found:
         raise MissingError(f"no record in {run} names generated patches: nothing was generated. See its table.txt.")
+    folders = [exporting.samples_folder(out, generator, seed) for generator, seed, _ in found]  # refused before any work
     with open_context(workers, scheduler) as context:
         keys = {key for _, _, key in found}
         if any(_kept(key, context.store) is None for key in keys):
-            _generate_again(run, keys, context)
-        for generator, seed, key in found:
+            _generate_again(run, keys, allowed, context)
+        for folder, (generator, _, key) in zip(folders, found, strict=True):
             kept = _kept(key, context.store)
             if kept is None:
                 raise MissingError(
@@ -94,31 +99,29 @@ def samples(run: Path, out: Path, workers: int, scheduler: str) -> None:
                     f"weights and versions here. See: bench verify {run}"
                 )
             generated = kept.load(context.store)
-            folder = exporting.samples_folder(out, generator, seed)
             exporting.write_images(np.asarray(generated.conditions.ids), generated.images, folder)
-            click.echo(str(folder))
+            echo(str(folder))
 
 
 def _kept(key: str, store: Store) -> GeneratedRef | None:
     """The generated set if the store has all of it, otherwise None."""
-    from bench.jobs.store import EntryRef
+    from bench.pipeline.exporting import find_samples
     from bench.pipeline.generation import generated_ref
 
-    listing = EntryRef("samples", key)
-    # a key from a file is untrusted: it must not lead out of the store
-    if not key.isalnum() or not store.has(listing):
+    listing = find_samples(key, store)
+    if listing is None:
         return None
     found = generated_ref(store.read_json(listing, "samples.json"))
     return found if all(map(store.has, (*found.shards, found.conditions.entry))) else None
 
 
-def _generate_again(run: Path, keys: set[str], context: RunContext) -> None:
+def _generate_again(run: Path, keys: set[str], allowed: tuple[Path, ...], context: RunContext) -> None:
     """Generates the sets of these keys as the manifest of the run says."""
     from bench.pipeline.data import raise_failure
     from bench.provenance import manifest
     from bench.run import prepare
 
-    prepared = prepare(manifest.config_of(manifest.read(run)), context)
+    prepared = prepare(manifest.config_of(manifest.read(run), allowed), context)
     sets = [part for made in prepared.plan.generated for part in (made.test, made.pool) if part is not None]
     # each shard by name: a listing may exist while its shards were pruned
     jobs = [job for generated in sets if generated.key in keys for job in (*generated.shards, generated.job)]

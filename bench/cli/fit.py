@@ -11,6 +11,7 @@ import click
 
 from bench.cli.options import data_options, execution_options, merge_class_map, open_context, parse_seeds
 from bench.errors import UsageError
+from bench.messages import echo
 from bench.runtime.launch import read_launch
 from bench.types import Fittable, TrainsOnSeveralDevices
 
@@ -114,4 +115,4 @@ def _fit(config: RunConfig, workers: int, scheduler: str, out: Path | None, grou
             if out is not None:
                 folder = out / f"fit{seed}" if len(jobs) > 1 else out
                 weights = deliver(built, weights, train, seed, command_line, folder)
-            click.echo(str(weights))
+            echo(str(weights))

@@ -12,6 +12,7 @@ import click
 from bench import registry
 from bench.cli.list import KINDS
 from bench.errors import UsageError, did_you_mean
+from bench.messages import echo
 from bench.types import ConditionMetric, FeatureMetric, HasBounds, ReadsOneEncoder, TrainedMetric
 
 FIELDS = (
@@ -36,7 +37,7 @@ def command(name: str, kind: str | None, as_json: bool) -> None:
         cls = registry.find(each, name)[0]
         shown = {"kind": each, **asdict(cls.card), "options": _options(cls), **_measuring(each, cls)}
         if as_json:
-            click.echo(json.dumps(shown))
+            echo(json.dumps(shown))
         else:
             _print(shown, inspect.getdoc(cls) or "")
 
@@ -71,11 +72,11 @@ def _measuring(kind: str, cls: type[Any]) -> dict[str, Any]:
 
 
 def _print(shown: dict[str, Any], about: str) -> None:
-    click.echo(f"{shown['name']}  ({shown['kind'].removesuffix('s')}, version {shown['version']})\n{shown['summary']}")
+    echo(f"{shown['name']}  ({shown['kind'].removesuffix('s')}, version {shown['version']})\n{shown['summary']}")
     for field in FIELDS:
         if value := shown.get(field):
-            click.echo(f"  {field.replace('_', ' '):15s}{', '.join(value) if isinstance(value, (tuple, list)) else value}")
+            echo(f"  {field.replace('_', ' '):15s}{', '.join(value) if isinstance(value, (tuple, list)) else value}")
     for option, default in shown["options"].items():
-        click.echo(f"  -o {option}={'(required)' if default is None else default}")
+        echo(f"  -o {option}={'(required)' if default is None else default}")
     if about and about != shown["summary"]:
-        click.echo(f"\n{about}")
+        echo(f"\n{about}")

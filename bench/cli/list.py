@@ -8,6 +8,7 @@ import click
 
 from bench import registry
 from bench.errors import UsageError, did_you_mean
+from bench.messages import echo
 
 KINDS = tuple(kind for kind in registry.KINDS if kind != "commands")
 
@@ -24,6 +25,6 @@ def command(kind: str | None, as_json: bool) -> None:
         names = registry.names(each)
         if as_json:
             for name in names:
-                click.echo(json.dumps({"kind": each, "name": name}))
+                echo(json.dumps({"kind": each, "name": name}))
         else:
-            click.echo(f"{each:{width}s}{'  '.join(names) or '–'}")
+            echo(f"{each:{width}s}{'  '.join(names) or '–'}")

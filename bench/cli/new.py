@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from bench.messages import echo
+
 
 @click.command(short_help="Write a new plug-in that works as it is.")
 @click.argument("kind", type=click.Choice(["generator"]))
@@ -16,5 +18,5 @@ def command(kind: str, name: str, parent: Path) -> None:
     from bench.contracts import template
 
     module = template.write_generator(name, parent)
-    click.echo(module.parent)
-    click.echo(f"Next: pip install -e {module.parent} && bench check {name}", err=True)
+    echo(module.parent)
+    echo(f"Next: pip install -e {module.parent} && bench check {name}", err=True)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from bench.errors import UsageError
+from bench.messages import echo
 from bench.runtime.launch import read_launch
 from bench.types import PROMPT_SOURCES
 
@@ -83,6 +85,18 @@ def merge_class_map(options: Mapping[str, str], class_map: str) -> dict[str, str
     return {**options, **({"dataset.class_map": class_map} if class_map else {})}
 
 
+def plugin_option(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The option for plug-in files that a file names, for commands that read names of plug-ins from files."""
+    return click.option(
+        "--allow-plugin",
+        "allowed",
+        multiple=True,
+        type=click.Path(path_type=Path, exists=True, dir_okay=False),
+        metavar="FILE.py",
+        help="Run the code of this plug-in file if it is named there; repeated.  [default: only installed plug-ins]",
+    )(function)
+
+
 def execution_options(function: Callable[..., Any]) -> Callable[..., Any]:
     """The options for the executor."""
     for decorate in (
@@ -124,7 +138,7 @@ def open_context(workers: int = 0, scheduler: str = "", group: Group | None = No
     choose_executor(workers, scheduler, 0)  # refuses options that make no sense before any work
     root = default_root().absolute()
     try:
-        yield RunContext(Store(root), executor_for, default_reporter(), lambda text: click.echo(text, err=True))
+        yield RunContext(Store(root), executor_for, default_reporter(), lambda text: echo(text, err=True))
     finally:
         for kept in opened.values():
             kept.close()

@@ -18,6 +18,7 @@ from bench.cli.options import (
 )
 from bench.config import CONTROLS, ENCODERS, METRICS, RunConfig
 from bench.errors import MissingError
+from bench.messages import echo
 from bench.results import schema, terminal
 from bench.results.identity import is_absent
 from bench.results.schema import ResultRecord
@@ -116,12 +117,12 @@ def command(
         outcome = run.run(config, context, out)
     if as_json:
         for record in outcome.records:
-            click.echo(schema.to_json(record))
+            echo(schema.to_json(record))
     else:
         terminal.show(outcome.tables)
-        click.echo(str(outcome.folder))
+        echo(str(outcome.folder))
     for fault in outcome.faults:
-        click.echo(f"bench: {fault}. The result records are in {outcome.folder}.", err=True)
+        echo(f"bench: {fault}. The result records are in {outcome.folder}.", err=True)
     _exit(outcome.records, strict)
     if outcome.faults:
         raise SystemExit(SOME_FAILED)

@@ -1,1 +1,1 @@
-"""Reading of files from outside, and atomic writing: images, TOML, text. Nothing here depends on what a file is for."""
+"""Files from outside, and atomic writing: names, images, TOML, text. Nothing here depends on what a file is for."""

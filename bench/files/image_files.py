@@ -22,7 +22,8 @@ _UPRIGHT = 1
 def open_image(path: Path) -> Image.Image:
     """The file as a picture that is not decoded yet, in the format of its extension; the caller closes it.
 
-    Raises MissingError on another format, and Pillow's errors on a file that cannot be read.
+    Every image file is opened here. Pillow would try all formats that it knows, whatever the name, and for some of them it
+    starts another program. Raises MissingError on another format, and Pillow's errors on a file that cannot be read.
     """
     from PIL import Image
 

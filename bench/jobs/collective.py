@@ -24,6 +24,7 @@ from bench.jobs.executors import Listener, Serial, Session
 from bench.jobs.graph import Job, JobContext
 from bench.jobs.outcomes import Task, task_of
 from bench.jobs.store import Store
+from bench.messages import printable_lines
 from bench.runtime.launch import Launch
 
 _STEP = timedelta(hours=1)
@@ -91,11 +92,12 @@ class Group:
         except KeyboardInterrupt:
             raise SystemExit(_INTERRUPTED) from None
         except BenchError as error:
-            print(f"bench, {self.launch}: {error}", file=sys.stderr, flush=True)
+            print(printable_lines(f"bench, {self.launch}: {error}"), file=sys.stderr, flush=True)
             raise SystemExit(error.exit_code) from None
         except Exception as error:
             text = traceback.format_exc()
-            print(f"{text}bench, {self.launch}: {type(error).__name__}: {error}", file=sys.stderr, flush=True)
+            text += f"bench, {self.launch}: {type(error).__name__}: {error}"
+            print(printable_lines(text), file=sys.stderr, flush=True)
             raise SystemExit(1) from None
         if message.exit_code:
             raise SystemExit(message.exit_code)

@@ -14,6 +14,7 @@ from typing import Any
 from bench.errors import MissingError, StoppedError, UsageError
 from bench.jobs.graph import Action, Job, JobContext
 from bench.jobs.store import DamagedEntry, EntryRef, Store
+from bench.messages import without_advice
 
 _TRACEBACK_CHARACTERS = 20_000
 
@@ -93,10 +94,10 @@ def failure_of(ref: EntryRef, error: BaseException) -> Failed:
     if isinstance(error, EarlierFailure):
         return Failed(ref, error.error, ref)
     damaged = _damaged_entry(error)
-    text = "".join(traceback.format_exception(error))[-_TRACEBACK_CHARACTERS:]
+    text = without_advice("".join(traceback.format_exception(error)))[-_TRACEBACK_CHARACTERS:]
     # an exception in `__str__` must not hide the failure
     try:
-        message = str(error) or type(error).__name__
+        message = without_advice(str(error)) or type(error).__name__
     except Exception as second:
         message = f"{type(error).__name__} ({type(second).__name__} in its message)"
     return Failed(ref, JobError(_code_of(error), type(error).__name__, message, text), ref, damaged)

@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TextIO
 
+from bench.messages import printable, printable_lines
+
 
 @dataclass(frozen=True)
 class KindProgress:
@@ -96,7 +98,7 @@ class LineReporter:
             self._waiting = None
 
     def _write(self, text: str) -> None:
-        print(time.strftime("%H:%M:%S"), text, file=self._stream, flush=True)
+        print(time.strftime("%H:%M:%S"), printable_lines(text), file=self._stream, flush=True)
 
 
 class RichReporter:
@@ -107,11 +109,11 @@ class RichReporter:
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
         columns = (
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(),
             MofNCompleteColumn(),
-            TextColumn("{task.fields[left]}"),
-            TextColumn("{task.fields[what]}"),
+            TextColumn("{task.fields[left]}", markup=False),
+            TextColumn("{task.fields[what]}", markup=False),
         )
         self._bars = Progress(*columns, console=Console(stderr=True))
         self._rows: dict[str, Any] = {}
@@ -129,9 +131,10 @@ class RichReporter:
             self._bars.update(self._rows[kind.kind], completed=kind.done, total=kind.total, left=left, what=what.strip())
 
     def log(self, text: str) -> None:
-        self._bars.console.print(text, markup=False, highlight=False)
+        self._bars.console.print(printable_lines(text), markup=False, highlight=False)
 
     def job_progress(self, label: str, done: int, total: int, what: str) -> None:
+        label, what = printable(label), printable(what)
         self._bars.update(self._labels, description=label, completed=done, total=total, what=what, visible=True)
 
     def close(self) -> None:

@@ -6,7 +6,9 @@ DIR/masks/<id>.png             8-bit class map, 255 = not annotated (instances: 
 DIR/prompts/<class>/<id>.png   8-bit RGB canvas, grey outside the crop
 DIR/samples/<id>.png           8-bit RGB: what was generated, for `folder:DIR`
 
-In file names the "/" of an id is written "__". Boxes are y0 x0 y1 x1 in pixels. The column `vectors` is not exported.
+In file names the "/" of an id is written "__". Boxes are y0 x0 y1 x1 in pixels. The column `vectors` is not exported. Texts in
+tables that a spreadsheet would take for a formula have an apostrophe before them; an image may be named by such an id with or
+without it.
 """
 
 from __future__ import annotations
@@ -21,17 +23,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.errors import UsageError
+from bench.files.csv_files import write_cell
+from bench.files.names import file_stem, is_key, path_part
+from bench.jobs.store import EntryRef, Store
 from bench.messages import listed
 from bench.results.schema import ResultRecord
 from bench.types import Conditions, Images, ImageSet, Strings, image_seeds
 
 MAPS: dict[str, type[np.unsignedinteger[Any]]] = {"masks": np.uint8, "instances": np.uint16, "types": np.uint8}
 """Condition columns that are maps, and what they are written as."""
-
-
-def file_stem(name: str) -> str:
-    """What an id or a class is called in file names."""
-    return name.replace("/", "__")
 
 
 def list_sample_sets(records: Iterable[ResultRecord]) -> list[tuple[str, int, str]]:
@@ -52,7 +52,14 @@ def list_sample_sets(records: Iterable[ResultRecord]) -> list[tuple[str, int, st
 
 def samples_folder(out: Path, generator: str, seed: int) -> Path:
     """Where the images of one generator and seed go."""
-    return out / f"{file_stem(generator)}-seed{seed}"
+    return out / path_part(f"{file_stem(generator, 'generator')}-seed{seed}", "set of samples")
+
+
+def find_samples(key: object, store: Store) -> EntryRef | None:
+    """The listing of a generated set by a key from a file; None where the store has none."""
+    ref = EntryRef("samples", str(key))
+    # a key from a file is untrusted: it must not lead out of the store
+    return ref if is_key(key) and store.has(ref) else None
 
 
 def write_conditions(sets: Mapping[str, ImageSet], folder: Path, run_seed: int) -> None:
@@ -113,7 +120,7 @@ def _crops(conditions: Conditions, i: int, folder: Path) -> dict[str, object]:
         return {}
     columns: dict[str, object] = {"prompt_source": prompts.prompt_source}
     for c, name in enumerate(conditions.classes):
-        file, box = f"prompts/{file_stem(name)}/{file_stem(str(conditions.ids[i]))}.png", ""
+        file, box = f"prompts/{file_stem(name, 'class')}/{file_stem(str(conditions.ids[i]))}.png", ""
         if prompts.sources[i, c]:
             _write_png(folder / file, prompts.canvases[i, c])
             box = " ".join(str(edge) for edge in prompts.boxes[i, c].tolist())
@@ -134,7 +141,7 @@ def _write_csv(file: Path, rows: list[dict[str, object]]) -> None:
     with file.open("w", newline="", encoding="utf-8") as stream:
         writer = csv.DictWriter(stream, list(rows[0]) if rows else [])
         writer.writeheader()
-        writer.writerows(rows)
+        writer.writerows({column: write_cell(value) for column, value in row.items()} for row in rows)
 
 
 def _refuse_clashes(ids: Iterable[str]) -> None:

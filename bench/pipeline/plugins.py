@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import inspect
+import re
+import shlex
 import types
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
 from bench import registry
+from bench.errors import UsageError
 from bench.jobs.outcomes import EarlierFailure, JobError, failure_of
 from bench.jobs.store import EntryRef, Store
 from bench.types import Fittable
@@ -46,6 +50,40 @@ class Plugin:
     def broken_by(self, error: BaseException) -> Plugin:
         """The same plug-in, each use of which raises this error: its records are planned, and have it as their reason."""
         return replace(self, failure=failure_of(EntryRef(self.kind, self.name), error).error)
+
+
+def refuse_plugin_files(held: Any, where: str, allowed: Iterable[Path] = ()) -> None:
+    """Raises UsageError if a text in plain data from a file names a plug-in file that is not among the allowed ones.
+
+    Whoever reads names from a manifest, a suite or another file that may be a stranger's calls this before it uses one of
+    them. Every text counts, not only names of plug-ins: values of options name plug-ins too.
+    """
+    known = {path.resolve() for path in allowed}
+    for name in _plugin_files(held):
+        if Path(name).resolve() not in known:
+            raise UsageError(
+                f"{where} names the plug-in file {name!r}, and code that a file from elsewhere names is not run by itself. "
+                f"Read the code; then give --allow-plugin {shlex.quote(name)}, or install it as a package."
+            )
+
+
+def _plugin_files(held: Any) -> Iterator[str]:
+    """Everything in plain data that may become a plug-in file: also the argument in a name, and one of several values."""
+    if isinstance(held, str):
+        yield from (part for word in re.split("[,:]", held) if (part := word.strip()).endswith(".py"))
+    elif isinstance(held, Mapping):
+        for name, value in held.items():
+            yield from (*_plugin_files(name), *_plugin_files(value))
+    elif isinstance(held, list | tuple):
+        for value in held:
+            yield from _plugin_files(value)
+
+
+def find_installed(kind: str, name: str) -> type[Any] | None:
+    """The class of a plug-in that an installed package provides, for names from records; None for every other name."""
+    if registry.is_file(name) or name.partition(":")[0] not in registry.names(kind):
+        return None
+    return registry.find(kind, name)[0]
 
 
 @dataclass(frozen=True)

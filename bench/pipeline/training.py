@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from bench import registry
+from bench.files.names import path_part
 from bench.jobs.graph import Job, JobContext
 from bench.jobs.store import EntryRef, Store, key_of
 from bench.pipeline.data import DataSplits, Patches
@@ -163,5 +164,5 @@ def weight_files(folder: Path, name: str) -> list[str]:
     """Names of the files that hold the weights of one plug-in: several plug-ins may share a folder."""
     manifest = folder / f"{name}.manifest.json"
     if manifest.is_file():
-        return sorted(json.loads(manifest.read_text(encoding="utf-8"))["files"])
+        return sorted(path_part(file, "file") for file in json.loads(manifest.read_text(encoding="utf-8"))["files"])
     return sorted(file.name for file in folder.iterdir() if file.name != "entry.json")

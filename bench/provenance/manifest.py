@@ -27,6 +27,7 @@ from typing import Any, Literal
 from bench import registry
 from bench.config import Components, RunConfig
 from bench.errors import DamagedError, MissingError
+from bench.files.csv_files import read_cell_text, write_cell_text
 from bench.files.text import write_text
 from bench.jobs.graph import Job
 from bench.jobs.outcomes import Failed, Outcome
@@ -34,7 +35,7 @@ from bench.jobs.store import EntryRef, Store
 from bench.measurements.distributions import DistributionMeasurement
 from bench.measurements.prepared import Prepared, Times
 from bench.pipeline.data import DataSplits, Patches
-from bench.pipeline.plugins import Plugin
+from bench.pipeline.plugins import Plugin, refuse_plugin_files
 from bench.pipeline.training import Weights, weight_files
 from bench.provenance import environment
 from bench.provenance.digests import digest_of, root_digest
@@ -102,8 +103,10 @@ def write_manifest(
     write_text(folder / NAME, json.dumps(held, indent=1) + "\n")
 
 
-def config_of(held: Mapping[str, Any]) -> RunConfig:
-    """The config of a manifest. Raises MissingError on fields that this version lacks."""
+def config_of(held: Mapping[str, Any], allowed: Iterable[Path] = ()) -> RunConfig:
+    """The config of a manifest. Raises MissingError on fields that this version lacks, and UsageError if it names a plug-in
+    file that is not among the allowed ones: a manifest may come from anywhere."""
+    refuse_plugin_files(held["config"], NAME, allowed)
     return RunConfig.from_json(held["config"])
 
 
@@ -195,7 +198,8 @@ def read_samples(folder: Path, held: Mapping[str, Any]) -> list[SampleDigests]:
     try:
         with (folder / PATCHES).open(newline="", encoding="utf-8") as stream:
             for row in csv.DictReader(stream, strict=True):
-                rows.setdefault((row["generator"], int(row["seed"]), row["part"]), {})[row["id"]] = row["sha256"]
+                made_by = (read_cell_text(row["generator"]), int(row["seed"]), row["part"])
+                rows.setdefault(made_by, {})[read_cell_text(row["id"])] = row["sha256"]
     except (OSError, ValueError, KeyError, csv.Error) as error:
         raise DamagedError(f"cannot read {folder / PATCHES}: {error!r}.") from error
     return [
@@ -257,7 +261,8 @@ def _csv(samples: Iterable[SampleDigests]) -> str:
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(COLUMNS)
     for entry in samples:
-        writer.writerows((entry.generator, entry.seed, entry.part, *row) for row in entry.patches.items())
+        head = (write_cell_text(entry.generator), entry.seed, entry.part)
+        writer.writerows((*head, write_cell_text(name), digest) for name, digest in entry.patches.items())
     return out.getvalue()
 
 

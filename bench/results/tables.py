@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from bench import statistics
+from bench.messages import printable
 from bench.results.identity import Quantity, count_fits, is_absent, quantity, weights_behind
 from bench.results.protocols import difference_between, split_by_protocol
 from bench.results.schema import NO_SOURCES, ResultRecord, population_of, unit_of
@@ -233,11 +234,6 @@ def plain(tables: Iterable[Table]) -> str:
 def plain_lines(table: Table) -> list[str]:
     rows = [[printable(entry) for entry in row] for row in table.rows]
     return [printable(table.title), *aligned(rows), *map(printable, table.notes)]
-
-
-def printable(entry: str) -> str:
-    """The text with control characters and line breaks replaced by blanks."""
-    return "".join(letter if letter.isprintable() else " " for letter in entry)
 
 
 def aligned(rows: list[list[str]]) -> list[str]:

@@ -9,7 +9,8 @@ import sys
 from collections.abc import Iterable, Sequence
 from typing import TextIO
 
-from bench.results.tables import Table, plain, printable
+from bench.messages import printable
+from bench.results.tables import Table, plain
 
 GAP = 2
 """Blanks between two columns."""
@@ -22,7 +23,7 @@ def show(tables: Iterable[Table], stream: TextIO | None = None) -> None:
         for number, table in enumerate(tables):
             _show_rich(table, out, is_first=number == 0)
     else:
-        print(plain(tables), file=out)
+        print(plain(tables), file=out)  # each entry of it is printable
 
 
 def _show_rich(table: Table, out: TextIO, is_first: bool) -> None:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from bench.errors import DamagedError, MissingError, UsageError
+from bench.messages import describe_error
 from generators.nasdm.config import PRESETS, NasdmConfig
 from generators.nasdm.model import SemanticDiffusion
 from generators.nasdm.networks import SdmShape, shape_of
@@ -26,7 +27,7 @@ def read(path: Path) -> dict[str, Tensor]:
     try:
         held = torch.load(path, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, OSError) as error:
-        raise DamagedError(f"cannot read {path} as a state dict of tensors alone: {str(error).splitlines()[0]}") from error
+        raise DamagedError(f"cannot read {path} as a state dict of tensors alone: {describe_error(error)}") from error
     if not isinstance(held, dict) or not all(isinstance(value, Tensor) for value in held.values()):
         raise DamagedError(f"{path} holds {type(held).__name__}, not a plain state dict of tensors.")
     return {name.removeprefix("module."): value.float() for name, value in held.items()}

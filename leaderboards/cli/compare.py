@@ -10,6 +10,7 @@ import click
 
 from bench.cli.options import parse_names
 from bench.errors import MissingError, NotComparableError, UsageError, did_you_mean
+from bench.messages import echo
 from bench.results.identity import fit_name
 from bench.results.protocols import entries
 from leaderboards.comparison import compare
@@ -46,7 +47,7 @@ def command(first: str, second: str, places: tuple[Path, ...], measures: tuple[s
     if not found.made and not found.refused:
         asked = f" that match {', '.join(measures)}" if measures else ""
         raise MissingError(f"{first} and {second} share no measure{asked}.")
-    click.echo(as_object(found) if as_json else compare.text(found))
+    echo(as_object(found) if as_json else compare.text(found))
     if not found.made:
         raise NotComparableError(f"none of the {len(found.refused)} measures that both have can be compared.")
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from bench.errors import UsageError
+from bench.messages import echo
 from leaderboards.gate import baseline_update, policy, reports
 from leaderboards.gate.gate import measured
 from leaderboards.tables.reading import read_records as read
@@ -63,9 +64,9 @@ def command(
         if file is not None:
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_text(text(found), encoding="utf-8")
-    click.echo(reports.as_json(found) if as_json else reports.as_text(found))
+    echo(reports.as_json(found) if as_json else reports.as_text(found))
     for rule in found.unused:
-        click.echo(f"policy {asked}: {rule}", err=True)
+        echo(f"policy {asked}: {rule}", err=True)
     raise SystemExit(found.strict_exit_code() if strict else found.exit_code)
 
 
@@ -77,4 +78,4 @@ def command(
 def accept(baseline: Path, candidate: Path, reason: str, asked: str) -> None:
     """Make the candidate's records the baseline, and write the reason into BASELINE.log."""
     entry = baseline_update.accept(baseline, read((candidate,)), reason, policy.read(asked))
-    click.echo(f"{baseline}: {entry['lines']} lines, {entry['verdict']}; {len(entry['moved'])} numbers moved")
+    echo(f"{baseline}: {entry['lines']} lines, {entry['verdict']}; {len(entry['moved'])} numbers moved")

@@ -10,6 +10,7 @@ import click
 from bench import registry
 from bench.errors import MissingError, UsageError, did_you_mean
 from bench.measurements import experiment_files
+from bench.messages import echo
 from bench.results import experiment_tables, terminal
 from bench.results.protocols import difference_between, split_by_protocol
 from bench.results.schema import ResultRecord
@@ -62,11 +63,11 @@ def leaderboard(
 def _show(sheets: list[formats.Sheet], style: str, out: Path | None) -> None:
     if out is not None:
         formats.save(sheets, style, out)
-        click.echo(str(out))
+        echo(str(out))
     elif style == "text":
         terminal.show(sheets)
     else:
-        click.echo(formats.write(sheets, style))
+        echo(formats.write(sheets, style))
 
 
 def _boards(task: str | None, measures: str, records: list[ResultRecord]) -> list[build.Board]:

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from bench.errors import UsageError
+from bench.messages import echo, printable
 from leaderboards.comparison import merge
 from leaderboards.tables import duplicates
 
@@ -33,8 +34,8 @@ def command(places: tuple[Path, ...], out: Path, tolerance: float) -> None:
     merged = merge.merge(places, out, tolerance)
     beside = merge.write(merged, out, tolerance)
     for pair in merged.filled:
-        click.echo(f"of {pair} one has no number: the other is kept", err=True)
-    click.echo(f"{len(merged.records)} lines of {len(merged.files)} files, {merged.again} that were there already")
+        echo(printable(f"of {pair} one has no number: the other is kept"), err=True)
+    echo(f"{len(merged.records)} lines of {len(merged.files)} files, {merged.again} that were there already")
     if merged.farthest:
-        click.echo(f"numbers that count as equal differ by up to {merged.farthest:.2g}", err=True)
-    click.echo(f"{out}\n{beside}")
+        echo(f"numbers that count as equal differ by up to {merged.farthest:.2g}", err=True)
+    echo(f"{out}\n{beside}")

@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from bench.cli.options import open_context
+from bench.messages import echo
 from leaderboards.report import site
 
 
@@ -40,4 +41,4 @@ def command(places: tuple[Path, ...], out: Path, title: str, patches: int, encod
             made = site.build(config, context.store, partial(context.reporter.job_progress, "report"), context.log)
         finally:
             context.reporter.close()
-    click.echo(str(made))
+    echo(str(made))

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import click
 
-from bench.cli.options import FIT_SEEDS, execution_options, open_context, parse_assignments, parse_seeds
+from bench.cli.options import FIT_SEEDS, execution_options, open_context, parse_assignments, parse_seeds, plugin_option
 from bench.config import RunConfig
 from bench.errors import UsageError
+from bench.messages import echo, printable
 from leaderboards.suites import suite as suites
 
 SOME_FAILED = 4
@@ -22,6 +23,7 @@ SOME_FAILED = 4
 @click.option("--data", "data", multiple=True, help="TASK=DIR, repeated, or a DIR for all; else BENCH_DATA, else embedded.")
 @click.option("--weights", type=click.Path(path_type=Path, exists=True), help="Folder with weights of encoders.")
 @click.option("--fit-seeds", default="", callback=parse_seeds, help=FIT_SEEDS)
+@plugin_option
 @execution_options
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), default=Path("results"), show_default=True)
 @click.option(
@@ -34,6 +36,7 @@ def suite(
     data: tuple[str, ...],
     weights: Path | None,
     fit_seeds: tuple[int, ...],
+    allowed: tuple[Path, ...],
     workers: int,
     scheduler: str,
     out: Path,
@@ -50,21 +53,22 @@ def suite(
     """
     if name is None:
         for known in suites.names():
-            click.echo(f"{known:20} {suites.find(known).summary}")
+            echo(f"{known:20} {suites.find(known).summary}")
         return
     asked = suites.find(name)
-    planned = list(suites.plans(asked, preset, _folders(data), weights, _options(options), fit_seeds))
+    planned = list(suites.plans(asked, preset, _folders(data), weights, _options(options), fit_seeds, allowed))
     if only_plan:
         for cell, config in planned:
-            click.echo(f"{cell.name}  {_describe(config) if config else cell.reason}")
+            echo(printable(f"{cell.name}  {_describe(config) if config else cell.reason}"))
         return
     with open_context(workers, scheduler) as context:
         done = suites.run(asked, preset, planned, context, out)
     for cell in done:
-        click.echo(f"{cell.status:14} {cell.seconds:7.1f} s  {cell.name}" + (f"  {cell.reason}" if cell.reason else ""))
+        ended = f"{cell.status:14} {cell.seconds:7.1f} s  {cell.name}" + (f"  {cell.reason}" if cell.reason else "")
+        echo(printable(ended))
     counted = Counter(cell.status for cell in done)
-    click.echo(", ".join(f"{count} {status}" for status, count in counted.items()) + f"; bench leaderboard {asked.name}")
-    click.echo(str(out / asked.name))
+    echo(", ".join(f"{count} {status}" for status, count in counted.items()) + f"; bench leaderboard {asked.name}")
+    echo(str(out / asked.name))
     if counted["error"]:
         raise SystemExit(SOME_FAILED)
 

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import click
 
-from bench.cli.options import execution_options, open_context, parse_seeds
+from bench.cli.options import execution_options, open_context, parse_seeds, plugin_option
 from bench.errors import UsageError
+from bench.messages import echo, printable
 from bench.provenance.manifest import RECORDS
 from bench.results import schema
 from bench.results.terms import State
@@ -45,6 +46,7 @@ VERDICTS = {
     help="Folder that bench export samples wrote on the machine of the run.",
 )
 @click.option("--mark", is_flag=True, help=f"Write {reading.VERIFIED}: the records, those made again as `verified`.")
+@plugin_option
 @execution_options
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 def command(
@@ -56,6 +58,7 @@ def command(
     data: str,
     samples: Path | None,
     mark: bool,
+    allowed: tuple[Path, ...],
     workers: int,
     scheduler: str,
     as_json: bool,
@@ -70,11 +73,11 @@ def command(
     """
     if sample < 0:
         raise UsageError(f"--sample takes a number of patches, not {sample}.")
-    asked = Request(sample, seed, seeds, everything, data, samples)
+    asked = Request(sample, seed, seeds, everything, data, samples, allowed)
     with open_context(workers, scheduler) as context:
         found = verify(run, asked, context)
     marked = mark_verified(found) if mark else None
-    click.echo(as_object(found, marked) if as_json else text(found, marked))
+    echo(as_object(found, marked) if as_json else text(found, marked))
     raise SystemExit(EXITS[found.outcome])
 
 
@@ -95,7 +98,8 @@ def text(found: Report, marked: int | None) -> str:
     message = [f"{check.outcome:15s} {check.what.ljust(wide)}  {check.message}" for check in found.checks]
     here = [f"{name}: {then} then, {now} now" for name, (then, now) in found.elsewhere.items()]
     where = ["differs from the run: " + "; ".join(here)] if here else ["made with the versions, code and machine of the run"]
-    return "\n".join([str(found.folder), *message, *where, VERDICTS[found.outcome], *_describe_marked(marked)])
+    lines = [str(found.folder), *message, *where, VERDICTS[found.outcome], *_describe_marked(marked)]
+    return "\n".join(map(printable, lines))
 
 
 def _describe_marked(marked: int | None) -> list[str]:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from itertools import product
 
+from bench.messages import printable
 from bench.results.identity import Quantity
 from bench.results.protocols import difference
 from bench.results.schema import ResultRecord
@@ -171,7 +172,7 @@ def text(found: Comparisons) -> str:
     if found.refused:
         records += ["not compared:", *(f"  {_place(where)}, {where.measure}: {reason}" for where, reason in found.refused), ""]
     records += [f"only {name} has: {', '.join(measures)}" for name, measures in found.alone]
-    return "\n".join(records).rstrip()
+    return "\n".join(map(printable, records)).rstrip()
 
 
 def _place(where: Quantity) -> str:

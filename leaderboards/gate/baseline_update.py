@@ -10,6 +10,7 @@ from typing import Any
 
 from bench.errors import BenchError, MissingError, UsageError
 from bench.files.text import write_text
+from bench.messages import printable
 from bench.provenance.digests import digest_of
 from bench.results import schema
 from bench.results.schema import ResultRecord
@@ -47,7 +48,7 @@ def accept(baseline: Path, candidate: Sequence[ResultRecord], reason: str, polic
     }
     log = baseline.with_suffix(".log")
     held = log.read_text(encoding="utf-8") if log.is_file() else ""
-    write_text(log, held + json.dumps(entry, ensure_ascii=False) + "\n")
+    write_text(log, held + printable(json.dumps(entry, ensure_ascii=False)) + "\n")
     return entry
 
 

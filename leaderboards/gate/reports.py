@@ -9,6 +9,7 @@ from collections import defaultdict
 from dataclasses import asdict
 from xml.etree import ElementTree
 
+from bench.messages import printable
 from bench.results.tables import aligned, number
 from leaderboards.gate.gate import EXIT_CODES, POWER, Gate, GateResult
 from leaderboards.gate.policy import Mode
@@ -20,8 +21,6 @@ ABOUT: dict[Mode, str] = {
     "same-weights": "mode same-weights: verdicts are on these weights, and say nothing of other fits of the method",
     "same-method": "mode same-method: verdicts are on the method, and the variance between fits is part of every error",
 }
-UNPRINTABLE = re.compile(r"[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-"""What XML 1.0 cannot hold."""
 SIGNS = re.compile(r"([\\`*_{}\[\]()#+!|~@])")
 """What means something in Markdown, and what would notify somebody."""
 
@@ -31,7 +30,7 @@ def as_text(gate: Gate) -> str:
     lines = [headline(gate), ""]
     for place, rows in _by_place(gate).items():
         lines += [place, *(f"  {row}" for row in aligned([list(HEADS), *(_row(one) for one in rows)])), ""]
-    return "\n".join([*lines, *notes(gate)])
+    return "\n".join(map(printable, [*lines, *notes(gate)]))
 
 
 def as_markdown(gate: Gate) -> str:
@@ -60,9 +59,9 @@ def as_junit(gate: Gate) -> str:
     suite = ElementTree.SubElement(root, "testsuite", {"name": "bench gate", **attributes})
     kinds = {"regress": "failure", "broken": "error", "not-comparable": "skipped", "inconclusive": "skipped"}
     for one in gate.gate_results:
-        named = {"classname": _printable(_place(one)), "name": _printable(one.quantity.measure)}
+        named = {"classname": printable(_place(one)), "name": printable(one.quantity.measure)}
         case = ElementTree.SubElement(suite, "testcase", named)
-        message = _printable(sentence(one))
+        message = printable(sentence(one))
         if one.verdict in kinds:
             ElementTree.SubElement(case, kinds[one.verdict], {"message": message, "type": one.verdict}).text = message
         else:
@@ -155,7 +154,7 @@ def sentence(one: GateResult) -> str:
 
 def escaped(text: str) -> str:
     """Text that Markdown and the HTML in it show as it is, on one line."""
-    return SIGNS.sub(r"\\\1", html.escape(" ".join(text.split()), quote=False))
+    return SIGNS.sub(r"\\\1", html.escape(" ".join(printable(text).split()), quote=False))
 
 
 def _markdown_table(rows: list[GateResult]) -> list[str]:
@@ -202,7 +201,3 @@ def _maybe(value: float | None) -> str:
 
 def _signed(value: float) -> str:
     return f"-{number(-value)}" if value < 0 else number(value)
-
-
-def _printable(text: str) -> str:
-    return UNPRINTABLE.sub("�", text)

@@ -48,7 +48,7 @@ def render_page(site: Site) -> str:
         embedded=site.embedded,
         facts=_facts(site),
         sections=_sections(site),
-        gallery=site.gallery,
+        gallery=templating.clean(site.gallery),
         policy=policy,
         style=Markup(style),
         script=Markup(script),

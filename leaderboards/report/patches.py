@@ -7,6 +7,7 @@ is generated again.
 from __future__ import annotations
 
 import hashlib
+import io
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -19,11 +20,13 @@ from numpy.typing import NDArray
 from bench.jobs.arrays import open_array, write_array
 from bench.jobs.store import DamagedEntry, EntryRef, Store, key_of
 from bench.pipeline.encoding import describe_encoder
+from bench.pipeline.exporting import find_samples
 from bench.pipeline.generation import generated_ref
 from bench.pipeline.sets import load_set
 from bench.results import pictures
 from bench.results.schema import ResultRecord
 from bench.types import Conditions, Encoder, Features, Images, ImageSet
+from leaderboards.report.inventory import PICTURES, Inventory
 
 SETS = ("data", "prompts")
 """Kinds of entries that hold sets of real patches."""
@@ -95,9 +98,8 @@ def load_exhibit(asked: Wanted, sets: dict[str, EntryRef], encoder: Encoder, sto
     """The generated sets, or a sentence that says why they cannot be shown."""
     gone = f"The generated sets of {asked.generator} on {asked.dataset} are not in the store of this machine"
     again = "run it again here, or give BENCH_HOME the store of the machine that made them."
-    listing = EntryRef("samples", asked.samples)
-    # a key from a record is untrusted: it must not lead out of the store
-    if not asked.samples.isalnum() or not store.has(listing):
+    listing = find_samples(asked.samples, store)
+    if listing is None:
         return f"{gone} (samples {asked.samples}): {again}"
     try:
         ref = generated_ref(store.read_json(listing, "samples.json"))
@@ -182,7 +184,7 @@ def choose_spread_rows(shown: Exhibit, count: int) -> Rows:
     return pictures.choose_rows(shown.conditions, count)
 
 
-def describe_patches(shown: Exhibit, count: int, store: PatchStore) -> Iterator[dict[str, Any]]:
+def describe_patches(shown: Exhibit, count: int, files: Inventory) -> Iterator[dict[str, Any]]:
     """Data of each shown patch; its pictures are written into the folder."""
     usual = set(choose_spread_rows(shown, count).tolist())
     for row in choose_rows(shown, count).tolist():
@@ -201,22 +203,17 @@ def describe_patches(shown: Exhibit, count: int, store: PatchStore) -> Iterator[
             "nearestId": str(shown.train.conditions.ids[near]),
             "spread": row in usual,
             "values": {name: round(float(values[row]), 4) for name, values in shown.measures.items()},
-            "images": {name: store.put(np.asarray(image)) for name, image in images.items() if image is not None},
+            "images": {name: _write_picture(np.asarray(image), files) for name, image in images.items() if image is not None},
         }
 
 
-@dataclass(frozen=True)
-class PatchStore:
-    """A folder of PNG files, named by their content, so that a shared picture is written once."""
+def _write_picture(image: NDArray[np.uint8], files: Inventory) -> str:
+    """Name of the PNG file, relative to the page; it is named by its content, so that a shared picture is written once."""
+    from PIL import Image
 
-    folder: Path
-
-    def put(self, image: NDArray[np.uint8]) -> str:
-        """Name of the file, relative to the page."""
-        from PIL import Image
-
-        name = f"{hashlib.sha256(repr(image.shape).encode() + image.tobytes()).hexdigest()[:20]}.png"
-        if not (self.folder / name).exists():
-            self.folder.mkdir(parents=True, exist_ok=True)
-            Image.fromarray(image).save(self.folder / name)
-        return f"{self.folder.name}/{name}"
+    name = f"{PICTURES}/{hashlib.sha256(repr(image.shape).encode() + image.tobytes()).hexdigest()[:20]}.png"
+    if name not in files.written:
+        content = io.BytesIO()
+        Image.fromarray(image).save(content, format="PNG")
+        files.write(name, content.getvalue())
+    return name

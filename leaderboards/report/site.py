@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-import json
-import shutil
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench.errors import MissingError, UsageError
-from bench.files.text import write_text
+from bench.errors import MissingError
 from bench.jobs.store import Store
 from bench.pipeline.plugins import Plugin
 from bench.results.schema import ResultRecord
 from bench.types import Progress, silent
-from leaderboards.report import data, page, patches, provenance, training_mixes
+from leaderboards.report import data, inventory, page, patches, provenance, training_mixes
+from leaderboards.report.inventory import Inventory
 from leaderboards.tables import reading
-
-MARKER = "report.json"
-"""Data of the page. A folder with this file is a report, which another report may replace."""
-PICTURES = "images"
 
 
 @dataclass(frozen=True)
@@ -41,16 +35,13 @@ class ReportConfig:
 
 def build(config: ReportConfig, store: Store, progress: Progress = silent, log: Callable[[str], None] = print) -> Path:
     """Writes the site and returns its page. Raises UsageError if the folder contains something else."""
-    if config.out.exists() and any(config.out.iterdir()) and not (config.out / MARKER).exists():
-        raise UsageError(f"{config.out} is not empty and holds no report: give --out another folder.")
     records = reading.read_records(config.places)
     if not records:
         raise MissingError(f"no measured records in {', '.join(map(str, config.places))}.")
     tasks = {record.task for record in records}
     reported = [record for record in _reported(config) if record.task in tasks]
-    config.out.mkdir(parents=True, exist_ok=True)
-    shutil.rmtree(config.out / PICTURES, ignore_errors=True)  # remove the patches of an older report
-    gallery, absent = _gallery(config, records, store, progress) if config.patches else ({}, [])
+    files = inventory.open_folder(config.out)
+    gallery, absent = _gallery(config, records, store, files, progress) if config.patches else ({}, [])
     for reason in absent:
         log(reason)
     shown = page.Site(
@@ -65,9 +56,9 @@ def build(config: ReportConfig, store: Store, progress: Progress = silent, log: 
         manifests=_manifests(config.places),
         used=tuple(provenance.list_used(records)),
     )
-    write_text(config.out / MARKER, json.dumps({"title": config.title, "records": len(records), "gallery": gallery}))
-    write_text(config.out / "index.html", page.render_page(shown))
-    return config.out / "index.html"
+    files.write(inventory.PAGE, page.render_page(shown).encode())
+    files.close({"title": config.title, "records": len(records), "gallery": gallery})
+    return config.out / inventory.PAGE
 
 
 def _reported(config: ReportConfig) -> list[ResultRecord]:
@@ -77,12 +68,11 @@ def _reported(config: ReportConfig) -> list[ResultRecord]:
 
 
 def _gallery(
-    config: ReportConfig, records: Sequence[ResultRecord], store: Store, progress: Progress
+    config: ReportConfig, records: Sequence[ResultRecord], store: Store, files: Inventory, progress: Progress
 ) -> tuple[dict[str, Any], list[str]]:
     """Data of the gallery, and reasons for patches that cannot be shown."""
     plugin = Plugin("encoders", config.encoder)
     sets = patches.find_sets(store)
-    folder = patches.PatchStore(config.out / PICTURES)
     exhibits, absent = [], []
     everyone = patches.list_wanted(records)
     titles = Counter(_name_of(one) for one in everyone)
@@ -93,7 +83,7 @@ def _gallery(
             absent.append(found)
             continue
         name = _name_of(one) if titles[_name_of(one)] == 1 else f"{_name_of(one)} ({one.samples[:8]})"
-        held = list(patches.describe_patches(found, config.patches, folder))
+        held = list(patches.describe_patches(found, config.patches, files))
         size = found.conditions.size
         exhibits.append(
             {"name": name, "size": size, "all": len(found.generated), "measures": list(found.measures), "patches": held}
@@ -121,5 +111,7 @@ def _manifests(places: Sequence[Path]) -> tuple[tuple[str, str], ...]:
     for place in places:
         for name in ("suite.json", "manifest.json"):
             files = sorted(place.rglob(name)) if place.is_dir() else []
-            found += [(str(file.relative_to(place.parent)), file.read_text(encoding="utf-8")) for file in files]
+            found += [
+                (str(file.relative_to(place.parent)), file.read_text(encoding="utf-8", errors="replace")) for file in files
+            ]
     return tuple(found)

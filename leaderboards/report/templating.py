@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from functools import cache
 from importlib import resources
-from typing import TYPE_CHECKING, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+
+from bench.messages import printable_lines
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -32,6 +34,7 @@ def environment() -> Environment:
         loader=PackageLoader("leaderboards.report", "templates"),
         autoescape=True,
         undefined=StrictUndefined,
+        finalize=clean,
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
@@ -39,6 +42,16 @@ def environment() -> Environment:
     # the order of a patch's distances is the order in which the script lists them; NaN is no JSON
     made.policies["json.dumps_kwargs"] = {"sort_keys": False, "separators": (",", ":"), "allow_nan": False}
     return made
+
+
+def clean(value: Any) -> Any:
+    """Plain data without characters that reverse or hide parts of a text, and without lone surrogates, which no UTF-8 file can
+    hold. `Markup` is ours and stays."""
+    if isinstance(value, dict):
+        return {clean(name): clean(part) for name, part in value.items()}
+    if isinstance(value, list):
+        return [clean(part) for part in value]
+    return printable_lines(value) if type(value) is str else value
 
 
 def render(template: str, **values: object) -> str:

@@ -6,9 +6,9 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from bench import registry
 from bench.errors import BenchError
 from bench.measurements import experiment_files
+from bench.pipeline import plugins
 from bench.results import tables
 from bench.results.protocols import split_by_protocol
 from bench.results.schema import ResultRecord
@@ -101,7 +101,9 @@ def _training(task: str, experiment: str) -> tuple[Shares, dict[str, dict[str, f
     """Training mix -> shares and what is synthetic, training mix -> what was reported, and by whom; empty for a task that is
     not installed."""
     try:
-        cls = registry.find("tasks", task)[0]
+        cls = plugins.find_installed("tasks", task)
+        if cls is None or experiment.endswith(".toml"):  # a record names no file that is read
+            return {}, {}, ""
         if not experiment:
             return {mix.name: (mix.real, mix.synthetic, mix.synthetic_source) for mix in cls.mixes}, {}, ""
         folder = cls.experiments if isinstance(cls, ProvidesExperiments) else None

@@ -10,9 +10,12 @@ from typing import Any, Literal
 
 import numpy as np
 
+from bench.errors import BenchError
+from bench.files.image_files import open_image
+from bench.files.names import file_stem
 from bench.jobs.arrays import open_array
-from bench.jobs.store import DamagedEntry, EntryRef, Store
-from bench.pipeline.exporting import file_stem, samples_folder
+from bench.jobs.store import DamagedEntry, Store
+from bench.pipeline.exporting import find_samples, samples_folder
 from bench.pipeline.generation import generated_ref, shard_bounds
 from bench.provenance.digests import digest_of_patch
 from bench.provenance.manifest import SampleDigests
@@ -92,9 +95,8 @@ def apart(one: Images, other: Images) -> float:
 def kept(store: Store, recorded: SampleDigests) -> tuple[dict[str, Images], list[str]]:
     """The recorded patches that are still in the store, and the ids of those that have changed there. Patches of missing
     shards are in neither."""
-    listing = EntryRef("samples", recorded.key)
-    # a key from a file is untrusted: it must not lead out of the store
-    if not recorded.key.isalnum() or not store.has(listing):
+    listing = find_samples(recorded.key, store)
+    if listing is None:
         return {}, []
     good: dict[str, Images] = {}
     changed: list[str] = []
@@ -126,7 +128,11 @@ def exported(folder: Path, label: str, recorded: SampleDigests) -> dict[str, Ima
     for name, digest in recorded.patches.items():
         file = samples_folder(folder, label, recorded.seed) / "samples" / f"{file_stem(name)}.png"
         if file.is_file():
-            image = np.asarray(Image.open(file, formats=["PNG"]).convert("RGB"))
+            try:
+                with open_image(file) as picture:
+                    image = np.asarray(picture.convert("RGB"))
+            except (BenchError, OSError, SyntaxError, ValueError, Image.DecompressionBombError):
+                continue  # it is not the recorded patch
             if digest_of_patch(image) == digest:
                 found[name] = image
     return found

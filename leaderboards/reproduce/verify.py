@@ -35,7 +35,7 @@ from bench.pipeline.generation import GeneratedSet, generate
 from bench.pipeline.training import Weights
 from bench.provenance import environment, manifest
 from bench.provenance.digests import digest_of
-from bench.provenance.manifest import PATCHES, RECORDS, SampleDigests
+from bench.provenance.manifest import FILES, PATCHES, RECORDS, SampleDigests
 from bench.results import schema
 from bench.results.schema import ResultRecord
 from bench.run import RunContext, collect_records, prepare
@@ -63,6 +63,8 @@ class Request:
     """Folder of the data on this machine; empty for the recorded one."""
     samples: Path | None = None
     """Recorded patches as `bench export samples` wrote them, to measure differences."""
+    allowed: tuple[Path, ...] = ()
+    """Plug-in files that the manifest may name."""
 
 
 @dataclass(frozen=True)
@@ -191,7 +193,7 @@ def verify(folder: Path, request: Request, context: RunContext) -> Report:
 
 
 def _config(held: Mapping[str, Any], request: Request) -> RunConfig:
-    then = manifest.config_of(held)
+    then = manifest.config_of(held, request.allowed)
     if request.seeds is not None and (unknown := sorted(set(request.seeds) - set(then.seeds))):
         raise UsageError(f"the run has no seed {unknown[0]}: it was made with {', '.join(map(str, then.seeds))}.")
     return replace(then, data=request.data or then.data, seeds=request.seeds or then.seeds)
@@ -200,7 +202,9 @@ def _config(held: Mapping[str, Any], request: Request) -> RunConfig:
 def _check_files(folder: Path, held: Mapping[str, Any]) -> Iterator[Check]:
     """Tables and pictures may be missing; records and digests of patches may not."""
     for name, digest in held["files"].items():
-        if (folder / name).is_file():
+        if name not in FILES:
+            yield Check(name, "fails", f"is none of the files of a run: {', '.join(FILES)}")
+        elif (folder / name).is_file():
             same = digest_of(folder / name) == digest
             yield Check(name, "holds" if same else "fails", f"{'has' if same else 'does not have'} the digest of the manifest")
         elif name in (RECORDS, PATCHES):

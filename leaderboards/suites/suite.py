@@ -13,16 +13,19 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from itertools import product
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from bench.config import CONTROLS, ENCODERS, RunConfig
 from bench.errors import BenchError, MissingError, NotComparableError, UsageError, did_you_mean
 from bench.files import typed_toml
+from bench.files.names import find_fault, path_part
 from bench.files.text import write_text
 from bench.jobs.graph import pending
 from bench.jobs.outcomes import Finished, Outcome
 from bench.jobs.store import DamagedEntry, EntryRef
 from bench.measurements.prepared import Prepared
+from bench.messages import printable
+from bench.pipeline.plugins import refuse_plugin_files
 from bench.results.schema import ResultRecord
 from bench.run import RunContext, finish, prepare
 
@@ -144,8 +147,9 @@ def find(asked: str) -> Suite:
 def read(path: Path) -> Suite:
     """The suite of a TOML file; raises MissingError or UsageError, naming the file and the place of the fault."""
     found = typed_toml.read(path, Suite, "suite")
-    if Path(found.name).name != found.name or not found.preset or not found.cells:
-        raise UsageError(f"{path}: a suite has a name that can be a folder, a preset and cells.")
+    if (fault := find_fault(found.name)) or not found.preset or not found.cells:
+        text = f": its name {fault}" if fault else ""
+        raise UsageError(f"{path}: a suite has a name that can be a folder, a preset and cells{text}.")
     return found
 
 
@@ -156,17 +160,20 @@ def plans(
     weights: Path | None = None,
     given: Mapping[str, Mapping[str, str]] | None = None,
     fit_seeds: tuple[int, ...] = (),
+    allowed: tuple[Path, ...] = (),
 ) -> Iterator[tuple[Cell, RunConfig | None]]:
     """Each cell with its config, None where it cannot be run. `data`: task -> folder, `given`: task -> options, "" for any
     task.
 
     `given` has priority over the cell's options, these over the preset's for the task, and these over the preset's for all
     tasks. Options of layouts apply only to cells with a layout generator. `fit_seeds`, if there are any, apply to all cells.
+    Raises UsageError if the suite names a plug-in file that is not among the allowed ones.
     """
     if preset not in suite.preset:
         known = ", ".join(suite.preset)
         raise UsageError(f"{suite.name} has no preset {preset!r}.{did_you_mean(preset, suite.preset)} It has: {known}.")
     asked, given = suite.preset[preset], given or {}
+    refuse_plugin_files([asked.options, asked.tasks, *map(_named, suite.cells)], f"the suite {suite.name}", allowed)
     tasks = {task for block in suite.cells for task in block.tasks}
     if unknown := sorted({*data, *given, *asked.tasks} - tasks - {""}):
         raise UsageError(f"{suite.name} has no task {unknown[0]!r}.{did_you_mean(unknown[0], tasks)}")
@@ -201,6 +208,12 @@ def plans(
             yield (replace(cell, reason=f"missing: {block.absent}"), None) if block.absent else (cell, config)
 
 
+def _named(cells: Cells) -> list[Any]:
+    """Names and options of the cells."""
+    names = (cells.generators, cells.tasks, cells.layout_generators, cells.encoders, cells.metrics, cells.controls)
+    return [*names, cells.options]
+
+
 def run(
     suite: Suite, preset: str, planned: Sequence[tuple[Cell, RunConfig | None]], context: RunContext, out: Path
 ) -> list[Cell]:
@@ -213,9 +226,9 @@ def run(
     prepared: dict[int, Prepared] = {}
     for number, (cell, config) in enumerate(planned):
         if config is None:
-            context.log(f"{cell.name}: {cell.status}: {cell.reason}")
+            context.log(printable(f"{cell.name}: {cell.status}: {cell.reason}"))
             continue
-        context.log(f"[{number + 1}/{len(planned)}] {cell.name}")
+        context.log(printable(f"[{number + 1}/{len(planned)}] {cell.name}"))
         try:
             prepared[number] = prepare(config, context)
         except Exception as error:  # an error in a cell ends only this cell
@@ -285,7 +298,7 @@ class _CellStates:
         self.cells[number] = replace(self.cells[number], status=status, reason=reason, folder=folder, seconds=seconds)
         self.write()
         if status != "ok":
-            self.context.log(f"{self.cells[number].name}: {status}: {reason}")
+            self.context.log(printable(f"{self.cells[number].name}: {status}: {reason}"))
 
     def write(self) -> None:
         held = {"suite": self.suite.name, "preset": self.preset, "cells": [asdict(cell) for cell in self.cells]}
@@ -332,8 +345,8 @@ def index(folder: Path) -> tuple[str, list[Cell]]:
 
 def result_files(folder: Path, cells: list[Cell]) -> list[Path]:
     """The files of records of the cells. Raises MissingError if one is outside the suite's folder."""
-    found = [folder / cell.folder / "results.jsonl" for cell in cells if cell.folder]
-    for file in found:
+    found = [folder / path_part(cell.folder, "folder of a cell") / "results.jsonl" for cell in cells if cell.folder]
+    for file in found:  # a link may lead elsewhere
         if not file.resolve().is_relative_to(folder.resolve()):
             raise MissingError(f"{folder / INDEX} names {file}, which is outside of its folder.")
     return list(dict.fromkeys(file for file in found if file.is_file()))

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from bench.errors import NotComparableError
+from bench.messages import printable
 from bench.results import schema
 from bench.results.identity import ResultKey, fit_name, result_key
 from bench.results.schema import ResultRecord
@@ -105,6 +106,5 @@ def _clash(one: Found, other: Found) -> str:
     words = (record.generator, record.measure, record.encoder or record.mix, f"seed {record.seed}", fit_name(record))
     named = " ".join(filter(None, words))
     text = " and ".join(f"{record.value!r} in {where}" for where, record in (one, other))
-    return f"  {named}: {text}" + (
-        "" if record.value != other[1].value else " (interval, jackknife replicates or counts differ)"
-    )
+    note = "" if record.value != other[1].value else " (interval, jackknife replicates or counts differ)"
+    return printable(f"  {named}: {text}{note}")

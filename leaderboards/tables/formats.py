@@ -15,8 +15,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.errors import UsageError
+from bench.files.csv_files import write_cell
 from bench.files.text import write_text
-from bench.results.tables import Table, plain, printable
+from bench.messages import printable
+from bench.results.tables import Table, plain
 
 if TYPE_CHECKING:
     import pandas
@@ -59,7 +61,9 @@ def frame(sheets: Sequence[Sheet]) -> pandas.DataFrame:
 
     records = [record for sheet in sheets for record in sheet.records]
     columns = list(dict.fromkeys(name for record in records for name in record))
-    made = pandas.DataFrame([{name: _plain(value) for name, value in record.items()} for record in records], columns=columns)
+    made = pandas.DataFrame(
+        [{name: write_cell(value) for name, value in record.items()} for record in records], columns=columns
+    )
     # pandas would convert a column of counts with missing values to float; columns of floats stay float
     kinds = {name: _kind([record[name] for record in records if record.get(name) is not None]) for name in columns}
     return made.astype({name: kind for name, kind in kinds.items() if kind})
@@ -188,8 +192,3 @@ def _html_table(sheet: Sheet) -> str:
         f'<section><div class="scroll"><table>\n<caption>{_html(sheet.title)}</caption>\n{table}\n</table></div>\n'
         f"<ul>{notes}</ul></section>"
     )
-
-
-def _plain(value: Any) -> Any:
-    """The value in a form that a spreadsheet does not take for a formula."""
-    return f"'{value}" if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r") and value != "-" else value

@@ -15,6 +15,7 @@ from typing import Any
 from bench import registry
 from bench.measurements import experiment_files
 from bench.measurements.experiment_files import Experiment
+from bench.pipeline import plugins
 from bench.results import experiment_tables, tables
 from bench.results.identity import experiment as experiment_of
 from bench.results.protocols import difference_between, split_by_protocol
@@ -146,6 +147,7 @@ def _collapsed(grid: Grid, texts: Sequence[Sequence[str]]) -> set[int]:
 def _experiment(layout: Table) -> Experiment | None:
     if not layout.experiment:
         return None
+    plugins.refuse_plugin_files(layout.task, f"the table {layout.title!r}")
     task = registry.find("tasks", layout.task)[0]
     folder = task.experiments if isinstance(task, ProvidesExperiments) else None
     return experiment_files.find(layout.experiment, folder, layout.task)

@@ -8,7 +8,9 @@ import pytest
 
 from bench.config import RunConfig, load_components, route
 from bench.errors import MissingError, UsageError
+from bench.files.names import find_fault
 from bench.pipeline.plugins import Plugin
+from bench.run import folder_name
 
 ASKED = RunConfig("ldm-prompt", "cam16-seg")
 OWNERS = {
@@ -20,6 +22,14 @@ OWNERS = {
 
 def config(**changes: object) -> RunConfig:
     return RunConfig(**{**ASKED.__dict__, **changes})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("name", ["../../evil", "/tmp/mine.py:Mine", "..", "a\\b", "x" * 4000, "folder:/data/" + "y/" * 300])
+def test_the_folder_of_a_run_is_one_folder(name: str) -> None:
+    for config in (RunConfig(name, "cam16-seg"), RunConfig("blur", name)):
+        assert not find_fault(folder_name(config))
+    assert folder_name(RunConfig("blur", "cam16-seg")).startswith("blur--cam16-seg--")
+    assert folder_name(RunConfig(name, "t")) != folder_name(RunConfig(name + "2", "t"))
 
 
 def test_option_goes_to_its_only_owner() -> None:

@@ -17,6 +17,7 @@ from bench import registry
 from bench.cli.check import command
 from bench.contracts.layouts import layouts
 from bench.contracts.mock import mock, partly_annotated
+from bench.files.names import file_stem
 from bench.histology import training_mixes
 from bench.pipeline import exporting, prompts
 from bench.results import pictures
@@ -121,7 +122,7 @@ def test_pictures_show_255_in_black_and_exports_keep_it(patches: ImageSet, tmp_p
     pictures.write_picture(patches, {"generator": patches}, tmp_path / "picture.png")
     assert (tmp_path / "picture.png").is_file()
     exporting.write_conditions({"test": patches}, tmp_path / "out", 0)
-    file = tmp_path / "out/masks" / f"{exporting.file_stem(str(patches.conditions.ids[0]))}.png"
+    file = tmp_path / "out/masks" / f"{file_stem(str(patches.conditions.ids[0]))}.png"
     assert np.array_equal(np.asarray(Image.open(file)), patches.conditions.masks[0])
 
 

@@ -60,6 +60,14 @@ def test_a_table_names_files_freely_and_goes_first(folder: Path, generated: Imag
     assert np.array_equal(read(folder, generated.conditions[:2]), generated.images[[1, 0]])
 
 
+@pytest.mark.parametrize("name", ["../secret.png", "/secret.png", "samples/../../secret.png", "C:secret.png", "a\\b.png"])
+def test_a_table_names_no_file_outside(folder: Path, generated: ImageSet, name: str) -> None:
+    Image.fromarray(generated.images[0]).save(folder.parent / "secret.png")
+    write_table(folder, [("id", "file"), (generated.conditions.ids[0], name)])
+    with pytest.raises(MissingError, match="samples.csv .* is no path below"):
+        read(folder, generated.conditions[:1])
+
+
 def test_missing_images_are_listed(folder: Path, generated: ImageSet) -> None:
     for s in (1, 2):
         for p in range(4):

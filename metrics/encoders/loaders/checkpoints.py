@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.errors import DamagedError, MissingError
+from bench.messages import describe_error
 from metrics.encoders.row import Row
 
 if TYPE_CHECKING:
@@ -95,7 +96,7 @@ def _read(name: str, file: Path, how: Callable[[Path], Any]) -> Tensors:
     except (SafetensorError, pickle.UnpicklingError, zipfile.BadZipFile, RuntimeError, EOFError) as error:
         raise DamagedError(
             f"{name}: {file} is damaged or holds more than tensors, and code from weights is never run. "
-            f"Fetch it again, or save its state_dict as safetensors. ({brief(error)})"
+            f"Fetch it again, or save its state_dict as safetensors. ({describe_error(error)})"
         ) from error
     for wrapper in WRAPPERS:
         content = content.get(wrapper, content) if isinstance(content, dict) else {}
@@ -130,7 +131,3 @@ def _plain(name: str) -> str:
 
 def _shape(tensor: Tensor) -> str:
     return " x ".join(map(str, tensor.shape)) or "a number"
-
-
-def brief(error: Exception) -> str:
-    return " ".join(str(error).split())[:300]

@@ -12,12 +12,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from bench.errors import DamagedError, MissingError, UsageError, did_you_mean
+from bench.messages import describe_error
 from bench.runtime import torchvision_shim
 from bench.runtime.precision import device, inference
 from bench.types import Card, Features, Images
 from metrics.encoders.batches import check_images, freeze, run_batches
 from metrics.encoders.kinds import Kind, pool
-from metrics.encoders.loaders.checkpoints import brief, read
+from metrics.encoders.loaders.checkpoints import read
 from metrics.encoders.preprocessing import resize
 from metrics.encoders.row import Row
 from metrics.encoders.weights import Hub, Nowhere, Origin, local_only
@@ -68,7 +69,7 @@ class Timm:
             with inference():
                 features = self._network(torch.zeros(1, 3, self._side, self._side, device=device()))
         except (AssertionError, RuntimeError) as error:
-            raise UsageError(f"timm:{self.name} does not take patches at {self._side} px: {brief(error)}") from error
+            raise UsageError(f"timm:{self.name} does not take patches at {self._side} px: {describe_error(error)}") from error
         if features.ndim != 2:
             raise UsageError(f"timm:{self.name} gives {tuple(features.shape)} for one patch, not one row of features.")
         return int(features.shape[1])
@@ -169,7 +170,7 @@ def _build(name: str, config: Config, file: Path, size: int | None) -> nn.Module
         with local_only():
             network = _timm().create_model(name, pretrained=True, pretrained_cfg_overlay=overlay, **options)
     except (RuntimeError, KeyError) as error:
-        raise DamagedError(f"timm:{name}: the weights in {file} are not this network's: {brief(error)}") from error
+        raise DamagedError(f"timm:{name}: the weights in {file} are not this network's: {describe_error(error)}") from error
     network.pretrained_cfg.pop("state_dict")
     network.reset_classifier(0)
     return cast("nn.Module", network)

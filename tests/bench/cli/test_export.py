@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import shutil
 from dataclasses import replace
 from hashlib import sha256
@@ -79,6 +80,32 @@ def test_names_from_records_lead_nowhere_else(made: tuple[Path, Path], tmp_path:
     schema.write(records[:1], tmp_path / "run" / "results.jsonl")
     done = bench("export", "samples", tmp_path / "run", "--out", tmp_path / "a" / "b", home=home)
     assert done.exit_code == 0 and [path.name for path in (tmp_path / "a" / "b").iterdir()] == ["..__..__out-seed0"]
+
+
+@pytest.mark.parametrize(
+    "change", [{"seed": "0/../../../evil"}, {"generator": "x\\..\\evil"}, {"generator": "x" * 400}, {"generator": "a\0b"}]
+)
+def test_names_that_are_no_names_of_files_are_refused(
+    change: dict[str, object], made: tuple[Path, Path], tmp_path: Path
+) -> None:
+    folder, home = made
+    shutil.copytree(folder, tmp_path / "run")
+    lines = [json.loads(line) for line in (folder / "results.jsonl").read_text().splitlines()]
+    (tmp_path / "run" / "results.jsonl").write_text(json.dumps({**lines[0], **change}) + "\n")
+    before = sorted(tmp_path.rglob("*"))
+    done = bench("export", "samples", tmp_path / "run", "--out", tmp_path / "a" / "b", home=home)
+    assert done.exit_code == 3 and done.stderr, done.output
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.parametrize("key", [["a"], 7, "a" * 4000, "é", "..", "a/../../b"])
+def test_keys_that_are_no_keys_are_refused(key: object, made: tuple[Path, Path], tmp_path: Path) -> None:
+    folder, home = made
+    shutil.copytree(folder, tmp_path / "run")
+    lines = [json.loads(line) for line in (folder / "results.jsonl").read_text().splitlines()]
+    (tmp_path / "run" / "results.jsonl").write_text(json.dumps({**lines[0], "keys": {"samples": key}}) + "\n")
+    done = bench("export", "samples", tmp_path / "run", "--out", tmp_path / "png", home=home)
+    assert done.exit_code == 3 and done.stderr and not (tmp_path / "png").exists()
 
 
 def test_conditions_are_those_of_the_run(made: tuple[Path, Path], tmp_path: Path) -> None:

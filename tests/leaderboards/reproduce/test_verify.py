@@ -146,6 +146,18 @@ def test_an_untouched_run_holds_and_is_left_alone(made: Place) -> None:
     assert {f: f.stat().st_mtime_ns for f in (*made.home.rglob("*.json"), *made.folder.iterdir())} == before
 
 
+def test_a_manifest_lists_no_other_files_than_those_of_a_run(place: Place, tmp_path: Path) -> None:
+    """No file elsewhere is read, even if its digest is right."""
+    secret = tmp_path / "secret.txt"
+    secret.write_text("x")
+    file = place.folder / "manifest.json"
+    held = json.loads(file.read_text())
+    names = (str(secret), "../secret.txt", "notes.txt")
+    file.write_text(json.dumps({**held, "files": {**held["files"], **{name: digest_of(secret) for name in names}}}))
+    code, found = place.verify("--sample", "0")
+    assert code == 4 and failing(found) == list(names)
+
+
 def test_a_tampered_number_is_found_by_its_file_and_by_itself(place: Place) -> None:
     place.record(0, value=0.001, low=0.0, high=0.002)
     code, found = place.verify()

@@ -93,13 +93,16 @@ def test_wrong_words_are_answered(mine: suite.Suite, preset: str, data: dict[str
         list(suite.plans(mine, preset, data))
 
 
+NO_NAMES = ("'../mine'", "'..'", "'.'", "''", "'/mine'", "'C:mine'", "'a\\\\b'", "'nul'", '"a\\u001b[31m"', f"'{'x' * 300}'")
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
         ("name = ", "not TOML"),
         (MINE.replace("downstream = true", "down_stream = true"), "down_stream"),
         (MINE.replace("seeds = [3]", 'seeds = ["three"]'), "seeds"),
-        (MINE.replace('"mine"', '"../mine"'), "can be a folder"),
+        *((MINE.replace('"mine"', name), "can be a folder.*: its name ") for name in NO_NAMES),
         ('name = "x"\nsummary = ""\ncells = []\npreset = {}', "a preset and cells"),
     ],
 )
@@ -277,10 +280,14 @@ def test_the_index_tells_what_an_interrupted_run_had_done(tmp_path: Path) -> Non
 
 def test_an_index_cannot_name_files_elsewhere(tmp_path: Path) -> None:
     schema.write([], tmp_path / "secret" / "results.jsonl")
-    cells = [suite.Cell("x", "x", "t", "slide", {}, folder="../secret")]
     (tmp_path / "s").mkdir()
-    with pytest.raises(MissingError, match="outside"):
-        suite.result_files(tmp_path / "s", cells)
+    (tmp_path / "s" / "link").symlink_to(tmp_path / "secret")
+    for folder, message in (
+        ("link", "outside"),
+        *((name, "folder of a cell .* cannot name a file") for name in ("../secret", "..", str(tmp_path / "secret"), "a\0b")),
+    ):
+        with pytest.raises(MissingError, match=message):
+            suite.result_files(tmp_path / "s", [suite.Cell("x", "x", "t", "slide", {}, folder=folder)])
 
 
 @pytest.mark.parametrize("text", ["{", "[]", '{"cells": 3, "preset": ""}'])
@@ -345,9 +352,10 @@ def test_command_runs_a_suite_and_prints_its_table(tmp_path: Path) -> None:
     """
     (tmp_path / "s.toml").write_text(text)
     asked, out, home = tmp_path / "s.toml", tmp_path / "out", tmp_path / "home"
-    assert "Broken--cam16-seg" in small_run.bench("suite", asked, "--plan", home=home).stdout
+    allow = ("--allow-plugin", tmp_path / "fates.py")
+    assert "Broken--cam16-seg" in small_run.bench("suite", asked, "--plan", *allow, home=home).stdout
     assert not home.exists() and not out.exists()
-    done = small_run.bench("suite", asked, "--out", out, "--workers", "1", home=home)
+    done = small_run.bench("suite", asked, "--out", out, "--workers", "1", *allow, home=home)
     assert done.exit_code == 4 and "1 ok, 1 error" in done.stdout and "ValueError: what" in done.stdout
     shown = small_run.bench("leaderboard", asked, "--results", out, home=home)
     assert "0.000" in shown.stdout or "[0" in shown.stdout, shown.stdout
