@@ -22,3 +22,8 @@ def listed(names: Iterable[object], most: int = 10) -> str:
     words = [str(name) for name in names]
     more = f", ... ({len(words)} in all)" if len(words) > most else ""
     return ", ".join(words[:most]) + more
+
+
+def shorten(text: str, most: int = 80) -> str:
+    """A name or value that a user gave, as a message shows it."""
+    return text if len(text) <= most else f"{text[:most]}..."

@@ -86,6 +86,7 @@ def samples(run: Path, out: Path, workers: int, scheduler: str) -> None:
         keys = {key for _, _, key in found}
         if any(_kept(key, context.store) is None for key in keys):
             _generate_again(run, keys, context)
+        written = []
         for generator, seed, key in found:
             kept = _kept(key, context.store)
             if kept is None:
@@ -96,7 +97,9 @@ def samples(run: Path, out: Path, workers: int, scheduler: str) -> None:
             generated = kept.load(context.store)
             folder = exporting.samples_folder(out, generator, seed)
             exporting.write_images(np.asarray(generated.conditions.ids), generated.images, folder)
-            click.echo(str(folder))
+            written.append(folder)
+    for folder in written:
+        click.echo(str(folder))
 
 
 def _kept(key: str, store: Store) -> GeneratedRef | None:

@@ -22,6 +22,7 @@ from bench.jobs.graph import Job, JobContext
 from bench.jobs.outcomes import Failed, Outcome
 from bench.jobs.store import EntryRef, Store, key_of
 from bench.pipeline import prompts
+from bench.pipeline.checks import check_patches
 from bench.pipeline.plugins import Plugin
 from bench.pipeline.prompts import PromptReport, PromptRule
 from bench.pipeline.sets import SetRef, keep_columns, load_into_memory, load_set, save_set, select
@@ -186,6 +187,7 @@ class ReadSplit:
     def __call__(self, work: Path, context: JobContext) -> None:
         dataset = self.dataset.build()
         made = dataset.prompt_donors() if self.split == DONORS else dataset.split(self.split)
+        check_patches(self.dataset.name, made, f"split {self.split!r}")
         foreign = sources.describe(type(dataset))
         if foreign:
             made = replace(made, key=key_of({"key": made.key, **foreign}))
