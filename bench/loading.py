@@ -92,9 +92,18 @@ def try_plugin(plugin: Plugin, broken: BrokenPluginError | None = None) -> Plugi
     except BaseException as error:
         if is_interruption(error):
             raise
-        plugin = plugin.broken_by(error)
+        plugin = _usable(plugin.broken_by(error))
     if plugin.kind == "tasks":
         asked_of(plugin.kind, plugin.name, lambda: _check_task(plugin.build()))
+    return plugin
+
+
+def _usable(plugin: Plugin) -> Plugin:
+    """A plug-in that failed, reduced to its card if even a description of it fails."""
+    try:
+        registry.describe(plugin.build())
+    except Exception:
+        return plugin.reduced()
     return plugin
 
 

@@ -24,7 +24,7 @@ from bench.errors import BenchError, BrokenPluginError, MissingError, UsageError
 from bench.messages import shorten
 from bench.provenance import sources
 from bench.runtime import plugin_code
-from bench.runtime.plugin_code import is_interruption, stdout_to_stderr
+from bench.runtime.plugin_code import guarded_process, is_interruption, stdout_to_stderr
 from bench.types import Card, HasCard, HasConfig, HasDigest, HasPresets
 
 KINDS = ("generators", "encoders", "metrics", "tasks", "datasets", "layout_generators", "commands")
@@ -97,13 +97,13 @@ def find(kind: str, name: str) -> tuple[type[Any], tuple[Any, ...]]:
 
 def _import(owner: str, load: Callable[[], Any]) -> Any:
     """What `load` returns. BrokenPluginError, with the place, whatever the code of a plug-in raises meanwhile."""
-    try:
-        with stdout_to_stderr():
+    with guarded_process(), stdout_to_stderr():
+        try:
             return load()
-    except BaseException as error:
-        if is_interruption(error):
-            raise
-        raise BrokenPluginError(f"{owner} cannot be imported: {describe_error(error)}.") from error
+        except BaseException as error:
+            if is_interruption(error):
+                raise
+            raise BrokenPluginError(f"{owner} cannot be imported: {describe_error(error)}.") from error
 
 
 def describe_error(error: BaseException) -> str:
@@ -355,11 +355,12 @@ def _from_file(path: Path, attribute: str) -> type[Any]:
     if not is_present(path):
         raise MissingError(f"no file {shorten(str(path), most=300)}: a plug-in from a file is written path.py:Class.")
     held = vars(_import(owner, lambda: sources.load(path)))
-    if isinstance(found := held.get(attribute), type) and isinstance(found, HasCard):
+    found = held.get(attribute)
+    if isinstance(found, type) and _import(owner, lambda: isinstance(found, HasCard)):
         if fault := _import(owner, lambda: _fault_of_card(found)):
             raise BrokenPluginError(f"{owner} is no plug-in: {fault}.")
         return found
-    plugins = [name for name, value in held.items() if isinstance(value, type) and isinstance(value, HasCard)]
+    plugins = [name for name, value in held.items() if isinstance(value, type) and "card" in dir(value)]
     raise UsageError(
         f"{path} has no plug-in class {attribute!r}.{did_you_mean(attribute, plugins)} "
         f"Classes with a card there: {', '.join(plugins) or 'none'}."

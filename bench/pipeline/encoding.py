@@ -91,7 +91,8 @@ class Encode:
                 f"{name} returned {features.dtype} {features.shape} for {n} images; an encoder returns float32 ({n}, dim). "
                 f"See: bench check {name}."
             )
-        features = features.astype(np.float32, copy=False)  # first: a float64 may be beyond what float32 holds
+        with np.errstate(over="ignore"):  # a float64 may be beyond what float32 holds: it is infinite then
+            features = features.astype(np.float32, copy=False)
         if wrong := int((~np.isfinite(features).all(axis=1)).sum()):
             raise UsageError(f"{name} returned NaN or infinite features for {wrong} of {n} images. See: bench check {name}.")
         write_array(work, "features", features, rows_per_chunk(features))
