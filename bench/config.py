@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, get_type_hints
 from bench import registry
 from bench.errors import MissingError, UsageError
 from bench.loading import Classes, asked_of, declared_options, route, try_plugin
+from bench.messages import shorten
 from bench.pipeline.plugins import Plugin
 from bench.pipeline.prompts import PromptRule
 from bench.types import (
@@ -263,8 +264,10 @@ def _dataset(config: RunConfig, task: Any) -> tuple[str, bool, str]:
         folder = configured or "embedded"
     if folder == "embedded":
         return task.embedded, True, folder
-    if not Path(folder).is_dir():
-        raise MissingError(f"no data folder {folder!r}. Give an existing one, or --data embedded for the built-in phantom.")
+    if not registry.is_folder(Path(folder)):
+        raise MissingError(
+            f"no data folder {shorten(folder, 300)!r}. Give an existing one, or --data embedded for the built-in phantom."
+        )
     found = str(Path(folder).resolve())
     return f"{_reader(task, Path(folder))}:{found}", False, found
 

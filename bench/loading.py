@@ -84,6 +84,7 @@ def try_plugin(plugin: Plugin, broken: BrokenPluginError | None = None) -> Plugi
         return plugin.not_imported(broken)
     if plugin.kind == "datasets":
         asked_of(plugin.kind, plugin.name, lambda: _try(plugin))
+        asked_of(plugin.kind, plugin.name, lambda: _check_dataset(plugin.build()))
         return plugin
     try:
         _try(plugin)
@@ -115,6 +116,11 @@ def _try(plugin: Plugin) -> None:
     has_fits(built)
     if plugin.kind == "metrics" and isinstance(built, ConditionMetric):
         built.directions.items()
+
+
+def _check_dataset(dataset: Any) -> None:
+    if isinstance(dataset.provides, str) or not all(isinstance(column, str) for column in dataset.provides):
+        raise TypeError(f"provides is {dataset.provides!r}, not a tuple of columns")
 
 
 def _check_task(task: Any) -> None:
