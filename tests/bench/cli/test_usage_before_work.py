@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from bench import registry
-from bench.errors import UsageError
+from bench.errors import BenchError, UsageError
 from bench.results.folders import LONGEST_NAME, folder_name
 from tests import small_run
 
@@ -147,3 +147,22 @@ def test_a_failed_seed_among_several_is_a_note_of_the_table(home: Path, tmp_path
     assert done.exit_code == 4
     (table,) = tmp_path.glob("*/table.txt")
     assert "(mine): without seed 1: error, RuntimeError: out of order" in table.read_text()
+
+
+def test_no_option_of_ours_takes_a_negative_number_or_one_that_nothing_holds(tmp_path: Path) -> None:
+    """But the seed of a phantom, of which a digest is taken."""
+    taken = []
+    for kind in ("generators", "layout_generators", "encoders", "metrics", "tasks", "datasets"):
+        for name in registry.names(kind):
+            known = registry.parameters(registry.find(kind, name)[0])
+            needed = {option: str(tmp_path) for option, parameter in known.items() if parameter.default is parameter.empty}
+            for option, parameter in known.items():
+                for value in ("-1", HUGE, "1e30", "nan"):
+                    if not any(word in str(parameter.annotation) for word in ("int", "float")):
+                        continue
+                    try:
+                        registry.load(kind, name, **{**needed, option: value})
+                    except BenchError:
+                        continue
+                    taken.append((kind, name, option, value))
+    assert [found for found in taken if found[2] != "seed" or not found[1].startswith("phantom-")] == []
