@@ -74,7 +74,7 @@ class RunOutcome:
 def run(config: RunConfig, context: RunContext, out: Path) -> RunOutcome:
     """Runs everything that was asked for and writes the results under `out`. Entries of the store are not computed again."""
     out = out.absolute()  # a plug-in may change the working folder
-    folders.check_writable(out / folder_name(config), "--out", manifest.FILES)
+    folders.check_writable(out / folder_name(config), "--out", (manifest.RECORDS,))
     prepared = prepare(config, context)
     outcomes = context.execute(prepared.targets)
     damaged: set[EntryRef] = set()
