@@ -6,6 +6,7 @@ from bench.config import Components
 from bench.histology.sampling import StatesSampling
 from bench.jobs.store import Store
 from bench.pipeline.data import DataSplits
+from bench.pipeline.plugins import has_fits
 from bench.results.terms import Reason
 from bench.statistics import MINIMUM_GROUPS
 from bench.types import SummarisesData
@@ -25,7 +26,7 @@ def announce(components: Components, store: Store) -> str:
             *_sampling(components),
             f"generator {names[0]} beside {', '.join(names[1:]) or 'no controls'}; task {config.task}; "
             f"prompts from {_prompts(components)}; seeds {', '.join(map(str, config.seeds))}"
-            + (f"; trained anew with fit seeds {', '.join(map(str, config.fit_seeds))}" if config.fit_seeds else ""),
+            + (f"; {_fits(components)}" if config.fit_seeds else ""),
             *([f"layouts sampled by {layouts.name}"] if layouts else []),
             _measured(components),
             f"kept in {store.root}",
@@ -73,6 +74,16 @@ def _few_clusters(components: Components, splits: DataSplits) -> list[str]:
         f"the test patches are of {count} {found.clusters}, and intervals over {found.clusters} need {MINIMUM_GROUPS}: there "
         f"are none. Over {found.unit} of the same {count} {found.clusters}: -o dataset.sampling_unit=slide"
     ]
+
+
+def _fits(components: Components) -> str:
+    """What is trained anew with each fit seed, or that nothing is."""
+    asked = [plugin for plugin in (components.generator_plugins[0], components.layout_generator) if plugin is not None]
+    trained = [plugin.name for plugin in asked if plugin.failure is None and has_fits(plugin.build())]
+    seeds = ", ".join(map(str, components.config.fit_seeds))
+    if not trained:
+        return f"{' and '.join(plugin.name for plugin in asked)} has no fits: nothing is trained with fit seeds {seeds}"
+    return f"{' and '.join(trained)} trained anew with fit seeds {seeds}"
 
 
 def _groups(names: list[str]) -> int:

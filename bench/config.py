@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_type_hints
 
 from bench import registry
-from bench.errors import BenchError, MissingError, UsageError, did_you_mean
+from bench.errors import MissingError, UsageError
+from bench.loading import Classes, asked_of, declared_options, route, try_plugin
+from bench.messages import shorten
 from bench.pipeline.plugins import Plugin
 from bench.pipeline.prompts import PromptRule
 from bench.types import (
@@ -20,7 +21,6 @@ from bench.types import (
     Dataset,
     Generator,
     ProvidesExperiments,
-    ReadsOneEncoder,
     RecognisesFolder,
     Task,
 )
@@ -154,36 +154,48 @@ class Components:
 def load_components(config: RunConfig) -> Components:
     """Turns names into plug-ins and gives every `-o` option to the plug-in that declares it.
 
-    Raises UsageError on names and options that nothing declares, and MissingError if data are missing.
+    Raises UsageError on names and options that nothing declares, and MissingError if data are missing. BrokenPluginError if
+    the generator, the layout generator, the task, its dataset, all encoders or all metrics cannot be imported: then nothing
+    that was asked for would be measured. Of several one that cannot be imported costs its own records.
     """
+    classes = Classes()
     task_class = registry.find("tasks", config.task)[0]
-    dataset_name, embedded, folder = _dataset(config, task_class)
-    metrics = {name: registry.find("metrics", name)[0] for name in _metric_names(config, task_class)}
+    dataset_name, embedded, folder = asked_of("tasks", config.task, lambda: _dataset(config, task_class))
+    metric_names = asked_of("tasks", config.task, lambda: _metric_names(config, task_class))
+    metrics = {name: classes.find("metrics", name) for name in metric_names}
     condition_metrics = tuple(name for name, found in metrics.items() if isinstance(found, ConditionMetric))
     panel = registry.expand("encoders", config.encoders)
-    bound = {name: found.encoder if isinstance(found, ReadsOneEncoder) else "" for name, found in metrics.items()}
+    bound = {name: classes.encoder_of(name) for name in metrics}
     encoders = tuple(dict.fromkeys((*panel, *(name for name in bound.values() if name))))
+    for name in encoders:
+        classes.find("encoders", name)
     owners: dict[str, dict[str, set[str]]] = {
-        "generator": {config.generator: _declared_options("generators", config.generator)},
+        "generator": {config.generator: declared_options("generators", config.generator)},
         "prompts": {"": {f.name for f in fields(PromptRule)} - {"prompt_source"}},
-        "dataset": {dataset_name: _declared_options("datasets", dataset_name)},
-        "task": {config.task: _declared_options("tasks", config.task)},
-        "encoder": {name: _declared_options("encoders", name) for name in encoders},
-        "metric": {name: _declared_options("metrics", name) for name in metrics},
-        "layouts": {config.layout_generator: _declared_options("layout_generators", config.layout_generator)}
+        "dataset": {dataset_name: declared_options("datasets", dataset_name)},
+        "task": {config.task: declared_options("tasks", config.task)},
+        "encoder": {name: classes.declared_options("encoders", name) for name in encoders},
+        "metric": {name: classes.declared_options("metrics", name) for name in metrics},
+        "layouts": {config.layout_generator: declared_options("layout_generators", config.layout_generator)}
         if config.layout_generator
         else {},
     }
+    if not config.experiment:
+        classes.require_one("metrics", metrics)
+        classes.require_one("encoders", encoders)
     given = route(config.options, owners)
     for name in encoders:
         if config.weights is not None and "weights" in owners["encoder"][name]:
             given.setdefault(("encoder", name), {}).setdefault("weights", str(config.weights.resolve()))
 
     def plugin(kind: str, owner: str, name: str) -> Plugin:
-        return _try_plugin(Plugin(kind, registry.absolute_name(name), tuple(sorted(given.get((owner, name), {}).items()))))
+        options = tuple(sorted(given.get((owner, name), {}).items()))
+        return try_plugin(Plugin(kind, registry.absolute_name(name), options), classes.broken.get((kind, name)))
 
     is_experiment = bool(config.experiment)
     controls = () if is_experiment else tuple(name for name in config.controls if name != config.generator)
+    for name in controls:
+        classes.find("generators", name)
     rule = _rule(config.prompt_source, given.get(("prompts", ""), {}))
     evaluations = (
         ()
@@ -222,24 +234,6 @@ def load_components(config: RunConfig) -> Components:
     return components
 
 
-def _try_plugin(plugin: Plugin) -> Plugin:
-    """The plug-in, built and described once. If that raises, its own records are errors and no others. Errors of the user, and
-    all errors of the dataset, are passed on, since everything is measured on the dataset."""
-    try:
-        built = plugin.build()
-        with suppress(BenchError):  # missing weights: its records give the reason
-            registry.describe(built)
-        if plugin.kind == "metrics" and isinstance(built, ConditionMetric):
-            built.directions.items()
-    except BenchError:
-        raise
-    except (Exception, SystemExit) as error:
-        if plugin.kind == "datasets":
-            raise
-        return plugin.broken_by(error)
-    return plugin
-
-
 def _check_labels(components: Components) -> None:
     """Raises UsageError if two plug-ins would have one name in result records."""
     owners: dict[tuple[str, str], Plugin] = {}
@@ -259,40 +253,6 @@ def _check_labels(components: Components) -> None:
                 raise UsageError(f"{other.label} and {plugin.label} of this run both measure {measure!r}: make a run of each.")
 
 
-def route(options: Mapping[str, str], owners: Mapping[str, Mapping[str, set[str]]]) -> dict[tuple[str, str], dict[str, str]]:
-    """(owner, plug-in) -> its options. A bare name belongs to the only owner that declares it; `owner.name` names the owner.
-
-    All plug-ins of one owner (for example several encoders) that declare the option get it. Raises UsageError on a name that
-    nothing declares, and on a bare name that several owners declare.
-    """
-    routed: dict[tuple[str, str], dict[str, str]] = {}
-    for word, value in options.items():
-        prefix, dot, name = word.rpartition(".")
-        if dot and prefix not in owners:
-            raise UsageError(f"option {word!r}: {prefix!r} owns no options.{did_you_mean(prefix, owners)}")
-        takers = {
-            owner: [plugin for plugin, declared in plugins.items() if name in declared]
-            for owner, plugins in owners.items()
-            if not dot or owner == prefix
-        }
-        takers = {owner: plugins for owner, plugins in takers.items() if plugins}
-        if not takers:
-            known = sorted({n for plugins in owners.values() for declared in plugins.values() for n in declared})
-            raise UsageError(f"nothing in this run has an option {word!r}.{did_you_mean(name, known)} See: bench info NAME.")
-        if len(takers) > 1:
-            choices = " or ".join(f"-o {owner}.{name}={value}" for owner in takers)
-            raise UsageError(f"option {name!r} is declared by {' and '.join(takers)}: write {choices}.")
-        for owner, plugins in takers.items():
-            for plugin in plugins:
-                routed.setdefault((owner, plugin), {})[name] = value
-    return routed
-
-
-def _declared_options(kind: str, name: str) -> set[str]:
-    cls, given = registry.find(kind, name)
-    return set(list(registry.parameters(cls))[len(given) :])
-
-
 def _dataset(config: RunConfig, task: Any) -> tuple[str, bool, str]:
     """Name of the dataset, whether it is embedded, and the folder that it reads. Embedded data never replaces a folder that
     was named."""
@@ -304,8 +264,10 @@ def _dataset(config: RunConfig, task: Any) -> tuple[str, bool, str]:
         folder = configured or "embedded"
     if folder == "embedded":
         return task.embedded, True, folder
-    if not Path(folder).is_dir():
-        raise MissingError(f"no data folder {folder!r}. Give an existing one, or --data embedded for the built-in phantom.")
+    if not registry.is_folder(Path(folder)):
+        raise MissingError(
+            f"no data folder {shorten(folder, 300)!r}. Give an existing one, or --data embedded for the built-in phantom."
+        )
     found = str(Path(folder).resolve())
     return f"{_reader(task, Path(folder))}:{found}", False, found
 
@@ -330,7 +292,9 @@ def _metric_names(config: RunConfig, task: Any) -> tuple[str, ...]:
 
 
 def _layout_metrics() -> tuple[Plugin, ...]:
-    return tuple(_try_plugin(Plugin("metrics", name)) for name in registry.expand("metrics", ("layout",)))
+    classes = Classes()
+    found = {name: classes.find("metrics", name) for name in registry.expand("metrics", ("layout",))}
+    return tuple(try_plugin(Plugin("metrics", name), classes.broken.get(("metrics", name))) for name in found)
 
 
 def _experiment(config: RunConfig, task: Any) -> Experiment | None:

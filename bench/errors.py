@@ -22,6 +22,10 @@ class UsageError(BenchError):
     exit_code = 2
 
 
+class BrokenPluginError(UsageError):
+    """A plug-in that cannot be imported or has no valid card, or that ends the program."""
+
+
 class MissingError(BenchError):
     """Data or weights that are absent, gated or damaged."""
 

@@ -79,3 +79,8 @@ def show_uncaught(kind: type[BaseException], error: BaseException, trace: Traceb
     """Prints the traceback of an exception that nothing caught, in place of `sys.excepthook`."""
     text = "".join(traceback.format_exception(kind, error, trace)).rstrip()
     print(printable_lines(without_advice(text)), file=sys.stderr)
+
+
+def shorten(text: str, most: int = 80) -> str:
+    """A name or value that a user gave, as a message shows it."""
+    return text if len(text) <= most else f"{text[:most]}..."

@@ -10,18 +10,21 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
-import math
+import traceback
 import types
 import typing
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any, Protocol
 
-from bench.errors import MissingError, UsageError, did_you_mean
+from bench.errors import BenchError, BrokenPluginError, MissingError, UsageError, did_you_mean
+from bench.messages import shorten
 from bench.provenance import sources
+from bench.runtime import plugin_code
+from bench.runtime.plugin_code import guarded_process, is_interruption, stdout_to_stderr
 from bench.types import Card, HasCard, HasConfig, HasDigest, HasPresets
 
 KINDS = ("generators", "encoders", "metrics", "tasks", "datasets", "layout_generators", "commands")
@@ -29,18 +32,14 @@ _BOOLEANS = {"true": True, "yes": True, "1": True, "false": False, "no": False, 
 
 
 @cache
-def _entries(kind: str) -> dict[str, EntryPoint]:
+def _entries(kind: str) -> dict[str, tuple[EntryPoint, ...]]:
+    """Name -> its entry points: more than one if several packages use the name, which only its use must fail for."""
     if kind not in KINDS:
         raise UsageError(f"unknown kind {kind!r}.{did_you_mean(kind, KINDS)} The kinds are: {', '.join(KINDS)}.")
-    found: dict[str, EntryPoint] = {}
+    found: dict[str, dict[str, EntryPoint]] = {}
     for entry in entry_points(group=f"bench.{kind}"):
-        if entry.name in found and found[entry.name].value != entry.value:
-            raise UsageError(
-                f"two plug-ins are called {entry.name!r} in bench.{kind}: {found[entry.name].value} and {entry.value}. "
-                "Uninstall one, or name one by its file: path.py:Class."
-            )
-        found[entry.name] = entry
-    return found
+        found.setdefault(entry.name, {}).setdefault(entry.value, entry)
+    return {name: tuple(entries.values()) for name, entries in found.items()}
 
 
 def names(kind: str) -> list[str]:
@@ -49,8 +48,14 @@ def names(kind: str) -> list[str]:
 
 
 def entry(kind: str, name: str) -> EntryPoint:
-    """The entry point of a registered name; imports nothing."""
-    return _entries(kind)[name]
+    """The entry point of a registered name; imports nothing. BrokenPluginError if two packages use the name."""
+    found = _entries(kind)[name]
+    if len(found) > 1:
+        raise BrokenPluginError(
+            f"two plug-ins are called {name!r} in bench.{kind}: {' and '.join(one.value for one in found)}. "
+            "Uninstall one, or name one by its file: path.py:Class."
+        )
+    return found[0]
 
 
 def expand(kind: str, asked: Iterable[str]) -> tuple[str, ...]:
@@ -59,22 +64,78 @@ def expand(kind: str, asked: Iterable[str]) -> tuple[str, ...]:
     A panel is a tuple of names under the entry-point group `bench.panels`: `embedded`, for the encoders without a download.
     """
     panels = {entry.name: entry for entry in entry_points(group="bench.panels")}
-    members = (panels[name].load() if name in panels and name not in _entries(kind) else (name,) for name in asked)
+    members = (_members(panels[name]) if name in panels and name not in _entries(kind) else (name,) for name in asked)
     return tuple(dict.fromkeys(name for part in members for name in part))
 
 
+def _members(panel: EntryPoint) -> tuple[str, ...]:
+    found = _import(f"the panel {panel.name!r}", panel.load)
+    if not isinstance(found, tuple | list) or not all(isinstance(name, str) for name in found):
+        raise BrokenPluginError(f"the panel {panel.name!r} ({panel.value}) is no tuple of names.")
+    return tuple(found)
+
+
 def find(kind: str, name: str) -> tuple[type[Any], tuple[Any, ...]]:
-    """The class behind a name, and the arguments that the name itself carries."""
+    """The class behind a name, and the arguments that the name itself carries.
+
+    Raises UsageError on an unknown name, BrokenPluginError if the plug-in cannot be imported or has no card.
+    """
     head, _, rest = name.partition(":")
     if is_file(name):
         return _from_file(Path(head), rest), ()
     entries = _entries(kind)
     if head not in entries:
         raise UsageError(
-            f"unknown {kind.removesuffix('s')} {name!r}.{did_you_mean(head, entries)} "
+            f"unknown {kind.removesuffix('s')} {shorten(name)!r}.{did_you_mean(head, entries)} "
             f"See: bench list {kind}, or give path.py:Class."
         )
-    return entries[head].load(), ((rest,) if rest else ())
+    found = _import(repr(name), entry(kind, head).load)
+    if kind != "commands" and (fault := _import(repr(name), lambda: _fault_of_card(found))):
+        raise BrokenPluginError(f"{name!r} ({entry(kind, head).value}) is no plug-in: {fault}.")
+    return found, ((rest,) if rest else ())
+
+
+def _import(owner: str, load: Callable[[], Any]) -> Any:
+    """What `load` returns. BrokenPluginError, with the place, whatever the code of a plug-in raises meanwhile."""
+    with guarded_process(), stdout_to_stderr():
+        try:
+            return load()
+        except BaseException as error:
+            if is_interruption(error):
+                raise
+            raise BrokenPluginError(f"{owner} cannot be imported: {describe_error(error)}.") from error
+
+
+def describe_error(error: BaseException) -> str:
+    """The type and message of an error of a plug-in, with the line of its code that raised it."""
+    try:
+        text = " ".join(str(error).split()).rstrip(".")
+    except Exception as second:  # an exception in `__str__` must not hide the error
+        text = f"{type(second).__name__} in its message"
+    if isinstance(error, BenchError):
+        return text
+    named = f"{type(error).__name__}: {text}" if text else type(error).__name__
+    frames = traceback.extract_tb(error.__traceback__)
+    places = [frame for frame in frames if not frame.filename.startswith("<frozen") and frame.filename != plugin_code.__file__]
+    if isinstance(error, SyntaxError) or not places:  # whose message has the place
+        return named
+    return f"{named} ({Path(places[-1].filename).name}, line {places[-1].lineno})"
+
+
+def _fault_of_card(found: Any) -> str:
+    """What is wrong with the card of a plug-in class; empty if nothing is."""
+    if not isinstance(found, type):
+        return f"it is {type(found).__name__}, not a class"
+    if not isinstance(found, HasCard) or not isinstance(found.card, Card):
+        return "the class has no attribute card = Card(...)"
+    for field in dataclasses.fields(Card):
+        value = getattr(found.card, field.name)
+        is_text = isinstance(field.default, str) or field.default is dataclasses.MISSING
+        if is_text and not isinstance(value, str):
+            return f"{field.name} of its card is {value!r}, not text"
+        if not is_text and not (isinstance(value, tuple | list) and all(isinstance(part, str) for part in value)):
+            return f"{field.name} of its card is {value!r}, not a tuple of names"
+    return "" if found.card.name else "its card has no name"
 
 
 def card(kind: str, name: str) -> Card:
@@ -82,6 +143,11 @@ def card(kind: str, name: str) -> Card:
     found = find(kind, name)[0].card
     assert isinstance(found, Card)
     return found
+
+
+def is_known(kind: str, name: str) -> bool:
+    """Whether a name is registered, or that of a class in a file; imports nothing."""
+    return is_file(name) or name.partition(":")[0] in _entries(kind)
 
 
 def is_file(name: str) -> bool:
@@ -113,7 +179,7 @@ def label(kind: str, name: str, plugin: Any) -> str:
     return f"{called}({first.name}={value})" if kind == "metrics" else f"{called}:{value}"
 
 
-def load(kind: str, name: str, **options: Any) -> Any:
+def load(kind: str, name: str, /, **options: Any) -> Any:
     """Builds a plug-in. Option values may be strings, as a command line gives them; they are converted by annotation."""
     cls, values = arguments(kind, name, options)
     return cls(**values)
@@ -164,9 +230,18 @@ def option_values(plugin: Any) -> dict[str, Any]:
     """Option -> the value that a plug-in uses. A preset is given by its values, without its name."""
     known = parameters(type(plugin))
     if not isinstance(plugin, HasConfig):
-        return {name: getattr(plugin, name) for name in known}
-    values = {f.name: getattr(plugin.config, f.name) for f in dataclasses.fields(plugin.config)}
-    return {**values, **{name: getattr(plugin, name) for name in known if name not in values and name != "preset"}}
+        return {name: _kept(plugin, name) for name in known}
+    values = {f.name: vars(plugin.config)[f.name] for f in dataclasses.fields(plugin.config)}
+    return {**values, **{name: _kept(plugin, name) for name in known if name not in values and name != "preset"}}
+
+
+def _kept(plugin: Any, option: str) -> Any:
+    """An option as the plug-in keeps it: an attribute of the object, of the name of the constructor's parameter."""
+    try:
+        return vars(plugin)[option]
+    except KeyError:
+        text = f"{type(plugin).__name__!r} object has no attribute {option!r}"
+        raise AttributeError(text, name=option, obj=plugin) from None
 
 
 def describe(plugin: Any) -> dict[str, Any]:
@@ -198,11 +273,11 @@ class Option:
 
 def convert(owner: str, parameter: Declared, value: Any) -> Any:
     """One option value, converted from a string by the annotation. UsageError, with the accepted values, if that fails."""
+    accepted = _accepted(parameter.annotation)
     if not isinstance(value, str):
         if not _is_finite(value):
-            raise UsageError(f"{owner!r}: option {parameter.name} takes finite numbers, not {value!r}.")
+            raise UsageError(f"{owner!r}: option {parameter.name} takes finite numbers, not {value!r}.{_most(accepted)}")
         return value
-    accepted = _accepted(parameter.annotation)
     for kind in accepted:
         try:
             return _parse(kind, value)
@@ -210,7 +285,14 @@ def convert(owner: str, parameter: Declared, value: Any) -> Any:
             continue
     wanted = " or ".join(_spell(kind) for kind in accepted)
     near = [str(choice) for kind in accepted if typing.get_origin(kind) is typing.Literal for choice in kind.__args__]
-    raise UsageError(f"{owner!r}: option {parameter.name} takes {wanted}, not {value!r}.{did_you_mean(value, near)}")
+    raise UsageError(
+        f"{owner!r}: option {parameter.name} takes {wanted}, not {shorten(value)!r}.{did_you_mean(value[:80], near)}"
+        f"{_most(accepted)}"
+    )
+
+
+def _most(accepted: tuple[Any, ...]) -> str:
+    return f" Numbers are at most {LARGEST:g}." if {int, float}.intersection(accepted) else ""
 
 
 def _accepted(annotation: Any) -> tuple[Any, ...]:
@@ -242,11 +324,16 @@ def _parse(kind: Any, value: str) -> Any:
     return parsed
 
 
+LARGEST = 1e15
+"""No option of a plug-in is larger: beyond this, whole numbers do not fit into what they are given to."""
+
+
 def _is_finite(value: Any) -> bool:
-    """False for NaN and infinity, and for tuples with one: range checks by comparison would let NaN pass."""
+    """False for NaN, infinity and numbers beyond `LARGEST`, and for tuples with one: range checks by comparison would let NaN
+    pass."""
     if isinstance(value, tuple | list):
         return all(map(_is_finite, value))
-    return not isinstance(value, float) or math.isfinite(value)
+    return not isinstance(value, int | float) or abs(value) <= LARGEST  # False for NaN
 
 
 def _spell(kind: Any) -> str:
@@ -264,14 +351,33 @@ def _plain(value: Any) -> Any:
 
 
 def _from_file(path: Path, attribute: str) -> type[Any]:
-    if not path.is_file():
-        raise MissingError(f"no file {path}: a plug-in from a file is written path.py:Class.")
-    module = sources.load(path)
-    plugins = [name for name, value in vars(module).items() if isinstance(value, type) and isinstance(value, HasCard)]
-    if attribute not in plugins:
-        raise UsageError(
-            f"{path} has no plug-in class {attribute!r}.{did_you_mean(attribute, plugins)} "
-            f"Classes with a card there: {', '.join(plugins) or 'none'}."
-        )
-    found: type[Any] = getattr(module, attribute)
-    return found
+    owner = repr(shorten(f"{path}:{attribute}", most=300))
+    if not is_present(path):
+        raise MissingError(f"no file {shorten(str(path), most=300)}: a plug-in from a file is written path.py:Class.")
+    held = vars(_import(owner, lambda: sources.load(path)))
+    found = held.get(attribute)
+    if isinstance(found, type) and _import(owner, lambda: isinstance(found, HasCard)):
+        if fault := _import(owner, lambda: _fault_of_card(found)):
+            raise BrokenPluginError(f"{owner} is no plug-in: {fault}.")
+        return found
+    plugins = [name for name, value in held.items() if isinstance(value, type) and "card" in dir(value)]
+    raise UsageError(
+        f"{path} has no plug-in class {attribute!r}.{did_you_mean(attribute, plugins)} "
+        f"Classes with a card there: {', '.join(plugins) or 'none'}."
+    )
+
+
+def is_present(path: Path) -> bool:
+    """Whether a regular file is there; False for names that no file system takes."""
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False
+
+
+def is_folder(path: Path) -> bool:
+    """Whether a folder is there; False for names that no file system takes."""
+    try:
+        return path.is_dir()
+    except (OSError, ValueError):
+        return False

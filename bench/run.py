@@ -8,7 +8,6 @@ train downstream models and measure; an executor runs those that are not in the 
 
 from __future__ import annotations
 
-import re
 import time
 import traceback
 from collections.abc import Callable, Sequence
@@ -32,13 +31,11 @@ from bench.measurements.protocol import job_of, records_of
 from bench.pipeline.data import load_splits
 from bench.pipeline.generation import run_seeds
 from bench.provenance import manifest
-from bench.results import experiment_tables, pictures, schema, tables
+from bench.results import experiment_tables, folders, pictures, schema, tables
 from bench.results.schema import ResultRecord
 from bench.results.terms import ABSENT
+from bench.runtime.plugin_code import is_interruption
 from bench.types import Generator, ImageSet
-
-_SHOWN = 90
-"""Characters of a generator, and of a task, in the name of the folder of a run."""
 
 
 @dataclass(frozen=True)
@@ -76,6 +73,8 @@ class RunOutcome:
 
 def run(config: RunConfig, context: RunContext, out: Path) -> RunOutcome:
     """Runs everything that was asked for and writes the results under `out`. Entries of the store are not computed again."""
+    out = out.absolute()  # a plug-in may change the working folder
+    folders.check_writable(out / folder_name(config), "--out", (manifest.RECORDS,))
     prepared = prepare(config, context)
     outcomes = context.execute(prepared.targets)
     damaged: set[EntryRef] = set()
@@ -142,7 +141,9 @@ def finish(prepared: Prepared, outcomes: dict[EntryRef, Outcome], context: RunCo
             write(folder / name)
         except DamagedEntry:
             raise
-        except Exception as error:  # the records are written and stay, whatever fails now
+        except BaseException as error:  # the records are written and stay, whatever fails now
+            if is_interruption(error):
+                raise
             context.log("".join(traceback.format_exception(error)))
             faults.append(f"{name} could not be written: {type(error).__name__}: {error}")
     return RunOutcome(tuple(records), tuple(shown), folder, tuple(faults))
@@ -194,8 +195,9 @@ def _check_seeds(generator: Generator, seeds: tuple[int, ...]) -> None:
         run_seeds(generator, seeds)
     except BenchError:
         raise
-    except Exception:
-        return
+    except BaseException as error:
+        if is_interruption(error):
+            raise
 
 
 def check_fit(generator: Generator, components: Components) -> None:
@@ -213,6 +215,4 @@ def check_fit(generator: Generator, components: Components) -> None:
 def folder_name(config: RunConfig) -> str:
     """`generator--task--key`: the key tells two configs apart, and the same config writes to the same place."""
     values = config.as_json()
-    generator, task = (re.sub(r"[^A-Za-z0-9._-]+", "_", name).strip("_") for name in (config.generator, config.task))
-    # the end of a long path tells more than its beginning
-    return f"{generator[-_SHOWN:]}--{task[-_SHOWN:]}--{key_of(values)[:8]}"
+    return folders.folder_name(config.generator, config.task, key=key_of(values)[:8])

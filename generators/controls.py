@@ -29,6 +29,8 @@ from bench.types import GREY, NOT_ANNOTATED, Card, Conditions, Images, ImageSet,
 Seeds = NDArray[np.uint64]
 Rows = NDArray[np.int64]
 _Value = TypeVar("_Value")
+LARGEST_SIGMA = 1000.0
+"""In pixels: beyond this every patch is one colour, and the filter takes all memory."""
 
 
 class Noise:
@@ -255,8 +257,8 @@ class Blur(_KeepsPatches):
     deterministic = True
 
     def __init__(self, sigma: float = 2.0) -> None:
-        if not 0 < sigma < np.inf:
-            raise UsageError(f"blur: sigma is a positive number of pixels, not {sigma}.")
+        if not 0 < sigma <= LARGEST_SIGMA:
+            raise UsageError(f"blur: sigma is a number of pixels above 0 and at most {LARGEST_SIGMA:g}, not {sigma}.")
         self.sigma = sigma
 
     def generate(self, conditions: Conditions, seeds: Seeds) -> Images:

@@ -13,7 +13,7 @@ from typing import Any
 
 import click
 
-from bench.errors import BenchError, UsageError, did_you_mean
+from bench.errors import BenchError, BrokenPluginError, UsageError, did_you_mean
 from bench.messages import echo, show_uncaught
 
 COMMANDS: dict[str, dict[str, str]] = {
@@ -65,7 +65,12 @@ class _Lazy(click.Group):
         if name in HERE:
             found: click.Command = importlib.import_module(f"bench.cli.{name}").command
             return found
-        return registry.find("commands", name)[0] if name in registry.names("commands") else None  # type: ignore[return-value]
+        if name not in registry.names("commands"):
+            return None
+        command: Any = registry.find("commands", name)[0]
+        if not isinstance(command, click.Command):
+            raise BrokenPluginError(f"the command {name!r} ({registry.entry('commands', name).value}) is no click command.")
+        return command
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
         if args and self.get_command(ctx, args[0]) is None:
@@ -89,7 +94,10 @@ def _summary(name: str) -> str:
     from bench import registry
     from bench.cli.summaries import summary_of
 
-    return summary_of(registry.entry("commands", name))
+    try:
+        return summary_of(registry.entry("commands", name))
+    except BrokenPluginError as error:
+        return str(error)
 
 
 @click.group(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"]})
@@ -108,11 +116,13 @@ def group() -> None:
 def main() -> None:
     """Entry point: user errors become one message and their exit code; anything else keeps its traceback."""
     from bench.runtime import import_guard
+    from bench.runtime.plugin_code import guarded_process
 
     sys.excepthook = show_uncaught
     try:
-        import_guard.check()
-        sys.exit(group.main(standalone_mode=False))
+        with guarded_process():
+            import_guard.check()
+            sys.exit(group.main(standalone_mode=False))
     except BenchError as error:
         # further lines are indented, so that a name with a line break in it cannot pass for a message of its own
         echo("bench: " + str(error).replace("\n", "\n  "), err=True)

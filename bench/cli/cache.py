@@ -59,6 +59,9 @@ def _bytes(text: str) -> int:
     if number and number[-1] in UNITS:
         number, unit = number[:-1], number[-1]
     try:
-        return int(float(number) * UNITS[unit])
+        size = int(float(number) * UNITS[unit])
     except (ValueError, OverflowError):
-        raise UsageError(f"--keep takes a size like 500M or 2G, not {text!r}.") from None
+        size = -1
+    if size < 0:
+        raise UsageError(f"--keep takes a size like 500M or 2G, not {text!r}.")
+    return size

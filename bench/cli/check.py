@@ -26,6 +26,8 @@ SOME_FAILED = 4
 def command(context: click.Context, name: str, kind: str | None, size: int, as_json: bool) -> None:
     """Check the plug-in NAME (or path.py:Class) on small synthetic patches. Exit code 4 if a check fails."""
     from bench import contracts, registry
+    from bench.loading import asked_of
+    from bench.runtime.plugin_code import guarded_process, stdout_to_stderr
 
     checks: dict[str, Callable[..., list[contracts.Outcome]]] = {
         "generators": contracts.check_generator,
@@ -35,11 +37,12 @@ def command(context: click.Context, name: str, kind: str | None, size: int, as_j
     }
     head = name.partition(":")[0]
     kind = kind or next((each for each in KINDS if head in registry.names(each)), KINDS[0])
-    found = registry.find(kind, name)[0]  # a wrong name or size is the user's mistake, not a failed check
-    contracts.mock(size)
-    if isinstance(found, LayoutMetric):
-        checks["metrics"] = contracts.check_layout_metric
-    outcomes = checks[kind](partial(registry.load, kind, name), name, size)
+    with guarded_process(), stdout_to_stderr():
+        found = registry.find(kind, name)[0]  # a wrong name or size is the user's mistake, not a failed check
+        contracts.mock(size)
+        if asked_of(kind, name, lambda: isinstance(found, LayoutMetric)):
+            checks["metrics"] = contracts.check_layout_metric
+        outcomes = checks[kind](partial(registry.load, kind, name), name, size)
     for outcome in outcomes:
         if as_json:
             echo(json.dumps({"kind": kind, "plugin": name, **asdict(outcome)}))

@@ -12,10 +12,12 @@ from pathlib import Path
 import click
 
 from bench import registry
-from bench.errors import BenchError, MissingError, UsageError
+from bench.errors import BenchError, BrokenPluginError, MissingError, UsageError
 from bench.jobs.store import default_root
+from bench.loading import asked_of
 from bench.messages import echo
 from bench.runtime import import_guard
+from bench.runtime.plugin_code import stdout_to_stderr
 from bench.types import ReportsReadiness
 
 Finding = tuple[bool, str]
@@ -67,14 +69,21 @@ def _encoders(weights: Path | None, as_json: bool) -> bool:
 
 def _state(name: str, weights: Path | None) -> tuple[str, str]:
     """One of `MARKS`, and one sentence."""
-    takes = registry.parameters(registry.find("encoders", name)[0])
-    if any(option.default is option.empty for option in takes.values()):
-        return "ready", f"a family: {name}:NAME"
-    try:
+
+    def ask() -> tuple[str, str]:
+        takes = registry.parameters(registry.find("encoders", name)[0])
+        if any(option.default is option.empty for option in takes.values()):
+            return "ready", f"a family: {name}:NAME"
         encoder = registry.load("encoders", name, **({"weights": weights} if weights and "weights" in takes else {}))
         return "ready", encoder.ready() if isinstance(encoder, ReportsReadiness) else "needs nothing from outside"
+
+    try:
+        with stdout_to_stderr():
+            return asked_of("encoders", name, ask)
     except MissingError as error:
         return error.code, str(error)
+    except BrokenPluginError as error:
+        return "damaged", str(error)
 
 
 def _packages() -> Iterator[Finding]:
@@ -133,9 +142,7 @@ def _plugins() -> Iterator[Finding]:
             try:
                 registry.find(kind, name)
             except BenchError as error:
-                broken.append(f"{name}: {error}")
-            except Exception as error:  # a plug-in may raise anything while it is imported
-                broken.append(f"{name}: {type(error).__name__}: {error}")
+                broken.append(str(error))
         yield not broken, f"{kind}: {len(registry.names(kind))} found" + "".join(f"; {text}" for text in broken)
 
 

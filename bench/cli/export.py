@@ -91,6 +91,7 @@ def samples(run: Path, out: Path, allowed: tuple[Path, ...], workers: int, sched
         keys = {key for _, _, key in found}
         if any(_kept(key, context.store) is None for key in keys):
             _generate_again(run, keys, allowed, context)
+        written = []
         for folder, (generator, _, key) in zip(folders, found, strict=True):
             kept = _kept(key, context.store)
             if kept is None:
@@ -100,7 +101,9 @@ def samples(run: Path, out: Path, allowed: tuple[Path, ...], workers: int, sched
                 )
             generated = kept.load(context.store)
             exporting.write_images(np.asarray(generated.conditions.ids), generated.images, folder)
-            echo(str(folder))
+            written.append(folder)
+    for folder in written:
+        echo(str(folder))
 
 
 def _kept(key: str, store: Store) -> GeneratedRef | None:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from bench.cli.options import data_options, execution_options, merge_class_map, open_context, parse_seeds
-from bench.errors import UsageError
+from bench.cli.options import data_options, execution_options, merge_class_map, open_context, parse_seeds, writable_folder
+from bench.errors import BrokenPluginError, UsageError
 from bench.messages import echo
 from bench.runtime.launch import read_launch
 from bench.types import Fittable, TrainsOnSeveralDevices
@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 @click.option("--fit-seeds", default="0", show_default=True, callback=parse_seeds, help="Seeds of training, one fit for each.")
 @click.option(
     "--out",
-    type=click.Path(path_type=Path, file_okay=False),
+    type=click.Path(path_type=Path),
+    callback=writable_folder,
     help="Folder for the weights, beside the store; several fits go to fit0/, fit1/ below it.",
 )
 @execution_options
@@ -96,6 +97,8 @@ def _fit(config: RunConfig, workers: int, scheduler: str, out: Path | None, grou
 
     components = load_components(config)
     plugin = components.layout_generator or components.generator_plugins[0]
+    if plugin.failure is not None:
+        raise BrokenPluginError(f"{plugin.name} is broken: {plugin.failure.type}: {plugin.failure.message}.")
     built = plugin.build()
     check_fit(built, components)
     if not isinstance(built, Fittable):
@@ -109,10 +112,13 @@ def _fit(config: RunConfig, workers: int, scheduler: str, out: Path | None, grou
         train = splits.plain["train"].keep_columns(MAPS) if config.layout_generator else training_patches(plugin, splits)
         jobs = {seed: training_job(plugin, built, train, seed) for seed in config.fit_seeds}
         raise_failure(context.execute(list(jobs.values())))
+        shown: list[str] = []
         command_line = " ".join(["bench", *sys.argv[1:]])
         for seed, job in jobs.items():
             weights = context.store.path(job.ref)
             if out is not None:
                 folder = out / f"fit{seed}" if len(jobs) > 1 else out
                 weights = deliver(built, weights, train, seed, command_line, folder)
-            echo(str(weights))
+            shown.append(str(weights))
+    for line in shown:
+        echo(line)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import json
 from dataclasses import asdict
+from functools import partial
 from typing import Any
 
 import click
@@ -12,7 +13,9 @@ import click
 from bench import registry
 from bench.cli.list import KINDS
 from bench.errors import UsageError, did_you_mean
+from bench.loading import asked_of
 from bench.messages import echo
+from bench.runtime.plugin_code import guarded_process, stdout_to_stderr
 from bench.types import ConditionMetric, FeatureMetric, HasBounds, ReadsOneEncoder, TrainedMetric
 
 FIELDS = (
@@ -34,12 +37,18 @@ def command(name: str, kind: str | None, as_json: bool) -> None:
         known = sorted({n for k in KINDS for n in registry.names(k)})
         raise UsageError(f"nothing is called {name!r}.{did_you_mean(name, known)} See: bench list.")
     for each in kinds or ["generators"]:
-        cls = registry.find(each, name)[0]
-        shown = {"kind": each, **asdict(cls.card), "options": _options(cls), **_measuring(each, cls)}
+        with guarded_process(), stdout_to_stderr():
+            cls = registry.find(each, name)[0]
+            shown = asked_of(each, name, partial(_describe, each, cls))
+            text = json.dumps(shown)
         if as_json:
-            echo(json.dumps(shown))
+            echo(text)
         else:
             _print(shown, inspect.getdoc(cls) or "")
+
+
+def _describe(kind: str, cls: type[Any]) -> dict[str, Any]:
+    return {"kind": kind, **asdict(cls.card), "options": _options(cls), **_measuring(kind, cls)}
 
 
 def _options(cls: type[Any]) -> dict[str, Any]:

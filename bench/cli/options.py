@@ -9,12 +9,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bench.errors import UsageError
-from bench.messages import echo
+from bench.errors import BrokenPluginError, UsageError
+from bench.messages import echo, shorten
+from bench.results.folders import check_writable
 from bench.runtime.launch import read_launch
+from bench.runtime.plugin_code import guarded_process, is_interruption, stdout_to_stderr
 from bench.types import PROMPT_SOURCES
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from bench.jobs.collective import Group
     from bench.run import RunContext
 
@@ -38,6 +42,10 @@ FIT_SEEDS = (
 """Help of `--fit-seeds`, for the commands that have it."""
 
 
+LARGEST_SEED = 2**32 - 1
+"""What every library takes as a seed."""
+
+
 def parse_seeds(_ctx: click.Context, parameter: click.Parameter, text: str) -> tuple[int, ...]:
     """`0,1,2` as whole numbers without repeats; none if an option whose default is empty is not given."""
     name = parameter.opts[0]
@@ -46,17 +54,29 @@ def parse_seeds(_ctx: click.Context, parameter: click.Parameter, text: str) -> t
     try:
         found = tuple(int(part) for part in text.split(","))
     except ValueError:
-        raise UsageError(f"{name} takes whole numbers like 0,1,2, not {text!r}.") from None
-    if min(found) < 0:
-        raise UsageError(f"{name} {text}: a seed is 0 or larger.")
+        raise UsageError(f"{name} takes whole numbers like 0,1,2, not {shorten(text)!r}.") from None
+    if min(found) < 0 or max(found) > LARGEST_SEED:
+        raise UsageError(f"{name} {shorten(text)}: a seed is 0 or larger, and at most {LARGEST_SEED}.")
     if len(set(found)) != len(found):
         raise UsageError(f"{name} {text}: a seed is given twice.")
     return found
 
 
-def parse_names(_ctx: click.Context, _parameter: click.Parameter, text: str | None) -> tuple[str, ...] | None:
-    """`a,b,c` as names; `none` and an empty text give no name; None if the option was not given."""
-    return None if text is None else tuple(part.strip() for part in text.split(",") if part.strip() and part.strip() != "none")
+def parse_names(_ctx: click.Context, parameter: click.Parameter, text: str | None) -> tuple[str, ...] | None:
+    """`a,b,c` as names; `none` gives no name; None if the option was not given. UsageError on an empty name."""
+    if text is None or text == parameter.default == "":
+        return None if text is None else ()
+    names = tuple(part.strip() for part in text.split(","))
+    if not all(names):
+        raise UsageError(f"{parameter.opts[0]} {shorten(text)!r} has an empty name: give names like a,b, or none.")
+    return tuple(name for name in names if name != "none")
+
+
+def writable_folder(_ctx: click.Context, parameter: click.Parameter, value: Path | None) -> Path | None:
+    """A folder for results. UsageError, before any work, if it can neither be made nor be written into."""
+    if value is not None:
+        check_writable(value, parameter.opts[0])
+    return value
 
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
@@ -111,6 +131,8 @@ def execution_options(function: Callable[..., Any]) -> Callable[..., Any]:
 def open_context(workers: int = 0, scheduler: str = "", group: Group | None = None) -> Iterator[RunContext]:
     """The context of a command: the store, an executor whose workers stay until the command ends, progress and log.
 
+    Inside, what is printed on stdout goes to stderr, since plug-ins print too: a command prints its data afterwards.
+
     `group`: the processes of a command that runs in several. Raises UsageError if a launcher started several processes of a
     command that does not: each would do the same work.
     """
@@ -119,6 +141,7 @@ def open_context(workers: int = 0, scheduler: str = "", group: Group | None = No
     from bench.jobs.progress import default_reporter
     from bench.jobs.store import Store, default_root
     from bench.pipeline import plugins
+    from bench.registry import describe_error
     from bench.run import RunContext
 
     plugins.forget()
@@ -137,8 +160,13 @@ def open_context(workers: int = 0, scheduler: str = "", group: Group | None = No
 
     choose_executor(workers, scheduler, 0)  # refuses options that make no sense before any work
     root = default_root().absolute()
-    try:
-        yield RunContext(Store(root), executor_for, default_reporter(), lambda text: echo(text, err=True))
-    finally:
-        for kept in opened.values():
-            kept.close()
+    with guarded_process(), stdout_to_stderr():
+        try:
+            yield RunContext(Store(root), executor_for, default_reporter(), lambda text: echo(text, err=True))
+        except (SystemExit, KeyboardInterrupt) as error:
+            if is_interruption(error):
+                raise
+            raise BrokenPluginError(f"a plug-in ended the command: {describe_error(error)}.") from error
+        finally:
+            for kept in opened.values():
+                kept.close()

@@ -15,6 +15,7 @@ from bench.cli.options import (
     open_context,
     parse_names,
     parse_seeds,
+    writable_folder,
 )
 from bench.config import CONTROLS, ENCODERS, METRICS, RunConfig
 from bench.errors import MissingError
@@ -56,7 +57,7 @@ SOME_FAILED = 4
     "--experiment", default="", help="Score the arms of an experiment of the task, e.g. addition, or of a file.toml."
 )
 @execution_options
-@click.option("--out", type=click.Path(path_type=Path, file_okay=False), default=Path("results"), show_default=True)
+@click.option("--out", type=click.Path(path_type=Path), callback=writable_folder, default=Path("results"), show_default=True)
 @click.option("--strict", is_flag=True, help="Exit 3 if weights or data were missing, 4 if a number was skipped.")
 @click.option("--json", "as_json", is_flag=True, help="Result records on stdout instead of the table.")
 @data_options
@@ -115,14 +116,15 @@ def command(
     )
     with open_context(workers, scheduler) as context:
         outcome = run.run(config, context, out)
+    folder = out / outcome.folder.name
     if as_json:
         for record in outcome.records:
             echo(schema.to_json(record))
     else:
         terminal.show(outcome.tables)
-        echo(str(outcome.folder))
+        echo(str(folder))
     for fault in outcome.faults:
-        echo(f"bench: {fault}. The result records are in {outcome.folder}.", err=True)
+        echo(f"bench: {fault}. The result records are in {folder}.", err=True)
     _exit(outcome.records, strict)
     if outcome.faults:
         raise SystemExit(SOME_FAILED)

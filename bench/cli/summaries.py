@@ -13,9 +13,9 @@ def summary_of(entry: EntryPoint) -> str:
     """The first line of a command's help, or the name of its package if the source has none."""
     try:
         text = _help(_parse(entry.module), entry.attr)
-    except (OSError, SyntaxError, ValueError, ImportError):
+    except (OSError, SyntaxError, ValueError, ImportError, AttributeError):  # the last of an entry point without a module
         text = ""
-    return " ".join(text.split()) or f"of the package {entry.dist.name if entry.dist else entry.module}"
+    return " ".join(text.split()) or f"of the package {entry.dist.name if entry.dist else entry.value}"
 
 
 def _parse(module: str) -> ast.Module:

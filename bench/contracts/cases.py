@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import json
-import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
-from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from bench import registry
 from bench.contracts.mock import mock
 from bench.errors import BenchError, UsageError
+from bench.runtime.plugin_code import is_interruption
 from bench.types import Card, Conditions, HasCard, ImageSet
 
 Status = Literal["passed", "failed", "skipped"]
@@ -75,10 +74,10 @@ def _outcome(check: Check[_Kind], case: _Kind) -> Outcome:
         return Outcome(check.__name__, "skipped", str(reason))
     except (Broken, BenchError) as reason:
         return Outcome(check.__name__, "failed", str(reason))
-    except Exception as error:  # a plug-in may raise anything; its author needs the place
-        last = traceback.extract_tb(error.__traceback__)[-1]
-        place = f"{Path(last.filename).name}, line {last.lineno}"
-        return Outcome(check.__name__, "failed", f"{type(error).__name__}: {error} ({place})")
+    except BaseException as error:  # a plug-in may raise anything; its author needs the place
+        if is_interruption(error):
+            raise
+        return Outcome(check.__name__, "failed", registry.describe_error(error))
     return Outcome(check.__name__, "passed")
 
 

@@ -10,6 +10,9 @@ from string import Template
 
 from bench import registry
 from bench.errors import UsageError
+from bench.messages import shorten
+
+LONGEST_NAME = 80
 
 PYPROJECT = Template("""\
 [build-system]
@@ -74,8 +77,11 @@ class $klass:
 
 def write_generator(name: str, parent: Path) -> Path:
     """Writes the package of a new generator into a new folder under `parent`; returns its module."""
-    if not re.fullmatch(r"[a-z][a-z0-9]*(-[a-z0-9]+)*", name):
-        raise UsageError(f"a plug-in's name is small letters, digits and single hyphens, as in my-gan, not {name!r}.")
+    if not re.fullmatch(r"[a-z][a-z0-9]*(-[a-z0-9]+)*", name) or len(name) > LONGEST_NAME:
+        raise UsageError(
+            f"a plug-in's name is small letters, digits and single hyphens, as in my-gan, at most {LONGEST_NAME} of them, not "
+            f"{shorten(name)!r}."
+        )
     module = name.replace("-", "_")
     if keyword.iskeyword(module):
         raise UsageError(f"{name!r} is a word of Python itself: choose another name.")

@@ -14,13 +14,13 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, replace
-from types import FrameType
 from typing import Protocol
 
 from bench.jobs.graph import Job, pending
 from bench.jobs.outcomes import Failed, Finished, JobError, Outcome, Task, run_task, task_of
 from bench.jobs.progress import Reporter, Tally
 from bench.jobs.store import EntryRef, Store
+from bench.runtime.plugin_code import interrupt
 
 PASSES = 3
 """How often a graph is run because an entry turned out to be damaged."""
@@ -249,9 +249,6 @@ def _termination_as_interrupt() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-
-    def interrupt(number: int, frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
 
     before = signal.signal(signal.SIGTERM, interrupt)
     try:

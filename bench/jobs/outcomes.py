@@ -5,7 +5,6 @@ Every exception of an action is turned into a `Failed` here, so that only the de
 
 from __future__ import annotations
 
-import threading
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from bench.errors import MissingError, StoppedError, UsageError
 from bench.jobs.graph import Action, Job, JobContext
 from bench.jobs.store import DamagedEntry, EntryRef, Store
 from bench.messages import without_advice
+from bench.runtime.plugin_code import is_interruption
 
 _TRACEBACK_CHARACTERS = 20_000
 
@@ -77,13 +77,13 @@ def task_of(job: Job, store: Store) -> Task:
 
 
 def run_task(task: Task, log: Callable[[str], None], progress: Callable[[int, int, str], None]) -> Outcome:
-    """Runs a job here, unless its entry is finished. Raises KeyboardInterrupt in the main thread, and nothing else."""
+    """Runs a job here, unless its entry is finished. Raises KeyboardInterrupt on a signal to end, and nothing else."""
     try:
         if not task.store.has(task.ref):
             context = JobContext(task.store, log, progress)
             task.store.write(task.ref, task.spec, lambda work: task.action(work, context), task.resumable)
     except BaseException as error:
-        if isinstance(error, KeyboardInterrupt) and threading.current_thread() is threading.main_thread():
+        if is_interruption(error):
             raise
         return failure_of(task.ref, error)
     return Finished(task.ref)
@@ -108,7 +108,7 @@ def _code_of(error: BaseException) -> str:
         return error.code
     if isinstance(error, UsageError):
         return "usage"
-    return "interrupted" if isinstance(error, KeyboardInterrupt | StoppedError) else "internal"
+    return "interrupted" if isinstance(error, StoppedError) else "internal"
 
 
 def _damaged_entry(error: BaseException) -> EntryRef | None:

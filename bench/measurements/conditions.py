@@ -16,6 +16,7 @@ from bench.jobs.arrays import open_sharded, write_array
 from bench.jobs.graph import Job, JobContext
 from bench.jobs.store import EntryRef, Store
 from bench.measurements.protocol import Measured
+from bench.pipeline.checks import check_counts, check_direction
 from bench.pipeline.data import DataSplits
 from bench.pipeline.generation import GeneratedSet, shard_bounds
 from bench.pipeline.plugins import Plugin
@@ -70,6 +71,10 @@ def plan_conditions(
 ) -> ConditionMeasurement:
     """The measurement and its jobs; `protocol` gives the protocol key of a measure."""
     metric: ConditionMetric = plugin.build()
+    if not metric.directions:
+        raise ValueError(f"{plugin.name} declares no measure")
+    for measure, direction in metric.directions.items():
+        check_direction(f"{plugin.name}: {measure}", direction)
     segmenter = segmenter_job(plugin, splits)
     ours = _count_jobs(plugin, segmenter, generated.ref, generated.key, len(generated), (generated.job,))
     real = _count_jobs(plugin, segmenter, splits.test.ref, splits.test.key, len(splits.test), splits.test.needs)
@@ -129,6 +134,7 @@ class CountAgreement:
             context.store.file(self.segmenter, name)
         part = load_into_memory(select(self.patches.load(context.store), np.arange(self.start, self.stop)))
         counts = self.metric.build().agree(part, context.store.path(self.segmenter)).counts
+        check_counts(self.metric.name, counts, self.stop - self.start)
         write_array(work, "counts", counts, rows_per_chunk(counts))
 
 

@@ -15,6 +15,7 @@ from bench import registry, statistics
 from bench.jobs.graph import Job
 from bench.jobs.store import Store
 from bench.measurements.protocol import Bounds, Measured
+from bench.pipeline.checks import check_number
 from bench.pipeline.encoding import FeaturesRef
 from bench.pipeline.plugins import Plugin
 from bench.pipeline.sets import GeneratedRef, SetRef
@@ -201,7 +202,7 @@ class FeaturePair:
         assert isinstance(self.metric, ComparesMoments)
         if min(int(real_rows.sum()), int(other_rows.sum())) < self.metric.minimum_n(self.real.shape[1]):
             return math.nan
-        return self.metric.compare_moments(real.of(real_rows), other.of(other_rows))
+        return check_number(self.metric.card.name, self.metric.compare_moments(real.of(real_rows), other.of(other_rows)))
 
     @cached_property
     def _moments(self) -> tuple[GroupedMoments, GroupedMoments | None] | None:
@@ -227,9 +228,11 @@ class FeaturePair:
         if min(len(real), len(generated)) < fewest:
             return math.nan  # with a block of slides left out it is too few: a number without an interval
         if isinstance(self.metric, TrainedMetric):
-            return self.metric.compare_trained(real, generated, _needed(self.train), self._rng)
-        assert isinstance(self.metric, FeatureMetric)
-        return self.metric.compare(real, generated, self._rng)
+            value = self.metric.compare_trained(real, generated, _needed(self.train), self._rng)
+        else:
+            assert isinstance(self.metric, FeatureMetric)
+            value = self.metric.compare(real, generated, self._rng)
+        return check_number(self.metric.card.name, value)
 
     def _too_few(self, real: int, generated: int) -> Estimate | None:
         return self._underpowered(min(real, generated), f"{generated} generated and {real} real rows")

@@ -15,6 +15,7 @@ from bench.jobs.arrays import open_array, write_array
 from bench.jobs.graph import Job, JobContext
 from bench.jobs.store import EntryRef, Store
 from bench.measurements.protocol import Measured
+from bench.pipeline.checks import check_counts
 from bench.pipeline.data import MAPS, DataSplits
 from bench.pipeline.generation import GeneratedSet
 from bench.pipeline.plugins import Plugin
@@ -64,7 +65,10 @@ def plan_downstream(
 ) -> DownstreamMeasurement:
     """The measurement and the job that trains and scores the model; `record` lacks its measure."""
     job = score_job(task, mix, splits, generated, seed)
-    records = tuple(replace(record, measure=measure) for measure in task.build().measures(splits.test.conditions.classes))
+    measures = tuple(task.build().measures(splits.test.conditions.classes))
+    if not measures or not all(isinstance(measure, str) for measure in measures):
+        raise TypeError(f"the measures of {task.name} are {measures!r}, not names")
+    records = tuple(replace(record, measure=measure) for measure in measures)
     return DownstreamMeasurement(records, Scores(task, job.ref, splits.test.ref), (job,))
 
 
@@ -110,4 +114,5 @@ class Score:
         sets = [load_into_memory(part) for part in training_sets(self.mix, real, generated)]
         validation, test = (load_into_memory(part.load(context.store)) for part in (self.validation, self.test))
         counts = self.task.build_anew().score(sets, validation, test, self.seed, context.progress).counts
+        check_counts(self.task.name, counts, len(test))
         write_array(work, "counts", counts, rows_per_chunk(counts))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from typing import Any, ParamSpec, TypeVar
+from typing import Any
 
 import numpy as np
 
@@ -13,8 +13,7 @@ from bench.config import Components, RunConfig
 from bench.errors import BenchError, MissingError
 from bench.histology.sampling import StatesSampling
 from bench.histology.training_mixes import TRAINING_MIXES
-from bench.jobs.outcomes import failure_of
-from bench.jobs.store import EntryRef, Store
+from bench.jobs.store import Store
 from bench.measurements import prompts
 from bench.measurements.conditions import plan_conditions
 from bench.measurements.distributions import FORMS, REFERENCES, DistributionMeasurement, Form
@@ -22,7 +21,8 @@ from bench.measurements.downstream import DownstreamMeasurement, Scores, is_of_g
 from bench.measurements.experiment_files import Comparison
 from bench.measurements.experiments import ArmDifference, describe_claim, difference_record, mark_experiment
 from bench.measurements.layouts import LayoutMeasurement
-from bench.measurements.protocol import FailedMeasurement, Measurement, content_of, protocol_key
+from bench.measurements.protocol import FailedMeasurement, Measurement, content_of, plan_or_fail, protocol_key
+from bench.pipeline.checks import check_direction
 from bench.pipeline.data import DataSplits, Patches
 from bench.pipeline.encoding import FeatureSet, describe_encoder, encode
 from bench.pipeline.fits import NO_FIT, Fit, Generated, fits_of
@@ -32,6 +32,7 @@ from bench.pipeline.training import Weights
 from bench.results.schema import ResultRecord, stamp
 from bench.results.tables import ONE_SET
 from bench.results.terms import Flag
+from bench.runtime.plugin_code import is_interruption
 from bench.statistics import VERSION
 from bench.types import ChecksConditions, FollowsPromptSource, Normalisable, TrainedMetric, TrainingMix
 
@@ -77,10 +78,10 @@ class _Planner:
             return self.plan_generator(plugin)
         except BenchError:
             raise
-        except (Exception, SystemExit) as error:
-            if plugin.failure is not None:
+        except BaseException as error:
+            if is_interruption(error) or plugin.card is not None:
                 raise
-            return self.plan_generator(plugin.broken_by(error))
+            return self.plan(plugin.broken_by(error) if plugin.failure is None else plugin.reduced())
 
     def plan_generator(self, plugin: Plugin) -> RunPlan:
         components, asked = self.components, self.components.config.seeds
@@ -168,7 +169,7 @@ class _Planner:
                     flagged = replace(record, flags=(*record.flags, *flags))
                     flagged = replace(flagged, fit=dict(NO_FIT)) if form == "lower-reference" else flagged
                     named = replace(flagged, measure=metric.label, direction="none")
-                    yield _plan_or_fail(
+                    yield plan_or_fail(
                         named, self.distribution, flagged, form, evaluation.encoder, metric, real, generated, made
                     )
 
@@ -191,6 +192,7 @@ class _Planner:
     ) -> DistributionMeasurement:
         """One metric over one encoder in one form."""
         built = metric.build()
+        check_direction(metric.name, built.direction)
         described = {**record.described, "metric": registry.describe(built)}
         protocol = {"encoder": described["encoder"], "metric": described["metric"], "interval": VERSION}
         if form != "value":
@@ -227,7 +229,7 @@ class _Planner:
 
             base = replace(record, described={**record.described, "metric": described})
             named = replace(base, measure=metric.label, direction="none", protocol=protocol(metric.label))
-            yield _plan_or_fail(named, plan_conditions, base, metric, test, self.splits, protocol)
+            yield plan_or_fail(named, plan_conditions, base, metric, test, self.splits, protocol)
 
     def layouts(self, made: Generated) -> Iterator[Measurement]:
         """Sampled layouts against the real layouts of the test patches, where layouts are sampled."""
@@ -238,21 +240,27 @@ class _Planner:
         blank = blank if made.fit.layouts is not None else replace(blank, fit=dict(NO_FIT))
         record = replace(blank, n=len(made.test_conditions), n_real=len(self.splits.test), groups=self.groups)
         for metric in self.components.layout_metrics:
-            built, described = metric.build(), registry.describe(metric.build())
-            named = replace(
-                record,
-                measure=metric.label,
-                direction=built.direction,
-                described={**record.described, "metric": described},
-                protocol=self.protocol({"metric": described, "interval": VERSION}),
-            )
-            needs = (*self.splits.test.needs, *made.test_conditions.needs)
-            yield LayoutMeasurement(named, metric, self.splits.test.ref, made.test_conditions.ref, needs)
+            named = replace(record, measure=metric.label, direction="none")
+            yield plan_or_fail(named, self.layout, record, metric, made)
+
+    def layout(self, record: ResultRecord, metric: Plugin, made: Generated) -> LayoutMeasurement:
+        """One layout metric."""
+        built, described = metric.build(), registry.describe(metric.build())
+        check_direction(metric.name, built.direction)
+        named = replace(
+            record,
+            measure=metric.label,
+            direction=built.direction,
+            described={**record.described, "metric": described},
+            protocol=self.protocol({"metric": described, "interval": VERSION}),
+        )
+        needs = (*self.splits.test.needs, *made.test_conditions.needs)
+        return LayoutMeasurement(named, metric, self.splits.test.ref, made.test_conditions.ref, needs)
 
     def downstream(self, made: Generated, mix: TrainingMix) -> DownstreamMeasurement | FailedMeasurement:
         """The task's model trained on a mix, scored on real test patches."""
         record, task = self.score_record(made, mix), self.components.task_plugin
-        return _plan_or_fail(
+        return plan_or_fail(
             replace(record, measure=task.label), plan_downstream, record, task, mix, self.splits, made.pool, made.seed
         )
 
@@ -371,20 +379,6 @@ class _Planner:
             return described
         shares = [mix.real, mix.synthetic, mix.synthetic_source]
         return {**described, "mix": [mix.name, *shares], "pool": [self.splits.pool_name, content_of(self.splits.training)]}
-
-
-P = ParamSpec("P")
-M = TypeVar("M")
-
-
-def _plan_or_fail(record: ResultRecord, plan: Callable[P, M], *args: P.args, **more: P.kwargs) -> M | FailedMeasurement:
-    """The measurement. If the plug-in raises, a failing measurement of `record` instead."""
-    try:
-        return plan(*args, **more)
-    except BenchError:
-        raise
-    except (Exception, SystemExit) as error:
-        return FailedMeasurement(record, failure_of(EntryRef("measured", record.measure), error).error)
 
 
 def _describe_layouts(layout_generator: Plugin | None) -> dict[str, Any]:

@@ -10,18 +10,21 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, ParamSpec, Protocol, TypeVar
 
 from bench import statistics
+from bench.errors import BenchError, UsageError
 from bench.jobs.graph import Job, JobContext
-from bench.jobs.outcomes import EarlierFailure, Failed, JobError, Outcome
-from bench.jobs.store import Store, key_of
+from bench.jobs.outcomes import EarlierFailure, Failed, JobError, Outcome, failure_of
+from bench.jobs.store import EntryRef, Store, key_of
+from bench.pipeline.checks import check_number, is_bound
 from bench.pipeline.data import Patches
 from bench.results.schema import NO_SOURCES, ResultRecord, unit_of
 from bench.results.terms import ABSENT, Flag, Reason, Status
+from bench.runtime.plugin_code import is_interruption
 from bench.statistics import Estimate
 
 Bounds = tuple[float | None, float | None]
@@ -69,8 +72,24 @@ class Compute:
 
     def __call__(self, work: Path, context: JobContext) -> None:
         found = self.measurement.compute(context.store)
+        for measure, one in found.items():
+            _check(measure, one)
         text = json.dumps({measure: {**asdict(one.estimate), "bounds": one.bounds} for measure, one in found.items()})
         (work / "estimates.json").write_text(text, encoding="utf-8")
+
+
+def _check(measure: str, found: Measured) -> None:
+    """Raises UsageError on what a metric may bring that is no estimate: a record of it could not be written, or read."""
+    estimate = found.estimate
+    if not isinstance(measure, str) or not isinstance(estimate, Estimate):
+        raise UsageError(f"{measure!r} gave {type(estimate).__name__}, not a bench.statistics.Estimate.")
+    value = check_number(f"the estimate of {measure}", estimate.value)
+    optional = (estimate.low, estimate.high, estimate.error, estimate.freedom, *estimate.replicates, *found.bounds)
+    if math.isinf(value) or not all(map(is_bound, optional)) or len(found.bounds) != 2:
+        raise UsageError(
+            f"{measure} gave {value!r} in [{estimate.low!r}, {estimate.high!r}] with bounds {found.bounds!r}: finite numbers "
+            "are needed, or None where there is none."
+        )
 
 
 def job_of(measurement: Measurement) -> Job:
@@ -147,6 +166,22 @@ class FailedMeasurement:
 
     def compute(self, store: Store) -> dict[str, Measured]:
         raise EarlierFailure(self.error)
+
+
+P = ParamSpec("P")
+M = TypeVar("M")
+
+
+def plan_or_fail(record: ResultRecord, plan: Callable[P, M], *args: P.args, **more: P.kwargs) -> M | FailedMeasurement:
+    """The measurement. If the plug-in raises, a failing measurement of `record` instead."""
+    try:
+        return plan(*args, **more)
+    except BenchError:
+        raise
+    except BaseException as error:
+        if is_interruption(error):
+            raise
+        return FailedMeasurement(record, failure_of(EntryRef("measured", record.measure), error).error)
 
 
 def protocol_key(test: Patches, what: Mapping[str, Any]) -> str:

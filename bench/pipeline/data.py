@@ -10,7 +10,7 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -21,7 +21,9 @@ from bench.histology.sampling import CONFIRM_MPP, implausible_mpp, is_plausible_
 from bench.jobs.graph import Job, JobContext
 from bench.jobs.outcomes import Failed, Outcome
 from bench.jobs.store import EntryRef, Store, key_of
+from bench.loading import asked_of
 from bench.pipeline import prompts
+from bench.pipeline.checks import check_patches
 from bench.pipeline.plugins import Plugin
 from bench.pipeline.prompts import PromptReport, PromptRule
 from bench.pipeline.sets import SetRef, keep_columns, load_into_memory, load_set, save_set, select
@@ -185,8 +187,15 @@ class ReadSplit:
 
     def __call__(self, work: Path, context: JobContext) -> None:
         dataset = self.dataset.build()
-        made = dataset.prompt_donors() if self.split == DONORS else dataset.split(self.split)
         foreign = sources.describe(type(dataset))
+
+        def read() -> ImageSet:
+            made = dataset.prompt_donors() if self.split == DONORS else dataset.split(self.split)
+            check_patches(self.dataset.name, made, f"split {self.split!r}")
+            return cast(ImageSet, made)
+
+        # an error of one of our own datasets keeps its traceback
+        made = asked_of("datasets", self.dataset.name, read) if foreign else read()
         if foreign:
             made = replace(made, key=key_of({"key": made.key, **foreign}))
         save_set(made, work)

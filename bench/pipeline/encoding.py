@@ -86,14 +86,16 @@ class Encode:
         images = np.asarray(select(self.patches.load(context.store), np.arange(self.start, self.stop)).images)
         features = np.asarray(encoder.encode(images))
         name, n = self.encoder.label, len(images)
-        if features.ndim != 2 or len(features) != n or features.dtype.kind != "f":
+        if features.ndim != 2 or len(features) != n or features.dtype.kind != "f" or not features.shape[1]:
             raise UsageError(
                 f"{name} returned {features.dtype} {features.shape} for {n} images; an encoder returns float32 ({n}, dim). "
                 f"See: bench check {name}."
             )
+        with np.errstate(over="ignore"):  # a float64 may be beyond what float32 holds: it is infinite then
+            features = features.astype(np.float32, copy=False)
         if wrong := int((~np.isfinite(features).all(axis=1)).sum()):
             raise UsageError(f"{name} returned NaN or infinite features for {wrong} of {n} images. See: bench check {name}.")
-        write_array(work, "features", features.astype(np.float32, copy=False), rows_per_chunk(features))
+        write_array(work, "features", features, rows_per_chunk(features))
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from bench.config import Components, RunConfig
 from bench.jobs.graph import Job, JobContext
@@ -17,10 +16,10 @@ from bench.jobs.outcomes import EarlierFailure, JobError, failure_of
 from bench.jobs.store import EntryRef, Store, key_of
 from bench.pipeline.data import MAPS, DataSplits, Patches
 from bench.pipeline.generation import GeneratedSet, TrainedGenerator
-from bench.pipeline.plugins import Plugin, WeightsRef
+from bench.pipeline.plugins import Plugin, WeightsRef, has_fits
 from bench.pipeline.training import Weights, training_patches, weights_of
 from bench.results.terms import FitOrigin
-from bench.types import Fittable, StatesFits
+from bench.runtime.plugin_code import is_interruption
 
 NO_FIT = {"origin": FitOrigin.NONE.value}
 """What records say of numbers in which no training of a generator has a part."""
@@ -95,11 +94,6 @@ class Fail:
         raise EarlierFailure(self.error)
 
 
-def has_fits(built: Any) -> bool:
-    """Whether another fit seed would give another generator."""
-    return isinstance(built, Fittable) and not (isinstance(built, StatesFits) and not built.has_fits)
-
-
 def fits_of(
     plugin: Plugin, components: Components, splits: DataSplits
 ) -> Iterator[tuple[TrainedGenerator, TrainedGenerator | None, Fit]]:
@@ -128,7 +122,9 @@ def with_weights(plugin: Plugin, splits: DataSplits, config: RunConfig, fit_seed
             else training_patches(plugin, splits)
         )
         return TrainedGenerator(plugin, weights_of(plugin, train, fit_seed, config.trains_anew))
-    except (Exception, SystemExit) as error:  # a plug-in: what it breaks are its own records
+    except BaseException as error:  # a plug-in: what it breaks are its own records
+        if is_interruption(error):
+            raise
         failed = failure_of(EntryRef("weights", plugin.name), error).error
         spec = {"plugin": plugin.name, "failed": failed.message}
         job = Job("weights", spec, Fail(failed), label=f"prepare {plugin.name}")

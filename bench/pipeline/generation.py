@@ -17,6 +17,7 @@ from bench.errors import MissingError, UsageError
 from bench.jobs.arrays import write_array
 from bench.jobs.graph import Job, JobContext
 from bench.jobs.store import EntryRef, Store
+from bench.pipeline.checks import check_layouts
 from bench.pipeline.data import MAPS, Patches
 from bench.pipeline.plugins import Plugin, WeightsRef, load_model
 from bench.pipeline.sets import GeneratedRef, SetRef, load_into_memory, rows_per_chunk, save_set, select
@@ -264,8 +265,7 @@ class SampleLayouts:
         layout_generator = load_model(self.plugin, self.weights, context.store)
         asked = load_into_memory(self.conditions.load(context.store)).conditions
         made = layout_generator.sample(asked, image_seeds(self.seed, asked.ids))
-        if not np.array_equal(made.ids, asked.ids) or not np.array_equal(made.groups, asked.groups):
-            raise UsageError(f"{self.plugin.name} returns other ids or groups than it was asked for. See: bench check.")
+        check_layouts(self.plugin.name, made, asked)
         black: Images = np.zeros((len(made), 1, 1, 3), np.uint8)
         save_set(ImageSet(work.name, black, replace(made, clusters=asked.clusters)), work)
 

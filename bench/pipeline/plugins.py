@@ -6,17 +6,17 @@ import inspect
 import re
 import shlex
 import types
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
 from bench import registry
-from bench.errors import UsageError
+from bench.errors import BrokenPluginError, UsageError
 from bench.jobs.outcomes import EarlierFailure, JobError, failure_of
 from bench.jobs.store import EntryRef, Store
-from bench.types import Fittable
+from bench.types import Card, Fittable, StatesFits
 
 _MODELS_KEPT = 4
 """Models with weights that one process keeps; the least recently used is dropped first."""
@@ -30,7 +30,9 @@ class Plugin:
     name: str
     options: tuple[tuple[str, Any], ...] = ()
     failure: JobError | None = field(default=None, compare=False)
-    """The error that building or describing it raised; None for a plug-in that works."""
+    """The error that importing, building or describing it raised; None for a plug-in that works."""
+    card: Card | None = field(default=None, compare=False)
+    """All that is used of a plug-in that failed in a way that leaves nothing of its class to use; None for others."""
 
     def build(self) -> Any:
         """The object, the same one each time in one process. For a plug-in that failed, a stand-in whose methods raise."""
@@ -39,7 +41,7 @@ class Plugin:
     @property
     def label(self) -> str:
         """What result records call it: `timm:resnet18`."""
-        return registry.label(self.kind, self.name, self.build())
+        return registry.label(self.kind, self.name, self.build()) if self.card is None else self.card.name
 
     def build_anew(self) -> Any:
         """A new object, for a caller that changes its state by training."""
@@ -50,6 +52,21 @@ class Plugin:
     def broken_by(self, error: BaseException) -> Plugin:
         """The same plug-in, each use of which raises this error: its records are planned, and have it as their reason."""
         return replace(self, failure=failure_of(EntryRef(self.kind, self.name), error).error)
+
+    def not_imported(self, error: BrokenPluginError) -> Plugin:
+        """The same for a plug-in of which nothing is known but its name. It keeps no options: nothing says what they mean."""
+        path, _, name = self.name.partition(":")
+        card = Card(name if registry.is_file(self.name) and name else self.name, "unknown", "It cannot be imported.")
+        return replace(self.broken_by(error), options=(), card=card)
+
+    def reduced(self) -> Plugin:
+        """The same for a plug-in that failed, and whose class raises even where nothing but its members is looked at."""
+        return replace(self, card=registry.card(self.kind, self.name))
+
+
+def has_fits(built: Any) -> bool:
+    """Whether another fit seed would give another generator."""
+    return isinstance(built, Fittable) and not (isinstance(built, StatesFits) and not built.has_fits)
 
 
 def refuse_plugin_files(held: Any, where: str, allowed: Iterable[Path] = ()) -> None:
@@ -127,22 +144,31 @@ _PLANNING_ABILITIES = ("set_seeds", "of_seed", "check_conditions")
 def _stand_in(plugin: Plugin, failure: JobError) -> Any:
     """An object of the plug-in's class with its class attributes and the given options, which is enough for planning. Each of
     its methods and properties raises the failure."""
-    cls, values = registry.arguments(plugin.kind, plugin.name, dict(plugin.options))
 
     def refuse(*_: Any, **__: Any) -> Any:
         raise EarlierFailure(failure)
 
+    if plugin.card is not None:
+        return _unknown(plugin.card, refuse)
+    cls, values = registry.arguments(plugin.kind, plugin.name, dict(plugin.options))
     members: dict[str, Any] = {}
     for name, member in inspect.getmembers_static(cls):
         if not name.startswith("__") and (inspect.isfunction(member) or isinstance(member, property)):
             members[name] = property(refuse) if isinstance(member, property) else refuse
     members |= {name: None for name in _PLANNING_ABILITIES if name in members}
     members |= {"digest": ""} if "digest" in members else {}
-    members |= {
-        name: option.default for name, option in registry.parameters(cls).items() if option.default is not option.empty
-    }
-    members |= {**values, "__module__": cls.__module__, "__qualname__": cls.__qualname__}
-    return object.__new__(types.new_class(cls.__name__, (cls,), exec_body=lambda namespace: namespace.update(members)))
+    members |= {"__module__": cls.__module__, "__qualname__": cls.__qualname__}
+    made: Any = object.__new__(types.new_class(cls.__name__, (cls,), exec_body=lambda namespace: namespace.update(members)))
+    options = {name: option.default for name, option in registry.parameters(cls).items() if option.default is not option.empty}
+    vars(made).update({**options, **values})
+    return made
+
+
+def _unknown(card: Card, refuse: Callable[..., Any]) -> Any:
+    """An object with the card and nothing else that works: what planning asks of generators, encoders and metrics raises."""
+    members: dict[str, Any] = {name: refuse for name in ("generate", "encode", "minimum_n", "compare")}
+    members |= {name: property(refuse) for name in ("dim", "direction")}
+    return type("Unknown", (), {**members, "card": card, "__module__": __name__})()
 
 
 @lru_cache(maxsize=_MODELS_KEPT)

@@ -59,6 +59,7 @@ def make_table(experiment: Experiment, made: Sequence[ResultRecord]) -> Experime
         *([f"reported: {experiment.source}; other data, another network size: never ranked with ours"] if reported else []),
         *(["embedded phantom tissue: these numbers say nothing of real patients"] if Flag.EMBEDDED in first.flags else []),
         *sentences(experiment, grouped),
+        *tables.lost_seeds(made),
         *tables.reasons([cell for cell in cells.values() if tables.lacks_explanation(cell)]),
     ]
     title = f"{experiment.name} ({first.generator}, {first.task} on {first.dataset}): {experiment.summary}"

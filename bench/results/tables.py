@@ -163,7 +163,8 @@ def make_tables(records: Sequence[ResultRecord], generator: str) -> list[Table]:
             title += f", protocol set {number}, not comparable with the first: {difference_between(part, parts[0])}"
         measures, collapsed = collapse_skipped(found, f"bench run -g {generator} -t {part[0].task}")
         shown = [cell for cell in found if cell.measure in measures]
-        made.append(Table(title, _rows(shown), [*_notes(shown), *collapsed]))
+        lost = lost_seeds(record for record in part if quantity(record).measure in measures)
+        made.append(Table(title, _rows(shown), [*_notes(shown), *lost, *collapsed]))
     return made
 
 
@@ -251,12 +252,34 @@ def reasons(unfinished: Sequence[Cell]) -> list[str]:
     """Why numbers or intervals are missing, each reason once with its generators."""
     whose: dict[tuple[str, str, str], list[str]] = defaultdict(list)
     for cell in unfinished:
-        if cell.reason and cell.direction != "none":
+        if cell.reason and (cell.direction != "none" or cell.status == Status.ERROR):
             whose[cell.measure, cell.status, cell.reason].append(cell.generator)
     return [
         f"{measure} ({', '.join(dict.fromkeys(generators))}): {'' if status == Status.OK else f'{status}, '}{reason}"
         for (measure, status, reason), generators in whose.items()
     ]
+
+
+def lost_seeds(records: Iterable[ResultRecord]) -> list[str]:
+    """Which numbers are of fewer seeds or fits than were asked for, and why: `fd (blur): without seed 1: error, reason`."""
+    grouped: dict[tuple[Quantity, str], list[ResultRecord]] = defaultdict(list)
+    for record in records:
+        grouped[quantity(record), record.protocol].append(record)
+    whose: dict[tuple[str, str], list[str]] = defaultdict(list)
+    for (key, _), rows in grouped.items():
+        found = {_seeds(row) for row in valued(rows)}
+        missing = {_seeds(row): row for row in rows if _seeds(row) not in found} if found else {}
+        for (fit, seed), row in missing.items():
+            of_fit = f" of fit {fit}" if len({fit for fit, _ in map(_seeds, rows)}) > 1 else ""
+            whose[row.generator, f"seed {seed}{of_fit}: {row.status}, {row.reason}"].append(key.measure)
+    return [
+        f"{', '.join(dict.fromkeys(measures))} ({generator}): without {lost}" for (generator, lost), measures in whose.items()
+    ]
+
+
+def _seeds(record: ResultRecord) -> tuple[str, int]:
+    """Of its fit, empty without one, and of its images."""
+    return record.fit.get("seed", ""), record.seed
 
 
 def sizes(found: Iterable[Cell]) -> list[str]:

@@ -36,15 +36,23 @@ class DiffusionConfig:
     """Precision of training."""
 
     def __post_init__(self) -> None:
-        check_counts(steps=self.steps, batch=self.batch, sample_steps=self.sample_steps)
+        check_counts(head=self.head, groups=self.groups, steps=self.steps, batch=self.batch, sample_steps=self.sample_steps)
+        check_not_negative(learning_rate=self.learning_rate, warmup=self.warmup)
         check_shares(ema=self.ema, eta=self.eta)
 
 
-def check_counts(**counts: int) -> None:
+def check_counts(**counts: int | tuple[int, ...]) -> None:
     """Raises UsageError if one of these options is below 1."""
     for name, value in counts.items():
-        if value < 1:
+        if min(value) < 1 if isinstance(value, tuple) else value < 1:
             raise UsageError(f"{name} is a count of at least 1, not {value}.")
+
+
+def check_not_negative(**values: float | tuple[int, ...]) -> None:
+    """Raises UsageError if one of these options is below 0."""
+    for name, value in values.items():
+        if min(value, default=0) < 0 if isinstance(value, tuple) else value < 0:
+            raise UsageError(f"{name} is 0 or more, not {value}.")
 
 
 def check_shares(**shares: float) -> None:

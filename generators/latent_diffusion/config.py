@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import Literal
 
-from generators.diffusion.config import DiffusionConfig, check_counts
+from generators.diffusion.config import DiffusionConfig, check_counts, check_not_negative
 
 STAGE_FILE = "first_stage.safetensors"
 STAGE_VERSION = "1"
@@ -67,7 +67,24 @@ class LatentDiffusionConfig(FirstStageConfig, DiffusionConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_counts(stage_steps=self.stage_steps, stage_batch=self.stage_batch, views=self.views)
+        check_counts(
+            stage_steps=self.stage_steps,
+            stage_batch=self.stage_batch,
+            views=self.views,
+            latent_channels=self.latent_channels,
+            condition_channels=self.condition_channels,
+            stage_channels=self.stage_channels,
+            channels=self.channels,
+            layers=self.layers,
+        )
+        check_not_negative(
+            stage_layers=self.stage_layers,
+            codebook=self.codebook,
+            stage_rate=self.stage_rate,
+            stain=self.stain,
+            beta_start=self.beta_start,
+            beta_end=self.beta_end,
+        )
 
     @property
     def multiple(self) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from generators.diffusion.config import DiffusionConfig, check_guidance
+from generators.diffusion.config import DiffusionConfig, check_counts, check_guidance, check_not_negative
 
 SAMPLING = ("sampler", "sample_steps", "eta", "guidance")
 """Fields that change layouts but not weights."""
@@ -40,6 +40,8 @@ class MaskDiffusionConfig(DiffusionConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        check_counts(unshuffle=self.unshuffle, channels=self.channels, layers=self.layers)
+        check_not_negative(beta_start=self.beta_start, beta_end=self.beta_end, weight_decay=self.weight_decay)
         check_guidance(self.guidance)
 
     @property

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from generators.diffusion.config import DiffusionConfig, check_counts, check_guidance, check_shares
+from generators.diffusion.config import DiffusionConfig, check_counts, check_guidance, check_not_negative, check_shares
 
 SAMPLING = ("sampler", "sample_steps", "eta", "guidance")
 """Fields that change images but not weights."""
@@ -51,7 +51,21 @@ class NasdmConfig(DiffusionConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_counts(tuning_steps=self.tuning_steps)
+        check_counts(
+            tuning_steps=self.tuning_steps,
+            unshuffle=self.unshuffle,
+            width=self.width,
+            multipliers=self.multipliers,
+            blocks=self.blocks,
+            hidden=self.hidden,
+        )
+        check_not_negative(
+            attended=self.attended,
+            tuning_rate=self.tuning_rate,
+            snr_cap=self.snr_cap,
+            weight_decay=self.weight_decay,
+            stain=self.stain,
+        )
         check_shares(drop=self.drop)
         check_guidance(self.guidance)
 

@@ -49,8 +49,8 @@ def command(
     same-weights tests whether the numbers of the same weights changed, same-method whether other fits of the method are
     worse; that needs two fits on each side (bench run --fit-seeds 0,1,2).
 
-    Exit codes: 0 pass, 2 a rule that applies to nothing (--strict), 4 broken, 5 regression, 6 inconclusive,
-    7 not comparable.
+    Exit codes: 0 pass, 2 a rule that applies to nothing (--strict), 3 a baseline or candidate that is missing or has no
+    records, 4 broken, 5 regression, 6 inconclusive, 7 not comparable.
     """
     if context.invoked_subcommand:
         if baseline or candidate:

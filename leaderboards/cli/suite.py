@@ -8,7 +8,15 @@ from pathlib import Path
 
 import click
 
-from bench.cli.options import FIT_SEEDS, execution_options, open_context, parse_assignments, parse_seeds, plugin_option
+from bench.cli.options import (
+    FIT_SEEDS,
+    execution_options,
+    open_context,
+    parse_assignments,
+    parse_seeds,
+    plugin_option,
+    writable_folder,
+)
 from bench.config import RunConfig
 from bench.errors import UsageError
 from bench.messages import echo, printable
@@ -25,7 +33,7 @@ SOME_FAILED = 4
 @click.option("--fit-seeds", default="", callback=parse_seeds, help=FIT_SEEDS)
 @plugin_option
 @execution_options
-@click.option("--out", type=click.Path(path_type=Path, file_okay=False), default=Path("results"), show_default=True)
+@click.option("--out", type=click.Path(path_type=Path), callback=writable_folder, default=Path("results"), show_default=True)
 @click.option(
     "-o", "options", multiple=True, callback=parse_assignments, help="name=value for all cells, TASK:name=value for some."
 )

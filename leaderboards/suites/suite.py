@@ -26,8 +26,10 @@ from bench.jobs.store import DamagedEntry, EntryRef
 from bench.measurements.prepared import Prepared
 from bench.messages import printable
 from bench.pipeline.plugins import refuse_plugin_files
+from bench.results.folders import check_writable
 from bench.results.schema import ResultRecord
 from bench.run import RunContext, finish, prepare
+from bench.runtime.plugin_code import is_interruption
 
 FOLDER = Path(__file__).parents[1] / "suites"
 INDEX = "suite.json"
@@ -219,7 +221,8 @@ def run(
 ) -> list[Cell]:
     """Runs every cell under `out/<suite>`, as one graph of jobs in which shared jobs are one. The index is written before the
     first job and whenever a cell has ended. When the same suite is run again, finished jobs are found in the store."""
-    folder = out / suite.name
+    folder = (out / suite.name).absolute()  # a plug-in may change the working folder
+    check_writable(folder, "--out", (INDEX,))
     folder.mkdir(parents=True, exist_ok=True)
     ends = _CellStates(suite, preset, [cell for cell, _ in planned], folder, context)
     ends.write()
@@ -231,7 +234,9 @@ def run(
         context.log(printable(f"[{number + 1}/{len(planned)}] {cell.name}"))
         try:
             prepared[number] = prepare(config, context)
-        except Exception as error:  # an error in a cell ends only this cell
+        except BaseException as error:  # an error in a cell ends only this cell
+            if is_interruption(error):
+                raise
             ends.broken(number, error)
     ends.await_jobs(prepared)
     jobs = [job for one in prepared.values() for job in one.jobs]
@@ -280,7 +285,9 @@ class _CellStates:
         del self.waiting[number]
         try:
             done = finish(self.prepared[number], outcomes, self.context, self.folder)
-        except Exception as error:
+        except BaseException as error:
+            if is_interruption(error):
+                raise
             if isinstance(error, DamagedEntry):
                 self.context.store.remove(error.ref)  # the next start makes it again
             self.broken(number, error)
@@ -288,7 +295,7 @@ class _CellStates:
         status, reason = status_of(done.records, done.faults)
         self.set(number, status, reason, done.folder.relative_to(self.folder).as_posix())
 
-    def broken(self, number: int, error: Exception) -> None:
+    def broken(self, number: int, error: BaseException) -> None:
         if not isinstance(error, BenchError):
             self.context.log("".join(traceback.format_exception(error)))
         self.set(number, *_status_of_error(error))
@@ -305,7 +312,7 @@ class _CellStates:
         write_text(self.folder / INDEX, json.dumps(held, indent=1) + "\n")
 
 
-def _status_of_error(error: Exception) -> tuple[str, str]:
+def _status_of_error(error: BaseException) -> tuple[str, str]:
     if isinstance(error, MissingError):
         return "skipped", f"{error.code}: {error}"
     if isinstance(error, NotComparableError):
@@ -315,7 +322,8 @@ def _status_of_error(error: Exception) -> tuple[str, str]:
 
 def status_of(records: tuple[ResultRecord, ...], faults: tuple[str, ...]) -> tuple[str, str]:
     """The worst status of a number; `ok` if there are numbers, none failed, and all files were written."""
-    planned = [record for record in records if record.direction != "none"]
+    # the direction of a metric that is broken is unknown
+    planned = [record for record in records if record.direction != "none" or record.status == "error"]
     without = {
         status: [record for record in planned if record.status == status] for status in ("error", "skipped", "not-comparable")
     }

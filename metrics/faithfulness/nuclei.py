@@ -59,6 +59,8 @@ class NucleiFaithfulness:
 
     def __init__(self, segmenter: str = "lizard-nuclei", steps: int | None = None) -> None:
         self.segmenter = segmenter
+        if steps is not None and steps < 1:
+            raise UsageError(f"nuclei-faithfulness: steps is a count of at least 1, not {steps}.")
         self.steps = steps
 
     @property

@@ -40,6 +40,8 @@ class NucleiConfig:
                 "lizard-nuclei takes steps >= 1, batch >= 2, learning_rate > 0 and patches >= 0, "
                 f"not {self.steps}, {self.batch}, {self.learning_rate} and {self.patches}."
             )
+        if self.features < 1:
+            raise UsageError(f"features is a count of at least 1, not {self.features}.")
         if 64 in [4 * self.features * 2**stage for stage in range(4)]:  # MONAI's blocks would not halve what they are given
             raise UsageError(f"no stage of a HoVer-Net may have 64 channels, as features={self.features} gives.")
         if len(self.layers) != 4 or len(self.dense) != 2 or self.looks < 1:

@@ -32,6 +32,8 @@ class SegmentationConfig:
                 "segmentation takes steps >= 1, batch >= 2, learning_rate > 0 and patches >= 0, "
                 f"not {self.steps}, {self.batch}, {self.learning_rate} and {self.patches}."
             )
+        if self.channels < 1:
+            raise UsageError(f"channels is a count of at least 1, not {self.channels}.")
         if len(self.rates) != 3:
             raise UsageError(f"the spatial pyramid has three rates, not {len(self.rates)}.")
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from bench.errors import UsageError
 from bench.types import Card, Features, Images
 from metrics.encoders.batches import check_images, freeze, run_batches
 
@@ -35,6 +36,8 @@ class RandomConv:
     )
 
     def __init__(self, seed: int = 0) -> None:
+        if seed < 0:
+            raise UsageError(f"random-conv: a seed is 0 or larger, not {seed}.")
         self.seed = seed
 
     @property

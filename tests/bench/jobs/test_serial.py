@@ -77,7 +77,7 @@ def test_a_keyboard_interrupt_of_a_job_is_a_failure_outside_the_main_thread(stor
     thread.start()
     thread.join()
     failed = next(iter(outcomes[0].values()))
-    assert isinstance(failed, Failed) and failed.error.code == "interrupted"
+    assert isinstance(failed, Failed) and failed.error.code == "internal"
 
 
 def damage_chunk(folder: Path) -> None:
