@@ -72,7 +72,7 @@ def asked_of(kind: str, name: str, ask: Callable[[], _Answer]) -> _Answer:
             raise
         raise BrokenPluginError(
             f"the {kind.removesuffix('s').replace('_', ' ')} {shorten(name, 300)!r} is broken: "
-            f"{registry.describe_error(error)}."
+            f"{registry.describe_plugin_error(error)}."
         ) from error
 
 

@@ -103,10 +103,10 @@ def _import(owner: str, load: Callable[[], Any]) -> Any:
         except BaseException as error:
             if is_interruption(error):
                 raise
-            raise BrokenPluginError(f"{owner} cannot be imported: {describe_error(error)}.") from error
+            raise BrokenPluginError(f"{owner} cannot be imported: {describe_plugin_error(error)}.") from error
 
 
-def describe_error(error: BaseException) -> str:
+def describe_plugin_error(error: BaseException) -> str:
     """The type and message of an error of a plug-in, with the line of its code that raised it."""
     try:
         text = " ".join(str(error).split()).rstrip(".")

@@ -141,7 +141,7 @@ def open_context(workers: int = 0, scheduler: str = "", group: Group | None = No
     from bench.jobs.progress import default_reporter
     from bench.jobs.store import Store, default_root
     from bench.pipeline import plugins
-    from bench.registry import describe_error
+    from bench.registry import describe_plugin_error
     from bench.run import RunContext
 
     plugins.forget()
@@ -166,7 +166,7 @@ def open_context(workers: int = 0, scheduler: str = "", group: Group | None = No
         except (SystemExit, KeyboardInterrupt) as error:
             if is_interruption(error):
                 raise
-            raise BrokenPluginError(f"a plug-in ended the command: {describe_error(error)}.") from error
+            raise BrokenPluginError(f"a plug-in ended the command: {describe_plugin_error(error)}.") from error
         finally:
             for kept in opened.values():
                 kept.close()

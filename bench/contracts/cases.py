@@ -77,7 +77,7 @@ def _outcome(check: Check[_Kind], case: _Kind) -> Outcome:
     except BaseException as error:  # a plug-in may raise anything; its author needs the place
         if is_interruption(error):
             raise
-        return Outcome(check.__name__, "failed", registry.describe_error(error))
+        return Outcome(check.__name__, "failed", registry.describe_plugin_error(error))
     return Outcome(check.__name__, "passed")
 
 
