@@ -9,8 +9,8 @@ from __future__ import annotations
 import errno
 import os
 import stat
+from io import BufferedReader
 from pathlib import Path
-from typing import BinaryIO
 
 from bench.errors import DamagedError, MissingError
 
@@ -46,7 +46,7 @@ def check_regular(path: Path, what: str = "file") -> None:
         raise _error(path, what, fault)
 
 
-def open_regular(path: Path, what: str = "file") -> BinaryIO:
+def open_regular(path: Path, what: str = "file") -> BufferedReader:
     """The file, opened for reading. Raises as `check_regular` does."""
     check_regular(path, what)
     try:

@@ -17,6 +17,8 @@ LARGEST = 2**20
 """Bytes of a file."""
 DEEPEST = 20
 """Levels of tables and lists."""
+DOTS = 200
+"""In a line: the parser takes minutes for a name of tens of thousands of parts."""
 
 
 def _find_faults(held: Any, place: str = "", level: int = 0) -> Iterator[str]:
@@ -38,6 +40,8 @@ def load(path: Path, what: str) -> dict[str, Any]:
     content = read_bytes(path, what)
     if len(content) > LARGEST:
         raise UsageError(f"{path} has {len(content)} bytes; a {what} has at most {LARGEST}.")
+    if any(line.count(b".") > DOTS for line in content.split(b"\n")):
+        raise UsageError(f"{path} is not TOML that is read: a line has more than {DOTS} dots, and names more levels than that.")
     try:
         held = tomllib.loads(content.decode("utf-8-sig"))
     except UnicodeDecodeError as error:

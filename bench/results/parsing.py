@@ -12,7 +12,6 @@ import marshal
 import math
 import re
 from collections.abc import Iterator
-from dataclasses import MISSING, fields
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
@@ -20,7 +19,7 @@ from typing import Any, NoReturn, TypeVar
 from bench.errors import DamagedError
 from bench.files import json_files
 from bench.files.regular import open_regular
-from bench.results.schema import SCHEMA, ResultRecord
+from bench.results.schema import FIELDS, SCHEMA, ResultRecord
 from bench.results.terms import FitOrigin, State, Status
 
 LARGEST = 2**53
@@ -39,13 +38,10 @@ MAPPINGS = ("keys", "fit", "stamp")
 DIRECTIONS = ("lower", "higher", "none", "")
 SHOWN = 60
 W = TypeVar("W", bound=StrEnum)
-_NAMES = tuple(field.name for field in fields(ResultRecord))
+_NAMES = FIELDS
 _KNOWN, _REQUIRED = frozenset(_NAMES), frozenset(TEXTS)
-_DEFAULTS: dict[str, Any] = {
-    field.name: field.default if field.default is not MISSING else field.default_factory()  # type: ignore[misc]
-    for field in fields(ResultRecord)
-    if field.name not in _REQUIRED
-}
+_UNSTATED = ResultRecord(*("" for _ in TEXTS))
+_DEFAULTS: dict[str, Any] = {name: getattr(_UNSTATED, name) for name in _NAMES if name not in _REQUIRED}
 _STATUSES, _STATES = {str(word): word for word in Status}, {str(word): word for word in State}
 _new, _set = object.__new__, object.__setattr__
 
@@ -220,7 +216,7 @@ def _member(words: dict[str, W], field: str, found: Any) -> W:
     return member
 
 
-def _count_colons(held: Any) -> int:
+def _count_colons(held: object) -> int:
     """Colons in the JSON of a value: one behind each name, and those in texts."""
     if isinstance(held, dict):
         return len(held) + sum(name.count(":") + _count_colons(value) for name, value in held.items())

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -89,7 +88,6 @@ def finite_replicates(replicates: Floats) -> tuple[float, ...]:
     return tuple(replicates.tolist()) if np.isfinite(replicates).all() else ()
 
 
-@lru_cache(maxsize=4096)
 def student(freedom: float) -> float:
     from scipy.special import stdtrit  # not at the top: `bench --help` should not wait for it
 

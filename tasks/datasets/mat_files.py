@@ -160,8 +160,8 @@ def _describe(body: bytes, order: str) -> _Variable:
 
 def _numbers(body: bytes, variable: _Variable, order: str) -> NDArray[Any]:
     if variable.kind not in NUMBERS or variable.is_complex:
-        kind = "complex" if variable.is_complex else CLASSES.get(variable.kind, str(variable.kind))
-        raise _Fault(f"{variable.name} is of type {kind}, not of whole numbers")
+        found = "complex" if variable.is_complex else CLASSES.get(variable.kind, str(variable.kind))
+        raise _Fault(f"{variable.name} is of type {found}, not of whole numbers")
     kind, start, stop, _ = _tag(body, variable.data, order)
     if kind not in TYPES:
         raise _Fault(f"{variable.name} is stored as the unknown type {kind}")
