@@ -9,7 +9,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from io import BufferedReader
+from io import BufferedReader, FileIO
 from pathlib import Path
 
 from bench.errors import DamagedError, MissingError
@@ -57,7 +57,7 @@ def open_regular(path: Path, what: str = "file") -> BufferedReader:
     if not stat.S_ISREG(mode):  # another one has taken its place since
         os.close(descriptor)
         raise _error(path, what, _kind(mode))
-    return os.fdopen(descriptor, "rb", buffering=_BUFFER)
+    return BufferedReader(FileIO(descriptor), _BUFFER)
 
 
 def read_bytes(path: Path, what: str = "file") -> bytes:

@@ -41,7 +41,9 @@ def load(path: Path, what: str) -> dict[str, Any]:
     if len(content) > LARGEST:
         raise UsageError(f"{path} has {len(content)} bytes; a {what} has at most {LARGEST}.")
     if any(line.count(b".") > DOTS for line in content.split(b"\n")):
-        raise UsageError(f"{path} is not TOML that is read: a line has more than {DOTS} dots, and names more levels than that.")
+        raise UsageError(
+            f"{path} is not TOML that is read: a line has more than {DOTS} dots, and names more levels than that."
+        )
     try:
         held = tomllib.loads(content.decode("utf-8-sig"))
     except UnicodeDecodeError as error:

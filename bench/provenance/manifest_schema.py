@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import dataclass, field
 from functools import cache
-from typing import Any, Literal, TypedDict
+from typing import Any, Literal
 
 from bench.config import RunConfig
+from bench.errors import BenchError
 
 
-class Sample(TypedDict):
+@dataclass(frozen=True)
+class Sample:
     """A generated set, without the digests of its patches."""
 
     generator: str
@@ -18,31 +22,42 @@ class Sample(TypedDict):
     digest: str
 
 
-class WeightFiles(TypedDict, total=False):
+@dataclass(frozen=True)
+class WeightFiles:
     """Weights that the run used."""
 
-    digest: str
-    origin: str
-    files: dict[str, str]
+    digest: str = ""
+    origin: str = ""
+    files: dict[str, str] = field(default_factory=dict)
 
 
-class Environment(TypedDict, total=False):
-    """The part of the environment with an inner form."""
+@dataclass(frozen=True)
+class Environment:
+    """The part of the environment that has an inner form."""
 
-    versions: dict[str, Any]
+    versions: dict[str, Any] = field(default_factory=dict)
 
 
-class Described(TypedDict):
+@dataclass(frozen=True)
+class Named:
+    """A metric."""
+
+    name: str
+
+
+@dataclass(frozen=True)
+class Described:
     """The plug-ins of the run."""
 
     generators: dict[str, dict[str, Any]]
     encoders: dict[str, dict[str, Any]]
-    metrics: list[dict[str, Any]]
+    metrics: list[Named]
     task: dict[str, Any]
     prompts: dict[str, Any]
 
 
-class Manifest(TypedDict):
+@dataclass(frozen=True)
+class Manifest:
     """The parts that are read; further ones are for people."""
 
     config: dict[str, Any]
@@ -59,13 +74,13 @@ def find_fault(held: dict[str, Any]) -> str:
     from pydantic import ValidationError
 
     try:
-        _adapter(Manifest).validate_python(held, strict=True)
+        _adapter(Manifest).validate_json(json.dumps(held), strict=True)
         _adapter(RunConfig).validate_python(vars(RunConfig.from_json(held["config"])))
     except ValidationError as error:
         first = error.errors()[0]
         return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
-    if unnamed := [entry for entry in held["described"]["metrics"] if not isinstance(entry.get("name"), str)]:
-        return f"described.metrics: {ascii(unnamed[0]):.60} has no name"
+    except (BenchError, TypeError) as error:  # of fields that are missing, or that this version lacks
+        return f"config: {error}".rstrip(".")
     return ""
 
 

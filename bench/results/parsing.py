@@ -40,7 +40,7 @@ SHOWN = 60
 W = TypeVar("W", bound=StrEnum)
 _NAMES = FIELDS
 _KNOWN, _REQUIRED = frozenset(_NAMES), frozenset(TEXTS)
-_UNSTATED = ResultRecord(*("" for _ in TEXTS))
+_UNSTATED = ResultRecord("", "", "", "", "", "", "")
 _DEFAULTS: dict[str, Any] = {name: getattr(_UNSTATED, name) for name in _NAMES if name not in _REQUIRED}
 _STATUSES, _STATES = {str(word): word for word in Status}, {str(word): word for word in State}
 _new, _set = object.__new__, object.__setattr__
@@ -218,11 +218,11 @@ def _member(words: dict[str, W], field: str, found: Any) -> W:
 
 def _count_colons(held: object) -> int:
     """Colons in the JSON of a value: one behind each name, and those in texts."""
+    if isinstance(held, str):
+        return held.count(":")
     if isinstance(held, dict):
-        return len(held) + sum(name.count(":") + _count_colons(value) for name, value in held.items())
-    if isinstance(held, list):
-        return sum(map(_count_colons, held))
-    return held.count(":") if isinstance(held, str) else 0
+        return len(held) + sum(_count_colons(name) + _count_colons(value) for name, value in held.items())
+    return sum(map(_count_colons, held)) if isinstance(held, list) else 0
 
 
 def _plain(text: str) -> str:

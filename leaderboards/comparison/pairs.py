@@ -74,8 +74,10 @@ def paired(first: Iterable[ResultRecord], second: Iterable[ResultRecord], same_w
     `same_weights`: the fits are the same on both sides, and others are not asked about. They are no source of variance.
     """
     sides = _by_fit(first), _by_fit(second)
+    if not all(sides):
+        return "no number on one side"
     known = [set(fit) for side in sides for fit in side.values()]
-    seeds = sorted(set.intersection(*known)) if known else []
+    seeds = sorted(set.intersection(*known))
     if not seeds:
         ours, theirs = (sorted({seed for fit in side.values() for seed in fit}) for side in sides)
         return f"no seed in common: {ours} and {theirs}"
