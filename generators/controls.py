@@ -23,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.errors import MissingError, UsageError
+from bench.files.array_files import open_npy
 from bench.messages import listed, needed
 from bench.types import GREY, NOT_ANNOTATED, Card, Conditions, Images, ImageSet, Progress, Strings
 
@@ -299,7 +300,4 @@ def _require_fitted(owner: str, value: _Value | None) -> _Value:
 
 def _read(file: Path) -> NDArray[Any]:
     """An array as it lies on disk, memory-mapped."""
-    try:
-        return np.asarray(np.load(file, mmap_mode="r", allow_pickle=False))
-    except (OSError, ValueError, EOFError) as error:
-        raise MissingError(f"cannot read {file}: {error}. Fit the control again.") from error
+    return np.asarray(open_npy(file))

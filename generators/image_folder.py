@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import io
 import re
 from collections import Counter
 from functools import cached_property
@@ -18,10 +19,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.errors import MissingError
+from bench.errors import BenchError, MissingError
 from bench.files.csv_files import write_cell_text
 from bench.files.image_files import check_opaque, check_upright, find_png_fault, open_image
 from bench.files.names import file_stem, path_below
+from bench.files.regular import describe_fault, is_folder, is_there, list_folder, read_bytes
 from bench.messages import listed
 from bench.types import Card, Conditions, Images, Strings
 
@@ -46,7 +48,7 @@ class Folder:
 
     def __init__(self, folder: Path) -> None:
         self.folder = Path(folder)
-        if not self.folder.is_dir():
+        if not is_folder(self.folder):
             raise MissingError(f"no folder {self.folder}: `bench export conditions` writes what is to be generated.")
 
     def set_seeds(self) -> tuple[int, ...]:
@@ -61,9 +63,9 @@ class Folder:
     def _sets(self) -> dict[int, Folder]:
         """Run seed -> its set. Raises MissingError if sets are mixed with other images, or two sets have the same images."""
         named = {
-            int(match[1]): path for path in self.folder.iterdir() if (match := _SET.fullmatch(path.name)) and path.is_dir()
+            int(match[1]): path for path in list_folder(self.folder) if (match := _SET.fullmatch(path.name)) and path.is_dir()
         }
-        if named and any((self.folder / name).exists() for name in ("samples", "samples.csv")):
+        if named and any(is_there(self.folder / name) for name in ("samples", "samples.csv")):
             raise MissingError(
                 f"{self.folder} has images of its own beside {', '.join(sorted(path.name for path in named.values()))}. "
                 "Keep either one set, or one for each seed."
@@ -117,7 +119,7 @@ class Folder:
     def _files(self) -> dict[str, Path]:
         """File stem of an id -> file, in the order of names."""
         table, samples = self.folder / "samples.csv", self.folder / "samples"
-        if table.is_file():
+        if is_there(table):
             return _from_table(table)
         if not samples.is_dir():
             raise MissingError(f"{self.folder} has neither a folder samples nor samples.csv (columns id, file).")
@@ -139,19 +141,19 @@ class Folder:
 
 
 def _from_table(table: Path) -> dict[str, Path]:
+    content = read_bytes(table, "table")
     try:
-        with table.open(newline="", encoding="utf-8-sig") as stream:
-            reader = csv.DictReader(stream, strict=True)
-            columns, rows = list(reader.fieldnames or ()), list(reader)
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        reader = csv.DictReader(io.StringIO(content.decode("utf-8-sig"), newline=""), strict=True)
+        columns, rows = list(reader.fieldnames or ()), list(reader)
+    except (UnicodeDecodeError, csv.Error) as error:
         raise MissingError(f"cannot read {table}: {error}.") from error
     if not {"id", "file"} <= set(columns):
         raise MissingError(f"{table} has the columns {', '.join(columns) or 'none'}, not id and file.")
     pairs = [(file_stem(row["id"] or "(none)"), _place(table, row["file"] or "")) for row in rows]
     if twice := [stem for stem, count in Counter(stem for stem, _ in pairs).items() if count > 1]:
         raise MissingError(f"{table} names these ids more than once: {listed(twice)}.")
-    if absent := [file for _, file in pairs if not file.is_file()]:
-        raise MissingError(f"{table} names {len(absent)} files that are not there: {listed(absent)}.")
+    if absent := [file for _, file in pairs if describe_fault(file)]:
+        raise MissingError(f"{table} names {len(absent)} files that cannot be read: {listed(absent)}.")
     return dict(sorted(pairs))
 
 
@@ -161,10 +163,7 @@ def _place(table: Path, name: str) -> Path:
 
 
 def _content(file: Path) -> bytes:
-    try:
-        return file.read_bytes()
-    except OSError as error:
-        raise MissingError(f"cannot read {file}: {error.strerror}.") from error
+    return read_bytes(file, "image")
 
 
 def _image(file: Path, size: int) -> Images:
@@ -185,5 +184,7 @@ def _image(file: Path, size: int) -> Images:
             check_upright(file, picture)
             check_opaque(file, picture)
             return np.asarray(picture)
-    except (OSError, SyntaxError, ValueError) as error:
+    except BenchError:
+        raise
+    except Exception as error:  # what the reader of a format raises on damaged data cannot be listed
         raise MissingError(f"{file} is damaged: {error}.") from error

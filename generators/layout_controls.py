@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.errors import MissingError, UsageError
+from bench.files.array_files import open_npy
 from bench.histology.nuclei import UNLABELLED
 from bench.messages import needed
 from bench.types import Card, Conditions, ImageSet, Progress
@@ -52,7 +53,7 @@ class CopyMasks:
         files = folder / "masks.npy", folder / "instances.npy"
         if absent := [file for file in files if not file.is_file()]:
             raise MissingError(f"no layouts at {absent[0]}. Fit the control again.")
-        masks, instances = (np.load(file, mmap_mode="r", allow_pickle=False) for file in files)
+        masks, instances = (open_npy(file) for file in files)
         self._store = masks, instances
 
     def sample(self, asked: Conditions, seeds: NDArray[np.uint64]) -> Conditions:

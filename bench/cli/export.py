@@ -82,7 +82,7 @@ def samples(run: Path, out: Path, allowed: tuple[Path, ...], workers: int, sched
     file = run / RECORDS
     if not file.is_file():
         raise MissingError(f"no {RECORDS} in {run}. Give a folder that bench run wrote.")
-    records = [schema.check_fields(record, f"{file}:{line}") for line, record in schema.read_numbered(file)]
+    records = list(schema.read([file]))
     found = exporting.list_sample_sets(records)
     if not found:
         raise MissingError(f"no record in {run} names generated patches: nothing was generated. See its table.txt.")

@@ -9,10 +9,12 @@ from typing import Any
 
 import numpy as np
 
+from bench.files.regular import open_regular
+
 
 def digest_of(path: Path) -> str:
     """sha256 of a file."""
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 

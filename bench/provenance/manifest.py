@@ -27,7 +27,9 @@ from typing import Any, Literal
 from bench import registry
 from bench.config import Components, RunConfig
 from bench.errors import DamagedError, MissingError
+from bench.files import json_files
 from bench.files.csv_files import read_cell_text, write_cell_text
+from bench.files.regular import is_there, read_text
 from bench.files.text import write_text
 from bench.jobs.graph import Job
 from bench.jobs.outcomes import Failed, Outcome
@@ -37,7 +39,7 @@ from bench.measurements.prepared import Prepared, Times
 from bench.pipeline.data import DataSplits, Patches
 from bench.pipeline.plugins import Plugin, refuse_plugin_files
 from bench.pipeline.training import Weights, weight_files
-from bench.provenance import environment
+from bench.provenance import environment, manifest_schema
 from bench.provenance.digests import digest_of, root_digest
 from bench.results import schema
 from bench.results.schema import ResultRecord
@@ -177,31 +179,31 @@ def digest_of_records(records: Iterable[ResultRecord]) -> str:
 def read(folder: Path) -> dict[str, Any]:
     """The manifest of a run folder; raises MissingError where there is none, DamagedError where it is not one of ours."""
     file = folder / NAME
-    if not file.is_file():
+    if not is_there(file):
         raise MissingError(f"no {NAME} in {folder}. Give a folder that bench run wrote, or make the run again.")
-    try:
-        held = json.loads(file.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise DamagedError(f"{file} is not JSON: {error}.") from error
-    if not isinstance(held, dict) or held.get("schema") != SCHEMA:
-        found = held.get("schema") if isinstance(held, dict) else type(held).__name__
-        raise DamagedError(f"{file} is not a manifest of schema {SCHEMA}: found {found!r}. Make the run again.")
+    held = json_files.read_object(file, "manifest")
+    if held.get("schema") != SCHEMA:
+        raise DamagedError(
+            f"{file} is not a manifest of schema {SCHEMA}: found {held.get('schema')!a:.60}. Make the run again."
+        )
     needed = ("config", "described", "environment", "data", "weights", "samples", "files")
     if absent := [name for name in needed if name not in held]:
         raise DamagedError(f"{file} lacks {', '.join(absent)}. Make the run again.")
+    if fault := manifest_schema.find_fault(held):
+        raise DamagedError(f"{file} is damaged: {fault}. Make the run again.")
     return held
 
 
 def read_samples(folder: Path, held: Mapping[str, Any]) -> list[SampleDigests]:
     """The generated sets that the manifest lists, with the digests of their patches from `patches.csv`."""
     rows: dict[tuple[str, int, str], dict[str, str]] = {}
+    text = read_text(folder / PATCHES, "list of patches")
     try:
-        with (folder / PATCHES).open(newline="", encoding="utf-8") as stream:
-            for row in csv.DictReader(stream, strict=True):
-                made_by = (read_cell_text(row["generator"]), int(row["seed"]), row["part"])
-                rows.setdefault(made_by, {})[read_cell_text(row["id"])] = row["sha256"]
-    except (OSError, ValueError, KeyError, csv.Error) as error:
-        raise DamagedError(f"cannot read {folder / PATCHES}: {error!r}.") from error
+        for row in csv.DictReader(io.StringIO(text, newline=""), strict=True):
+            made_by = (read_cell_text(row["generator"]), int(row["seed"]), row["part"])
+            rows.setdefault(made_by, {})[read_cell_text(row["id"])] = row["sha256"]
+    except (ValueError, KeyError, TypeError, csv.Error) as error:
+        raise DamagedError(f"cannot read {folder / PATCHES}: {error!r:.200}.") from error
     return [
         SampleDigests(e["generator"], e["seed"], e["part"], e["key"], rows.get((e["generator"], e["seed"], e["part"]), {}))
         for e in held["samples"]

@@ -50,11 +50,7 @@ def load_results(places: str | PathLike[str] | Iterable[str | PathLike[str]]) ->
     import pandas
 
     asked = [places] if isinstance(places, (str, PathLike)) else list(places)
-    rows = [
-        _row(schema.check_fields(record, f"{file}:{line}"), file, line)
-        for file in schema.files(map(Path, asked))
-        for line, record in schema.read_numbered(file)
-    ]
+    rows = [_row(record, file, line) for file, line, record in schema.read_numbered(schema.files(map(Path, asked)))]
     if not rows:
         raise MissingError(f"no result records in {', '.join(map(str, asked))}: the files are empty.")
     nested = sorted({name for row in rows for name in row if name.partition(".")[0] in NESTED})
@@ -79,7 +75,7 @@ def load_results(places: str | PathLike[str] | Iterable[str | PathLike[str]]) ->
 
 def _row(record: ResultRecord, file: Path, line: int) -> dict[str, Any]:
     metric, _, of_class = record.measure.partition(":")
-    own = {name: value for name, value in vars(record).items() if name not in NESTED}
+    own = {name: getattr(record, name) for name in schema.FIELDS if name not in NESTED}
     flags = {_column_of(flag): flag in record.flags for flag in Flag}
     nested = {f"{kind}.{name}": value for kind in NESTED for name, value in _flat(getattr(record, kind)) if name != "made"}
     return {

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 from bench.results.schema import ResultRecord
 from bench.results.terms import ABSENT, FitOrigin
@@ -21,8 +22,7 @@ def is_absent(reason: str) -> bool:
     return any(kind.begins(reason) for kind in ABSENT)
 
 
-@dataclass(frozen=True, order=True)
-class ResultKey:
+class ResultKey(NamedTuple):
     """Identifies one number of one generator, independent of its value: two records with one key are the same number."""
 
     task: str
@@ -86,7 +86,20 @@ def quantity(record: ResultRecord) -> Quantity:
 
 def variant(record: ResultRecord) -> str:
     """What distinguishes two generators of one name, as JSON. Fits of one method are repetitions of one generator."""
-    return json.dumps([*(record.described.get(kind) for kind in OWN), method_of(record)], sort_keys=True)
+    own = tuple(record.described.get(kind) for kind in OWN)
+    key = (*map(id, own), method_of(record))
+    known = _VARIANTS.get(key)
+    if known is None:
+        if len(_VARIANTS) >= MOST_VARIANTS:
+            _VARIANTS.clear()
+        known = _VARIANTS[key] = own, json.dumps([*own, method_of(record)], sort_keys=True)
+    return known[1]
+
+
+MOST_VARIANTS = 2**14
+_VARIANTS: dict[tuple[Any, ...], tuple[tuple[Any, ...], str]] = {}
+"""Ids of the entries of `described` and the method -> these entries, which so keep their ids, and the variant. Records from
+files share the entries, and their variant is asked for several times."""
 
 
 def method_of(record: ResultRecord) -> str:

@@ -31,23 +31,47 @@ def split_by_protocol(records: Iterable[ResultRecord]) -> list[list[ResultRecord
     changes neither the sets nor their order.
     """
     asked = list(records)
-    sets = _sets([record for record in asked if record.value is not None])
+    facts = _list_facts(asked)
+    sets = _sets([(record, known) for record, known in zip(asked, facts, strict=True) if record.value is not None])
     parts: list[list[ResultRecord]] = [[] for _ in sets]
-    for record in asked:
-        place = _place(record, sets)
-        if place == len(sets):
-            sets.append(_facts(record) if record.value is not None else _test(record))
-            parts.append([])
-        parts[place].append(record)
+    places: dict[tuple[int, bool], int] = {}
+    for record, known in zip(asked, facts, strict=True):
+        which = id(known), record.value is not None
+        if which not in places:  # sets are only added, behind the others: the first that fits stays the first
+            place = places[which] = _place(record, known, sets)
+            if place == len(sets):
+                sets.append(dict(known) if record.value is not None else _test(record))
+                parts.append([])
+        parts[places[which]].append(record)
     return [part for part in parts if part]
 
 
-def _sets(valued: list[ResultRecord]) -> list[Facts]:
+def _list_facts(records: list[ResultRecord]) -> list[Facts]:
+    """The facts of each record; records with equal facts share one object."""
+    made: dict[tuple[object, ...], Facts] = {}
+    shared: dict[str, Facts] = {}
+    listed = []
+    for record in records:
+        keys = record.keys
+        # `described` is one object for hundreds of records, and these have it as long as this runs
+        key = (record.measure, record.encoder, record.mix, record.protocol, keys.get("test"), keys.get("train"))
+        own = made.get((*key, id(record.described)))
+        if own is None:
+            own = _facts(record)
+            own = made[(*key, id(record.described))] = shared.setdefault(repr(sorted(own.items())), own)
+        listed.append(own)
+    return listed
+
+
+def _sets(valued: list[tuple[ResultRecord, Facts]]) -> list[Facts]:
     groups = _groups(valued)
+    together: dict[int, tuple[Facts, set[str]]] = {}
+    for record, known in valued:
+        together.setdefault(id(known), (known, set()))[1].add(record.generator)
     holders: dict[tuple[str, str], set[str]] = defaultdict(set)
-    for record in valued:
-        for fact in _facts(record).items():
-            holders[fact].add(record.generator)
+    for known, generators in together.values():
+        for fact in known.items():
+            holders[fact] |= generators
     most: Counter[str] = Counter()
     for (name, _), generators in holders.items():
         most[name] = max(most[name], len(generators))
@@ -66,15 +90,17 @@ def _sets(valued: list[ResultRecord]) -> list[Facts]:
     return sets
 
 
-def _groups(valued: list[ResultRecord]) -> list[Facts]:
+def _groups(valued: list[tuple[ResultRecord, Facts]]) -> list[Facts]:
     """Facts of the records of one generator and time; separate groups if they contradict each other."""
     together: dict[tuple[str, str], list[Facts]] = defaultdict(list)
-    for record in sorted(valued, key=lambda one: repr(sorted(_facts(one).items()))):
-        known = together[record.generator, record.stamp.get("made", "")]
-        facts = _facts(record)
+    order = {id(facts): facts for _, facts in valued}
+    rank = {which: repr(sorted(facts.items())) for which, facts in order.items()}
+    once = {(record.generator, record.stamp.get("made", ""), id(facts)): facts for record, facts in valued}
+    for (generator, made, _), facts in sorted(once.items(), key=lambda item: rank[item[0][2]]):
+        known = together[generator, made]
         home = next((group for group in known if _agree(group, facts)), None)
         if home is None:
-            known.append(facts)
+            known.append(dict(facts))
         else:
             home.update(facts)
     return [group for known in together.values() for group in known]
@@ -99,9 +125,8 @@ def _agree(one: Facts, other: Facts) -> bool:
     return all(one.get(name, value) == value for name, value in other.items())
 
 
-def _place(record: ResultRecord, sets: list[Facts]) -> int:
+def _place(record: ResultRecord, facts: Facts, sets: list[Facts]) -> int:
     """Index of the set that the record belongs to; the number of sets if it fits none."""
-    facts = _facts(record)
     found = next((i for i, known in enumerate(sets) if all(known.get(n) == v for n, v in facts.items())), None)
     if found is None and record.value is None:
         found = next((i for i, known in enumerate(sets) if _agree(known, _test(record))), None)

@@ -5,29 +5,27 @@ from __future__ import annotations
 import json
 import platform
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
-from enum import StrEnum
-from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from bench.errors import MissingError
+from bench.files.regular import check_regular, is_folder, is_there
 from bench.files.text import write_text
-from bench.results.terms import FitOrigin, Reason, State, Status
+from bench.results.terms import Reason, State, Status
 
 SCHEMA = 1
 RUN, VERIFIED = "results.jsonl", "verified.jsonl"
 """The file that a run writes, and the one that `bench verify --mark` writes beside it."""
-W = TypeVar("W", bound=StrEnum)
 NO_SOURCES = (
     f"{Reason.SOURCES_UNKNOWN}: the data do not tell which images are of one slide or patient, so there is no interval and no "
     "test. Add a column patient, case or slide to index.csv"
 )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class ResultRecord:
     """A planned number: a value, or the reason why there is none."""
 
@@ -81,6 +79,9 @@ class ResultRecord:
     schema: int = SCHEMA
 
 
+FIELDS = tuple(field.name for field in fields(ResultRecord))
+
+
 def unit_of(result: ResultRecord) -> str:
     """Plural noun for what `groups` counts: patients, slides, images; slides if the record does not state it."""
     dataset = result.described.get("dataset")
@@ -106,7 +107,7 @@ def stamp() -> dict[str, str]:
 
 def to_json(record: ResultRecord) -> str:
     """The result as one JSON object."""
-    return json.dumps(asdict(record), allow_nan=False)
+    return json.dumps({name: getattr(record, name) for name in FIELDS}, allow_nan=False)
 
 
 def write(results: Iterable[ResultRecord], path: Path) -> None:
@@ -116,21 +117,18 @@ def write(results: Iterable[ResultRecord], path: Path) -> None:
 
 
 def read(paths: Iterable[Path]) -> Iterator[ResultRecord]:
-    """Every record of the files. Raises MissingError, with file and line number, on a line that is no record."""
+    """Every record of the files. Raises DamagedError, with file and line number, on a line that is no record."""
+    yield from (record for _, _, record in read_numbered(paths))
+
+
+def read_numbered(paths: Iterable[Path]) -> Iterator[tuple[Path, int, ResultRecord]]:
+    """The records of the files with file and line number; raises DamagedError as `read` does."""
+    from bench.results.parsing import Parser  # not at the top: only what reads records needs a parser
+
+    parser = Parser()
     for path in paths:
-        yield from (record for _, record in read_numbered(path))
-
-
-def read_numbered(path: Path) -> Iterator[tuple[int, ResultRecord]]:
-    """The records of one file with their line numbers; raises MissingError as `read` does."""
-    try:
-        held = path.read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise MissingError(f"{path} is not a file of result records: {error}.") from error
-    # not splitlines: it also splits at characters such as U+2028, which other programs may write unescaped
-    for number, text in enumerate(held.split("\n"), start=1):
-        if text.strip():
-            yield number, _parse(text, f"{path}:{number}")
+        for number, record in parser.read_numbered(path):
+            yield path, number, record
 
 
 def files(places: Iterable[Path]) -> list[Path]:
@@ -139,84 +137,19 @@ def files(places: Iterable[Path]) -> list[Path]:
     If `bench verify --mark` wrote the records of a run again with their state, those are read instead.
     """
     asked = list(places)
-    found = [file for place in asked for file in (_below(place) if place.is_dir() else [place])]
+    found = [file for place in asked for file in (_below(place) if is_folder(place) else [place])]
     if not found:
         raise MissingError(
             f"no result records in {', '.join(map(str, asked))}. Make some: bench run --generator ldm-prompt --task cam16-seg"
         )
-    if absent := [str(file) for file in found if not file.is_file()]:
+    if absent := [str(file) for file in found if not is_there(file)]:
         raise MissingError(f"no file or folder {', '.join(absent)}. Give those that a run wrote: bench run … --out DIR")
+    for file in found:
+        check_regular(file, "file of result records")
     return list({file.resolve(): file for file in found}.values())
 
 
 def _below(folder: Path) -> list[Path]:
     found = sorted(folder.rglob("*.jsonl"))
-    return [file for file in found if file.name != RUN or file.with_name(VERIFIED) not in found]
-
-
-@cache
-def _adapter() -> Any:
-    from pydantic import TypeAdapter
-
-    return TypeAdapter(ResultRecord)
-
-
-def check_fields(record: ResultRecord, where: str) -> ResultRecord:
-    """The record with checked types of all fields. Raises MissingError, with the place, if one is wrong."""
-    from pydantic import ValidationError
-
-    try:
-        typed: ResultRecord = _adapter().validate_python(vars(record))
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise MissingError(f"{where}: {'.'.join(map(str, first['loc']))}: {first['msg']}.") from error
-    if typed.direction not in ("lower", "higher", "none", ""):
-        raise MissingError(f"{where}: direction {typed.direction!r}; known are lower, higher and none.")
-    return typed
-
-
-def _complete_encoder(held: dict[str, Any]) -> Any:
-    """The encoder with the network of its library: older records have `timm` for each of its networks."""
-    named = held.get("encoder", "")
-    found = held.get("described")
-    for name in ("encoder", "options", "name"):
-        if not isinstance(found, dict) or (name == "options" and found.get("name") != named):
-            return named
-        found = found.get(name)
-    return f"{named}:{found}" if found else named
-
-
-def _read_member(words: type[W], field: str, found: Any, where: str) -> W:
-    """The member of an enum in a field of a record."""
-    try:
-        return words(found)
-    except (ValueError, TypeError):  # TypeError: of a list, which no dictionary of members can look up
-        raise MissingError(f"{where}: {field} {found!r}; known are {', '.join(words)}.") from None
-
-
-def _parse(text: str, where: str) -> ResultRecord:
-    try:
-        held = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise MissingError(f"{where} is not JSON: {error}.") from error
-    if not isinstance(held, dict) or held.get("schema") != SCHEMA:
-        found = held.get("schema") if isinstance(held, dict) else type(held).__name__
-        raise MissingError(f"{where} is not a result record of schema {SCHEMA}: found {found!r}.")
-    known = {f.name for f in fields(ResultRecord)}
-    required = {"generator", "dataset", "prompt_source", "task", "measure", "direction", "protocol"}
-    if wrong := sorted((set(held) - known) | (required - set(held))):
-        raise MissingError(f"{where}: unknown or missing fields {', '.join(wrong)}.")
-    held["status"] = status = _read_member(Status, "status", held.get("status", Status.OK), where)
-    held["state"] = _read_member(State, "state", held.get("state", State.MEASURED), where)
-    if (held.get("value") is None) == (status == Status.OK):
-        raise MissingError(f"{where}: a record has a value exactly when its status is ok.")
-    fit = held.get("fit", {})
-    if not isinstance(fit, dict) or not all(isinstance(value, str) for value in fit.values()):
-        raise MissingError(f"{where}: fit is an object of texts, not {fit!r}.")
-    if fit:
-        _read_member(FitOrigin, "fit.origin", fit.get("origin"), where)
-    lists = {name: held.get(name, []) for name in ("flags", "replicates")}
-    if wrong := [name for name, found in lists.items() if not isinstance(found, list)]:
-        raise MissingError(f"{where}: {wrong[0]} is a list, not {lists[wrong[0]]!r}.")
-    held["encoder"] = _complete_encoder(held)
-    return ResultRecord(**{**held, **{name: tuple(found) for name, found in lists.items()}})
+    known = set(found)
+    return [file for file in found if file.name != RUN or file.with_name(VERIFIED) not in known]

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any, TypeVar
 
 from bench.errors import MissingError, UsageError
+from bench.files.json_files import read_object
 from bench.types import Card, Conditions
 
 Model = TypeVar("Model")
@@ -48,5 +48,4 @@ def read_notes(card: Card, folder: Path) -> dict[str, Any]:
     file = folder / f"{card.name}.json"
     if not file.is_file():
         raise MissingError(f"no weights of {card.name} in {folder}: expected {file.name}. Fit with bench fit.")
-    held: dict[str, Any] = json.loads(file.read_text())
-    return held
+    return read_object(file)

@@ -8,10 +8,12 @@ from typing import TypeVar
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from bench.errors import MissingError
+from bench.files.regular import is_there
+from bench.files.tensor_files import read_tensors
 from bench.types import Images
 
 Network = TypeVar("Network", bound=nn.Module)
@@ -65,10 +67,10 @@ def save_network(network: nn.Module, path: Path, exact: bool = False) -> None:
 
 
 def load_network(network: nn.Module, path: Path) -> None:
-    """Reads what `save_network` wrote; raises MissingError where the file is absent or does not fit the network."""
-    if not path.is_file():
+    """Reads what `save_network` wrote; raises MissingError where the file is absent, damaged or does not fit the network."""
+    if not is_there(path):
         raise MissingError(f"no weights at {path}.")
-    state = {n: v.float() if v.is_floating_point() else v for n, v in load_file(path).items()}
+    state = {n: v.float() if v.is_floating_point() else v for n, v in read_tensors(path).items()}
     wanted = {name: tuple(values.shape) for name, values in network.state_dict().items()}
     found = {name: tuple(values.shape) for name, values in state.items()}
     if wanted != found:

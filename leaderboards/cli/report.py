@@ -13,7 +13,7 @@ from leaderboards.report import site
 
 
 @click.command("report")
-@click.argument("places", nargs=-1, type=click.Path(path_type=Path, exists=True))
+@click.argument("places", nargs=-1, type=click.Path(path_type=Path))
 @click.option(
     "--out", required=True, type=click.Path(path_type=Path, file_okay=False), help="A new folder, or an older report."
 )

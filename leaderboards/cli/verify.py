@@ -30,7 +30,7 @@ VERDICTS = {
 
 
 @click.command("verify")
-@click.argument("run", type=click.Path(path_type=Path, exists=True, file_okay=False))
+@click.argument("run", type=click.Path(path_type=Path))
 @click.option("--sample", default=Request.sample, show_default=True, help="Patches of each generated set to generate again.")
 @click.option("--seed", default=0, show_default=True, help="Seed of the random choice of the sample.")
 @click.option(

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.errors import DamagedError, MissingError
+from bench.files.regular import check_regular, is_folder, is_there
 from bench.files.text import write_text
 from bench.provenance import manifest
 from bench.provenance.digests import digest_of
@@ -47,11 +48,13 @@ def merge(places: Sequence[Path], leaving: Path | None = None, tolerance: float 
     files = _files(places, leaving)
     for file in files:
         _as_recorded(file)
-    by_file = {file: list(reading.of_file(file)) for file in files}
-    found = [entry for entries in by_file.values() for entry in entries]
+    found: list[duplicates.Found] = []
+    counts = dict.fromkeys(files, 0)
+    for file, number, record in schema.read_numbered(files):
+        found.append((f"{file}:{number}", record))
+        counts[file] += 1
     once = duplicates.each_once(_checked(found), tolerance)
     records = tuple(found[i][1] for i in once.kept)  # as they were written: whoever reads them withdraws what is wrong
-    counts = {file: len(entries) for file, entries in by_file.items()}
     return Merged(records, tuple(files), once.again, once.filled, once.farthest, counts)
 
 
@@ -89,9 +92,11 @@ def _source(file: Path, records: int) -> dict[str, Any]:
 
 
 def _files(places: Sequence[Path], leaving: Path | None) -> list[Path]:
-    if absent := [str(place) for place in places if not place.exists()]:
+    if absent := [str(place) for place in places if not is_there(place)]:
         raise MissingError(f"no file or folder {', '.join(absent)}. Give those that a run wrote: bench run … --out DIR")
-    found = [f for place in places for f in (sorted(place.rglob("*.jsonl")) if place.is_dir() else [place])]
+    found = [f for place in places for f in (sorted(place.rglob("*.jsonl")) if is_folder(place) else [place])]
+    for file in found:
+        check_regular(file, "file of result records")
     unlike = {f.resolve(): f for f in found if leaving is None or f.resolve() != leaving.resolve()}
     if not unlike:
         raise MissingError(f"no result records in {', '.join(map(str, places))}: there is nothing to merge.")

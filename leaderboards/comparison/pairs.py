@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bench import statistics
 from bench.results.identity import weights_behind
 from bench.results.schema import NO_SOURCES, ResultRecord, unit_of
 from bench.results.terms import Flag
+
+ONE_SEED = "one seed: the noise of training and sampling is left out"
 
 
 @dataclass(frozen=True)
@@ -70,8 +74,10 @@ def paired(first: Iterable[ResultRecord], second: Iterable[ResultRecord], same_w
     `same_weights`: the fits are the same on both sides, and others are not asked about. They are no source of variance.
     """
     sides = _by_fit(first), _by_fit(second)
+    if not all(sides):
+        return "no number on one side"
     known = [set(fit) for side in sides for fit in side.values()]
-    seeds = sorted(set.intersection(*known)) if known else []
+    seeds = sorted(set.intersection(*known))
     if not seeds:
         ours, theirs = (sorted({seed for fit in side.values() for seed in fit}) for side in sides)
         return f"no seed in common: {ours} and {theirs}"
@@ -101,11 +107,95 @@ def paired(first: Iterable[ResultRecord], second: Iterable[ResultRecord], same_w
         statistics.welch_freedom(parts),
         len(seeds),
         groups,
-        "" if len(seeds) > 1 else "one seed: the noise of training and sampling is left out",
+        "" if len(seeds) > 1 else ONE_SEED,
         unit_of(records[0]),
         tuple(without.tolist()),
         fits=(sum(map(bool, sides[0])), sum(map(bool, sides[1]))),
     )
+
+
+def paired_each(pairs: Sequence[tuple[Sequence[ResultRecord], Sequence[ResultRecord]]]) -> list[Difference | str]:
+    """`paired` of each pair, to the same bits. Pairs of one fit a side, the same seeds and as many blocks are computed
+    together: tables ask for tens of thousands."""
+    sides = {which: _one_fit(side) for which, side in {id(side): side for pair in pairs for side in pair}.items()}
+    alike: dict[tuple[tuple[int, ...], int], list[int]] = defaultdict(list)
+    found: dict[int, Difference | str] = {}
+    for i, (first, second) in enumerate(pairs):
+        ours, theirs = sides[id(first)], sides[id(second)]
+        if ours and theirs and ours.seeds == theirs.seeds and ours.key == theirs.key:
+            alike[ours.seeds, ours.values_without.shape[1]].append(i)
+        else:
+            found[i] = paired(first, second)
+    for (seeds, _), chosen in alike.items():
+        both = [(sides[id(pairs[i][0])], sides[id(pairs[i][1])]) for i in chosen]
+        known = [(ours, theirs) for ours, theirs in both if ours is not None and theirs is not None]
+        found.update(zip(chosen, _differences(known, len(seeds)), strict=True))
+    return [found[i] for i in range(len(pairs))]
+
+
+@dataclass(frozen=True)
+class _OneFit:
+    """The records of one measure of one fit, ready to be paired."""
+
+    weights: str
+    seeds: tuple[int, ...]
+    values: NDArray[np.float64]
+    """(seeds,)."""
+    values_without: NDArray[np.float64]
+    """(seeds, blocks): the values without each block of slides."""
+    key: tuple[str, int]
+    """Protocol and blocks: of two that differ in it nothing is paired here."""
+    freedom: float
+    groups: int
+    unit: str
+
+
+def _one_fit(records: Sequence[ResultRecord]) -> _OneFit | None:
+    """None where `paired` has to look at the records one by one."""
+    fits = _by_fit(records)
+    if len(fits) != 1:
+        return None
+    (weights, by_seed), *_ = fits.items()
+    seeds = tuple(sorted(by_seed))
+    held = [by_seed[seed] for seed in seeds]
+    blocks, protocols = {len(record.replicates) for record in held}, {record.protocol for record in held}
+    if len(blocks) > 1 or min(blocks) < 2 or len(protocols) > 1:
+        return None
+    if any(Flag.SOURCES_UNKNOWN in record.flags for record in held):
+        return None
+    values = np.array([_value(record) for record in held])
+    without = np.array([record.replicates for record in held])
+    freedom = min([blocks.pop() - 1, *_known_freedoms(held)])
+    key = (protocols.pop(), without.shape[1])
+    return _OneFit(weights, seeds, values, without, key, freedom, held[0].groups, unit_of(held[0]))
+
+
+def _differences(pairs: Sequence[tuple[_OneFit, _OneFit]], count: int) -> Iterator[Difference]:
+    """The differences of sides with the same seeds, `count` of them, and blocks."""
+    gaps = np.stack([ours.values - theirs.values for ours, theirs in pairs])
+    without = np.stack([ours.values_without - theirs.values_without for ours, theirs in pairs]).mean(axis=1)
+    blocks = without.shape[1]
+    values, shares = gaps.mean(axis=1), np.full(blocks, 1 / blocks)
+    rises = shares / (1 - shares)
+    # as `statistics.jackknife`
+    biases = ((1 - shares) * (without - values[:, None])).sum(axis=1) / ((1 - shares) * rises).sum()
+    squares = np.mean((without - values[:, None] - biases[:, None] * rises) ** 2, axis=1)
+    spreads = gaps.var(axis=1, ddof=1) / count if count > 1 else np.zeros(len(gaps))
+    reason = "" if count > 1 else ONE_SEED
+    for row, (ours, theirs) in enumerate(pairs):
+        slides = math.sqrt((blocks - 1) * squares[row])
+        parts = [(slides**2, min(ours.freedom, theirs.freedom)), (float(spreads[row]), count - 1)]
+        yield Difference(
+            float(values[row]),
+            math.sqrt(sum(variance for variance, _ in parts)),
+            statistics.welch_freedom(parts),
+            count,
+            ours.groups,
+            reason,
+            ours.unit,
+            tuple(without[row].tolist()),
+            fits=(int(bool(ours.weights)), int(bool(theirs.weights))),
+        )
 
 
 def _by_fit(records: Iterable[ResultRecord]) -> dict[str, dict[int, ResultRecord]]:

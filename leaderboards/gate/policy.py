@@ -10,6 +10,7 @@ from typing import ClassVar, Literal, get_args
 
 from bench.errors import MissingError, UsageError, did_you_mean
 from bench.files import typed_toml
+from bench.files.regular import is_there
 from bench.results.identity import Quantity
 
 Mode = Literal["same-weights", "same-method"]
@@ -115,7 +116,7 @@ def read(asked: str = DEFAULT) -> Policy:
 
 def _file(asked: str) -> Path:
     if asked.endswith(".toml"):
-        if not Path(asked).is_file():
+        if not is_there(Path(asked)):
             raise MissingError(f"no policy {asked}. The shipped one is {FOLDER / DEFAULT}.toml: copy it and change the copy.")
         return Path(asked)
     known = sorted(path.stem for path in FOLDER.glob("*.toml"))

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from bench.errors import MissingError
+from bench.files import json_files
+from bench.files.regular import read_bytes
 from bench.jobs.store import Store
 from bench.pipeline.plugins import Plugin
 from bench.results.schema import ResultRecord
@@ -105,13 +107,18 @@ def _period(records: Sequence[ResultRecord]) -> str:
     return "unknown" if not days else days[0] if len(days) == 1 else f"{days[0]} to {days[-1]}"
 
 
+def json_text(file: Path) -> str:
+    """The text of a JSON file. Raises DamagedError where it is none."""
+    content = read_bytes(file)
+    json_files.parse(content, str(file))
+    return content.decode("utf-8-sig")
+
+
 def _manifests(places: Sequence[Path]) -> tuple[tuple[str, str], ...]:
     """(path below the place, text) of every manifest and suite that runs wrote."""
     found = []
     for place in places:
         for name in ("suite.json", "manifest.json"):
             files = sorted(place.rglob(name)) if place.is_dir() else []
-            found += [
-                (str(file.relative_to(place.parent)), file.read_text(encoding="utf-8", errors="replace")) for file in files
-            ]
+            found += [(str(file.relative_to(place.parent)), json_text(file)) for file in files]
     return tuple(found)

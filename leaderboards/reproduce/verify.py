@@ -23,6 +23,7 @@ import numpy as np
 
 from bench.config import RunConfig
 from bench.errors import MissingError, UsageError
+from bench.files.regular import is_there
 from bench.jobs.outcomes import Failed
 from bench.jobs.store import DamagedEntry, EntryRef, Store
 from bench.measurements.downstream import DownstreamMeasurement
@@ -144,7 +145,7 @@ def verify(folder: Path, request: Request, context: RunContext) -> Report:
     """Checks the run in `folder`. Neither the folder nor the store's entries of the run are changed: recomputed entries go to
     a folder of their own in the store, visible to every worker, which is removed at the end."""
     held = manifest.read(folder)
-    if not (folder / RECORDS).is_file():
+    if not is_there(folder / RECORDS):
         raise MissingError(f"no {RECORDS} in {folder}: there is no number to compare with.")
     samples, records = manifest.read_samples(folder, held), list(schema.read([folder / RECORDS]))
     elsewhere = environment.differences(held["environment"], environment.environment())

@@ -16,9 +16,10 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from bench.config import CONTROLS, ENCODERS, RunConfig
-from bench.errors import BenchError, MissingError, NotComparableError, UsageError, did_you_mean
-from bench.files import typed_toml
+from bench.errors import BenchError, DamagedError, MissingError, NotComparableError, UsageError, did_you_mean
+from bench.files import json_files, typed_toml
 from bench.files.names import find_fault, path_part
+from bench.files.regular import is_there
 from bench.files.text import write_text
 from bench.jobs.graph import pending
 from bench.jobs.outcomes import Finished, Outcome
@@ -342,13 +343,13 @@ def index(folder: Path) -> tuple[str, list[Cell]]:
     """Preset and cells of a suite that was run into the folder."""
     from pydantic import TypeAdapter, ValidationError
 
+    if not is_there(folder / INDEX):
+        raise MissingError(f"no {INDEX} in {folder}. Make it: bench suite {folder.name} --out {folder.parent}")
     try:
-        held = json.loads((folder / INDEX).read_text(encoding="utf-8"))
+        held = json_files.read_object(folder / INDEX, "index of a suite")
         return str(held["preset"]), TypeAdapter(list[Cell]).validate_python(held["cells"])
-    except FileNotFoundError as error:
-        raise MissingError(f"no {INDEX} in {folder}. Make it: bench suite {folder.name} --out {folder.parent}") from error
-    except (ValueError, KeyError, TypeError, ValidationError) as error:
-        raise MissingError(f"{folder / INDEX} is not the index of a suite: {error}.") from error
+    except (KeyError, ValidationError) as error:
+        raise DamagedError(f"{folder / INDEX} is not the index of a suite: {error}.") from error
 
 
 def result_files(folder: Path, cells: list[Cell]) -> list[Path]:
@@ -357,4 +358,4 @@ def result_files(folder: Path, cells: list[Cell]) -> list[Path]:
     for file in found:  # a link may lead elsewhere
         if not file.resolve().is_relative_to(folder.resolve()):
             raise MissingError(f"{folder / INDEX} names {file}, which is outside of its folder.")
-    return list(dict.fromkeys(file for file in found if file.is_file()))
+    return list(dict.fromkeys(file for file in found if is_there(file)))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from bench.config import RunConfig
@@ -85,9 +85,14 @@ def boards(records: Iterable[ResultRecord]) -> list[Board]:
 def variants(records: Sequence[ResultRecord]) -> list[ResultRecord]:
     """The records, with different names for several versions, options or weights of one generator."""
     made: dict[str, dict[str, dict[str, str]]] = defaultdict(dict)
-    for record in records:
-        if fit_name(record) or variant(record) not in made[record.generator]:
-            made[record.generator][variant(record)] = _settings(record)
+    origins: dict[tuple[str, str], str] = {}
+    found = [variant(record) for record in records]
+    for record, which in zip(records, found, strict=True):
+        origin = record.fit.get("origin", "") if fit_name(record) else ""
+        # records of one variant differ in nothing else that distinguishes generators
+        if which not in made[record.generator] or (origin and origins[record.generator, which] != origin):
+            made[record.generator][which] = _settings(record)
+            origins[record.generator, which] = origin
     named = {}
     for generator, known in made.items():
         differing = sorted({key for one in known.values() for key, value in one.items() if _other(known, key, value)})
@@ -95,7 +100,11 @@ def variants(records: Sequence[ResultRecord]) -> list[ResultRecord]:
         shown = [key for key in differing if key not in apart] or differing
         for one, text in _briefest(known, shown, differing).items():
             named[generator, one] = f"{generator} ({text})" if text else generator
-    return [replace(record, generator=named[record.generator, variant(record)]) for record in records]
+    names = (named[record.generator, which] for record, which in zip(records, found, strict=True))
+    return [
+        record if name == record.generator else replace(record, generator=name)
+        for record, name in zip(records, names, strict=True)
+    ]
 
 
 def _briefest(known: Mapping[str, Mapping[str, str]], shown: list[str], differing: list[str]) -> dict[str, str]:
@@ -141,7 +150,8 @@ def _board(task: str, dataset: str, prompt_source: str, records: list[ResultReco
         row = rows.setdefault(cell.generator, {})
         if cell.value is not None or cell.measure not in row:  # a cell with a number has priority
             row[cell.measure] = cell
-    ordered = sorted(rows.items(), key=lambda row: (_mean_rank(row[0], rows, columns), row[0]))
+    ranked = _mean_ranks(rows, columns)
+    ordered = sorted(rows.items(), key=lambda row: (ranked[row[0]], row[0]))
     order = {}
     for column in columns:
         mine = {name: found[column] for name, found in rows.items() if column in found}
@@ -161,16 +171,19 @@ def _column_order(cell: Cell) -> tuple[int, str]:
     return (kinds.index(kind) if kind in kinds else len(kinds), cell.measure)
 
 
-def _mean_rank(generator: str, rows: dict[str, dict[str, Cell]], columns: tuple[str, ...]) -> float:
-    """Mean rank over the distance columns with a number from an independent encoder; infinite without any."""
-    places = []
+def _mean_ranks(rows: dict[str, dict[str, Cell]], columns: tuple[str, ...]) -> dict[str, float]:
+    """Generator -> its mean rank over the distance columns with a number from an independent encoder; infinite without any."""
+    places: dict[str, list[int]] = {generator: [] for generator in rows}
     for column in columns:
-        mine = rows[generator].get(column)
-        if not column.startswith("fd ") or mine is None or mine.value is None or conflicted(rows, column):
+        if not column.startswith("fd ") or conflicted(rows, column):
             continue
-        values = sorted(c[column].value for c in rows.values() if column in c and c[column].value is not None)  # type: ignore[type-var]
-        places.append(values.index(mine.value))
-    return sum(places) / len(places) if places else float("inf")
+        values = {name: cell.value for name, found in rows.items() if (cell := found.get(column)) and cell.value is not None}
+        ranks: dict[float, int] = {}
+        for rank, value in enumerate(sorted(values.values())):
+            ranks.setdefault(value, rank)
+        for name, value in values.items():
+            places[name].append(ranks[value])
+    return {name: sum(found) / len(found) if found else float("inf") for name, found in places.items()}
 
 
 def sheet(board: Board) -> Sheet:
@@ -180,7 +193,7 @@ def sheet(board: Board) -> Sheet:
     records: list[dict[str, Any]] = []
     for name, found in board.rows:
         own = {"state": board.states.get(name, State.MEASURED), **which}
-        records += [{**where, **asdict(cell), "flags": " ".join(cell.flags), **own} for cell in found.values()]
+        records += [{**where, **vars(cell), "flags": " ".join(cell.flags), **own} for cell in found.values()]
     if agreed := board.agreed:
         records += [
             {

@@ -14,6 +14,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import combinations
 from statistics import NormalDist
 
@@ -23,13 +24,15 @@ from numpy.typing import NDArray
 from bench.results.schema import ResultRecord
 from bench.results.tables import Cell
 from bench.results.terms import Flag
-from leaderboards.comparison.pairs import Difference, paired
+from leaderboards.comparison.pairs import Difference, paired_each
 
 Rows = Mapping[str, Mapping[str, Cell]]
 """generator -> column -> cell."""
 Behind = Mapping[tuple[str, str], Sequence[ResultRecord]]
 """(generator, column) -> the records behind the cell."""
 DRAWS = 4000
+SMALL = 2**17
+"""Multiplications of one product of matrices: fits into the cache of a processor, and is not worth a thread."""
 LEVEL = 0.95
 
 
@@ -128,11 +131,14 @@ def _disagreements(places: tuple[Place, ...], rows: Rows, encoders: tuple[str, .
 def _mean_ranks(values: NDArray[np.float64]) -> NDArray[np.float64]:
     """Mean over encoders of the ranks of generators, 1 for the smallest; equal values share the mean of their places.
 
-    (..., generators, encoders) -> (..., generators).
+    (generators, encoders) -> (generators,).
     """
-    from scipy.stats import rankdata  # not at the top: it takes half a second
-
-    return np.asarray(rankdata(values, axis=-2).mean(axis=-1))
+    ordered = np.sort(values, axis=0)
+    ranks = np.empty(values.shape)
+    for column in range(values.shape[1]):
+        below, until = (np.searchsorted(ordered[:, column], values[:, column], side=side) for side in ("left", "right"))
+        ranks[:, column] = (below + until + 1) / 2
+    return np.asarray(ranks.mean(axis=-1))
 
 
 def _rank_bounds(cells: list[list[Cell]], records: list[list[Sequence[ResultRecord]]]) -> list[tuple[float, float]] | None:
@@ -140,23 +146,33 @@ def _rank_bounds(cells: list[list[Cell]], records: list[list[Sequence[ResultReco
     if any(cell.low is None or cell.high is None for row in cells for cell in row):
         return None
     count, encoders = len(cells), len(cells[0])
+    places = [(e, i, j) for e in range(encoders) for i, j in combinations(range(count), 2)]
+    found = paired_each([(records[i][e], records[j][e]) for e, i, j in places])
+    gaps = [_gap(cells[i][e], cells[j][e], pair) for (e, i, j), pair in zip(places, found, strict=True)]
+    which = {place: row for row, place in enumerate(places)}
+    values, errors, freedoms = (np.array([getattr(gap, name) for gap in gaps]) for name in ("value", "error", "freedom"))
+    lengths = np.array([len(gap.without) for gap in gaps])
+    without = np.zeros((len(gaps), int(lengths.max(initial=0))))
+    for row, gap in enumerate(gaps):
+        without[row, : lengths[row]] = gap.without
     bounds = []
     for i in range(count):
-        others = [j for j in range(count) if j != i]
-        gaps = [[_gap(cells[i][e], cells[j][e], records[i][e], records[j][e]) for j in others] for e in range(encoders)]
-        level = _joint_level([gap for row in gaps for gap in row])
-        better = worse = 0
-        for gap in (gap for row in gaps for gap in row):
-            reach = _quantile(gap.freedom, 1 - level / 2) * gap.error
-            better += gap.value - reach > 0
-            worse += gap.value + reach < 0
+        others = [(e, j) for e in range(encoders) for j in range(count) if j != i]
+        rows = np.array([which[e, min(i, j), max(i, j)] for e, j in others])
+        signs = np.array([1.0 if i < j else -1.0 for _, j in others])
+        sizes = set(lengths[rows].tolist()) - {0}
+        blocks = sizes.pop() if len(sizes) == 1 else 0  # of other blocks nothing is shared
+        shared = np.where(lengths[rows, None] == blocks, signs[:, None] * without[rows, :blocks], 0.0)
+        level = _joint_level(errors[rows], shared)
+        reaches = _quantiles(freedoms[rows], 1 - level / 2) * errors[rows]
+        own = signs * values[rows]
+        better, worse = int((own - reaches > 0).sum()), int((own + reaches < 0).sum())
         bounds.append((1 + better / encoders, count - worse / encoders))
     return bounds
 
 
-def _gap(mine: Cell, theirs: Cell, ours: Sequence[ResultRecord], others: Sequence[ResultRecord]) -> Difference:
-    """How much farther the first generator is from real patches than the second, by pairs where that can be."""
-    found = paired(ours, others) if ours and others else ""
+def _gap(mine: Cell, theirs: Cell, found: Difference | str) -> Difference:
+    """The difference by pairs where that can be, else that of independent intervals."""
     if isinstance(found, Difference) and found.seeds == min(mine.seeds, theirs.seeds):
         return found
     halves = [(cell.high - cell.low) / 2 for cell in (mine, theirs) if cell.high is not None and cell.low is not None]
@@ -164,31 +180,44 @@ def _gap(mine: Cell, theirs: Cell, ours: Sequence[ResultRecord], others: Sequenc
     return Difference(_value(mine) - _value(theirs), error, math.inf, mine.seeds, mine.groups)
 
 
-def _joint_level(gaps: Sequence[Difference]) -> float:
+def _joint_level(errors: NDArray[np.float64], without: NDArray[np.float64]) -> float:
     """The two-sided level of each difference at which all of them hold together with `LEVEL`.
 
-    Drawn as normal: what slides contribute to all differences by one set of weights of their blocks, the rest of each error
-    independently, which rather widens.
+    `without` (gaps, blocks): the differences without each block, 0 where they are not known. Drawn as normal: what slides
+    contribute to all differences by one set of weights of their blocks, the rest of each error independently, which rather
+    widens.
     """
-    sizes = {len(gap.without) for gap in gaps if gap.without}
-    blocks = sizes.pop() if len(sizes) == 1 else 0  # of other blocks nothing is shared
-    shares = np.zeros((len(gaps), blocks))
-    for row, gap in zip(shares, gaps, strict=True):
-        if blocks and gap.without and gap.error:
-            apart = np.subtract(gap.without, np.mean(gap.without)) * math.sqrt((blocks - 1) / blocks) / gap.error
-            row[:] = apart / max(1.0, float(np.linalg.norm(apart)))
+    blocks = without.shape[1]
+    shares = np.zeros(without.shape)
+    rows = np.flatnonzero((errors != 0) & without.any(axis=1))
+    if len(rows):
+        apart = without[rows] - without[rows].mean(axis=1)[:, None]
+        apart *= math.sqrt((blocks - 1) / blocks) / errors[rows, None]
+        shares[rows] = apart / np.maximum(1.0, np.linalg.norm(apart, axis=1))[:, None]
     rest = np.sqrt(np.clip(1 - (shares**2).sum(axis=1), 0, None))
-    rng = np.random.default_rng(0)  # the same table always says the same
-    drawn = rng.standard_normal((DRAWS, blocks)) @ shares.T + rest * rng.standard_normal((DRAWS, len(gaps)))
-    reach = float(np.quantile(np.abs(drawn).max(axis=1), LEVEL))
+    common, own = _draws(blocks, len(errors))
+    largest = []
+    chunk = max(1, SMALL // (shares.size + 1))
+    for first in range(0, DRAWS, chunk):
+        drawn = common[first : first + chunk] @ shares.T
+        drawn += rest * own[first : first + chunk]
+        largest.append(np.abs(drawn, out=drawn).max(axis=1))
+    reach = float(np.quantile(np.concatenate(largest), LEVEL))
     return 2 * (1 - NormalDist().cdf(reach))
 
 
-def _quantile(freedom: float, share: float) -> float:
-    """Student's."""
+@lru_cache(maxsize=1)
+def _draws(blocks: int, gaps: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """(DRAWS, blocks) and (DRAWS, gaps) of a standard normal, always the same: the same table always says the same."""
+    rng = np.random.default_rng(0)
+    return rng.standard_normal((DRAWS, blocks)), rng.standard_normal((DRAWS, gaps))
+
+
+def _quantiles(freedoms: NDArray[np.float64], share: float) -> NDArray[np.float64]:
+    """Student's, for each of the degrees of freedom."""
     from scipy.special import stdtrit  # not at the top: `bench --help` should not wait for it
 
-    return float(stdtrit(freedom, share)) if math.isfinite(freedom) else NormalDist().inv_cdf(share)
+    return np.where(np.isfinite(freedoms), stdtrit(freedoms, share), NormalDist().inv_cdf(share))
 
 
 def _known(cell: Cell | None) -> bool:

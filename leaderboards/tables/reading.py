@@ -18,17 +18,20 @@ Numbers that were reported in papers are read separately: see `reported`.
 
 from __future__ import annotations
 
+import gc
 import math
-import tomllib
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, ClassVar
 
 from bench.errors import UsageError
+from bench.files import typed_toml
 from bench.results import schema
-from bench.results.identity import fit_name
+from bench.results.identity import fit_name, variant
 from bench.results.schema import ResultRecord
 from bench.results.terms import Reason, State, Status
 from leaderboards.tables.duplicates import Found, each_once
@@ -41,13 +44,31 @@ LEAST = {name: 0.0 for name in (*SHARES, "fd", "fd-lower-reference", "density", 
 MOST = {name: 1.0 for name in SHARES}
 """Measure (of one class or all) -> smallest possible value."""
 TOLERANCE = 1e-6
+RELATED = ("pq-pooled", "dq-pooled", "sq-pooled")
+LARGEST = 1e100
+"""Largest absolute value of a number or a bound: squares of larger ones have no finite sum."""
 
 
 def read_records(places: Iterable[Path], invalidated: Path = INVALIDATIONS) -> list[ResultRecord]:
     """Every number of the .jsonl files, and of those below the folders, once, without reported numbers; wrong ones are
     withdrawn. Raises NotComparableError if two records of one number contradict each other."""
-    found = [(where, record) for where, record in _found(places) if record.state != State.REPORTED]
-    return [record for _, record in each_once(checked(found, invalidated)).records]
+    with _without_collection():
+        found = [(where, record) for where, record in _found(places) if record.state != State.REPORTED]
+        return [record for _, record in each_once(checked(found, invalidated)).records]
+
+
+@contextmanager
+def _without_collection() -> Iterator[None]:
+    """Records are in no cycles, and looking for some takes a third of the time of reading a hundred thousand records. They
+    are not looked at afterwards either: commands read once, and work with the records until they end."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        if was_enabled:
+            gc.enable()
 
 
 def reported(places: Iterable[Path] = (PUBLISHED,)) -> list[ResultRecord]:
@@ -79,11 +100,11 @@ def invalidations(invalidated: Path = INVALIDATIONS) -> list[Invalidation]:
     from pydantic import TypeAdapter, ValidationError
 
     try:
-        held = tomllib.loads(invalidated.read_text(encoding="utf-8"))
+        held = typed_toml.load(invalidated, "list of withdrawn numbers")
         found = TypeAdapter(list[Invalidation]).validate_python(held.pop("invalidated", []))
         for entry in found:
             SpecifierSet(entry.versions)
-    except (tomllib.TOMLDecodeError, ValidationError, InvalidSpecifier) as error:
+    except (ValidationError, InvalidSpecifier) as error:
         raise UsageError(f"{invalidated} is not a list of [[invalidated]] measure, versions and reason: {error}.") from error
     if held:
         raise UsageError(f"{invalidated} holds [[invalidated]] and nothing else, found {', '.join(held)}.")
@@ -91,38 +112,45 @@ def invalidations(invalidated: Path = INVALIDATIONS) -> list[Invalidation]:
 
 
 def _found(places: Iterable[Path]) -> Iterator[Found]:
-    for file in schema.files(places):
-        yield from of_file(file)
+    return of_files(schema.files(places))
 
 
-def of_file(file: Path) -> Iterator[Found]:
-    """Every record of a file, typed, with its place."""
-    for number, record in schema.read_numbered(file):
-        yield f"{file}:{number}", schema.check_fields(record, f"{file}:{number}")
+def of_files(files: Iterable[Path]) -> Iterator[Found]:
+    """Every record of some files with its place."""
+    return ((f"{file}:{number}", record) for file, number, record in schema.read_numbered(files))
 
 
 def _known_wrong(found: list[Found], entries: list[Invalidation]) -> list[Found]:
-    return [(where, _withdraw_known(record, entries)) for where, record in found]
+    known = {entry.measure.partition(":")[0] for entry in entries}
+    return [
+        (entry[0], _withdraw_known(entry[1], entries)) if entry[1].measure.partition(":")[0] in known else entry
+        for entry in found
+    ]
 
 
 def _withdraw_known(record: ResultRecord, entries: list[Invalidation]) -> ResultRecord:
     """An unknown version matches every range."""
+    if record.value is None:
+        return record
+    measure = record.measure.partition(":")[0]
+    for entry in entries:
+        if measure != entry.measure.partition(":")[0] or (":" in entry.measure and record.measure != entry.measure):
+            continue
+        stamped = record.stamp.get("histobench", "unknown")
+        if _is_within(stamped, entry.versions):
+            return _without(record, f"{Reason.INVALIDATED}: histobench {stamped} is within {entry.versions}: {entry.reason}")
+    return record
+
+
+@lru_cache(maxsize=1024)
+def _is_within(version: str, versions: str) -> bool:
     from packaging.specifiers import SpecifierSet
     from packaging.version import InvalidVersion, Version
 
-    for entry in entries:
-        if record.value is None or record.measure.partition(":")[0] != entry.measure.partition(":")[0]:
-            continue
-        if ":" in entry.measure and record.measure != entry.measure:
-            continue
-        stamped = record.stamp.get("histobench", "unknown")
-        try:
-            within = SpecifierSet(entry.versions).contains(Version(stamped), prereleases=True)
-        except InvalidVersion:
-            within = True
-        if within:
-            return _without(record, f"{Reason.INVALIDATED}: histobench {stamped} is within {entry.versions}: {entry.reason}")
-    return record
+    try:
+        return SpecifierSet(versions).contains(Version(version), prereleases=True)
+    except InvalidVersion:
+        return True
 
 
 def _withdraw_impossible(found: list[Found]) -> list[Found]:
@@ -132,8 +160,8 @@ def _withdraw_impossible(found: list[Found]) -> list[Found]:
         for index, what in rule([record for _, record in found]):
             broken.setdefault(index, what)
     return [
-        (where, _without(record, f"{Reason.INVALID}: {broken[i]} ({where})") if i in broken else record)
-        for i, (where, record) in enumerate(found)
+        (entry[0], _without(entry[1], f"{Reason.INVALID}: {broken[i]} ({entry[0]})")) if i in broken else entry
+        for i, entry in enumerate(found)
     ]
 
 
@@ -158,8 +186,8 @@ def _impossible(record: ResultRecord, value: float) -> str:
     )
     least = max((b for b in (record.least, LEAST.get(name)) if b is not None), default=-math.inf)
     most = min((b for b in (record.most, MOST.get(name)) if b is not None), default=math.inf)
-    if not all(map(math.isfinite, filter(None, (value, record.low, record.high)))):
-        return f"{record.measure} or its interval is not a finite number"
+    if not all(abs(found) <= LARGEST for found in (value, record.low or 0.0, record.high or 0.0, *record.replicates)):
+        return f"{record.measure}, its interval or its replicates lie beyond {LARGEST:g}"
     if not least - TOLERANCE <= value <= most + TOLERANCE:
         return f"{record.measure} = {value:g} lies outside [{least:g}, {most:g}]"
     low, high = (value if bound is None else bound for bound in (record.low, record.high))
@@ -189,8 +217,9 @@ def _check_relations(found: list[ResultRecord]) -> Iterator[tuple[int, str]]:
     """Records of one model on one test set that contradict each other, with the reason."""
     together: dict[tuple[Any, ...], dict[str, int]] = defaultdict(dict)
     for i, record in enumerate(found):
-        if record.value is not None and record.state != State.REPORTED:  # papers round
-            made = (record.stamp.get("made"), sorted(record.keys.items()), record.described.get("generator"))
+        # papers round
+        if record.value is not None and record.state != State.REPORTED and _is_related(record.measure):
+            made = (record.stamp.get("made"), tuple(sorted(record.keys.items())), variant(record))
             who = (
                 record.generator,
                 record.dataset,
@@ -202,7 +231,7 @@ def _check_relations(found: list[ResultRecord]) -> Iterator[tuple[int, str]]:
                 fit_name(record),
                 record.protocol,
             )
-            together[(*who, repr(made))][record.measure] = i
+            together[(*who, *made)][record.measure] = i
     for rows in together.values():
         for names, expected in _relations(rows):
             values = [found[rows[name]].value for name in names]
@@ -212,10 +241,15 @@ def _check_relations(found: list[ResultRecord]) -> Iterator[tuple[int, str]]:
                     yield rows[name], f"{message} contradict each other"
 
 
+def _is_related(measure: str) -> bool:
+    """Whether it is among the measures that `_relations` is about."""
+    return measure in RELATED or measure.startswith(("dice:", "iou:", "dice-binary", "iou-binary"))
+
+
 def _relations(names: Iterable[str]) -> Iterator[tuple[tuple[str, ...], Callable[..., float]]]:
     """((measure, measures that it is a function of), function), for those that are all present."""
     known = set(names)
     pairs = [(name, name.replace("dice", "iou", 1)) for name in known if name.startswith(("dice:", "dice-binary"))]
     asked: list[tuple[tuple[str, ...], Callable[..., float]]] = [(pair, lambda iou: 2 * iou / (1 + iou)) for pair in pairs]
-    asked.append((("pq-pooled", "dq-pooled", "sq-pooled"), lambda dq, sq: dq * sq))
+    asked.append((RELATED, lambda dq, sq: dq * sq))
     return (relation for relation in asked if known.issuperset(relation[0]))

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from bench.results.schema import ResultRecord
 from bench.results.tables import Cell
-from leaderboards.comparison.pairs import paired
+from leaderboards.comparison.pairs import Difference, paired_each
 
 PAIRED, OVERLAP, APART, UNKNOWN = "=", "≈", ",", "?"
 LEGEND = (
@@ -27,16 +27,17 @@ def chain(cells: Mapping[str, Cell], records: Mapping[str, Sequence[ResultRecord
     worst_last = 1 if first.direction == "lower" else -1
     names = sorted(known, key=lambda name: (worst_last * (known[name].value or 0.0), name))
     text = names[0]
-    for before, after in zip(names, names[1:], strict=False):
-        link = between(known[before], known[after], records[before], records[after])
+    neighbours = list(zip(names, names[1:], strict=False))
+    found = paired_each([(records[before], records[after]) for before, after in neighbours])
+    for (before, after), difference in zip(neighbours, found, strict=True):
+        link = between(known[before], known[after], difference)
         text += f"{'' if link == APART else ' '}{link} {after}"
     return text
 
 
-def between(first: Cell, second: Cell, ours: Sequence[ResultRecord], theirs: Sequence[ResultRecord]) -> str:
-    """`PAIRED` (by paired differences, if records have jackknife replicates) or `OVERLAP` (of intervals) for a tie, otherwise
-    `APART`; `UNKNOWN` without intervals."""
-    found = paired(ours, theirs)
+def between(first: Cell, second: Cell, found: Difference | str) -> str:
+    """`PAIRED` (by the paired difference `found`, if there is one) or `OVERLAP` (of intervals) for a tie, otherwise `APART`;
+    `UNKNOWN` without intervals."""
     if not isinstance(found, str) and found.seeds == min(first.seeds, second.seeds):
         low, high = found.interval
         return PAIRED if low <= 0 <= high else APART

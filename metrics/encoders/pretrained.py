@@ -6,11 +6,11 @@ or the publisher's own file names in a folder NAME are looked for; then the hub'
 
 from __future__ import annotations
 
-import hashlib
 from functools import cache, cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
+from bench.provenance.digests import digest_of
 from bench.types import Card, Features, Images
 from metrics.encoders.batches import check_images, freeze, run_batches
 from metrics.encoders.kinds import Kind, kind
@@ -40,22 +40,27 @@ class Pretrained:
     @cached_property
     def digest(self) -> str:
         """sha256 of the file that holds the weights."""
-        with self._file.open("rb") as opened:
-            return hashlib.file_digest(opened, "sha256").hexdigest()
+        return digest_of(self._file)
 
     def ready(self) -> str:
         """Where its weights are. Raises if it cannot be used; downloads nothing and reads only headers."""
-        import torch
-
         file = files.find_local(self.row, self.weights)
         if file is None:
             raise absent(self.row.origin, self.row.name)
+        self._check_outline(file)
+        return str(file)
+
+    def _check_outline(self, file: Path) -> Row:
+        """The row as a configuration file beside the weights has it. Raises DamagedError where names or shapes in the file are
+        others; needs no memory for the network."""
+        import torch
+
         row = self._kind.configured(self.row, file)
         held = files.outline(row.name, file)
         with torch.device("meta"):
             network = self._kind.build(row)
         files.check(row, file, self._kind.names(network), held)
-        return str(file)
+        return row
 
     def encode(self, images: Images) -> Features:
         """float32 (n, dim) of patches of any size."""
@@ -76,6 +81,8 @@ class Pretrained:
     @cached_property
     def _network(self) -> nn.Module:
         row = self._kind.configured(self.row, self._file)
+        if row is not self.row:  # a file says how large the network is
+            self._check_outline(self._file)
         tensors = files.read(row.name, self._file)
         network = self._kind.build(row)
         files.check(row, self._file, self._kind.names(network), tensors)

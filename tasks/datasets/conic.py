@@ -20,6 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.errors import DamagedError, MissingError, UsageError
+from bench.files.array_files import open_npy
+from bench.files.regular import check_regular, describe_fault, is_there
 from bench.histology.sampling import Sampling
 from bench.types import Card, ImageSet
 from tasks.datasets import nuclei_tiles as tiles
@@ -58,13 +60,15 @@ class Conic:
         self.size, self.seed = size, seed
         if size < 1:
             raise UsageError(f"a patch is at least 1 px wide, not {size}.")
-        if absent := [name for name in FILES if not (self.folder / name).is_file()]:
+        if absent := [name for name in FILES if not is_there(self.folder / name)]:
             raise MissingError(f"{self.folder} has no {', '.join(absent)}. {LAYOUT}")
+        for name in FILES:
+            check_regular(self.folder / name)
 
     @staticmethod
     def recognises(folder: Path) -> bool:
         """Whether the folder holds the three files of the release."""
-        return all((folder / name).is_file() for name in FILES)
+        return not any(describe_fault(folder / name) for name in FILES)
 
     def split(self, name: str) -> ImageSet:
         """Patches of one split or pool, in the order of the release."""
@@ -132,14 +136,14 @@ class Conic:
 
     @cached_property
     def _images(self) -> NDArray[np.uint8]:
-        found = _map_array(self.folder / "images.npy")
+        found = open_npy(self.folder / "images.npy")
         if found.dtype != np.uint8 or found.ndim != 4 or found.shape[3] != 3:
             raise DamagedError(f"{self.folder}/images.npy is {found.dtype} {found.shape}, not uint8 (n, height, width, 3).")
         return found
 
     @cached_property
     def _labels(self) -> NDArray[Any]:
-        found = _map_array(self.folder / "labels.npy")
+        found = open_npy(self.folder / "labels.npy")
         if found.dtype.kind not in "iu" or found.ndim != 4 or found.shape[3] != 2:
             raise DamagedError(f"{self.folder}/labels.npy is {found.dtype} {found.shape}, not int (n, height, width, 2).")
         tiles.same_size({f"{self.folder}/images.npy": self._images.shape[1:], f"{self.folder}/labels.npy": found.shape[1:]})
@@ -164,11 +168,3 @@ class Conic:
             return tiles.Annotated(self._images[row], instances, types, np.ones(types.shape, np.bool_))
 
         return tiles.Piece(self._names[row], self._sources[row], self._corners, read, self._sources[row])
-
-
-def _map_array(path: Path) -> NDArray[Any]:
-    try:
-        found: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise DamagedError(f"cannot read {path}: {error}. Copy it again.") from error
-    return found

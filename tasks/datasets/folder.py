@@ -26,6 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.errors import MissingError, UsageError
+from bench.files.regular import check_regular, describe_fault, is_folder, is_there, list_folder
 from bench.histology.sampling import Sampling
 from bench.types import Card, Conditions, ImageSet, Strings
 from tasks.datasets.folder_splits import SPLITS, assign, follow
@@ -116,16 +117,17 @@ class Folder:
         self._lookup, self._names = class_lookup(class_map, classes)
         self._check_options()
         self.card = replace(type(self).card, name=f"folder-{self.folder.resolve().name}")
-        if not self.folder.is_dir():
-            raise MissingError(f"no folder {self.folder}. {LAYOUT}")
-        if not (self.folder / "index.csv").is_file():
-            found = "is empty" if not any(self.folder.iterdir()) else "has no index.csv"
+        if not is_folder(self.folder):
+            raise MissingError(f"no folder {self.folder} that can be read. {LAYOUT}")
+        if not is_there(self.folder / "index.csv"):
+            found = "is empty" if not list_folder(self.folder) else "has no index.csv"
             raise MissingError(f"{self.folder} {found}. {LAYOUT}")
+        check_regular(self.folder / "index.csv", "table")
 
     @staticmethod
     def recognises(folder: Path) -> bool:
         """Whether the folder has an index and class maps."""
-        return (folder / "index.csv").is_file() and any((folder / name).is_dir() for name in MASK_FOLDERS)
+        return not describe_fault(folder / "index.csv") and any(is_folder(folder / name) for name in MASK_FOLDERS)
 
     def split(self, name: str) -> ImageSet:
         """Patches of one split, in the order of the index; `holdout` is `validation`."""
@@ -340,12 +342,16 @@ def _parse_map(text: str) -> dict[int, int]:
     for part in text.split(","):
         file_class, equals, target = (word.strip() for word in part.partition("="))
         number = str(IGNORE) if target == "ignore" else target
-        if not (equals and file_class.isdecimal() and number.isdecimal() and max(int(file_class), int(number)) <= IGNORE):
+        if not (equals and _is_class(file_class) and _is_class(number)):
             raise UsageError(f"class_map has {part!r}. Write FILE_CLASS=CLASS or FILE_CLASS=ignore: 0=1,1=0,3=ignore.")
         if int(file_class) in pairs:
             raise UsageError(f"class_map={text!r} maps {file_class} twice.")
         pairs[int(file_class)] = int(number)
     return pairs
+
+
+def _is_class(word: str) -> bool:
+    return word.isdecimal() and len(word) <= len(str(IGNORE)) and int(word) <= IGNORE
 
 
 def corners(shape: Sequence[int], size: int, step: int) -> Iterator[tuple[int, int]]:

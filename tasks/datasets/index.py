@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import io
 import math
 import re
 from collections import Counter
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Literal
 
 from bench.errors import MissingError, UsageError
+from bench.files.regular import is_folder, list_folder, open_regular, read_bytes
 from bench.histology.sampling import Sampling, implausible_mpp, is_plausible_mpp
 
 LAYOUT = "A data folder holds images/, region/ or masks/, and index.csv with a column id."
@@ -235,9 +237,10 @@ def _check_clusters(where: str, records: Sequence[Record], unit: str, cluster: s
 
 def read_table(path: Path, needed: Sequence[str], layout: str) -> list[dict[str, str]]:
     """Records of a CSV file, at least one, cells stripped and absent ones empty; the needed columns have no gaps."""
+    content = read_bytes(path, "table")
     try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            lines = [[cell.strip() for cell in line] for line in csv.reader(file, strict=True) if any(line)]
+        file = io.StringIO(content.decode("utf-8-sig"), newline="")
+        lines = [[cell.strip() for cell in line] for line in csv.reader(file, strict=True) if any(line)]
     except (UnicodeDecodeError, csv.Error) as error:
         raise MissingError(
             f"cannot read {path}: {error}. Save it as CSV with commas, in UTF-8, and close each quote in its row."
@@ -277,7 +280,7 @@ def files_digest(paths: Iterable[Path]) -> str:
     """First 16 hex digits of a sha256 over the content of the files, in their order."""
     total = hashlib.sha256()
     for path in paths:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             total.update(hashlib.file_digest(file, "sha256").digest())
     return total.hexdigest()[:16]
 
@@ -294,7 +297,7 @@ def index_digest(files: str, index: Index) -> str:
 
 
 def _mask_folder(folder: Path) -> Path:
-    found = [folder / name for name in MASK_FOLDERS if (folder / name).is_dir()]
+    found = [folder / name for name in MASK_FOLDERS if is_folder(folder / name)]
     if len(found) != 1:
         raise MissingError(f"{folder} has {'both region/ and masks/' if found else 'no region/ or masks/'}. {LAYOUT}")
     return found[0]
@@ -303,7 +306,7 @@ def _mask_folder(folder: Path) -> Path:
 def find_files(folder: Path, suffixes: frozenset[str], ids: list[str]) -> dict[str, Path]:
     """Id -> its one file in the folder."""
     found: dict[str, list[Path]] = {name: [] for name in ids}
-    for path in sorted(folder.iterdir()) if folder.is_dir() else ():
+    for path in list_folder(folder):
         if path.suffix.lower() in suffixes and path.stem in found:
             found[path.stem].append(path)
     if missing := [name for name, paths in found.items() if not paths]:

@@ -14,8 +14,6 @@ which is a slip.
 
 from __future__ import annotations
 
-import struct
-import zlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -26,8 +24,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.errors import DamagedError, MissingError
+from bench.files.regular import is_folder, is_there
 from tasks.datasets.index import find_column, read_table, some
 from tasks.datasets.instance_maps import STRAY, check_depth, check_parts
+from tasks.datasets.mat_files import read_arrays
 from tasks.datasets.nuclei_tiles import CLASSES
 
 LAYOUT = "Lizard has Lizard_Images1/, Lizard_Images2/ and Lizard_Labels/ with Labels/*.mat and info.csv (column Filename)."
@@ -53,7 +53,7 @@ class Entry:
 
 def label_folder(folder: Path) -> Path | None:
     """The folder with Labels/ and info.csv, None where this is not Lizard."""
-    return next((folder / name for name in LABELS if (folder / name / "Labels").is_dir()), None)
+    return next((folder / name for name in LABELS if is_folder(folder / name / "Labels")), None)
 
 
 def read_release(folder: Path) -> list[Entry]:
@@ -66,7 +66,7 @@ def read_release(folder: Path) -> list[Entry]:
     home = label_folder(folder)
     if home is None:
         raise MissingError(f"{folder} is not the Lizard release. {LAYOUT}")
-    if not (home / "info.csv").is_file():
+    if not is_there(home / "info.csv"):
         raise MissingError(f"{home} has no info.csv. {LAYOUT}")
     rows = read_table(home / "info.csv", ("Filename",), LAYOUT)
     names = [row["Filename"].removesuffix(".png") for row in rows]
@@ -130,16 +130,8 @@ def count_types(path: Path) -> Counter[int]:
 
 def _load(path: Path, keys: tuple[str, ...]) -> dict[str, NDArray[Any]]:
     """The named arrays of whole numbers of a MATLAB file."""
-    from scipy.io import loadmat, whosmat
-    from scipy.io.matlab import MatReadError
-
-    try:
-        with path.open("rb") as file:
-            found = loadmat(file, variable_names=keys)
-            absent = [key for key in keys if key not in found]
-            names = [name for name, _, _ in whosmat(path)] if absent else []
-    except (OSError, ValueError, TypeError, NotImplementedError, MatReadError, struct.error, zlib.error) as error:
-        raise DamagedError(f"cannot read {path}: {error}. Copy it again.") from error
+    found, names = read_arrays(path, keys)
+    absent = [key for key in keys if key not in found]
     if absent:
         raise DamagedError(
             f"{path} has no {', '.join(absent)}; it holds {', '.join(names) or 'nothing'}: cut short, or of another kind?"

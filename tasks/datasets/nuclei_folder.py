@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from bench.errors import DamagedError, MissingError, UsageError
+from bench.files.regular import check_regular, describe_fault, is_folder, is_there
 from bench.histology.sampling import Sampling
 from bench.types import Card, ImageSet
 from tasks.datasets import nuclei_tiles as tiles
@@ -51,6 +52,8 @@ from tasks.datasets.pixels import IGNORE, picture_size, read_classes, read_image
 LAYOUT = "A nuclei folder holds images/, inst/, type/ and index.csv with a column id."
 FOLDERS = ("images", "inst", "type")
 MOST_EMPTY = 0.5
+DIGITS = 10
+"""Of a place or a size in a list of patches, and more than any image has."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,15 +121,16 @@ class NucleiFolder:
         if mpp is not None and not 0 < mpp < math.inf:
             raise UsageError(f"mpp is a positive number of microns per pixel, not {mpp}.")
         self.card = replace(type(self).card, name=f"nuclei-{self.folder.resolve().name}")
-        if not self.folder.is_dir():
-            raise MissingError(f"no folder {self.folder}. {LAYOUT}")
-        if absent := [name for name in (*FOLDERS, "index.csv") if not (self.folder / name).exists()]:
+        if not is_folder(self.folder):
+            raise MissingError(f"no folder {self.folder} that can be read. {LAYOUT}")
+        if absent := [name for name in (*FOLDERS, "index.csv") if not is_there(self.folder / name)]:
             raise MissingError(f"{self.folder} has no {', '.join(absent)}. {LAYOUT}")
+        check_regular(self.folder / "index.csv", "table")
 
     @staticmethod
     def recognises(folder: Path) -> bool:
         """Whether the folder has an index, images, instances and types."""
-        return (folder / "index.csv").is_file() and all((folder / name).is_dir() for name in FOLDERS)
+        return not describe_fault(folder / "index.csv") and all(is_folder(folder / name) for name in FOLDERS)
 
     def split(self, name: str) -> ImageSet:
         """Patches of one split or pool, in the order of the index; reads the images of this one only."""
@@ -214,7 +218,7 @@ class NucleiFolder:
                 )
             return self.folder / self.patches
         path = self.folder / f"patches{self.size}.csv"
-        return path if self.patches == "auto" and self.mpp is None and path.is_file() else None
+        return path if self.patches == "auto" and self.mpp is None and is_there(path) else None
 
     @cached_property
     def _corners(self) -> dict[str, tuple[tuple[int, int], ...]]:
@@ -288,12 +292,12 @@ class NucleiFolder:
 def listed_corners(path: Path, shapes: dict[str, tuple[int, int]], size: int) -> dict[str, tuple[tuple[int, int], ...]]:
     """Id of image -> corners x, y that a list of patches names. Raises UsageError if one does not lie in its image."""
     found: dict[str, list[tuple[int, int]]] = {name: [] for name in shapes}
-    if not path.is_file():
+    if not is_there(path):
         raise MissingError(f"no list of patches {path}. Give the name of a file beside index.csv, or patches=''.")
     for number, record in enumerate(read_table(path, ("source", "x", "y"), LAYOUT), start=1):
         name, words = record["source"], (record["x"], record["y"], record.get("size") or str(size))
         where = f"{path}, row {number}: {name} {' '.join(words)}"
-        if name not in shapes or not all(word.isdecimal() for word in words):
+        if name not in shapes or not all(word.isdecimal() and len(word) < DIGITS for word in words):
             raise DamagedError(f"{where}: expected are the id of an image in index.csv and whole numbers x, y and size.")
         x, y, side = map(int, words)
         if side != size:

@@ -7,15 +7,15 @@ and transparency by palette or colour are refused too.
 
 from __future__ import annotations
 
-import struct
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from bench.errors import MissingError
+from bench.errors import BenchError, MissingError
 from bench.files.image_files import check_opaque, check_upright, find_png_fault, open_image
+from bench.files.regular import check_regular
 from tasks.datasets.instance_maps import check_depth
 
 IGNORE = 255
@@ -82,10 +82,13 @@ def read_instances(path: Path) -> NDArray[np.int32]:
 
 def picture_size(path: Path) -> tuple[int, int]:
     """Height and width, from the file's header alone."""
+    check_regular(path, "image")
     try:
         with open_image(path) as picture:
             return picture.height, picture.width
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+    except BenchError:
+        raise
+    except Exception as error:  # what the reader of a format raises on damaged headers cannot be listed
         raise MissingError(f"cannot read {path}: {error}. Copy it again or take it out of the table.") from error
 
 
@@ -99,6 +102,7 @@ def resample(image: NDArray[np.uint8], mask: NDArray[np.uint8], scale: float) ->
 
 def _decode(path: Path) -> tuple[Image.Image, int]:
     """The decoded picture and the bits a channel has in the file, which Pillow's mode does not tell."""
+    check_regular(path, "image")
     try:
         if fault := find_png_fault(path):
             raise OSError(fault)
@@ -108,7 +112,9 @@ def _decode(path: Path) -> tuple[Image.Image, int]:
             check_opaque(path, picture)
             pages = getattr(picture, "n_frames", 1)
             bits = _bits(path, picture)
-    except (OSError, SyntaxError, ValueError, struct.error, Image.DecompressionBombError) as error:
+    except BenchError:
+        raise
+    except Exception as error:  # what the reader of a format raises on damaged data cannot be listed
         raise MissingError(f"cannot read {path}: {error}. Copy it again or take it out of index.csv.") from error
     if pages > 1:
         raise MissingError(f"{path} has {pages} pages. Save one of them as a file of its own.")

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import torch
 from monai.apps.pathology.transforms.post.array import (
     GenerateDistanceMap,
     GenerateInstanceBorder,
@@ -29,6 +28,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from bench.errors import MissingError
+from bench.files.tensor_files import read_tensors
 from bench.histology.nuclei import renumber
 
 STEM = 64
@@ -102,7 +102,7 @@ class HoVerNet(nn.Module):
         Here a unit normalises what it is given and there what it gives, so a norm belongs to the unit after; that of the
         last unit of a stage has no place, and the norm of the shortcut serves the end of the stage (as MONAI does).
         """
-        given = torch.load(weights, map_location="cpu", weights_only=True)
+        given = read_tensors(weights)
         renamed = {new: values for name, values in given.items() if (new := _rename(name))}
         own = self.state_dict()
         wanted = {name for name in own if name.startswith(("conv0.", "res_blocks."))}

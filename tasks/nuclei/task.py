@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.errors import MissingError, UsageError
+from bench.files.regular import is_there
 from bench.histology.nuclei import UNLABELLED, USUAL_MPP, majority
 from bench.histology.training_mixes import TRAINING_MIXES
 from bench.messages import listed, needed
@@ -199,6 +200,6 @@ class LizardNuclei:
             raise UsageError(
                 f"{self.card.name}: encoder_weights fit the preset 'paper', whose encoder is a ResNet-50, not {sizes}."
             )
-        if not weights.is_file():
+        if not is_there(weights):
             raise MissingError(f"{self.card.name}: no encoder weights at {weights}. Give a state dict of a ResNet-50.")
         return digest_of(weights)

@@ -26,6 +26,8 @@ from numpy.typing import NDArray
 
 from bench import registry
 from bench.errors import CorruptError, MissingError
+from bench.files import json_files
+from bench.files.tensor_files import read_tensors
 from bench.types import Card, Features, Images, ImageSet
 from metrics.encoders.batches import check_images, freeze, run_batches
 
@@ -78,10 +80,8 @@ class PhantomCnn:
 
     @cached_property
     def _network(self) -> nn.Module:
-        from safetensors.torch import load_file
-
         network = trunk()
-        network.load_state_dict(load_file(_weights()))
+        network.load_state_dict(read_tensors(_weights()))
         return freeze(network)
 
 
@@ -216,8 +216,8 @@ def _weights() -> Path:
             f"python -m metrics.encoders.builtin.phantom_cnn --out {SHIPPED}"
         )
     try:
-        stated = json.loads((SHIPPED / "manifest.json").read_text())["sha256"]
-    except (OSError, ValueError, KeyError) as error:
+        stated = json_files.read_object(SHIPPED / "manifest.json")["sha256"]
+    except (MissingError, KeyError) as error:
         raise CorruptError(
             f"phantom-cnn: {SHIPPED / 'manifest.json'} does not state the sha256 of the weights: install histobench again."
         ) from error

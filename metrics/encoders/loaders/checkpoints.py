@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import pickle
-import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from bench.errors import DamagedError, MissingError
-from bench.messages import describe_error
+from bench.files.regular import check_regular, describe_fault, is_folder, is_there
+from bench.files.tensor_files import read_tensors
 from metrics.encoders.row import Row
 
 if TYPE_CHECKING:
@@ -28,12 +27,14 @@ SHOWN = 3
 
 def find_local(row: Row, weights: Path | None) -> Path | None:
     """The file in `weights` (a file, or a folder with weights of several encoders), or that of an earlier download."""
-    if weights is not None and weights.is_file():
+    if weights is not None and not describe_fault(weights):
         return weights
-    if weights is not None and not weights.is_dir():
-        raise MissingError(f"{row.name}: there is no {weights}: -o weights takes a file, or a folder.")
+    if weights is not None and not is_folder(weights):
+        fault = f" ({weights} {describe_fault(weights)})" if is_there(weights) else ""
+        raise MissingError(f"{row.name}: there is no {weights}: -o weights takes a file, or a folder{fault}.")
     for place in _places(row, weights):
-        if place.is_file():
+        if is_there(place):
+            check_regular(place, f"weights of {row.name}")
             return place
     return row.origin.cached()
 
@@ -53,18 +54,16 @@ def _places(row: Row, folder: Path | None) -> list[Path]:
 
 def read(name: str, file: Path) -> Tensors:
     """The tensors of a file, on the CPU. No code in it is run."""
-    from safetensors.torch import load_file
-
-    return _read(name, file, load_file if file.suffix == ".safetensors" else _torch_file)
+    return _read(name, file, only_shapes=False)
 
 
 def outline(name: str, file: Path) -> Tensors:
     """Names and shapes of the tensors of a file, on the meta device: quick, whatever its size."""
-    return _read(name, file, _safetensors_header if file.suffix == ".safetensors" else _torch_outline)
+    return _read(name, file, only_shapes=True)
 
 
 def differences(wanted: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> list[str]:
-    """Differences between tensors and those of a network: missing names, surplus names, and shapes."""
+    """Differences between tensors and those of a network: missing names, surplus names, shapes, and whole numbers."""
     missing = [f"{name} is missing" for name in wanted if name not in found]
     surplus = [f"{name} is left over" for name in found if name not in wanted]
     shapes = [
@@ -72,7 +71,12 @@ def differences(wanted: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> li
         for name, tensor in wanted.items()
         if name in found and found[name].shape != tensor.shape
     ]
-    return [*missing, *surplus, *shapes]
+    kinds = [
+        f"{name} is of type {found[name].dtype}, not of floating point"
+        for name, tensor in wanted.items()
+        if name in found and tensor.is_floating_point() and not found[name].is_floating_point()
+    ]
+    return [*missing, *surplus, *shapes, *kinds]
 
 
 def select_tensors(row: Row, tensors: Mapping[str, Tensor]) -> Tensors:
@@ -88,39 +92,12 @@ def check(row: Row, file: Path, wanted: Mapping[str, Tensor], found: Mapping[str
         raise DamagedError(f"{row.name}: the weights in {file} are not this network's: {'; '.join(faults[:SHOWN])}{more}.")
 
 
-def _read(name: str, file: Path, how: Callable[[Path], Any]) -> Tensors:
-    from safetensors import SafetensorError
-
+def _read(name: str, file: Path, only_shapes: bool) -> Tensors:
     try:
-        content = how(file)
-    except (SafetensorError, pickle.UnpicklingError, zipfile.BadZipFile, RuntimeError, EOFError) as error:
-        raise DamagedError(
-            f"{name}: {file} is damaged or holds more than tensors, and code from weights is never run. "
-            f"Fetch it again, or save its state_dict as safetensors. ({describe_error(error)})"
-        ) from error
-    for wrapper in WRAPPERS:
-        content = content.get(wrapper, content) if isinstance(content, dict) else {}
-    return {_plain(key): value for key, value in content.items() if hasattr(value, "shape")}
-
-
-def _torch_file(file: Path) -> Any:
-    import torch
-
-    return torch.load(file, map_location="cpu", weights_only=True)
-
-
-def _torch_outline(file: Path) -> Any:
-    import torch
-
-    return torch.load(file, map_location="meta", weights_only=True, mmap=zipfile.is_zipfile(file))
-
-
-def _safetensors_header(file: Path) -> Tensors:
-    import torch
-    from safetensors import safe_open
-
-    with safe_open(file, "pt") as opened:
-        return {name: torch.empty(opened.get_slice(name).get_shape(), device="meta") for name in opened.keys()}
+        found = read_tensors(file, WRAPPERS, only_shapes)
+    except MissingError as error:
+        raise type(error)(f"{name}: {error}") from error
+    return {_plain(key): value for key, value in found.items()}
 
 
 def _plain(name: str) -> str:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from bench.errors import UsageError, did_you_mean
+from bench.errors import DamagedError, UsageError, did_you_mean
+from bench.files import json_files
+from bench.files.regular import is_there
+from bench.messages import describe_error
 from bench.runtime import torchvision_shim
 from bench.types import Card, Features, Images
 from metrics.encoders.kinds import Kind
@@ -67,8 +69,8 @@ class OpenClip:
             return _row(called, Nowhere(PAGE), _find_config(self.name), {})
         if source != "hf-hub":
             raise UsageError(f"{called}: a network is named NAME or hf-hub:OWNER/NAME, not {source}:...")
-        config = json.loads(Hub(repository, (CONFIG,)).fetch(called).read_text())
-        return _row(called, Hub(repository, FILES), config["model_cfg"], config.get("preprocess_cfg", {}))
+        model, preprocess = _read_config(Hub(repository, (CONFIG,)).fetch(called))
+        return _row(called, Hub(repository, FILES), model, preprocess)
 
 
 def _row(name: str, origin: Hub | Nowhere, model: dict[str, Any], preprocess: dict[str, Any]) -> Row:
@@ -88,6 +90,17 @@ def _row(name: str, origin: Hub | Nowhere, model: dict[str, Any], preprocess: di
         pooling="projected",
         reads=("visual.",),
     )
+
+
+def _read_config(file: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The network and its input as a configuration file describes them."""
+    held = json_files.read_object(file, "configuration")
+    model, preprocess = held.get("model_cfg"), held.get("preprocess_cfg", {})
+    if not isinstance(model, dict) or not isinstance(model.get("vision_cfg"), dict) or not isinstance(preprocess, dict):
+        raise DamagedError(f"{file} describes no network of open_clip: it needs model_cfg with vision_cfg. Fetch it again.")
+    if not isinstance(model.get("embed_dim"), int):
+        raise DamagedError(f"{file} describes no network of open_clip: model_cfg needs a whole number embed_dim.")
+    return model, preprocess
 
 
 def _architecture(model: dict[str, Any]) -> dict[str, Any]:
@@ -110,7 +123,10 @@ def _build(row: Row) -> nn.Module:
     from open_clip.model import _build_vision_tower  # the text side would ask the hub for its own configuration
     from torch.nn import ModuleDict
 
-    return ModuleDict({"visual": _build_vision_tower(row.dim, dict(row.build["vision"]), row.build["quick_gelu"])})
+    try:
+        return ModuleDict({"visual": _build_vision_tower(row.dim, dict(row.build["vision"]), row.build["quick_gelu"])})
+    except Exception as error:  # a configuration from outside may hold anything
+        raise DamagedError(f"{row.name}: its configuration describes no network: {describe_error(error)}") from error
 
 
 def _features(row: Row, network: nn.Module, pixels: Tensor) -> Tensor:
@@ -121,9 +137,9 @@ def _features(row: Row, network: nn.Module, pixels: Tensor) -> Tensor:
 def _configure(row: Row, file: Path) -> Row:
     """The architecture as described by the configuration file beside the weights, if there is one."""
     config = file.parent / CONFIG
-    if not config.is_file():
+    if not is_there(config):
         return row
-    return replace(row, build=_architecture(json.loads(config.read_text())["model_cfg"]))
+    return replace(row, build=_architecture(_read_config(config)[0]))
 
 
 KIND = Kind(_build, _features, configured=_configure)

@@ -6,13 +6,14 @@ The image is resized and normalised as the network's configuration says, with an
 
 from __future__ import annotations
 
-import hashlib
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from bench.errors import DamagedError, MissingError, UsageError, did_you_mean
+from bench.files.regular import check_regular, is_there
 from bench.messages import describe_error
+from bench.provenance.digests import digest_of
 from bench.runtime import torchvision_shim
 from bench.runtime.precision import device, inference
 from bench.types import Card, Features, Images
@@ -25,6 +26,9 @@ from metrics.encoders.weights import Hub, Nowhere, Origin, local_only
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
+
+FAULTS = (RuntimeError, KeyError, ValueError, TypeError, AttributeError, IndexError)
+"""What the library raises on tensors of another network."""
 
 Config = dict[str, Any]
 """timm's own description of a network's weights and input: input_size, mean, std, interpolation, crop_pct, hf_hub_id."""
@@ -57,8 +61,7 @@ class Timm:
     @cached_property
     def digest(self) -> str:
         """sha256 of the file that holds the weights."""
-        with self._file.open("rb") as opened:
-            return hashlib.file_digest(opened, "sha256").hexdigest()
+        return digest_of(self._file)
 
     @cached_property
     def dim(self) -> int:
@@ -96,8 +99,9 @@ class Timm:
     def _file(self) -> Path:
         if self.weights is None:
             return _origin(self._config).fetch(f"timm:{self.name}")
-        if not self.weights.is_file():
+        if not is_there(self.weights):
             raise MissingError(f"timm:{self.name}: no weights file {self.weights}.")
+        check_regular(self.weights, f"weights of timm:{self.name}")
         return self.weights
 
     @cached_property
@@ -160,7 +164,7 @@ def _build(name: str, config: Config, file: Path, size: int | None) -> nn.Module
     tensors = read(f"timm:{name}", file)
     heads = config.get("classifier") or ()
     head = tensors.get(f"{heads if isinstance(heads, str) else next(iter(heads), '')}.weight")
-    classes = 0 if head is None else len(head)
+    classes = 0 if head is None or not head.ndim else len(head)
     overlay: Config = {"state_dict": tensors, "source": "", "num_classes": classes, "label_offset": None}
     options: Config = {"num_classes": classes}
     if size is not None:
@@ -169,7 +173,7 @@ def _build(name: str, config: Config, file: Path, size: int | None) -> nn.Module
     try:
         with local_only():
             network = _timm().create_model(name, pretrained=True, pretrained_cfg_overlay=overlay, **options)
-    except (RuntimeError, KeyError) as error:
+    except FAULTS as error:
         raise DamagedError(f"timm:{name}: the weights in {file} are not this network's: {describe_error(error)}") from error
     network.pretrained_cfg.pop("state_dict")
     network.reset_classifier(0)
