@@ -1,1 +1,4 @@
-"""Reading of files from outside, and atomic writing: images, TOML, text. Nothing here depends on what a file is for."""
+"""Reading of files from outside: regular files alone, JSON, TOML, images, arrays, tensors; and atomic writing.
+
+Nothing here depends on what a file is for.
+"""
