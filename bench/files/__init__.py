@@ -1,1 +1,4 @@
-"""Files from outside, and atomic writing: names, images, TOML, text. Nothing here depends on what a file is for."""
+"""Files from outside, and atomic writing: names, regular files alone, JSON, TOML, CSV, text, images, arrays, tensors.
+
+Nothing here depends on what a file is for.
+"""
