@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 
-from bench.errors import BenchError, UsageError, did_you_mean
+from bench.errors import BenchError, RefusedError, UsageError, did_you_mean
 
 COMMANDS: dict[str, dict[str, str]] = {
     "Run": {
@@ -106,16 +106,29 @@ def group() -> None:
 def main() -> None:
     """Entry point: user errors become one message and their exit code; anything else keeps its traceback."""
     from bench.runtime import import_guard
+    from bench.runtime.process import prepare_streams, termination_as_interrupt
+    from bench.runtime.refusals import refusal_of
 
+    prepare_streams()
     try:
-        import_guard.check()
-        sys.exit(group.main(standalone_mode=False))
+        with termination_as_interrupt():
+            import_guard.check()
+            code = group.main(standalone_mode=False)
+            sys.stdout.flush()  # here, so that a full disk behind it is a sentence
+            sys.exit(code)
     except BenchError as error:
         click.echo(f"bench: {error}", err=True)
         sys.exit(error.exit_code)
     except click.ClickException as error:
         error.show()
         sys.exit(2)
-    except (KeyboardInterrupt, click.Abort):
+    except (KeyboardInterrupt, click.Abort) as error:
+        if isinstance(error.__cause__, EOFError):  # which click takes for the end of a dialogue: nothing here asks anything
+            raise error.__cause__ from None
         click.echo("bench: interrupted; the same command goes on from here.", err=True)
         sys.exit(INTERRUPTED)
+    except Exception as error:
+        if (refusal := refusal_of(error)) is None:
+            raise
+        click.echo(f"bench: {refusal.sentence()}", err=True)
+        sys.exit(RefusedError.exit_code)

@@ -10,5 +10,9 @@ def write_text(path: Path, text: str) -> None:
     """Writes a UTF-8 file under another name first, then puts it in place; folders are made."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(path)
+    try:
+        temporary.write_text(text, encoding="utf-8")
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)  # half a file, where there is no space for all of it
+        raise

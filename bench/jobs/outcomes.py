@@ -11,9 +11,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from bench.errors import MissingError, StoppedError, UsageError
+from bench.errors import BenchError, MissingError, RefusedError, StoppedError, UsageError
 from bench.jobs.graph import Action, Job, JobContext
 from bench.jobs.store import DamagedEntry, EntryRef, Store
+from bench.runtime.notices import notices_to
+from bench.runtime.refusals import Refusal, refusal_of
 
 _TRACEBACK_CHARACTERS = 20_000
 
@@ -22,7 +24,8 @@ _TRACEBACK_CHARACTERS = 20_000
 class JobError:
     code: str
     """"missing" for data or weights ("gated" and "damaged" where bench.errors says so), "corrupt", "usage", "interrupted",
-    "killed" for a job whose worker died repeatedly, otherwise "internal"."""
+    "killed" for a job whose worker died repeatedly, "refused" and "memory" for what the machine refused, otherwise
+    "internal"."""
     type: str
     """Name of the exception's class."""
     message: str
@@ -80,7 +83,8 @@ def run_task(task: Task, log: Callable[[str], None], progress: Callable[[int, in
     try:
         if not task.store.has(task.ref):
             context = JobContext(task.store, log, progress)
-            task.store.write(task.ref, task.spec, lambda work: task.action(work, context), task.resumable)
+            with notices_to(log):
+                task.store.write(task.ref, task.spec, lambda work: task.action(work, context), task.resumable)
     except BaseException as error:
         if isinstance(error, KeyboardInterrupt) and threading.current_thread() is threading.main_thread():
             raise
@@ -93,13 +97,16 @@ def failure_of(ref: EntryRef, error: BaseException) -> Failed:
     if isinstance(error, EarlierFailure):
         return Failed(ref, error.error, ref)
     damaged = _damaged_entry(error)
+    code, refusal = _code_of(error), None if isinstance(error, BenchError) else refusal_of(error)
+    if refusal is not None:
+        code, error = "memory" if refusal.what == "memory" else "refused", _refused(refusal, error)
     text = "".join(traceback.format_exception(error))[-_TRACEBACK_CHARACTERS:]
     # an exception in `__str__` must not hide the failure
     try:
         message = str(error) or type(error).__name__
     except Exception as second:
         message = f"{type(error).__name__} ({type(second).__name__} in its message)"
-    return Failed(ref, JobError(_code_of(error), type(error).__name__, message, text), ref, damaged)
+    return Failed(ref, JobError(code, type(error).__name__, message, text), ref, damaged)
 
 
 def _code_of(error: BaseException) -> str:
@@ -107,7 +114,15 @@ def _code_of(error: BaseException) -> str:
         return error.code
     if isinstance(error, UsageError):
         return "usage"
+    if isinstance(error, RefusedError):
+        return "refused"
     return "interrupted" if isinstance(error, KeyboardInterrupt | StoppedError) else "internal"
+
+
+def _refused(refusal: Refusal, error: BaseException) -> RefusedError:
+    refused = RefusedError(refusal.sentence())
+    refused.__cause__ = error
+    return refused
 
 
 def _damaged_entry(error: BaseException) -> EntryRef | None:

@@ -48,5 +48,5 @@ def read_notes(card: Card, folder: Path) -> dict[str, Any]:
     file = folder / f"{card.name}.json"
     if not file.is_file():
         raise MissingError(f"no weights of {card.name} in {folder}: expected {file.name}. Fit with bench fit.")
-    held: dict[str, Any] = json.loads(file.read_text())
+    held: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
     return held

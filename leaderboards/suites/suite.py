@@ -24,7 +24,7 @@ from bench.jobs.outcomes import Finished, Outcome
 from bench.jobs.store import DamagedEntry, EntryRef
 from bench.measurements.prepared import Prepared
 from bench.results.schema import ResultRecord
-from bench.run import RunContext, finish, prepare
+from bench.run import RunContext, finish, prepare, raise_refusal
 
 FOLDER = Path(__file__).parents[1] / "suites"
 INDEX = "suite.json"
@@ -225,6 +225,7 @@ def run(
     outcomes = context.execute(jobs, ends.ended)
     for number in [*ends.waiting]:
         ends.finish(number, outcomes)
+    raise_refusal(outcomes.values())
     return ends.cells
 
 

@@ -151,7 +151,7 @@ def save(network: nn.Module, folder: Path, manifest: dict[str, Any]) -> None:
     weights = folder / "weights.safetensors"
     save_file({name: value.half() if value.is_floating_point() else value for name, value in state}, weights)
     text = json.dumps({**manifest, "sha256": _sha256(weights)}, indent=2)
-    (folder / "manifest.json").write_text(text + "\n")
+    (folder / "manifest.json").write_text(text + "\n", encoding="utf-8")
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -216,7 +216,7 @@ def _weights() -> Path:
             f"python -m metrics.encoders.builtin.phantom_cnn --out {SHIPPED}"
         )
     try:
-        stated = json.loads((SHIPPED / "manifest.json").read_text())["sha256"]
+        stated = json.loads((SHIPPED / "manifest.json").read_text(encoding="utf-8"))["sha256"]
     except (OSError, ValueError, KeyError) as error:
         raise CorruptError(
             f"phantom-cnn: {SHIPPED / 'manifest.json'} does not state the sha256 of the weights: install histobench again."

@@ -67,7 +67,7 @@ class OpenClip:
             return _row(called, Nowhere(PAGE), _find_config(self.name), {})
         if source != "hf-hub":
             raise UsageError(f"{called}: a network is named NAME or hf-hub:OWNER/NAME, not {source}:...")
-        config = json.loads(Hub(repository, (CONFIG,)).fetch(called).read_text())
+        config = json.loads(Hub(repository, (CONFIG,)).fetch(called).read_text(encoding="utf-8"))
         return _row(called, Hub(repository, FILES), config["model_cfg"], config.get("preprocess_cfg", {}))
 
 
@@ -123,7 +123,7 @@ def _configure(row: Row, file: Path) -> Row:
     config = file.parent / CONFIG
     if not config.is_file():
         return row
-    return replace(row, build=_architecture(json.loads(config.read_text())["model_cfg"]))
+    return replace(row, build=_architecture(json.loads(config.read_text(encoding="utf-8"))["model_cfg"]))
 
 
 KIND = Kind(_build, _features, configured=_configure)
