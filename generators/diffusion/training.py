@@ -122,7 +122,7 @@ def train(
     # not prepared: accelerate would step it once for each process
     scheduler = LambdaLR(optimiser, lambda step: _pace(step, training_config))
     prepared, optimiser = accelerator.prepare(network, optimiser)
-    start = _resume(accelerator, state, scheduler, work, training_config.steps)
+    start = _resume(accelerator, state, scheduler, work, training_config)
     average.to(accelerator.device)  # a checkpoint is read into memory of the CPU
     for step in range(start, training_config.steps):
         with accelerator.autocast():
@@ -165,18 +165,18 @@ def _pace(step: int, training_config: TrainingConfig) -> float:
     return float(warm * (0.02 + 0.98 * 0.5 * (1 + np.cos(np.pi * done))))
 
 
-def _resume(accelerator: Any, state: TrainingState, scheduler: LambdaLR, work: Path, steps: int) -> int:
+def _resume(accelerator: Any, state: TrainingState, scheduler: LambdaLR, work: Path, config: TrainingConfig) -> int:
     """Takes over the last checkpoint; returns its step, 0 without one. Several processes go on from the same step, or from the
     start where they found different ones."""
-    start = state.find(work, steps)
+    start = state.find(work, config.steps)
     if accelerator.num_processes > 1:
         found = accelerator.gather(torch.tensor([start], device=accelerator.device))
         start = start if bool((found == start).all()) else 0
     if start:
-        state.load(work, start, steps)
+        state.load(work, start, config.steps)
         scheduler.last_epoch = start
-        for group, rate in zip(state.optimiser.param_groups, scheduler.get_lr(), strict=True):
-            group["lr"] = rate
+        for group, rate in zip(state.optimiser.param_groups, scheduler.base_lrs, strict=True):
+            group["lr"] = rate * _pace(start, config)
     return start
 
 
