@@ -127,8 +127,13 @@ def finish(prepared: Prepared, outcomes: dict[EntryRef, Outcome], context: RunCo
     DamagedEntry if an entry that is read here is damaged, and RefusedError where there is no space for a file."""
     records = collect_records(prepared, outcomes, context)
     folder = out / folder_name(prepared.config)
-    with refusals_named(f"cannot write {folder}"):
-        schema.write(records, folder / "results.jsonl")
+    try:
+        with refusals_named(f"cannot write {folder}"):
+            schema.write(records, folder / "results.jsonl")
+    except OSError as error:
+        raise RefusedError(
+            f"cannot write {folder}: {error}. Every number is in the store: give the same command with another --out."
+        ) from error
     times = prepared.times.with_phase("jobs")
     experiment = prepared.components.experiment
     shown: list[tables.Table] = []

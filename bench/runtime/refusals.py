@@ -29,7 +29,7 @@ _NUMBER_IN_TEXT = re.compile(r"\(os error (\d+)\)|\[Errno (\d+)\]")  # of Rust (
 _TEXTS: tuple[tuple[str, Refused], ...] = (
     (r"No space left on device|Disk quota exceeded|File too large", "space"),
     (r"\d+ requested and \d+ written", "space"),  # numpy
-    (r"PytorchStreamWriter failed writing", "space"),
+    (r"PytorchStreamWriter failed writing|unexpected pos \d+ vs \d+|iostream error", "space"),  # torch.save
     (r"Too many open files", "files"),
     (r"can't start new thread", "memory"),
     (r"std::bad_alloc|can't allocate memory|[Cc]annot allocate memory|CUDA out of memory", "memory"),
