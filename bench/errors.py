@@ -53,6 +53,13 @@ class CorruptError(DamagedError):
     code = "corrupt"
 
 
+class RefusedError(BenchError):
+    """The machine refused something: no space, too many open files, no memory, a store that cannot be written to. No plug-in
+    is at fault, and the same command goes on once there is room."""
+
+    exit_code = 3
+
+
 class NotComparableError(BenchError):
     """Numbers of different protocols that were to be ranked or compared together."""
 

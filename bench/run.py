@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import time
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -18,23 +18,24 @@ from pathlib import Path
 
 from bench import announcement
 from bench.config import Components, RunConfig, load_components
-from bench.errors import BenchError, UsageError
+from bench.errors import BenchError, RefusedError, UsageError
 from bench.files.text import write_text
-from bench.jobs.executors import Executor, execute
-from bench.jobs.graph import Job, pending
+from bench.jobs.executors import Executor, execute, make_damaged_again
+from bench.jobs.graph import Job, pending, with_needs
 from bench.jobs.outcomes import Failed, Finished, Outcome
 from bench.jobs.progress import Reporter
 from bench.jobs.store import DamagedEntry, EntryRef, Store, key_of
-from bench.measurements.planning import plan_run
+from bench.measurements.planning import RunPlan, plan_run
 from bench.measurements.prepared import Prepared, Times
 from bench.measurements.protocol import job_of, records_of
-from bench.pipeline.data import load_splits
+from bench.pipeline.data import DataSplits, load_splits
 from bench.pipeline.generation import run_seeds
 from bench.provenance import manifest
 from bench.results import experiment_tables, folders, pictures, schema, tables
 from bench.results.schema import ResultRecord
 from bench.results.terms import ABSENT
 from bench.runtime.plugin_code import is_interruption
+from bench.runtime.refusals import refusals_named
 from bench.types import Generator, ImageSet
 
 
@@ -53,6 +54,7 @@ class RunContext:
     ) -> dict[EntryRef, Outcome]:
         """Runs the jobs that are not in the store, and those they need; `ended` is called with the outcome of each job.
         `following`: how many jobs come after these at least. Workers that are worth starting for them start now."""
+        self.store.hold(job.ref for job in with_needs(jobs))  # what is read afterwards is used until the command ends
         waiting = len(pending(jobs, self.store))
         if not waiting:
             return {job.ref: Finished(job.ref) for job in jobs}
@@ -72,7 +74,10 @@ class RunOutcome:
 
 
 def run(config: RunConfig, context: RunContext, out: Path) -> RunOutcome:
-    """Runs everything that was asked for and writes the results under `out`. Entries of the store are not computed again."""
+    """Runs everything that was asked for and writes the results under `out`. Entries of the store are not computed again.
+
+    Raises RefusedError, once the records are written, if the machine refused to go on: the same call continues.
+    """
     out = out.absolute()  # a plug-in may change the working folder
     folders.check_writable(out / folder_name(config), "--out", (manifest.RECORDS,))
     prepared = prepare(config, context)
@@ -80,12 +85,14 @@ def run(config: RunConfig, context: RunContext, out: Path) -> RunOutcome:
     damaged: set[EntryRef] = set()
     while True:
         try:
-            return finish(prepared, outcomes, context, out)
+            outcome = finish(prepared, outcomes, context, out)
+            raise_refusal(outcomes.values())
+            return outcome
         except DamagedEntry as error:  # of a finished entry that no job has read
             if error.ref in damaged:
                 raise  # damaged again after it was made again: the disk is at fault
             damaged.add(error.ref)
-            context.log(f"the entry {error.ref} is damaged; it is removed and made again")
+            context.log(f"{error}; it is removed and made again")
             context.store.remove(error.ref)
             outcomes = {**outcomes, **context.execute([*makers_of(error.ref, prepared.targets), *prepared.targets])}
 
@@ -98,9 +105,14 @@ def prepare(config: RunConfig, context: RunContext) -> Prepared:
         check_fit(generator, components)
         _check_seeds(generator, config.seeds)
     context.log(announcement.announce(components, context.store))
-    splits = load_splits(components, context.store, partial(context.execute, following=count_jobs_at_least(components)))
-    context.log(announcement.describe_splits(components, splits))
-    plan = plan_run(components, splits, context.log)
+    execute_first = partial(context.execute, following=count_jobs_at_least(components))
+
+    def load_and_plan() -> tuple[DataSplits, RunPlan]:
+        splits = load_splits(components, context.store, execute_first)
+        context.log(announcement.describe_splits(components, splits))
+        return splits, plan_run(components, splits, context.log)
+
+    splits, plan = make_damaged_again(load_and_plan, context.store, context.log)
     jobs = tuple(job_of(measurement) for measurement in plan.measurements)
     times = Times(begun, {"data": time.monotonic() - since})
     return Prepared(config, components, splits, plan, jobs, times)
@@ -114,10 +126,16 @@ def count_jobs_at_least(components: Components) -> int:
 
 def finish(prepared: Prepared, outcomes: dict[EntryRef, Outcome], context: RunContext, out: Path) -> RunOutcome:
     """Writes the records first, then table, picture and manifest, whose failure does not affect the records. Raises
-    DamagedEntry if an entry that is read here is damaged."""
+    DamagedEntry if an entry that is read here is damaged, and RefusedError where there is no space for a file."""
     records = collect_records(prepared, outcomes, context)
     folder = out / folder_name(prepared.config)
-    schema.write(records, folder / "results.jsonl")
+    try:
+        with refusals_named(f"cannot write {folder}"):
+            schema.write(records, folder / "results.jsonl")
+    except OSError as error:
+        raise RefusedError(
+            f"cannot write {folder}: {error}. Every number is in the store: give the same command with another --out."
+        ) from error
     times = prepared.times.with_phase("jobs")
     experiment = prepared.components.experiment
     shown: list[tables.Table] = []
@@ -138,8 +156,9 @@ def finish(prepared: Prepared, outcomes: dict[EntryRef, Outcome], context: RunCo
     )
     for name, write in steps:
         try:
-            write(folder / name)
-        except DamagedEntry:
+            with refusals_named(f"cannot write {folder / name} beside the records, which are there"):
+                write(folder / name)
+        except (DamagedEntry, RefusedError):
             raise
         except BaseException as error:  # the records are written and stay, whatever fails now
             if is_interruption(error):
@@ -149,17 +168,16 @@ def finish(prepared: Prepared, outcomes: dict[EntryRef, Outcome], context: RunCo
     return RunOutcome(tuple(records), tuple(shown), folder, tuple(faults))
 
 
+def raise_refusal(outcomes: Iterable[Outcome]) -> None:
+    """Raises RefusedError if a job could not run because the machine refused it space, files or memory."""
+    for outcome in outcomes:
+        if isinstance(outcome, Failed) and outcome.error.code in ("refused", "memory"):
+            raise RefusedError(outcome.error.message)
+
+
 def makers_of(ref: EntryRef, targets: Sequence[Job]) -> list[Job]:
     """The job that makes an entry, among the targets and all jobs that they need; empty if no such job makes it."""
-    waiting, seen = list(targets), set(targets)
-    while waiting:
-        job = waiting.pop()
-        if job.ref == ref:
-            return [job]
-        further = [need for need in job.needs if need not in seen]
-        seen.update(further)
-        waiting += further
-    return []
+    return [job for job in with_needs(targets) if job.ref == ref]
 
 
 def collect_records(prepared: Prepared, outcomes: dict[EntryRef, Outcome], context: RunContext) -> list[ResultRecord]:
@@ -170,7 +188,7 @@ def collect_records(prepared: Prepared, outcomes: dict[EntryRef, Outcome], conte
         outcome = outcomes[job.ref]
         if isinstance(outcome, Failed) and outcome.cause not in causes:
             causes.add(outcome.cause)
-            if outcome.error.code not in (*ABSENT, "usage"):
+            if outcome.error.code not in (*ABSENT, "usage", "refused", "memory"):
                 context.log(outcome.error.traceback or f"{outcome.cause}: {outcome.error.message}")
         found = records_of(measurement, outcome, context.store)
         records += [prepared.plan.with_digest(record, context.store) for record in found]

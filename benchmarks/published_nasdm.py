@@ -34,7 +34,7 @@ TYPES = ("background", "neutrophil", "epithelial", "lymphocyte", "plasma", "eosi
 def write_folders(lizard: Path, generated: Path, out: Path) -> None:
     """Writes both folders."""
     images = np.load(generated, allow_pickle=False)["images"]
-    patches = list(csv.DictReader((lizard / "patches128.csv").open()))
+    patches = list(csv.DictReader((lizard / "patches128.csv").open(encoding="utf-8")))
     write_real(lizard, patches, out / "real")
     kept = thin_out(out / "real", patches, len(images))
     write_real(lizard, kept, out / "real")
@@ -79,7 +79,7 @@ def write_real(lizard: Path, patches: Iterable[dict[str, str]], out: Path) -> No
             (out / part).mkdir(parents=True, exist_ok=True)
             Image.fromarray(pixels[cut]).save(out / part / f"{stem(patch)}.png")
         rows.append({"id": stem(patch), "source": name, "mpp": MPP})
-    with (out / "index.csv").open("w", newline="") as stream:
+    with (out / "index.csv").open("w", newline="", encoding="utf-8") as stream:
         writer = csv.DictWriter(stream, ("id", "source", "mpp"))
         writer.writeheader()
         writer.writerows(rows)

@@ -51,7 +51,7 @@ class _Module:
 def _read(name: str) -> _Module:
     spec = importlib.util.find_spec(name)
     assert spec is not None and spec.origin is not None
-    tree = ast.parse(Path(spec.origin).read_text())
+    tree = ast.parse(Path(spec.origin).read_text(encoding="utf-8"))
     definitions: dict[str, list[ast.stmt]] = {}
     for node in tree.body:
         for defined in _defined(node):

@@ -229,7 +229,7 @@ def main() -> None:
     message = "\n\n".join([machine(), *made]) + "\n"
     sys.stdout.write(message)
     if words.write and words.only is None:
-        PAGE.write_text(f"{HEAD}{message}")
+        PAGE.write_text(f"{HEAD}{message}", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -85,7 +85,7 @@ class Study(Generic[S, F]):
         missing = [setting for setting in wanted if setting not in known]
         for setting, finding in self._simulated(missing, workers):
             line = {"code": self.digest, "setting": _plain(setting), "finding": _plain(finding)}
-            with self.kept.open("a") as out:
+            with self.kept.open("a", encoding="utf-8") as out:
                 out.write(json.dumps(line, allow_nan=False) + "\n")
             sys.stderr.write(f"{_words(setting)}: {self.summarise(finding)}\n")
 
@@ -107,7 +107,7 @@ class Study(Generic[S, F]):
 
     def check(self, wanted: Sequence[S], docs: Path) -> None:
         """Raises NotComparableError or MissingError unless the page in a folder shows the results of the present code."""
-        if self._filled(self._shown(wanted)) != (docs / self.page).read_text():
+        if self._filled(self._shown(wanted)) != (docs / self.page).read_text(encoding="utf-8"):
             raise NotComparableError(
                 f"{self.page} does not show the results in {self.kept.name}. Write it again: python -m {self.module} page"
             )
@@ -122,7 +122,7 @@ class Study(Generic[S, F]):
 
     def _filled(self, shown: Mapping[S, F]) -> str:
         made = f"Made by the statistics code `{self.digest}`."
-        return fill((DOCS / self.page).read_text(), {**self.tables(shown), "code": made})
+        return fill((DOCS / self.page).read_text(encoding="utf-8"), {**self.tables(shown), "code": made})
 
     def main(self) -> None:
         parser = argparse.ArgumentParser(prog=f"python -m {self.module}")
@@ -153,7 +153,7 @@ class Study(Generic[S, F]):
         return found if trials is None else [replace(setting, trials=trials) for setting in found]  # type: ignore[type-var]
 
     def _lines(self) -> list[dict[str, Any]]:
-        return [json.loads(text) for text in self.kept.read_text().splitlines()] if self.kept.exists() else []
+        return [json.loads(text) for text in self.kept.read_text(encoding="utf-8").splitlines()] if self.kept.exists() else []
 
     def _is_current(self, line: dict[str, Any]) -> bool:
         return line.get("code") == self.digest

@@ -13,7 +13,7 @@ from typing import Any
 
 import click
 
-from bench.errors import BenchError, BrokenPluginError, UsageError, did_you_mean
+from bench.errors import BenchError, BrokenPluginError, RefusedError, UsageError, did_you_mean
 from bench.messages import echo, show_uncaught
 
 COMMANDS: dict[str, dict[str, str]] = {
@@ -117,12 +117,17 @@ def main() -> None:
     """Entry point: user errors become one message and their exit code; anything else keeps its traceback."""
     from bench.runtime import import_guard
     from bench.runtime.plugin_code import guarded_process
+    from bench.runtime.process import prepare_streams, termination_as_interrupt
+    from bench.runtime.refusals import refusal_of
 
+    prepare_streams()
     sys.excepthook = show_uncaught
     try:
-        with guarded_process():
+        with guarded_process(), termination_as_interrupt():
             import_guard.check()
-            sys.exit(group.main(standalone_mode=False))
+            code = group.main(standalone_mode=False)
+            sys.stdout.flush()  # here, so that a full disk behind it is a sentence
+            sys.exit(code)
     except BenchError as error:
         # further lines are indented, so that a name with a line break in it cannot pass for a message of its own
         echo("bench: " + str(error).replace("\n", "\n  "), err=True)
@@ -132,6 +137,13 @@ def main() -> None:
         error.show(shown)
         echo(shown.getvalue().rstrip("\n"), err=True)
         sys.exit(2)
-    except (KeyboardInterrupt, click.Abort):
+    except (KeyboardInterrupt, click.Abort) as error:
+        if isinstance(error.__cause__, EOFError):  # which click takes for the end of a dialogue: nothing here asks anything
+            raise error.__cause__ from None
         echo("bench: interrupted; the same command goes on from here.", err=True)
         sys.exit(INTERRUPTED)
+    except Exception as error:
+        if (refusal := refusal_of(error)) is None:
+            raise
+        echo(f"bench: {refusal.sentence()}", err=True)
+        sys.exit(RefusedError.exit_code)

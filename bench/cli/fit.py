@@ -18,6 +18,7 @@ from bench.types import Fittable, TrainsOnSeveralDevices
 if TYPE_CHECKING:
     from bench.config import RunConfig
     from bench.jobs.collective import Group
+    from bench.pipeline.data import Patches
 
 
 @click.command("fit")
@@ -90,6 +91,7 @@ def command(
 
 def _fit(config: RunConfig, workers: int, scheduler: str, out: Path | None, group: Group | None = None) -> None:
     from bench.config import load_components
+    from bench.jobs.executors import make_damaged_again
     from bench.pipeline.data import MAPS, load_splits, raise_failure
     from bench.pipeline.training import training_job, training_patches
     from bench.provenance.weights_manifest import deliver
@@ -108,16 +110,21 @@ def _fit(config: RunConfig, workers: int, scheduler: str, out: Path | None, grou
             built.check_devices(group.launch.ranks)
         elif group is not None:
             context.log(f"{built.card.name} trains on one device: process 0 does so, {group.launch.ranks - 1} others wait")
-        splits = load_splits(components, context.store, context.execute)
-        train = splits.plain["train"].keep_columns(MAPS) if config.layout_generator else training_patches(plugin, splits)
-        jobs = {seed: training_job(plugin, built, train, seed) for seed in config.fit_seeds}
-        raise_failure(context.execute(list(jobs.values())))
+
+        def fit_all() -> tuple[Patches, dict[int, Path]]:
+            """The training patches, and the folder of checked weights of each seed."""
+            splits = load_splits(components, context.store, context.execute)
+            train = splits.plain["train"].keep_columns(MAPS) if config.layout_generator else training_patches(plugin, splits)
+            jobs = {seed: training_job(plugin, built, train, seed) for seed in config.fit_seeds}
+            raise_failure(context.execute(list(jobs.values())))
+            return train, {seed: context.store.folder(job.ref) for seed, job in jobs.items()}
+
+        train, fitted = make_damaged_again(fit_all, context.store, context.log)
         shown: list[str] = []
         command_line = " ".join(["bench", *sys.argv[1:]])
-        for seed, job in jobs.items():
-            weights = context.store.path(job.ref)
+        for seed, weights in fitted.items():
             if out is not None:
-                folder = out / f"fit{seed}" if len(jobs) > 1 else out
+                folder = out / f"fit{seed}" if len(fitted) > 1 else out
                 weights = deliver(built, weights, train, seed, command_line, folder)
             shown.append(str(weights))
     for line in shown:

@@ -159,10 +159,10 @@ def open_context(workers: int = 0, scheduler: str = "", group: Group | None = No
         return opened.setdefault(repr(chosen), Kept(chosen))
 
     choose_executor(workers, scheduler, 0)  # refuses options that make no sense before any work
-    root = default_root().absolute()
+    store = Store(default_root())
     with guarded_process(), stdout_to_stderr():
         try:
-            yield RunContext(Store(root), executor_for, default_reporter(), lambda text: echo(text, err=True))
+            yield RunContext(store, executor_for, default_reporter(), lambda text: echo(text, err=True))
         except (SystemExit, KeyboardInterrupt) as error:
             if is_interruption(error):
                 raise
@@ -170,3 +170,4 @@ def open_context(workers: int = 0, scheduler: str = "", group: Group | None = No
         finally:
             for kept in opened.values():
                 kept.close()
+            store.release()

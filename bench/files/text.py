@@ -15,5 +15,9 @@ def write_bytes(path: Path, content: bytes) -> None:
     """Writes a file under another name first, then puts it in place; folders are made."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_bytes(content)
-    temporary.replace(path)
+    try:
+        temporary.write_bytes(content)
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)  # half a file, where there is no space for all of it
+        raise

@@ -7,6 +7,7 @@ are kept as their code points (uint32), because zarr has no stable format for st
 from __future__ import annotations
 
 import json
+import stat
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
@@ -20,6 +21,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from bench.jobs.entries import ARRAY_MANIFEST
 from bench.jobs.store import DamagedEntry, EntryRef, Store
+from bench.runtime.refusals import refusal_of
 
 Rows = slice | NDArray[Any] | Sequence[int]
 """Which rows: a slice, row numbers in any order (negative ones count from the end), or a boolean for each row."""
@@ -105,11 +107,14 @@ class ArrayPart:
     def load_chunk(self, number: int, keep: bool) -> NDArray[Any]:
         """Decoded rows of a chunk, read-only; `keep`: in memory too, for the next call. DamagedEntry where its checksum does
         not fit or it is absent."""
-        name = "/".join(["c", str(number), *("0" for _ in self.shape[1:])])
+        axes = len(self.shape) + (self.dtype.kind == "U")  # strings have an axis of code points
+        name = "/".join(["c", str(number), *("0" for _ in range(1, axes))])
         try:
             status = (self.path / name).stat()
-        except (FileNotFoundError, NotADirectoryError) as error:
+        except OSError as error:
             raise DamagedEntry(self.ref, f"the chunk {self.path.name}/{name} is missing") from error
+        if not stat.S_ISREG(status.st_mode):
+            raise DamagedEntry(self.ref, f"the chunk {self.path.name}/{name} is not a regular file")
         key = (str(self.path), number, status.st_ino, status.st_mtime_ns, status.st_size)
         held = _CHUNKS.get(key)
         if held is None:
@@ -125,9 +130,9 @@ class ArrayPart:
         first = number * self.rows_per_chunk
         try:
             rows = zarr.open_array(str(self.path), mode="r")[first : first + self.rows_per_chunk]
-        except (MemoryError, PermissionError):
-            raise
         except Exception as error:  # codecs may raise anything on damaged bytes
+            if refusal_of(error):
+                raise
             raise DamagedEntry(self.ref, f"the chunk {self.path.name}/{name} cannot be read ({error})") from error
         return np.asarray(rows) if self.dtype.kind != "U" else _decode_strings(np.asarray(rows), self.dtype)
 
@@ -266,6 +271,17 @@ def open_array(store: Store, ref: EntryRef, name: str) -> StoredArray:
 def open_sharded(store: Store, refs: Sequence[EntryRef], name: str) -> StoredArray:
     """The array `name` of several entries, one after the other; raises as `open_array` and `concatenate`."""
     return concatenate([open_array(store, ref, name) for ref in refs])
+
+
+def check_entry(store: Store, ref: EntryRef) -> None:
+    """Reads all of an entry. Raises DamagedEntry where a file or a chunk is absent or differs from what was written."""
+    store.folder(ref)
+    for name in store.names(ref):
+        array, _, file = name.rpartition("/")
+        if file == ARRAY_MANIFEST:
+            for part in open_array(store, ref, array).parts:
+                for number in range(-(-part.shape[0] // part.rows_per_chunk)):
+                    part.load_chunk(number, keep=False)
 
 
 def _create(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any], rows_per_chunk: int) -> Any:

@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
+import re
 import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from bench.errors import DamagedError
+from bench.runtime.paths import digest_regular, read_regular
 
 MANIFEST = "entry.json"
 ARRAY_MANIFEST = "zarr.json"
+SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
+"""What kinds and keys are: names that lead nowhere else and can be printed."""
+_LATEST = 2**40
+"""Seconds since 1970 that no entry is made after: damage. Far dates cannot be shown."""
 
 
 def key_of(spec: Any) -> str:
@@ -71,12 +78,14 @@ class Listing:
 @dataclass(frozen=True)
 class Pruned:
     removed: tuple[Entry, ...]
+    in_use: tuple[Entry, ...]
+    """Would have been removed, but a running command uses them."""
     skipped: tuple[str, ...]
     """Files and folders in the store that are no entries: path and reason of each. They are kept."""
 
 
 def seal(work: Path, spec: Any) -> None:
-    """Writes `entry.json`: checksums of all files but chunks of arrays, and the size of all."""
+    """Writes `entry.json`: checksums of all files but chunks of arrays, the size of all, and a checksum of itself."""
     (work / MANIFEST).unlink(missing_ok=True)  # left by an interruption at this point
     digests, size = {}, 0
     arrays = {path.parent for path in work.rglob(ARRAY_MANIFEST)}
@@ -86,18 +95,21 @@ def seal(work: Path, spec: Any) -> None:
         size += path.stat().st_size
         # the chunks carry checksums of their own; zarr.json says how to read them and carries none
         if path.name == ARRAY_MANIFEST or arrays.isdisjoint(path.parents):
-            with path.open("rb") as file:
-                digests[path.relative_to(work).as_posix()] = hashlib.file_digest(file, "sha256").hexdigest()
-    text = json.dumps({"spec": spec, "files": digests, "bytes": size, "made": time.time()}, indent=1)
-    with (work / MANIFEST).open("w") as file:
+            digests[path.relative_to(work).as_posix()] = digest_regular(path)
+    held = {"spec": spec, "files": digests, "bytes": size, "made": time.time()}
+    text = json.dumps({**held, "checksum": _checksum(held)}, indent=1)
+    with (work / MANIFEST).open("w", encoding="utf-8") as file:
         file.write(text)
         file.flush()
         os.fsync(file.fileno())
 
 
 def parse(text: bytes) -> dict[str, Any]:
-    """The value of an `entry.json`. ValueError where it is not one."""
-    held = json.loads(text)
+    """The value of an `entry.json`. ValueError where it is not one, or differs from what was written."""
+    try:
+        held = json.loads(text)
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error
     if not isinstance(held, dict) or "spec" not in held:
         raise ValueError("not an object with a spec")
     files, size, made = held.get("files"), held.get("bytes"), held.get("made")
@@ -105,12 +117,29 @@ def parse(text: bytes) -> dict[str, Any]:
         raise ValueError("without checksums")
     if isinstance(size, bool) or not isinstance(size, int) or isinstance(made, bool) or not isinstance(made, int | float):
         raise ValueError("without size or time")
+    if not 0 <= size < 2**63 or not math.isfinite(made) or not 0 <= made < _LATEST:
+        raise ValueError("with an impossible size or time")
+    # entries of earlier versions have no checksum of entry.json
+    if "checksum" in held and held["checksum"] != _checksum({k: v for k, v in held.items() if k != "checksum"}):
+        raise ValueError("it differs from its checksum")
     return held
 
 
 def read_entry(folder: Path) -> Entry:
     """OSError or ValueError where the folder is no entry."""
+    if not SAFE_NAME.fullmatch(folder.name):
+        raise ValueError("not the name of an entry")
     if folder.is_symlink():
         raise ValueError("a link")
-    held = parse((folder / MANIFEST).read_bytes())
+    held = parse(read_regular(folder / MANIFEST))
     return Entry(folder.parent.name, folder.name, held["bytes"], held["made"], held["spec"])
+
+
+def _checksum(held: dict[str, Any]) -> str:
+    """ValueError where the value is no JSON, or nested too deeply."""
+    try:
+        read_back = json.loads(json.dumps(held))  # in which all keys are strings
+        text = json.dumps(read_back, sort_keys=True, separators=(",", ":"))
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -8,22 +8,22 @@ and a job is sent without the jobs that it needs.
 from __future__ import annotations
 
 import heapq
-import signal
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from bench.jobs.graph import Job, pending
 from bench.jobs.outcomes import Failed, Finished, JobError, Outcome, Task, run_task, task_of
 from bench.jobs.progress import Reporter, Tally
-from bench.jobs.store import EntryRef, Store
-from bench.runtime.plugin_code import interrupt
+from bench.jobs.store import DamagedEntry, EntryRef, Store
+from bench.runtime.process import termination_as_interrupt
 
+_Result = TypeVar("_Result")
 PASSES = 3
 """How often a graph is run because an entry turned out to be damaged."""
+_RENEW_EVERY = 3600.0  # seconds
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,8 @@ def execute(
 ) -> dict[EntryRef, Outcome]:
     """Runs what is not finished, and returns how each target ended.
 
-    If a job fails, the jobs that need it fail too, and no others. A damaged entry is removed and made again once everything
+    If a job fails, the jobs that need it fail too, and no others; but if the machine refuses space or files, no further job is
+    started, and all that are left fail by that. A damaged entry is removed and made again once everything
     else has run. Raises KeyboardInterrupt after SIGINT and SIGTERM: finished entries stay, and the same
     call continues. MissingError where the executor's workers cannot be reached or do not see the store. `ended` is called in
     this thread with the outcome of each job, target or not, once it is final; more than once where a graph is run again.
@@ -112,7 +113,7 @@ def execute(
 
     with ExitStack() as stack:
         stack.callback(progress.close)
-        stack.enter_context(_termination_as_interrupt())
+        stack.enter_context(termination_as_interrupt())
         session: Session | None = None
         for number in range(1, PASSES + 1):
             jobs = pending(targets, store)
@@ -159,6 +160,8 @@ class _Pass:
         self._ended: set[EntryRef] = set()
         self._tally = Tally([job.kind for job in jobs])
         self._is_shared = True
+        self._refused: Failed | None = None
+        self._renewed_at = time.monotonic()
 
     def run(self, session: Session) -> dict[EntryRef, Failed]:
         """Runs everything; returns the failures that were caused by a damaged entry."""
@@ -174,6 +177,11 @@ class _Pass:
             self._reporter.update(self._tally.state())
             for outcome in session.wait():
                 self._end(self._confirm(outcome))
+            if self._refused is not None:
+                self._end_all_that_wait(self._refused)
+            if time.monotonic() - self._renewed_at > _RENEW_EVERY:
+                self._store.renew()
+                self._renewed_at = time.monotonic()
         self._reporter.update(self._tally.state())
         return self._damaged
 
@@ -182,6 +190,11 @@ class _Pass:
             job = self._jobs[ref]
             self._tally.part(job.kind, ref.key, done / total)
             self._reporter.job_progress(job.label or str(ref), done, total, what)
+
+    def _end_all_that_wait(self, refused: Failed) -> None:
+        for ref in self._jobs:
+            if ref not in self._running and ref not in self._ended:
+                self._end(replace(refused, ref=ref))
 
     def _queue(self, ref: EntryRef) -> None:
         # jobs that many others need go first; otherwise the order of the graph
@@ -221,6 +234,8 @@ class _Pass:
             self._tally.end(ended.ref.kind, ended.ref.key, isinstance(ended, Failed), was_started)
             if isinstance(ended, Failed):
                 is_new = ended.ref not in self._failures
+                if ended.error.code == "refused":
+                    self._refused = ended
                 (self._damaged if ended.damaged else self._failures)[ended.ref] = ended
                 if is_new and ended.cause == ended.ref and not ended.damaged:
                     label = self._jobs[ended.ref].label
@@ -243,15 +258,16 @@ def _give_up(failed: Failed) -> Failed:
     return replace(failed, error=replace(failed.error, message=message), damaged=None)
 
 
-@contextmanager
-def _termination_as_interrupt() -> Iterator[None]:
-    """Turns SIGTERM, by which job managers end a process, into a KeyboardInterrupt."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    before = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
+def make_damaged_again(act: Callable[[], _Result], store: Store, log: Callable[[str], None]) -> _Result:
+    """What `act` returns. An entry that it finds damaged is removed, and `act` is called again, which makes the entry anew.
+    Raises DamagedEntry where an entry is damaged again after that: the disk is at fault."""
+    removed: set[EntryRef] = set()
+    while True:
+        try:
+            return act()
+        except DamagedEntry as error:
+            if error.ref in removed:
+                raise
+            removed.add(error.ref)
+            log(f"{error}; it is removed and made again")
+            store.remove(error.ref)

@@ -67,6 +67,18 @@ class Job:
         return f"Job({self.ref}, {self.label!r})"
 
 
+def with_needs(targets: Iterable[Job]) -> list[Job]:
+    """The targets and all jobs that they need, however far, each once."""
+    found = dict.fromkeys(targets)
+    waiting = [*found]
+    while waiting:
+        for need in waiting.pop().needs:
+            if need not in found:
+                found[need] = None
+                waiting.append(need)
+    return [*found]
+
+
 def pending(targets: Iterable[Job], store: Store) -> list[Job]:
     """The jobs to run so that all targets are finished, each after its needs. What a finished job needed is not looked at."""
     ordered: list[Job] = []

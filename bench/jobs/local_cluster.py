@@ -50,11 +50,17 @@ def local_cluster(workers: int, devices: tuple[str, ...], listener: Listener) ->
             specs[f"gpu-{device}"] = {**options, "resources": {"gpu": 1}, "env": env}
         stack.enter_context(dask.config.set(settings))
         stack.enter_context(_environment(ONE_THREAD))
-        cluster = cast(Any, SpecCluster)(
-            scheduler={"cls": Scheduler, "options": scheduler},
-            workers={name: {"cls": Nanny, "options": spec} for name, spec in specs.items()},
-            silence_logs=_QUIET,
-        )
+        try:
+            cluster = cast(Any, SpecCluster)(
+                scheduler={"cls": Scheduler, "options": scheduler},
+                workers={name: {"cls": Nanny, "options": spec} for name, spec in specs.items()},
+                silence_logs=_QUIET,
+            )
+        except BaseException:  # interrupted while it starts: dask would try to close what is half there when Python ends
+            for started in [*SpecCluster._instances]:
+                _kill_workers(started)
+                SpecCluster._instances.discard(started)
+            raise
         if has_dashboard:
             listener.log(f"dashboard: {cluster.dashboard_link}")
         try:
@@ -71,7 +77,8 @@ def _kill_workers(cluster: Any) -> None:
     """Ends the worker processes at once, in the middle of their jobs."""
     for nanny in cluster.workers.values():
         nanny.auto_restart = False
-        with suppress(ProcessLookupError, TypeError):  # TypeError: it is just being started again and has no number yet
+        # TypeError, AttributeError: it is just being started and has no number yet
+        with suppress(ProcessLookupError, TypeError, AttributeError):
             os.kill(nanny.pid, signal.SIGKILL)
 
 

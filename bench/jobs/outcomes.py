@@ -10,11 +10,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from bench.errors import MissingError, StoppedError, UsageError
+from bench.errors import BenchError, MissingError, RefusedError, StoppedError, UsageError
 from bench.jobs.graph import Action, Job, JobContext
 from bench.jobs.store import DamagedEntry, EntryRef, Store
 from bench.messages import without_advice
+from bench.runtime.notices import notices_to
 from bench.runtime.plugin_code import is_interruption
+from bench.runtime.refusals import Refusal, refusal_of
 
 _TRACEBACK_CHARACTERS = 20_000
 
@@ -23,7 +25,8 @@ _TRACEBACK_CHARACTERS = 20_000
 class JobError:
     code: str
     """"missing" for data or weights ("gated" and "damaged" where bench.errors says so), "corrupt", "usage", "interrupted",
-    "killed" for a job whose worker died repeatedly, otherwise "internal"."""
+    "killed" for a job whose worker died repeatedly, "refused" and "memory" for what the machine refused, otherwise
+    "internal"."""
     type: str
     """Name of the exception's class."""
     message: str
@@ -81,7 +84,8 @@ def run_task(task: Task, log: Callable[[str], None], progress: Callable[[int, in
     try:
         if not task.store.has(task.ref):
             context = JobContext(task.store, log, progress)
-            task.store.write(task.ref, task.spec, lambda work: task.action(work, context), task.resumable)
+            with notices_to(log):
+                task.store.write(task.ref, task.spec, lambda work: task.action(work, context), task.resumable)
     except BaseException as error:
         if is_interruption(error):
             raise
@@ -94,13 +98,16 @@ def failure_of(ref: EntryRef, error: BaseException) -> Failed:
     if isinstance(error, EarlierFailure):
         return Failed(ref, error.error, ref)
     damaged = _damaged_entry(error)
+    code, refusal = _code_of(error), None if isinstance(error, BenchError) else refusal_of(error)
+    if refusal is not None:
+        code, error = "memory" if refusal.what == "memory" else "refused", _refused(refusal, error)
     text = without_advice("".join(traceback.format_exception(error)))[-_TRACEBACK_CHARACTERS:]
     # an exception in `__str__` must not hide the failure
     try:
         message = without_advice(str(error)) or type(error).__name__
     except Exception as second:
         message = f"{type(error).__name__} ({type(second).__name__} in its message)"
-    return Failed(ref, JobError(_code_of(error), type(error).__name__, message, text), ref, damaged)
+    return Failed(ref, JobError(code, type(error).__name__, message, text), ref, damaged)
 
 
 def _code_of(error: BaseException) -> str:
@@ -108,7 +115,15 @@ def _code_of(error: BaseException) -> str:
         return error.code
     if isinstance(error, UsageError):
         return "usage"
+    if isinstance(error, RefusedError):
+        return "refused"
     return "interrupted" if isinstance(error, StoppedError) else "internal"
+
+
+def _refused(refusal: Refusal, error: BaseException) -> RefusedError:
+    refused = RefusedError(refusal.sentence())
+    refused.__cause__ = error
+    return refused
 
 
 def _damaged_entry(error: BaseException) -> EntryRef | None:

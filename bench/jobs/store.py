@@ -13,29 +13,49 @@ import json
 import os
 import re
 import secrets
-import shutil
-import socket
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
-from bench.errors import MissingError
-from bench.jobs.entries import MANIFEST, DamagedEntry, Entry, EntryRef, Listing, Pruned, key_of, parse, read_entry, seal
+from bench.errors import BenchError, MissingError, RefusedError
+from bench.jobs.entries import (
+    MANIFEST,
+    SAFE_NAME,
+    DamagedEntry,
+    Entry,
+    EntryRef,
+    Listing,
+    Pruned,
+    key_of,
+    parse,
+    read_entry,
+    seal,
+)
+from bench.runtime import paths, process
+from bench.runtime.claims import Claims, is_abandoned
+from bench.runtime.notices import notice
+from bench.runtime.refusals import refusal_of
 
 __all__ = ["DamagedEntry", "Entry", "EntryRef", "Listing", "Pruned", "Store", "key_of"]
-_FULL_OR_READ_ONLY = {errno.ENOSPC, errno.EROFS, errno.EDQUOT}
 _OCCUPIED = {errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR}
 _PRIVATE = re.compile(r"\.[^.]+\.(?P<host>.+)\.(?P<pid>\d+)\.[0-9a-f]{8}")
-_SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
-_ABANDONED_AFTER = 7 * 24 * 3600.0  # seconds; for work folders of other machines, whose processes cannot be checked
+_IN_USE = ".in-use"
+"""Folder of claims: the entries that running commands use."""
 
 
 def default_root() -> Path:
-    """Where entries are kept: `$BENCH_HOME`, or `~/.cache/histobench`. Read in the driver only."""
-    return Path(os.environ.get("BENCH_HOME", "~/.cache/histobench")).expanduser()
+    """Where entries are kept: `$BENCH_HOME`, or `~/.cache/histobench` where it is not set or empty. Read in the driver only.
+    MissingError where there is no home folder either."""
+    given = os.environ.get("BENCH_HOME", "").strip() or "~/.cache/histobench"
+    try:
+        return Path(given).expanduser().absolute()
+    except RuntimeError as error:  # a container whose user has no entry in passwd and no HOME
+        raise MissingError(
+            f"no folder for the store: {given} needs a home folder, and this user has none. Set BENCH_HOME to a folder "
+            "that can be written to."
+        ) from error
 
 
 @dataclass(frozen=True)
@@ -49,8 +69,10 @@ class Store:
     def has(self, ref: EntryRef) -> bool:
         """Whether the entry is finished: its `entry.json` is there and well-formed. Reads no contents."""
         try:
-            parse((self.path(ref) / MANIFEST).read_bytes())
-        except (OSError, ValueError):
+            parse(paths.read_regular(self.path(ref) / MANIFEST))
+        except (OSError, ValueError) as error:
+            if refusal_of(error):  # the entry may be there
+                raise
             return False
         return True
 
@@ -58,17 +80,18 @@ class Store:
         """Fills a new folder by `make(work)` and puts it in place as the finished entry.
 
         If another process finishes the same entry first, its entry is kept and this one dropped. A `resumable` make finds in
-        `work` what an interrupted one left; if another live process works in that folder, it gets an empty one. MissingError,
-        with the next step, if the store cannot be written to.
+        `work` what an interrupted one left; if another live process works in that folder, it gets an empty one. What was left
+        and makes it fail is discarded, and it is called again with an empty folder. RefusedError, with the next step, if the
+        store cannot be written to.
         """
         for name in (ref.kind, ref.key):
-            if not _SAFE_NAME.fullmatch(name) or name.endswith(".part"):
+            if not SAFE_NAME.fullmatch(name) or name.endswith(".part"):
                 raise ValueError(f"{name!r} cannot be the name of a folder in the store")
         with self._refusals():
-            self.path(ref).parent.mkdir(parents=True, exist_ok=True)
+            self._make_folder(ref.kind)
             with self._resumed_folder(ref) if resumable else self._private_folder(ref) as work:
                 if not self.has(ref):
-                    make(work)
+                    self._make(make, work)
                     seal(work, spec)
                     self._put_in_place(work, ref)
 
@@ -76,10 +99,8 @@ class Store:
         """Contents of a file, after a check. DamagedEntry where it differs from what was written; KeyError where the entry
         never had such a file."""
         digest = self._digest(ref, name)
-        try:
-            contents = (self.path(ref) / name).read_bytes()
-        except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as error:
-            raise DamagedEntry(ref, f"the file {name} is missing") from error
+        with _damage_named(ref, name):
+            contents = paths.read_regular(self.path(ref) / name)
         if hashlib.sha256(contents).hexdigest() != digest:
             raise DamagedEntry(ref, f"the file {name} differs from its checksum")
         return contents
@@ -91,14 +112,17 @@ class Store:
     def file(self, ref: EntryRef, name: str) -> Path:
         """Path of a file, after a check of its contents; raises as `read_bytes`."""
         digest, path = self._digest(ref, name), self.path(ref) / name
-        try:
-            with path.open("rb") as file:
-                found = hashlib.file_digest(file, "sha256").hexdigest()
-        except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as error:
-            raise DamagedEntry(ref, f"the file {name} is missing") from error
+        with _damage_named(ref, name):
+            found = paths.digest_regular(path)
         if found != digest:
             raise DamagedEntry(ref, f"the file {name} differs from its checksum")
         return path
+
+    def folder(self, ref: EntryRef) -> Path:
+        """Folder of an entry, after a check of all its files; raises as `read_bytes`."""
+        for name in self.names(ref):
+            self.file(ref, name)
+        return self.path(ref)
 
     def names(self, ref: EntryRef) -> tuple[str, ...]:
         """Files of an entry; an array is named by its `NAME/zarr.json`. DamagedEntry where the entry is not there."""
@@ -113,7 +137,7 @@ class Store:
         path, aside = self.path(ref), self._private_path(ref)
         with self._refusals(), suppress(FileNotFoundError):
             path.rename(aside)  # first, so that no process reads half an entry
-            _delete(aside)
+            paths.delete(aside)
 
     @contextmanager
     def scratch(self, kind: str) -> Iterator[Path]:
@@ -121,7 +145,7 @@ class Store:
         was killed."""
         ref = EntryRef(kind, "scratch")
         with self._refusals():
-            self.path(ref).parent.mkdir(parents=True, exist_ok=True)
+            self._make_folder(kind)
             with self._private_folder(ref) as work:
                 yield work
         with suppress(OSError):
@@ -129,12 +153,15 @@ class Store:
 
     def entries(self) -> Listing:
         """Every finished entry, and files and folders that are no entries."""
-        entries, skipped = [], []
-        for path in self._children(self.root):
-            if path.is_symlink() or not path.is_dir():
+        entries: list[Entry] = []
+        skipped: list[str] = []
+        for path in self._children(self.root, skipped):
+            if path.name == _IN_USE:
+                continue
+            if not paths.is_folder(path):
                 skipped.append(f"{path}: not a folder of entries")
                 continue
-            for folder in self._children(path):
+            for folder in self._children(path, skipped):
                 if _is_work(folder.name):
                     continue
                 try:
@@ -146,39 +173,54 @@ class Store:
         return Listing(tuple(sorted(entries, key=lambda entry: (entry.made, entry.ref))), tuple(skipped))
 
     def prune(self, keep_bytes: int) -> Pruned:
-        """Removes the oldest entries until at most `keep_bytes` remain, and private work folders whose process has ended."""
+        """Removes the oldest entries that no running command uses until at most `keep_bytes` remain, and private work folders
+        whose process has ended."""
         self.remove_abandoned()
         listing = self.entries()
         excess = sum(entry.bytes for entry in listing.entries) - keep_bytes
-        removed = []
+        removed, in_use = [], []
+        claims = Claims(self.root / _IN_USE)
         for entry in listing.entries:
             if excess <= 0:
                 break
+            if str(entry.ref) in claims.names():  # asked anew each time: a command may have started
+                in_use.append(entry)
+                continue
             self.remove(entry.ref)
             excess -= entry.bytes
             removed.append(entry)
-        return Pruned(tuple(removed), listing.skipped)
+        return Pruned(tuple(removed), tuple(in_use), listing.skipped)
+
+    def hold(self, refs: Iterable[EntryRef]) -> None:
+        """Tells `prune` that this process uses these entries, finished or not, until `release` or its end."""
+        with suppress(OSError):  # an entry that is pruned nevertheless is made again
+            Claims(self.root / _IN_USE).claim(map(str, refs))
+
+    def renew(self) -> None:
+        """Tells other machines that this process still uses what it holds."""
+        Claims(self.root / _IN_USE).renew()
+
+    def release(self) -> None:
+        """This process uses no entry any more."""
+        Claims(self.root / _IN_USE).release()
 
     def remove_abandoned(self) -> None:
         """Removes the private work folders of processes that were killed: of this machine where the process has ended, of
         other machines after a week. Folders of resumable jobs stay."""
+        Claims(self.root / _IN_USE).names()
         for path in self._children(self.root):
-            for folder in self._children(path) if path.is_dir() and not path.is_symlink() else []:
-                if named := _PRIVATE.fullmatch(folder.name):
-                    with suppress(FileNotFoundError):
-                        is_here = named["host"] == _host()
-                        is_old = time.time() - folder.lstat().st_mtime > _ABANDONED_AFTER
-                        if not _is_alive(int(named["pid"])) if is_here else is_old:
-                            _delete(folder)
+            for folder in self._children(path) if paths.is_folder(path) else []:
+                if (named := _PRIVATE.fullmatch(folder.name)) and is_abandoned(folder, named["host"], int(named["pid"])):
+                    paths.delete(folder)
 
     def _manifest(self, ref: EntryRef) -> dict[str, Any]:
         path = self.path(ref) / MANIFEST
-        try:
+        with _damage_named(ref, MANIFEST):
             if not path.exists():
                 list(self.path(ref).parent.iterdir())  # makes a network file system look again
-            return parse(path.read_bytes())
-        except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as error:
-            raise DamagedEntry(ref, f"{MANIFEST} is missing") from error
+            text = paths.read_regular(path)
+        try:
+            return parse(text)
         except ValueError as error:
             raise DamagedEntry(ref, f"{MANIFEST} is malformed ({error})") from error
 
@@ -199,10 +241,40 @@ class Store:
             if self.has(ref):
                 return  # the folder `work` is removed by the caller
             self.remove(ref)
-        raise MissingError(f"cannot put {ref} in place: something keeps writing to {self.path(ref)}. Stop it and run again.")
+        raise RefusedError(f"cannot put {ref} in place: something keeps writing to {self.path(ref)}. Stop it and run again.")
+
+    def _make_folder(self, kind: str) -> None:
+        try:
+            (self.root / kind).mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            if refusal_of(error) or isinstance(error, PermissionError):
+                raise
+            raise RefusedError(
+                f"cannot write to the store {self.root}: {error.filename} is in the way ({error.strerror}), where a folder is "
+                "needed. Move it away, or point BENCH_HOME to another folder."
+            ) from error
+
+    @staticmethod
+    def _make(make: Callable[[Path], None], work: Path) -> None:
+        """Calls `make`; once more with an empty folder if it fails on what was left there."""
+        is_resumed = any(work.iterdir())
+        try:
+            make(work)
+        except Exception as error:
+            if not is_resumed or isinstance(error, BenchError) or refusal_of(error):
+                raise
+            notice(
+                f"{work}, left by an interrupted process, cannot be used ({type(error).__name__}: {error}): it is discarded "
+                "and made again"
+            )
+        else:
+            return
+        for left in work.iterdir():
+            paths.delete(left)
+        make(work)
 
     def _private_path(self, ref: EntryRef) -> Path:
-        name = f".{ref.key}.{_host()}.{os.getpid()}.{secrets.token_hex(4)}"
+        name = f".{ref.key}.{process.host()}.{os.getpid()}.{secrets.token_hex(4)}"
         return self.root / ref.kind / name
 
     @contextmanager
@@ -212,47 +284,63 @@ class Store:
         try:
             yield work
         finally:
-            if work.exists():
-                _delete(work)
+            paths.delete(work)
 
     @contextmanager
     def _resumed_folder(self, ref: EntryRef) -> Iterator[Path]:
         from filelock import FileLock, Timeout
 
-        lock = FileLock(self.root / ref.kind / f".{ref.key}.lock")
+        place = self.root / ref.kind / f".{ref.key}.lock"
+        if paths.exists(place) and not place.is_file() or place.is_symlink():
+            notice(f"{place} is not a lock: it is removed")
+            paths.delete(place)
+        lock = FileLock(place)
         try:
             lock.acquire(blocking=False)
-        except (Timeout, NotImplementedError):  # locked by a live process, or a file system without locks
+        except (Timeout, NotImplementedError, OSError) as error:  # locked by a live process, or a file system without locks
+            if refusal_of(error) or isinstance(error, PermissionError):
+                raise
             with self._private_folder(ref) as work:
                 yield work
             return
         try:
             work = self.path(ref).with_name(f"{ref.key}.part")
+            if paths.exists(work) and not paths.is_folder(work):
+                notice(f"{work} is not a work folder: it is removed")
+                paths.delete(work)
             work.mkdir(exist_ok=True)
             yield work
-            _delete(work)  # another process was first; not reached after an interruption or a failure
+            paths.delete(work)  # another process was first; not reached after an interruption or a failure
             Path(lock.lock_file).unlink(missing_ok=True)  # processes that lock from now on find the finished entry
         finally:
             lock.release()
 
     @staticmethod
-    def _children(folder: Path) -> list[Path]:
+    def _children(folder: Path, skipped: list[str] | None = None) -> list[Path]:
+        """What lies in a folder. What cannot be listed is named in `skipped`; a folder that is not there has nothing."""
         try:
             return sorted(folder.iterdir())
-        except (FileNotFoundError, NotADirectoryError):
+        except OSError as error:
+            if skipped is not None and paths.exists(folder):
+                skipped.append(f"{folder}: not a folder of entries ({error.strerror or error})")
             return []
 
     @contextmanager
     def _refusals(self) -> Iterator[None]:
         try:
             yield
-        except OSError as error:
-            ours = error.filename is not None and Path(os.fsdecode(error.filename)).is_relative_to(self.root)
-            if error.errno not in _FULL_OR_READ_ONLY and not (isinstance(error, PermissionError) and ours):
+        except BenchError:
+            raise
+        except Exception as error:
+            refusal = refusal_of(error)
+            if refusal is not None and refusal.what == "space":
+                raise RefusedError(refusal.sentence(f"cannot write to the store {self.root}")) from error
+            ours = isinstance(error, PermissionError) and error.filename is not None
+            if not ours or not Path(os.fsdecode(error.filename)).is_relative_to(self.root):  # type: ignore[attr-defined]
                 raise
-            raise MissingError(
-                f"cannot write to the store {self.root}: {error.strerror}. "
-                "Free some space (bench cache prune), or point BENCH_HOME to another folder."
+            raise RefusedError(
+                f"cannot write to the store {self.root}: {error}. Change its permissions, or point BENCH_HOME to another "
+                "folder."
             ) from error
 
 
@@ -260,30 +348,15 @@ def _is_work(name: str) -> bool:
     return name.startswith(".") or name.endswith(".part")
 
 
-def _host() -> str:
-    """This machine and, in a container with process numbers of its own, that container."""
-    with suppress(OSError):
-        return f"{socket.gethostname()}-{Path('/proc/self/ns/pid').stat().st_ino}"
-    return socket.gethostname()
-
-
-def _is_alive(pid: int) -> bool:
-    if os.name == "nt":  # signal 0 does not test for a process there
-        return True
+@contextmanager
+def _damage_named(ref: EntryRef, name: str) -> Iterator[None]:
+    """DamagedEntry in place of what the system says of a file that is missing or cannot be read."""
     try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    with suppress(OSError):  # a container without an init process keeps ended processes as zombies, where there is a /proc
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    return True
-
-
-def _delete(path: Path) -> None:
-    """Removes a file or a folder as far as that is possible; nothing happens where there is none."""
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path, ignore_errors=True)
-    else:
-        path.unlink(missing_ok=True)
+        yield
+    except OSError as error:
+        if refusal_of(error):
+            raise
+        found = (
+            "is missing" if isinstance(error, FileNotFoundError | NotADirectoryError) else f"cannot be read ({error.strerror})"
+        )
+        raise DamagedEntry(ref, f"the file {name} {found}") from error

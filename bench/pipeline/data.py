@@ -16,7 +16,7 @@ import numpy as np
 
 from bench import registry
 from bench.config import Components
-from bench.errors import MissingError, StoppedError, UsageError
+from bench.errors import MissingError, RefusedError, StoppedError, UsageError
 from bench.histology.sampling import CONFIRM_MPP, implausible_mpp, is_plausible_mpp
 from bench.jobs.graph import Job, JobContext
 from bench.jobs.outcomes import Failed, Outcome
@@ -290,6 +290,8 @@ def raise_failure(outcomes: dict[EntryRef, Outcome]) -> None:
                 raise MissingError(error.message)
             if error.code == "interrupted":
                 raise StoppedError(error.message)
+            if error.code in ("refused", "memory"):
+                raise RefusedError(error.message)
             raise RuntimeError(f"{error.type}: {error.message}\n{error.traceback}")
 
 

@@ -114,9 +114,7 @@ class WeightsRef:
         """The folder to load from. Files of an entry are checked first; DamagedEntry where one is not what was written."""
         if self.entry is None:
             return self.folder
-        for name in store.names(self.entry):
-            store.file(self.entry, name)
-        return store.path(self.entry)
+        return store.folder(self.entry)
 
 
 def load_model(plugin: Plugin, weights: WeightsRef, store: Store) -> Any:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from bench import registry
 from bench.files.names import path_part
+from bench.jobs.entries import MANIFEST, parse
 from bench.jobs.graph import Job, JobContext
 from bench.jobs.store import EntryRef, Store, key_of
 from bench.pipeline.data import DataSplits, Patches
@@ -17,6 +17,7 @@ from bench.pipeline.plugins import Plugin, WeightsRef
 from bench.pipeline.sets import SetRef, keep_columns, load_into_memory
 from bench.provenance import sources
 from bench.provenance.digests import digest_of
+from bench.runtime.paths import delete, read_regular
 from bench.types import (
     ChoosesTrainingPatches,
     Fittable,
@@ -138,13 +139,11 @@ class Train:
         if isinstance(built, StatesEffort):
             context.log(f"{self.plugin.name}: no weights for this training set yet; training {built.effort()}")
         if self.stage is not None:
-            for name in context.store.names(self.stage):
-                context.store.file(self.stage, name)
-            built.use_stage(context.store.path(self.stage))
+            built.use_stage(context.store.folder(self.stage))
         train = load_into_memory(self.train.load(context.store))
         built.fit(train, self.seed, context.progress, work)
         for left in work.iterdir():
-            shutil.rmtree(left) if left.is_dir() else left.unlink()
+            delete(left)
         built.save(work)
 
 
@@ -165,4 +164,7 @@ def weight_files(folder: Path, name: str) -> list[str]:
     manifest = folder / f"{name}.manifest.json"
     if manifest.is_file():
         return sorted(path_part(file, "file") for file in json.loads(manifest.read_text(encoding="utf-8"))["files"])
-    return sorted(file.name for file in folder.iterdir() if file.name != "entry.json")
+    entry = folder / MANIFEST
+    if entry.is_file():  # of the store: what was added to the folder is no part of the weights
+        return sorted(parse(read_regular(entry))["files"])
+    return sorted(file.name for file in folder.iterdir() if file.is_file())

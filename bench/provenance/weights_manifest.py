@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from bench.pipeline.data import Patches
 from bench.pipeline.training import training_config, weight_files
 from bench.provenance.digests import digest_of
 from bench.results.schema import stamp
+from bench.runtime.refusals import refusals_named
 from bench.types import Fittable
 
 
@@ -19,10 +21,11 @@ def deliver(plugin: Fittable, weights: Path, train: Patches, seed: int, command:
 
     Variants that share a file (a first stage) may be saved into one folder if its bytes are the same.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     files = [weights / name for name in weight_files(weights, plugin.card.name)]
-    for file in files:
-        shutil.copyfile(file, folder / file.name)
+    with refusals_named(f"cannot write weights to {folder}"):
+        folder.mkdir(parents=True, exist_ok=True)
+        for file in files:
+            _copy(file, folder / file.name)
     card = plugin.card
     manifest = {
         "name": card.name,
@@ -36,5 +39,16 @@ def deliver(plugin: Fittable, weights: Path, train: Patches, seed: int, command:
         "stamp": stamp(),
     }
     path = folder / f"{card.name}.manifest.json"
-    write_text(path, json.dumps(manifest, indent=1) + "\n")
+    with refusals_named(f"cannot write {path}"):
+        write_text(path, json.dumps(manifest, indent=1) + "\n")
     return path
+
+
+def _copy(file: Path, target: Path) -> None:
+    """Copies a file beside the target first, so that a full disk leaves no half of it."""
+    fresh = target.with_name(f".{target.name}.{os.getpid()}")
+    try:
+        shutil.copyfile(file, fresh)
+        fresh.replace(target)
+    finally:
+        fresh.unlink(missing_ok=True)

@@ -18,7 +18,7 @@ def find_shipped(name: str, training_config: dict[str, Any], train_key: str) -> 
     Raises CorruptError if its files do not have the digests of the manifest.
     """
     for manifest in sorted(SHIPPED.glob(f"*/{name}.manifest.json")):
-        held = json.loads(manifest.read_text())
+        held = json.loads(manifest.read_text(encoding="utf-8"))
         if held["train_key"] == train_key and held["training_config"] == json.loads(json.dumps(training_config)):
             for file, digest in held["files"].items():
                 if digest_of(manifest.parent / file) != digest:

@@ -9,9 +9,8 @@ rows; accelerate takes the mean of the gradients. One process and several thus e
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -26,6 +25,7 @@ from bench.runtime import torchvision_shim
 from bench.runtime.precision import full_float32
 from bench.types import Progress
 from generators.diffusion.batches import ALONE, BatchShare
+from generators.diffusion.training_state import TrainingState
 
 torchvision_shim.ready()
 
@@ -117,12 +117,12 @@ def train(
         network.parameters(), lr=training_config.learning_rate, weight_decay=training_config.weight_decay
     )
     average = EMAModel(network.parameters(), decay=training_config.ema, use_ema_warmup=True, inv_gamma=1.0, power=0.75)
+    run = {"what": what, "seed": seed, "config": asdict(training_config)}
+    state = TrainingState(network, optimiser, average, run)
     # not prepared: accelerate would step it once for each process
     scheduler = LambdaLR(optimiser, lambda step: _pace(step, training_config))
     prepared, optimiser = accelerator.prepare(network, optimiser)
-    accelerator.register_for_checkpointing(average, scheduler)
-    _keep_unwrapped(accelerator, network)
-    start = _resume(accelerator, work)
+    start = _resume(accelerator, state, scheduler, work, training_config)
     average.to(accelerator.device)  # a checkpoint is read into memory of the CPU
     for step in range(start, training_config.steps):
         with accelerator.autocast():
@@ -136,7 +136,7 @@ def train(
         progress(step + 1, training_config.steps, what)
         is_due = (step + 1) % training_config.checkpoint_every == 0 and step + 1 < training_config.steps
         if is_due and accelerator.is_main_process:
-            _checkpoint(accelerator, work, step + 1)
+            state.write(work, step + 1)
     average.copy_to(network.parameters())
     network.eval()
 
@@ -165,38 +165,19 @@ def _pace(step: int, training_config: TrainingConfig) -> float:
     return float(warm * (0.02 + 0.98 * 0.5 * (1 + np.cos(np.pi * done))))
 
 
-def _keep_unwrapped(accelerator: Any, network: nn.Module) -> None:
-    """Has checkpoints hold the network without what wraps it in several processes: names of weights are the same in any number
-    of them."""
-
-    def put_state(_: list[nn.Module], states: list[dict[str, Tensor]], __: str) -> None:
-        states[:] = [network.state_dict()]
-
-    def put_network(networks: list[nn.Module], _: str) -> None:
-        networks[:] = [network]
-
-    accelerator.register_save_state_pre_hook(put_state)
-    accelerator.register_load_state_pre_hook(put_network)
-
-
-def _checkpoint(accelerator: Any, work: Path, step: int) -> None:
-    """Writes the whole state beside the last one, then drops the last one: a kill at any moment leaves one of them."""
-    fresh = work / f"writing-{step:08d}"
-    accelerator.save_state(str(fresh))
-    older = sorted(work.glob("step-*"))
-    fresh.replace(work / f"step-{step:08d}")
-    for folder in older:
-        shutil.rmtree(folder)
-
-
-def _resume(accelerator: Any, work: Path) -> int:
-    for half in work.glob("writing-*"):
-        shutil.rmtree(half)
-    states = sorted(work.glob("step-*"))
-    if not states:
-        return 0
-    accelerator.load_state(str(states[-1]))
-    return int(states[-1].name.removeprefix("step-"))
+def _resume(accelerator: Any, state: TrainingState, scheduler: LambdaLR, work: Path, config: TrainingConfig) -> int:
+    """Takes over the last checkpoint; returns its step, 0 without one. Several processes go on from the same step, or from the
+    start where they found different ones."""
+    start = state.find(work, config.steps)
+    if accelerator.num_processes > 1:
+        found = accelerator.gather(torch.tensor([start], device=accelerator.device))
+        start = start if bool((found == start).all()) else 0
+    if start:
+        state.load(work, start, config.steps)
+        scheduler.last_epoch = start
+        for group, rate in zip(state.optimiser.param_groups, scheduler.base_lrs, strict=True):
+            group["lr"] = rate * _pace(start, config)
+    return start
 
 
 def noisy(

@@ -20,6 +20,8 @@ from numpy.typing import NDArray
 
 from bench import registry
 from bench.presets import configure
+from bench.runtime.paths import make_folder
+from bench.runtime.sealed import write_sealed
 from bench.types import Card, Conditions, Images, ImageSet, Progress
 from generators.diffusion import checks
 from generators.diffusion.batches import check_batches
@@ -90,13 +92,24 @@ class _Ldm:
         model = LatentDiffusion(self.config, self.kind, classes, self.crop_encoder(), self.first_crop())
         stage = self._stage
         if stage is None:
-            stage = work / "stage" / STAGE_FILE
-            if not stage.exists():
-                (work / "stage").mkdir(exist_ok=True)
-                self.train_stage(train, seed, progress, work / "stage")
+            stage = self._finished_stage(train, seed, progress, work)
         model.load_first_stage(stage)
         model.fit(train, seed, progress, work)
         self._model = model
+
+    def _finished_stage(self, train: ImageSet, seed: int, progress: Progress, work: Path) -> Path:
+        from generators.diffusion.training_state import is_finished
+
+        finished, training = work / "stage-finished", work / "stage"
+
+        def move(fresh: Path) -> None:
+            (training / STAGE_FILE).replace(fresh / STAGE_FILE)
+
+        if not is_finished(finished):
+            make_folder(training)
+            self.train_stage(train, seed, progress, training)
+            write_sealed(finished, move)
+        return finished / STAGE_FILE
 
     def generate(self, conditions: Conditions, seeds: NDArray[np.uint64]) -> Images:
         """uint8 (n, size, size, 3), generated in batches of fixed size."""

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from bench import registry
+from bench.runtime.paths import delete
 from bench.runtime.precision import device, full_float32
 from bench.types import GREY, Conditions, Images, ImageSet, Progress
 from generators.diffusion.augmentation import view
@@ -186,10 +187,10 @@ class LatentDiffusion:
         save_network(self.stage, folder / STAGE_FILE)
         save_network(self.denoiser, folder / f"{name}.safetensors")
         held = {"classes": self.classes, "mean": self.mean.tolist(), "deviation": self.deviation.tolist()}
-        (folder / f"{name}.json").write_text(json.dumps(held, indent=1) + "\n")
+        (folder / f"{name}.json").write_text(json.dumps(held, indent=1) + "\n", encoding="utf-8")
 
     def load(self, folder: Path, name: str) -> None:
-        held = json.loads((folder / f"{name}.json").read_text())
+        held = json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
         self.mean, self.deviation = torch.tensor(held["mean"]), torch.tensor(held["deviation"])
         load_network(self.stage, folder / STAGE_FILE)
         load_network(self.denoiser, folder / f"{name}.safetensors")
@@ -216,9 +217,10 @@ def fit_first_stage(config: FirstStageConfig, images: Images, seed: int, progres
 
     training_config = TrainingConfig(config.stage_steps, config.stage_rate, 50, True, 0.995, config.precision)
     train(stage, loss, training_config, seed, progress, work, "fit first stage")
-    unfinished = work / f"{STAGE_FILE}.part"
-    save_network(round_to_fp16(stage.cpu()), unfinished)
-    unfinished.replace(work / STAGE_FILE)  # the file appears complete
+    delete(work / STAGE_FILE)
+    save_network(round_to_fp16(stage.cpu()), work / STAGE_FILE)
+    for checkpoint in work.glob("step-*"):  # no part of the result
+        delete(checkpoint)
 
 
 def _stage_shape(config: FirstStageConfig) -> FirstStageShape:

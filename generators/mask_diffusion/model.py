@@ -125,10 +125,10 @@ class MaskDiffusion:
         save_network(self.network, folder / f"{name}.safetensors")
         learned = {"class_weights": self.class_weights.tolist(), "usual": self.usual.tolist()}
         held = {"classes": self.classes, "size": self.size, **learned}
-        (folder / f"{name}.json").write_text(json.dumps(held, indent=1) + "\n")
+        (folder / f"{name}.json").write_text(json.dumps(held, indent=1) + "\n", encoding="utf-8")
 
     def load(self, folder: Path, name: str) -> None:
-        held = json.loads((folder / f"{name}.json").read_text())
+        held = json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
         self.class_weights, self.usual = torch.tensor(held["class_weights"]), torch.tensor(held["usual"])
         load_network(self.network, folder / f"{name}.safetensors")
 

@@ -103,7 +103,7 @@ class Nasdm:
 
         model = checks.require_model(self.card, self._model, "save")
         save_network(model.network, folder / f"{self.card.name}.safetensors", exact=self.checkpoint is not None)
-        (folder / f"{self.card.name}.json").write_text(json.dumps({"classes": model.classes}) + "\n")
+        (folder / f"{self.card.name}.json").write_text(json.dumps({"classes": model.classes}) + "\n", encoding="utf-8")
 
     def load(self, folder: Path) -> None:
         """Reads what `save` wrote; raises MissingError where a file is absent or does not fit the config."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -14,12 +14,14 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from bench.messages import needed
+from bench.runtime.paths import make_folder
 from bench.runtime.precision import device, full_float32
 from bench.types import Conditions, Images, ImageSet, Progress
 from generators.diffusion.augmentation import ALL, MIRROR, view
 from generators.diffusion.batches import BatchShare
 from generators.diffusion.training import Loss, Sampler, Schedule, TrainingConfig, micro_batches, noisy, train
-from generators.diffusion.weight_files import load_network, round_to_fp16, save_network, to_images, to_tensor
+from generators.diffusion.training_state import keep_finished, take_finished
+from generators.diffusion.weight_files import round_to_fp16, to_images, to_tensor
 from generators.nasdm.config import NasdmConfig
 from generators.nasdm.networks import SdmShape, SdmUNet
 
@@ -174,15 +176,14 @@ class SemanticDiffusion:
         second = replace(first, steps=config.tuning_steps, learning_rate=config.tuning_rate, warmup=0)
         stages = (("fit", first, 0.0), ("tune", second, config.drop))
         for number, (what, training_config, drop) in enumerate(stages):
-            done, folder = work / f"{what}.safetensors", work / what
-            if not done.exists():
-                folder.mkdir(exist_ok=True)
+            done, folder = work / f"{what}-finished", work / what
+            run = {"what": what, "seed": seed + number, "config": asdict(training_config), "drop": drop}
+            if not take_finished(self.network, done, run):
+                make_folder(folder)
                 train(
                     self.network, self._loss(patches, drop), training_config, seed + number, progress, folder, f"{what} nasdm"
                 )
-                save_network(self.network, done.with_suffix(".part"), exact=True)
-                done.with_suffix(".part").replace(done)
-            load_network(self.network, done)
+                keep_finished(self.network, done, run)
         self.network = round_to_fp16(self.network.cpu())
 
     def _loss(self, patches: ImageSet, drop: float) -> Loss:

@@ -14,7 +14,7 @@ With `everything` all patches are generated again, all numbers are measured from
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -109,6 +109,10 @@ class Overlay(Store):
         """A damaged entry of the other store is kept, since it is what is checked."""
         if not self._is_taken(ref):
             super().remove(ref)
+
+    def hold(self, refs: Iterable[EntryRef]) -> None:
+        """Entries of the other store are used too."""
+        self.base.hold(refs)
 
     def _is_taken(self, ref: EntryRef) -> bool:
         return ref.kind in self.kinds or ref in self.taken

@@ -29,7 +29,7 @@ from bench.messages import printable
 from bench.pipeline.plugins import refuse_plugin_files
 from bench.results.folders import check_writable
 from bench.results.schema import ResultRecord
-from bench.run import RunContext, finish, prepare
+from bench.run import RunContext, finish, prepare, raise_refusal
 from bench.runtime.plugin_code import is_interruption
 
 FOLDER = Path(__file__).parents[1] / "suites"
@@ -244,6 +244,7 @@ def run(
     outcomes = context.execute(jobs, ends.ended)
     for number in [*ends.waiting]:
         ends.finish(number, outcomes)
+    raise_refusal(outcomes.values())
     return ends.cells
 
 

@@ -123,7 +123,7 @@ class LizardNuclei:
         save_file({name: values.contiguous().cpu() for name, values in net.state_dict().items()}, folder / WEIGHTS)
         mpp = validation.conditions.mpp
         notes = {"network": sizes, "classes": classes, "mpp": USUAL_MPP if math.isnan(mpp) else mpp}
-        (folder / NOTES).write_text(json.dumps(notes, indent=1) + "\n")
+        (folder / NOTES).write_text(json.dumps(notes, indent=1) + "\n", encoding="utf-8")
 
     def segment(self, folder: Path, images: Images) -> tuple[NDArray[np.int32], NDArray[np.uint8]]:
         """What the network that `learn` wrote calls: nuclei int32 (n, h, w), numbered 1..m in each patch, and the type at
@@ -185,7 +185,7 @@ class LizardNuclei:
         from safetensors.torch import load_file
 
         try:
-            notes = json.loads((folder / NOTES).read_text())
+            notes = json.loads((folder / NOTES).read_text(encoding="utf-8"))
             net = self._network(notes["network"], len(notes["classes"]))
             net.load_state_dict(load_file(folder / WEIGHTS))
         except FileNotFoundError as error:

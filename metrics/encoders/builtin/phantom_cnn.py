@@ -151,7 +151,7 @@ def save(network: nn.Module, folder: Path, manifest: dict[str, Any]) -> None:
     weights = folder / "weights.safetensors"
     save_file({name: value.half() if value.is_floating_point() else value for name, value in state}, weights)
     text = json.dumps({**manifest, "sha256": _sha256(weights)}, indent=2)
-    (folder / "manifest.json").write_text(text + "\n")
+    (folder / "manifest.json").write_text(text + "\n", encoding="utf-8")
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -54,9 +54,7 @@ def test_those_that_many_wait_for_go_first(store: Store, log: Path) -> None:
     assert log.read_text().splitlines() == ["wanted", "loner", "0", "1", "2"]
 
 
-@pytest.mark.parametrize(
-    "how, code", [("exit", "internal"), ("memory", "internal"), ("missing", "missing"), ("usage", "usage")]
-)
+@pytest.mark.parametrize("how, code", [("exit", "internal"), ("memory", "memory"), ("missing", "missing"), ("usage", "usage")])
 def test_a_job_that_fails_takes_down_its_dependants_only(store: Store, log: Path, how: str, code: str) -> None:
     bad = failing(how)
     after = draw("after", 1, log, (bad,))

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.errors import MissingError
+from bench.errors import RefusedError
 from bench.jobs.store import DamagedEntry, EntryRef, Store, key_of
 
 REF = EntryRef("things", "abc")
@@ -164,7 +164,7 @@ def test_a_full_disk_is_a_sentence(store: Store, number: int) -> None:
     def make(work: Path) -> None:
         raise OSError(number, os.strerror(number))
 
-    with pytest.raises(MissingError, match=r"cannot write to the store .*bench cache prune"):
+    with pytest.raises(RefusedError, match=r"cannot write to the store .*bench cache prune"):
         store.write(REF, {}, make)
 
 
@@ -177,7 +177,7 @@ def test_a_store_that_cannot_be_made_is_a_sentence_and_other_refusals_are_not_bl
 
     with pytest.raises(PermissionError):
         store.write(REF, {}, no_data)
-    with pytest.raises(MissingError, match="cannot write to the store"):
+    with pytest.raises(RefusedError, match="cannot write to the store"):
         store.write(REF, {}, no_store)
 
 

@@ -1,0 +1,74 @@
+"""This process and others: standard streams, the signal that ends a process, and whether another process still lives."""
+
+from __future__ import annotations
+
+import io
+import os
+import signal
+import socket
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from bench.runtime.plugin_code import interrupt
+
+
+def prepare_streams() -> None:
+    """Makes stdin, stdout and stderr safe to use, whatever the shell did with them.
+
+    A closed one (`2>&-`) becomes the null device: otherwise the next file that is opened takes its number, and what a library
+    writes to stderr goes into an entry of the store. A character that the encoding of a stream lacks is written as `\\u2192`
+    and raises nothing.
+    """
+    for number, (name, mode) in enumerate((("stdin", "r"), ("stdout", "w"), ("stderr", "w"))):
+        try:
+            os.fstat(number)
+        except OSError:
+            opened = os.open(os.devnull, os.O_RDWR)  # the lowest free number, but another thread may have been first
+            if opened != number:
+                os.dup2(opened, number)
+                os.close(opened)
+            os.set_inheritable(number, True)
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(number, mode, encoding="utf-8", closefd=False))
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+@contextmanager
+def termination_as_interrupt() -> Iterator[None]:
+    """Turns SIGTERM, by which job managers end a process, into a KeyboardInterrupt: what was started is ended then."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def host() -> str:
+    """This machine and, in a container with process numbers of its own, that container."""
+    with suppress(OSError):
+        return f"{socket.gethostname()}-{Path('/proc/self/ns/pid').stat().st_ino}"
+    return socket.gethostname()
+
+
+def is_alive(pid: int) -> bool:
+    """Whether a process of this machine has not ended."""
+    if os.name == "nt":  # signal 0 does not test for a process there
+        return True
+    try:
+        os.kill(pid, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:
+        return True
+    with suppress(OSError, IndexError):  # a container without an init process keeps ended processes as zombies
+        return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()[0] != "Z"
+    return True
