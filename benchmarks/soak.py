@@ -39,7 +39,10 @@ from benchmarks import soak_faults, soak_page
 from benchmarks.soak_faults import BEFORE, DISK, DURING, Attempt, Fault
 
 SMALL = "dataset.size=32 dataset.train_slides=6 dataset.validation_slides=2 dataset.test_slides=6 dataset.per_slide=24"
-TRAINED = "generator.steps=24 generator.stage_steps=24 generator.sample_steps=2"
+TRAINED = (
+    "generator.steps=6 generator.stage_steps=6 generator.batch=4 generator.stage_batch=4 generator.views=1 "
+    "generator.sample_steps=1 generator.channels=16,16,16"
+)
 SCENARIOS = {
     "controls": f"-g flat-colour -t cam16-seg --no-downstream -e stain -m fd,precision -o {SMALL.replace(' ', ' -o ')}",
     "downstream": f"-g shuffle -t cam16-seg --controls none -e stain -m fd -o task.steps=3 -o {SMALL.replace(' ', ' -o ')}",
@@ -47,7 +50,7 @@ SCENARIOS = {
     f"-o {TRAINED.replace(' ', ' -o ')} -o {SMALL.replace(' ', ' -o ')}",
 }
 """Options of `bench run`: controls, a downstream model, and a generator that is trained."""
-WEIGHTS = {"controls": 6, "downstream": 1, "trained": 2}
+WEIGHTS = {"controls": 12, "downstream": 1, "trained": 2}
 """How often each is drawn."""
 STATED = {0, 3, 4, 130}
 """Exit codes that say how a run ended; 4 where records carry the reasons."""

@@ -26,6 +26,10 @@ time.time, time.time_ns = _now, lambda: int(_now() * 1e9)
 """A `sitecustomize` that moves the clock of a process some seconds after its start."""
 
 
+FAST = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+"""Networks this small are slower with several threads, and several commands run at once."""
+
+
 @dataclass
 class Attempt:
     """One start of a command whose processes are found by a mark in their environment."""
@@ -43,7 +47,7 @@ class Attempt:
 
     def start(self, words: list[str] | None = None, stderr: Path | None = None) -> subprocess.Popen[bytes]:
         """Starts the command, or another one on the same store."""
-        environment = {**os.environ, "BENCH_HOME": str(self.home), "SOAK_MARK": self.mark, **self.environment}
+        environment = {**os.environ, **FAST, "BENCH_HOME": str(self.home), "SOAK_MARK": self.mark, **self.environment}
         environment.pop("BENCH_DATA", None)
         command = [sys.executable, "-m", "bench", *(words or self.words)]
         with (stderr or Path(os.devnull)).open("wb") as errors:
