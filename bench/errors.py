@@ -55,7 +55,7 @@ class CorruptError(DamagedError):
 
 class RefusedError(BenchError):
     """The machine refused something: no space, too many open files, no memory, a store that cannot be written to. No plug-in
-    is at fault, and the same command goes on once there is room."""
+    is at fault, and the same command goes on once there is space."""
 
     exit_code = 3
 

@@ -1,4 +1,4 @@
-"""What a machine refuses: space, open files, memory. Recognised in any exception, and said in one sentence.
+"""What a machine refuses: space, open files, memory. Recognised in any exception, and reported in one sentence.
 
 Libraries report the same refusal in many ways: as an OSError with a number, as an error of their own with the number or the
 words in its text, as `std::bad_alloc`.

@@ -2,7 +2,7 @@
 
     folder/checksums.json    file name -> sha256, written last
 
-A folder that was cut, changed or never finished is told from a sealed one, whatever was done to it.
+A folder that was cut, changed or never finished is recognised, whatever was done to it.
 """
 
 from __future__ import annotations
