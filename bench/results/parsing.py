@@ -138,11 +138,11 @@ class Parser:
         second = line.find(_END_OF_DESCRIBED, first)
         if first < 0 or second < 0:
             return None
-        own = line[:first] + b"}"
+        own, of_plugins, of_run = line[:first] + b"}", line[first:second], line[second:]
         try:
             held = self._from_json(own, allow_inf_nan=False)
-            described = self._part(line[first:second], b"}")
-            rest = self._part(line[second:], b"")
+            described = self._parts.get(of_plugins) or self._parse_part(of_plugins, b"}")
+            rest = self._parts.get(of_run) or self._parse_part(of_run, b"")
         except (ValueError, _Fault):
             return None
         names, colons = len(held), own.count(b":")
@@ -152,14 +152,12 @@ class Parser:
         held.update(rest)
         return held if len(held) == names + len(described) + len(rest) else None
 
-    def _part(self, text: bytes, end: bytes) -> dict[str, Any]:
-        known = self._parts.get(text)
-        if known is None:
-            whole = b"{" + text[2:] + end
-            known = self._from_json(whole, allow_inf_nan=False)
-            _check_names(whole, len(known) + _count_in_texts(known) + self._share(known))
-            _keep(self._parts, text, known)
-        return known
+    def _parse_part(self, text: bytes, end: bytes) -> dict[str, Any]:
+        whole = b"{" + text[2:] + end
+        held: dict[str, Any] = self._from_json(whole, allow_inf_nan=False)
+        _check_names(whole, len(held) + _count_in_texts(held) + self._share(held))
+        _keep(self._parts, text, held)
+        return held
 
     def _share(self, held: dict[str, Any]) -> int:
         """Checks the mappings of a record, and puts shared ones in their place; returns how many colons their JSON has."""
@@ -216,15 +214,15 @@ class Parser:
 
 def _check_scalars(held: dict[str, Any]) -> None:
     """Checks types and ranges of texts and numbers, and turns words and numbers into members and floats."""
-    if set(map(type, _texts_of(held))) != _ONLY_TEXTS:
+    if not _ONLY_TEXTS.issuperset(map(type, _texts_of(held))):
         name = next(name for name in (*TEXTS, *MORE_TEXTS) if type(held[name]) is not str)
         _refuse(f"{name} is a text, not {_shown(held[name])}")
     counts = _counts_of(held)
-    if set(map(type, counts)) != _ONLY_COUNTS or min(counts) < 0 or max(counts) > LARGEST:
+    if not _ONLY_COUNTS.issuperset(map(type, counts)) or min(counts) < 0 or max(counts) > LARGEST:
         name = next(name for name in COUNTS if type(held[name]) is not int or not 0 <= held[name] <= LARGEST)
         _refuse(f"{name} is a whole number from 0 to {LARGEST}, not {_shown(held[name])}")
     numbers = _numbers_of(held)
-    if not set(map(type, numbers)) <= _ONLY_NUMBERS or not math.isfinite(sum(filter(None, numbers))):
+    if not _ONLY_NUMBERS.issuperset(map(type, numbers)) or not math.isfinite(sum(filter(None, numbers))):
         _check_numbers(held)
     if held["direction"] not in DIRECTIONS:
         _refuse(f"direction {_shown(held['direction'])}; known are lower, higher and none")
@@ -266,7 +264,7 @@ def _replicates(held: Any) -> tuple[float, ...]:
         _refuse(f"replicates is a list, not {_shown(held)}")
     if len(held) > MOST_REPLICATES:
         _refuse(f"replicates has {len(held)} numbers; at most {MOST_REPLICATES} are read")
-    if set(map(type, held)) == _ONLY_FLOATS and math.isfinite(sum(held)):
+    if _ONLY_FLOATS.issuperset(map(type, held)) and math.isfinite(sum(held)):
         return tuple(held)
     for value in held:
         if type(value) not in (int, float) or not -LARGEST <= value <= LARGEST and not math.isfinite(value):
