@@ -6,7 +6,7 @@ This is the only definition: tables, comparisons, gates and merges group records
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -62,20 +62,28 @@ class Quantity:
 
 def result_key(record: ResultRecord) -> ResultKey:
     """The key of a record."""
-    return ResultKey(
-        record.task,
-        record.dataset,
-        record.prompt_source,
-        record.generator,
-        variant(record),
-        record.measure,
-        record.encoder,
-        record.mix,
-        experiment(record),
-        record.protocol,
-        record.seed,
-        record.source,
-        fit_name(record),
+    return next(result_keys([record]))
+
+
+def result_keys(records: Sequence[ResultRecord]) -> Iterator[ResultKey]:
+    """The key of each record."""
+    return (
+        ResultKey(
+            record.task,
+            record.dataset,
+            record.prompt_source,
+            record.generator,
+            which,
+            record.measure,
+            record.encoder,
+            record.mix,
+            experiment(record),
+            record.protocol,
+            record.seed,
+            record.source,
+            fit_name(record),
+        )
+        for record, which in zip(records, variants_of(records), strict=True)
     )
 
 
@@ -86,20 +94,19 @@ def quantity(record: ResultRecord) -> Quantity:
 
 def variant(record: ResultRecord) -> str:
     """What distinguishes two generators of one name, as JSON. Fits of one method are repetitions of one generator."""
-    own = tuple(record.described.get(kind) for kind in OWN)
-    key = (*map(id, own), method_of(record))
-    known = _VARIANTS.get(key)
-    if known is None:
-        if len(_VARIANTS) >= MOST_VARIANTS:
-            _VARIANTS.clear()
-        known = _VARIANTS[key] = own, json.dumps([*own, method_of(record)], sort_keys=True)
-    return known[1]
+    return json.dumps([*(record.described.get(kind) for kind in OWN), method_of(record)], sort_keys=True)
 
 
-MOST_VARIANTS = 2**14
-_VARIANTS: dict[tuple[Any, ...], tuple[tuple[Any, ...], str]] = {}
-"""Ids of the entries of `described` and the method -> these entries, which so keep their ids, and the variant. Records from
-files share the entries, and their variant is asked for several times."""
+def variants_of(records: Sequence[ResultRecord]) -> Iterator[str]:
+    """`variant` of each. Records from files share the entries of `described`, and the text of each is made once."""
+    made: dict[tuple[Any, ...], str] = {}
+    for record in records:
+        # ids are those of one entry each as long as the records are there
+        key = (*[id(record.described.get(kind)) for kind in OWN], method_of(record))
+        known = made.get(key)
+        if known is None:
+            known = made[key] = variant(record)
+        yield known
 
 
 def method_of(record: ResultRecord) -> str:

@@ -11,8 +11,11 @@ from __future__ import annotations
 import marshal
 import math
 import re
+from collections import deque
 from collections.abc import Iterator
 from enum import StrEnum
+from itertools import repeat
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
@@ -35,15 +38,24 @@ COUNTS = ("seed", "n", "n_real", "groups")
 NUMBERS = ("value", "low", "high", "least", "most", "freedom")
 MAPPINGS = ("keys", "fit", "stamp")
 """Objects of texts."""
+MOST_KEPT = 2**12
+"""Different values of one kind that a parser keeps at a time: more than the records of one run have."""
 DIRECTIONS = ("lower", "higher", "none", "")
 SHOWN = 60
+V = TypeVar("V")
 W = TypeVar("W", bound=StrEnum)
 _NAMES = FIELDS
 _KNOWN, _REQUIRED = frozenset(_NAMES), frozenset(TEXTS)
 _UNSTATED = ResultRecord("", "", "", "", "", "", "")
 _DEFAULTS: dict[str, Any] = {name: getattr(_UNSTATED, name) for name in _NAMES if name not in _REQUIRED}
 _STATUSES, _STATES = {str(word): word for word in Status}, {str(word): word for word in State}
+_ORIGINS = {str(word): word for word in FitOrigin}
+_ONLY_TEXTS, _ONLY_COUNTS, _ONLY_FLOATS, _ONLY_NUMBERS = {str}, {int}, {float}, {float, type(None)}
 _new, _set = object.__new__, object.__setattr__
+_texts_of, _counts_of, _numbers_of = itemgetter(*TEXTS, *MORE_TEXTS), itemgetter(*COUNTS), itemgetter(*NUMBERS)
+_values_of = itemgetter(*_NAMES)
+_END_OF_OWN, _END_OF_DESCRIBED = b', "described": {', b', "keys": {'
+"""Where lines that `schema.write` wrote are cut into what a record has of its own, what describes it, and keys and stamp."""
 
 
 class Parser:
@@ -54,7 +66,9 @@ class Parser:
         from pydantic_core import from_json
 
         self._from_json = from_json
-        self._known: dict[bytes, tuple[dict[str, Any], int]] = {}
+        self._parts: dict[bytes, dict[str, Any]] = {}
+        self._entries: dict[bytes, tuple[dict[str, Any], int]] = {}
+        self._mappings: dict[bytes, tuple[dict[str, Any], int]] = {}
         self._flags: dict[tuple[str, ...], tuple[str, ...]] = {}
 
     def read_numbered(self, path: Path) -> Iterator[tuple[int, ResultRecord]]:
@@ -77,6 +91,33 @@ class Parser:
         """The record of a line. Raises _Fault if it is none."""
         if len(line) > LONGEST_LINE:
             _refuse(f"is a line of more than {LONGEST_LINE} bytes")
+        held = self._parse_parts(line)
+        if is_whole := held is None:
+            held = self._parse_whole(line)
+        if (found := held.get("schema")) != SCHEMA or type(found) is not int:
+            _refuse(f"is not a result record of schema {SCHEMA}: found {_shown(found)}")
+        names = len(held)
+        if held.keys() != _KNOWN:
+            if not (held.keys() <= _KNOWN and held.keys() >= _REQUIRED):
+                wrong = sorted((held.keys() - _KNOWN) | (_REQUIRED - held.keys()))
+                _refuse(f"unknown or missing fields {_shown(', '.join(wrong))}")
+            held = {**_DEFAULTS, **held}
+        _check_scalars(held)
+        if is_whole:
+            names += _count_in_texts(held) + self._share(held)
+            _check_names(line, names)
+        if fit := held["fit"]:
+            _member(_ORIGINS, "fit.origin", fit.get("origin"))
+        held["replicates"] = _replicates(held["replicates"])
+        held["flags"] = self._flags_of(held["flags"])
+        held["encoder"] = _complete_encoder(held["encoder"], held["described"])
+        record = _new(ResultRecord)
+        # the constructor of a frozen dataclass does the same in three times the time
+        deque(map(_set, repeat(record), _NAMES, _values_of(held)), maxlen=0)
+        return record
+
+    def _parse_whole(self, line: bytes) -> dict[str, Any]:
+        """The object of a line, of which nothing is checked."""
         try:
             held = self._from_json(line, allow_inf_nan=False)
         except ValueError as error:
@@ -84,56 +125,83 @@ class Parser:
             _refuse(f"is not JSON: {re.sub(' at line 1 column', ' at character', str(error))}")
         if not isinstance(held, dict):
             _refuse(f"is not a result record of schema {SCHEMA}: found {type(held).__name__}")
-        if (found := held.get("schema")) != SCHEMA or type(found) is not int:
-            _refuse(f"is not a result record of schema {SCHEMA}: found {_shown(found)}")
-        if not (held.keys() <= _KNOWN and held.keys() >= _REQUIRED):
-            wrong = sorted((held.keys() - _KNOWN) | (_REQUIRED - held.keys()))
-            _refuse(f"unknown or missing fields {_shown(', '.join(wrong))}")
-        names = len(held)
-        held = {**_DEFAULTS, **held}
-        _check_scalars(held)
-        names += " ".join([held[name] for name in (*TEXTS, *MORE_TEXTS)]).count(":")
-        described, count = self._described(held["described"])
-        names += count
+        return held
+
+    def _parse_parts(self, line: bytes) -> dict[str, Any] | None:
+        """The same object from the parts of a line, those that lines share parsed once, with mappings checked and shared;
+        None where that is not possible, or something is wrong.
+
+        Each part is an object of its own without its braces. If all of them are JSON, so is the line, and its value is theirs
+        together: a brace that is put behind a part ends what began at its first, and nothing else may be open there.
+        """
+        first = line.find(_END_OF_OWN)
+        second = line.find(_END_OF_DESCRIBED, first)
+        if first < 0 or second < 0:
+            return None
+        own, of_plugins, of_run = line[:first] + b"}", line[first:second], line[second:]
+        try:
+            held = self._from_json(own, allow_inf_nan=False)
+            described = self._parts.get(of_plugins) or self._parse_part(of_plugins, b"}")
+            rest = self._parts.get(of_run) or self._parse_part(of_run, b"")
+        except (ValueError, _Fault):
+            return None
+        names, colons = len(held), own.count(b":")
+        if type(held) is not dict or b"\\" in own or (colons != names and colons != names + _count_in_texts(held)):
+            return None
+        held.update(described)
+        held.update(rest)
+        return held if len(held) == names + len(described) + len(rest) else None
+
+    def _parse_part(self, text: bytes, end: bytes) -> dict[str, Any]:
+        whole = b"{" + text[2:] + end
+        held: dict[str, Any] = self._from_json(whole, allow_inf_nan=False)
+        _check_names(whole, len(held) + _count_in_texts(held) + self._share(held))
+        _keep(self._parts, text, held)
+        return held
+
+    def _share(self, held: dict[str, Any]) -> int:
+        """Checks the mappings of a record, and puts shared ones in their place; returns how many colons their JSON has."""
+        colons = 0
+        if "described" in held:
+            held["described"], count = self._described(held["described"])
+            colons += count
         for name in MAPPINGS:
-            held[name], count = self._texts(held[name], name)
-            names += count
-        if line.count(b":") != names or b"\\" in line:
-            _parse_slowly(line)  # a name may occur twice, of which the fast parser keeps the last
-        if fit := held["fit"]:
-            _member({str(word): word for word in FitOrigin}, "fit.origin", fit.get("origin"))
-        held["described"] = described
-        held["replicates"] = _replicates(held["replicates"])
-        held["flags"] = self._flags_of(held["flags"])
-        held["encoder"] = _complete_encoder(held["encoder"], described)
-        record = _new(ResultRecord)
-        for name in _NAMES:  # the constructor of a frozen dataclass does the same in twice the time
-            _set(record, name, held[name])
-        return record
+            if name in held:
+                held[name], count = self._texts(held[name], name)
+                colons += count
+        return colons
 
     def _described(self, held: Any) -> tuple[dict[str, Any], int]:
-        """The shared object, and the number of colons that its JSON has."""
-        key = marshal.dumps(held, 2)
-        if key not in self._known:
-            if not isinstance(held, dict):
-                _refuse(f"described is an object, not {_shown(held)}")
-            if fault := json_files.find_fault(held):
-                _refuse(f"described {fault}")
-            _check_described(held)
-            names = _count_colons(held)
-            self._known[key] = {kind: self._entry(entry) for kind, entry in held.items()}, names
-        return self._known[key]
+        """The object with shared entries, and the number of colons that its JSON has."""
+        if not isinstance(held, dict):
+            _refuse(f"described is an object, not {_shown(held)}")
+        colons = len(held)
+        for kind, entry in held.items():
+            held[kind], count = self._entry(kind, entry)
+            colons += kind.count(":") + count
+        return held, colons
 
-    def _entry(self, held: dict[str, Any]) -> dict[str, Any]:
-        return self._known.setdefault(marshal.dumps(("", held), 2), (held, 0))[0]
+    def _entry(self, kind: str, held: Any) -> tuple[dict[str, Any], int]:
+        """The shared entry: a record has a few, of which there are few in all records."""
+        key = marshal.dumps((kind, held), 2)
+        known = self._entries.get(key)
+        if known is None:
+            if fault := json_files.find_fault(kind) or json_files.find_fault(held, 1):
+                _refuse(f"described {fault}")
+            _check_described(kind, held)
+            known = held, _count_colons(held)
+            _keep(self._entries, key, known)
+        return known
 
     def _texts(self, held: Any, name: str) -> tuple[dict[str, Any], int]:
         key = marshal.dumps((name, held), 2)
-        if key not in self._known:
+        known = self._mappings.get(key)
+        if known is None:
             if not isinstance(held, dict) or not all(type(value) is str for value in held.values()):
                 _refuse(f"{name} is an object of texts, not {_shown(held)}")
-            self._known[key] = held, _count_colons(held)
-        return self._known[key]
+            known = held, _count_colons(held)
+            _keep(self._mappings, key, known)
+        return known
 
     def _flags_of(self, held: Any) -> tuple[str, ...]:
         if held == ():
@@ -146,24 +214,16 @@ class Parser:
 
 def _check_scalars(held: dict[str, Any]) -> None:
     """Checks types and ranges of texts and numbers, and turns words and numbers into members and floats."""
-    for name in TEXTS:
-        if type(held[name]) is not str:
-            _refuse(f"{name} is a text, not {_shown(held[name])}")
-    for name in MORE_TEXTS:
-        if type(held[name]) is not str:
-            _refuse(f"{name} is a text, not {_shown(held[name])}")
-    for name in COUNTS:
-        found = held[name]
-        if type(found) is not int or not 0 <= found <= LARGEST:
-            _refuse(f"{name} is a whole number from 0 to {LARGEST}, not {_shown(found)}")
-    for name in NUMBERS:
-        found = held[name]
-        if found is None:
-            continue
-        if type(found) is int and abs(found) <= LARGEST:
-            held[name] = found = float(found)
-        if type(found) is not float or not math.isfinite(found):
-            _refuse(f"{name} is a finite number or null, not {_shown(found)}")
+    if not _ONLY_TEXTS.issuperset(map(type, _texts_of(held))):
+        name = next(name for name in (*TEXTS, *MORE_TEXTS) if type(held[name]) is not str)
+        _refuse(f"{name} is a text, not {_shown(held[name])}")
+    counts = _counts_of(held)
+    if not _ONLY_COUNTS.issuperset(map(type, counts)) or min(counts) < 0 or max(counts) > LARGEST:
+        name = next(name for name in COUNTS if type(held[name]) is not int or not 0 <= held[name] <= LARGEST)
+        _refuse(f"{name} is a whole number from 0 to {LARGEST}, not {_shown(held[name])}")
+    numbers = _numbers_of(held)
+    if not _ONLY_NUMBERS.issuperset(map(type, numbers)) or not math.isfinite(sum(filter(None, numbers))):
+        _check_numbers(held)
     if held["direction"] not in DIRECTIONS:
         _refuse(f"direction {_shown(held['direction'])}; known are lower, higher and none")
     held["status"] = status = _member(_STATUSES, "status", held["status"])
@@ -174,16 +234,27 @@ def _check_scalars(held: dict[str, Any]) -> None:
         _refuse(f"freedom is above 0, not {held['freedom']:g}")
 
 
-def _check_described(held: dict[str, Any]) -> None:
+def _check_numbers(held: dict[str, Any]) -> None:
+    """Turns whole numbers into floats, and refuses what is no finite number."""
+    for name in NUMBERS:
+        found = held[name]
+        if found is None:
+            continue
+        if type(found) is int and abs(found) <= LARGEST:
+            held[name] = found = float(found)
+        if type(found) is not float or not math.isfinite(found):
+            _refuse(f"{name} is a finite number or null, not {_shown(found)}")
+
+
+def _check_described(kind: str, entry: Any) -> None:
     """Plug-ins are described by objects with a name and an object of options."""
-    for kind, entry in held.items():
-        if not isinstance(entry, dict):
-            _refuse(f"described.{_plain(kind)} is an object, not {_shown(entry)}")
-        if not isinstance(entry.get("options", {}), dict):
-            _refuse(f"described.{_plain(kind)}.options is an object, not {_shown(entry['options'])}")
-        for name in ("name", "version", "digest", "unit", "population"):
-            if not isinstance(entry.get(name, ""), str):
-                _refuse(f"described.{_plain(kind)}.{name} is a text, not {_shown(entry[name])}")
+    if not isinstance(entry, dict):
+        _refuse(f"described.{_plain(kind)} is an object, not {_shown(entry)}")
+    if not isinstance(entry.get("options", {}), dict):
+        _refuse(f"described.{_plain(kind)}.options is an object, not {_shown(entry['options'])}")
+    for name in ("name", "version", "digest", "unit", "population"):
+        if not isinstance(entry.get(name, ""), str):
+            _refuse(f"described.{_plain(kind)}.{name} is a text, not {_shown(entry[name])}")
 
 
 def _replicates(held: Any) -> tuple[float, ...]:
@@ -193,10 +264,11 @@ def _replicates(held: Any) -> tuple[float, ...]:
         _refuse(f"replicates is a list, not {_shown(held)}")
     if len(held) > MOST_REPLICATES:
         _refuse(f"replicates has {len(held)} numbers; at most {MOST_REPLICATES} are read")
-    if set(map(type, held)) - {float} or not math.isfinite(sum(held)):
-        for value in held:
-            if type(value) not in (int, float) or not -LARGEST <= value <= LARGEST and not math.isfinite(value):
-                _refuse(f"replicates is a list of finite numbers, not of {_shown(value)}")
+    if _ONLY_FLOATS.issuperset(map(type, held)) and math.isfinite(sum(held)):
+        return tuple(held)
+    for value in held:
+        if type(value) not in (int, float) or not -LARGEST <= value <= LARGEST and not math.isfinite(value):
+            _refuse(f"replicates is a list of finite numbers, not of {_shown(value)}")
     return tuple(map(float, held))
 
 
@@ -214,6 +286,24 @@ def _member(words: dict[str, W], field: str, found: Any) -> W:
     if member is None:
         _refuse(f"{field} {_shown(found)}; known are {', '.join(words)}")
     return member
+
+
+def _keep(kept: dict[bytes, V], key: bytes, value: V) -> None:
+    if len(kept) >= MOST_KEPT:  # records of one run are beside each other: what they share is soon here again
+        kept.clear()
+    kept[key] = value
+
+
+def _check_names(text: bytes, colons: int) -> None:
+    """Refuses objects in which a name occurs twice, of which the fast parser keeps the last: there is a colon behind each
+    name."""
+    if text.count(b":") != colons or b"\\" in text:
+        _parse_slowly(text)
+
+
+def _count_in_texts(held: dict[str, Any]) -> int:
+    """Colons in the texts of an object, without those of its objects."""
+    return " ".join([value for value in held.values() if type(value) is str]).count(":")
 
 
 def _count_colons(held: object) -> int:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from bench import statistics
 from bench.messages import printable
-from bench.results.identity import Quantity, count_fits, is_absent, quantity, weights_behind
+from bench.results.identity import Quantity, count_fits, experiment, is_absent, quantity, weights_behind
 from bench.results.protocols import difference_between, split_by_protocol
 from bench.results.schema import NO_SOURCES, ResultRecord, population_of, unit_of
 from bench.results.terms import Flag, Status
@@ -63,10 +63,24 @@ class Cell:
 
 def cells(records: Iterable[ResultRecord]) -> list[Cell]:
     """One cell for each quantity and protocol, in the order of first appearance."""
+    return [_cell(key.measure, rows) for (key, _), rows in _by_quantity(records).items()]
+
+
+def _by_quantity(records: Iterable[ResultRecord]) -> dict[tuple[Quantity, str], list[ResultRecord]]:
+    """The records of each quantity and protocol, in the order of first appearance."""
     grouped: dict[tuple[Quantity, str], list[ResultRecord]] = defaultdict(list)
+    known: dict[tuple[str, ...], list[ResultRecord]] = {}
     for record in records:
-        grouped[quantity(record), record.protocol].append(record)
-    return [_cell(key.measure, rows) for (key, _), rows in grouped.items()]
+        # what a quantity is made of: records of several seeds have it in common, and a tuple is made in less time
+        key = (
+            *(record.task, record.dataset, record.prompt_source, record.generator),
+            *(record.measure, record.encoder, record.mix, experiment(record), record.protocol),
+        )
+        rows = known.get(key)
+        if rows is None:
+            rows = known[key] = grouped[quantity(record), record.protocol]
+        rows.append(record)
+    return grouped
 
 
 def valued(records: Iterable[ResultRecord]) -> list[ResultRecord]:
@@ -262,11 +276,8 @@ def reasons(unfinished: Sequence[Cell]) -> list[str]:
 
 def lost_seeds(records: Iterable[ResultRecord]) -> list[str]:
     """Which numbers are of fewer seeds or fits than were asked for, and why: `fd (blur): without seed 1: error, reason`."""
-    grouped: dict[tuple[Quantity, str], list[ResultRecord]] = defaultdict(list)
-    for record in records:
-        grouped[quantity(record), record.protocol].append(record)
     whose: dict[tuple[str, str], list[str]] = defaultdict(list)
-    for (key, _), rows in grouped.items():
+    for (key, _), rows in _by_quantity(records).items():
         found = {_seeds(row) for row in valued(rows)}
         missing = {_seeds(row): row for row in rows if _seeds(row) not in found} if found else {}
         for (fit, seed), row in missing.items():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import cache
 
 import numpy as np
 
@@ -32,13 +33,24 @@ def combine_seeds(values: Sequence[float], lows: Sequence[float | None], highs: 
         return Estimate(value, None, None, reason="no interval over slides for some of the seeds")
     if count == 1:
         return Estimate(value, known_lows[0], known_highs[0], reason="one seed: the interval leaves training noise out")
-    between = float(np.var(values, ddof=1)) / count
+    between = _variance(np.asarray(values)) / count
     below = _half(np.subtract(values, known_lows), between, count)
     above = _half(np.subtract(known_highs, values), between, count)
     return Estimate(value, value - below, value + above)
 
 
+def _variance(values: Floats) -> float:
+    """`np.var` with one degree of freedom less, to the same bits: tables ask for tens of thousands of a few seeds each."""
+    apart = values - np.add.reduce(values) / len(values)
+    return float(np.add.reduce(apart * apart)) / (len(values) - 1)
+
+
 def _half(slide_halves: Floats, between: float, seeds: int) -> float:
-    within = float(np.mean(slide_halves**2)) / student(math.inf) ** 2
+    within = float(np.add.reduce(slide_halves**2)) / len(slide_halves) / _normal() ** 2
     freedom = (seeds - 1) * ((within + between) / between) ** 2 if between else math.inf
-    return student(freedom) * math.sqrt(within + between)
+    return (student(freedom) if between else _normal()) * math.sqrt(within + between)
+
+
+@cache
+def _normal() -> float:
+    return student(math.inf)

@@ -53,11 +53,12 @@ def leaderboard(
             raise UsageError(f"{task} is a suite with the layout of its paper: leave out --measures and --experiment.")
         _show(_suite(suite.find(task), task, places), style, out)
         return
-    records = reading.read_records(places)
     if experiment:
-        _show(_experiments(task, experiment, records), style, out)
+        _show(_experiments(task, experiment, reading.read_records(places)), style, out)
         return
-    _show([build.sheet(board) for board in _boards(task, measures, records)], style, out)
+    # no name holds the records: their memory is free again when the tables are written
+    boards = _boards(task, measures, reading.read_records(places), with_ties=style not in formats.OF_NUMBERS)
+    _show([build.sheet(board) for board in boards], style, out)
 
 
 def _show(sheets: list[formats.Sheet], style: str, out: Path | None) -> None:
@@ -70,14 +71,14 @@ def _show(sheets: list[formats.Sheet], style: str, out: Path | None) -> None:
         echo(formats.write(sheets, style))
 
 
-def _boards(task: str | None, measures: str, records: list[ResultRecord]) -> list[build.Board]:
+def _boards(task: str | None, measures: str, records: list[ResultRecord], with_ties: bool) -> list[build.Board]:
     wanted = {word.strip() for word in measures.split(",") if word.strip()}
     present = {record.measure for record in records}
     if unknown := sorted(wanted - present):
         near = did_you_mean(unknown[0], present)
         raise UsageError(f"no results of the measure {unknown[0]!r}.{near} There are: {', '.join(sorted(present))}.")
-    chosen = [record for record in records if record.measure in wanted] if wanted else drop_single_classes(records)
-    boards = build.boards(chosen)
+    records = [record for record in records if record.measure in wanted] if wanted else drop_single_classes(records)
+    boards = build.boards(records, with_ties)
     if not boards:
         raise MissingError("all records here are of experiments. Print one: bench leaderboard TASK --experiment NAME")
     known = sorted({board.task for board in boards})

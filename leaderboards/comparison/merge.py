@@ -48,19 +48,18 @@ def merge(places: Sequence[Path], leaving: Path | None = None, tolerance: float 
     files = _files(places, leaving)
     for file in files:
         _as_recorded(file)
-    found: list[duplicates.Found] = []
+    found = list(schema.read_numbered(files))
     counts = dict.fromkeys(files, 0)
-    for file, number, record in schema.read_numbered(files):
-        found.append((f"{file}:{number}", record))
+    for file, _, _ in found:
         counts[file] += 1
     once = duplicates.each_once(_checked(found), tolerance)
-    records = tuple(found[i][1] for i in once.kept)  # as they were written: whoever reads them withdraws what is wrong
+    records = tuple(found[i][2] for i in once.kept)  # as they were written: whoever reads them withdraws what is wrong
     return Merged(records, tuple(files), once.again, once.filled, once.farthest, counts)
 
 
 def _checked(found: list[duplicates.Found]) -> list[duplicates.Found]:
     """The records as tables see them: one that is withdrawn there contradicts nothing and gives way to a number."""
-    ours = [i for i, (_, record) in enumerate(found) if record.state != State.REPORTED]
+    ours = [i for i, (*_, record) in enumerate(found) if record.state != State.REPORTED]
     seen = list(found)
     for i, entry in zip(ours, reading.checked([found[i] for i in ours]), strict=True):
         seen[i] = entry

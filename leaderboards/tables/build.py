@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from bench.config import RunConfig
-from bench.results.identity import OWN, experiment, fit_name, method_of, variant
+from bench.results.identity import OWN, experiment, fit_name, method_of, variants_of
 from bench.results.identity import column as column_of
 from bench.results.protocols import difference_between, split_by_protocol
 from bench.results.schema import ResultRecord
@@ -46,7 +46,7 @@ class Board:
     rows: tuple[tuple[str, dict[str, Cell]], ...]
     """(generator, column -> cell), best mean rank first."""
     order: Mapping[str, str]
-    """column -> generators, best first, with ties."""
+    """column -> generators, best first, with ties; empty where no ties were asked for."""
     states: Mapping[str, str]
     """generator -> state, of those whose records were reproduced or verified."""
     agreed: Consensus | None
@@ -59,25 +59,28 @@ class Board:
     """Other protocol sets of the same task, dataset and prompt source, which have tables of their own."""
 
 
-def boards(records: Iterable[ResultRecord]) -> list[Board]:
+def boards(records: Iterable[ResultRecord], with_ties: bool = True) -> list[Board]:
     """Every table of the records, sorted by task, dataset and prompt source. Reported records are left out.
 
     Generators without prompts are in the table of every prompt source; two prompt sources never share a table. All records of
     a table are of one protocol set: other sets have tables of their own, which state the difference. Experiments have tables
-    of their own. Each number is given once: see `duplicates.each_once`.
+    of their own. Each number is given once: see `duplicates.each_once`. Without ties the boards have no `order`.
     """
     in_order = sorted(records, key=lambda record: (record.stamp.get("made", ""), record.value or 0.0, record.protocol))
     ours = [record for record in in_order if record.state != State.REPORTED and not experiment(record)]
     kept = [record for record in ours if record.measure not in HIDDEN]
     made = []
-    for task, dataset in sorted({(record.task, record.dataset) for record in kept}):
-        here = variants([record for record in kept if (record.task, record.dataset) == (task, dataset)])
+    by_place: dict[tuple[str, str], list[ResultRecord]] = defaultdict(list)
+    for record in kept:
+        by_place[record.task, record.dataset].append(record)
+    for (task, dataset), found in sorted(by_place.items(), key=lambda item: item[0]):
+        here = variants(found)
         prompt_sources = sorted({record.prompt_source for record in here} - {"none"}) or ["none"]
         for prompt_source in prompt_sources:
             parts = split_by_protocol(record for record in here if record.prompt_source in (prompt_source, "none"))
             for number, part in enumerate(parts, start=1):
                 apart = difference_between(part, parts[0]) if number > 1 else ""
-                board = _board(task, dataset, prompt_source, part)
+                board = _board(task, dataset, prompt_source, part, with_ties)
                 made.append(replace(board, protocol_set=number, difference=apart, others=len(parts) - 1))
     return made
 
@@ -86,7 +89,7 @@ def variants(records: Sequence[ResultRecord]) -> list[ResultRecord]:
     """The records, with different names for several versions, options or weights of one generator."""
     made: dict[str, dict[str, dict[str, str]]] = defaultdict(dict)
     origins: dict[tuple[str, str], str] = {}
-    found = [variant(record) for record in records]
+    found = list(variants_of(records))
     for record, which in zip(records, found, strict=True):
         origin = record.fit.get("origin", "") if fit_name(record) else ""
         # records of one variant differ in nothing else that distinguishes generators
@@ -139,7 +142,7 @@ def _other(known: Mapping[str, Mapping[str, str]], key: str, value: str) -> bool
     return any(one.get(key) != value for one in known.values())
 
 
-def _board(task: str, dataset: str, prompt_source: str, records: list[ResultRecord]) -> Board:
+def _board(task: str, dataset: str, prompt_source: str, records: list[ResultRecord], with_ties: bool) -> Board:
     made = cells(records)
     behind: dict[tuple[str, str, str], list[ResultRecord]] = defaultdict(list)
     for record in records:
@@ -153,7 +156,7 @@ def _board(task: str, dataset: str, prompt_source: str, records: list[ResultReco
     ranked = _mean_ranks(rows, columns)
     ordered = sorted(rows.items(), key=lambda row: (ranked[row[0]], row[0]))
     order = {}
-    for column in columns:
+    for column in columns if with_ties else ():
         mine = {name: found[column] for name, found in rows.items() if column in found}
         order[column] = ties.chain(mine, {name: behind[name, column, cell.protocol] for name, cell in mine.items()})
     states = {record.generator: record.state for record in records if record.state != State.MEASURED}

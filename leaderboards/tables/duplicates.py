@@ -12,11 +12,12 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from bench.errors import NotComparableError
 from bench.messages import printable
 from bench.results import schema
-from bench.results.identity import ResultKey, fit_name, result_key
+from bench.results.identity import ResultKey, fit_name, result_keys
 from bench.results.schema import ResultRecord
 from bench.results.terms import State
 
@@ -27,8 +28,8 @@ LEAST_SIZE = 1e-3
 SHOWN = 5
 """Largest number of contradictions that are listed."""
 
-Found = tuple[str, ResultRecord]
-"""Place of a record, as file:line, and the record."""
+Found = tuple[Path, int, ResultRecord]
+"""File and line of a record, and the record."""
 
 
 @dataclass(frozen=True)
@@ -53,18 +54,17 @@ def each_once(found: Sequence[Found], tolerance: float = TOLERATED) -> Once:
     clashes: list[str] = []
     filled: list[str] = []
     farthest = 0.0
-    for i, (where, record) in enumerate(found):
-        key = result_key(record)
+    for i, key in enumerate(result_keys([record for *_, record in found])):
         known = held.setdefault(key, i)
         if known == i:
             continue
-        apart = difference(found[known][1], record)
+        apart = difference(found[known][2], found[i][2])
         if apart is None:
-            filled.append(f"{found[known][0]} and {where}")
+            filled.append(f"{place_of(found[known])} and {place_of(found[i])}")
         elif apart > tolerance:
             clashes.append(_clash(found[known], found[i]))
         farthest = max(farthest, apart or 0.0)
-        held[key] = min(known, i, key=lambda index: (*_rank(found[index][1]), index))
+        held[key] = min(known, i, key=lambda index: (*_rank(found[index][2]), index))
     if clashes:
         more = [f"  and {len(clashes) - SHOWN} more"] if len(clashes) > SHOWN else []
         raise NotComparableError("\n".join([f"{len(clashes)} numbers differ:", *clashes[:SHOWN], *more, ADVICE]))
@@ -73,6 +73,11 @@ def each_once(found: Sequence[Found], tolerance: float = TOLERATED) -> Once:
 
 
 ADVICE = "Nothing was made of them. bench verify says which run holds: name its folder or file alone, or move the other away."
+
+
+def place_of(found: Found) -> str:
+    """As messages name it."""
+    return f"{found[0]}:{found[1]}"
 
 
 def difference(one: ResultRecord, other: ResultRecord) -> float | None:
@@ -102,9 +107,9 @@ def _rank(record: ResultRecord) -> tuple[bool, int, str, str]:
 
 
 def _clash(one: Found, other: Found) -> str:
-    record = one[1]
+    record = one[2]
     words = (record.generator, record.measure, record.encoder or record.mix, f"seed {record.seed}", fit_name(record))
     named = " ".join(filter(None, words))
-    text = " and ".join(f"{record.value!r} in {where}" for where, record in (one, other))
-    note = "" if record.value != other[1].value else " (interval, jackknife replicates or counts differ)"
+    text = " and ".join(f"{found[2].value!r} in {place_of(found)}" for found in (one, other))
+    note = "" if record.value != other[2].value else " (interval, jackknife replicates or counts differ)"
     return printable(f"  {named}: {text}{note}")

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import html
 import json
+import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -60,23 +61,26 @@ def frame(sheets: Sequence[Sheet]) -> pandas.DataFrame:
     import pandas
 
     records = [record for sheet in sheets for record in sheet.records]
-    columns = list(dict.fromkeys(name for record in records for name in record))
-    made = pandas.DataFrame(
-        [{name: write_cell(value) for name, value in record.items()} for record in records], columns=columns
-    )
-    # pandas would convert a column of counts with missing values to float; columns of floats stay float
-    kinds = {name: _kind([record[name] for record in records if record.get(name) is not None]) for name in columns}
-    return made.astype({name: kind for name, kind in kinds.items() if kind})
+    names = list(dict.fromkeys(name for record in records for name in record))
+    # column by column: a copy of each row would need as much memory as all that is read
+    return pandas.DataFrame({name: _column(records, name) for name in names}, columns=names)
 
 
-def _kind(values: Sequence[Any]) -> str:
-    """The type of a column that holds these values and may lack some; empty for what pandas finds."""
-    kinds = {type(value) for value in values}
+def _column(records: Sequence[Mapping[str, Any]], name: str) -> pandas.Series[Any]:
+    """A column, of the type of its values: texts, counts and floats stay what they are where some are missing, which pandas
+    would convert."""
+    import pandas
+
+    values = [record.get(name) for record in records]
+    kinds = set(map(type, values)) - {type(None)}
     if kinds == {int}:
-        return "Int64"
+        return pandas.Series(values, dtype="Int64")
     if kinds and kinds <= {int, float}:
-        return "Float64"
-    return "string" if values and all(isinstance(value, str) for value in values) else ""
+        return pandas.Series(values, dtype="Float64")
+    if kinds and all(issubclass(kind, str) for kind in kinds):
+        written = {text: write_cell(text) for text in dict.fromkeys(values)}
+        return pandas.Series([written[text] for text in values], dtype="string")
+    return pandas.Series([write_cell(record.get(name, math.nan)) for record in records])
 
 
 def markdown(sheets: Sequence[Sheet]) -> str:
@@ -116,6 +120,8 @@ def as_json(sheets: Sequence[Sheet]) -> str:
     return "\n".join(json.dumps(record) for sheet in sheets for record in sheet.records)
 
 
+OF_NUMBERS = ("csv", "json", "parquet")
+"""Formats that hold the records of tables and nothing else of them."""
 STYLES: dict[str, Callable[[Sequence[Sheet]], str]] = {
     "text": plain,
     "markdown": markdown,

@@ -31,10 +31,10 @@ from typing import Any, ClassVar
 from bench.errors import UsageError
 from bench.files import typed_toml
 from bench.results import schema
-from bench.results.identity import fit_name, variant
+from bench.results.identity import fit_name, variants_of
 from bench.results.schema import ResultRecord
 from bench.results.terms import Reason, State, Status
-from leaderboards.tables.duplicates import Found, each_once
+from leaderboards.tables.duplicates import Found, each_once, place_of
 
 VERIFIED = schema.VERIFIED
 PUBLISHED = Path(__file__).parents[1] / "published"
@@ -53,8 +53,8 @@ def read_records(places: Iterable[Path], invalidated: Path = INVALIDATIONS) -> l
     """Every number of the .jsonl files, and of those below the folders, once, without reported numbers; wrong ones are
     withdrawn. Raises NotComparableError if two records of one number contradict each other."""
     with _without_collection():
-        found = [(where, record) for where, record in _found(places) if record.state != State.REPORTED]
-        return [record for _, record in each_once(checked(found, invalidated)).records]
+        found = [entry for entry in schema.read_numbered(schema.files(places)) if entry[2].state != State.REPORTED]
+        return [record for *_, record in each_once(checked(found, invalidated)).records]
 
 
 @contextmanager
@@ -73,8 +73,8 @@ def _without_collection() -> Iterator[None]:
 
 def reported(places: Iterable[Path] = (PUBLISHED,)) -> list[ResultRecord]:
     """The records of papers, which never enter ranks, consensus, comparisons or gates."""
-    found = [entry for entry in _found(places) if entry[1].state == State.REPORTED]
-    return [record for _, record in each_once(_withdraw_impossible(found)).records]
+    found = [entry for entry in schema.read_numbered(schema.files(places)) if entry[2].state == State.REPORTED]
+    return [record for *_, record in each_once(_withdraw_impossible(found)).records]
 
 
 def checked(found: list[Found], invalidated: Path = INVALIDATIONS) -> list[Found]:
@@ -111,20 +111,13 @@ def invalidations(invalidated: Path = INVALIDATIONS) -> list[Invalidation]:
     return found
 
 
-def _found(places: Iterable[Path]) -> Iterator[Found]:
-    return of_files(schema.files(places))
-
-
-def of_files(files: Iterable[Path]) -> Iterator[Found]:
-    """Every record of some files with its place."""
-    return ((f"{file}:{number}", record) for file, number, record in schema.read_numbered(files))
-
-
 def _known_wrong(found: list[Found], entries: list[Invalidation]) -> list[Found]:
     known = {entry.measure.partition(":")[0] for entry in entries}
+    asked = {measure for measure in {record.measure for *_, record in found} if measure.partition(":")[0] in known}
+    if not asked:
+        return found
     return [
-        (entry[0], _withdraw_known(entry[1], entries)) if entry[1].measure.partition(":")[0] in known else entry
-        for entry in found
+        (file, line, _withdraw_known(record, entries) if record.measure in asked else record) for file, line, record in found
     ]
 
 
@@ -156,11 +149,14 @@ def _is_within(version: str, versions: str) -> bool:
 def _withdraw_impossible(found: list[Found]) -> list[Found]:
     """The records with those that break a rule withdrawn."""
     broken: dict[int, str] = {}
+    records = [record for *_, record in found]
     for rule in (_check_single, _check_counts, _check_relations):
-        for index, what in rule([record for _, record in found]):
+        for index, what in rule(records):
             broken.setdefault(index, what)
+    if not broken:
+        return found
     return [
-        (entry[0], _without(entry[1], f"{Reason.INVALID}: {broken[i]} ({entry[0]})")) if i in broken else entry
+        (*entry[:2], _without(entry[2], f"{Reason.INVALID}: {broken[i]} ({place_of(entry)})")) if i in broken else entry
         for i, entry in enumerate(found)
     ]
 
@@ -176,17 +172,23 @@ def _check_single(found: list[ResultRecord]) -> Iterator[tuple[int, str]]:
             yield i, what
 
 
+@lru_cache(maxsize=1024)
+def _bounds_of(measure: str) -> tuple[float, float]:
+    """The smallest and the largest possible value."""
+    name = measure.partition(":")[0]
+    for kind in ("-present", "-pooled", "-binary", "-patch"):
+        name = name.removesuffix(kind)
+    return LEAST.get(name, -math.inf), MOST.get(name, math.inf)
+
+
 def _impossible(record: ResultRecord, value: float) -> str:
-    name = (
-        record.measure.partition(":")[0]
-        .removesuffix("-present")
-        .removesuffix("-pooled")
-        .removesuffix("-binary")
-        .removesuffix("-patch")
-    )
-    least = max((b for b in (record.least, LEAST.get(name)) if b is not None), default=-math.inf)
-    most = min((b for b in (record.most, MOST.get(name)) if b is not None), default=math.inf)
-    if not all(abs(found) <= LARGEST for found in (value, record.low or 0.0, record.high or 0.0, *record.replicates)):
+    least, most = _bounds_of(record.measure)
+    if record.least is not None and record.least > least:
+        least = record.least
+    if record.most is not None and record.most < most:
+        most = record.most
+    found = (value, record.low or 0.0, record.high or 0.0, *record.replicates)
+    if max(found) > LARGEST or min(found) < -LARGEST:  # all are finite
         return f"{record.measure}, its interval or its replicates lie beyond {LARGEST:g}"
     if not least - TOLERANCE <= value <= most + TOLERANCE:
         return f"{record.measure} = {value:g} lies outside [{least:g}, {most:g}]"
@@ -215,23 +217,30 @@ def _check_counts(found: list[ResultRecord]) -> Iterator[tuple[int, str]]:
 
 def _check_relations(found: list[ResultRecord]) -> Iterator[tuple[int, str]]:
     """Records of one model on one test set that contradict each other, with the reason."""
+    related = {name for names, _ in _relations({record.measure for record in found}) for name in names}
+    # papers round
+    chosen = [
+        i
+        for i, record in enumerate(found)
+        if record.measure in related and record.value is not None and record.state != State.REPORTED
+    ]
     together: dict[tuple[Any, ...], dict[str, int]] = defaultdict(dict)
-    for i, record in enumerate(found):
-        # papers round
-        if record.value is not None and record.state != State.REPORTED and _is_related(record.measure):
-            made = (record.stamp.get("made"), tuple(sorted(record.keys.items())), variant(record))
-            who = (
-                record.generator,
-                record.dataset,
-                record.prompt_source,
-                record.task,
-                record.encoder,
-                record.mix,
-                record.seed,
-                fit_name(record),
-                record.protocol,
-            )
-            together[(*who, *made)][record.measure] = i
+    variants = variants_of([found[i] for i in chosen])
+    for i, which in zip(chosen, variants, strict=True):
+        record = found[i]
+        made = (record.stamp.get("made"), tuple(sorted(record.keys.items())), which)
+        who = (
+            record.generator,
+            record.dataset,
+            record.prompt_source,
+            record.task,
+            record.encoder,
+            record.mix,
+            record.seed,
+            fit_name(record),
+            record.protocol,
+        )
+        together[(*who, *made)][record.measure] = i
     for rows in together.values():
         for names, expected in _relations(rows):
             values = [found[rows[name]].value for name in names]
@@ -239,11 +248,6 @@ def _check_relations(found: list[ResultRecord]) -> Iterator[tuple[int, str]]:
                 message = ", ".join(f"{name} {value:g}" for name, value in zip(names, values, strict=True))
                 for name in names:
                     yield rows[name], f"{message} contradict each other"
-
-
-def _is_related(measure: str) -> bool:
-    """Whether it is among the measures that `_relations` is about."""
-    return measure in RELATED or measure.startswith(("dice:", "iou:", "dice-binary", "iou-binary"))
 
 
 def _relations(names: Iterable[str]) -> Iterator[tuple[tuple[str, ...], Callable[..., float]]]:
