@@ -84,6 +84,7 @@ CASES: dict[str, list[list[str]]] = {
     "info": [["fd", "--kind", "metrics", "--json"]],
     "cache list": [["--json"]],
     "cache size": [[]],
+    "cache verify": [["--remove"]],
     "cache prune": [["--keep", "2G"]],
     "new": [["generator", "my-own", "--dir", "out"]],
 }

@@ -140,7 +140,9 @@ def test_a_suite_has_an_error_for_its_cell_and_runs_the_others(folder: Path, tmp
         f'generators = ["{folder}/syntax.py:Mine", "{folder}/exits.py:Mine", "blur"]\n'
         f'tasks = ["cam16-seg"]\nencoders = ["{folder}/working.py:Encoder"]\nmetrics = ["fd"]\ncontrols = []\n'
     )
-    done = small_run.bench("suite", tmp_path / "mine.toml", "--out", tmp_path, *small_run.SMALL, home=folder / "home")
+    allowed = [word for name in ("syntax", "exits", "working") for word in ("--allow-plugin", folder / f"{name}.py")]
+    words = ["suite", tmp_path / "mine.toml", "--out", tmp_path, *allowed, *small_run.SMALL]
+    done = small_run.bench(*words, home=folder / "home")
     assert done.exit_code == 4, done.stderr
     cells = json.loads((tmp_path / "mine/suite.json").read_text())["cells"]
     assert [cell["status"] for cell in cells] == ["error", "error", "ok"]

@@ -132,7 +132,8 @@ def test_a_suite_records_cells_of_what_exits_and_runs_the_others(broken: Path, t
             """
         )
     )
-    done = small_run.bench("suite", tmp_path / "mine.toml", "--out", tmp_path, *small_run.SMALL, home=broken.parent / "home")
+    words = ["suite", tmp_path / "mine.toml", "--allow-plugin", broken, "--out", tmp_path, *small_run.SMALL]
+    done = small_run.bench(*words, home=broken.parent / "home")
     assert done.exit_code == 4, done.stderr
     cells = {c["generator"].rpartition(":")[2]: c for c in json.loads((tmp_path / "mine/suite.json").read_text())["cells"]}
     assert {name: cell["status"] for name, cell in cells.items()} == {

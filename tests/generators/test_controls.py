@@ -197,7 +197,7 @@ def test_unfitted_is_refused(name: str, real: ImageSet, tmp_path: Path) -> None:
 def test_damaged_files_are_named(name: str, real: ImageSet, tmp_path: Path) -> None:
     control = fitted(name, real)
     assert isinstance(control, Trainable)
-    with pytest.raises(MissingError, match="cannot read"):
+    with pytest.raises(MissingError, match="does not exist"):
         control.load(tmp_path)
     control.save(tmp_path)
     largest = max(tmp_path.iterdir(), key=lambda file: file.stat().st_size)
