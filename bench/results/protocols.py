@@ -33,14 +33,14 @@ def split_by_protocol(records: Iterable[ResultRecord]) -> list[list[ResultRecord
     asked = list(records)
     facts = _list_facts(asked)
     sets = _sets([(record, known) for record, known in zip(asked, facts, strict=True) if record.value is not None])
-    parts: list[list[ResultRecord]] = [[] for _ in sets]
+    parts: list[list[ResultRecord]] = [[] for _ in sets.facts]
     places: dict[tuple[int, bool], int] = {}
     for record, known in zip(asked, facts, strict=True):
         which = id(known), record.value is not None
         if which not in places:  # sets are only added, behind the others: the first that fits stays the first
             place = places[which] = _place(record, known, sets)
-            if place == len(sets):
-                sets.append(dict(known) if record.value is not None else _test(record))
+            if place == len(sets.facts):
+                sets.add(known if record.value is not None else _test(record))
                 parts.append([])
         parts[places[which]].append(record)
     return [part for part in parts if part]
@@ -63,7 +63,53 @@ def _list_facts(records: list[ResultRecord]) -> list[Facts]:
     return listed
 
 
-def _sets(valued: list[tuple[ResultRecord, Facts]]) -> list[Facts]:
+class _Sets:
+    """Facts of some sets in an order, of which the first that fits is found without a look at each."""
+
+    def __init__(self) -> None:
+        self.facts: list[Facts] = []
+        self._with_fact: dict[tuple[str, str], set[int]] = defaultdict(set)
+        self._with_name: dict[str, set[int]] = defaultdict(set)
+
+    def add(self, facts: Facts) -> None:
+        self.facts.append({})
+        self._extend(len(self.facts) - 1, facts)
+
+    def join(self, facts: Facts) -> None:
+        """Adds to the first set that the facts do not contradict, or as a set of their own."""
+        home = self.find_agreeing(facts)
+        if home is None:
+            self.add(facts)
+        else:
+            self._extend(home, facts)
+
+    def find_agreeing(self, facts: Facts) -> int | None:
+        """Index of the first set that none of the facts contradicts."""
+
+        def count(fact: tuple[str, str]) -> int:
+            return len(self._with_fact.get(fact, ())) + len(self.facts) - len(self._with_name.get(fact[0], ()))
+
+        if not facts:
+            return 0 if self.facts else None
+        fact = min(facts.items(), key=count)  # sets that do not name it agree too
+        found = set(self._with_fact.get(fact, ()))
+        if len(named := self._with_name.get(fact[0], set())) < len(self.facts):
+            found |= set(range(len(self.facts))) - named
+        return next((i for i in sorted(found) if _agree(self.facts[i], facts)), None)
+
+    def find_containing(self, facts: Facts) -> int | None:
+        """Index of the first set that has all of the facts."""
+        found = min((self._with_fact.get(fact, set()) for fact in facts.items()), key=len)
+        return next((i for i in sorted(found) if facts.items() <= self.facts[i].items()), None)
+
+    def _extend(self, index: int, facts: Facts) -> None:
+        self.facts[index].update(facts)
+        for fact in facts.items():
+            self._with_fact[fact].add(index)
+            self._with_name[fact[0]].add(index)
+
+
+def _sets(valued: list[tuple[ResultRecord, Facts]]) -> _Sets:
     groups = _groups(valued)
     together: dict[int, tuple[Facts, set[str]]] = {}
     for record, known in valued:
@@ -80,30 +126,21 @@ def _sets(valued: list[tuple[ResultRecord, Facts]]) -> list[Facts]:
         rarer = sum(most[name] - len(holders[name, value]) for name, value in group.items())
         return rarer, -len(group), repr(sorted(group.items()))
 
-    sets: list[Facts] = []
+    sets = _Sets()
     for group in sorted(groups, key=rank):
-        home = next((known for known in sets if _agree(known, group)), None)
-        if home is None:
-            sets.append(dict(group))
-        else:
-            home.update(group)
+        sets.join(group)
     return sets
 
 
 def _groups(valued: list[tuple[ResultRecord, Facts]]) -> list[Facts]:
     """Facts of the records of one generator and time; separate groups if they contradict each other."""
-    together: dict[tuple[str, str], list[Facts]] = defaultdict(list)
+    together: dict[tuple[str, str], _Sets] = defaultdict(_Sets)
     order = {id(facts): facts for _, facts in valued}
     rank = {which: repr(sorted(facts.items())) for which, facts in order.items()}
     once = {(record.generator, record.stamp.get("made", ""), id(facts)): facts for record, facts in valued}
     for (generator, made, _), facts in sorted(once.items(), key=lambda item: rank[item[0][2]]):
-        known = together[generator, made]
-        home = next((group for group in known if _agree(group, facts)), None)
-        if home is None:
-            known.append(dict(facts))
-        else:
-            home.update(facts)
-    return [group for known in together.values() for group in known]
+        together[generator, made].join(facts)
+    return [group for known in together.values() for group in known.facts]
 
 
 def _facts(record: ResultRecord) -> Facts:
@@ -125,12 +162,12 @@ def _agree(one: Facts, other: Facts) -> bool:
     return all(one.get(name, value) == value for name, value in other.items())
 
 
-def _place(record: ResultRecord, facts: Facts, sets: list[Facts]) -> int:
+def _place(record: ResultRecord, facts: Facts, sets: _Sets) -> int:
     """Index of the set that the record belongs to; the number of sets if it fits none."""
-    found = next((i for i, known in enumerate(sets) if all(known.get(n) == v for n, v in facts.items())), None)
+    found = sets.find_containing(facts)
     if found is None and record.value is None:
-        found = next((i for i, known in enumerate(sets) if _agree(known, _test(record))), None)
-    return len(sets) if found is None else found
+        found = sets.find_agreeing(_test(record))
+    return len(sets.facts) if found is None else found
 
 
 def difference_between(records: Sequence[ResultRecord], others: Sequence[ResultRecord]) -> str:

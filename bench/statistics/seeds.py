@@ -8,7 +8,10 @@ from functools import cache
 
 import numpy as np
 
-from bench.statistics.estimates import Estimate, Floats, student, undefined_estimate
+from bench.statistics.estimates import Estimate, student, undefined_estimate
+
+FEW = 8
+"""Below this numpy adds numbers one after the other."""
 
 
 def combine_seeds(values: Sequence[float], lows: Sequence[float | None], highs: Sequence[float | None]) -> Estimate:
@@ -33,22 +36,29 @@ def combine_seeds(values: Sequence[float], lows: Sequence[float | None], highs: 
         return Estimate(value, None, None, reason="no interval over slides for some of the seeds")
     if count == 1:
         return Estimate(value, known_lows[0], known_highs[0], reason="one seed: the interval leaves training noise out")
-    between = _variance(np.asarray(values)) / count
-    below = _half(np.subtract(values, known_lows), between, count)
-    above = _half(np.subtract(known_highs, values), between, count)
+    mean = _sum(values) / count
+    between = _sum([(found - mean) * (found - mean) for found in values]) / (count - 1) / count
+    below = _half([found - low for found, low in zip(values, known_lows, strict=True)], between)
+    above = _half([high - found for found, high in zip(values, known_highs, strict=True)], between)
     return Estimate(value, value - below, value + above)
 
 
-def _variance(values: Floats) -> float:
-    """`np.var` with one degree of freedom less, to the same bits: tables ask for tens of thousands of a few seeds each."""
-    apart = values - np.add.reduce(values) / len(values)
-    return float(np.add.reduce(apart * apart)) / (len(values) - 1)
-
-
-def _half(slide_halves: Floats, between: float, seeds: int) -> float:
-    within = float(np.add.reduce(slide_halves**2)) / len(slide_halves) / _normal() ** 2
+def _half(slide_halves: Sequence[float], between: float) -> float:
+    seeds = len(slide_halves)
+    within = _sum([half * half for half in slide_halves]) / seeds / _normal() ** 2
     freedom = (seeds - 1) * ((within + between) / between) ** 2 if between else math.inf
     return (student(freedom) if between else _normal()) * math.sqrt(within + between)
+
+
+def _sum(values: Sequence[float]) -> float:
+    """As numpy adds, to the same bits: tables ask for the sums of a few seeds tens of thousands of times, and most of numpy's
+    time is that of making an array."""
+    if len(values) >= FEW:
+        return float(np.add.reduce(values))
+    total = 0.0
+    for value in values:  # not `sum`, which adds with other rounding from Python 3.12 on
+        total += value
+    return total
 
 
 @cache

@@ -15,6 +15,7 @@ from bench.results.identity import weights_behind
 from bench.results.schema import NO_SOURCES, ResultRecord, unit_of
 from bench.results.terms import Flag
 
+NO_NUMBER = "no number on one side"
 ONE_SEED = "one seed: the noise of training and sampling is left out"
 
 
@@ -62,8 +63,8 @@ class Difference:
 def paired(first: Iterable[ResultRecord], second: Iterable[ResultRecord], same_weights: bool = False) -> Difference | str:
     """The mean difference over fits and over the seeds that all have, or in a word why the records cannot be paired.
 
-    All records are of one measure. The two variances and a third one add, which counts what differs from seed to seed within
-    slides twice and so rather widens; degrees of freedom by Welch and Satterthwaite:
+    All records are of one measure, and both sides have numbers. The two variances and a third one add, which counts what
+    differs from seed to seed within slides twice and so rather widens; degrees of freedom by Welch and Satterthwaite:
 
     slides  cluster jackknife (`statistics.jackknife`) of the mean over fits and seeds without each block of slides
     seeds   the variance of the seeds' differences over their number
@@ -74,10 +75,8 @@ def paired(first: Iterable[ResultRecord], second: Iterable[ResultRecord], same_w
     `same_weights`: the fits are the same on both sides, and others are not asked about. They are no source of variance.
     """
     sides = _by_fit(first), _by_fit(second)
-    if not all(sides):
-        return "no number on one side"
     known = [set(fit) for side in sides for fit in side.values()]
-    seeds = sorted(set.intersection(*known))
+    seeds = sorted(set.intersection(*known)) if known else []
     if not seeds:
         ours, theirs = (sorted({seed for fit in side.values() for seed in fit}) for side in sides)
         return f"no seed in common: {ours} and {theirs}"
@@ -107,7 +106,7 @@ def paired(first: Iterable[ResultRecord], second: Iterable[ResultRecord], same_w
         statistics.welch_freedom(parts),
         len(seeds),
         groups,
-        "" if len(seeds) > 1 else ONE_SEED,
+        "" if len(seeds) > 1 else "one seed: the noise of training and sampling is left out",
         unit_of(records[0]),
         tuple(without.tolist()),
         fits=(sum(map(bool, sides[0])), sum(map(bool, sides[1]))),
@@ -115,8 +114,8 @@ def paired(first: Iterable[ResultRecord], second: Iterable[ResultRecord], same_w
 
 
 def paired_each(pairs: Sequence[tuple[Sequence[ResultRecord], Sequence[ResultRecord]]]) -> list[Difference | str]:
-    """`paired` of each pair, to the same bits. Pairs of one fit a side, the same seeds and as many blocks are computed
-    together: tables ask for tens of thousands."""
+    """`paired` of each pair, to the same bits, and `NO_NUMBER` where a side has none. Pairs of one fit a side, the same seeds
+    and as many blocks are computed together: tables ask for tens of thousands."""
     sides = {which: _one_fit(side) for which, side in {id(side): side for pair in pairs for side in pair}.items()}
     alike: dict[tuple[tuple[int, ...], int], list[int]] = defaultdict(list)
     found: dict[int, Difference | str] = {}
@@ -124,8 +123,10 @@ def paired_each(pairs: Sequence[tuple[Sequence[ResultRecord], Sequence[ResultRec
         ours, theirs = sides[id(first)], sides[id(second)]
         if ours and theirs and ours.seeds == theirs.seeds and ours.key == theirs.key:
             alike[ours.seeds, ours.values_without.shape[1]].append(i)
-        else:
+        elif all(any(record.value is not None for record in side) for side in (first, second)):
             found[i] = paired(first, second)
+        else:
+            found[i] = NO_NUMBER
     for (seeds, _), chosen in alike.items():
         both = [(sides[id(pairs[i][0])], sides[id(pairs[i][1])]) for i in chosen]
         known = [(ours, theirs) for ours, theirs in both if ours is not None and theirs is not None]

@@ -14,6 +14,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from bench.errors import NotComparableError
 from bench.messages import printable
 from bench.results import schema
@@ -50,26 +52,38 @@ class Once:
 def each_once(found: Sequence[Found], tolerance: float = TOLERATED) -> Once:
     """One record of each number. Raises NotComparableError where two records of one number differ by more than the share
     `tolerance`, with the files and line numbers of both."""
-    held: dict[ResultKey, int] = {}
+    records = [record for *_, record in found]
+    kept: list[int | None] = list(range(len(found)))
+    firsts: dict[ResultKey, int] = {}
     clashes: list[str] = []
     filled: list[str] = []
     farthest = 0.0
-    for i, key in enumerate(result_keys([record for *_, record in found])):
-        known = held.setdefault(key, i)
-        if known == i:
+    doubtful = _share_a_hash(records)
+    for i, key in zip(doubtful, result_keys([records[i] for i in doubtful]), strict=True):
+        first = firsts.setdefault(key, i)
+        known = kept[first]
+        if first == i or known is None:
             continue
-        apart = difference(found[known][2], found[i][2])
+        apart = difference(records[known], records[i])
         if apart is None:
             filled.append(f"{place_of(found[known])} and {place_of(found[i])}")
         elif apart > tolerance:
             clashes.append(_clash(found[known], found[i]))
         farthest = max(farthest, apart or 0.0)
-        held[key] = min(known, i, key=lambda index: (*_rank(found[index][2]), index))
+        kept[i] = None
+        kept[first] = min(known, i, key=lambda index: (*_rank(records[index]), index))
     if clashes:
         more = [f"  and {len(clashes) - SHOWN} more"] if len(clashes) > SHOWN else []
         raise NotComparableError("\n".join([f"{len(clashes)} numbers differ:", *clashes[:SHOWN], *more, ADVICE]))
-    kept = tuple(held.values())
-    return Once(tuple(found[i] for i in kept), kept, len(found) - len(kept), tuple(filled), farthest)
+    once = tuple(i for i in kept if i is not None)
+    return Once(tuple(found[i] for i in once), once, len(found) - len(once), tuple(filled), farthest)
+
+
+def _share_a_hash(records: Sequence[ResultRecord]) -> list[int]:
+    """Which of the records have a key that another one may have too. Keys of all need more memory than their hashes."""
+    hashes = np.fromiter(map(hash, result_keys(records)), np.int64, len(records))
+    values, counts = np.unique(hashes, return_counts=True)
+    return [int(i) for i in np.flatnonzero(np.isin(hashes, values[counts > 1]))]
 
 
 ADVICE = "Nothing was made of them. bench verify says which run holds: name its folder or file alone, or move the other away."
