@@ -1,13 +1,13 @@
-"""The page of a soak."""
+"""The section of docs/reliability.md with the figures of a soak."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Protocol
 
-PAGE = Path(__file__).parents[1] / "docs" / "reliability.md"
+from benchmarks import reliability_page
+
 FAULTS = {
     "flip_byte": "one bit of a file of the store flipped",
     "cut_file": "a file of the store cut, or emptied",
@@ -27,12 +27,10 @@ FAULTS = {
     "make_read_only": "the disk of the store takes no more writes",
 }
 ENDS = {"records": "with its records", "stated": "with a stated refusal or interruption", "killed": "killed"}
-HEAD = """# Reliability
-
-Random small runs (controls, a downstream model, a generator that is trained) in one process or with two workers, on an empty,
-half full or finished store, each with one to four faults. After each, the same command is started again without faults. Every
-record of both has to equal that of the undisturbed run, or to be an error with its reason; no process may be left 15 seconds
-after the command has ended.
+HEAD = """Random small runs (controls, a downstream model, a generator that is trained) in one process or with two workers, on
+an empty, half full or finished store, each with one to four faults. After each, the same command is started again without
+faults. Every record of both has to equal that of the undisturbed run, or to be an error with its reason; no process may be
+left 15 seconds after the command has ended.
 """
 
 
@@ -47,7 +45,7 @@ class Tried(Protocol):
 
 
 def write(trials: Sequence[Tried], seed: int, cores: int) -> None:
-    """Writes docs/reliability.md."""
+    """Writes the section of runs under faults in docs/reliability.md."""
     faults = Counter(name for trial in trials for name in trial.faults)
     made = f"python -m benchmarks.soak --seed {seed} --write"
     kinds = ("wrong", "lost", "unstated", "hung", "left")
@@ -71,7 +69,7 @@ def write(trials: Sequence[Tried], seed: int, cores: int) -> None:
     for name, text in FAULTS.items():
         ends = Counter(_end(trial.code) for trial in trials for fault in trial.faults if fault == name)
         lines.append(f"| {text} | {faults[name]} | " + " | ".join(str(ends[end]) for end in ENDS) + " |")
-    PAGE.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    reliability_page.write("soak", "\n".join(lines))
 
 
 def _end(code: int) -> str:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from bench import registry
+from bench.errors import DamagedError
+from bench.files.json_files import read_object
 from bench.files.names import path_part
+from bench.files.regular import is_there
 from bench.jobs.entries import MANIFEST, parse
 from bench.jobs.graph import Job, JobContext
 from bench.jobs.store import EntryRef, Store, key_of
@@ -162,9 +164,23 @@ def training_patches(plugin: Plugin, splits: DataSplits) -> Patches:
 def weight_files(folder: Path, name: str) -> list[str]:
     """Names of the files that hold the weights of one plug-in: several plug-ins may share a folder."""
     manifest = folder / f"{name}.manifest.json"
-    if manifest.is_file():
-        return sorted(path_part(file, "file") for file in json.loads(manifest.read_text(encoding="utf-8"))["files"])
+    if is_there(manifest):
+        return sorted(read_weights_manifest(manifest)["files"])
     entry = folder / MANIFEST
     if entry.is_file():  # of the store: what was added to the folder is no part of the weights
         return sorted(parse(read_regular(entry))["files"])
     return sorted(file.name for file in folder.iterdir() if file.is_file())
+
+
+def read_weights_manifest(path: Path) -> dict[str, Any]:
+    """What `bench fit` wrote beside weights. Raises DamagedError unless it has a training config, the key of a training set
+    and the names of files with their digests."""
+    held = read_object(path, "manifest of weights")
+    kinds = {"training_config": dict, "train_key": str, "files": dict}
+    if wrong := [name for name, kind in kinds.items() if not isinstance(held.get(name), kind)]:
+        raise DamagedError(f"{path} is no manifest of weights: {', '.join(wrong)} is absent or of another type. Fit again.")
+    for name, digest in held["files"].items():
+        path_part(name, f"file in {path}")
+        if not isinstance(digest, str):
+            raise DamagedError(f"{path} is no manifest of weights: the digest of {name} is no text. Fit again.")
+    return held

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from bench.errors import MissingError, UsageError
+from bench.errors import DamagedError, MissingError, UsageError
 from bench.files.json_files import read_object
+from bench.files.regular import is_there
 from bench.types import Card, Conditions
 
 Model = TypeVar("Model")
+LARGEST = 1e30
+"""Of a number beside weights: single precision holds no more than 3e38."""
 
 
 def require_model(card: Card, model: Model | None, verb: str = "work") -> Model:
@@ -43,9 +47,47 @@ def check_classes(card: Card, fitted: int, conditions: Conditions) -> None:
         )
 
 
-def read_notes(card: Card, folder: Path) -> dict[str, Any]:
-    """The content of `<name>.json` in a folder of weights. Raises MissingError if it is absent."""
+MOST_CLASSES = 255
+"""Values of a class map, without that of pixels that are not annotated."""
+LARGEST_SIDE = 2**14
+"""Pixels of the side of a patch."""
+
+
+@dataclass(frozen=True)
+class Notes:
+    """What a generator has written beside its weights, in `<name>.json`."""
+
+    file: Path
+    held: dict[str, Any]
+
+    def count(self, name: str, least: int, most: int) -> int:
+        """A whole number. Raises DamagedError where there is none of this name in these bounds."""
+        found = self.held.get(name)
+        if type(found) is not int or not least <= found <= most:
+            raise self._error(name, f"a whole number from {least} to {most}")
+        return found
+
+    def classes(self, least: int = 1) -> int:
+        """The number of classes that the weights were fitted with, background among them."""
+        return self.count("classes", least, MOST_CLASSES)
+
+    def numbers(self, name: str, length: int) -> list[float]:
+        """A list of finite numbers of this length. Raises DamagedError where there is none of this name."""
+        found = self.held.get(name)
+        if not isinstance(found, list) or len(found) != length or not all(type(n) in (int, float) for n in found):
+            raise self._error(name, f"a list of {length} numbers")
+        if not all(abs(number) < LARGEST for number in found):
+            raise self._error(name, f"a list of {length} numbers of less than {LARGEST:g}")
+        return [float(number) for number in found]
+
+    def _error(self, name: str, wanted: str) -> DamagedError:
+        found = f"{self.held[name]!a:.60}" if name in self.held else "nothing"
+        return DamagedError(f"{self.file} is damaged: {name} is {wanted}, found {found}. Fit again: bench fit.")
+
+
+def read_notes(card: Card, folder: Path) -> Notes:
+    """The notes in a folder of weights. Raises MissingError if they are absent, DamagedError if they are no JSON object."""
     file = folder / f"{card.name}.json"
-    if not file.is_file():
+    if not is_there(file):
         raise MissingError(f"no weights of {card.name} in {folder}: expected {file.name}. Fit with bench fit.")
-    return read_object(file)
+    return Notes(file, read_object(file, "notes of weights"))

@@ -127,9 +127,10 @@ class _Ldm:
         """Reads what `save` wrote; raises MissingError where a file is absent or does not fit the config."""
         from generators.latent_diffusion.model import LatentDiffusion
 
-        held = checks.read_notes(self.card, folder)
-        model = LatentDiffusion(self.config, self.kind, held["classes"], self.crop_encoder(), self.first_crop())
-        model.load(folder, self.card.name)
+        notes = checks.read_notes(self.card, folder)
+        classes = notes.classes(least=self.first_crop() + 1)
+        model = LatentDiffusion(self.config, self.kind, classes, self.crop_encoder(), self.first_crop())
+        model.load(folder, self.card.name, notes)
         self._model = model
 
     def shipped(self, train_key: str) -> Path | None:

@@ -17,6 +17,7 @@ from bench.runtime.precision import device, full_float32
 from bench.types import GREY, Conditions, Images, ImageSet, Progress
 from generators.diffusion.augmentation import view
 from generators.diffusion.batches import BatchShare
+from generators.diffusion.checks import Notes
 from generators.diffusion.training import Sampler, Schedule, TrainingConfig, micro_batches, noisy, train
 from generators.diffusion.weight_files import load_network, round_to_fp16, save_network, to_images, to_tensor
 from generators.latent_diffusion.config import STAGE_FILE, FirstStageConfig, LatentDiffusionConfig
@@ -189,9 +190,9 @@ class LatentDiffusion:
         held = {"classes": self.classes, "mean": self.mean.tolist(), "deviation": self.deviation.tolist()}
         (folder / f"{name}.json").write_text(json.dumps(held, indent=1) + "\n", encoding="utf-8")
 
-    def load(self, folder: Path, name: str) -> None:
-        held = json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
-        self.mean, self.deviation = torch.tensor(held["mean"]), torch.tensor(held["deviation"])
+    def load(self, folder: Path, name: str, notes: Notes) -> None:
+        channels = self.config.latent_channels
+        self.mean, self.deviation = (torch.tensor(notes.numbers(one, channels)) for one in ("mean", "deviation"))
         load_network(self.stage, folder / STAGE_FILE)
         load_network(self.denoiser, folder / f"{name}.safetensors")
 

@@ -98,9 +98,9 @@ class NasdmMasks:
         """Reads what `save` wrote; raises MissingError where a file is absent or does not fit the config."""
         from generators.mask_diffusion.model import MaskDiffusion
 
-        held = checks.read_notes(self.card, folder)
-        model = MaskDiffusion(self.config, held["classes"], held["size"])
-        model.load(folder, self.card.name)
+        notes = checks.read_notes(self.card, folder)
+        model = MaskDiffusion(self.config, notes.classes(least=2), notes.count("size", 1, checks.LARGEST_SIDE))
+        model.load(folder, self.card.name, notes)
         self._model = model
 
     def shipped(self, train_key: str) -> Path | None:

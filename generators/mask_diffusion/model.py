@@ -14,6 +14,7 @@ from bench.runtime.precision import device, full_float32
 from bench.types import Conditions, ImageSet, Progress
 from generators.diffusion.augmentation import view
 from generators.diffusion.batches import BatchShare
+from generators.diffusion.checks import Notes
 from generators.diffusion.training import Sampler, Schedule, TrainingConfig, micro_batches, noisy, train
 from generators.diffusion.weight_files import load_network, round_to_fp16, save_network
 from generators.mask_diffusion.config import MaskDiffusionConfig
@@ -127,9 +128,9 @@ class MaskDiffusion:
         held = {"classes": self.classes, "size": self.size, **learned}
         (folder / f"{name}.json").write_text(json.dumps(held, indent=1) + "\n", encoding="utf-8")
 
-    def load(self, folder: Path, name: str) -> None:
-        held = json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
-        self.class_weights, self.usual = torch.tensor(held["class_weights"]), torch.tensor(held["usual"])
+    def load(self, folder: Path, name: str, notes: Notes) -> None:
+        self.class_weights = torch.tensor(notes.numbers("class_weights", self.classes + 2))
+        self.usual = torch.tensor(notes.numbers("usual", self.classes - 1))
         load_network(self.network, folder / f"{name}.safetensors")
 
 

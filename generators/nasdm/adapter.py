@@ -110,7 +110,7 @@ class Nasdm:
         from generators.diffusion.weight_files import load_network
         from generators.nasdm.model import SemanticDiffusion
 
-        model = SemanticDiffusion(self.network_config, checks.read_notes(self.card, folder)["classes"])
+        model = SemanticDiffusion(self.network_config, checks.read_notes(self.card, folder).classes())
         load_network(model.network, folder / f"{self.card.name}.safetensors")
         self._model = model
 

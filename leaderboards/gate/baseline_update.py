@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from bench.errors import BenchError, MissingError, UsageError
-from bench.files.text import write_text
+from bench.files.regular import is_there, read_bytes
+from bench.files.text import write_bytes
 from bench.messages import printable
 from bench.provenance.digests import digest_of
 from bench.results import schema
@@ -34,6 +35,8 @@ def accept(baseline: Path, candidate: Sequence[ResultRecord], reason: str, polic
     records = [record for record in candidate if record.state != State.REPORTED]
     if not any(record.value is not None for record in records):
         raise MissingError("the candidate holds no measured number: there is nothing to accept.")
+    log = baseline.with_suffix(".log")
+    held = read_bytes(log, "log of a baseline") if is_there(log) else b""
     before = digest_of(baseline) if baseline.is_file() else ""
     verdict, moved = _moved(baseline, records, policy) if before else (NEW, [])
     schema.write(records, baseline)
@@ -46,9 +49,10 @@ def accept(baseline: Path, candidate: Sequence[ResultRecord], reason: str, polic
         "verdict": verdict,
         "moved": moved,
     }
-    log = baseline.with_suffix(".log")
-    held = log.read_text(encoding="utf-8") if log.is_file() else ""
-    write_text(log, held + printable(json.dumps(entry, ensure_ascii=False)) + "\n")
+    if held and not held.endswith(b"\n"):
+        held += b"\n"
+    # earlier entries stay byte by byte, whatever they are: a log is only added to
+    write_bytes(log, held + printable(json.dumps(entry, ensure_ascii=False)).encode() + b"\n")
     return entry
 
 

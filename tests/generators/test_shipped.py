@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from bench.errors import MissingError
+from bench.errors import CorruptError, DamagedError, MissingError
 from bench.pipeline.prompts import PromptRule, attached_key
+from bench.pipeline.training import weight_files
 from bench.provenance.digests import digest_of
 from generators.diffusion import shipped
 from generators.diffusion.shipped import SHIPPED
@@ -67,6 +68,66 @@ def test_damage_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(shipped, "SHIPPED", tmp_path)
     with pytest.raises(MissingError, match="ldm-prompt.safetensors is damaged"):
         LdmPrompt().shipped(PROMPTED)
+
+
+MANIFESTS = {
+    "no text": b"\xff\xfe",
+    "no JSON": b'{"files": ',
+    "too deep": b"[" * 100_000,
+    "a list": b"[]",
+    "nothing": b"{}",
+    "no digests": b'{"train_key": "a", "training_config": {}, "files": ["a"]}',
+    "a number for a digest": b'{"train_key": "a", "training_config": {}, "files": {"a": 1}}',
+    "a path": b'{"train_key": "a", "training_config": {}, "files": {"../a": "b"}}',
+}
+
+
+@pytest.mark.parametrize("kind", MANIFESTS)
+def test_a_damaged_manifest_is_named(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "set").mkdir()
+    (tmp_path / "set/ldm-prompt.manifest.json").write_bytes(MANIFESTS[kind])
+    monkeypatch.setattr(shipped, "SHIPPED", tmp_path)
+    with pytest.raises(CorruptError, match=r"ldm-prompt\.manifest\.json.*reinstall histobench"):
+        LdmPrompt().shipped(PROMPTED)
+    with pytest.raises(DamagedError, match=r"ldm-prompt\.manifest\.json"):
+        weight_files(tmp_path / "set", "ldm-prompt")
+
+
+def test_a_file_that_a_manifest_names_and_that_is_absent_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "set").mkdir()
+    shutil.copyfile(FOLDER / "ldm-prompt.manifest.json", tmp_path / "set/ldm-prompt.manifest.json")
+    monkeypatch.setattr(shipped, "SHIPPED", tmp_path)
+    with pytest.raises(CorruptError, match="set/.* is damaged: reinstall"):
+        LdmPrompt().shipped(PROMPTED)
+
+
+NOTES: dict[str, object] = {
+    "a list": [],
+    "no classes": {"classes": None},
+    "a text": {"classes": "7"},
+    "true": {"classes": True},
+    "negative": {"classes": -2},
+    "many": {"classes": 10**30},
+    "no numbers": {"mean": "a", "class_weights": {}},
+    "a few": {"mean": [0.5], "class_weights": [1]},
+    "too large": {"mean": [1e300] * 8, "class_weights": [1e300] * 9},
+    "a size": {"size": 10**12, "mean": 3},
+}
+
+
+@pytest.mark.parametrize("kind", NOTES)
+@pytest.mark.parametrize(("variant", "folder"), [(LdmSemantic, FOLDER), (Nasdm, NUCLEI), (NasdmMasks, NUCLEI)])
+def test_damaged_notes_beside_weights_are_named(variant: Any, folder: Path, kind: str, tmp_path: Path) -> None:
+    name = f"{variant.card.name}.json"
+    for file in folder.iterdir():
+        if file.name != name:
+            (tmp_path / file.name).symlink_to(file)
+    held, changed = json.loads((folder / name).read_text()), NOTES[kind]
+    if isinstance(changed, dict) and not changed.keys() & held.keys():
+        pytest.skip("these notes have no such field")
+    (tmp_path / name).write_text(json.dumps({**held, **changed} if isinstance(changed, dict) else changed))
+    with pytest.raises(DamagedError, match=name):
+        variant().load(tmp_path)
 
 
 def test_they_are_small_enough_to_ship() -> None:

@@ -330,6 +330,23 @@ def test_accept_makes_a_first_baseline_and_its_log_grows(held: Path) -> None:
     assert isinstance(nothing, MissingError)
 
 
+def test_a_damaged_log_keeps_its_bytes_and_gets_the_entry(held: Path) -> None:
+    base = held / "base.jsonl"
+    log = base.with_suffix(".log")
+    log.write_bytes(b"\xff\xfe not text")
+    assert bench("accept", "--baseline", base, "--candidate", held / "worse.jsonl", "--reason", "why").exit_code == 0
+    before, entry, rest = log.read_bytes().split(b"\n")
+    assert before == b"\xff\xfe not text" and json.loads(entry)["reason"] == "why" and not rest
+
+
+def test_a_log_that_is_no_file_is_refused_before_the_baseline_moves(held: Path) -> None:
+    base = held / "base.jsonl"
+    before = base.read_bytes()
+    base.with_suffix(".log").mkdir()
+    error = bench("accept", "--baseline", base, "--candidate", held / "worse.jsonl", "--reason", "why").exception
+    assert isinstance(error, MissingError) and "base.log" in str(error) and base.read_bytes() == before
+
+
 PLUGINS = "tests/leaderboards/deliberate.py"
 
 
