@@ -125,11 +125,11 @@ def run_trial(number: int, name: str, reference: Reference, rng: random.Random, 
         words = [*reference.words, "--workers", str(trial.workers), "--out", str(folder / "out")]
         attempt = Attempt(words, home, secrets.token_hex(8), rng)
         draw_faults(trial, attempt, rng, reference.seconds, folder / "errors", is_own_disk)
-        judge_first(trial, reference, folder)
+        check_first(trial, reference, folder)
         if is_own_disk:
             soak_faults.remount(folder / "home", f"rw,size={16 * MEGABYTES}m")
             (home / ".filled").unlink(missing_ok=True)
-        judge_again(trial, reference, home, folder)
+        check_again(trial, reference, home, folder)
     trial.seconds = time.monotonic() - begun
     return trial
 
@@ -199,12 +199,12 @@ def wait_for(trial: Trial, process: subprocess.Popen[bytes], seconds: float) -> 
         return process.wait()
 
 
-def judge_first(trial: Trial, reference: Reference, folder: Path) -> None:
+def check_first(trial: Trial, reference: Reference, folder: Path) -> None:
     """What the attempt with faults has left."""
-    said = (folder / "errors").read_text(encoding="utf-8", errors="replace")
+    printed = (folder / "errors").read_text(encoding="utf-8", errors="replace")
     if trial.code not in STATED and trial.code >= 0:
         trial.failures.append(f"unstated: exit code {trial.code}")
-    if trial.code in STATED and "Traceback (most recent call last)" in said.split("worker", 1)[0]:
+    if trial.code in STATED and "Traceback (most recent call last)" in printed.split("worker", 1)[0]:
         trial.failures.append("unstated: a traceback")
     for part in ("out", "company"):
         compare(trial, reference, folder / part, must_be_whole=part == "out" and trial.code == 0)
@@ -227,14 +227,16 @@ def compare(trial: Trial, reference: Reference, out: Path, must_be_whole: bool) 
         trial.failures.append("wrong: exit code 0 without all records")
 
 
-def judge_again(trial: Trial, reference: Reference, home: Path, folder: Path) -> None:
+def check_again(trial: Trial, reference: Reference, home: Path, folder: Path) -> None:
     """The same command without faults."""
     words = [*reference.words, "--workers", "1", "--out", str(folder / "again")]
     attempt = Attempt(words, home, secrets.token_hex(8), random.Random(0))
     code = wait_for(trial, attempt.start(stderr=folder / "again.err"), 120 + 10 * reference.seconds)
     if code:
-        said = (folder / "again.err").read_text(encoding="utf-8", errors="replace").strip().splitlines()
-        trial.failures.append(f"lost: the second start ended with exit code {code} ({said[-1] if said else 'no message'})")
+        printed = (folder / "again.err").read_text(encoding="utf-8", errors="replace").strip().splitlines()
+        trial.failures.append(
+            f"lost: the second start ended with exit code {code} ({printed[-1] if printed else 'no message'})"
+        )
     else:
         compare(trial, reference, folder / "again", must_be_whole=True)
 

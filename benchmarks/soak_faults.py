@@ -159,7 +159,7 @@ def add_file(attempt: Attempt) -> bool:
 
 
 def move_dates(attempt: Attempt) -> bool:
-    """Dates files of the store ten years ahead or back."""
+    """Dates files of the store ten years forward or back."""
     shift = attempt.rng.choice((-1, 1)) * 10 * 365 * 24 * 3600
     for path in attempt.rng.sample(files := files_of(attempt.home), min(20, len(files))):
         with suppress(OSError):
@@ -168,7 +168,7 @@ def move_dates(attempt: Attempt) -> bool:
 
 
 def jump_clock(attempt: Attempt) -> bool:
-    """The clock of every process of the attempt jumps a day or a year, ahead or back, while it runs."""
+    """The clock of every process of the attempt jumps a day or a year, forward or back, while it runs."""
     folder = attempt.home.with_name("clock")
     folder.mkdir(exist_ok=True)
     (folder / "sitecustomize.py").write_text(CLOCK, encoding="utf-8")

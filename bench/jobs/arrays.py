@@ -104,9 +104,8 @@ class ArrayPart:
     dtype: np.dtype[Any]
     rows_per_chunk: int
 
-    def load_chunk(self, number: int, keep: bool) -> NDArray[Any]:
-        """Decoded rows of a chunk, read-only; `keep`: in memory too, for the next call. DamagedEntry where its checksum does
-        not fit or it is absent."""
+    def load_chunk(self, number: int) -> NDArray[Any]:
+        """Decoded rows of a chunk, read-only. DamagedEntry where its checksum does not fit or it is absent."""
         axes = len(self.shape) + (self.dtype.kind == "U")  # strings have an axis of code points
         name = "/".join(["c", str(number), *("0" for _ in range(1, axes))])
         try:
@@ -120,8 +119,7 @@ class ArrayPart:
         if held is None:
             held = self._decode(number, name)
             held.flags.writeable = False
-            if keep:
-                _CHUNKS.put(key, held)
+            _CHUNKS.put(key, held)
         return held
 
     def _decode(self, number: int, name: str) -> NDArray[Any]:
@@ -233,9 +231,7 @@ class StoredArray:
             edges = [0, *(np.flatnonzero(np.diff(chunk_of)) + 1), len(local)]
             for first, stop in zip(edges, edges[1:], strict=False):
                 chunk = int(chunk_of[first])
-                # a chunk that is read as a whole is not expected again: whole arrays leave no copy in the cache
-                rows = part.load_chunk(chunk, keep=stop - first < part.rows_per_chunk)
-                loaded[places[first:stop]] = rows[local[first:stop] - chunk * part.rows_per_chunk]
+                loaded[places[first:stop]] = part.load_chunk(chunk)[local[first:stop] - chunk * part.rows_per_chunk]
         return loaded
 
 
@@ -281,7 +277,7 @@ def check_entry(store: Store, ref: EntryRef) -> None:
         if file == ARRAY_MANIFEST:
             for part in open_array(store, ref, array).parts:
                 for number in range(-(-part.shape[0] // part.rows_per_chunk)):
-                    part.load_chunk(number, keep=False)
+                    part.load_chunk(number)
 
 
 def _create(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any], rows_per_chunk: int) -> Any:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.errors import DamagedError
-from bench.runtime.paths import digest_regular, read_regular
+from bench.files.paths import digest_regular, read_regular
 
 MANIFEST = "entry.json"
 ARRAY_MANIFEST = "zarr.json"

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from bench.errors import BenchError, MissingError, RefusedError
+from bench.files import paths
 from bench.jobs.entries import (
     MANIFEST,
     SAFE_NAME,
@@ -33,7 +34,7 @@ from bench.jobs.entries import (
     read_entry,
     seal,
 )
-from bench.runtime import paths, process
+from bench.runtime import process
 from bench.runtime.claims import Claims, is_abandoned
 from bench.runtime.notices import notice
 from bench.runtime.refusals import refusal_of

@@ -10,6 +10,7 @@ from bench import registry
 from bench.errors import DamagedError
 from bench.files.json_files import read_object
 from bench.files.names import path_part
+from bench.files.paths import delete, read_regular
 from bench.files.regular import is_there
 from bench.jobs.entries import MANIFEST, parse
 from bench.jobs.graph import Job, JobContext
@@ -19,7 +20,6 @@ from bench.pipeline.plugins import Plugin, WeightsRef
 from bench.pipeline.sets import SetRef, keep_columns, load_into_memory
 from bench.provenance import sources
 from bench.provenance.digests import digest_of
-from bench.runtime.paths import delete, read_regular
 from bench.types import (
     ChoosesTrainingPatches,
     Fittable,

@@ -14,7 +14,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from bench.runtime import paths, process
+from bench.files import paths
+from bench.runtime import process
 
 ABANDONED_AFTER = 7 * 24 * 3600.0
 """Seconds without a change after which what belongs to a process of another machine is taken for left behind."""

@@ -11,7 +11,7 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
-from bench.runtime import paths
+from bench.files import paths
 
 CHECKSUMS = "checksums.json"
 

@@ -21,7 +21,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from bench.runtime import paths
+from bench.files import paths
 from bench.runtime.notices import notice
 from bench.runtime.refusals import refusal_of
 from bench.runtime.sealed import NotIntact, check_sealed, write_sealed

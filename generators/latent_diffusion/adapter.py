@@ -19,8 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench import registry
+from bench.files.paths import make_folder
 from bench.presets import configure
-from bench.runtime.paths import make_folder
 from bench.runtime.sealed import write_sealed
 from bench.types import Card, Conditions, Images, ImageSet, Progress
 from generators.diffusion import checks

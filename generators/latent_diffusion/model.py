@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from bench import registry
-from bench.runtime.paths import delete
+from bench.files.paths import delete
 from bench.runtime.precision import device, full_float32
 from bench.types import GREY, Conditions, Images, ImageSet, Progress
 from generators.diffusion.augmentation import view

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
+from bench.files.paths import make_folder
 from bench.messages import needed
-from bench.runtime.paths import make_folder
 from bench.runtime.precision import device, full_float32
 from bench.types import Conditions, Images, ImageSet, Progress
 from generators.diffusion.augmentation import ALL, MIRROR, view
