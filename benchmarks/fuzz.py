@@ -108,7 +108,7 @@ def _show(trial: Trial, asked: argparse.Namespace) -> None:
         target = asked.keep / trial.folder.name
         shutil.rmtree(target, ignore_errors=True)
         target.mkdir(parents=True)
-        for name in (trial.changed, ".said"):
+        for name in (trial.changed, ".printed"):
             if (trial.folder / name).is_file():
                 shutil.copyfile(trial.folder / name, target / Path(name).name)
 

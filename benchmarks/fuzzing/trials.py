@@ -30,7 +30,7 @@ UNCHANGED = -1
 """The number of an input that is the valid files themselves."""
 UNCAUGHT, WRONG = 70, 71
 """Exit codes of a process here after an exception that no door turned into a message, and after a wrong number."""
-CHANGED, SAID = ".changed", ".said"
+CHANGED, PRINTED = ".changed", ".printed"
 """Files in the folder of an input: the name of the changed file, and what the door has printed."""
 _CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e]")
 """What a terminal obeys, but for line breaks and tabs."""
@@ -85,7 +85,7 @@ def start(trial: Trial, seed: int) -> int:
     try:
         os.setsid()
         _limit()
-        _redirect(trial.folder / SAID)
+        _redirect(trial.folder / PRINTED)
         code = ask(DOORS[trial.door], trial.folder, random.Random(f"{seed}/{trial.door}/{trial.number}/ask"))
     finally:
         with suppress(Exception):
@@ -126,17 +126,17 @@ def ask(door: Door, folder: Path, rng: random.Random) -> int:
     return 0
 
 
-def judge(trial: Trial, status: int, hung: bool) -> None:
+def fill_end(trial: Trial, status: int, hung: bool) -> None:
     """Fills the end of a trial from the status of its process and what it has printed."""
     trial.seconds = time.monotonic() - trial.begun
-    said = (trial.folder / SAID).read_bytes().decode("utf-8", "replace") if (trial.folder / SAID).is_file() else ""
-    trial.end = _end(DOORS[trial.door], status, hung, said)
+    printed = (trial.folder / PRINTED).read_bytes().decode("utf-8", "replace") if (trial.folder / PRINTED).is_file() else ""
+    trial.end = _end(DOORS[trial.door], status, hung, printed)
     if trial.number == UNCHANGED and trial.end == "refused" and DOORS[trial.door].reads:
         trial.end = "unread"
-    trial.text = said if trial.is_failure else ""
+    trial.text = printed if trial.is_failure else ""
 
 
-def _end(door: Door, status: int, hung: bool, said: str) -> str:
+def _end(door: Door, status: int, hung: bool, printed: str) -> str:
     if hung:
         return "hang"
     if os.WIFSIGNALED(status):
@@ -145,16 +145,16 @@ def _end(door: Door, status: int, hung: bool, said: str) -> str:
     code = os.WEXITSTATUS(status)
     if code == WRONG:
         return "wrong"
-    if code == UNCAUGHT or "Traceback (most recent call last)" in said:
+    if code == UNCAUGHT or "Traceback (most recent call last)" in printed:
         return "uncaught"
     if code not in USUAL | door.codes:
         return f"code {code}"
-    if "not enough memory" in said:
+    if "not enough memory" in printed:
         return "memory"
-    if code and not said.strip():
+    if code and not printed.strip():
         return "silent"
     # what the standard library says of sizes is no text of ours
-    return "control" if _CONTROL.search(said) else "refused" if code else "ok"
+    return "control" if _CONTROL.search(printed) else "refused" if code else "ok"
 
 
 def _limit() -> None:
@@ -192,7 +192,7 @@ def run(asked: Sequence[tuple[str, int]], seed: int, corpus: Path, work: Path, j
             running[start(trial, seed)] = trial
         for pid, status, hung in _ended(running):
             trial = running.pop(pid)
-            judge(trial, status, hung)
+            fill_end(trial, status, hung)
             if trial.end == "hang" and (trial.door, trial.number) not in again:
                 again.add((trial.door, trial.number))  # once more: the machine may have been busy
                 waiting.append((trial.door, trial.number))
