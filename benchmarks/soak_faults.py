@@ -276,7 +276,7 @@ def fill_disk(attempt: Attempt) -> bool:
 
 def make_read_only(attempt: Attempt) -> bool:
     """The disk of the store takes no more writes."""
-    remount(attempt.home, "ro")
+    remount(attempt.home.parent, "ro")  # the store lies in the mounted folder
     return True
 
 

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import heapq
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from typing import Protocol, TypeVar
 
-from bench.jobs.graph import Job, pending
+from bench.jobs.graph import Job, pending, with_needs
 from bench.jobs.outcomes import Failed, Finished, JobError, Outcome, Task, run_task, task_of
 from bench.jobs.progress import Reporter, Tally
 from bench.jobs.store import DamagedEntry, EntryRef, Store
@@ -22,7 +23,7 @@ from bench.runtime.process import termination_as_interrupt
 
 _Result = TypeVar("_Result")
 PASSES = 3
-"""How often a graph is run because an entry turned out to be damaged."""
+"""How often an entry may turn out to be damaged."""
 _RENEW_EVERY = 3600.0  # seconds
 
 
@@ -115,22 +116,28 @@ def execute(
         stack.callback(progress.close)
         stack.enter_context(termination_as_interrupt())
         session: Session | None = None
-        for number in range(1, PASSES + 1):
-            jobs = pending(targets, store)
-            if not jobs:
-                break
-            passes.append(_Pass(jobs, store, progress, failures, ended))
-            if session is None:
-                store.remove_abandoned()
-                session = stack.enter_context(executor.open(store, Listener(progress.log, report)))
-            damaged = passes[-1].run(session)
+        found_damaged: Counter[EntryRef] = Counter()
+        stack_of_targets: list[Sequence[Job]] = [targets]
+        while stack_of_targets:
+            jobs = pending([job for job in stack_of_targets[-1] if job.ref not in failures], store)
+            damaged: dict[EntryRef, Failed] = {}
+            if jobs:
+                passes.append(_Pass(jobs, store, progress, failures, ended))
+                if session is None:
+                    store.remove_abandoned()
+                    session = stack.enter_context(executor.open(store, Listener(progress.log, report)))
+                damaged = passes[-1].run(session)
             if not damaged:
-                break
-            for entry in {failed.damaged for failed in damaged.values() if failed.damaged}:
+                stack_of_targets.pop()
+                continue
+            entries = {failed.damaged for failed in damaged.values() if failed.damaged}
+            for entry in sorted(entries):
                 progress.log(f"the entry {entry} is damaged; it is removed and made again")
                 store.remove(entry)
-            if number == PASSES:
-                failures.update({ref: _give_up(failed) for ref, failed in damaged.items()})
+            found_damaged.update(entries)
+            failures.update(_final(damaged, found_damaged, failures))
+            retried = {failed.damaged for ref, failed in damaged.items() if failed.damaged and ref not in failures}
+            stack_of_targets.append(_makers(retried, targets, store))
     return {job.ref: failures.get(job.ref) or Finished(job.ref) for job in targets}
 
 
@@ -249,6 +256,34 @@ class _Pass:
                     self._missing[dependant].discard(ended.ref)
                     if not self._missing[dependant] and dependant not in self._ended:
                         self._queue(dependant)
+
+
+def _makers(entries: set[EntryRef], targets: Sequence[Job], store: Store) -> list[Job]:
+    """The jobs that make entries which turned out to be damaged or absent, and the absent ones beside them.
+
+    A finished job hides what it needed: a list of shards is there, and its shards may have been pruned. They are made before
+    the jobs that read them run again, all shards of a list at once.
+    """
+    known = with_needs(targets)
+    makers = [job for job in known if job.ref in entries]
+    for job in known:
+        if entries.intersection(need.ref for need in job.needs) and store.has(job.ref):
+            makers += [need for need in job.needs if not store.has(need.ref)]
+    return [*dict.fromkeys(makers)]
+
+
+def _final(
+    damaged: Mapping[EntryRef, Failed], found_damaged: Mapping[EntryRef, int], failures: Mapping[EntryRef, Failed]
+) -> dict[EntryRef, Failed]:
+    """The failures of jobs that are not tried again: the entry that they read was damaged too often, or cannot be made."""
+    found = {}
+    for ref, failed in damaged.items():
+        assert failed.damaged is not None
+        if failed.damaged in failures:
+            found[ref] = replace(failures[failed.damaged], ref=ref)
+        elif found_damaged[failed.damaged] >= PASSES:
+            found[ref] = _give_up(failed)
+    return found
 
 
 def _give_up(failed: Failed) -> Failed:
