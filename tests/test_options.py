@@ -85,6 +85,7 @@ CASES: dict[str, list[list[str]]] = {
     "cache list": [["--json"]],
     "cache size": [[]],
     "cache prune": [["--keep", "2G"]],
+    "cache verify": [["--remove"]],
     "new": [["generator", "my-own", "--dir", "out"]],
 }
 """command -> the words of each call."""

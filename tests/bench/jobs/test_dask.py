@@ -63,7 +63,7 @@ def test_failures_and_deaths_of_workers_change_no_byte_and_stop_nothing_else(
     assert outcomes[target.ref] == Finished(target.ref) and outcomes[once.ref] == Finished(once.ref)
     assert {how: code_of(outcomes[job.ref]) for how, job in bad.items()} == {
         "exit": "internal",
-        "memory": "internal",
+        "memory": "memory",
         "missing": "missing",
         "interrupt": "interrupted",
     }
