@@ -92,7 +92,7 @@ def run(config: RunConfig, context: RunContext, out: Path) -> RunOutcome:
             if error.ref in damaged:
                 raise  # damaged again after it was made again: the disk is at fault
             damaged.add(error.ref)
-            context.log(f"{error}; it is removed and made again")
+            context.log(f"the entry {error.ref} is damaged; it is removed and made again ({error.what})")
             context.store.remove(error.ref)
             outcomes = {**outcomes, **context.execute([*makers_of(error.ref, prepared.targets), *prepared.targets])}
 

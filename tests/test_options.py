@@ -86,6 +86,7 @@ CASES: dict[str, list[list[str]]] = {
     "cache size": [[]],
     "cache verify": [["--remove"]],
     "cache prune": [["--keep", "2G"]],
+    "cache verify": [["--remove"]],
     "new": [["generator", "my-own", "--dir", "out"]],
 }
 """command -> the words of each call."""

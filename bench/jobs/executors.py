@@ -304,5 +304,5 @@ def make_damaged_again(act: Callable[[], _Result], store: Store, log: Callable[[
             if error.ref in removed:
                 raise
             removed.add(error.ref)
-            log(f"{error}; it is removed and made again")
+            log(f"the entry {error.ref} is damaged; it is removed and made again ({error.what})")
             store.remove(error.ref)
