@@ -94,7 +94,7 @@ def _fuzz(asked: argparse.Namespace, folder: Path) -> int:
     slow = max(spent, key=lambda name: spent[name] / ends[name].total())
     print(f"the slowest door is {slow!r} with {spent[slow] / ends[slow].total():.1f} s for an input")
     if asked.write:
-        page.write(ends, asked.seed)
+        page.write(ends, asked.inputs, asked.seed)
     return int(failures > 0)
 
 

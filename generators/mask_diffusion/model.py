@@ -129,9 +129,9 @@ class MaskDiffusion:
         (folder / f"{name}.json").write_text(json.dumps(held, indent=1) + "\n", encoding="utf-8")
 
     def load(self, folder: Path, name: str, notes: Notes) -> None:
+        load_network(self.network, folder / f"{name}.safetensors")
         self.class_weights = torch.tensor(notes.numbers("class_weights", self.classes + 2))
         self.usual = torch.tensor(notes.numbers("usual", self.classes - 1))
-        load_network(self.network, folder / f"{name}.safetensors")
 
 
 def _class_weights(masks: NDArray[np.uint8], classes: int) -> Tensor:

@@ -217,6 +217,8 @@ def _weights() -> Path:
         )
     try:
         stated = json_files.read_object(SHIPPED / "manifest.json")["sha256"]
+        if not isinstance(stated, str):
+            raise KeyError("sha256")
     except (MissingError, KeyError) as error:
         raise CorruptError(
             f"phantom-cnn: {SHIPPED / 'manifest.json'} does not state the sha256 of the weights: install histobench again."

@@ -30,7 +30,7 @@ def test_shipped_weights_manifest_and_encoder_agree_on_the_digest(manifest: dict
     assert registry.describe(PhantomCnn())["digest"] == digest
 
 
-@pytest.mark.parametrize("damage", ["weights", "no manifest", "no digest"])
+@pytest.mark.parametrize("damage", ["weights", "no manifest", "no digest", "a number"])
 def test_weights_that_are_not_those_of_the_manifest_are_refused(
     damage: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, tissue: ImageSet
 ) -> None:
@@ -44,7 +44,7 @@ def test_weights_that_are_not_those_of_the_manifest_are_refused(
     elif damage == "no manifest":
         (tmp_path / "cnn" / "manifest.json").unlink()
     else:
-        (tmp_path / "cnn" / "manifest.json").write_text("{}")
+        (tmp_path / "cnn" / "manifest.json").write_text('{"sha256": 3}' if damage == "a number" else "{}")
     for ask in (lambda: PhantomCnn().digest, lambda: PhantomCnn().encode(tissue.images[:1])):
         with pytest.raises(CorruptError, match=r"(?i)install histobench again"):
             ask()
