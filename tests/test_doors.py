@@ -42,7 +42,8 @@ def test_calls_are_made_at_their_doors_alone(call: str) -> None:
 def test_names_from_files_are_checked_where_they_are_read() -> None:
     """Every reader of a manifest's config gives the plug-in files that the user allows."""
     for file in (path for package in PACKAGES for path in sorted((ROOT / package).rglob("*.py"))):
-        assert "from_json" not in file.read_text(encoding="utf-8") or file.relative_to(ROOT).as_posix() in (
+        assert "RunConfig.from_json" not in file.read_text(encoding="utf-8") or file.relative_to(ROOT).as_posix() in (
             "bench/config.py",
             "bench/provenance/manifest.py",
+            "bench/provenance/manifest_schema.py",  # looks at types alone, and gives the config to nobody
         )

@@ -86,7 +86,6 @@ CASES: dict[str, list[list[str]]] = {
     "cache size": [[]],
     "cache verify": [["--remove"]],
     "cache prune": [["--keep", "2G"]],
-    "cache verify": [["--remove"]],
     "new": [["generator", "my-own", "--dir", "out"]],
 }
 """command -> the words of each call."""

@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
+from bench.messages import echo
+
 _LOG: ContextVar[Callable[[str], None] | None] = ContextVar("log", default=None)
 
 
@@ -16,7 +18,7 @@ def notice(text: str) -> None:
     if log is not None:
         log(text)
     elif sys.stderr is not None:
-        print(text, file=sys.stderr, flush=True)
+        echo(text, err=True)
 
 
 @contextmanager
