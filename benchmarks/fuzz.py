@@ -132,7 +132,7 @@ def _make_corpus(folder: Path, bases: set[str]) -> None:
         try:
             from benchmarks.fuzzing import corpus
 
-            with Path(os.devnull).open("w") as nothing:
+            with Path(os.devnull).open("w", encoding="utf-8") as nothing:
                 os.dup2(nothing.fileno(), 1)
                 os.dup2(nothing.fileno(), 2)
             corpus.make(folder, bases)

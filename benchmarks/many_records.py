@@ -28,6 +28,13 @@ DISTANCES = ("fd", "mind", "kid", "cmmd", "precision", "recall", "density", "cov
 CLASSES = 24
 SEEDS, GENERATORS = 4, 25
 BLOCKS = 20
+STARTED_BY = """
+import json, os, subprocess, sys
+started = subprocess.Popen(sys.argv[1:], stdout=subprocess.DEVNULL)
+_, status, used = os.wait4(started.pid, 0)
+print(json.dumps([os.waitstatus_to_exitcode(status), used.ru_utime + used.ru_stime, used.ru_maxrss]))
+"""
+"""Starts a command from a small process: Linux counts the memory of the process that starts one to its largest memory."""
 COMMANDS = ("leaderboard", "compare", "gate", "merge", "report", "load_results")
 
 
@@ -118,19 +125,18 @@ def words(command: str, folder: Path, work: Path) -> list[str]:
 def measure(command: str, folder: Path, work: Path) -> dict[str, object]:
     """Exit code, seconds and megabytes of a command."""
     begun = time.perf_counter()
-    process = subprocess.Popen(
-        [sys.executable, *words(command, folder, work)],
-        stdout=subprocess.DEVNULL,
+    done = subprocess.run(
+        [sys.executable, "-c", STARTED_BY, sys.executable, *words(command, folder, work)],
+        capture_output=True,
         env={**os.environ, "BENCH_HOME": str(work / "home")},
     )
-    _, status, used = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
+    code, seconds, kilobytes = json.loads(done.stdout)
     return {
         "command": command,
-        "exit": process.returncode,
+        "exit": code,
         "seconds": round(time.perf_counter() - begun, 1),
-        "cpu": round(used.ru_utime + used.ru_stime, 1),
-        "megabytes": round(used.ru_maxrss / 1024),
+        "cpu": round(seconds, 1),
+        "megabytes": round(kilobytes / 1024),
     }
 
 

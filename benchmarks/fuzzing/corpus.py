@@ -81,7 +81,7 @@ def _run(folder: Path) -> None:
     _succeed("report", folder / "run", "--out", folder / "report", "--patches", "1", "--encoder", "stain")
     in_use = folder / "home" / ".in-use"
     in_use.mkdir(exist_ok=True)
-    (in_use / "elsewhere.12").write_text("data/0\n")
+    (in_use / "elsewhere.12").write_text("data/0\n", encoding="utf-8")
 
 
 def _records(folder: Path) -> None:
@@ -148,7 +148,7 @@ def _image_folder(folder: Path) -> None:
         Image.fromarray(_photo(40, 64, i)).save(folder / f"data/images/p{i}.{suffix}", **more)
         Image.fromarray(mask).save(folder / f"data/region/p{i}.png")
     rows = "".join(f"p{i},s{i},0.5,{'train' if i < 3 else 'validation' if i == 3 else 'test'}\n" for i in range(6))
-    (folder / "data/index.csv").write_text(f"id,source,mpp,split\n{rows}")
+    (folder / "data/index.csv").write_text(f"id,source,mpp,split\n{rows}", encoding="utf-8")
 
 
 def _lizard(folder: Path) -> None:
@@ -169,7 +169,7 @@ def _lizard(folder: Path) -> None:
         Image.fromarray(image).save(images / f"{name}.png")
         savemat(home / f"Labels/{name}.mat", table, do_compression=i % 2 == 0)
     rows = "".join(f"{name},crag,{i % 3 + 1}\n" for i, name in enumerate(names))
-    (home / "info.csv").write_text(f"Filename,Source,Split\n{rows}")
+    (home / "info.csv").write_text(f"Filename,Source,Split\n{rows}", encoding="utf-8")
 
 
 def _conic(folder: Path) -> None:
@@ -179,7 +179,7 @@ def _conic(folder: Path) -> None:
     maps = [np.stack([instances, types], axis=-1) for _, instances, types in made]
     np.save(folder / "data/labels.npy", np.stack(maps).astype(np.uint16))
     names = "".join(f"consep_{i // 2}-{i:04d}\n" for i in range(10))
-    (folder / "data/patch_info.csv").write_text(f"patch_info\n{names}")
+    (folder / "data/patch_info.csv").write_text(f"patch_info\n{names}", encoding="utf-8")
 
 
 def _nuclei_folder(folder: Path) -> None:
@@ -192,9 +192,11 @@ def _nuclei_folder(folder: Path) -> None:
         Image.fromarray(image).save(folder / f"data/images/p{i}.png")
         Image.fromarray(instances.astype(np.uint16)).save(folder / f"data/inst/p{i}.png")
         Image.fromarray(types).save(folder / f"data/type/p{i}.png")
-    (folder / "data/index.csv").write_text("id,case,mpp,site\n" + "".join(f"p{i},c{i},0.5,L{i % 3}\n" for i in range(6)))
+    (folder / "data/index.csv").write_text(
+        "id,case,mpp,site\n" + "".join(f"p{i},c{i},0.5,L{i % 3}\n" for i in range(6)), encoding="utf-8"
+    )
     listed = "".join(f"p{i},{x},0,32\n" for i in range(6) for x in (0, 32))
-    (folder / "data/patches32.csv").write_text(f"source,x,y,size\n{listed}")
+    (folder / "data/patches32.csv").write_text(f"source,x,y,size\n{listed}", encoding="utf-8")
 
 
 def _samples(folder: Path) -> None:
@@ -205,7 +207,9 @@ def _samples(folder: Path) -> None:
     for i in range(4):
         Image.fromarray(_photo(SIZE, SIZE, i)).save(folder / f"samples/a__{i}.png")
         Image.fromarray(_photo(SIZE, SIZE, i)).save(folder / f"listed/made/{i}.png")
-    (folder / "listed/samples.csv").write_text("id,file\n" + "".join(f"a/{i},made/{i}.png\n" for i in range(4)))
+    (folder / "listed/samples.csv").write_text(
+        "id,file\n" + "".join(f"a/{i},made/{i}.png\n" for i in range(4)), encoding="utf-8"
+    )
 
 
 def _weights(folder: Path) -> None:
@@ -235,7 +239,7 @@ def _weights(folder: Path) -> None:
     text = {"context_length": 77, "vocab_size": 49408, "width": 512, "heads": 8, "layers": 12}
     model = {"embed_dim": 512, "quick_gelu": True, "vision_cfg": vision, "text_cfg": text}
     held = {"model_cfg": model, "preprocess_cfg": {"mean": [0.5, 0.5, 0.5], "std": [0.2, 0.2, 0.2]}}
-    (folder / "quiltnet/open_clip_config.json").write_text(json.dumps(held, indent=1))
+    (folder / "quiltnet/open_clip_config.json").write_text(json.dumps(held, indent=1), encoding="utf-8")
 
 
 def _shipped(folder: Path) -> None:
@@ -250,9 +254,9 @@ def _shipped(folder: Path) -> None:
     held = json.loads((shipped.SHIPPED / "phantom-cam16/ldm-semantic.manifest.json").read_text(encoding="utf-8"))
     held["train_key"] = TRAIN_KEY
     for name in held["files"]:
-        (folder / "weights/set" / name).write_text(name)
+        (folder / "weights/set" / name).write_text(name, encoding="utf-8")
         held["files"][name] = digest_of(folder / "weights/set" / name)
-    (folder / "weights/set/ldm-semantic.manifest.json").write_text(json.dumps(held, indent=1))
+    (folder / "weights/set/ldm-semantic.manifest.json").write_text(json.dumps(held, indent=1), encoding="utf-8")
     fit_small(folder)
 
 

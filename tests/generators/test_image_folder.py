@@ -103,7 +103,7 @@ def test_no_folder_and_nothing_in_it(tmp_path: Path, generated: ImageSet) -> Non
         ([("name", "path"), ("a", "b")], "has the columns name, path, not id and file"),
         ([], "has the columns none, not id and file"),
         ([("id", "file"), ("a", "samples/mock-0__0.png"), ("a", "samples/mock-0__1.png")], "more than once: a"),
-        ([("id", "file"), ("a", "gone.png"), ("b",)], "names 2 files that are not there: .*gone.png"),
+        ([("id", "file"), ("a", "gone.png"), ("b",)], "names 2 files that cannot be read: .*gone.png"),
     ],
 )
 def test_a_wrong_table_is_refused(folder: Path, generated: ImageSet, rows: list[tuple[str, ...]], complaint: str) -> None:

@@ -109,7 +109,7 @@ def program(*words: str, cwd: Path, code: str = "from bench.cli import main; mai
 @pytest.mark.parametrize(
     ("words", "code"),
     [
-        (("report", "x\x1b[31m\nFORGED", "--out", "out"), 2),  # refused by the parser of the command line
+        (("report", "x\x1b[31m\nFORGED", "--out", "out"), 3),
         (("nosuch\x1b[31m",), 2),
         (("leaderboard", "--results", "x\x1b[31m\nFORGED"), 3),
         (("gate", "--baseline", "x", "--candidate", "y", "--policy", "\u202e.toml"), 3),
@@ -188,9 +188,9 @@ options = {{ {json.dumps(FORGED)} = {json.dumps(FORGED)} }}
 
 
 def test_the_page_of_a_report_hides_nothing(files: tuple[Path, Path], tmp_path: Path) -> None:
-    surrogate = [replace(record, reason="\ud800", source="\udfff") for record in schema.read([files[0]])]
-    schema.write(surrogate, tmp_path / "run" / "results.jsonl")
-    (tmp_path / "run" / "manifest.json").write_bytes(b'{"caf\xe9": "\xe2\x80\xae"}')
+    hidden = [replace(record, reason="\u202e", source="\x9b") for record in schema.read([files[0]])]
+    schema.write(hidden, tmp_path / "run" / "results.jsonl")
+    (tmp_path / "run" / "manifest.json").write_text('{"caf\xe9": "\u202e"}', encoding="utf-8")
     done = bench("report", tmp_path / "run", "--out", tmp_path / "out", "--patches", "0", home=tmp_path / "home")
     assert done.exit_code == 0, done.stderr
     page = (tmp_path / "out" / "index.html").read_text(encoding="utf-8")

@@ -44,7 +44,9 @@ def test_a_leaderboard_of_many_records_stays_within_time_and_memory(folders: dic
     assert megabytes < 190, "500 for ten times as many, of which libraries are 120"
 
 
-@pytest.mark.parametrize("command", many_records.COMMANDS)
+@pytest.mark.parametrize(
+    "command", [pytest.param(name, marks=[pytest.mark.slow] if name != "gate" else []) for name in many_records.COMMANDS]
+)
 def test_time_grows_with_the_records_and_not_with_their_square(command: str, folders: dict[int, Path], tmp_path: Path) -> None:
     (few, _), (many, _) = (used(command, folders[count], tmp_path) for count in (5_000, 20_000))
     assert many < 6 * few, (few, many)
