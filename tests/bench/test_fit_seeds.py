@@ -170,7 +170,7 @@ def test_fit_delivers_the_weights_of_each_seed(place: Path) -> None:
     words = ("-g", SHADED, "-t", "cam16-seg", *WORDS[WORDS.index("-o") :])
     done = bench("fit", *words, "--fit-seeds", "0,1", "--out", place / "delivered", home=place / "home")
     assert done.exit_code == 0, done.output
-    manifests = [Path(line) for line in done.output.splitlines()]
+    manifests = [Path(line) for line in done.stdout.splitlines()]
     assert [path.parent.name for path in manifests] == ["fit0", "fit1"]
     held = [json.loads(path.read_text()) for path in manifests]
     assert [one["fit_seed"] for one in held] == [0, 1] and held[0]["files"] != held[1]["files"]
