@@ -9,25 +9,11 @@ import pytest
 from bench.results import schema
 from bench.results.terms import Status
 from tests import small_run
+from tests.bench.broken_plugins import WORKING
 
-BROKEN = """
-import sys
-
-import numpy as np
-
-from bench.histology.training_mixes import TRAINING_MIXES
-from bench.types import Card
-
-
-class Plain:
-    card = Card("own", "1", "A generator that works.")
-
-    def __init__(self, level: int = 100):
-        self.level = level
-
-    def generate(self, conditions, seeds):
-        return np.random.default_rng(0).integers(0, 255, (len(seeds), conditions.size, conditions.size, 3), np.uint8)
-
+BROKEN = (
+    WORKING
+    + """
 
 class Init(Plain):
     def __init__(self, level: int = 100):
@@ -159,6 +145,7 @@ class TaskInit:
     def tally(self, counts, classes): ...
     def measures(self, classes): ...
 """
+)
 
 
 @pytest.fixture(scope="module")

@@ -15,6 +15,7 @@ from bench.pipeline.sets import save_set
 from bench.results import schema
 from bench.results.schema import ResultRecord
 from bench.types import GREY, Conditions, Images, ImageSet, Prompts
+from leaderboards.report import site
 
 SIZE = 32
 ENCODERS = ("texture", "stain")
@@ -124,3 +125,10 @@ def measured(generator: str, value: float, samples_key: str) -> list[ResultRecor
         known = {"value": 0.7 + place / 100, "low": 0.65, "high": 0.75, "least": 0.0, "most": 1.0}
         found.append(replace(record(generator, 0.7), **scored, **known))  # type: ignore[arg-type]
     return found
+
+
+def built(made: Material, out: Path, **more: object) -> tuple[str, list[str]]:
+    """The page, and what was logged while it was made."""
+    text: list[str] = []
+    config = replace(site.ReportConfig((made.runs,), out, patches=3, published=out / "none"), **more)  # type: ignore[arg-type]
+    return site.build(config, made.store, log=text.append).read_text(), text

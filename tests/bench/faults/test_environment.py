@@ -14,6 +14,7 @@ import pytest
 
 from bench.errors import MissingError
 from bench.jobs.store import default_root
+from tests.processes import marked
 from tests.small_run import SMALL, WORDS
 
 ROOT = Path(__file__).parents[3]
@@ -126,18 +127,6 @@ def test_the_end_of_a_file_is_no_interruption(tmp_path: Path) -> None:
 def start(words: list[str], given: dict[str, str], cwd: Path) -> subprocess.Popen[str]:
     pipe = subprocess.PIPE
     return subprocess.Popen([*PROGRAM, *words], env=given, cwd=cwd, stdout=pipe, stderr=pipe, text=True)
-
-
-def marked(mark: str) -> list[int]:
-    """Processes that have inherited the mark."""
-    found = []
-    for path in Path("/proc").glob("[0-9]*/environ"):
-        try:
-            if mark.encode() in path.read_bytes():
-                found.append(int(path.parent.name))
-        except OSError:  # ended, or of somebody else
-            continue
-    return found
 
 
 SLOW = """

@@ -26,6 +26,7 @@ from bench.jobs.progress import SilentReporter
 from bench.jobs.store import EntryRef, Store
 from tests.bench.jobs.actions import contents, diamond, draw, dying, failing, looking, runs
 from tests.bench.jobs.test_serial import Recorder, damage_chunk
+from tests.processes import marked
 
 ROOT = Path(__file__).parents[3]
 LOCAL = Dask(workers=2, devices=())
@@ -146,18 +147,6 @@ if __name__ == "__main__":
     except KeyboardInterrupt:
         sys.exit(130)
 """
-
-
-def marked(mark: str) -> list[int]:
-    """Processes that have inherited the mark."""
-    found = []
-    for path in Path("/proc").glob("[0-9]*/environ"):
-        try:
-            if mark.encode() in path.read_bytes():
-                found.append(int(path.parent.name))
-        except OSError:  # ended, or of somebody else
-            continue
-    return found
 
 
 @pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="no /proc, where processes are looked for")
