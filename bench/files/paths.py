@@ -12,21 +12,22 @@ import io
 import os
 import shutil
 import stat
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
-_NO_WAIT = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
+_NO_WAIT = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOCTTY", 0) | getattr(os, "O_BINARY", 0)
+_BUFFER = 2**18
 
 
-@contextmanager
-def open_regular(path: Path) -> Iterator[io.BufferedReader]:
+def open_regular(path: Path) -> io.BufferedReader:
     """A regular file, opened for reading; links are followed. OSError where there is none, or something else."""
     _require_regular(path.stat().st_mode, path)
     descriptor = os.open(path, os.O_RDONLY | _NO_WAIT)
-    with os.fdopen(descriptor, "rb") as file:
-        _require_regular(os.fstat(descriptor).st_mode, path)
-        yield file
+    try:
+        _require_regular(os.fstat(descriptor).st_mode, path)  # another one may have taken its place since
+    except OSError:
+        os.close(descriptor)
+        raise
+    return io.BufferedReader(io.FileIO(descriptor), _BUFFER)
 
 
 def read_regular(path: Path) -> bytes:

@@ -9,14 +9,12 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from io import BufferedReader, FileIO
+from io import BufferedReader
 from pathlib import Path
 
 from bench.errors import DamagedError, MissingError
+from bench.files import paths
 
-_WITHOUT_WAITING = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOCTTY", 0)
-_BUFFER = 2**18
-_BINARY = getattr(os, "O_BINARY", 0)  # Windows
 _KINDS = (
     (stat.S_ISDIR, "is a folder"),
     (stat.S_ISFIFO, "is a pipe"),
@@ -50,14 +48,9 @@ def open_regular(path: Path, what: str = "file") -> BufferedReader:
     """The file, opened for reading. Raises as `check_regular` does."""
     check_regular(path, what)
     try:
-        descriptor = os.open(path, os.O_RDONLY | _WITHOUT_WAITING | _BINARY)
+        return paths.open_regular(Path(path))
     except (OSError, ValueError) as error:
         raise _error(path, what, _reason(path, error)) from error
-    mode = os.fstat(descriptor).st_mode
-    if not stat.S_ISREG(mode):  # another one has taken its place since
-        os.close(descriptor)
-        raise _error(path, what, _kind(mode))
-    return BufferedReader(FileIO(descriptor), _BUFFER)
 
 
 def read_bytes(path: Path, what: str = "file") -> bytes:
