@@ -117,7 +117,7 @@ def main() -> None:
     """Entry point: user errors become one message and their exit code; anything else keeps its traceback."""
     from bench.runtime import import_guard
     from bench.runtime.plugin_code import guarded_process
-    from bench.runtime.process import prepare_streams, termination_as_interrupt
+    from bench.runtime.process import ignore_interrupts, prepare_streams, termination_as_interrupt
     from bench.runtime.refusals import refusal_of
 
     prepare_streams()
@@ -147,3 +147,5 @@ def main() -> None:
             raise
         echo(f"bench: {refusal.sentence()}", err=True)
         sys.exit(RefusedError.exit_code)
+    finally:
+        ignore_interrupts()  # the command has ended: Ctrl-C while Python ends would only print a traceback

@@ -19,6 +19,7 @@ from bench.jobs.graph import Job, pending, with_needs
 from bench.jobs.outcomes import Failed, Finished, JobError, Outcome, Task, run_task, task_of
 from bench.jobs.progress import Reporter, Tally
 from bench.jobs.store import DamagedEntry, EntryRef, Store
+from bench.runtime.plugin_code import raise_lost_interruption
 from bench.runtime.process import termination_as_interrupt
 
 _Result = TypeVar("_Result")
@@ -184,6 +185,7 @@ class _Pass:
             self._reporter.update(self._tally.state())
             for outcome in session.wait():
                 self._end(self._confirm(outcome))
+            raise_lost_interruption()
             if self._refused is not None:
                 self._end_all_that_wait(self._refused)
             if time.monotonic() - self._renewed_at > _RENEW_EVERY:

@@ -6,9 +6,11 @@ import os
 import signal
 import tempfile
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from importlib.util import find_spec
+from multiprocessing import active_children, resource_tracker
 from typing import Any, cast
 
 from bench.jobs.executors import Listener
@@ -26,6 +28,8 @@ def local_cluster(workers: int, devices: tuple[str, ...], listener: Listener) ->
     """A running dask cluster of `workers` processes and one more for each device."""
     import dask
     from distributed import Nanny, Scheduler, SpecCluster
+    from distributed.gc import disable_gc_diagnosis
+    from distributed.utils import silence_logging_cmgr
 
     has_dashboard = find_spec("bokeh") is not None
     scheduler = {"host": "127.0.0.1", "port": 0, "dashboard": has_dashboard, "dashboard_address": "127.0.0.1:0"}
@@ -48,19 +52,29 @@ def local_cluster(workers: int, devices: tuple[str, ...], listener: Listener) ->
         for device in devices:
             env = ONE_THREAD | {"CUDA_VISIBLE_DEVICES": device}
             specs[f"gpu-{device}"] = {**options, "resources": {"gpu": 1}, "env": env}
+        stack.enter_context(
+            silence_logging_cmgr(_QUIET)
+        )  # until the loop has stopped; the cluster's own ends with the cluster
         stack.enter_context(dask.config.set(settings))
         stack.enter_context(_environment(ONE_THREAD))
+        others = {child.pid for child in active_children()}
+        runner = _start_loop()
+        stack.callback(_stop_loop, runner)
         try:
             cluster = cast(Any, SpecCluster)(
                 scheduler={"cls": Scheduler, "options": scheduler},
                 workers={name: {"cls": Nanny, "options": spec} for name, spec in specs.items()},
-                silence_logs=_QUIET,
+                loop=runner.loop,
             )
         except BaseException:  # interrupted while it starts: dask would try to close what is half there when Python ends
-            for started in [*SpecCluster._instances]:
-                _kill_workers(started)
-                SpecCluster._instances.discard(started)
+            with uninterrupted():
+                for started in [cluster for cluster in SpecCluster._instances if cluster.loop is runner.loop]:
+                    SpecCluster._instances.discard(started)
+                    _stop_loop(started._loop_runner)
+                _stop_loop(runner)  # from here on no worker is started
+                _kill_children(others)
             raise
+        disable_gc_diagnosis(force=True)  # a KeyboardInterrupt in its callback would be printed and lost
         if has_dashboard:
             listener.log(f"dashboard: {cluster.dashboard_link}")
         try:
@@ -71,6 +85,45 @@ def local_cluster(workers: int, devices: tuple[str, ...], listener: Listener) ->
         finally:
             with uninterrupted(), suppress(Exception):
                 cluster.close(timeout=10)
+
+
+def _start_loop() -> Any:
+    """The event loop of the cluster in a thread of its own. Ctrl-C, which a terminal sends to all processes of a command, is
+    blocked in this thread, and so in the processes that it starts: the driver ends them, and they print no tracebacks."""
+    from distributed.utils import LoopRunner
+
+    resource_tracker.ensure_running()  # would otherwise be started in that thread, and unblock the signal there
+    runner = LoopRunner()
+    if hasattr(signal, "pthread_sigmask"):  # not on Windows
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            cast(Any, runner).start()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    else:
+        cast(Any, runner).start()
+    return runner
+
+
+def _stop_loop(runner: Any) -> None:
+    if runner.is_started():
+        with uninterrupted(), suppress(Exception):
+            # what is still waiting there is cancelled, and nobody asks what became of it
+            runner.loop.asyncio_loop.set_exception_handler(lambda loop, context: None)
+            runner.stop(timeout=10)
+
+
+def _kill_children(others: set[int | None]) -> None:
+    """Ends the processes that this one has started, without `others`. A thread may be about to start one: returns when none
+    has come for a while."""
+    quiet = 0
+    while quiet < 5:
+        children = [child for child in active_children() if child.pid not in others]
+        for child in children:
+            child.kill()
+            child.join(1)
+        quiet = 0 if children else quiet + 1
+        time.sleep(0.05)
 
 
 def _kill_workers(cluster: Any) -> None:

@@ -27,6 +27,13 @@ def interrupt(number: int, frame: FrameType | None) -> None:
     raise KeyboardInterrupt
 
 
+def raise_lost_interruption() -> None:
+    """Raises KeyboardInterrupt if a signal to end has arrived and the program still runs: Python loses an exception that a
+    handler raises while a finalizer or a callback of the garbage collector runs."""
+    if _State.watches and _State.arrived and threading.current_thread() is threading.main_thread():
+        raise KeyboardInterrupt
+
+
 def is_interruption(error: BaseException) -> bool:
     """Whether the exception is Ctrl-C or another signal to end. A KeyboardInterrupt that a plug-in raises on its own is none:
     the same command would end in it for ever."""

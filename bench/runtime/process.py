@@ -52,6 +52,13 @@ def termination_as_interrupt() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
+def ignore_interrupts() -> None:
+    """From here on Ctrl-C and SIGTERM do nothing: for the last moments of a process, or to end others without being ended."""
+    if threading.current_thread() is threading.main_thread():
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_IGN)
+
+
 def host() -> str:
     """This machine and, in a container with process numbers of its own, that container."""
     with suppress(OSError):

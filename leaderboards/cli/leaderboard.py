@@ -56,9 +56,11 @@ def leaderboard(
     if experiment:
         _show(_experiments(task, experiment, reading.read_records(places)), style, out)
         return
-    # no name holds the records: their memory is free again when the tables are written
-    boards = _boards(task, measures, reading.read_records(places), with_ties=style not in formats.OF_NUMBERS)
-    _show([build.sheet(board) for board in boards], style, out)
+    with_text = style not in formats.OF_NUMBERS
+    with reading.without_collection():
+        # no name holds the records: their memory is free again when the tables are written
+        boards = _boards(task, measures, reading.read_records(places), with_ties=with_text)
+    _show([build.sheet(board, with_text) for board in boards], style, out)
 
 
 def _show(sheets: list[formats.Sheet], style: str, out: Path | None) -> None:

@@ -189,8 +189,9 @@ def _mean_ranks(rows: dict[str, dict[str, Cell]], columns: tuple[str, ...]) -> d
     return {name: sum(found) / len(found) if found else float("inf") for name, found in places.items()}
 
 
-def sheet(board: Board) -> Sheet:
-    """The table with everything that any format needs."""
+def sheet(board: Board, with_text: bool = True) -> Sheet:
+    """The table with everything that any format needs; without text, what the formats of numbers need (`formats.OF_NUMBERS`):
+    rows and notes are empty."""
     where = {"task": board.task, "dataset": board.dataset, "board": board.prompt_source}
     which = {"protocol_set": board.protocol_set}
     records: list[dict[str, Any]] = []
@@ -211,6 +212,8 @@ def sheet(board: Board) -> Sheet:
             }
             for place in agreed.places
         ]
+    if not with_text:
+        return Sheet(title(board), [], [], records)
     return Sheet(title(board), as_rows(board), notes(board), records)
 
 

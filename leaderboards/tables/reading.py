@@ -52,15 +52,16 @@ LARGEST = 1e100
 def read_records(places: Iterable[Path], invalidated: Path = INVALIDATIONS) -> list[ResultRecord]:
     """Every number of the .jsonl files, and of those below the folders, once, without reported numbers; wrong ones are
     withdrawn. Raises NotComparableError if two records of one number contradict each other."""
-    with _without_collection():
+    with without_collection():
         found = [entry for entry in schema.read_numbered(schema.files(places)) if entry[2].state != State.REPORTED]
         return [record for *_, record in each_once(checked(found, invalidated)).records]
 
 
 @contextmanager
-def _without_collection() -> Iterator[None]:
-    """Records are in no cycles, and looking for some takes a third of the time of reading a hundred thousand records. They
-    are not looked at afterwards either: commands read once, and work with the records until they end."""
+def without_collection() -> Iterator[None]:
+    """Inside, no cycles of objects are looked for: records are in none, and looking takes a third of the time of reading a
+    hundred thousand of them. What is there on leaving is not looked at afterwards either: commands read once, and work with
+    the records until they end."""
     was_enabled = gc.isenabled()
     gc.disable()
     try:

@@ -124,6 +124,33 @@ def test_the_end_of_a_file_is_no_interruption(tmp_path: Path) -> None:
     assert done.returncode == 1 and "EOFError: no data left" in done.stderr and "interrupted" not in done.stderr
 
 
+LOST = """
+import os, signal, sys
+from bench.cli import main
+from bench.jobs import executors
+
+class Loses:
+    def __del__(self):
+        os.kill(os.getpid(), signal.SIGINT)  # an exception that is raised in a finalizer is printed and lost
+
+run = executors._SerialSession.submit
+def submit(session, job):
+    Loses()
+    run(session, job)
+
+executors._SerialSession.submit = submit
+sys.argv = ["bench", *sys.argv[1:]]
+main()
+"""
+
+
+def test_an_interruption_that_python_loses_still_ends_the_run(tmp_path: Path) -> None:
+    words = [sys.executable, "-c", LOST, *RUN, "--workers", "1", "--out", "out"]
+    done = subprocess.run(words, cwd=tmp_path, env=environment(tmp_path / "home"), capture_output=True, text=True)
+    assert done.returncode == 130 and "Exception ignored" in done.stderr, done.stderr
+    assert not list((tmp_path / "out").rglob("results.jsonl"))
+
+
 def start(words: list[str], given: dict[str, str], cwd: Path) -> subprocess.Popen[str]:
     pipe = subprocess.PIPE
     return subprocess.Popen([*PROGRAM, *words], env=given, cwd=cwd, stdout=pipe, stderr=pipe, text=True)

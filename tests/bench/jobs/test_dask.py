@@ -259,3 +259,29 @@ def test_wrong_words_are_sentences(store: Store, tmp_path: Path) -> None:
         execute([job], store, Dask(address="tcp://127.0.0.1:9", patience=1.0), SilentReporter())
     with pytest.raises(UsageError, match="no address of a dask scheduler"):
         execute([job], store, Dask(address="smoke://signal", patience=1.0), SilentReporter())
+
+
+@pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="no /proc, where processes are looked for")
+@pytest.mark.parametrize("seconds", [0, 0.2, 0.6, 1.5, 3])
+def test_ctrl_c_ends_workers_without_a_traceback(seconds: float, tmp_path: Path) -> None:
+    """While they start, and at work: a terminal sends the signal to all processes of a command."""
+    mark, script = uuid.uuid4().hex, tmp_path / "driver.py"
+    script.write_text(DRIVER)
+    driver = subprocess.Popen(
+        [sys.executable, str(script), str(tmp_path / "store"), str(tmp_path / "log")],
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "MARK": mark},
+        start_new_session=True,
+    )
+    stop = time.monotonic() + 60
+    while len(marked(mark)) < 3 and time.monotonic() < stop:  # the driver, a process of Python's own, and a worker
+        time.sleep(0.02)
+    time.sleep(seconds)
+    os.killpg(driver.pid, signal.SIGINT)
+    _, errors = driver.communicate(timeout=30)
+    assert driver.returncode == 130 and "Traceback" not in errors, errors
+    stop = time.monotonic() + 10
+    while marked(mark) and time.monotonic() < stop:
+        time.sleep(0.1)
+    assert marked(mark) == []
