@@ -52,9 +52,7 @@ def local_cluster(workers: int, devices: tuple[str, ...], listener: Listener) ->
         for device in devices:
             env = ONE_THREAD | {"CUDA_VISIBLE_DEVICES": device}
             specs[f"gpu-{device}"] = {**options, "resources": {"gpu": 1}, "env": env}
-        stack.enter_context(
-            silence_logging_cmgr(_QUIET)
-        )  # until the loop has stopped; the cluster's own ends with the cluster
+        stack.enter_context(silence_logging_cmgr(_QUIET))  # until the loop has stopped
         stack.enter_context(dask.config.set(settings))
         stack.enter_context(_environment(ONE_THREAD))
         others = {child.pid for child in active_children()}
@@ -74,7 +72,7 @@ def local_cluster(workers: int, devices: tuple[str, ...], listener: Listener) ->
                 _stop_loop(runner)  # from here on no worker is started
                 _kill_children(others)
             raise
-        disable_gc_diagnosis(force=True)  # a KeyboardInterrupt in its callback would be printed and lost
+        cast(Any, disable_gc_diagnosis)(force=True)  # a KeyboardInterrupt in its callback would be printed and lost
         if has_dashboard:
             listener.log(f"dashboard: {cluster.dashboard_link}")
         try:
