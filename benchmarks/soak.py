@@ -1,6 +1,7 @@
 """Random small runs under random faults: every number has to be that of the undisturbed run, or to end in a stated refusal.
 
-    python -m benchmarks.soak --seconds 120 [--seed 0] [--write]
+    python -m benchmarks.soak --seconds 120 --seed 0 > soak-0.jsonl     one line for each trial
+    python -m benchmarks.soak --page soak-0.jsonl soak-1.jsonl          into docs/reliability.md
 
 Each trial starts a run on a store that is empty, half full or finished, puts one to four faults into it (soak_faults.py), and
 waits for its end. Then it starts the same command again without faults, which has to give the records of the undisturbed run.
@@ -11,8 +12,8 @@ A trial fails
 - where a command ends with a traceback or an exit code that states nothing (`unstated`), or not within its time (`hung`),
 - where a process is still there 15 seconds after the command has ended (`left`).
 
-The command ends with exit code 1 where any trial failed. With --write the figures go into docs/reliability.md. Linux; full and
-read-only disks are tried where a tmpfs can be mounted.
+The command ends with exit code 1 where any trial failed. Linux; full and read-only disks are tried where a tmpfs can be
+mounted.
 """
 
 from __future__ import annotations
@@ -75,6 +76,8 @@ class Reference:
 class Trial:
     """What was done to a run and how it ended."""
 
+    seed: int
+    """Of the soak."""
     number: int
     scenario: str
     workers: int
@@ -115,9 +118,10 @@ def make_reference(name: str, folder: Path) -> Reference:
     return Reference(words, home, read_records(out), time.monotonic() - begun)
 
 
-def run_trial(number: int, name: str, reference: Reference, rng: random.Random, folder: Path) -> Trial:
+def run_trial(seed: int, number: int, name: str, reference: Reference, folder: Path) -> Trial:
     """One run with faults, and one without on the same store."""
-    trial = Trial(number, name, rng.choice((1, 2)), rng.choice(("empty", "half", "finished")))
+    rng = random.Random(f"{seed} {number}")
+    trial = Trial(seed, number, name, rng.choice((1, 2)), rng.choice(("empty", "half", "finished")))
     begun = time.monotonic()
     with disk_for(rng, folder / "home") as is_own_disk:
         home = folder / "home" / "store"
@@ -251,7 +255,7 @@ def soak(seconds: float, faults: int, seed: int, kept: Path | None = None) -> li
             name = rng.choices(list(WEIGHTS), list(WEIGHTS.values()))[0]
             folder = Path(place) / f"trial-{len(trials)}"
             folder.mkdir()
-            trial = run_trial(len(trials), name, references[name], random.Random(f"{seed} {len(trials)}"), folder)
+            trial = run_trial(seed, len(trials), name, references[name], folder)
             trials.append(trial)
             print(trial.line(), flush=True)
             if trial.failures and kept is not None:
@@ -267,14 +271,16 @@ def main() -> None:
     parser.add_argument("--faults", type=int, default=10**9, help="stop after so many")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--keep", type=Path, help="a folder for the stores and messages of trials that failed")
-    parser.add_argument("--write", action="store_true", help="into docs/reliability.md")
+    parser.add_argument("--page", type=Path, nargs="+", metavar="FILE", help="lines of trials: write docs/reliability.md")
     words = parser.parse_args()
+    if words.page:
+        lines = [line for file in words.page for line in file.read_text(encoding="utf-8").splitlines()]
+        soak_page.write([Trial(**json.loads(line)) for line in lines], len(os.sched_getaffinity(0)))
+        return
     trials = soak(words.seconds, words.faults, words.seed, words.keep)
     kinds = Counter(failure.partition(":")[0] for trial in trials for failure in trial.failures)
     count = sum(len(trial.faults) for trial in trials)
     print(f"{len(trials)} trials, {count} faults; failures: {dict(kinds) or 'none'}", file=sys.stderr)
-    if words.write:
-        soak_page.write(trials, words.seed, len(os.sched_getaffinity(0)))
     sys.exit(1 if kinds else 0)
 
 

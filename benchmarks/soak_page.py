@@ -37,22 +37,22 @@ left 15 seconds after the command has ended.
 class Tried(Protocol):
     """A trial of benchmarks/soak.py."""
 
-    scenario: str
-    workers: int
+    seed: int
     faults: list[str]
     code: int
     failures: list[str]
 
 
-def write(trials: Sequence[Tried], seed: int, cores: int) -> None:
+def write(trials: Sequence[Tried], cores: int) -> None:
     """Writes the section of runs under faults in docs/reliability.md."""
     faults = Counter(name for trial in trials for name in trial.faults)
-    made = f"python -m benchmarks.soak --seed {seed} --write"
+    seeds = sorted({trial.seed for trial in trials})
+    made = f"python -m benchmarks.soak --seed SEED` for the seeds {', '.join(map(str, seeds))}"
     kinds = ("wrong", "lost", "unstated", "hung", "left")
     failed = {kind: sum(any(f.startswith(kind) for f in trial.failures) for trial in trials) for kind in kinds}
     lines = [
         HEAD,
-        f"Made by `{made}`, {cores} cores: {len(trials)} trials with {sum(faults.values())} faults.\n",
+        f"Made by `{made}, {cores} cores: {len(trials)} trials with {sum(faults.values())} faults.\n",
         "| trials with | count |",
         "|---|---|",
         f"| a number that differs from the undisturbed run, or is missing with exit code 0 | {failed['wrong']} |",
