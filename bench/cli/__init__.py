@@ -17,6 +17,11 @@ from bench.errors import BenchError, BrokenPluginError, RefusedError, UsageError
 from bench.messages import echo, show_uncaught
 
 COMMANDS: dict[str, dict[str, str]] = {
+    "Data": {
+        "data": "check a folder of images and maps, or import one of another layout",
+        "prepare": "cut patches with maps from whole slides and their annotations",
+        "pseudo-maps": "make maps of slides without annotation, by clustering",
+    },
     "Run": {
         "run": "train, generate, measure and score one generator on one task",
         "suite": "run the cells of a paper's table, or of a file of your own",
