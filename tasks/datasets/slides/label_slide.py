@@ -116,7 +116,9 @@ def _check_storage(path: Path) -> None:
     except Exception as error:  # what the reader raises on files that are no TIFF cannot be listed
         raise DamagedError(f"the label slide {path} is no TIFF file: {error}. Convert it to a tiled TIFF.") from error
     if name := _LOSSY.get(compression):
-        raise DamagedError(f"the label slide {path} is compressed as {name}, which changes labels. Store it with deflate or LZW.")
+        raise DamagedError(
+            f"the label slide {path} is compressed as {name}, which changes labels. Store it with deflate or LZW."
+        )
     if photometric == _PALETTE or photometric == _WHITE_IS_ZERO or bits != 8:
         found = "a palette" if photometric == _PALETTE else f"{bits} bits a channel, or white as 0"
         raise DamagedError(f"the label slide {path} is stored with {found}. Store class numbers as 8-bit greyscale or RGB.")

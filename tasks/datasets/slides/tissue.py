@@ -18,12 +18,16 @@ from numpy.typing import NDArray
 
 from tasks.datasets.slides.reader import Slide
 
-SMOOTHING = 16.0
-"""Standard deviation of the Gaussian filter, microns: about two nuclei."""
+SMOOTHING = 8.0
+"""Standard deviation of the Gaussian filter, microns: about one nucleus."""
 LOWEST, HIGHEST = 0.05, 0.12
 """Range of the threshold of saturation."""
 SMALLEST_OBJECT, LARGEST_HOLE = 40_000.0, 40_000.0
-"""Square microns: objects below are dirt, holes below are lumina or fat."""
+"""Square microns: objects below are dirt, and holes below are lumina or fat."""
+SMALLEST_STROKE = 10_000.0
+"""Square microns: ink below is a coloured fringe at an edge."""
+SMALLEST_SHARE = 0.05
+"""The three areas are at most this share of the image, which may be a small crop of a slide."""
 BLANK = 0.001
 """Share of tissue under which a slide is blank."""
 _DENSE = 0.35
@@ -92,12 +96,15 @@ def segment_tissue(image: NDArray[np.uint8], mpp: float) -> Tissue:
     from skimage.filters import gaussian, threshold_otsu
     from skimage.morphology import remove_small_holes, remove_small_objects
 
-    ink = find_ink(image)
+    def pixels(area: float) -> int:
+        return int(min(area / mpp**2, SMALLEST_SHARE * image.shape[0] * image.shape[1]))
+
+    ink = remove_small_objects(find_ink(image), max_size=pixels(SMALLEST_STROKE))
     clean = np.where(ink[..., None], np.uint8(255), image)
     saturation = rgb2hsv(gaussian(clean, sigma=SMOOTHING / mpp, channel_axis=-1))[..., 1]
     threshold = np.clip(threshold_otsu(saturation) if np.ptp(saturation) else LOWEST, LOWEST, HIGHEST)
-    mask = remove_small_holes(saturation > threshold, max_size=int(LARGEST_HOLE / mpp**2))
-    mask = remove_small_objects(mask, max_size=int(SMALLEST_OBJECT / mpp**2)) & ~ink
+    mask = remove_small_holes(saturation > threshold, max_size=pixels(LARGEST_HOLE))
+    mask = remove_small_objects(mask, max_size=pixels(SMALLEST_OBJECT)) & ~ink
     share = float(mask.mean())
     return Tissue(mask, mpp, share, float(ink.mean()), share < BLANK)
 
