@@ -1,7 +1,7 @@
 """Reads label slides: tiled TIFF files whose value at a pixel is its class, in one channel or in the first of three (PANDA).
 
-Labels are those of level 0 at the centre of each wanted pixel: levels of label slides may have been averaged, and an average of
-two labels is another label.
+Labels are those of level 0 at the centre of each wanted pixel: levels of label slides may have been averaged, and an average
+of two labels is another label.
 """
 
 from __future__ import annotations
@@ -79,8 +79,8 @@ class LabelSlide:
         is_grey = np.array_equal(first, second) and np.array_equal(first, third)
         if not is_grey and (second.any() or third.any()):
             raise DamagedError(
-                f"the label slide {self.path} holds colours at {x}, {y}, and labels are in one channel, or in the first of three "
-                "with the others 0. Convert it to class numbers."
+                f"the label slide {self.path} holds colours at {x}, {y}, and labels are in one channel, or in the first of "
+                "three with the others 0. Convert it to class numbers."
             )
         return np.asarray(np.where(alpha == 255, first, OUTSIDE), dtype=np.uint8)
 
@@ -111,7 +111,7 @@ def _check_storage(path: Path) -> None:
 
     try:
         with tifffile.TiffFile(path) as tiff:
-            page = tiff.pages[0]
+            page = tiff.pages.first
             compression, photometric, bits = int(page.compression), int(page.photometric), page.bitspersample
     except Exception as error:  # what the reader raises on files that are no TIFF cannot be listed
         raise DamagedError(f"the label slide {path} is no TIFF file: {error}. Convert it to a tiled TIFF.") from error

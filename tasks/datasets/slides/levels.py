@@ -17,8 +17,8 @@ class Level:
     downsample: float
     """Pixels of level 0 for each pixel of this level."""
     address: float
-    """The same as OpenSlide takes it, which is how positions in `read_region` are found. It is the mean ratio of the sizes, and
-    sizes are rounded: a level of half the resolution of 4443 pixels has 2221 and an address of 2.0005."""
+    """The same as OpenSlide takes it, which is how positions in `read_region` are found. It is the mean ratio of the sizes,
+    and sizes are rounded: a level of half the resolution of 4443 pixels has 2221 and an address of 2.0005."""
 
 
 def read_levels(handle: openslide.OpenSlide) -> tuple[Level, ...]:

@@ -18,7 +18,7 @@ _AGAIN = "Copy it again, or take it out of the folder."
 
 
 def open_checked(path: Path, what: str = "slide") -> openslide.OpenSlide:
-    """The open file. Raises MissingError if it is absent, and DamagedError if OpenSlide cannot read it or if it is cut short."""
+    """The open file. Raises MissingError if it is absent, and DamagedError if it cannot be read or is cut short."""
     import openslide
 
     check_regular(path, what)
@@ -26,8 +26,8 @@ def open_checked(path: Path, what: str = "slide") -> openslide.OpenSlide:
         handle = openslide.OpenSlide(path)
     except openslide.OpenSlideUnsupportedFormatError as error:
         raise DamagedError(
-            f"the {what} {path} is in no format that OpenSlide reads. Slides are pyramids of tiles: convert it, for example with "
-            "`vips tiffsave IN OUT.tif --tile --pyramid --compression deflate`, or take it out of the folder."
+            f"the {what} {path} is in no format that OpenSlide reads. Slides are pyramids of tiles: convert it, for example "
+            "with `vips tiffsave IN OUT.tif --tile --pyramid --compression deflate`, or take it out of the folder."
         ) from error
     except openslide.OpenSlideError as error:
         raise DamagedError(f"the {what} {path} cannot be opened: {error}. {_AGAIN}") from error
@@ -51,7 +51,7 @@ def guard(path: Path, what: str) -> Iterator[None]:
 
 
 def check_complete(path: Path, what: str) -> None:
-    """Raises DamagedError if a TIFF file ends before the last of its tiles, which OpenSlide finds only when it reads that tile."""
+    """Raises DamagedError if a TIFF file ends before the last of its tiles: OpenSlide finds that only when it reads that tile."""
     import tifffile
 
     with path.open("rb") as file:

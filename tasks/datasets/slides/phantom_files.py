@@ -32,7 +32,7 @@ _KAROLINSKA = {"glass": 0, "stroma": 1, "benign": 1, "cancer": 2}
 def write_pyramid(path: Path, pixels: NDArray[np.uint8], mpp: float, description: str | None = None) -> None:
     """A tiled TIFF with levels of a quarter of the side each, deflated. Levels of images are averages, levels of maps samples.
 
-    `pixels` uint8 (h, w, 3) or (h, w). The resolution stands in the TIFF tags; with a `description` in Aperio's format instead.
+    `pixels` uint8 (h, w, 3) or (h, w). The resolution stands in the TIFF tags; or in a `description` in Aperio's format.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with tifffile.TiffWriter(path) as file:

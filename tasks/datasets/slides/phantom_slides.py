@@ -1,7 +1,7 @@
 """Whole slides of phantom tissue with true maps, in the file formats and folders of CAMELYON16, PANDA and TCGA.
 
 The tissue is that of `tasks/datasets/phantom`, rendered at one micron per pixel in squares that overlap, and enlarged to the
-resolution of the slide: level 0 shows no finer detail than one micron. The maps are exact: tissue is rendered from the polygons.
+resolution of the slide: level 0 shows no finer detail than one micron. Maps are exact: tissue is rendered from the polygons.
 """
 
 from __future__ import annotations
@@ -58,17 +58,17 @@ def write_phantom_slides(
     """Writes `count` square slides of `side` pixels at `mpp` microns, with what the data set has beside them.
 
     `camelyon16`: `training/normal`, `training/tumor`, `testing/images` (every third slide), ASAP XML in `lesion_annotations`
-    with the groups `_0` (tumour) and `_2` (cut out), and `testing/reference.csv`. `panda`: `train_images`, `train_label_masks`
-    (labels of the provider in channel 0) and `train.csv`, providers in turn. `tcga`: `UUID/BARCODE.UUID.svs` in Aperio's format
-    and `gdc_manifest.txt`, two slides of every second patient. The true map of each slide is `truth/NAME.tif`, numbered as
+    with the groups `_0` (tumour) and `_2` (cut out), and `testing/reference.csv`. `panda`: `train_images`,
+    `train_label_masks` (labels of the provider in channel 0) and `train.csv`, providers in turn. `tcga`:
+    `UUID/BARCODE.UUID.svs` in Aperio's format and `gdc_manifest.txt`, two slides of every second patient. The true map of each slide is `truth/NAME.tif`, numbered as
     TISSUES[kind]. The same arguments write the same bytes. Raises UsageError on sizes that cannot be made.
     """
     if kind not in TISSUES:
         raise UsageError(f"phantom slides are of the kinds {', '.join(TISSUES)}, not {kind!r}.")
     if count < 1 or not 0.1 <= mpp <= 4 or side * mpp < _SMALLEST:
         raise UsageError(
-            f"phantom slides have 0.1 to 4 microns per pixel and are at least {_SMALLEST:g} microns wide, and there is at least "
-            f"one; asked for {count} of {side} pixels at {mpp:g}."
+            f"phantom slides have 0.1 to 4 microns per pixel and are at least {_SMALLEST:g} microns wide, and there is at "
+            f"least one; asked for {count} of {side} pixels at {mpp:g}."
         )
     for number in range(count):
         phantom_files.WRITERS[kind](Path(out), make_slide(kind, number, seed, side, mpp), mpp)
@@ -132,7 +132,7 @@ def _render_square(
 def _blob(x: float, y: float, width: float, height: float, rng: np.random.Generator) -> shapely.Polygon:
     """A smooth closed outline around (x, y), in shares of the slide's side."""
     angle = np.linspace(0, 2 * np.pi, 96, endpoint=False)
-    radius = 1 + sum(rng.normal(0, 0.12 / k) * np.cos(k * angle + rng.uniform(0, 6.3)) for k in range(2, 7))
+    radius = 1.0 + sum(rng.normal(0, 0.12 / k) * np.cos(k * angle + rng.uniform(0, 6.3)) for k in range(2, 7))
     return shapely.Polygon(np.stack([x + width * radius * np.cos(angle), y + height * radius * np.sin(angle)], axis=1))
 
 
@@ -150,7 +150,7 @@ def _plan_camelyon16(number: int, rng: np.random.Generator) -> list[Region]:
     x, y = rng.uniform(0.33, 0.43, 2)
     regions += _within("tumour", _blob(x, y, 0.19, 0.16, rng), node)
     regions += _within("normal", _blob(x, y, 0.06, 0.06, rng), node)
-    return regions + _within("tumour", _blob(*rng.uniform(0.62, 0.72, 2), 0.10, 0.12, rng), node)
+    return regions + _within("tumour", _blob(rng.uniform(0.62, 0.72), rng.uniform(0.62, 0.72), 0.10, 0.12, rng), node)
 
 
 def _plan_panda(number: int, rng: np.random.Generator) -> list[Region]:

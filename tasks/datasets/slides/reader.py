@@ -127,8 +127,8 @@ class Slide:
             raise UsageError(f"a region of a slide is at least 1 pixel wide and high, not {width} x {height}.")
         if mpp * UPSCALING < self.info.mpp * (1 - 1e-9):
             raise MissingError(
-                f"{self.info.path} has {self.info.mpp:g} microns per pixel ({self.info.mpp_source}), and {mpp:g} were asked for: "
-                f"more than {UPSCALING:g} times finer. Ask for {self.info.mpp:g} or more, or take a slide that was scanned finer."
+                f"{self.info.path} has {self.info.mpp:g} microns per pixel ({self.info.mpp_source}), and {mpp:g} were asked "
+                f"for: more than {UPSCALING:g} times finer. Ask for {self.info.mpp:g} or more, or take a finer scan."
             )
 
     def _sampling(self, mpp: float) -> Sampling:

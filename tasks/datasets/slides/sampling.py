@@ -71,8 +71,8 @@ class Sampling:
             left, top = x * self.whole - at.x, y * self.whole - at.y
             cut = (left, top, left + width * self.whole, top + height * self.whole)
             return np.asarray(picture.reduce(self.whole, box=cut) if self.whole > 1 else picture.crop(cut))
-        left, top = self._round(x * self.ratio - at.x), self._round(y * self.ratio - at.y)
-        box = (left, top, left + self._round(width * self.ratio), top + self._round(height * self.ratio))
+        start, above = self._round(x * self.ratio - at.x), self._round(y * self.ratio - at.y)
+        box = (start, above, start + self._round(width * self.ratio), above + self._round(height * self.ratio))
         return np.asarray(picture.resize((width, height), Image.Resampling.HAMMING, box=box))
 
     def _round(self, position: float) -> float:

@@ -26,8 +26,8 @@ def rasterise(
     """uint8 (height, width): the class of each pixel of the output grid, `background` where no region is.
 
     `classes`: label -> class, 0 to 255. `order`: the labels as they are painted, later ones over earlier ones. `box`: x, y,
-    width and height in pixels of the output grid. `scale`: output pixels for each pixel of level 0, so that the centre of pixel
-    (i, j) is at ((i + 0.5) / scale, (j + 0.5) / scale).
+    width and height in pixels of the output grid. `scale`: output pixels for each pixel of level 0, so that the centre of
+    pixel (i, j) is at ((i + 0.5) / scale, (j + 0.5) / scale).
 
     Raises DamagedError if a region has a label that `classes` lacks, and UsageError if `order` and `classes` do not have the
     same labels.

@@ -44,7 +44,8 @@ def collect_imagescope(path: Path, root: Element) -> Collected:
     found = Collected()
     for layer in root.iter("Annotation"):
         label = _name_layer(layer)
-        shells, holes = [], []
+        shells: list[NDArray[np.float64]] = []
+        holes: list[NDArray[np.float64]] = []
         for region in layer.iter("Region"):
             where = f"{path}: region {region.get('Id', '?')} of {label}"
             outline = _outline(where, region)
