@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
 OUTSIDE = 255
 """Label of a pixel outside the slide."""
-_STRIP = 2**24
-"""Pixels of level 0 that are decoded at once: 64 MiB."""
+_STRIP = 2**22
+"""Pixels of level 0 that are decoded at once: 16 MiB."""
 _LOSSY = {6: "JPEG", 7: "JPEG", 33003: "JPEG 2000", 33005: "JPEG 2000", 34712: "JPEG 2000"}
 """TIFF compressions that change labels."""
 _PALETTE, _WHITE_IS_ZERO = 3, 0

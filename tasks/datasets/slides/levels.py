@@ -14,6 +14,8 @@ _EQUAL = 1e-6
 @dataclass(frozen=True)
 class Level:
     number: int
+    width: int
+    height: int
     downsample: float
     """Pixels of level 0 for each pixel of this level."""
     address: float
@@ -28,7 +30,7 @@ def read_levels(handle: openslide.OpenSlide) -> tuple[Level, ...]:
     for number, ((w, h), address) in enumerate(zip(handle.level_dimensions, handle.level_downsamples, strict=True)):
         whole = max(1, round(address))
         fits = abs(width / whole - w) <= 1 and abs(height / whole - h) <= 1
-        levels.append(Level(number, float(whole) if fits else float(address), float(address)))
+        levels.append(Level(number, w, h, float(whole) if fits else float(address), float(address)))
     return tuple(levels)
 
 

@@ -51,7 +51,7 @@ def guard(path: Path, what: str) -> Iterator[None]:
 
 
 def check_complete(path: Path, what: str) -> None:
-    """Raises DamagedError if a TIFF file ends before the last of its tiles: OpenSlide finds that only when it reads that tile."""
+    """Raises DamagedError if a TIFF file ends before the last of its tiles: OpenSlide says so only when it reads it."""
     import tifffile
 
     with path.open("rb") as file:

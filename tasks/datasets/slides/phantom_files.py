@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import uuid
 from collections.abc import Callable
@@ -145,8 +144,8 @@ def _append(path: Path, columns: tuple[str, ...], row: tuple[object, ...], delim
     path.parent.mkdir(parents=True, exist_ok=True)
     is_new = not path.exists()
     with path.open("a", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, delimiter=delimiter, lineterminator="\n")
-        writer.writerows([columns, row] if is_new and columns else [row])
+        for line in [columns, row] if is_new and columns else [row]:
+            file.write(delimiter.join(map(str, line)) + "\n")
 
 
 def _digest(slide: PhantomSlide, mpp: float, word: str = "slide") -> str:

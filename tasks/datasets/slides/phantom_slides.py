@@ -45,7 +45,7 @@ class PhantomSlide:
 
     number: int
     regions: tuple[Region, ...]
-    """In the order in which they are painted; labels are names of tissues."""
+    """From the lowest to the one that lies over all others; labels are names of tissues."""
     image: NDArray[np.uint8]
     """uint8 (side, side, 3)."""
     truth: NDArray[np.uint8]
@@ -60,8 +60,9 @@ def write_phantom_slides(
     `camelyon16`: `training/normal`, `training/tumor`, `testing/images` (every third slide), ASAP XML in `lesion_annotations`
     with the groups `_0` (tumour) and `_2` (cut out), and `testing/reference.csv`. `panda`: `train_images`,
     `train_label_masks` (labels of the provider in channel 0) and `train.csv`, providers in turn. `tcga`:
-    `UUID/BARCODE.UUID.svs` in Aperio's format and `gdc_manifest.txt`, two slides of every second patient. The true map of each slide is `truth/NAME.tif`, numbered as
-    TISSUES[kind]. The same arguments write the same bytes. Raises UsageError on sizes that cannot be made.
+    `UUID/BARCODE.UUID.svs` in Aperio's format and `gdc_manifest.txt`, two slides of every second patient. The true map of
+    each slide is `truth/NAME.tif`, numbered as TISSUES[kind]. The same arguments write the same bytes. Raises UsageError on
+    sizes that cannot be made.
     """
     if kind not in TISSUES:
         raise UsageError(f"phantom slides are of the kinds {', '.join(TISSUES)}, not {kind!r}.")
@@ -85,13 +86,13 @@ def make_slide(kind: Kind, number: int, seed: int, side: int, mpp: float) -> Pha
         Region(region.label, shapely.affinity.scale(region.polygon, side, side, origin=(0, 0)))
         for region in _PLANS[kind](number, rng)
     )
-    micron = _paint(regions, tissues, max(1, round(side * mpp)), round(side * mpp) / side)
+    micron = _rasterise_all(regions, tissues, max(1, round(side * mpp)), round(side * mpp) / side)
     image = Image.fromarray(_render(micron, tissues, appearance, rng))
     enlarged = image.resize((side, side), Image.Resampling.BICUBIC)
-    return PhantomSlide(number, regions, np.asarray(enlarged), _paint(regions, tissues, side, 1.0))
+    return PhantomSlide(number, regions, np.asarray(enlarged), _rasterise_all(regions, tissues, side, 1.0))
 
 
-def _paint(regions: tuple[Region, ...], tissues: tuple[Tissue, ...], side: int, scale: float) -> NDArray[np.uint8]:
+def _rasterise_all(regions: tuple[Region, ...], tissues: tuple[Tissue, ...], side: int, scale: float) -> NDArray[np.uint8]:
     classes = {tissue.name: index for index, tissue in enumerate(tissues)}
     result = np.zeros((side, side), dtype=np.uint8)
     for region in regions:  # one after the other, since a tissue may lie over and under another one

@@ -30,8 +30,11 @@ if TYPE_CHECKING:
 
 UPSCALING = 1.1
 """Factor by which an image may be finer than the finest level."""
-BLOCK = 4096
-"""Side of the largest square of a level that is decoded at once, pixels: 64 MiB."""
+BLOCK = 2048
+"""Side of the largest square of a level that is decoded at once, pixels: 16 MiB. Larger squares share more compressed tiles,
+and are slower to fill: benchmarks/slide_reading.py."""
+
+_WHITE = (255, 255, 255)
 
 
 @dataclass(frozen=True)
@@ -135,11 +138,22 @@ class Slide:
         return plan_sampling(self._levels, mpp / self.info.mpp, max(self.size_at(mpp)))
 
     def _read_level(self, sampling: Sampling, at: Source) -> Image.Image:
-        """RGB picture of a rectangle in pixels of a level."""
+        """RGB picture of a rectangle in pixels of a level, white outside it."""
+        from PIL import Image
+
         level = sampling.level
-        x, y = round(at.x * level.address), round(at.y * level.address)
+        left, top = max(at.x, 0), max(at.y, 0)
+        width, height = min(at.x + at.width, level.width) - left, min(at.y + at.height, level.height) - top
+        if width <= 0 or height <= 0:
+            return Image.new("RGB", (at.width, at.height), _WHITE)
+        x, y = round(left * level.address), round(top * level.address)
         with guard(self.info.path, f"the region at {x}, {y} of level 0"):
-            return flatten(self._handle.read_region((x, y), level.number, (at.width, at.height)))
+            inside = flatten(self._handle.read_region((x, y), level.number, (width, height)))
+        if (width, height) == (at.width, at.height):
+            return inside
+        picture = Image.new("RGB", (at.width, at.height), _WHITE)
+        picture.paste(inside, (left - at.x, top - at.y))
+        return picture
 
 
 def open_slide(path: Path, mpp: float | None = None, confirm_mpp: bool = False) -> Slide:
@@ -171,6 +185,6 @@ def flatten(picture: Image.Image) -> Image.Image:
     lowest, _ = picture.getchannel("A").getextrema()
     if lowest == 255:
         return picture.convert("RGB")
-    white = Image.new("RGB", picture.size, (255, 255, 255))
+    white = Image.new("RGB", picture.size, _WHITE)
     white.paste(picture.convert("RGB"), mask=picture.getchannel("A"))
     return white

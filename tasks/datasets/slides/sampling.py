@@ -2,8 +2,8 @@
 
 Each wanted pixel is the average over its area: exactly where the ratio is a whole number (`PIL.Image.reduce`), otherwise by
 Pillow's Hamming filter, which on H&E differs from the exact average by less than one grey level in the mean. (Pillow's box
-filter takes whole pixels only: up to 1.7 grey levels.) Pillow holds positions in 32 bits, so that they are rounded to 1/2048
-pixel of the level: then a tile is the same whatever block it is cut from.
+filter takes whole pixels only: up to 1.7 grey levels.) What Pillow returns depends on the size and origin of the picture, by
+rounding, so that each region is first cut out with its own margins: a tile is the same whatever block it is cut from.
 """
 
 from __future__ import annotations
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 
 _WHOLE = 0.01
 """A ratio is a whole number if that moves no pixel of the slide by more than this, in wanted pixels."""
-_STEPS = 2048
-"""Positions within a pixel of the level. A block is less than 2**13 pixels wide, and 32-bit floats have 24 bits."""
 
 
 @dataclass(frozen=True)
@@ -67,16 +65,14 @@ class Sampling:
         """uint8 (height, width, 3): a region in wanted pixels from the picture of a source that holds it."""
         from PIL import Image
 
+        own = self.find_source(x, y, width, height)
+        left, top = own.x - at.x, own.y - at.y
+        cut = (left, top, left + own.width, top + own.height)
         if self.whole:
-            left, top = x * self.whole - at.x, y * self.whole - at.y
-            cut = (left, top, left + width * self.whole, top + height * self.whole)
             return np.asarray(picture.reduce(self.whole, box=cut) if self.whole > 1 else picture.crop(cut))
-        start, above = self._round(x * self.ratio - at.x), self._round(y * self.ratio - at.y)
-        box = (start, above, start + self._round(width * self.ratio), above + self._round(height * self.ratio))
-        return np.asarray(picture.resize((width, height), Image.Resampling.HAMMING, box=box))
-
-    def _round(self, position: float) -> float:
-        return round(position * _STEPS) / _STEPS
+        start, above = x * self.ratio - own.x, y * self.ratio - own.y
+        box = (start, above, start + width * self.ratio, above + height * self.ratio)
+        return np.asarray(picture.crop(cut).resize((width, height), Image.Resampling.HAMMING, box=box))
 
 
 def plan_sampling(levels: tuple[Level, ...], scale: float, longest: int) -> Sampling:

@@ -1,8 +1,8 @@
 """Where a slide shows tissue.
 
 Tissue has colour and glass has none: Otsu's threshold (Otsu 1979) on the saturation of the smoothed slide, then small holes
-and small objects are removed, as in CLAM (Lu et al., Nature Biomedical Engineering 2021). The threshold is kept within a range,
-since Otsu's method splits the noise of an empty slide, and the tissue of a slide without glass.
+and small objects are removed, as in CLAM (Lu et al., Nature Biomedical Engineering 2021). The threshold is kept within a
+range, since Otsu's method splits the noise of an empty slide, and the tissue of a slide without glass.
 
 Ink of pens is no tissue. Hematoxylin and eosin absorb green light most (Ruifrok and Johnston 2001): where red is absorbed more
 than green, or all colours alike, it is a blue, green or black pen. Red ink looks like eosin and is not found.

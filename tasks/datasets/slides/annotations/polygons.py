@@ -46,7 +46,7 @@ class Collected:
         """Adds the area within `shell`, float64 (n, 2) as x, y, without that within the holes and that of `cut`.
 
         Open outlines are closed. An outline that crosses itself is repaired by `shapely.make_valid`: what it encloses an odd
-        number of times is inside, as ASAP paints it. A repair that has several parts gives several regions.
+        number of times is inside, as ASAP fills it. A repair that has several parts gives several regions.
         """
         import shapely
 

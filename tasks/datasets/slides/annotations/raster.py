@@ -25,7 +25,7 @@ def rasterise(
 ) -> NDArray[np.uint8]:
     """uint8 (height, width): the class of each pixel of the output grid, `background` where no region is.
 
-    `classes`: label -> class, 0 to 255. `order`: the labels as they are painted, later ones over earlier ones. `box`: x, y,
+    `classes`: label -> class, 0 to 255. `order`: the labels from the lowest to the one that lies over all others. `box`: x, y,
     width and height in pixels of the output grid. `scale`: output pixels for each pixel of level 0, so that the centre of
     pixel (i, j) is at ((i + 0.5) / scale, (j + 0.5) / scale).
 
@@ -46,7 +46,7 @@ def rasterise(
 
 def _check_labels(regions: Sequence[Region], classes: Mapping[str, int], order: Sequence[str]) -> None:
     if sorted(order) != sorted(classes):
-        raise UsageError(f"the order of painting has the labels {', '.join(order)}, and the classes {', '.join(classes)}.")
+        raise UsageError(f"the order has the labels {', '.join(order)}, and the classes {', '.join(classes)}.")
     if bad := {label: number for label, number in classes.items() if not 0 <= number <= 255}:
         raise UsageError(f"classes are 0 to 255, not {bad}.")
     unknown = sorted({region.label for region in regions} - set(classes))
@@ -58,7 +58,7 @@ def _check_labels(regions: Sequence[Region], classes: Mapping[str, int], order: 
 
 
 def _fill(result: NDArray[np.uint8], polygon: shapely.Polygon, x: int, y: int, scale: float, value: int) -> None:
-    """Paints one polygon. It is cut to the box first, so that a large outline costs what is visible of it."""
+    """Sets the class within one polygon. It is cut to the box first, so that a large outline costs what is visible of it."""
     import shapely
 
     height, width = result.shape
