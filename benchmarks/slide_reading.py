@@ -8,13 +8,14 @@ convert to RGB, and resize with the same filter. Each is repeated, the ways in t
 processor time.
 
 OpenSlide keeps 32 MiB of decoded tiles. A row of tiles of a small slide fits into that, one of a slide of ordinary size does
-not. So the first slide is also read as a wide one: its level 0 repeated to `--wide` pixels, in deflated tiles of 256 pixels.
+not. So the first slide is also read as a wide one: its compressed tiles repeated to `--wide` pixels.
 """
 
 from __future__ import annotations
 
 import argparse
 import statistics
+import struct
 import tempfile
 import time
 from collections.abc import Callable
@@ -54,24 +55,61 @@ def read_bare(path: Path, sampling: Sampling, boxes: list[tuple[int, int, int, i
     return count
 
 
-def write_wide(path: Path, out: Path, given: float | None, width: int) -> Path:
-    """A slide of one level and `width` pixels, of repeats of another one."""
-    with open_slide(path, given) as slide:
-        pixels = slide.read(0, 0, slide.info.width, slide.info.height, slide.info.mpp)
-        mpp = slide.info.mpp
-    repeated = np.tile(pixels, (1, -(-width // pixels.shape[1]), 1))[:, :width]
-    per_cm = (1e4 / mpp, 1e4 / mpp)
-    tifffile.imwrite(
-        out,
-        repeated,
-        tile=(256, 256),
-        photometric="rgb",
-        compression="adobe_deflate",
-        resolution=per_cm,
-        resolutionunit="CENTIMETER",
-        metadata=None,
-    )
+def write_wide(path: Path, out: Path, width: int) -> Path:
+    """A slide of one level and about `width` pixels whose compressed tiles are those of another one, column by column again.
+
+    The tiles are copied as they are, so that their compression is that of the scanner.
+    """
+    with tifffile.TiffFile(path) as tiff:
+        page = tiff.pages.first
+        assert isinstance(page, tifffile.TiffPage)
+        side_x, side_y = page.tilewidth, page.tilelength
+        columns, rows, across = page.imagewidth // side_x, page.imagelength // side_y, -(-page.imagewidth // side_x)
+        repeated = [r * across + c % columns for r in range(rows) for c in range(width // side_x)]
+        content = path.read_bytes()
+        pieces = [content[page.dataoffsets[t] : page.dataoffsets[t] + page.databytecounts[t]] for t in repeated]
+        kept = {tag.code: tag.value for tag in page.tags if tag.code in (262, 347, 530)}
+        compression = int(page.compression)
+    tags: dict[int, tuple[int, bytes]] = {
+        256: (4, struct.pack("<I", width // side_x * side_x)),
+        257: (4, struct.pack("<I", rows * side_y)),
+        258: (3, struct.pack("<3H", 8, 8, 8)),
+        259: (3, struct.pack("<H", compression)),
+        262: (3, struct.pack("<H", int(kept[262]))),
+        270: (2, b"Aperio Image Library|MPP = 0.5\0"),
+        277: (3, struct.pack("<H", 3)),
+        322: (3, struct.pack("<H", side_x)),
+        323: (3, struct.pack("<H", side_y)),
+        324: (4, struct.pack(f"<{len(pieces)}I", *(8 + offset for offset in _offsets(pieces)))),
+        325: (4, struct.pack(f"<{len(pieces)}I", *map(len, pieces))),
+    }
+    if 347 in kept:
+        tags[347] = (7, bytes(kept[347]))
+    if 530 in kept:
+        tags[530] = (3, struct.pack("<2H", *kept[530]))
+    _write_tiff(out, pieces, tags)
     return out
+
+
+def _offsets(pieces: list[bytes]) -> list[int]:
+    return np.concatenate([[0], np.cumsum([len(piece) for piece in pieces])[:-1]]).astype(int).tolist()
+
+
+def _write_tiff(out: Path, pieces: list[bytes], tags: dict[int, tuple[int, bytes]]) -> None:
+    """A little-endian TIFF: header, tiles, values of tags that do not fit into four bytes, one directory."""
+    sizes = {2: 1, 3: 2, 4: 4, 7: 1}
+    start = 8 + sum(map(len, pieces))
+    values, entries = b"", b""
+    for code, (kind, value) in sorted(tags.items()):
+        place = value.ljust(4, b"\0")
+        if len(value) > 4:
+            place = struct.pack("<I", start + len(values))
+            values += value + b"\0" * (len(value) % 2)
+        entries += struct.pack("<HHI", code, kind, len(value) // sizes[kind]) + place
+    with out.open("wb") as file:
+        file.write(struct.pack("<2sHI", b"II", 42, start + len(values)))
+        file.writelines(pieces)
+        file.write(values + struct.pack("<H", len(tags)) + entries + b"\0\0\0\0")
 
 
 def compare(path: Path, mpp: float, given: float | None, repeats: int) -> dict[str, float]:
@@ -115,14 +153,12 @@ def main() -> None:
     parser.add_argument("--mpp", type=float, nargs="+", default=[0.5, 0.75, 1.0])
     parser.add_argument("--slide-mpp", type=float, help="microns per pixel of level 0, where the slides do not say it")
     parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--wide", type=int, default=32768)
+    parser.add_argument("--wide", type=int, default=65536)
     options = parser.parse_args()
     given = options.slide_mpp
-    print(
-        f"{'slide':24} {'mpp':>5} {'tiles s':>8} {'blocks s':>9} {'single s':>13} {'blocks/tiles':>13} {'single/tiles':>17}"
-    )
+    print(f"{'slide':24} {'mpp':>5} {'tiles s':>8} {'blocks s':>9} {'single s':>13} {'blocks/tiles':>13} {'single/tiles':>17}")
     with tempfile.TemporaryDirectory() as folder:
-        wide = write_wide(options.slides[0], Path(folder) / "wide.tif", given, options.wide)
+        wide = write_wide(options.slides[0], Path(folder) / "wide.svs", options.wide)
         for path in [*options.slides, wide]:
             for mpp in options.mpp:
                 print_row(path, mpp, compare(path, mpp, given, options.repeats))

@@ -56,12 +56,12 @@ class Collected:
         rings = [hole for hole in holes if len(np.unique(hole, axis=0)) >= 3]
         self.dropped[f"hole with {POINTS_FEW}"] += len(holes) - len(rings)
         polygon = shapely.Polygon(shell, rings)
-        if not polygon.is_valid:
-            self.repaired[describe_invalid(polygon)] += 1
-            polygon = shapely.make_valid(polygon)
-        parts = polygonal_parts(polygon if cut is None else shapely.difference(polygon, cut))
+        valid = shapely.make_valid(polygon)
+        parts = polygonal_parts(valid if cut is None else shapely.difference(valid, cut))
         if not parts:
             self.dropped[NO_AREA] += 1
+        elif not polygon.is_valid:
+            self.repaired[describe_invalid(polygon)] += 1
         self.regions.extend(Region(label, part) for part in parts)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,7 @@ _ASAP_AREAS = ("Polygon", "Rectangle", "Spline")
 _POLYGON, _RECTANGLE, _ELLIPSE = "0", "1", "2"
 """Values of `Type` of an ImageScope region; others are arrows and rulers."""
 _ELLIPSE_POINTS = 64
+_DEFAULT_NAME = re.compile(r"Layer \d+")
 
 
 def collect_asap(path: Path, root: Element) -> Collected:
@@ -37,7 +39,7 @@ def collect_asap(path: Path, root: Element) -> Collected:
 
 
 def collect_imagescope(path: Path, root: Element) -> Collected:
-    """Regions of an ImageScope file. The label is the name of the layer, or of its attribute where the layer has none.
+    """Regions of an ImageScope file. The label is the name of the layer, or of its attribute where the layer has none of its own.
 
     A region with `NegativeROA="1"` is cut out of the other regions of its layer.
     """
@@ -87,16 +89,18 @@ def _outline(where: str, region: Element) -> NDArray[np.float64] | None:
 
 
 def _name_layer(layer: Element) -> str:
-    """The layer's name; else the name of its attribute, or the value of its attribute `Description`; else `layer ID`."""
-    if name := (layer.get("Name") or "").strip():
-        return name
+    """The layer's name; where it has none but that of ImageScope, `Layer 2`, the name of its attribute, or the value of its
+    attribute `Description`; else `Layer` and its number."""
+    given = (layer.get("Name") or "").strip()
+    if given and not _DEFAULT_NAME.fullmatch(given):
+        return given
     for attribute in layer.findall("Attributes/Attribute"):
         name, value = (attribute.get("Name") or "").strip(), (attribute.get("Value") or "").strip()
         if name and name != "Description":
             return name
         if name and value:
             return value
-    return f"layer {layer.get('Id', '?')}"
+    return given or f"Layer {layer.get('Id', '?')}"
 
 
 def _read_points(where: str, points: list[Element]) -> NDArray[np.float64]:
