@@ -59,7 +59,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def exported(out: Path, data: Path, *words: object) -> list[dict[str, str]]:
-    return export_conditions(out, "--task", "cam16-seg", "--data", data, *KEPT, *words)
+    return export_conditions(out, "--task", "region-seg", "--data", data, *KEPT, *words)
 
 
 def crops(rows: list[dict[str, str]], out: Path) -> Iterator[tuple[int, tuple[int, ...], Mask]]:
