@@ -143,7 +143,7 @@ def _describe(found: DataClasses) -> str:
 def _refusal(task: str, meanings: Sequence[tuple[str, ...]], found: DataClasses) -> str:
     head = f"{task} means the classes {' or '.join(', '.join(meant) for meant in meanings)}; {_describe(found)}."
     if (fitting := propose(meanings, found)) is not None:
-        lost = f"; {listed(fitting.ignored)} is then left out as not annotated" if fitting.ignored else ""
+        lost = f"; left out as not annotated: {listed(fitting.ignored)}" if fitting.ignored else ""
         return f"{head} By their names, this fits: {fitting.options}{lost}. {_any_classes(found)}"
     if found.numbers is None:
         return f"{head} {_any_classes(found)}"
