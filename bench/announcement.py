@@ -45,6 +45,7 @@ def describe_splits(components: Components, splits: DataSplits) -> str:
     ]
     size = splits.test.conditions.size
     text = [f"{size} px: {'; '.join(rows)}; downstream models learn from {len(splits.training)} patches of {splits.pool_name}"]
+    text += [splits.class_reading] if splits.class_reading else []
     if splits.prompt_report is not None:
         text.append(_prompts_shown(splits))
     if isinstance(dataset, SummarisesData):

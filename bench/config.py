@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
@@ -10,9 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_type_hints
 
 from bench import registry
+from bench.data_source import check_task, find_source
 from bench.errors import MissingError, UsageError
 from bench.loading import Classes, asked_of, declared_options, route, try_plugin
-from bench.messages import shorten
 from bench.pipeline.plugins import Plugin
 from bench.pipeline.prompts import PromptRule
 from bench.types import (
@@ -21,7 +20,6 @@ from bench.types import (
     Dataset,
     Generator,
     ProvidesExperiments,
-    RecognisesFolder,
     Task,
 )
 
@@ -44,6 +42,8 @@ class RunConfig:
     task: str
     data: str = ""
     """`embedded`, `real` (the folder in BENCH_DATA) or a folder. If empty: BENCH_DATA if it is set, otherwise `embedded`."""
+    dataset: str = ""
+    """Instead of `data`, the name of a dataset plug-in, with its first argument after a colon: `folder:DIR`."""
     encoders: tuple[str, ...] = ENCODERS
     """Names of encoders and of panels."""
     metrics: tuple[str, ...] | None = None
@@ -77,10 +77,14 @@ class RunConfig:
         """Whether weights that ship with the package are left aside."""
         return self.retrain or bool(self.fit_seeds)
 
-    def as_json(self, data: str | None = None) -> dict[str, Any]:
-        """The config as JSON; `data` is the folder that was used, since an empty one depends on the environment."""
-        found = self if data is None else replace(self, data=data)
-        return {name: _plain(value) for name, value in vars(found).items()}
+    def as_json(self, data: str | None = None, dataset: str | None = None) -> dict[str, Any]:
+        """The config as JSON. `data` and `dataset`: what was used, since an empty folder depends on the environment, and a
+        relative path on the working folder."""
+        found = replace(self, data=self.data if data is None else data, dataset=self.dataset if dataset is None else dataset)
+        values = {name: _plain(value) for name, value in vars(found).items()}
+        if not values["dataset"]:
+            del values["dataset"]  # the key of a run without it is what it was before there was one
+        return values
 
     @classmethod
     def from_json(cls, held: Mapping[str, Any]) -> RunConfig:
@@ -125,7 +129,7 @@ class Components:
     """Rule of the prompts for training."""
     embedded: bool
     data_folder: str
-    """`embedded`, or the folder that the dataset reads."""
+    """`embedded`, or the folder that the dataset reads; empty if the config names the dataset."""
 
     @cached_property
     def generators(self) -> tuple[Generator, ...]:
@@ -141,6 +145,10 @@ class Components:
         found: Task = self.task_plugin.build()
         return found
 
+    def config_as_json(self) -> dict[str, Any]:
+        """The config with the data that were used, from which the run can be made again."""
+        return self.config.as_json(self.data_folder, self.dataset_plugin.name if self.config.dataset else "")
+
     def plugins(self) -> Iterator[Plugin]:
         """Every plug-in of the run."""
         yield from (*self.generator_plugins, self.dataset_plugin, self.task_plugin, *self.condition_metrics)
@@ -154,13 +162,14 @@ class Components:
 def load_components(config: RunConfig) -> Components:
     """Turns names into plug-ins and gives every `-o` option to the plug-in that declares it.
 
-    Raises UsageError on names and options that nothing declares, and MissingError if data are missing. BrokenPluginError if
-    the generator, the layout generator, the task, its dataset, all encoders or all metrics cannot be imported: then nothing
-    that was asked for would be measured. Of several one that cannot be imported costs its own records.
+    Raises UsageError on names and options that nothing declares and if the dataset lacks what the task needs, and MissingError
+    if data are missing. BrokenPluginError if the generator, the layout generator, the task, its dataset, all encoders or all
+    metrics cannot be imported: then nothing that was asked for would be measured. Of several one that cannot be imported costs
+    its own records.
     """
     classes = Classes()
     task_class = registry.find("tasks", config.task)[0]
-    dataset_name, embedded, folder = asked_of("tasks", config.task, lambda: _dataset(config, task_class))
+    source = find_source(config.data, config.dataset, config.task, task_class)
     metric_names = asked_of("tasks", config.task, lambda: _metric_names(config, task_class))
     metrics = {name: classes.find("metrics", name) for name in metric_names}
     condition_metrics = tuple(name for name, found in metrics.items() if isinstance(found, ConditionMetric))
@@ -172,7 +181,7 @@ def load_components(config: RunConfig) -> Components:
     owners: dict[str, dict[str, set[str]]] = {
         "generator": {config.generator: declared_options("generators", config.generator)},
         "prompts": {"": {f.name for f in fields(PromptRule)} - {"prompt_source"}},
-        "dataset": {dataset_name: declared_options("datasets", dataset_name)},
+        "dataset": {source.name: declared_options("datasets", source.name)},
         "task": {config.task: declared_options("tasks", config.task)},
         "encoder": {name: classes.declared_options("encoders", name) for name in encoders},
         "metric": {name: classes.declared_options("metrics", name) for name in metrics},
@@ -218,7 +227,7 @@ def load_components(config: RunConfig) -> Components:
             plugin("generators", "generator", config.generator),
             *(plugin("generators", "control", name) for name in controls),
         ),
-        dataset_plugin=plugin("datasets", "dataset", dataset_name),
+        dataset_plugin=plugin("datasets", "dataset", source.name),
         task_plugin=plugin("tasks", "task", config.task),
         evaluations=evaluations,
         condition_metrics=() if is_experiment else tuple(plugin("metrics", "metric", name) for name in condition_metrics),
@@ -227,10 +236,11 @@ def load_components(config: RunConfig) -> Components:
         experiment=_experiment(config, task_class),
         rule=rule,
         learned=rule.with_prompt_source(config.fit_prompt_source),
-        embedded=embedded,
-        data_folder=folder,
+        embedded=source.embedded,
+        data_folder=source.folder,
     )
     _check_labels(components)
+    check_task(components)
     return components
 
 
@@ -251,39 +261,6 @@ def _check_labels(components: Components) -> None:
             other = measures.setdefault(measure, plugin)
             if other != plugin:
                 raise UsageError(f"{other.label} and {plugin.label} of this run both measure {measure!r}: make a run of each.")
-
-
-def _dataset(config: RunConfig, task: Any) -> tuple[str, bool, str]:
-    """Name of the dataset, whether it is embedded, and the folder that it reads. Embedded data never replaces a folder that
-    was named."""
-    folder = config.data
-    configured = os.environ.get("BENCH_DATA", "")
-    if folder == "real" and not configured:
-        raise MissingError("--data real: no data folder is configured. Set BENCH_DATA to it, or give --data DIR.")
-    if folder in ("", "real"):
-        folder = configured or "embedded"
-    if folder == "embedded":
-        return task.embedded, True, folder
-    if not registry.is_folder(Path(folder)):
-        raise MissingError(
-            f"no data folder {shorten(folder, 300)!r}. Give an existing one, or --data embedded for the built-in phantom."
-        )
-    found = str(Path(folder).resolve())
-    return f"{_reader(task, Path(folder))}:{found}", False, found
-
-
-def _reader(task: Any, folder: Path) -> str:
-    """The first of the task's readers that recognises the layout of the folder. A single reader is taken without a check."""
-    if len(task.readers) == 1:
-        return str(task.readers[0])
-    for name in task.readers:
-        reader = registry.find("datasets", name)[0]
-        if isinstance(reader, RecognisesFolder) and reader.recognises(folder):
-            return str(name)
-    raise MissingError(
-        f"{folder} has none of the layouts that {task.card.name} reads: {', '.join(task.readers)}. "
-        "See docs/data.md for what each expects."
-    )
 
 
 def _metric_names(config: RunConfig, task: Any) -> tuple[str, ...]:

@@ -3,7 +3,7 @@
 names("generators")                      every name
 load("generators", "ldm-prompt", steps=50)
 load("encoders", "timm:resnet18")        the text after the colon is the first constructor argument
-load("generators", "mine.py:MyGenerator")  a class in a file, no installation needed
+load("generators", "mine.py:MyGenerator")  a class in a file, no installation needed; mine.py:MyGenerator:ARGUMENT as above
 """
 
 from __future__ import annotations
@@ -82,7 +82,8 @@ def find(kind: str, name: str) -> tuple[type[Any], tuple[Any, ...]]:
     """
     head, _, rest = name.partition(":")
     if is_file(name):
-        return _from_file(Path(head), rest), ()
+        attribute, _, argument = rest.partition(":")
+        return _from_file(Path(head), attribute), ((argument,) if argument else ())
     entries = _entries(kind)
     if head not in entries:
         raise UsageError(
@@ -161,6 +162,15 @@ def absolute_name(name: str) -> str:
         return name
     path, _, rest = name.partition(":")
     return f"{Path(path).resolve()}:{rest}"
+
+
+def absolute_argument(kind: str, name: str) -> str:
+    """The name with its argument made absolute if it is a path, so that a worker in another folder finds it."""
+    cls, given = find(kind, name)
+    first = next(iter(parameters(cls).values()), None)
+    if not given or first is None or Path not in _accepted(first.annotation):
+        return name
+    return f"{name.removesuffix(given[0])}{Path(given[0]).expanduser().resolve()}"
 
 
 def label(kind: str, name: str, plugin: Any) -> str:

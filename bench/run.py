@@ -18,6 +18,7 @@ from pathlib import Path
 
 from bench import announcement
 from bench.config import Components, RunConfig, load_components
+from bench.data_source import provided
 from bench.errors import BenchError, RefusedError, UsageError
 from bench.files.text import write_text
 from bench.jobs.executors import Executor, execute, make_damaged_again
@@ -221,7 +222,7 @@ def _check_seeds(generator: Generator, seeds: tuple[int, ...]) -> None:
 def check_fit(generator: Generator, components: Components) -> None:
     """Raises UsageError if the dataset does not provide the columns that the generator needs."""
     dataset = components.dataset
-    provides = set(dataset.provides) | ({"prompts"} if "masks" in dataset.provides else set())
+    provides = provided(dataset)
     missing = sorted(set(generator.card.needs) - provides)
     if missing:
         raise UsageError(

@@ -40,6 +40,8 @@ CASES: dict[str, list[list[str]]] = {
         + SMALL,
         "-g flat-colour -t cam16-seg -e stain -m fd --data folder --class-map 0=1,1=0 --controls none --strict --json".split()
         + ["--no-downstream", "-o", "dataset.size=64", "--out", "out"],
+        "-g flat-colour -t region-seg -e stain -m kid --dataset folder:folder --controls none --out out".split()
+        + ["--no-downstream"],
         ["-g", "flat-colour", "-t", "cam16-seg", "--experiment", "mine.toml", "--seeds", "0", "--out", "out", *DOWN],
         "-g flat-colour -t lizard-nuclei --layout-generator random-discs -e stain -m fd --controls none".split()
         + ["--no-downstream", "--seeds", "0", "--out", "out", *NUCLEI],
@@ -47,12 +49,12 @@ CASES: dict[str, list[list[str]]] = {
     "suite": [
         "suite.toml --preset other --data cam16-seg=embedded --weights weights --fit-seeds 1 --workers 1 --out out".split()
         + SMALL,
-        ["suite.toml", "--plan", "--allow-plugin", "mine.py"],
+        ["suite.toml", "--plan", "--allow-plugin", "mine.py", "--dataset", "cam16-seg=folder:folder"],
     ],
     "fit": [
         "-g copy-train -t cam16-seg --fit-seeds 1 --out fitted --data folder --class-map 0=1,1=0 --prompt-source self".split()
         + ["-o", "dataset.size=64"],
-        ["--layout-generator", "copy-masks", "-t", "lizard-nuclei", "--out", "fitted", *NUCLEI],
+        ["--layout-generator", "copy-masks", "-t", "lizard-nuclei", "--out", "fitted", "--dataset", "phantom-lizard", *NUCLEI],
     ],
     "leaderboard": [
         ["cam16-seg", "--results", "ran", "--measures", "fd", "--format", "markdown"],
@@ -70,12 +72,13 @@ CASES: dict[str, list[list[str]]] = {
     "report": [["ran", "--out", "site", "--title", "Mine", "--patches", "1", "--encoder", "stain"]],
     "verify": [
         ["ran", "--sample", "2", "--seed", "1", "--seeds", "0", "--data", "embedded", "--samples", "samples", "--json"],
-        ["ran", "--all", "--mark", "--allow-plugin", "mine.py"],
+        ["ran", "--all", "--mark", "--allow-plugin", "mine.py", "--dataset", "phantom-cam16"],
     ],
     "merge": [["ran", "--out", "out/merged.jsonl", "--tolerance", "1e-6"]],
     "export conditions": [
         "-t cam16-seg --out out/asked --seed 1 --data folder --class-map 0=1,1=0 --prompt-source self".split()
         + ["-o", "dataset.size=64"],
+        "-t cam16-seg --out out/named --dataset folder:folder".split(),
     ],
     "export samples": [["ran", "--out", "out/samples", "--allow-plugin", "mine.py"]],
     "check": [["flat-colour", "--kind", "generators", "--size", "32", "--json"]],

@@ -37,6 +37,7 @@ def conditions(
     workers: int,
     scheduler: str,
     data: str,
+    dataset: str,
     class_map: str,
     prompt_source: str,
     options: Mapping[str, str],
@@ -54,12 +55,15 @@ def conditions(
         generator=PLACEHOLDER,
         task=task,
         data=data,
+        dataset=dataset,
         prompt_source=prompt_source,
         controls=(),
         options=merge_class_map(options, class_map),
     )
     with open_context(workers, scheduler) as context:
         splits = load_splits(load_components(config), context.store, context.execute, with_prompts=True)
+        if splits.class_reading:
+            context.log(splits.class_reading)
         sets = {"train": load_into_memory(splits.pool.patches), "test": load_into_memory(splits.prompted["test"].patches)}
         exporting.write_conditions(sets, out, seed)
     echo(str(out / "conditions.csv"))

@@ -43,6 +43,7 @@ def command(
     workers: int,
     scheduler: str,
     data: str,
+    dataset: str,
     class_map: str,
     prompt_source: str,
     options: Mapping[str, str],
@@ -65,6 +66,7 @@ def command(
         layout_generator=layout_generator,
         task=task,
         data=data,
+        dataset=dataset,
         prompt_source=prompt_source,
         fit_prompt_source=prompt_source,
         controls=(),
@@ -114,6 +116,8 @@ def _fit(config: RunConfig, workers: int, scheduler: str, out: Path | None, grou
         def fit_all() -> tuple[Patches, dict[int, Path]]:
             """The training patches, and the folder of checked weights of each seed."""
             splits = load_splits(components, context.store, context.execute)
+            if splits.class_reading:
+                context.log(splits.class_reading)
             train = splits.plain["train"].keep_columns(MAPS) if config.layout_generator else training_patches(plugin, splits)
             jobs = {seed: training_job(plugin, built, train, seed) for seed in config.fit_seeds}
             raise_failure(context.execute(list(jobs.values())))

@@ -82,10 +82,15 @@ def writable_folder(_ctx: click.Context, parameter: click.Parameter, value: Path
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 
+DATASET = "In place of --data, a dataset plug-in: NAME, NAME:ARGUMENT, e.g. folder:DIR, or path.py:Class[:ARGUMENT]."
+"""Help of `--dataset`, for the commands that have it."""
+
+
 def data_options(function: Callable[..., Any]) -> Callable[..., Any]:
     """The options for data and prompts."""
     for decorate in (
         click.option("--data", default="", help="embedded, real (the folder in BENCH_DATA), or a folder."),
+        click.option("--dataset", default="", help=DATASET),
         click.option("--class-map", default="", help="Merge classes of a folder, e.g. 0=1,1=0,2=0,3=0."),
         click.option(
             "--prompt-source",

@@ -81,6 +81,7 @@ def command(
     strict: bool,
     as_json: bool,
     data: str,
+    dataset: str,
     class_map: str,
     prompt_source: str,
     options: Mapping[str, str],
@@ -90,6 +91,7 @@ def command(
     \b
     bench run --generator ldm-prompt --task cam16-seg
     bench run --generator folder:generated --task cam16-seg --data DIR
+    bench run --generator flat-colour --task region-seg --dataset folder:DIR
     bench run --generator nasdm --task lizard-nuclei --experiment addition --seeds 0,1,2
     bench run --generator mine.py:Mine --task cam16-seg -o steps=50 --seeds 0,1,2
     bench run --generator mine.py:Mine --task cam16-seg --fit-seeds 0,1,2
@@ -100,6 +102,7 @@ def command(
         generator=generator,
         task=task,
         data=data,
+        dataset=dataset,
         encoders=encoders,
         metrics=metrics,
         weights=weights,

@@ -24,6 +24,7 @@ from bench.jobs.store import EntryRef, Store, key_of
 from bench.loading import asked_of
 from bench.pipeline import prompts
 from bench.pipeline.checks import check_patches
+from bench.pipeline.classes import read_classes
 from bench.pipeline.plugins import Plugin
 from bench.pipeline.prompts import PromptReport, PromptRule
 from bench.pipeline.sets import SetRef, keep_columns, load_into_memory, load_set, save_set, select
@@ -104,6 +105,8 @@ class DataSplits:
     donors: Patches | None = None
     """Patches of the test slides outside every reference set, that prompts of test patches are cut from; None where there are
     none, or where nothing is cut from them."""
+    class_reading: str = ""
+    """How the task reads the classes of the data; empty if their names say it."""
 
     @property
     def test(self) -> Patches:
@@ -125,7 +128,8 @@ class DataSplits:
 def load_splits(components: Components, store: Store, execute: Execute, with_prompts: bool = False) -> DataSplits:
     """Splits of the dataset, the pool of downstream models, and prompts if a generator needs them or `with_prompts` is set.
 
-    Raises UsageError if splits share slides or the resolution is implausible, and the error of a job that failed.
+    Raises UsageError if splits share slides, the resolution is implausible or the task means other classes, and the error of
+    a job that failed.
     """
     pool_name = pool_of(components)
     cut = with_prompts or any("prompts" in generator.card.needs for generator in components.generators)
@@ -136,6 +140,7 @@ def load_splits(components: Components, store: Store, execute: Execute, with_pro
     raise_failure(execute(list(jobs.values())))
     sets = {name: _open_patches(job, store) for name, job in jobs.items()}
     _check_resolution(components, sets["test"].conditions.mpp)
+    class_reading = read_classes(components, sets["test"].conditions.classes)
     check_groups({name: sets[name].patches for name in SPLITS})
     if pool_name != "train":
         _check_pool(pool_name, sets)
@@ -155,7 +160,7 @@ def load_splits(components: Components, store: Store, execute: Execute, with_pro
         report = PromptReport(**store.read_json(made["test"].ref, "report.json"))
     rows = choose_spread(training.conditions.ids, components.task.patches if isinstance(components.task, LimitsPatches) else 0)
     pool = prompted.pop("pool").rows(rows)
-    return DataSplits(plain, prompted, training.rows(rows), pool, pool_name, report, donors)
+    return DataSplits(plain, prompted, training.rows(rows), pool, pool_name, report, donors, class_reading)
 
 
 def split_job(dataset: Plugin, name: str) -> Job:

@@ -86,7 +86,7 @@ def write_manifest(
     write_text(folder / PATCHES, _csv(samples))
     held = {
         "schema": SCHEMA,
-        "config": prepared.config.as_json(prepared.components.data_folder),
+        "config": prepared.components.config_as_json(),
         "described": describe(prepared.components),
         "environment": environment.environment(),
         "data": describe_data(prepared.components, prepared.splits, store),

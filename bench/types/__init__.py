@@ -20,7 +20,15 @@ from bench.types.data import (
     image_seeds,
     silent,
 )
-from bench.types.datasets import Dataset, ProvidesPools, ProvidesPromptDonors, RecognisesFolder, SummarisesData
+from bench.types.datasets import (
+    DataClasses,
+    Dataset,
+    Procedural,
+    ProvidesPools,
+    ProvidesPromptDonors,
+    RecognisesFolder,
+    SummarisesData,
+)
 from bench.types.generators import (
     ChecksConditions,
     ChoosesTrainingPatches,
@@ -60,6 +68,7 @@ from bench.types.metrics import (
 from bench.types.plugins import Card, HasCard, HasConfig, HasDigest, HasPresets, HasSmallInstance
 from bench.types.tasks import (
     BringsMetrics,
+    ChecksClasses,
     LimitsPatches,
     ProvidesExperiments,
     SegmentsNuclei,
@@ -74,12 +83,14 @@ __all__ = [
     "BringsMetrics",
     "BringsTrainedInterval",
     "Card",
+    "ChecksClasses",
     "ChecksConditions",
     "ChoosesTrainingPatches",
     "ComparesMoments",
     "ComparesWithoutBlocks",
     "ConditionMetric",
     "Conditions",
+    "DataClasses",
     "Dataset",
     "Direction",
     "Encoder",
@@ -107,6 +118,7 @@ __all__ = [
     "Moments",
     "Normalisable",
     "PROMPT_SOURCES",
+    "Procedural",
     "Progress",
     "PromptSource",
     "Prompts",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -21,6 +22,21 @@ class Dataset(Protocol):
         """`train`, `validation` or `test`: no slide in two of them. `holdout`: real patches of slides that are in
         neither train nor test, the source of the control `real`; a card says where they come from."""
         ...
+
+
+@dataclass(frozen=True)
+class DataClasses:
+    """The classes of the data of a run, for a task that says what classes it means."""
+
+    dataset: str
+    """Name of the dataset."""
+    names: tuple[str, ...]
+    """Of the classes 0, 1, ... of its masks; `class-0`, `class-1`, ... where nobody has named them."""
+    numbers: tuple[tuple[int, ...], ...] | None = None
+    """Of each class, the numbers in the files that it was made from; None if the dataset has no options `class_map` and
+    `classes`, which renumber and name classes."""
+    ignored: tuple[int, ...] = ()
+    """Numbers in the files that are read as not annotated."""
 
 
 @runtime_checkable
@@ -53,6 +69,14 @@ class RecognisesFolder(Protocol):
 
     @staticmethod
     def recognises(folder: Path) -> bool: ...
+
+
+@runtime_checkable
+class Procedural(Protocol):
+    """A dataset class that says whether its images are computed and show no patient."""
+
+    procedural: bool
+    """If true, a run on it says so first, and its records carry the flag `embedded`."""
 
 
 @runtime_checkable

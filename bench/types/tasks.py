@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.types.data import Direction, Images, ImageSet, Progress
+from bench.types.datasets import DataClasses
 from bench.types.metrics import Tally
 from bench.types.plugins import Card
 
@@ -59,6 +60,16 @@ class UsesPool(Protocol):
     """A task whose downstream models are trained on another split than `train`, if the dataset has it."""
 
     pool: str
+
+
+@runtime_checkable
+class ChecksClasses(Protocol):
+    """A task that says what classes it means."""
+
+    def check_classes(self, found: DataClasses) -> str:
+        """How the classes of the data are read, which a run prints first; empty if their names are those of the task.
+        UsageError, with the options that would help, if the data have other classes than the task means."""
+        ...
 
 
 @runtime_checkable

@@ -29,6 +29,7 @@ SOME_FAILED = 4
 @click.argument("name", metavar="SUITE", required=False)
 @click.option("--preset", default="tiny", show_default=True, help="Size of the runs: tiny, or paper.")
 @click.option("--data", "data", multiple=True, help="TASK=DIR, repeated, or a DIR for all; else BENCH_DATA, else embedded.")
+@click.option("--dataset", "datasets", multiple=True, help="TASK=NAME[:ARGUMENT], repeated, or one for all tasks.")
 @click.option("--weights", type=click.Path(path_type=Path, exists=True), help="Folder with weights of encoders.")
 @click.option("--fit-seeds", default="", callback=parse_seeds, help=FIT_SEEDS)
 @plugin_option
@@ -42,6 +43,7 @@ def suite(
     name: str | None,
     preset: str,
     data: tuple[str, ...],
+    datasets: tuple[str, ...],
     weights: Path | None,
     fit_seeds: tuple[int, ...],
     allowed: tuple[Path, ...],
@@ -56,7 +58,8 @@ def suite(
     \b
     bench suite embedded
     bench suite heterotissue-fd --preset paper --data cam16-seg=DIR --weights DIR
-    bench suite heterotissue-seg --data DIR -o task.steps=100 -o cam16-seg:generator.steps=1000
+    bench suite heterotissue-fd --data cam16-seg=DIR --dataset tcga-seg=folder:DIR
+    bench suite heterotissue-seg --data cam16-seg=DIR -o task.steps=100 -o cam16-seg:generator.steps=1000
     bench suite mine.toml
     """
     if name is None:
@@ -64,7 +67,9 @@ def suite(
             echo(f"{known:20} {suites.find(known).summary}")
         return
     asked = suites.find(name)
-    planned = list(suites.plans(asked, preset, _folders(data), weights, _options(options), fit_seeds, allowed))
+    folders = _by_task(data, "--data", "a folder")
+    named = _by_task(datasets, "--dataset", "a dataset")
+    planned = list(suites.plans(asked, preset, folders, weights, _options(options), fit_seeds, allowed, named))
     if only_plan:
         for cell, config in planned:
             echo(printable(f"{cell.name}  {_describe(config) if config else cell.reason}"))
@@ -81,15 +86,16 @@ def suite(
         raise SystemExit(SOME_FAILED)
 
 
-def _folders(given: tuple[str, ...]) -> dict[str, str]:
-    """task -> folder, "" for all tasks."""
+def _by_task(given: tuple[str, ...], option: str, what: str) -> dict[str, str]:
+    """task -> folder or dataset, "" for all tasks. An equals sign after a colon or a slash belongs to a path."""
     found: dict[str, str] = {}
     for text in given:
-        task, equals, folder = text.partition("=")
-        task, folder = (task, folder) if equals and not Path(text).is_dir() else ("", text)
+        task, equals, value = text.partition("=")
+        is_path = not equals or Path(text).is_dir() or bool({":", "/"} & set(task))
+        task, value = ("", text) if is_path else (task, value)
         if task in found:
-            raise UsageError(f"--data {text}: a folder for {task or 'all tasks'} was given before, {found[task]}.")
-        found[task] = folder
+            raise UsageError(f"{option} {text}: {what} for {task or 'all tasks'} was given before, {found[task]}.")
+        found[task] = value
     return found
 
 
@@ -106,6 +112,5 @@ def _describe(config: RunConfig) -> str:
     measured = config.experiment or ("distances and downstream scores" if config.downstream else "distances")
     options = "".join(f"; {name}={value}" for name, value in config.options.items())
     fits = f"; fit seeds {','.join(map(str, config.fit_seeds))}" if config.fit_seeds else ""
-    return (
-        f"seeds {','.join(map(str, config.seeds))}{fits}; {measured}; data {config.data or 'BENCH_DATA or embedded'}{options}"
-    )
+    data = config.dataset or config.data or "BENCH_DATA or embedded"
+    return f"seeds {','.join(map(str, config.seeds))}{fits}; {measured}; data {data}{options}"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from bench.cli.options import execution_options, open_context, parse_seeds, plugin_option
+from bench.cli.options import DATASET, execution_options, open_context, parse_seeds, plugin_option
 from bench.errors import UsageError
 from bench.messages import echo, printable
 from bench.provenance.manifest import RECORDS
@@ -40,6 +40,7 @@ VERDICTS = {
     "--all", "everything", is_flag=True, help="Generate every patch, train every downstream model, make every number."
 )
 @click.option("--data", default="", help="Folder of the data on this machine; default: the recorded one.")
+@click.option("--dataset", default="", help=DATASET)
 @click.option(
     "--samples",
     type=click.Path(path_type=Path, exists=True, file_okay=False),
@@ -56,6 +57,7 @@ def command(
     seeds: tuple[int, ...] | None,
     everything: bool,
     data: str,
+    dataset: str,
     samples: Path | None,
     mark: bool,
     allowed: tuple[Path, ...],
@@ -73,7 +75,7 @@ def command(
     """
     if sample < 0:
         raise UsageError(f"--sample takes a number of patches, not {sample}.")
-    asked = Request(sample, seed, seeds, everything, data, samples, allowed)
+    asked = Request(sample, seed, seeds, everything, data, dataset, samples, allowed)
     with open_context(workers, scheduler) as context:
         found = verify(run, asked, context)
     marked = mark_verified(found) if mark else None

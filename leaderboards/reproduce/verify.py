@@ -62,6 +62,8 @@ class Request:
     everything: bool = False
     data: str = ""
     """Folder of the data on this machine; empty for the recorded one."""
+    dataset: str = ""
+    """Instead of `data`, the dataset plug-in that reads them here; empty for the recorded one."""
     samples: Path | None = None
     """Recorded patches as `bench export samples` wrote them, to measure differences."""
     allowed: tuple[Path, ...] = ()
@@ -201,7 +203,9 @@ def _config(held: Mapping[str, Any], request: Request) -> RunConfig:
     then = manifest.config_of(held, request.allowed)
     if request.seeds is not None and (unknown := sorted(set(request.seeds) - set(then.seeds))):
         raise UsageError(f"the run has no seed {unknown[0]}: it was made with {', '.join(map(str, then.seeds))}.")
-    return replace(then, data=request.data or then.data, seeds=request.seeds or then.seeds)
+    if request.data or request.dataset:  # whichever of the two the run was made with
+        then = replace(then, data=request.data, dataset=request.dataset)
+    return replace(then, seeds=request.seeds or then.seeds)
 
 
 def _check_files(folder: Path, held: Mapping[str, Any]) -> Iterator[Check]:

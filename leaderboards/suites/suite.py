@@ -74,6 +74,8 @@ class Cells:
     options: dict[str, str] = field(default_factory=dict)
     absent: str = ""
     """Why these cells cannot be run: they end as skipped."""
+    without_data: str = ""
+    """Why these cells end as skipped unless data are named for their task, which no data for all tasks replace."""
 
 
 @dataclass(frozen=True)
@@ -164,22 +166,27 @@ def plans(
     given: Mapping[str, Mapping[str, str]] | None = None,
     fit_seeds: tuple[int, ...] = (),
     allowed: tuple[Path, ...] = (),
+    datasets: Mapping[str, str] | None = None,
 ) -> Iterator[tuple[Cell, RunConfig | None]]:
-    """Each cell with its config, None where it cannot be run. `data`: task -> folder, `given`: task -> options, "" for any
-    task.
+    """Each cell with its config, None where it cannot be run. `data`: task -> folder, `given`: task -> options, `datasets`:
+    task -> dataset plug-in, "" for any task.
 
     `given` has priority over the cell's options, these over the preset's for the task, and these over the preset's for all
     tasks. Options of layouts apply only to cells with a layout generator. `fit_seeds`, if there are any, apply to all cells.
-    Raises UsageError if the suite names a plug-in file that is not among the allowed ones.
+    Raises UsageError if the suite names a plug-in file that is not among the allowed ones, and if a folder and a dataset are
+    given for one task.
     """
+    datasets = datasets or {}
     if preset not in suite.preset:
         known = ", ".join(suite.preset)
         raise UsageError(f"{suite.name} has no preset {preset!r}.{did_you_mean(preset, suite.preset)} It has: {known}.")
     asked, given = suite.preset[preset], given or {}
     refuse_plugin_files([asked.options, asked.tasks, *map(_named, suite.cells)], f"the suite {suite.name}", allowed)
     tasks = {task for block in suite.cells for task in block.tasks}
-    if unknown := sorted({*data, *given, *asked.tasks} - tasks - {""}):
+    if unknown := sorted({*data, *datasets, *given, *asked.tasks} - tasks - {""}):
         raise UsageError(f"{suite.name} has no task {unknown[0]!r}.{did_you_mean(unknown[0], tasks)}")
+    if suite.embedded and datasets:
+        raise UsageError(f"the suite {suite.name} always runs on embedded data: leave out --dataset.")
     for block in suite.cells:
         for generator, task, prompt_source, layouts in product(
             block.generators, block.tasks, block.prompt_sources, block.layout_generators
@@ -191,10 +198,12 @@ def plans(
             cell = Cell(
                 "--".join(filter(None, words)), " + ".join(filter(None, (generator, layouts))), task, prompt_source, options
             )
+            folder, dataset = ("embedded", "") if suite.embedded else _source(task, data, datasets)
             config = RunConfig(
                 generator=generator,
                 task=task,
-                data="embedded" if suite.embedded else data.get(task, data.get("", "")),
+                data=folder,
+                dataset=dataset,
                 encoders=block.encoders,
                 metrics=block.metrics,
                 weights=weights,
@@ -208,7 +217,21 @@ def plans(
                 experiment=block.experiment,
                 options=options,
             )
-            yield (replace(cell, reason=f"missing: {block.absent}"), None) if block.absent else (cell, config)
+            named = task in data or task in datasets
+            absent = block.absent or (block.without_data if not named else "")
+            yield (replace(cell, reason=f"missing: {absent}"), None) if absent else (cell, config)
+
+
+def _source(task: str, data: Mapping[str, str], datasets: Mapping[str, str]) -> tuple[str, str]:
+    """The folder or the dataset of a task, what is given for it before what is given for all tasks; empty where nothing is."""
+    for key in (task, ""):
+        if key in data and key in datasets:
+            raise UsageError(
+                f"--data {data[key]} and --dataset {datasets[key]} are both given for {key or 'all tasks'}: leave out one."
+            )
+        if key in data or key in datasets:
+            return data.get(key, ""), datasets.get(key, "")
+    return "", ""
 
 
 def _named(cells: Cells) -> list[Any]:

@@ -18,7 +18,8 @@ from bench.histology.training_mixes import TRAINING_MIXES
 from bench.presets import configure
 from bench.runtime import torchvision_shim
 from bench.runtime.precision import device
-from bench.types import Card, Direction, ImageSet, Progress, Tally, TrainingMix
+from bench.types import Card, DataClasses, Direction, ImageSet, Progress, Tally, TrainingMix
+from tasks.segmentation.classes import MERGED_PROSTATE, NODE, PROSTATE, check_any, check_clusters, check_named
 from tasks.segmentation.config import PRESETS, SegmentationConfig
 from tasks.segmentation.scores import segmentation_columns, segmentation_tally
 from tasks.training import Budget, Labelled, check_labelled, count, reproducible, train
@@ -124,9 +125,14 @@ class Cam16Segmentation(_Segmentation):
     )
     embedded = "phantom-cam16"
 
+    def check_classes(self, found: DataClasses) -> str:
+        """Normal and tumour."""
+        return check_named(self.card.name, (NODE,), found)
+
 
 class PandaSegmentation(_Segmentation):
-    """Prostate biopsies: background, stroma, benign epithelium, cancer."""
+    """Prostate biopsies: background, stroma, benign epithelium, cancer; or, as in the public code of HeteroTissue-Diffuse,
+    background, stroma and all epithelium."""
 
     card = Card(
         "panda-seg",
@@ -136,3 +142,45 @@ class PandaSegmentation(_Segmentation):
         needs=("masks",),
     )
     embedded = "phantom-panda"
+
+    def check_classes(self, found: DataClasses) -> str:
+        """Background, stroma, benign and cancer, or the last two merged."""
+        return check_named(self.card.name, (PROSTATE, MERGED_PROSTATE), found)
+
+
+class TcgaSegmentation(_Segmentation):
+    """The clusters of a pseudo-map, `cluster-0`, `cluster-1`, ...: maps of slides that nobody has annotated."""
+
+    card = Card(
+        "tcga-seg",
+        VERSION,
+        "Pseudo-maps: DeepLabV3+ trained on a training mix of patches segments clusters of tissue on real test patches.",
+        source="Chen and others 2018 (DeepLabV3+), built with segmentation_models_pytorch; pseudo-maps as in "
+        "HeteroTissue-Diffuse (Alfasly and others 2025)",
+        needs=("masks",),
+        notes="Clusters are made from features of an encoder, which is then no independent measure. Every class must occur "
+        "in a training mix: few patches of many clusters can be generated and measured, but not scored.",
+    )
+    embedded = "phantom-tcga"
+
+    def check_classes(self, found: DataClasses) -> str:
+        """Clusters, at least two."""
+        return check_clusters(self.card.name, found)
+
+
+class RegionSegmentation(_Segmentation):
+    """Regions of any classes, at least two. Its numbers are those of a data set, whose name is in each of its tables."""
+
+    card = Card(
+        "region-seg",
+        VERSION,
+        "Any tissue: DeepLabV3+ trained on a training mix of patches segments the classes of your data on real test patches.",
+        source="Chen and others 2018 (DeepLabV3+), built with segmentation_models_pytorch",
+        needs=("masks",),
+        notes="Give --data or --dataset. Without one it runs on phantom-panda, which shows that it works.",
+    )
+    embedded = "phantom-panda"
+
+    def check_classes(self, found: DataClasses) -> str:
+        """Any classes, at least two."""
+        return check_any(self.card.name, found)

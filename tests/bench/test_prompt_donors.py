@@ -165,7 +165,7 @@ def test_crops_come_from_reference_patches_where_no_other_shows_the_class(tmp_pa
         "-g",
         "crop-paste",
         "-t",
-        "cam16-seg",
+        "region-seg",
         "--no-downstream",
         "--controls",
         "none",

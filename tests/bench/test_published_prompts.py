@@ -59,7 +59,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def exported(out: Path, data: Path, *words: object) -> list[dict[str, str]]:
-    return export_conditions(out, "--task", "cam16-seg", "--data", data, *KEPT, *words)
+    return export_conditions(out, "--task", "region-seg", "--data", data, *KEPT, *words)
 
 
 def crops(rows: list[dict[str, str]], out: Path) -> Iterator[tuple[int, tuple[int, ...], Mask]]:
@@ -94,7 +94,7 @@ def test_windows_and_shares_are_those_of_the_public_code(data: Path, tmp_path: P
 
 
 def coverage(data: Path, out: Path, *words: str) -> dict[str, float]:
-    asked = "-g crop-paste -t cam16-seg --no-downstream --controls none -e stain -m kid --seeds 0 --prompt-source self".split()
+    asked = "-g crop-paste -t region-seg --no-downstream --controls none -e stain -m kid --seeds 0 --prompt-source self".split()
     return read_values(run(*asked, "--data", data, *KEPT, *words, home=out / "home", out=out / "out"))
 
 

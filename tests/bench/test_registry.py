@@ -59,6 +59,22 @@ def test_an_edited_file_is_another_plugin(plugin: str, tmp_path: Path) -> None:
     assert "source" not in registry.describe(registry.load("generators", "noise"))  # installed: its version says it
 
 
+def test_a_class_of_a_file_takes_its_first_argument_after_a_colon(plugin: str) -> None:
+    assert registry.load("generators", f"{plugin}:7").count == 7
+    with pytest.raises(UsageError, match="option count takes a whole number, not 'many'"):
+        registry.load("generators", f"{plugin}:many")
+    assert registry.label("generators", f"{plugin}:7", registry.load("generators", f"{plugin}:7")) == "mine:7"
+
+
+def test_an_argument_that_is_a_path_is_made_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    assert registry.absolute_argument("datasets", "folder:a/b") == f"folder:{tmp_path / 'a' / 'b'}"
+    assert registry.absolute_argument("datasets", "folder:~/b") == f"folder:{tmp_path / 'home' / 'b'}"
+    for name in ("phantom-cam16:64", "phantom-cam16"):
+        assert registry.absolute_argument("datasets", name) == name
+
+
 def test_plugin_from_a_file(plugin: str) -> None:
     mine = registry.load("generators", plugin, count="5", share="0.5", mode="b", on="yes", where="x/y", sides="4,5,6")
     assert (mine.count, mine.share, mine.mode, mine.on, mine.sides) == (5, 0.5, "b", True, (4, 5, 6))

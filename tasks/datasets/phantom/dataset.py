@@ -60,6 +60,7 @@ COLON = (
     ),
     Tissue("gland", 0.45, 0.08, 0.05, 11.0, {EPITHELIAL: 0.97, LYMPHOCYTE: 0.03}, lumen=0.18, scale=0.85),
 )
+ORGANS = tuple(replace(tissue, name=f"cluster-{i}") for i, tissue in enumerate((*LYMPH_NODE, *PROSTATE[1:], *COLON)))
 
 
 @dataclass(eq=False)
@@ -69,6 +70,7 @@ class _Phantom:
     card: ClassVar[Card]
     tissues: ClassVar[tuple[Tissue, ...]]
     provides = frozenset({"masks", "instances", "types"})
+    procedural = True
 
     size: int = 64
     seed: int = 0
@@ -225,6 +227,19 @@ class PhantomPanda(_Phantom):
         notes=_NOTES,
     )
     tissues = PROSTATE
+
+
+class PhantomTcga(_Phantom):
+    """Tissue of several organs, whose classes have the names of clusters and are the true regions."""
+
+    card = Card(
+        "phantom-tcga",
+        VERSION,
+        "Embedded phantom of several organs under maps without annotation: seven clusters, 1 micron per pixel.",
+        source=_SOURCE,
+        notes=f"{_NOTES} Its clusters are the true regions, and not made from features.",
+    )
+    tissues = ORGANS
 
 
 @dataclass(eq=False)

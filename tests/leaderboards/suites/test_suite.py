@@ -372,6 +372,55 @@ def test_command_lists_suites_and_refuses_two_folders_of_one_task() -> None:
     assert isinstance(twice.exception, UsageError) and "cam16-seg" in str(twice.exception)
 
 
+def sources(name: str, data: dict[str, str], datasets: dict[str, str]) -> dict[str, tuple[str, str] | None]:
+    """Task -> folder and dataset of its cells, None where they cannot be run."""
+    planned = suite.plans(suite.find(name), "tiny", data, datasets=datasets)
+    return {cell.task: (config.data, config.dataset) if config else None for cell, config in planned}
+
+
+def test_datasets_of_tasks_have_priority_over_those_of_all() -> None:
+    found = sources("heterotissue-seg", {"": "DIR"}, {"panda-seg": "phantom-panda"})
+    assert found == {"cam16-seg": ("DIR", ""), "panda-seg": ("", "phantom-panda")}
+    found = sources("heterotissue-seg", {"panda-seg": "DIR"}, {"": "phantom-cam16"})
+    assert found == {"cam16-seg": ("", "phantom-cam16"), "panda-seg": ("DIR", "")}
+    for place in ("", "cam16-seg"):
+        with pytest.raises(UsageError, match="leave out one"):
+            sources("heterotissue-seg", {place: "DIR"}, {place: "phantom-cam16"})
+
+
+def test_the_embedded_suite_takes_no_dataset() -> None:
+    with pytest.raises(UsageError, match="leave out --dataset"):
+        sources("embedded", {}, {"": "folder:DIR"})
+
+
+def test_the_rows_of_tcga_need_data_of_their_own() -> None:
+    assert sources("heterotissue-fd", {}, {})["tcga-seg"] is None
+    assert sources("heterotissue-fd", {"": "DIR"}, {})["tcga-seg"] is None
+    assert sources("heterotissue-fd", {"tcga-seg": "DIR"}, {})["tcga-seg"] == ("DIR", "")
+    assert sources("heterotissue-fd", {}, {"tcga-seg": "folder:DIR"})["tcga-seg"] == ("", "folder:DIR")
+    (cell, *_) = [c for c, config in suite.plans(suite.find("heterotissue-fd"), "tiny", {}) if config is None]
+    assert cell.status == "skipped" and "--data tcga-seg=DIR" in cell.reason
+
+
+@pytest.mark.parametrize(
+    ("words", "shown"),
+    [
+        (["cam16-seg=folder:here"], "data folder:here"),
+        (["folder:a=b"], "data folder:a=b"),
+        (["./a=b.py:Mine"], "data ./a=b.py:Mine"),
+    ],
+)
+def test_the_plan_names_the_dataset(words: list[str], shown: str) -> None:
+    given = [word for text in words for word in ("--dataset", text)]
+    lines = CliRunner().invoke(command, ["heterotissue-seg", "--plan", *given]).output.splitlines()
+    assert {shown in line for line in lines if "cam16-seg" in line} == {True}
+
+
+def test_a_dataset_is_given_once() -> None:
+    twice = CliRunner().invoke(command, ["heterotissue-fd", "--dataset", "a", "--dataset", "b"])
+    assert isinstance(twice.exception, UsageError) and "a dataset for all tasks was given before" in str(twice.exception)
+
+
 def test_options_of_layouts_are_for_cells_that_have_any(mine: suite.Suite) -> None:
     planned = suite.plans(mine, "tiny", {}, given={"": {"layouts.steps": "2"}})
     assert [cell.name for cell, _ in planned if "layouts.steps" in cell.options] == ["c--sampled--t"]

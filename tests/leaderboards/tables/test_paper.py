@@ -30,7 +30,7 @@ def test_the_published_numbers_are_all_there() -> None:
     assert Counter((r.task, r.measure) for r in lines) == {
         ("cam16-seg", "fd"): 24,
         ("panda-seg", "fd"): 16,
-        ("tcga", "fd"): 16,
+        ("tcga-seg", "fd"): 16,
         ("cam16-seg", "iou"): 4,
         ("panda-seg", "iou"): 4,
         ("lizard-nuclei", "fd"): 7,
@@ -39,7 +39,7 @@ def test_the_published_numbers_are_all_there() -> None:
         ("lizard-nuclei", "miou"): 11,
     }
     assert {r.state for r in lines} == {"reported"} and all(r.source and r.value is not None for r in lines)
-    assert {r.encoder for r in lines if r.task == "tcga"} == set(PANEL)
+    assert {r.encoder for r in lines if r.task == "tcga-seg"} == set(PANEL)
 
 
 @pytest.mark.parametrize(
@@ -48,7 +48,7 @@ def test_the_published_numbers_are_all_there() -> None:
         ({"task": "cam16-seg", "generator": "ldm-prompt", "encoder": "lunit-rn50-bt"}, 72.0),
         ({"task": "cam16-seg", "generator": "ldm-embed", "encoder": "pathdino"}, 4331.1),
         ({"task": "panda-seg", "generator": "ldm-semantic", "encoder": "gigapath", "measure": "fd"}, 347.3),
-        ({"task": "tcga", "generator": "ldm-prompt", "encoder": "uni"}, 527.9),
+        ({"task": "tcga-seg", "generator": "ldm-prompt", "encoder": "uni"}, 527.9),
         ({"task": "panda-seg", "generator": "ldm-prompt", "measure": "iou"}, 0.95),
         ({"task": "cam16-seg", "generator": "real", "measure": "iou"}, 0.72),
         ({"generator": "nasdm + nasdm-masks", "measure": "fd"}, 15.2),
