@@ -1,0 +1,167 @@
+"""Writes a prepared folder: patches of whole slides with their class maps.
+
+    dataset.json          size, mpp, classes, how it was made, the checksum of everything else, excluded slides with reasons
+    index.parquet         a row for each patch: id, slide, case, patient, centre, split, x, y, mpp, the share of each class of
+                          the annotated pixels, their Shannon entropy in bits (`heterogeneity`)
+    patches/00000/        images and masks of the first slide, in the order of the names of slides (zarr)
+
+Slides are written one by one, each into a folder of its own, by any process and in any order; `assemble` joins them. The same
+patches give the same bytes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.errors import UsageError
+from bench.files.paths import delete, digest_regular
+from bench.files.text import write_text
+from bench.jobs.arrays import write_array
+from bench.jobs.entries import ARRAY_MANIFEST, chunk_checksum
+from bench.types import NOT_ANNOTATED
+
+if TYPE_CHECKING:
+    import pandas
+
+SCHEMA = 1
+NAME, INDEX, PATCHES = "dataset.json", "index.parquet", "patches"
+ARRAYS = ("images", "masks")
+SHARE = "share "
+"""Begins the columns of the shares of classes: `share tumour`."""
+TEXTS = ("slide", "case", "patient", "centre", "split")
+ROWS_PER_CHUNK = 16
+
+
+@dataclass(frozen=True)
+class PreparedPart:
+    """The patches of one slide. Texts are empty where nothing is known."""
+
+    slide: str
+    case: str
+    patient: str
+    centre: str
+    split: str
+    images: NDArray[np.uint8]
+    """uint8 (n, size, size, 3), RGB."""
+    masks: NDArray[np.uint8]
+    """uint8 (n, size, size): class of each pixel, 255 where it is not annotated."""
+    corners: NDArray[np.int64]
+    """int64 (n, 2): y and x of each patch's upper left pixel in the slide, in pixels of the prepared resolution."""
+
+
+def write_part(folder: Path, part: PreparedPart, classes: Sequence[str], mpp: float) -> None:
+    """Writes the patches of one slide into an existing folder. A slide without patches is one too."""
+    if part.images.shape[:3] != part.masks.shape or len(part.corners) != len(part.images):
+        raise ValueError(f"images {part.images.shape}, masks {part.masks.shape} and {len(part.corners)} corners differ")
+    _index_of(part, classes, mpp).to_parquet(folder / INDEX, index=False)
+    if len(part.images):
+        for name in ARRAYS:
+            write_array(folder, name, getattr(part, name), ROWS_PER_CHUNK)
+
+
+def read_part_index(folder: Path) -> pandas.DataFrame:
+    """The rows of one slide: see the top of this file."""
+    import pandas
+
+    return pandas.read_parquet(folder / INDEX)
+
+
+def assemble(
+    parts: Sequence[Path],
+    out: Path,
+    size: int,
+    mpp: float,
+    classes: Sequence[str],
+    described: Mapping[str, Any],
+    exclusions: Sequence[tuple[str, str]],
+) -> None:
+    """Joins slides that `write_part` wrote to the prepared folder `out`, which appears when it is complete.
+
+    `described` says how it was made, as JSON; `exclusions` are slides that were left out, with the reasons. UsageError where
+    `out` exists, two parts are of one slide, or no part has a patch.
+    """
+    import pandas
+
+    if out.exists():
+        raise UsageError(f"{out} exists. Give --out a folder that does not, or remove this one.")
+    frames = sorted(((read_part_index(part), part) for part in parts), key=lambda pair: _slide_of(pair[0]))
+    filled = [(frame, part) for frame, part in frames if len(frame)]
+    if not filled:
+        raise UsageError(f"none of the {len(parts)} slides has a patch. Change --size, --mpp, or the shares of classes.")
+    slides = [_slide_of(frame) for frame, _ in filled]
+    if twice := sorted({slide for slide in slides if slides.count(slide) > 1}):
+        raise UsageError(f"the slide {twice[0]} was prepared twice: two files have its name.")
+    work = out.with_name(f".{out.name}.part")
+    delete(work)
+    (work / PATCHES).mkdir(parents=True)
+    listed = []
+    for number, (frame, part) in enumerate(filled):
+        place = work / PATCHES / f"{number:05d}"
+        place.mkdir()
+        for name in ARRAYS:
+            shutil.copytree(part / name, place / name)
+        listed.append({"slide": _slide_of(frame), "patches": len(frame), **{name: _sums(place / name) for name in ARRAYS}})
+    index = pandas.concat([frame for frame, _ in filled], ignore_index=True)
+    index.to_parquet(work / INDEX, index=False)
+    held = {
+        "schema": SCHEMA,
+        "size": size,
+        "mpp": mpp,
+        "classes": list(classes),
+        "described": dict(described),
+        "index": digest_regular(work / INDEX),
+        "slides": listed,
+        "exclusions": [{"slide": slide, "reason": reason} for slide, reason in sorted(exclusions)],
+    }
+    write_text(work / NAME, json.dumps(held, indent=1, sort_keys=True) + "\n")
+    work.rename(out)
+
+
+def _index_of(part: PreparedPart, classes: Sequence[str], mpp: float) -> pandas.DataFrame:
+    import pandas
+
+    n = len(part.corners)
+    y, x = part.corners[:, 0].astype(np.int64), part.corners[:, 1].astype(np.int64)
+    columns: dict[str, Any] = {"id": [f"{part.slide}/{a}_{b}" for a, b in zip(x.tolist(), y.tolist(), strict=True)]}
+    columns |= {name: [getattr(part, name)] * n for name in TEXTS}
+    columns |= {"x": x, "y": y, "mpp": np.full(n, mpp)}
+    shares = class_shares(part.masks, len(classes))
+    columns |= {f"{SHARE}{name}": shares[:, i] for i, name in enumerate(classes)}
+    columns["heterogeneity"] = entropy(shares)
+    frame = pandas.DataFrame(columns).astype(dict.fromkeys(("id", *TEXTS), "string"))
+    frame.attrs["slide"] = part.slide
+    return frame
+
+
+def class_shares(masks: NDArray[np.uint8], classes: int) -> NDArray[np.float64]:
+    """float64 (n, classes): the share of each class of the annotated pixels; zeros where none is annotated."""
+    counts = np.array([np.bincount(mask.ravel(), minlength=NOT_ANNOTATED + 1)[:classes] for mask in masks], dtype=np.float64)
+    counts = counts.reshape(len(masks), classes)
+    return counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+
+
+def entropy(shares: NDArray[np.float64]) -> NDArray[np.float64]:
+    """float64 (n,): Shannon entropy of each row, in bits."""
+    logarithms = np.log2(np.where(shares > 0, shares, 1.0))
+    return np.asarray(np.abs((shares * logarithms).sum(axis=1)))
+
+
+def _slide_of(frame: pandas.DataFrame) -> str:
+    return str(frame["slide"].iloc[0]) if len(frame) else ""
+
+
+def _sums(array: Path) -> dict[str, str]:
+    """Checksums of an array: of its description, and of its chunks, one after the other."""
+    chunks = sorted((path for path in (array / "c").iterdir()), key=lambda path: int(path.name))
+    files = [next(path for path in sorted(chunk.rglob("*")) if path.is_file()) for chunk in chunks]
+    described = hashlib.sha256((array / ARRAY_MANIFEST).read_bytes()).hexdigest()
+    return {"described": described, "chunks": "".join(map(chunk_checksum, files))}
