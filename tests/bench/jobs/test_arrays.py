@@ -165,7 +165,9 @@ def test_wrong_rows_are_refused(tmp_path: Path) -> None:
         write_array(tmp_path, "y", np.array([object()]), 2)
 
 
-@pytest.mark.parametrize("damage", ["flip", "truncate", "empty", "delete", "swap", "description"])
+@pytest.mark.parametrize(
+    "damage", ["flip", "truncate", "empty", "delete", "zeros", "other place", "other entry", "description"]
+)
 def test_a_damaged_chunk_is_damage_of_its_entry(store: Store, stored: StoredArray, damage: str) -> None:
     stored[:]  # what was decoded before does not hide the damage
     folder = store.path(REFS[2]) / "x"
@@ -180,8 +182,12 @@ def test_a_damaged_chunk_is_damage_of_its_entry(store: Store, stored: StoredArra
         chunk.write_bytes(b"")
     elif damage == "delete":
         chunk.unlink()
-    elif damage == "swap":
+    elif damage == "zeros":
         chunk.write_bytes(b"\0" * len(held))
+    elif damage == "other place":
+        chunk.write_bytes((folder / "c" / "0" / "0" / "0").read_bytes())
+    elif damage == "other entry":
+        chunk.write_bytes((store.path(REFS[0]) / "x" / "c" / "1" / "0" / "0").read_bytes())
     else:
         (folder / "zarr.json").write_text((folder / "zarr.json").read_text().replace("float32", "float64"))
         with pytest.raises(DamagedEntry) as found:
