@@ -22,6 +22,7 @@ import argparse
 import json
 import os
 import random
+import re
 import secrets
 import shutil
 import subprocess
@@ -57,6 +58,8 @@ STATED = {0, 3, 4, 130}
 """Exit codes that say how a run ended; 4 where records carry the reasons."""
 GRACE = 15.0
 """Seconds until every process has to be gone after the command has ended."""
+OF_PYTHON = re.compile(r'Traceback .*\n  File ".*multiprocessing/resource_tracker\.py", .*\n.*\nKeyError: .*\n')
+"""What Python's own helper process prints after it was killed and started again."""
 MEGABYTES = 64
 """Size of a file system that is filled."""
 
@@ -208,7 +211,7 @@ def check_first(trial: Trial, reference: Reference, folder: Path) -> None:
     printed = (folder / "errors").read_text(encoding="utf-8", errors="replace")
     if trial.code not in STATED and trial.code >= 0:
         trial.failures.append(f"unstated: exit code {trial.code}")
-    if trial.code in STATED and "Traceback (most recent call last)" in printed.split("worker", 1)[0]:
+    if trial.code in STATED and "Traceback (most recent call last)" in OF_PYTHON.sub("", printed):
         trial.failures.append("unstated: a traceback")
     for part in ("out", "company"):
         compare(trial, reference, folder / part, must_be_whole=part == "out" and trial.code == 0)

@@ -1,7 +1,8 @@
 """Arrays of the store: zarr, in chunks of rows with a checksum each, read row by row or all at once without loading the rest.
 
-A chunk holds whole rows. Its checksum is tested when it is decoded, and compared with that in the entry's `entry.json`: a chunk
-of another place, array or entry is damage, as an absent one is, which is never taken for zeros. Strings are kept as their code points (uint32), because zarr has no stable format for strings of fixed width.
+A chunk holds whole rows. Its checksum is tested when it is decoded, and compared with that in `entry.json`: a chunk of another
+place, array or entry is damage, as an absent one is, which is never taken for zeros. Strings are kept as their code points
+(uint32), because zarr has no stable format for strings of fixed width.
 """
 
 from __future__ import annotations
@@ -269,8 +270,8 @@ def concatenate(arrays: Sequence[StoredArray]) -> StoredArray:
 
 
 def open_array(store: Store, ref: EntryRef, name: str) -> StoredArray:
-    """The array `name` of an entry; loads nothing. DamagedEntry where the entry or the description of the array is damaged;
-    KeyError where the entry never had such an array."""
+    """The array `name` of an entry; loads nothing. DamagedEntry where the entry or the description of the array is damaged,
+    or the entry has no such array."""
     described = json.loads(store.read_bytes(ref, f"{name}/{ARRAY_MANIFEST}"))
     shape, chunk = tuple(described["shape"]), described["chunk_grid"]["configuration"]["chunk_shape"]
     dtype = np.dtype(described["data_type"])

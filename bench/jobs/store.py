@@ -97,8 +97,8 @@ class Store:
                     self._put_in_place(work, ref)
 
     def read_bytes(self, ref: EntryRef, name: str) -> bytes:
-        """Contents of a file, after a check. DamagedEntry where it differs from what was written; KeyError where the entry
-        never had such a file."""
+        """Contents of a file, after a check. DamagedEntry where it differs from what was written, or the entry has no
+        such file: it may have been lost before the entry was finished."""
         digest = self._digest(ref, name)
         with _damage_named(ref, name):
             contents = paths.read_regular(self.path(ref) / name)
@@ -233,7 +233,7 @@ class Store:
     def _digest(self, ref: EntryRef, name: str) -> str:
         files = self._manifest(ref)["files"]
         if name not in files:
-            raise KeyError(f"the entry {ref} has no file {name}; it has {', '.join(files) or 'none'}")
+            raise DamagedEntry(ref, f"it has no file {name}, only {', '.join(files) or 'none'}")
         return cast(str, files[name])
 
     def _put_in_place(self, work: Path, ref: EntryRef) -> None:

@@ -151,7 +151,7 @@ def describe_weights(prepared: Prepared, store: Store) -> dict[str, Any]:
 
 def describe_weight_files(plugin: Plugin, weights: Weights, store: Store) -> dict[str, Any]:
     if weights.ref.entry is not None:
-        files = dict(sorted(store.digests(weights.ref.entry).items())) if store.has(weights.ref.entry) else {}
+        files = weights.files(store)
     elif weights.ref.folder is not None:
         folder = weights.ref.folder
         files = {name: digest_of(folder / name) for name in weight_files(folder, plugin.build().card.name)}

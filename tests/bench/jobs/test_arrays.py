@@ -208,8 +208,8 @@ def test_zeros_are_written_and_a_lost_chunk_of_zeros_is_damage(tmp_path: Path) -
         open_array(store, ref, "x")[:]
 
 
-def test_an_array_that_the_entry_never_had_is_a_key_error(store: Store) -> None:
-    with pytest.raises(KeyError):
+def test_an_array_that_the_entry_does_not_have_is_damage(store: Store) -> None:
+    with pytest.raises(DamagedEntry, match="no file y/zarr.json"):
         open_array(store, REFS[0], "y")
     with pytest.raises(ValueError):
         concatenate([])
