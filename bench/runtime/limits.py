@@ -19,5 +19,6 @@ def check_address_space() -> None:
     if limit != resource.RLIM_INFINITY and limit < LEAST_ADDRESS_SPACE:
         raise RefusedError(
             f"this process may use {limit // 10**6} MB of virtual memory (ulimit -v), and needs "
-            f"{LEAST_ADDRESS_SPACE // 10**6}. Raise the limit: ulimit -v unlimited. To limit the memory that is really used, use a control group."
+            f"{LEAST_ADDRESS_SPACE // 10**6}. Raise the limit: ulimit -v unlimited. To limit what is really used, use a "
+            "control group."
         )
