@@ -14,6 +14,7 @@ from typing import Any
 
 from bench.errors import DamagedError
 from bench.files.paths import digest_regular, open_regular, read_regular
+from bench.runtime.process import threads
 
 MANIFEST = "entry.json"
 ARRAY_MANIFEST = "zarr.json"
@@ -88,7 +89,7 @@ class Pruned:
 
 
 def seal(work: Path, spec: Any) -> None:
-    """Writes `entry.json`: checksums of all files, the size of all, and a checksum of itself.
+    """Writes `entry.json`: checksums of all files, the size of all, the number of threads, and a checksum of itself.
 
     A chunk of an array carries a checksum of its own, which says that it is undamaged; that it is the chunk of this array
     and place says the copy of that checksum here.
@@ -108,7 +109,7 @@ def seal(work: Path, spec: Any) -> None:
         elif number := _CHUNK.match(path.relative_to(array).as_posix()):
             chunks.setdefault(array.relative_to(work).as_posix(), {})[int(number[1])] = chunk_checksum(path)
     listed = {array: "".join(found[number] for number in sorted(found)) for array, found in chunks.items()}
-    held = {"spec": spec, "files": digests, "chunks": listed, "bytes": size, "made": time.time()}
+    held = {"spec": spec, "files": digests, "chunks": listed, "bytes": size, "made": time.time(), "threads": threads()}
     text = json.dumps({**held, "checksum": _checksum(held)}, indent=1)
     with (work / MANIFEST).open("w", encoding="utf-8") as file:
         file.write(text)
@@ -137,6 +138,8 @@ def parse(text: bytes) -> dict[str, Any]:
     chunks = held.get("chunks", {})  # entries of earlier versions have none
     if not isinstance(chunks, dict) or not all(isinstance(listed, str) for listed in chunks.values()):
         raise ValueError("without checksums of chunks")
+    if type(held.get("threads", 1)) is not int:
+        raise ValueError("with an impossible number of threads")
     if isinstance(size, bool) or not isinstance(size, int) or isinstance(made, bool) or not isinstance(made, int | float):
         raise ValueError("without size or time")
     if not 0 <= size < 2**63 or not math.isfinite(made) or not 0 <= made < _LATEST:

@@ -133,6 +133,11 @@ class Store:
         """File -> sha256 of an entry, as they were written. DamagedEntry where the entry is not there."""
         return dict(self._manifest(ref)["files"])
 
+    def threads(self, ref: EntryRef) -> int | None:
+        """Threads of the process that made an entry; None in entries of earlier versions. DamagedEntry where the entry is not
+        there."""
+        return cast(int | None, self._manifest(ref).get("threads"))
+
     def chunk_checksums(self, ref: EntryRef, array: str) -> str | None:
         """The checksums of an array's chunks, one after the other (`entries.CHECKSUM` hex digits each), as they were written;
         None in entries of earlier versions. DamagedEntry where the entry is not there."""
