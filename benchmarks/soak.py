@@ -3,7 +3,7 @@
     python -m benchmarks.soak --seconds 120 --seed 0 > soak-0.jsonl     one line for each trial
     python -m benchmarks.soak --page soak-0.jsonl soak-1.jsonl          into docs/reliability.md
 
-Each trial starts a run on a store that is empty, half full or finished, puts one to four faults into it (soak_faults.py), and
+Each trial starts a run on a store that is empty, half full or finished, puts one to six faults into it (soak_faults.py), and
 waits for its end. Then it starts the same command again without faults, which has to give the records of the undisturbed run.
 A trial fails
 
@@ -166,10 +166,10 @@ def fill_store(state: str, reference: Path, home: Path, rng: random.Random) -> N
 
 def draw_faults(trial: Trial, attempt: Attempt, rng: random.Random, usual: float, errors: Path, is_own_disk: bool) -> None:
     """Puts faults into the attempt before and while it runs, until it has ended."""
-    chosen: list[Fault] = [rng.choice((*BEFORE, *DURING, *DURING)) for _ in range(rng.randint(1, 4))]
+    chosen: list[Fault] = [rng.choice((*BEFORE, *DURING, *DURING)) for _ in range(rng.randint(1, 6))]
     if is_own_disk:
         chosen[0] = rng.choice(DISK)
-    before = [fault for fault in chosen if fault in BEFORE and rng.random() < 0.7]
+    before = [fault for fault in chosen if fault in BEFORE]
     during = [fault for fault in chosen if fault not in before and (fault in DURING or fault in DISK)]
     for fault in before:
         apply(trial, fault, attempt)
