@@ -276,7 +276,10 @@ def fill_disk(attempt: Attempt) -> bool:
 
 def make_read_only(attempt: Attempt) -> bool:
     """The disk of the store takes no more writes."""
-    remount(attempt.home.parent, "ro")  # the store lies in the mounted folder
+    try:
+        remount(attempt.home.parent, "ro")  # the store lies in the mounted folder
+    except subprocess.CalledProcessError:  # a file is open for writing: the kernel refuses
+        return False
     return True
 
 

@@ -28,7 +28,7 @@ FAULTS = {
 }
 ENDS = {"records": "with its records", "stated": "with a stated refusal or interruption", "killed": "killed"}
 HEAD = """Random small runs (controls, a downstream model, a generator that is trained) in one process or with two workers, on
-an empty, half full or finished store, each with one to four faults. After each, the same command is started again without
+an empty, half full or finished store, each with one to six faults. After each, the same command is started again without
 faults. Every record of both has to equal that of the undisturbed run, or to be an error with its reason; no process may be
 left 15 seconds after the command has ended.
 """

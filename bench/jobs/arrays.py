@@ -1,7 +1,8 @@
 """Arrays of the store: zarr, in chunks of rows with a checksum each, read row by row or all at once without loading the rest.
 
-A chunk holds whole rows. Its checksum is tested when it is decoded; a chunk that is absent is damage too, never zeros. Strings
-are kept as their code points (uint32), because zarr has no stable format for strings of fixed width.
+A chunk holds whole rows. Its checksum is tested when it is decoded, and compared with that in `entry.json`: a chunk of another
+place, array or entry is damage, as an absent one is, which is never taken for zeros. Strings are kept as their code points
+(uint32), because zarr has no stable format for strings of fixed width.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from bench.jobs.entries import ARRAY_MANIFEST
+from bench.jobs.entries import ARRAY_MANIFEST, CHECKSUM, chunk_checksum
 from bench.jobs.store import DamagedEntry, EntryRef, Store
 from bench.runtime.refusals import refusal_of
 
@@ -103,6 +104,8 @@ class ArrayPart:
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
     rows_per_chunk: int
+    checksums: str | None
+    """Of its chunks, as the entry has them (`Store.chunk_checksums`)."""
 
     def load_chunk(self, number: int) -> NDArray[Any]:
         """Decoded rows of a chunk, read-only. DamagedEntry where its checksum does not fit or it is absent."""
@@ -126,6 +129,7 @@ class ArrayPart:
         import zarr
 
         first = number * self.rows_per_chunk
+        self._check_place(number, name)
         try:
             rows = zarr.open_array(str(self.path), mode="r")[first : first + self.rows_per_chunk]
         except Exception as error:  # codecs may raise anything on damaged bytes
@@ -133,6 +137,19 @@ class ArrayPart:
                 raise
             raise DamagedEntry(self.ref, f"the chunk {self.path.name}/{name} cannot be read ({error})") from error
         return np.asarray(rows) if self.dtype.kind != "U" else _decode_strings(np.asarray(rows), self.dtype)
+
+    def _check_place(self, number: int, name: str) -> None:
+        """DamagedEntry where the chunk is that of another place or array."""
+        if self.checksums is None:
+            return
+        try:
+            found = chunk_checksum(self.path / name)
+        except OSError as error:
+            if refusal_of(error):
+                raise
+            raise DamagedEntry(self.ref, f"the chunk {self.path.name}/{name} cannot be read ({error})") from error
+        if found != self.checksums[number * CHECKSUM : (number + 1) * CHECKSUM]:
+            raise DamagedEntry(self.ref, f"the chunk {self.path.name}/{name} is not the one that was written")
 
 
 @dataclass(frozen=True, eq=False)
@@ -253,15 +270,16 @@ def concatenate(arrays: Sequence[StoredArray]) -> StoredArray:
 
 
 def open_array(store: Store, ref: EntryRef, name: str) -> StoredArray:
-    """The array `name` of an entry; loads nothing. DamagedEntry where the entry or the description of the array is damaged;
-    KeyError where the entry never had such an array."""
+    """The array `name` of an entry; loads nothing. DamagedEntry where the entry or the description of the array is damaged,
+    or the entry has no such array."""
     described = json.loads(store.read_bytes(ref, f"{name}/{ARRAY_MANIFEST}"))
     shape, chunk = tuple(described["shape"]), described["chunk_grid"]["configuration"]["chunk_shape"]
     dtype = np.dtype(described["data_type"])
     if strings := described["attributes"].get(_STRINGS):
         dtype, shape = np.dtype(strings), shape[:-1]
     path = store.path(ref) / name
-    return StoredArray((ArrayPart(path, ref, shape, dtype, int(chunk[0])),), dtype)
+    part = ArrayPart(path, ref, shape, dtype, int(chunk[0]), store.chunk_checksums(ref, name))
+    return StoredArray((part,), dtype)
 
 
 def open_sharded(store: Store, refs: Sequence[EntryRef], name: str) -> StoredArray:

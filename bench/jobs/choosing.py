@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -12,6 +10,7 @@ from bench.errors import UsageError
 from bench.jobs.executors import Executor, Listener, Serial, Session
 from bench.jobs.store import EntryRef, Store
 from bench.runtime.devices import may_have_gpu
+from bench.runtime.process import cores
 
 MOST_WORKERS = 4
 WORTH_WORKERS = 60
@@ -43,11 +42,6 @@ def choose_executor(workers: int, scheduler: str, jobs: int) -> Executor:
 
     devices = devices_of(None)
     return Dask(workers=usual, devices=devices) if len(devices) != 1 else Serial()
-
-
-def cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
 
 
 @dataclass

@@ -13,12 +13,16 @@ from pathlib import Path
 from typing import Any
 
 from bench.errors import DamagedError
-from bench.files.paths import digest_regular, read_regular
+from bench.files.paths import digest_regular, open_regular, read_regular
+from bench.runtime.process import threads
 
 MANIFEST = "entry.json"
 ARRAY_MANIFEST = "zarr.json"
 SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 """What kinds and keys are: names that lead nowhere else and can be printed."""
+CHECKSUM = 8
+"""Hex digits of the checksum of a chunk."""
+_CHUNK = re.compile(r"c/(\d+)(/0)*$")  # chunks hold whole rows
 _LATEST = 2**40
 """Seconds since 1970 that no entry is made after: damage. Far dates cannot be shown."""
 
@@ -85,23 +89,39 @@ class Pruned:
 
 
 def seal(work: Path, spec: Any) -> None:
-    """Writes `entry.json`: checksums of all files but chunks of arrays, the size of all, and a checksum of itself."""
+    """Writes `entry.json`: checksums of all files, the size of all, the number of threads, and a checksum of itself.
+
+    A chunk of an array carries a checksum of its own, which says that it is undamaged; that it is the chunk of this array
+    and place says the copy of that checksum here.
+    """
     (work / MANIFEST).unlink(missing_ok=True)  # left by an interruption at this point
-    digests, size = {}, 0
+    digests: dict[str, str] = {}
+    chunks: dict[str, dict[int, str]] = {}
+    size = 0
     arrays = {path.parent for path in work.rglob(ARRAY_MANIFEST)}
     for path in sorted(work.rglob("*")):
         if not path.is_file():
             continue
         size += path.stat().st_size
-        # the chunks carry checksums of their own; zarr.json says how to read them and carries none
-        if path.name == ARRAY_MANIFEST or arrays.isdisjoint(path.parents):
+        array = next((parent for parent in path.parents if parent in arrays), None)
+        if array is None or path.name == ARRAY_MANIFEST:
             digests[path.relative_to(work).as_posix()] = digest_regular(path)
-    held = {"spec": spec, "files": digests, "bytes": size, "made": time.time()}
+        elif number := _CHUNK.match(path.relative_to(array).as_posix()):
+            chunks.setdefault(array.relative_to(work).as_posix(), {})[int(number[1])] = chunk_checksum(path)
+    listed = {array: "".join(found[number] for number in sorted(found)) for array, found in chunks.items()}
+    held = {"spec": spec, "files": digests, "chunks": listed, "bytes": size, "made": time.time(), "threads": threads()}
     text = json.dumps({**held, "checksum": _checksum(held)}, indent=1)
     with (work / MANIFEST).open("w", encoding="utf-8") as file:
         file.write(text)
         file.flush()
         os.fsync(file.fileno())
+
+
+def chunk_checksum(path: Path) -> str:
+    """The checksum that a chunk of an array ends with (CRC-32C), as `CHECKSUM` hex digits. OSError as `open_regular`."""
+    with open_regular(path) as file:
+        file.seek(-min(CHECKSUM // 2, file.seek(0, os.SEEK_END)), os.SEEK_END)
+        return file.read().hex().rjust(CHECKSUM, "-")
 
 
 def parse(text: bytes) -> dict[str, Any]:
@@ -115,6 +135,11 @@ def parse(text: bytes) -> dict[str, Any]:
     files, size, made = held.get("files"), held.get("bytes"), held.get("made")
     if not isinstance(files, dict) or not all(isinstance(digest, str) for digest in files.values()):
         raise ValueError("without checksums")
+    chunks = held.get("chunks", {})  # entries of earlier versions have none
+    if not isinstance(chunks, dict) or not all(isinstance(listed, str) for listed in chunks.values()):
+        raise ValueError("without checksums of chunks")
+    if type(held.get("threads", 1)) is not int:
+        raise ValueError("with an impossible number of threads")
     if isinstance(size, bool) or not isinstance(size, int) or isinstance(made, bool) or not isinstance(made, int | float):
         raise ValueError("without size or time")
     if not 0 <= size < 2**63 or not math.isfinite(made) or not 0 <= made < _LATEST:

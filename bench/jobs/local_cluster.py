@@ -13,6 +13,7 @@ from importlib.util import find_spec
 from multiprocessing import active_children, resource_tracker
 from typing import Any, cast
 
+from bench.errors import RefusedError
 from bench.jobs.executors import Listener
 from bench.runtime.devices import may_have_gpu
 
@@ -27,7 +28,6 @@ _QUIET = 50  # logging.CRITICAL: the driver reports what happens to jobs
 def local_cluster(workers: int, devices: tuple[str, ...], listener: Listener) -> Iterator[Any]:
     """A running dask cluster of `workers` processes and one more for each device."""
     import dask
-    from distributed import Nanny, Scheduler, SpecCluster
     from distributed.gc import disable_gc_diagnosis
     from distributed.utils import silence_logging_cmgr
 
@@ -55,23 +55,7 @@ def local_cluster(workers: int, devices: tuple[str, ...], listener: Listener) ->
         stack.enter_context(silence_logging_cmgr(_QUIET))  # until the loop has stopped
         stack.enter_context(dask.config.set(settings))
         stack.enter_context(_environment(ONE_THREAD))
-        others = {child.pid for child in active_children()}
-        runner = _start_loop()
-        stack.callback(_stop_loop, runner)
-        try:
-            cluster = cast(Any, SpecCluster)(
-                scheduler={"cls": Scheduler, "options": scheduler},
-                workers={name: {"cls": Nanny, "options": spec} for name, spec in specs.items()},
-                loop=runner.loop,
-            )
-        except BaseException:  # interrupted while it starts: dask would try to close what is half there when Python ends
-            with uninterrupted():
-                for started in [cluster for cluster in SpecCluster._instances if cluster.loop is runner.loop]:
-                    SpecCluster._instances.discard(started)
-                    _stop_loop(started._loop_runner)
-                _stop_loop(runner)  # from here on no worker is started
-                _kill_children(others)
-            raise
+        cluster = _start_cluster(scheduler, specs, stack)
         cast(Any, disable_gc_diagnosis)(force=True)  # a KeyboardInterrupt in its callback would be printed and lost
         if has_dashboard:
             listener.log(f"dashboard: {cluster.dashboard_link}")
@@ -83,6 +67,40 @@ def local_cluster(workers: int, devices: tuple[str, ...], listener: Listener) ->
         finally:
             with uninterrupted(), suppress(Exception):
                 cluster.close(timeout=10)
+
+
+def _start_cluster(scheduler: dict[str, Any], specs: dict[str, dict[str, Any]], stack: ExitStack) -> Any:
+    """The cluster, with its event loop, which ends with the stack. RefusedError where worker processes die while they start,
+    `DEATHS` times and once more."""
+    from distributed import Nanny, Scheduler, SpecCluster
+
+    others = {child.pid for child in active_children()}
+    for left in reversed(range(DEATHS + 1)):
+        runner = _start_loop()
+        try:
+            cluster = cast(Any, SpecCluster)(
+                scheduler={"cls": Scheduler, "options": scheduler},
+                workers={name: {"cls": Nanny, "options": spec} for name, spec in specs.items()},
+                loop=runner.loop,
+            )
+        except BaseException as error:  # dask would try to close what is half there when Python ends
+            with uninterrupted():
+                for started in [cluster for cluster in SpecCluster._instances if cluster.loop is runner.loop]:
+                    SpecCluster._instances.discard(started)
+                    _stop_loop(started._loop_runner)
+                _stop_loop(runner)  # from here on no worker is started
+                _kill_children(others)
+            if not isinstance(error, RuntimeError):
+                raise
+            if not left:
+                raise RefusedError(
+                    f"worker processes died {DEATHS + 1} times while they started ({error}). Too little memory is the usual "
+                    "reason: use fewer, or --workers 1. Then give the same command again: what is finished is kept."
+                ) from error
+        else:
+            stack.callback(_stop_loop, runner)
+            return cluster
+    raise AssertionError("unreachable")
 
 
 def _start_loop() -> Any:

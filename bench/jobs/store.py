@@ -97,8 +97,8 @@ class Store:
                     self._put_in_place(work, ref)
 
     def read_bytes(self, ref: EntryRef, name: str) -> bytes:
-        """Contents of a file, after a check. DamagedEntry where it differs from what was written; KeyError where the entry
-        never had such a file."""
+        """Contents of a file, after a check. DamagedEntry where it differs from what was written, or the entry has no
+        such file: it may have been lost before the entry was finished."""
         digest = self._digest(ref, name)
         with _damage_named(ref, name):
             contents = paths.read_regular(self.path(ref) / name)
@@ -132,6 +132,16 @@ class Store:
     def digests(self, ref: EntryRef) -> dict[str, str]:
         """File -> sha256 of an entry, as they were written. DamagedEntry where the entry is not there."""
         return dict(self._manifest(ref)["files"])
+
+    def threads(self, ref: EntryRef) -> int | None:
+        """Threads of the process that made an entry; None in entries of earlier versions. DamagedEntry where the entry is not
+        there."""
+        return cast(int | None, self._manifest(ref).get("threads"))
+
+    def chunk_checksums(self, ref: EntryRef, array: str) -> str | None:
+        """The checksums of an array's chunks, one after the other (`entries.CHECKSUM` hex digits each), as they were written;
+        None in entries of earlier versions. DamagedEntry where the entry is not there."""
+        return cast(str | None, self._manifest(ref).get("chunks", {}).get(array))
 
     def remove(self, ref: EntryRef) -> None:
         """Removes an entry, finished or damaged; nothing happens where there is none."""
@@ -228,7 +238,7 @@ class Store:
     def _digest(self, ref: EntryRef, name: str) -> str:
         files = self._manifest(ref)["files"]
         if name not in files:
-            raise KeyError(f"the entry {ref} has no file {name}; it has {', '.join(files) or 'none'}")
+            raise DamagedEntry(ref, f"it has no file {name}, only {', '.join(files) or 'none'}")
         return cast(str, files[name])
 
     def _put_in_place(self, work: Path, ref: EntryRef) -> None:

@@ -41,6 +41,11 @@ class Prepared:
 
     @property
     def targets(self) -> tuple[Job, ...]:
-        """Everything that has to be finished: the measurements, and the lists of generated patches."""
+        """Everything that has to be finished: the measurements, and the lists of generated patches and of weights."""
         sets = (generated for made in self.plan.generated for generated in (made.test, made.pool))
-        return (*self.jobs, *(generated.job for generated in sets if generated is not None))
+        listings = (weights.listing for _, _, weights in self.plan.weights)
+        return (
+            *self.jobs,
+            *(generated.job for generated in sets if generated is not None),
+            *(listing for listing in listings if listing is not None),
+        )

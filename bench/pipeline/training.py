@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -49,11 +50,28 @@ class Weights:
     def needs(self) -> tuple[Job, ...]:
         return () if self.job is None else (self.job,)
 
+    @property
+    def listing(self) -> Job | None:
+        """The job that lists the files of trained weights. Its entry remains when the weights are removed or lost: numbers
+        that are in the store keep saying of which weights they are."""
+        if self.job is None:
+            return None
+        return Job("weight-files", {"weights": self.job.ref.key}, ListFiles(self.job.ref), (self.job,), label="list weights")
+
+    def files(self, store: Store) -> dict[str, str]:
+        """Name -> sha256 of the files of trained weights. Empty if there are none, or not yet."""
+        if self.listing is None or self.ref.entry is None:
+            return {}
+        if store.has(self.ref.entry):
+            return dict(sorted(store.digests(self.ref.entry).items()))
+        return dict(store.read_json(self.listing.ref, "files.json")) if store.has(self.listing.ref) else {}
+
     def digest(self, store: Store) -> str:
         """Digest of the weight files. Empty if there are none, or not yet."""
         if self.ref.entry is None:
             return self.shipped_digest
-        return key_of(dict(sorted(store.digests(self.ref.entry).items()))) if store.has(self.ref.entry) else ""
+        found = self.files(store)
+        return key_of(found) if found else ""
 
 
 def weights_of(plugin: Plugin, train: Patches, seed: int, retrain: bool) -> Weights:
@@ -66,6 +84,17 @@ def weights_of(plugin: Plugin, train: Patches, seed: int, retrain: bool) -> Weig
         return Weights("shipped", WeightsRef(folder=folder), shipped_digest=key_of(files))
     job = training_job(plugin, built, train, seed)
     return Weights("trained", WeightsRef(entry=job.ref), job, method=method_key(built, train))
+
+
+@dataclass(frozen=True)
+class ListFiles:
+    """Action: the sha256 of each file of trained weights."""
+
+    weights: EntryRef
+
+    def __call__(self, work: Path, context: JobContext) -> None:
+        files = dict(sorted(context.store.digests(self.weights).items()))
+        (work / "files.json").write_text(json.dumps(files), encoding="utf-8")
 
 
 def method_key(built: Fittable, train: Patches) -> str:

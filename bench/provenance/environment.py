@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import platform
 import subprocess
-import sys
+from collections.abc import Iterable
 from importlib.metadata import PackageNotFoundError, distribution, entry_points, version
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from typing import Any
 from bench.registry import KINDS
 from bench.runtime.devices import may_have_gpu
 from bench.runtime.import_guard import OUR_PACKAGES
+from bench.runtime.process import cores, threads
 
 PACKAGES = (
     "histobench",
@@ -39,8 +39,10 @@ PRECISION = "float32, TF32 off, deterministic convolutions; an encoder's own pre
 """The precision that `bench.runtime.precision` sets, as it is written into manifests."""
 
 
-def environment() -> dict[str, Any]:
-    """Versions, code, machine, device, precision and threads of this process, as JSON."""
+def environment(used: Iterable[int] = ()) -> dict[str, Any]:
+    """Versions, code, machine, device, precision and threads of this process, as JSON. `used`: numbers of threads that jobs
+    were run with, which may have been other processes; several are a list."""
+    known = sorted(set(used)) or [threads()]
     return {
         "versions": versions(),
         "code": code_digest(),
@@ -48,7 +50,7 @@ def environment() -> dict[str, Any]:
         "machine": f"{platform.system()} {platform.machine()}",
         "processor": processor(),
         "cores": cores(),
-        "threads": int(asked) if (asked := os.environ.get("OMP_NUM_THREADS", "")).isdigit() else cores(),
+        "threads": known[0] if len(known) == 1 else known,
         "device": device(),
         "precision": PRECISION,
     }
@@ -103,11 +105,6 @@ def processor() -> str:
         return platform.processor()
     named = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
     return next(named, platform.processor())
-
-
-def cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
 
 
 def device() -> str:

@@ -31,7 +31,7 @@ from bench.files import json_files
 from bench.files.csv_files import read_cell_text, write_cell_text
 from bench.files.regular import is_there, read_text
 from bench.files.text import write_text
-from bench.jobs.graph import Job
+from bench.jobs.graph import Job, with_needs
 from bench.jobs.outcomes import Failed, Outcome
 from bench.jobs.store import EntryRef, Store
 from bench.measurements.distributions import DistributionMeasurement
@@ -51,6 +51,8 @@ NAME = "manifest.json"
 RECORDS = "results.jsonl"
 PATCHES = "patches.csv"
 FILES = (RECORDS, PATCHES, "table.txt", "picture.png")
+EXACT = ("data", "samples", "weight-files")
+"""Kinds of entries that hold no computed floats."""
 COLUMNS = ("generator", "seed", "part", "id", "sha256")
 Part = Literal["test", "pool"]
 
@@ -88,7 +90,7 @@ def write_manifest(
         "schema": SCHEMA,
         "config": prepared.components.config_as_json(),
         "described": describe(prepared.components),
-        "environment": environment.environment(),
+        "environment": environment.environment(threads_of(store, (job.ref for job in with_needs(prepared.targets)))),
         "data": describe_data(prepared.components, prepared.splits, store),
         "weights": describe_weights(prepared, store),
         "samples": [_entry(entry) for entry in samples],
@@ -103,6 +105,12 @@ def write_manifest(
         },
     }
     write_text(folder / NAME, json.dumps(held, indent=1) + "\n")
+
+
+def threads_of(store: Store, refs: Iterable[EntryRef]) -> set[int]:
+    """The numbers of threads with which those of the entries were made that are there and hold computed floats."""
+    found = (store.threads(ref) for ref in refs if ref.kind not in EXACT and store.has(ref))
+    return {count for count in found if count is not None}
 
 
 def config_of(held: Mapping[str, Any], allowed: Iterable[Path] = ()) -> RunConfig:
@@ -151,7 +159,7 @@ def describe_weights(prepared: Prepared, store: Store) -> dict[str, Any]:
 
 def describe_weight_files(plugin: Plugin, weights: Weights, store: Store) -> dict[str, Any]:
     if weights.ref.entry is not None:
-        files = dict(sorted(store.digests(weights.ref.entry).items())) if store.has(weights.ref.entry) else {}
+        files = weights.files(store)
     elif weights.ref.folder is not None:
         folder = weights.ref.folder
         files = {name: digest_of(folder / name) for name in weight_files(folder, plugin.build().card.name)}

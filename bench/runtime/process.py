@@ -59,6 +59,17 @@ def ignore_interrupts() -> None:
             signal.signal(number, signal.SIG_IGN)
 
 
+def cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
+
+
+def threads() -> int:
+    """Threads that numpy and torch use in this process. Sums in another order differ in their last digits."""
+    asked = os.environ.get("OMP_NUM_THREADS", "")
+    return int(asked) if asked.isdigit() else cores()
+
+
 def host() -> str:
     """This machine and, in a container with process numbers of its own, that container."""
     with suppress(OSError):

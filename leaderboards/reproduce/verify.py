@@ -128,12 +128,18 @@ class Case:
     held: dict[str, Any]
     records: list[ResultRecord]
     samples: list[SampleDigests]
-    elsewhere: dict[str, tuple[Any, Any]]
     prepared: Prepared
     context: RunContext
     base: Store
     known_weights: frozenset[EntryRef]
     """Weights that were in the store before the check."""
+
+    @property
+    def is_elsewhere(self) -> bool:
+        """Whether anything that can change bits differs from the run: versions, machine, or the threads of what was computed
+        so far."""
+        assert isinstance(self.context.store, Overlay)
+        return bool(_elsewhere(self.held, self.context.store))
 
     def recorded(self, made: Generated) -> Iterator[tuple[SampleDigests, GeneratedSet, Patches]]:
         """The recorded sets of one generator and seed, with the jobs and conditions that recompute them."""
@@ -154,7 +160,6 @@ def verify(folder: Path, request: Request, context: RunContext) -> Report:
     if not is_there(folder / RECORDS):
         raise MissingError(f"no {RECORDS} in {folder}: there is no number to compare with.")
     samples, records = manifest.read_samples(folder, held), list(schema.read([folder / RECORDS]))
-    elsewhere = environment.differences(held["environment"], environment.environment())
     checks = [*_check_files(folder, held), *_check_listing(held, samples)]
     store = context.store
     with store.scratch("verify") as work:
@@ -167,11 +172,11 @@ def verify(folder: Path, request: Request, context: RunContext) -> Report:
         checks.append(matching.data(held["data"], found_data))
         checks += matching.plugins(held["described"], manifest.describe(prepared.components))
         if any(check.outcome == "not-comparable" for check in checks):
-            return Report(folder, tuple(checks), elsewhere, frozenset())
+            return Report(folder, tuple(checks), _elsewhere(held, overlay), frozenset())
         known = frozenset(
             w.ref.entry for _, _, w in prepared.plan.weights if w.ref.entry is not None and store.has(w.ref.entry)
         )
-        case = Case(request, held, records, samples, elsewhere, prepared, context, store, known)
+        case = Case(request, held, records, samples, prepared, context, store, known)
         sound: set[str] = set()
         for name, _, weights in prepared.plan.weights:
             found = _check_weights(case, name, weights)
@@ -193,10 +198,18 @@ def verify(folder: Path, request: Request, context: RunContext) -> Report:
         checks += _check_segmenters(case)
         numbers = {matching.identity(record): (record, _check_number(case, record, again)) for record in records}
         checks += _summarise(case, numbers, again)
+        elsewhere = _elsewhere(held, overlay)
     confirmed = frozenset(
         key for key, (record, check) in numbers.items() if check.outcome == "holds" and record.value is not None
     )
     return Report(folder, tuple(checks), elsewhere, confirmed)
+
+
+def _elsewhere(held: Mapping[str, Any], overlay: Overlay) -> dict[str, tuple[Any, Any]]:
+    """Differences between the environment of the run and that of what was recomputed."""
+    made = Store(overlay.root).entries().entries
+    used = manifest.threads_of(Store(overlay.root), (entry.ref for entry in made))
+    return environment.differences(held["environment"], environment.environment(used))
 
 
 def _config(held: Mapping[str, Any], request: Request) -> RunConfig:
@@ -291,7 +304,7 @@ def _check_sample(
             raise_failure({again.job.ref: outcome})  # an error of the user is no result of the check
         return Check(_label(entry), "fails", f"could not generate: {outcome.error.type}: {outcome.error.message}")
     images = again.ref.load(case.context.store)
-    return matching.patches(_label(entry), entry, images, _known(case, entry, known), bool(case.elsewhere))
+    return matching.patches(_label(entry), entry, images, _known(case, entry, known), case.is_elsewhere)
 
 
 def _known(case: Case, entry: SampleDigests, known: dict[str, Images]) -> dict[str, Images]:
@@ -345,14 +358,14 @@ def _check_generated(case: Case) -> Iterator[Check]:
                 continue
             images = generated.ref.load(case.context.store)
             known = _known(case, entry, matching.kept(case.base, entry)[0])
-            yield matching.patches(_label(entry), entry, images, known, bool(case.elsewhere))
+            yield matching.patches(_label(entry), entry, images, known, case.is_elsewhere)
 
 
 def _check_number(case: Case, record: ResultRecord, again: Mapping[Identity, ResultRecord]) -> Check:
     made = again.get(matching.identity(record))
     name = matching.name_of(record)
     if made is not None:
-        return matching.number(record, made, bool(case.elsewhere))
+        return matching.number(record, made, case.is_elsewhere)
     if record.seed not in case.prepared.config.seeds:
         return Check(name, "not-done", "numbers of other seeds")
     if case.request.everything:

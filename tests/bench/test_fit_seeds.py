@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -197,3 +198,14 @@ def test_samples_of_each_fit_are_exported_apart(three: Path, place: Path) -> Non
 def test_wrong_seeds_are_named(place: Path, option: str, given: str, message: str) -> None:
     done = bench("run", "-g", SHADED, *SHORT, option, given, home=place / "home")
     assert done.exit_code == 2 and f"{option} " in done.stderr and message in done.stderr
+
+
+def test_numbers_say_of_which_weights_they_are_when_these_are_gone(place: Path, three: Path, tmp_path: Path) -> None:
+    shutil.copytree(place / "home", tmp_path / "home")
+    shutil.rmtree(tmp_path / "home" / "weights")
+    words = [SHADED, *SHORT, "--fit-seeds", "0,1,2"]
+    again = run("-g", *words, home=tmp_path / "home", out=tmp_path / "out")
+    assert not (tmp_path / "home" / "weights").exists(), "nothing was trained"
+    assert [record.fit for record in records(again)] == [record.fit for record in records(three)]
+    weights = [json.loads((folder / "manifest.json").read_text(encoding="utf-8"))["weights"] for folder in (again, three)]
+    assert weights[0] == weights[1]

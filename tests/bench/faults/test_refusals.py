@@ -238,3 +238,16 @@ def test_weights_are_delivered_whole_or_not_at_all(tmp_path: Path) -> None:
     assert {path.name: path.read_bytes() for path in (tmp_path / "again").iterdir() if "manifest" not in path.name} == expected
     (manifest,) = (tmp_path / "again").glob("*.manifest.json")
     assert sorted(json.loads(manifest.read_text())["files"]) == sorted(expected)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no limit of virtual memory there")
+def test_too_little_virtual_memory_is_refused_before_openblas_asks_for_it_without_end(tmp_path: Path) -> None:
+    code = (
+        "import resource\n"
+        "resource.setrlimit(resource.RLIMIT_AS, (400_000_000, resource.RLIM_INFINITY))\n"
+        "from bench.cli import main; main()"
+    )
+    words = [sys.executable, "-c", code, "run", "-g", "blur", "-t", "cam16-seg", "--out", str(tmp_path / "out")]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 3 and "ulimit -v unlimited" in done.stderr and "Traceback" not in done.stderr
+    assert not (tmp_path / "out").exists()

@@ -165,7 +165,9 @@ def test_wrong_rows_are_refused(tmp_path: Path) -> None:
         write_array(tmp_path, "y", np.array([object()]), 2)
 
 
-@pytest.mark.parametrize("damage", ["flip", "truncate", "empty", "delete", "swap", "description"])
+@pytest.mark.parametrize(
+    "damage", ["flip", "truncate", "empty", "delete", "zeros", "other place", "other entry", "description"]
+)
 def test_a_damaged_chunk_is_damage_of_its_entry(store: Store, stored: StoredArray, damage: str) -> None:
     stored[:]  # what was decoded before does not hide the damage
     folder = store.path(REFS[2]) / "x"
@@ -180,8 +182,12 @@ def test_a_damaged_chunk_is_damage_of_its_entry(store: Store, stored: StoredArra
         chunk.write_bytes(b"")
     elif damage == "delete":
         chunk.unlink()
-    elif damage == "swap":
+    elif damage == "zeros":
         chunk.write_bytes(b"\0" * len(held))
+    elif damage == "other place":
+        chunk.write_bytes((folder / "c" / "0" / "0" / "0").read_bytes())
+    elif damage == "other entry":
+        chunk.write_bytes((store.path(REFS[0]) / "x" / "c" / "1" / "0" / "0").read_bytes())
     else:
         (folder / "zarr.json").write_text((folder / "zarr.json").read_text().replace("float32", "float64"))
         with pytest.raises(DamagedEntry) as found:
@@ -202,8 +208,8 @@ def test_zeros_are_written_and_a_lost_chunk_of_zeros_is_damage(tmp_path: Path) -
         open_array(store, ref, "x")[:]
 
 
-def test_an_array_that_the_entry_never_had_is_a_key_error(store: Store) -> None:
-    with pytest.raises(KeyError):
+def test_an_array_that_the_entry_does_not_have_is_damage(store: Store) -> None:
+    with pytest.raises(DamagedEntry, match="no file y/zarr.json"):
         open_array(store, REFS[0], "y")
     with pytest.raises(ValueError):
         concatenate([])

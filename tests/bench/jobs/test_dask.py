@@ -285,3 +285,47 @@ def test_ctrl_c_ends_workers_without_a_traceback(seconds: float, tmp_path: Path)
     while marked(mark) and time.monotonic() < stop:
         time.sleep(0.1)
     assert marked(mark) == []
+
+
+DIES = """
+import os, sys
+from pathlib import Path
+if any("spawn_main" in word for word in sys.orig_argv):
+    deaths = Path(os.environ["DEATHS_LOG"])
+    if deaths.stat().st_size < int(os.environ["WORKERS_THAT_DIE"]):
+        with deaths.open("ab") as log:
+            log.write(b"x")
+        os._exit(1)
+"""
+QUICK = """
+import sys
+from pathlib import Path
+from bench.errors import BenchError
+from bench.jobs.dask_executor import Dask
+from bench.jobs.executors import execute
+from bench.jobs.progress import LineReporter
+from bench.jobs.store import Store
+from tests.bench.jobs.actions import draw
+
+if __name__ == "__main__":
+    try:
+        ended = execute([draw("quick", 1, Path("log"))], Store(Path("store")), Dask(workers=1, devices=()), LineReporter())
+        print(*[type(end).__name__ for end in ended.values()])
+    except BenchError as error:
+        print(error, file=sys.stderr)
+        sys.exit(error.exit_code)
+"""
+
+
+@pytest.mark.parametrize(("dying", "code", "said"), [(2, 0, "Finished"), (99, 3, "died 3 times while they started")])
+def test_workers_that_die_while_they_start(dying: int, code: int, said: str, tmp_path: Path) -> None:
+    """As the kernel kills a process for memory: others are started, and then the run is refused."""
+    (tmp_path / "sitecustomize.py").write_text(DIES)
+    (tmp_path / "driver.py").write_text(QUICK)
+    (tmp_path / "deaths").touch()
+    given = {"PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}", "DEATHS_LOG": "deaths", "WORKERS_THAT_DIE": str(dying)}
+    words = [sys.executable, "driver.py"]
+    done = subprocess.run(words, cwd=tmp_path, env={**os.environ, **given}, capture_output=True, text=True, timeout=120)
+    assert done.returncode == code and said in done.stdout + done.stderr, done.stderr
+    assert "Traceback" not in done.stderr
+    assert (tmp_path / "deaths").stat().st_size == min(dying, 3)

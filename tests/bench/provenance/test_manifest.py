@@ -21,6 +21,7 @@ from bench.jobs.store import EntryRef, Store
 from bench.provenance import environment, manifest
 from bench.provenance.digests import digest_of_array, digest_of_patch, root_digest
 from bench.results import schema
+from bench.runtime.process import cores
 from tests.small_run import WORDS, bench, run
 
 ASKED = ["-g", "blur", "-o", "sigma=1.5", *WORDS, "--controls", "real", "--seeds", "0,3"]
@@ -130,7 +131,8 @@ def test_threads_are_those_the_libraries_are_given(monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("OMP_NUM_THREADS", "3")
     assert environment.environment()["threads"] == 3
     monkeypatch.delenv("OMP_NUM_THREADS")
-    assert environment.environment()["threads"] == environment.cores()
+    assert environment.environment()["threads"] == cores()
+    assert environment.environment([1])["threads"] == 1 and environment.environment([2, 1, 2])["threads"] == [1, 2]
 
 
 def test_the_same_run_writes_the_same_manifest(home: Path, folder: Path, held: dict[str, Any], tmp_path: Path) -> None:
