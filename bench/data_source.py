@@ -75,14 +75,21 @@ def _of_folder(data: str, task: Any) -> DataSource:
     return DataSource(f"{_reader(task, Path(data))}:{found}", False, found)
 
 
+GENERAL = "folder"
+"""The reader of images with class maps that anybody can make."""
+
+
 def _reader(task: Any, folder: Path) -> str:
-    """The first of the task's readers that recognises the layout of the folder. A single reader is taken without a check."""
+    """The first of the task's readers that recognises the layout of the folder. A single reader is taken without a check, and
+    so is `folder` where no other one recognises it: it says what is missing."""
     if len(task.readers) == 1:
         return str(task.readers[0])
     for name in task.readers:
         reader = registry.find("datasets", name)[0]
         if isinstance(reader, RecognisesFolder) and reader.recognises(folder):
             return str(name)
+    if GENERAL in task.readers:
+        return GENERAL
     raise MissingError(
         f"{folder} has none of the layouts that {task.card.name} reads: {', '.join(task.readers)}. "
         "See docs/data.md for what each expects."

@@ -39,7 +39,7 @@ class _Segmentation:
     presets: Mapping[str, SegmentationConfig] = PRESETS
     embedded: str
     direction: Direction = "higher"
-    readers: tuple[str, ...] = ("folder",)
+    readers: tuple[str, ...] = ("prepared", "folder")
     mixes: tuple[TrainingMix, ...] = TRAINING_MIXES
 
     def __init__(self, preset: str = "tiny", **values: Any) -> None:

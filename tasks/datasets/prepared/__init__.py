@@ -1,1 +1,1 @@
-"""Patches that were cut from whole slides once, with their maps and an index: how they are written, and the dataset of them."""
+"""Patches that were cut from whole slides, with their maps and an index: how they are written, and the dataset of them."""

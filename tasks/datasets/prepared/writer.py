@@ -137,9 +137,7 @@ def _index_of(part: PreparedPart, classes: Sequence[str], mpp: float) -> pandas.
     shares = class_shares(part.masks, len(classes))
     columns |= {f"{SHARE}{name}": shares[:, i] for i, name in enumerate(classes)}
     columns["heterogeneity"] = entropy(shares)
-    frame = pandas.DataFrame(columns).astype(dict.fromkeys(("id", *TEXTS), "string"))
-    frame.attrs["slide"] = part.slide
-    return frame
+    return pandas.DataFrame(columns).astype(dict.fromkeys(("id", *TEXTS), "string"))
 
 
 def class_shares(masks: NDArray[np.uint8], classes: int) -> NDArray[np.float64]:
