@@ -2,8 +2,8 @@
 
     python -m benchmarks.slide_reading SLIDE.svs ... [--slide-mpp 0.5] [--mpp 0.5 1.0]
 
-For each slide and resolution all tiles of 256 pixels are read in three ways: `tiles` is `Slide.read_tiles`; `blocks` is a bare
-OpenSlide loop over the same blocks; `one by one` is a bare OpenSlide loop over the tiles. The bare loops read the same level,
+For each slide and resolution all tiles of 256 pixels are read in four ways: `tiles` is `Slide.read_tiles`; `blocks` is a bare
+OpenSlide loop over the same blocks; `single` is a bare OpenSlide loop over the tiles row by row, `shuffled` in any order. The bare loops read the same level,
 convert to RGB, and resize with the same filter. Each is repeated, the ways in turn, and the ratio is that of the medians of
 processor time.
 
@@ -14,6 +14,7 @@ not. So the first slide is also read as a wide one: its compressed tiles repeate
 from __future__ import annotations
 
 import argparse
+import itertools
 import statistics
 import struct
 import tempfile
@@ -92,7 +93,7 @@ def write_wide(path: Path, out: Path, width: int) -> Path:
 
 
 def _offsets(pieces: list[bytes]) -> list[int]:
-    return np.concatenate([[0], np.cumsum([len(piece) for piece in pieces])[:-1]]).astype(int).tolist()
+    return [0, *itertools.accumulate(len(piece) for piece in pieces[:-1])]
 
 
 def _write_tiff(out: Path, pieces: list[bytes], tags: dict[int, tuple[int, bytes]]) -> None:
@@ -121,6 +122,7 @@ def compare(path: Path, mpp: float, given: float | None, repeats: int) -> dict[s
         sampling = plan_sampling(read_levels(handle), scale, longest)
     blocks = [(b.x, b.y, b.width, b.height) for b in group_tiles(corners, SIZE, sampling.largest_side(BLOCK))]
     tiles = [(int(x), int(y), SIZE, SIZE) for x, y in corners]
+    shuffled = [tiles[row] for row in np.random.default_rng(0).permutation(len(tiles)).tolist()]
 
     def read_tiles() -> None:
         with open_slide(path, given) as slide:
@@ -131,6 +133,7 @@ def compare(path: Path, mpp: float, given: float | None, repeats: int) -> dict[s
         "tiles": read_tiles,
         "blocks": lambda: read_bare(path, sampling, blocks),
         "one by one": lambda: read_bare(path, sampling, tiles),
+        "shuffled": lambda: read_bare(path, sampling, shuffled),
     }
     seconds: dict[str, list[float]] = {name: [] for name in ways}
     for _ in range(repeats):

@@ -39,7 +39,7 @@ def collect_asap(path: Path, root: Element) -> Collected:
 
 
 def collect_imagescope(path: Path, root: Element) -> Collected:
-    """Regions of an ImageScope file. The label is the name of the layer, or of its attribute where the layer has none of its own.
+    """Regions of an ImageScope file. The label is the name of the layer, or of its attribute where the layer has none.
 
     A region with `NegativeROA="1"` is cut out of the other regions of its layer.
     """
