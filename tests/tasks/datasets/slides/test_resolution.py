@@ -69,7 +69,7 @@ def test_ten_times_off_the_objective_is_refused_unless_confirmed() -> None:
     assert find_mpp(HERE, trap).mpp == 0.243
 
 
-def test_an_override_wins_and_is_said() -> None:
+def test_an_override_wins_and_is_recorded() -> None:
     assert find_mpp(HERE, ALL, 0.3).source == "--mpp-csv (openslide.mpp-x says 0.25)"
     assert find_mpp(HERE, {}, 0.3).mpp == 0.3
     assert find_mpp(HERE, {"openslide.mpp-x": "352"}, 0.3).mpp == 0.3
