@@ -94,7 +94,9 @@ def test_windows_and_shares_are_those_of_the_public_code(data: Path, tmp_path: P
 
 
 def coverage(data: Path, out: Path, *words: str) -> dict[str, float]:
-    asked = "-g crop-paste -t region-seg --no-downstream --controls none -e stain -m kid --seeds 0 --prompt-source self".split()
+    asked = (
+        "-g crop-paste -t region-seg --no-downstream --controls none -e stain -m kid --seeds 0 --prompt-source self".split()
+    )
     return read_values(run(*asked, "--data", data, *KEPT, *words, home=out / "home", out=out / "out"))
 
 

@@ -243,8 +243,8 @@ def test_a_class_that_the_test_patches_lack_is_named_and_the_others_are_scored(t
 
     home = tmp_path / "home"
     data = written(tmp_path / "slides", test_ids(written(tmp_path / "all", set())))
-    words = ["-g", "blur", "--data", str(data), "--controls", "none", "-e", "stain", "-m", "precision", "--seeds", "0"]
-    lines = run(*words, "-o", "task.steps=2", "-o", "classes=normal,tumour,stroma", home=home)
+    words = ["-g", "blur", "-t", "region-seg", "--data", str(data), "--controls", "none", "-e", "stain", "-m", "precision"]
+    lines = run(*words, "--seeds", "0", "-o", "task.steps=2", "-o", "classes=normal,tumour,stroma", home=home)
     found = {r.measure: r for r in lines if r.mix == "real"}
     for name in ("iou", "iou-patch"):
         assert found[name].status == "skipped" and found[name].reason.startswith("no patch shows stroma: ")
