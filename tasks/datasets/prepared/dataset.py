@@ -276,7 +276,5 @@ class Prepared:
         if torn := sorted(unit for unit, count in counts.items() if count > 1):
             raise MissingError(f"{self.folder / INDEX}: {UNITS[self._unit]} in two splits: {some(torn)}.")
         if strange := sorted(set(splits) - set(SPLITS[:3])):
-            raise MissingError(
-                f"{self.folder / INDEX}: no split is called {some(strange)}; known are {', '.join(SPLITS[:3])}."
-            )
+            raise MissingError(f"{self.folder / INDEX} has the splits {some(strange)}; known are {', '.join(SPLITS[:3])}.")
         return follow(list(groups), dict(pairs), self.seed, self.folder)
