@@ -189,7 +189,8 @@ class Prepared:
 
     @property
     def _has_centres(self) -> bool:
-        return bool((self._index["centre"] != "").all())
+        """Whether intervals can range over centres: all patches name one, and not one centre was asked for."""
+        return not self.centre and bool((self._index["centre"] != "").all())
 
     @cached_property
     def _chosen(self) -> _Chosen:

@@ -67,6 +67,8 @@ def test_each_option_changes_the_set(folder: Path, options: dict[str, Any], test
         assert dataset.has_prompt_donors and len(dataset.prompt_donors()) == 9
     if "sampling_unit" in options:
         assert made.conditions.clusters is None
+    if "centre" in options:
+        assert made.conditions.clusters is None, "one centre is no sampling unit"
     if "seed" in options:
         assert made.conditions.ids.tolist() != Prepared(folder, most=2).split("test").conditions.ids.tolist()
 

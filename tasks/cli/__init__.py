@@ -1,0 +1,1 @@
+"""Commands about data, one small file each, imported only when the command runs."""

@@ -1,0 +1,104 @@
+"""The graph of jobs: a slide is a job, and its patches are an entry of the store. An ended run goes on where it was."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bench.errors import DamagedError, MissingError, RefusedError
+from bench.files.paths import delete
+from bench.jobs.graph import Job, JobContext
+from bench.jobs.outcomes import Failed, Finished
+from bench.jobs.store import EntryRef, Store
+from tasks.datasets.prepared.writer import assemble, write_part
+from tasks.datasets.preparing.cut import Rule, cut_slide, write_overview
+from tasks.datasets.preparing.plan import Plan, SlidePlan
+
+if TYPE_CHECKING:
+    from bench.run import RunContext
+
+VERSION = "1"
+SEEN, OVERVIEW, OVERVIEWS = "seen.json", "overview.png", "overviews"
+LONGEST = 1024
+"""Longer side of an overview, pixels."""
+SKIPPABLE = ("missing", "damaged", "usage")
+"""Codes of the errors of a slide that may be left out; a resolution that cannot be is an error of the user."""
+
+
+@dataclass(frozen=True)
+class PrepareSlide:
+    """Action: the patches of one slide, what was seen, and its overview."""
+
+    plan: SlidePlan
+    classes: tuple[str, ...]
+    rule: Rule
+    mpp: float | None
+    confirm_mpp: bool
+
+    def __call__(self, work: Path, context: JobContext) -> None:
+        cut = cut_slide(self.plan, self.classes, self.rule, self.mpp, self.confirm_mpp, LONGEST)
+        write_part(work, cut.part, self.classes, self.rule.mpp)
+        write_overview(cut, self.rule.size, self.rule.mpp, work / OVERVIEW)
+        (work / SEEN).write_text(json.dumps(cut.seen), encoding="utf-8")
+        context.log(f"{self.plan.slide}: {cut.seen['patches']} patches of {cut.seen['squares']} squares on tissue")
+
+
+def slide_jobs(plan: Plan, rule: Rule, resolutions: Mapping[str, float], confirm_mpp: bool) -> dict[str, Job]:
+    """Slide -> its job."""
+    jobs = {}
+    for slide in plan.slides:
+        mpp = resolutions.get(slide.slide)
+        spec = {"version": VERSION, "slide": slide.described(), "classes": list(plan.classes), "rule": vars(rule), "mpp": mpp}
+        action = PrepareSlide(slide, plan.classes, rule, mpp, confirm_mpp)
+        jobs[slide.slide] = Job("slides", {**spec, "confirm": confirm_mpp}, action, label=f"cut {slide.slide}")
+    return jobs
+
+
+def prepare(plan: Plan, jobs: Mapping[str, Job], rule: Rule, context: RunContext, out: Path, skip_damaged: bool) -> Path:
+    """Cuts all slides and writes the folder `out`. A slide that cannot be read is left out with `skip_damaged`, and listed;
+    otherwise DamagedError or MissingError once all others are done, which are kept."""
+    outcomes = context.execute([*jobs.values()])
+    failed = {slide: found for slide, job in jobs.items() if isinstance(found := outcomes[job.ref], Failed)}
+    _raise_failures(failed, skip_damaged)
+    exclusions = [*plan.exclusions, *((slide, outcome.error.message) for slide, outcome in failed.items())]
+    done = {slide: job.ref for slide, job in jobs.items() if isinstance(outcomes[job.ref], Finished)}
+    if not done:
+        raise MissingError(f"no slide is left of {len(exclusions)}. The first: {exclusions[0][0]}: {exclusions[0][1]}")
+    store = context.store
+    seen = {slide: store.read_json(ref, SEEN) for slide, ref in done.items()}
+    described = {
+        "source": plan.source,
+        "notes": list(plan.notes),
+        "rule": {name: value for name, value in vars(rule).items() if name not in ("size", "mpp")},
+        "slides": seen,
+    }
+    parts = [store.folder(ref) for ref in done.values()]
+    assemble(parts, out, rule.size, rule.mpp, plan.classes, described, exclusions)
+    _write_overviews(store, done, out)
+    return out
+
+
+def _raise_failures(failed: Mapping[str, Failed], skip_damaged: bool) -> None:
+    for slide, outcome in failed.items():
+        if outcome.error.code in ("refused", "memory", "interrupted"):
+            raise RefusedError(outcome.error.message)
+        if outcome.error.code not in SKIPPABLE:
+            raise RuntimeError(f"{slide}: {outcome.error.type}: {outcome.error.message}\n{outcome.error.traceback}")
+    if failed and not skip_damaged:
+        lines = [f"  {slide}: {outcome.error.message}" for slide, outcome in failed.items()]
+        raise DamagedError(
+            "\n".join([f"{len(failed)} slides cannot be prepared; the others are done and kept:", *lines])
+            + "\nMend them and give the same command again, or leave them out with --skip-damaged."
+        )
+
+
+def _write_overviews(store: Store, done: Mapping[str, EntryRef], out: Path) -> None:
+    """A picture of each slide, named by its place in the order of slides, beside the list of names in dataset.json."""
+    folder = out / OVERVIEWS
+    delete(folder)
+    folder.mkdir()
+    for number, slide in enumerate(sorted(done)):
+        (folder / f"{number:05d}.png").write_bytes(store.read_bytes(done[slide], OVERVIEW))
