@@ -54,7 +54,9 @@ def check(context: click.Context, folder: Path, size: int | None, mpp: float | N
 @click.option("--split-from", default="", help="Column, or regular expression for names of images, of the split.")
 @click.option("--splits", default="", help="What values of the split mean: a=train,b=test.")
 @click.option("--columns", default="", help="What columns mean: image=image_path,mask=mask_path,patient=patient_id.")
-@click.option("--kind", default="region", type=click.Choice(["region", "nuclei"]), help="What polygons are.", show_default=True)
+@click.option(
+    "--kind", default="region", type=click.Choice(["region", "nuclei"]), help="What polygons are.", show_default=True
+)
 @click.option("--outside", default="ignore", show_default=True, help="Class of pixels that no polygon covers.")
 @click.option("--skip-damaged", is_flag=True, help="Leave out images that are damaged or have no map.")
 @click.option("--json", "as_json", is_flag=True, help="The manifest as one JSON object.")

@@ -101,7 +101,9 @@ def _key(record: Mapping[str, Any], name: str, path: Path) -> Any:
     return found
 
 
-def _shapes(notes: Sequence[tuple[str, Mapping[str, Any]]], table: ClassTable, where: str, size: tuple[int, int]) -> list[Shape]:
+def _shapes(
+    notes: Sequence[tuple[str, Mapping[str, Any]]], table: ClassTable, where: str, size: tuple[int, int]
+) -> list[Shape]:
     made = []
     for category, note in notes:
         found = note.get("segmentation")
@@ -128,7 +130,9 @@ def decode_runs(held: Mapping[str, Any], where: str, size: tuple[int, int]) -> N
     numbers = _uncompress(counts, where) if isinstance(counts, str) else counts
     fits = isinstance(numbers, list) and all(isinstance(n, int) and n >= 0 for n in numbers)
     if list(held.get("size", [])) != list(size) or not fits or sum(numbers or ()) != size[0] * size[1]:
-        raise DamagedError(f"{where}: run lengths of the size {held.get('size')} for an image of {list(size)} (height, width).")
+        raise DamagedError(
+            f"{where}: run lengths of the size {held.get('size')} for an image of {list(size)} (height, width)."
+        )
     values = np.arange(len(numbers)) % 2 == 1
     return np.repeat(values, numbers).reshape(size, order="F")
 

@@ -67,7 +67,9 @@ def _check_names(plan: Plan, options: ImportOptions) -> None:
     known = sorted({name for item in plan.items for name in item.columns})
     for meaning, column in options.columns.items():
         if meaning not in MEANINGS:
-            raise UsageError(f"--columns {meaning}={column}: known meanings are {', '.join(MEANINGS)}.{did_you_mean(meaning, MEANINGS)}")
+            raise UsageError(
+                f"--columns {meaning}={column}: known meanings are {', '.join(MEANINGS)}.{did_you_mean(meaning, MEANINGS)}"
+            )
         if column not in known and meaning not in ("image", "mask"):
             raise UsageError(
                 f"--columns {meaning}={column}: the source has no column {column!r}.{did_you_mean(column, known)} Its columns "
@@ -119,7 +121,9 @@ def _asked(plan: Plan, wish: str, option: str, default: str, origins: dict[str, 
     cells: dict[str, list[str]] = {target: [] for target in targets}
     unlike = [item.id for item in plan.items if pattern.search(item.id) is None]
     if unlike:
-        raise UsageError(f"{option} {wish!r} does not match {some(unlike)}: {len(unlike)} of {len(plan.items)} names of images.")
+        raise UsageError(
+            f"{option} {wish!r} does not match {some(unlike)}: {len(unlike)} of {len(plan.items)} names of images."
+        )
     for item in plan.items:
         found = pattern.search(item.id)
         for target, group in zip(targets, list(pattern.groupindex) or [1], strict=True):
@@ -140,9 +144,7 @@ def _split(value: str, item: Item, plan: Plan, options: ImportOptions) -> str:
     return names[given.casefold()]
 
 
-def _mpp(
-    plan: Plan, options: ImportOptions, column: list[str] | None, origins: Mapping[str, str]
-) -> tuple[list[str], str]:
+def _mpp(plan: Plan, options: ImportOptions, column: list[str] | None, origins: Mapping[str, str]) -> tuple[list[str], str]:
     """Cells and origin of microns per pixel; no cells where nothing is known."""
     cells, origin = column or [], origins.get("mpp", "")
     if options.mpp is not None:

@@ -48,7 +48,9 @@ def open_plan(options: ImportOptions) -> Plan:
         Item(
             image.stem,
             Stored(image.relative_to(options.source).as_posix(), image),
-            drawn_map(partial(_shapes, features[image], table, notes.name), table, notes.relative_to(options.source).as_posix()),
+            drawn_map(
+                partial(_shapes, features[image], table, notes.name), table, notes.relative_to(options.source).as_posix()
+            ),
         )
         for image, notes in pairs
         if image in features

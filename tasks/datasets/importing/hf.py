@@ -70,7 +70,9 @@ def _find(source: Path) -> dict[str, list[Path]]:
 def _arrow(folder: Path) -> list[Path]:
     """The data files of one split, as its state.json lists them."""
     held = json_files.read_object(folder / "state.json").get("_data_files")
-    files = [each.get("filename") for each in held] if isinstance(held, list) and all(isinstance(e, dict) for e in held) else []
+    files = (
+        [each.get("filename") for each in held] if isinstance(held, list) and all(isinstance(e, dict) for e in held) else []
+    )
     if not files:
         raise DamagedError(f"{folder / 'state.json'} names no data files.")
     return [names.path_below(folder, file, "data file") for file in files]
@@ -123,7 +125,9 @@ def _item(table: Any, row: int, pictures: tuple[str, str], split: str, number: i
     chosen = columns.get(own, "") if own else PurePosixPath(str(paths[0] or "")).stem
     name = chosen or f"{split or 'row'}-{number:06d}"
     image, mask = (
-        Stored(f"{column} of row {number}{f' of {split}' if split else ''}", read=partial(_content, table, column, row, options))
+        Stored(
+            f"{column} of row {number}{f' of {split}' if split else ''}", read=partial(_content, table, column, row, options)
+        )
         for column in pictures
     )
     return Item(name, image, mask, columns)

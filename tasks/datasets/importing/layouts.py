@@ -61,7 +61,9 @@ def open_source(options: ImportOptions) -> tuple[Plan, str]:
         raise MissingError(f"the source {source} {fault}.")
     if options.layout:
         if options.layout not in LAYOUTS:
-            raise UsageError(f"no layout {options.layout!r}.{did_you_mean(options.layout, LAYOUTS)} Known are {', '.join(LAYOUTS)}.")
+            raise UsageError(
+                f"no layout {options.layout!r}.{did_you_mean(options.layout, LAYOUTS)} Known are {', '.join(LAYOUTS)}."
+            )
         return LAYOUTS[options.layout].open_plan(options), "--layout"
     found = recognise(source)
     if not found:

@@ -59,7 +59,11 @@ def open_plan(options: ImportOptions) -> Plan:
         statements=(
             "the last channel of masks is background; channels 0 to 4 are " + ", ".join(TYPES),
             "nuclei are numbered anew over the channels; where two channels overlap, the later one is seen",
-            *(("patches of one slide are not marked in the release: each image is its own source",) if not options.unit_from else ()),
+            *(
+                ("patches of one slide are not marked in the release: each image is its own source",)
+                if not options.unit_from
+                else ()
+            ),
         ),
         meanings={"part": "part, the name of the folder", **({"tissue": "tissue, types.npy"} if tissues else {})},
         mpp=MPP,
@@ -81,7 +85,9 @@ def renumber(masks: NDArray[Any], where: str) -> tuple[NDArray[np.int32], NDArra
     if (background == empty).mean() < BACKGROUND_FITS:
         first = (held[..., 0] > 0) == (held[..., 1:] == 0).all(axis=-1)
         hint = " Channel 0 is: move it to the end." if first.mean() >= BACKGROUND_FITS else ""
-        raise DamagedError(f"{where}: the last channel is not the background, which is where no other channel has a nucleus.{hint}")
+        raise DamagedError(
+            f"{where}: the last channel is not the background, which is where no other channel has a nucleus.{hint}"
+        )
     instances = np.zeros(empty.shape, np.int32)
     types = np.zeros(empty.shape, np.uint8)
     count = 0

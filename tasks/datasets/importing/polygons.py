@@ -29,7 +29,9 @@ class Shape:
     """bool (h, w), in place of parts."""
 
 
-def draw(shapes: Sequence[Shape], shape: tuple[int, int], outside: int, where: str) -> tuple[NDArray[np.int32], NDArray[np.uint8]]:
+def draw(
+    shapes: Sequence[Shape], shape: tuple[int, int], outside: int, where: str
+) -> tuple[NDArray[np.int32], NDArray[np.uint8]]:
     """Instances, int32 (h, w), and classes, uint8 (h, w), `outside` where no object is.
 
     A pixel belongs to an object that its centre lies in. Larger objects are drawn first, so that a small one in a large one

@@ -50,7 +50,9 @@ class ClassTable:
 
     def statements(self, options: ImportOptions) -> tuple[str, ...]:
         """The assumptions about pixels outside and about overlaps."""
-        outside = "not annotated (255): --outside CLASS makes them a class" if self.outside == IGNORE else self.classes[self.outside]
+        outside = (
+            "not annotated (255): --outside CLASS makes them a class" if self.outside == IGNORE else self.classes[self.outside]
+        )
         return (
             f"pixels that no polygon covers are {outside}",
             "a pixel belongs to a polygon that its centre lies in; of polygons that overlap the smaller one is seen",
@@ -65,7 +67,9 @@ def _ordered(found: list[str], asked: tuple[str, ...]) -> list[str]:
             f"--classes names {unknown[0]!r}.{did_you_mean(unknown[0], found)} The classes of the source are {', '.join(found)}."
         )
     if absent := [name for name in found if name not in asked]:
-        raise UsageError(f"--classes lacks {', '.join(absent)} of the source. Give all of {', '.join(found)} in the wanted order.")
+        raise UsageError(
+            f"--classes lacks {', '.join(absent)} of the source. Give all of {', '.join(found)} in the wanted order."
+        )
     return list(asked)
 
 

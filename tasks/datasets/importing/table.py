@@ -13,7 +13,20 @@ from tasks.datasets.importing.plan import ImportOptions, Item, Plan, Stored
 from tasks.datasets.importing.reading import images_in
 from tasks.datasets.index import read_table, some, spelling
 
-IMAGE_NAMES = ("image", "imagepath", "imagefile", "imagename", "img", "imgpath", "filename", "file", "path", "filepath", "id", "")
+IMAGE_NAMES = (
+    "image",
+    "imagepath",
+    "imagefile",
+    "imagename",
+    "img",
+    "imgpath",
+    "filename",
+    "file",
+    "path",
+    "filepath",
+    "id",
+    "",
+)
 MASK_NAMES = (
     *("mask", "maskpath", "maskfile", "maskname", "label", "labelpath", "segmentation", "segmentationpath", "annotation"),
     *("region", "regionpath", "gt"),
@@ -65,7 +78,11 @@ def open_plan(options: ImportOptions) -> Plan:
             continue
         made = row[id_column] if id_column else image.stem
         items.append(Item(_without_extension(made), Stored(str(image), image), Stored(str(mask), mask), row))
-    meanings = {image_column: "image", **({mask_column: "mask"} if mask_column else {}), **({id_column: "id"} if id_column else {})}
+    meanings = {
+        image_column: "image",
+        **({mask_column: "mask"} if mask_column else {}),
+        **({id_column: "id"} if id_column else {}),
+    }
     rule = f"rows of {path.name}" + ("" if mask_column else ", maps by the names of the images")
     return Plan("table", rule, items, meanings=meanings, unpaired=unpaired)
 

@@ -124,23 +124,25 @@ def _check_ids(plan: Plan) -> None:
     counts = Counter(item.id for item in plan.items)
     if twice := [name for name, count in counts.items() if count > 1]:
         files = some([item.image.name for item in plan.items if item.id == twice[0]])
-        raise DamagedError(f"{len(twice)} ids occur more than once: {some(twice)} ({files}). Give each image an id of its own.")
+        raise DamagedError(
+            f"{len(twice)} ids occur more than once: {some(twice)} ({files}). Give each image an id of its own."
+        )
     for item in plan.items:
         names.path_part(item.id, "id")
         if write_cell_text(item.id) != item.id or any(sign in item.id for sign in ',"\r\n'):
             raise DamagedError(f"the id {item.id!r} is not plain: a spreadsheet would change it. Rename {item.image.name}.")
 
 
-def _choose_palette(
-    plan: Plan, options: ImportOptions, progress: _Progress, work: Path
-) -> tuple[Palette | None, Plan]:
+def _choose_palette(plan: Plan, options: ImportOptions, progress: _Progress, work: Path) -> tuple[Palette | None, Plan]:
     """The palette of the plan's maps, and the plan without the items whose maps cannot be read; no palette for drawn maps."""
     if not any(isinstance(item.mask, Stored) for item in plan.items):
         if options.palette or options.accept_palette:
             raise UsageError(f"--palette is for maps of pixels, and the layout {plan.layout} has none.")
         return None, plan
     if options.kind == "nuclei":
-        raise UsageError(f"--kind nuclei needs numbered nuclei: coco, geojson and pannuke have them, {plan.layout} has maps of classes.")
+        raise UsageError(
+            f"--kind nuclei needs numbered nuclei: coco, geojson and pannuke have them, {plan.layout} has maps of classes."
+        )
     given = palette.parse(options.palette, options.classes) if options.palette else None
     found, grey = {False: Counter[int](), True: Counter[int]()}, True
     kept = []
