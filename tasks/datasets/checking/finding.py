@@ -14,8 +14,8 @@ class ClassShare:
     name: str
     share: float
     """Of annotated pixels."""
-    images: int
-    """That show it."""
+    shown: str
+    """How many images or patches show it: `12 images`."""
     patches: dict[str, int] = field(default_factory=dict)
     """Range of its share -> kept patches."""
 

@@ -99,7 +99,9 @@ def _describe(report: Report, data: Any) -> None:
             shown.update(set(numbers.tolist()))
     total = pixels.total()
     report.not_annotated = pixels[IGNORE] / total
-    report.classes = [ClassShare(n, name, pixels[n] / (total - pixels[IGNORE]), shown[n]) for n, name in enumerate(classes)]
+    report.classes = [
+        ClassShare(n, name, pixels[n] / (total - pixels[IGNORE]), f"{shown[n]} patches") for n, name in enumerate(classes)
+    ]
     report.mpp = report.mpp or f"{disjoint[0].mpp:g}"
     sampling = data.sampling
     units = sum(len(set(each.groups.tolist())) for each in disjoint)

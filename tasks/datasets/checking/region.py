@@ -159,7 +159,7 @@ def _describe_files(report: Report, seen: _Seen, names: tuple[str, ...], size: i
             number,
             names[number] if number < len(names) else f"class-{number}",
             seen.pixels[number] / annotated,
-            seen.images[number],
+            f"{seen.images[number]} images",
             dict(sorted(seen.shares.get(number, Counter()).items())),
         )
         for number in sorted(seen.pixels)

@@ -81,7 +81,7 @@ def lines_of(report: Report) -> list[str]:
     made += [f"microns per pixel: {report.mpp}"] if report.mpp else []
     for each in report.classes:
         name = f"class {each.number} {each.name}"
-        made.append(f"{name}: {each.share:.1%} of annotated pixels, in {each.images} images{_kept(each.patches)}")
+        made.append(f"{name}: {each.share:.1%} of annotated pixels, in {each.shown}{_kept(each.patches)}")
     made += [f"not annotated: {report.not_annotated:.1%} of pixels"] if report.classes else []
     made += [f"{name}: {text}" for name, text in report.sampling.items()]
     made += [f"{name}: {text}" for name, text in report.patches.items()]

@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.errors import DamagedError, UsageError
-from bench.files import json_files
 from bench.files.regular import describe_fault, list_folder
+from bench.messages import shorten
 from tasks.datasets.importing import polygons
 from tasks.datasets.importing.plan import ImportOptions, Item, Plan, Stored
 from tasks.datasets.importing.polygons import Shape
@@ -97,7 +97,7 @@ def _records(held: Any, part: str, path: Path) -> list[Mapping[str, Any]]:
 def _key(record: Mapping[str, Any], name: str, path: Path) -> Any:
     found = record.get(name)
     if not isinstance(found, str | int):
-        raise DamagedError(f"{path}: {json_files.SHOWN and str(dict(record))[:60]} has no {name}.")
+        raise DamagedError(f"{path}: {shorten(str(dict(record)), 60)} has no {name}.")
     return found
 
 
@@ -127,9 +127,9 @@ def _as_pairs(ring: Any, where: str) -> list[tuple[Any, Any]]:
 def decode_runs(held: Mapping[str, Any], where: str, size: tuple[int, int]) -> NDArray[np.bool_]:
     """bool (h, w) of COCO run lengths. Raises DamagedError if they are of another size."""
     counts = held.get("counts")
-    numbers = _uncompress(counts, where) if isinstance(counts, str) else counts
-    fits = isinstance(numbers, list) and all(isinstance(n, int) and n >= 0 for n in numbers)
-    if list(held.get("size", [])) != list(size) or not fits or sum(numbers or ()) != size[0] * size[1]:
+    found = _uncompress(counts, where) if isinstance(counts, str) else counts
+    numbers = found if isinstance(found, list) and all(isinstance(n, int) and n >= 0 for n in found) else []
+    if held.get("size") != list(size) or sum(numbers) != size[0] * size[1]:
         raise DamagedError(
             f"{where}: run lengths of the size {held.get('size')} for an image of {list(size)} (height, width)."
         )

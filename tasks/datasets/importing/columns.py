@@ -115,19 +115,17 @@ def _asked(plan: Plan, wish: str, option: str, default: str, origins: dict[str, 
             "for names of images it has no group. Write the part that is wanted in brackets: '(TCGA-..-....)'."
         )
     allowed = {**_UNIT_NAMES, **{name: name for name in CLUSTERS}, "split": "split"}
-    targets = [allowed.get(spelling(name), "") for name in pattern.groupindex] or [default]
-    if "" in targets or (pattern.groupindex and len(pattern.groupindex) < pattern.groups):
+    named = list(pattern.groupindex)
+    targets = [allowed.get(spelling(name), "") for name in named] or [default]
+    if "" in targets or (named and len(named) < pattern.groups):
         raise UsageError(f"{option} {wish!r}: groups are named {', '.join(sorted(allowed.values()))}, all of them or none.")
-    cells: dict[str, list[str]] = {target: [] for target in targets}
-    unlike = [item.id for item in plan.items if pattern.search(item.id) is None]
-    if unlike:
+    if unlike := [item.id for item in plan.items if pattern.search(item.id) is None]:
         raise UsageError(
             f"{option} {wish!r} does not match {some(unlike)}: {len(unlike)} of {len(plan.items)} names of images."
         )
-    for item in plan.items:
-        found = pattern.search(item.id)
-        for target, group in zip(targets, list(pattern.groupindex) or [1], strict=True):
-            cells[target].append((found.group(group) if found else "") or "")
+    found = [match for item in plan.items if (match := pattern.search(item.id))]
+    groups: list[str | int] = [*named] if named else [1]
+    cells = {target: [match.group(group) or "" for match in found] for target, group in zip(targets, groups, strict=True)}
     for target in targets:
         origins[target] = f"names of images by {wish} ({option})"
     return cells

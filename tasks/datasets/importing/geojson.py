@@ -96,7 +96,7 @@ def _features(path: Path) -> list[tuple[str, Mapping[str, Any]]]:
     found = held.get("features", [held]) if isinstance(held, dict) else held
     if not isinstance(found, list) or not all(isinstance(each, dict) and each.get("type") == "Feature" for each in found):
         raise DamagedError(f"{path} is no GeoJSON: a FeatureCollection, or a list of Features, is expected.")
-    made = []
+    made: list[tuple[str, Mapping[str, Any]]] = []
     for number, each in enumerate(found, start=1):
         geometry = each.get("geometry")
         if not isinstance(geometry, dict) or geometry.get("type") not in AREAS:

@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.errors import DamagedError
-from tasks.datasets.pixels import IGNORE
 
 Ring = NDArray[np.float64]
 """float64 (n, 2): x, y of the corners of a closed line in pixels; the centre of the first pixel is at 0.5, 0.5."""
@@ -50,8 +49,6 @@ def draw(
             raise DamagedError(f"{where}: object {i + 1} covers no pixel of the image of {shape[1]} x {shape[0]} px.")
         instances[pixels] = number
         classes[pixels] = each.name
-    if outside == IGNORE:
-        return instances, classes
     return instances, classes
 
 

@@ -71,7 +71,7 @@ def read_values(path: Path) -> NDArray[np.uint8] | NDArray[np.int32]:
         mode, found = "RGB", found[..., :3]
     if mode not in ("1", "L", "P", "RGB", "I", "I;16", "I;16B"):
         raise DamagedError(f"{path} is stored as {mode}. Save the map with one channel of class numbers, or as RGB.")
-    return found.astype(np.uint8 if mode in ("1", "L", "P", "RGB") else np.int32)
+    return found.astype(np.uint8) if mode in ("1", "L", "P", "RGB") else found.astype(np.int32)
 
 
 def check_pixels(path: Path, height: int, width: int) -> None:
