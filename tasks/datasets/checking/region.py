@@ -168,8 +168,8 @@ def _describe_files(report: Report, seen: _Seen, names: tuple[str, ...], size: i
     at = f" at {mpp:g} microns per pixel" if mpp else ""
     report.patches = {
         f"patches of {size} px{at}": f"{seen.fates['kept']} kept of {seen.fates.total()}; {seen.fates['share']} dropped since "
-        f"their first class covers more than {LARGEST:.0%} or their second less than {SMALLEST:.0%}, {seen.fates['ignored']} since "
-        f"more than half is not annotated; {seen.small} images are smaller"
+        f"their first class covers more than {LARGEST:.0%} or their second less than {SMALLEST:.0%}, "
+        f"{seen.fates['ignored']} since more than half is not annotated; {seen.small} images are smaller"
     }
 
 

@@ -26,7 +26,10 @@ def check_folder(folder: Path, size: int | None, mpp: float | None) -> Report:
     if reader := next((name for name, each in READERS.items() if each.recognises(folder)), ""):
         return check_nuclei(folder, reader, size, mpp)
     if Folder.recognises(folder) and _has_ids(folder):
-        return check_region(folder, size, mpp)
+        report = check_region(folder, size, mpp)
+        if not report.images:  # the index does not name the files as they are called: an import may understand it
+            report.commands += _foreign(folder).commands
+        return report
     return _foreign(folder)
 
 
@@ -56,12 +59,12 @@ def _foreign(folder: Path) -> Report:
     report = Report(str(folder), " or ".join(f"{name}: {text}" for name, text in found.items()))
     for name in found:
         options = ImportOptions(folder, out, layout=name if len(found) > 1 else "")
-        report.commands.append(writing.command_line(options))
         try:
             plan = layouts.LAYOUTS[name].open_plan(options)
         except BenchError as error:
             report.faults.append(str(error))
             continue
+        report.commands.append(writing.command_line(options))
         report.images = report.images or len(plan.items)
         report.faults += plan.unpaired.values()
     report.faults.append("no run reads this layout: import it")

@@ -137,7 +137,7 @@ def _split(value: str, item: Item, plan: Plan, options: ImportOptions) -> str:
     if given.casefold() not in names:
         known = ", ".join(dict.fromkeys(names.values()))
         raise UsageError(
-            f"the split of {item.id} is {value!r}; known are {known}. Say what it means with --splits {value or 'VALUE'}=train,..."
+            f"the split of {item.id} is {value!r}; known are {known}. Say what it means: --splits {value or 'VALUE'}=train,..."
         )
     return names[given.casefold()]
 

@@ -43,6 +43,8 @@ def open_plan(options: ImportOptions) -> Plan:
             features[image] = _features(notes)
         except DamagedError as error:
             faults[image.name] = str(error).rstrip(".")
+    if not features:
+        raise DamagedError(f"{next(iter(faults.values()))}.")
     table = ClassTable.make(sorted({name for found in features.values() for name, _ in found}), options)
     items = [
         Item(

@@ -45,7 +45,7 @@ def open_plan(options: ImportOptions) -> Plan:
     found = [(split, matched) for split, matched in _find_all(options.source) if matched.pairs or matched.alone]
     if not any(matched.pairs for _, matched in found):
         raise DamagedError(
-            f"{options.source} has no image with a map: X.png beside X_mask.png, or images/X.png and masks/X.png, are looked for."
+            f"{options.source} has no image with a map. Pairs are X.png and X_mask.png, or images/X.png and masks/X.png."
         )
     pairs = [(split, image, mask) for split, matched in found for image, mask in matched.pairs]
     check_unique([image for _, image, _ in pairs])

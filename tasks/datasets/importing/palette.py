@@ -1,7 +1,7 @@
 """Turns values or colours of maps into classes, by a palette that the user gave or accepted.
 
-Numbers 0, 1, ... without a gap are taken as they are. Anything else (colours, 0 and 255, 1 and 2) is proposed and waits for the
-user's word, since a wrong guess would be a wrong class in every number of a benchmark.
+Numbers 0, 1, ... without a gap are taken as they are. Anything else (colours, 0 and 255, 1 and 2) is proposed, and the user
+decides: a wrong guess would be a wrong class in every number of a benchmark.
 """
 
 from __future__ import annotations
@@ -168,7 +168,7 @@ def _too_many(counts: Counter[Value], is_colour: bool) -> str:
     shown = ", ".join(f"{show(v, is_colour)} ({n / total:.1%})" for v, n in top)
     return (
         f"the maps hold {len(counts)} {'colours' if is_colour else 'values'}, more than {MOST_COLOURS}: edges are blended "
-        f"(anti-aliased) or the files were compressed with loss, so that pixels at edges have no class. The six most frequent, "
+        f"(anti-aliased) or the files were compressed with loss, so that pixels at edges have no class. The most frequent, "
         f"{shown}, cover {share:.1%}. Export the maps again without anti-aliasing, as PNG, resized by nearest neighbour."
     )
 

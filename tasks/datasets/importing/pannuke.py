@@ -26,6 +26,9 @@ MPP = 0.25
 DEPTH = 4
 """Folders below the source that are searched."""
 BACKGROUND_FITS = 0.99
+"""Share of an image's pixels that are background where no nucleus is, and only there."""
+SAMPLED = 50
+"""Images that are looked at to find the channel of the background."""
 
 
 @dataclass(frozen=True)
@@ -80,14 +83,9 @@ def renumber(masks: NDArray[Any], where: str) -> tuple[NDArray[np.int32], NDArra
     if not np.isfinite(held).all() or (held < 0).any() or (held != np.floor(held)).any() or (held >= 2**31).any():
         raise DamagedError(f"{where}: numbers of nuclei are whole numbers of 0 and above.")
     nuclei = held[..., :-1].astype(np.int64)
-    background = held[..., -1] > 0
     empty = (nuclei == 0).all(axis=-1)
-    if (background == empty).mean() < BACKGROUND_FITS:
-        first = (held[..., 0] > 0) == (held[..., 1:] == 0).all(axis=-1)
-        hint = " Channel 0 is: move it to the end." if first.mean() >= BACKGROUND_FITS else ""
-        raise DamagedError(
-            f"{where}: the last channel is not the background, which is where no other channel has a nucleus.{hint}"
-        )
+    if ((held[..., -1] > 0) == empty).mean() < BACKGROUND_FITS:
+        raise DamagedError(f"{where}: the last channel is not the background, which is where no other channel has a nucleus.")
     instances = np.zeros(empty.shape, np.int32)
     types = np.zeros(empty.shape, np.uint8)
     count = 0
@@ -131,6 +129,7 @@ def _open(name: str, images_at: Path, masks_at: Path) -> _Part:
         )
     if images.dtype.kind not in "uif" or masks.dtype.kind not in "uif":
         raise DamagedError(f"{images_at} and {masks_at} hold {images.dtype} and {masks.dtype}; expected are numbers.")
+    _check_background(masks, masks_at)
     types_at = images_at.with_name("types.npy")
     if describe_fault(types_at):
         return _Part(name, images, masks, [])
@@ -138,6 +137,17 @@ def _open(name: str, images_at: Path, masks_at: Path) -> _Part:
     if types.dtype.kind not in "US" or types.shape != images.shape[:1]:
         raise DamagedError(f"{types_at} has the shape {types.shape} of {types.dtype}; expected is a name of a tissue a row.")
     return _Part(name, images, masks, [str(word) for word in types.astype(str).tolist()])
+
+
+def _check_background(masks: NDArray[Any], path: Path) -> None:
+    """Raises DamagedError where another channel than the last covers most pixels of some images, spread over the part."""
+    rows = np.unique(np.linspace(0, len(masks) - 1, SAMPLED).astype(int)) if len(masks) else []
+    covered = np.sum([(np.asarray(masks[row]) > 0).sum(axis=(0, 1)) for row in rows], axis=0)
+    if len(rows) and (largest := int(covered.argmax())) != masks.shape[-1] - 1:
+        raise DamagedError(
+            f"{path}: the last channel is the background in the release, and here channel {largest} covers most pixels. If it "
+            "is the background, move it to the end."
+        )
 
 
 def _find(source: Path) -> dict[str, tuple[Path, Path]]:

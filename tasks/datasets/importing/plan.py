@@ -55,7 +55,7 @@ class Drawn:
 
     name: str
     draw: Callable[[tuple[int, int]], tuple[NDArray[np.int32], NDArray[np.uint8]]]
-    """From height and width to instances, int32 (h, w), and classes, uint8 (h, w), 255 = not annotated. Raises DamagedError."""
+    """From height and width to instances, int32 (h, w), and classes, uint8 (h, w), 255 = not annotated; or DamagedError."""
 
 
 @dataclass(frozen=True)

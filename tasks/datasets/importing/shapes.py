@@ -64,7 +64,7 @@ def _ordered(found: list[str], asked: tuple[str, ...]) -> list[str]:
         return found
     if unknown := [name for name in asked if name not in found]:
         raise UsageError(
-            f"--classes names {unknown[0]!r}.{did_you_mean(unknown[0], found)} The classes of the source are {', '.join(found)}."
+            f"--classes names {unknown[0]!r}.{did_you_mean(unknown[0], found)} Those of the source are {', '.join(found)}."
         )
     if absent := [name for name in found if name not in asked]:
         raise UsageError(

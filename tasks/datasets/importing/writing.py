@@ -210,8 +210,8 @@ def _check_skips(progress: _Progress, options: ImportOptions) -> None:
     """Raises DamagedError where images had to be left out and the user has not allowed it."""
     if progress.skipped and not options.skip_damaged:
         raise DamagedError(
-            f"{len(progress.skipped)} images of {options.source} cannot be imported: {_first(progress.skipped)} Correct them, or "
-            "leave them out with --skip-damaged. Nothing was written."
+            f"{len(progress.skipped)} images of {options.source} cannot be imported: {_first(progress.skipped)} Correct them, "
+            "or leave them out with --skip-damaged. Nothing was written."
         )
 
 

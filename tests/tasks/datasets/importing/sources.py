@@ -148,7 +148,9 @@ def hugging_face(folder: Path, mask: Bytes | None = None, embed: bool = True) ->
             rows["image"].append({"bytes": png(pixels) if embed else None, "path": shown})
             rows["label"].append({"bytes": png(halves() if mask is None else mask), "path": None})
             rows["patient_id"].append(name[:2])
-        made = pa.table({"image": pa.array(rows["image"], kind), "label": pa.array(rows["label"], kind), "patient_id": rows["patient_id"]})
+        made = pa.table(
+            {"image": pa.array(rows["image"], kind), "label": pa.array(rows["label"], kind), "patient_id": rows["patient_id"]}
+        )
         with pa.OSFile(str(part / "data-00000-of-00001.arrow"), "wb") as sink, pa.ipc.new_stream(sink, made.schema) as writer:
             writer.write_table(made)
     return folder

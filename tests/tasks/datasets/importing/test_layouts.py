@@ -73,7 +73,7 @@ def test_a_table_beside_two_folders_whose_ids_have_extensions(tmp_path: Path) ->
     source = sources.two_folders(tmp_path / "source")
     sources.write_csv(source / "index.csv", [{"id": f"{name}.png", "slide": name[:2]} for name in sources.NAMES])
     found = check(source, code=3)
-    assert "bench data import" in found["commands"][0] and "table" in found["layout"]
+    assert "bench data import" in found["commands"][0] and "lacks 8 of 8 files" in found["faults"][0]
     made = imported(source, tmp_path / "out")
     assert made["layout"] == "table" and index(tmp_path / "out")[0] == {"id": "s0_0", "slide": "s0"}
 
