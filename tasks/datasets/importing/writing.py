@@ -1,0 +1,285 @@
+"""Makes the data folder of a plan: all of it under another name first, and then in place with one rename."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from filelock import FileLock, Timeout
+
+from bench.errors import BenchError, DamagedError, MissingError, UsageError
+from bench.files import names, paths
+from bench.files.csv_files import write_cell_text
+from bench.files.regular import is_folder, is_there, list_folder
+from tasks.datasets import nuclei_tiles
+from tasks.datasets.importing import columns, layouts, palette
+from tasks.datasets.importing.palette import Palette
+from tasks.datasets.importing.plan import ImportOptions, Item, Plan, Stored
+from tasks.datasets.importing.reading import as_file, check_pixels, check_size, copy_image, encode_png, read_values
+from tasks.datasets.index import some
+from tasks.datasets.pixels import IGNORE, picture_size, read_image
+
+MANIFEST = "import.json"
+FORMAT = "histobench import 1"
+
+
+@dataclass
+class _Progress:
+    """What was found while images and maps were read."""
+
+    skipped: dict[str, str] = field(default_factory=dict)
+    """Image -> what is wrong."""
+    pixels: Counter[int] = field(default_factory=Counter)
+    """Class -> pixels of the maps that were written."""
+    nuclei: Counter[int] = field(default_factory=Counter)
+
+
+def import_folder(options: ImportOptions) -> dict[str, Any]:
+    """Makes the data folder `options.out` and returns its manifest, which lists everything that was assumed.
+
+    Raises UsageError where the user has to say something, MissingError and DamagedError where the source is incomplete or
+    damaged. Then there is no folder.
+    """
+    _check_out(options)
+    plan, recognised = layouts.open_source(options)
+    _check_ids(plan)
+    progress = _Progress(dict(plan.unpaired))
+    with _work_folder(options.out) as work:
+        chosen, plan = _choose_palette(plan, options, progress, work)
+        _check_skips(progress, options)
+        indexed = columns.build(plan, options)  # before the maps are made: wrong options cost no time
+        for part in ("images", *(("region",) if plan.kind == "region" else ("inst", "type"))):
+            (work / part).mkdir()
+        written = [item for item in plan.items if _attempt(item, plan, chosen, work, progress)]
+        _check_skips(progress, options)
+        if not written:
+            raise MissingError(f"{options.source} gives no image: {_first(progress.skipped)}")
+        ids = {item.id for item in written}
+        indexed = replace(indexed, rows=tuple(row for row in indexed.rows if row["id"] in ids))
+        manifest = _manifest(options, replace(plan, items=written), recognised, chosen, indexed, progress)
+        _write_index(work / "index.csv", indexed)
+        (work / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
+        if options.out.exists():
+            options.out.rmdir()  # empty, as was checked
+        work.rename(options.out)
+    return manifest
+
+
+def command_line(options: ImportOptions) -> str:
+    """The command of these options without a palette, as the user can give it again."""
+    words = ["bench", "data", "import", str(options.source), "--out", str(options.out)]
+    pairs = (
+        ("--layout", options.layout),
+        ("--classes", ",".join(options.classes)),
+        ("--mpp", "" if options.mpp is None else f"{options.mpp:g}"),
+        ("--unit-from", options.unit_from),
+        ("--split-from", options.split_from),
+        ("--splits", ",".join(f"{a}={b}" for a, b in options.split_names.items())),
+        ("--columns", ",".join(f"{a}={b}" for a, b in options.columns.items())),
+    )
+    words += [word for option, value in pairs if value for word in (option, value)]
+    words += ["--confirm-mpp"] * options.confirm_mpp + ["--skip-damaged"] * options.skip_damaged
+    return shlex.join(words)
+
+
+def _check_out(options: ImportOptions) -> None:
+    out = options.out
+    if is_there(out) and not is_folder(out):
+        raise UsageError(f"--out {out} is a file. Name a folder that does not exist yet.")
+    if list_folder(out):
+        raise UsageError(f"--out {out} is not empty. Name a folder that does not exist yet: an import never adds to one.")
+    if is_folder(options.source) and out.resolve().is_relative_to(options.source.resolve()):
+        raise UsageError(f"--out {out} lies in the source {options.source}. Name a folder elsewhere.")
+
+
+@contextmanager
+def _work_folder(out: Path) -> Iterator[Path]:
+    """An empty folder beside `out`, removed afterwards unless it was renamed; what a killed import left is removed first."""
+    out.resolve().parent.mkdir(parents=True, exist_ok=True)
+    work = out.resolve().with_name(f".{out.resolve().name}.import")
+    lock = FileLock(f"{work}.lock", timeout=0)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise UsageError(f"another import writes {out} now. Wait for it, or name another folder.") from None
+    try:
+        paths.delete(work)
+        work.mkdir()
+        yield work
+    finally:
+        paths.delete(work)
+        lock.release()
+        Path(lock.lock_file).unlink(missing_ok=True)
+
+
+def _check_ids(plan: Plan) -> None:
+    """Raises DamagedError where ids occur twice or cannot be names of files."""
+    counts = Counter(item.id for item in plan.items)
+    if twice := [name for name, count in counts.items() if count > 1]:
+        files = some([item.image.name for item in plan.items if item.id == twice[0]])
+        raise DamagedError(
+            f"{len(twice)} ids occur more than once: {some(twice)} ({files}). Give each image an id of its own."
+        )
+    for item in plan.items:
+        names.path_part(item.id, "id")
+        if write_cell_text(item.id) != item.id or any(sign in item.id for sign in ',"\r\n'):
+            raise DamagedError(f"the id {item.id!r} is not plain: a spreadsheet would change it. Rename {item.image.name}.")
+
+
+def _choose_palette(plan: Plan, options: ImportOptions, progress: _Progress, work: Path) -> tuple[Palette | None, Plan]:
+    """The palette of the plan's maps, and the plan without the items whose maps cannot be read; no palette for drawn maps."""
+    if not any(isinstance(item.mask, Stored) for item in plan.items):
+        if options.palette or options.accept_palette:
+            raise UsageError(f"--palette is for maps of pixels, and the layout {plan.layout} has none.")
+        return None, plan
+    if options.kind == "nuclei":
+        raise UsageError(
+            f"--kind nuclei needs numbered nuclei: coco, geojson and pannuke have them, {plan.layout} has maps of classes."
+        )
+    given = palette.parse(options.palette, options.classes) if options.palette else None
+    found, grey = {False: Counter[int](), True: Counter[int]()}, True
+    kept = []
+    for item in plan.items:
+        assert isinstance(item.mask, Stored)
+        try:
+            with as_file(item.mask, work) as path:
+                values = read_values(path)
+        except BenchError as error:
+            progress.skipped[item.image.name] = str(error)
+            continue
+        kept.append(item)
+        for is_colour in (False, True):
+            numbers, counts = np.unique(palette.to_values(values, is_colour), return_counts=True)
+            found[is_colour].update(dict(zip(numbers.tolist(), counts.tolist(), strict=True)))
+        grey = grey and palette.is_grey(values)
+    plan = replace(plan, items=kept)
+    if given is not None:
+        if not given.is_colour and not grey:
+            raise UsageError("--palette names single values, and the maps are in colour. Name colours: 255,0,0=tumour.")
+        return given, plan
+    if not kept:
+        return None, plan
+    return palette.choose(found[not grey], not grey, options.classes, options.accept_palette, command_line(options)), plan
+
+
+def _attempt(item: Item, plan: Plan, chosen: Palette | None, work: Path, progress: _Progress) -> bool:
+    """Whether the files of one image were written; else why not stands in `progress`."""
+    try:
+        _write_item(item, plan, chosen, work, progress)
+    except BenchError as error:
+        progress.skipped[item.image.name] = str(error)
+        for part in ("images", "region", "inst", "type"):
+            for path in (work / part).glob(f"{_escape(item.id)}.*"):
+                path.unlink()
+        return False
+    return True
+
+
+def _write_item(item: Item, plan: Plan, chosen: Palette | None, work: Path, progress: _Progress) -> None:
+    with as_file(item.image, work) as path:
+        check_pixels(path, *picture_size(path))
+        shape = read_image(path).shape
+        instances = None
+        if isinstance(item.mask, Stored):
+            assert chosen is not None
+            with as_file(item.mask, work) as mask:
+                classes = chosen.apply(palette.to_values(read_values(mask), chosen.is_colour), item.mask.name)
+        else:
+            instances, classes = item.mask.draw((shape[0], shape[1]))
+        check_size(path, shape, item.mask.name, classes.shape)
+        if plan.kind == "nuclei":
+            assert instances is not None
+            nuclei_tiles.check(instances, classes, item.mask.name)
+            progress.nuclei.update(nuclei_tiles.nuclei_of(instances, classes))
+            (work / "inst" / f"{item.id}.png").write_bytes(encode_png(instances))
+        part = "region" if plan.kind == "region" else "type"
+        (work / part / f"{item.id}.png").write_bytes(encode_png(classes))
+        copy_image(path, work / "images", item.id)
+    numbers, counts = np.unique(classes, return_counts=True)
+    progress.pixels.update(dict(zip(numbers.tolist(), counts.tolist(), strict=True)))
+
+
+def _check_skips(progress: _Progress, options: ImportOptions) -> None:
+    """Raises DamagedError where images had to be left out and the user has not allowed it."""
+    if progress.skipped and not options.skip_damaged:
+        raise DamagedError(
+            f"{len(progress.skipped)} images of {options.source} cannot be imported: {_first(progress.skipped)} Correct them, "
+            "or leave them out with --skip-damaged. Nothing was written."
+        )
+
+
+def _first(skipped: Mapping[str, str]) -> str:
+    texts = [text.rstrip(".") for text in skipped.values()]
+    more = f"; and {len(texts) - 3} more" if len(texts) > 3 else ""
+    return "; ".join(texts[:3]) + more + "."
+
+
+def _write_index(path: Path, indexed: columns.Indexed) -> None:
+    import pandas as pd
+
+    pd.DataFrame(list(indexed.rows), columns=list(indexed.columns)).to_csv(path, index=False, lineterminator="\n")
+
+
+def _escape(name: str) -> str:
+    import glob
+
+    return glob.escape(name)
+
+
+def _manifest(
+    options: ImportOptions,
+    plan: Plan,
+    recognised: str,
+    chosen: Palette | None,
+    indexed: columns.Indexed,
+    progress: _Progress,
+) -> dict[str, Any]:
+    """What was assumed, JSON-able."""
+    classes = chosen.classes if chosen else plan.classes
+    total = sum(progress.pixels.values())
+    return {
+        "format": FORMAT,
+        "source": str(options.source),
+        "out": str(options.out),
+        "layout": plan.layout,
+        "recognised": recognised,
+        "kind": plan.kind,
+        "images": len(plan.items),
+        "skipped": dict(progress.skipped),
+        "pairs": {
+            "rule": plan.rule,
+            "files": [{"id": i.id, "image": i.image.name, "mask": i.mask.name} for i in plan.items],
+        },
+        "columns": dict(plan.meanings),
+        "index": dict(indexed.origins),
+        "values": _values(chosen),
+        "classes": [
+            {"number": n, "name": name, "pixels": progress.pixels[n], "share": round(progress.pixels[n] / total, 6)}
+            for n, name in enumerate(classes)
+        ],
+        "not_annotated": round(progress.pixels[IGNORE] / total, 6),
+        "nuclei": {name: progress.nuclei[n] for n, name in enumerate(classes) if n} if plan.kind == "nuclei" else None,
+        "groups": {
+            name: len({row[name] for row in indexed.rows}) for name in indexed.columns if name not in ("id", "mpp", "split")
+        },
+        "splits": dict(Counter(row["split"] for row in indexed.rows)) if "split" in indexed.columns else None,
+        "statements": list(plan.statements),
+        "hints": list(indexed.hints),
+    }
+
+
+def _values(chosen: Palette | None) -> dict[str, Any] | None:
+    if chosen is None:
+        return None
+    named = {
+        palette.show(value, chosen.is_colour): "not annotated" if number == IGNORE else f"{number} {chosen.classes[number]}"
+        for value, number in chosen.numbers.items()
+    }
+    return {"from": chosen.origin, "meaning": named}

@@ -1,0 +1,1 @@
+"""Tests of the importing of layouts, through the command line."""
