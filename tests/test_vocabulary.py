@@ -69,7 +69,11 @@ RULES = (
     Rule("round to fp16", r"halved"),
     Rule("weighted", r"weighed"),
     Rule("test case, case", r"subjects?", r"subject to"),
-    Rule("jackknife replicates", r"folds?|folded|folding", r"\w+-fold|cross-validation folds|overflow=\"fold\""),
+    Rule(
+        "jackknife replicates",
+        r"folds?|folded|folding",
+        r"\w+-fold|cross-validation folds|overflow=\"fold\"|PanNuke|[Ff]old(\d| \d|\{| \{)",
+    ),
     Rule("pixel unshuffle", r"unfold(s|ed|ing)?"),
     Rule("lower reference", r"floors?", r"(np|numpy|math|torch)\.floor|floor(\(\)|_divide| division)|rounding_mode=.floor"),
     Rule("upper reference", r"ceilings?"),

@@ -120,16 +120,16 @@ def group() -> None:
 
 def main() -> None:
     """Entry point: user errors become one message and their exit code; anything else keeps its traceback."""
-    from bench.runtime import import_guard, limits
+    from bench.runtime import import_guard
     from bench.runtime.plugin_code import guarded_process
-    from bench.runtime.process import ignore_interrupts, prepare_streams, termination_as_interrupt
+    from bench.runtime.process import check_address_space, ignore_interrupts, prepare_streams, termination_as_interrupt
     from bench.runtime.refusals import refusal_of
 
     prepare_streams()
     sys.excepthook = show_uncaught
     try:
         with guarded_process(), termination_as_interrupt():
-            limits.check_address_space()
+            check_address_space()
             import_guard.check()
             code = group.main(standalone_mode=False)
             sys.stdout.flush()  # here, so that a full disk behind it is a sentence

@@ -1,4 +1,5 @@
-"""This process and others: standard streams, the signal that ends a process, and whether another process still lives."""
+"""This process and others: standard streams, the signal that ends a process, its threads and limits, and whether another
+process still lives."""
 
 from __future__ import annotations
 
@@ -12,7 +13,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from bench.errors import RefusedError
 from bench.runtime.plugin_code import interrupt
+
+
+LEAST_ADDRESS_SPACE = 10**9
+"""Bytes of virtual memory that the commands need. With less OpenBLAS asks for its buffers again and again, without end, and no
+signal of this process ends it."""
 
 
 def prepare_streams() -> None:
@@ -57,6 +64,21 @@ def ignore_interrupts() -> None:
     if threading.current_thread() is threading.main_thread():
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, signal.SIG_IGN)
+
+
+def check_address_space() -> None:
+    """RefusedError under `ulimit -v` of less than `LEAST_ADDRESS_SPACE`. There is no such limit on Windows."""
+    try:
+        import resource
+    except ImportError:
+        return
+    limit = resource.getrlimit(resource.RLIMIT_AS)[0]
+    if limit != resource.RLIM_INFINITY and limit < LEAST_ADDRESS_SPACE:
+        raise RefusedError(
+            f"this process may use {limit // 10**6} MB of virtual memory (ulimit -v), and needs "
+            f"{LEAST_ADDRESS_SPACE // 10**6}. Raise the limit: ulimit -v unlimited. To limit what is really used, use a "
+            "control group."
+        )
 
 
 def cores() -> int:

@@ -136,9 +136,7 @@ class Case:
 
     @property
     def is_elsewhere(self) -> bool:
-        """Whether anything that can change bits differs from the run: versions, machine, or the threads of what was computed
-        so far."""
-        assert isinstance(self.context.store, Overlay)
+        """Whether anything that can change bits differs from the run: versions, machine, or threads so far."""
         return bool(_elsewhere(self.held, self.context.store))
 
     def recorded(self, made: Generated) -> Iterator[tuple[SampleDigests, GeneratedSet, Patches]]:
@@ -205,10 +203,10 @@ def verify(folder: Path, request: Request, context: RunContext) -> Report:
     return Report(folder, tuple(checks), elsewhere, confirmed)
 
 
-def _elsewhere(held: Mapping[str, Any], overlay: Overlay) -> dict[str, tuple[Any, Any]]:
+def _elsewhere(held: Mapping[str, Any], overlay: Store) -> dict[str, tuple[Any, Any]]:
     """Differences between the environment of the run and that of what was recomputed."""
-    made = Store(overlay.root).entries().entries
-    used = manifest.threads_of(Store(overlay.root), (entry.ref for entry in made))
+    made = Store(overlay.root)
+    used = manifest.threads_of(made, (entry.ref for entry in made.entries().entries))
     return environment.differences(held["environment"], environment.environment(used))
 
 

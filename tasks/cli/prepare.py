@@ -18,7 +18,7 @@ from bench.types import NOT_ANNOTATED
 
 if TYPE_CHECKING:
     from tasks.datasets.preparing.cut import Rule
-    from tasks.datasets.preparing.plan import Plan
+    from tasks.datasets.preparing.slide_list import SlideList
 
 BYTES_OF_PIXEL = 4
 """An RGB pixel and its class, uncompressed."""
@@ -63,7 +63,7 @@ def camelyon16(root: Path, **options: Any) -> None:
     """CAMELYON16 as it is released: training/, testing/, lesion_annotations/."""
     from tasks.datasets.preparing import camelyon16 as source
 
-    _run(source.plan(root), "cam16-seg", **options)
+    _run(source.list_slides(root), "cam16-seg", **options)
 
 
 @prepare.command("panda")
@@ -79,21 +79,21 @@ def panda(root: Path, mapping: str, **options: Any) -> None:
     """PANDA as it is released: train_images/, train_label_masks/, train.csv."""
     from tasks.datasets.preparing import panda as source
 
-    _run(source.plan(root, mapping), "panda-seg", **options)
+    _run(source.list_slides(root, mapping), "panda-seg", **options)
 
 
 @prepare.command("slides")
-@click.option("--classes", default="", help="LABEL=CLASS,... in the order of painting; CLASS may be ignore.")
+@click.option("--classes", default="", help="LABEL=CLASS,...; the last one lies over all others. CLASS may be ignore.")
 @click.option("--outside", default="", help="Class of what no polygon covers.  [default: not annotated]")
 @_shared
 def slides(root: Path, classes: str, outside: str, **options: Any) -> None:
     """Slides of your own with annotations beside them: XML, GeoJSON or a label slide of the same name."""
     from tasks.datasets.preparing import slides as source
 
-    _run(source.plan(root, classes, outside), "region-seg", **options)
+    _run(source.list_slides(root, classes, outside), "region-seg", **options)
 
 
-def _run(plan: Plan, task: str, workers: int, scheduler: str, out: Path, **options: Any) -> None:
+def _run(plan: SlideList, task: str, workers: int, scheduler: str, out: Path, **options: Any) -> None:
     from tasks.datasets.preparing.jobs import prepare as prepare_all
     from tasks.datasets.preparing.jobs import slide_jobs
 
@@ -118,7 +118,7 @@ def _run(plan: Plan, task: str, workers: int, scheduler: str, out: Path, **optio
     echo(str(out))
 
 
-def _rule(plan: Plan, options: dict[str, Any]) -> Rule:
+def _rule(plan: SlideList, options: dict[str, Any]) -> Rule:
     from tasks.datasets.preparing.cut import EVERY, MIXED, ONLY, Rule
 
     known = (MIXED, EVERY, *(f"{name}{ONLY}" for name in plan.classes))
@@ -150,7 +150,7 @@ def _read_resolutions(path: Path | None) -> dict[str, float]:
     return found
 
 
-def _announce(plan: Plan, rule: Rule) -> None:
+def _announce(plan: SlideList, rule: Rule) -> None:
     splits = {name: sum(slide.split == name for slide in plan.slides) for name in ("train", "validation", "test", "")}
     counted = ", ".join(f"{count} {name or 'without a split'}" for name, count in splits.items() if count)
     echo(f"{plan.source}: {len(plan.slides)} slides ({counted or 'none'}); classes {', '.join(plan.classes)}", err=True)
@@ -161,7 +161,7 @@ def _announce(plan: Plan, rule: Rule) -> None:
         echo(f"left out: {slide}: {reason}", err=True)
 
 
-def _forecast(plan: Plan, rule: Rule, resolutions: dict[str, float], confirm_mpp: bool, done: int) -> None:
+def _forecast(plan: SlideList, rule: Rule, resolutions: dict[str, float], confirm_mpp: bool, done: int) -> None:
     """Prints how many patches and bytes there are at most: opens each slide, reads no pixels."""
     from bench.errors import BenchError
     from tasks.datasets.slides.reader import open_slide

@@ -154,7 +154,7 @@ CASES: list[tuple[list[str], int, str]] = [
 
 
 @pytest.mark.parametrize(("words", "code", "text"), CASES)
-def test_what_cannot_be_read_is_said(
+def test_what_cannot_be_read_is_named(
     place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: list[str], code: int, text: str
 ) -> None:
     monkeypatch.chdir(place)

@@ -17,16 +17,18 @@ from typing import Any
 
 from bench.errors import MissingError
 from bench.files.regular import is_folder, is_there, read_text
-from tasks.datasets.preparing.plan import Painting, Plan, SlidePlan, read_manifest, slides_below
+from tasks.datasets.preparing.slide_list import MapRule, SlideList, SlideSource, read_manifest, slides_below
 
 CLASSES = ("normal", "tumour")
 NORMAL, TUMOUR = 0, 1
 GROUPS = {"_0": TUMOUR, "_1": TUMOUR, "Tumor": TUMOUR, "_2": NORMAL, "Exclusion": NORMAL, "None": NORMAL}
-"""Label -> class, in the order of painting."""
+"""Label -> class, from the lowest to the highest."""
+BY_NAME = {"normal": "normal", "tumor": "tumour"}
+"""Begin of the names of training slides -> what they show."""
 MARGIN = 64.0
 """Microns around an outline of a slide that is annotated in part."""
-WHOLE = Painting(GROUPS, outside=NORMAL)
-PART = Painting(GROUPS, margin=MARGIN, around=NORMAL)
+WHOLE = MapRule(GROUPS, outside=NORMAL)
+PART = MapRule(GROUPS, margin=MARGIN, around=NORMAL)
 NOTES = (
     "test: the official test slides; validation: those of PatchCamelyon's validation split; train: the other training slides",
     f"slides that are not exhaustively annotated are used inside their outlines and up to {MARGIN:g} microns around them",
@@ -35,7 +37,7 @@ NOTES = (
 )
 
 
-def plan(root: Path) -> Plan:
+def list_slides(root: Path) -> SlideList:
     """The slides of a copy of the release. MissingError where it has not the layout."""
     held = read_manifest("camelyon16")
     removed: dict[str, str] = held["removed"]
@@ -47,13 +49,13 @@ def plan(root: Path) -> Plan:
             exclusions.append((name, _describe_missing(status)))
         else:
             slides.append(_plan_slide(name, path, xml, held))
-    return Plan("camelyon16", CLASSES, tuple(slides), tuple(exclusions), NOTES)
+    return SlideList("camelyon16", CLASSES, tuple(slides), tuple(exclusions), NOTES)
 
 
-def _plan_slide(name: str, path: Path, xml: Path | None, held: dict[str, Any]) -> SlidePlan:
+def _plan_slide(name: str, path: Path, xml: Path | None, held: dict[str, Any]) -> SlideSource:
     split = "test" if name.startswith("test_") else "validation" if name in held["validation"]["slides"] else "train"
-    painting = PART if name in held["partial"]["slides"] else WHOLE
-    return SlidePlan(name, path, painting, split=split, annotation=xml)
+    map_rule = PART if name in held["partial"]["slides"] else WHOLE
+    return SlideSource(name, path, map_rule, split=split, annotation=xml)
 
 
 def _describe_missing(status: str) -> str:
@@ -83,8 +85,8 @@ def _find(root: Path) -> dict[str, tuple[Path, Path | None, str]]:
             if name in found:
                 raise MissingError(f"two slides have one name: {found[name][0]} and {path}. Keep one.")
             xml = outlines / f"{name}.xml"
-            said = status or known.get(name, "") or {"normal": "normal", "tumor": "tumour"}.get(name.partition("_")[0], "")
-            found[name] = (path, xml if is_there(xml) else None, said)
+            shown = status or known.get(name, "") or BY_NAME.get(name.partition("_")[0], "")
+            found[name] = (path, xml if is_there(xml) else None, shown)
     return found
 
 

@@ -14,7 +14,7 @@ from bench.errors import DamagedError
 from bench.types import NOT_ANNOTATED
 from tasks.datasets.prepared.writer import PreparedPart, class_shares
 from tasks.datasets.preparing.maps import Maps, open_maps
-from tasks.datasets.preparing.plan import SlidePlan
+from tasks.datasets.preparing.slide_list import SlideSource
 from tasks.datasets.slides.reader import Slide, open_slide
 from tasks.datasets.slides.tissue import Tissue, find_tissue
 
@@ -67,7 +67,7 @@ class Cut:
 
 
 def cut_slide(
-    plan: SlidePlan, classes: tuple[str, ...], rule: Rule, mpp: float | None, confirm_mpp: bool, longest: int
+    plan: SlideSource, classes: tuple[str, ...], rule: Rule, mpp: float | None, confirm_mpp: bool, longest: int
 ) -> Cut:
     """All patches of a slide. `mpp` overrides what the slide says of its resolution; `longest`: side of the thumbnail. Raises
     MissingError and DamagedError on files that cannot be read, and on annotations that do not fit."""

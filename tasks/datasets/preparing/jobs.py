@@ -15,7 +15,7 @@ from bench.jobs.outcomes import Failed, Finished
 from bench.jobs.store import EntryRef, Store
 from tasks.datasets.prepared.writer import assemble, write_part
 from tasks.datasets.preparing.cut import Rule, cut_slide, write_overview
-from tasks.datasets.preparing.plan import Plan, SlidePlan
+from tasks.datasets.preparing.slide_list import SlideList, SlideSource
 
 if TYPE_CHECKING:
     from bench.run import RunContext
@@ -32,7 +32,7 @@ SKIPPABLE = ("missing", "damaged", "usage")
 class PrepareSlide:
     """Action: the patches of one slide, what was seen, and its overview."""
 
-    plan: SlidePlan
+    plan: SlideSource
     classes: tuple[str, ...]
     rule: Rule
     mpp: float | None
@@ -46,7 +46,7 @@ class PrepareSlide:
         context.log(f"{self.plan.slide}: {cut.seen['patches']} patches of {cut.seen['squares']} squares on tissue")
 
 
-def slide_jobs(plan: Plan, rule: Rule, resolutions: Mapping[str, float], confirm_mpp: bool) -> dict[str, Job]:
+def slide_jobs(plan: SlideList, rule: Rule, resolutions: Mapping[str, float], confirm_mpp: bool) -> dict[str, Job]:
     """Slide -> its job."""
     jobs = {}
     for slide in plan.slides:
@@ -57,7 +57,7 @@ def slide_jobs(plan: Plan, rule: Rule, resolutions: Mapping[str, float], confirm
     return jobs
 
 
-def prepare(plan: Plan, jobs: Mapping[str, Job], rule: Rule, context: RunContext, out: Path, skip_damaged: bool) -> Path:
+def prepare(plan: SlideList, jobs: Mapping[str, Job], rule: Rule, context: RunContext, out: Path, skip_damaged: bool) -> Path:
     """Cuts all slides and writes the folder `out`. A slide that cannot be read is left out with `skip_damaged`, and listed;
     otherwise DamagedError or MissingError once all others are done, which are kept."""
     outcomes = context.execute([*jobs.values()])

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from bench.errors import DamagedError, MissingError
 from bench.types import NOT_ANNOTATED
-from tasks.datasets.preparing.plan import Painting, SlidePlan
+from tasks.datasets.preparing.slide_list import MapRule, SlideSource
 from tasks.datasets.slides.annotations import Region, load_annotations, rasterise
 from tasks.datasets.slides.label_slide import LabelSlide, open_labels
 from tasks.datasets.slides.reader import Slide
@@ -30,11 +30,11 @@ class Maps(Protocol):
 
 
 @contextmanager
-def open_maps(plan: SlidePlan, slide: Slide, mpp: float) -> Iterator[Maps]:
+def open_maps(plan: SlideSource, slide: Slide, mpp: float) -> Iterator[Maps]:
     """The maps of a slide at `mpp`. Raises as the readers of annotations do."""
     if plan.labels is not None:
         with open_labels(plan.labels, slide) as labels:
-            yield LabelMaps(labels, plan.painting, mpp)
+            yield LabelMaps(labels, plan.map_rule, mpp)
         return
     yield PolygonMaps(plan, slide, mpp)
 
@@ -42,10 +42,10 @@ def open_maps(plan: SlidePlan, slide: Slide, mpp: float) -> Iterator[Maps]:
 class LabelMaps:
     """Of a label slide."""
 
-    def __init__(self, labels: LabelSlide, painting: Painting, mpp: float) -> None:
+    def __init__(self, labels: LabelSlide, map_rule: MapRule, mpp: float) -> None:
         self._labels, self._mpp = labels, mpp
         self._lookup = np.full(256, -1, np.int16)
-        self._lookup[: len(painting.labels)] = painting.labels
+        self._lookup[: len(map_rule.labels)] = map_rule.labels
         self._lookup[NOT_ANNOTATED] = NOT_ANNOTATED
         self.seen: dict[str, Any] = {"annotation": labels.path.name}
 
@@ -64,19 +64,19 @@ class LabelMaps:
 class PolygonMaps:
     """Of polygons. Squares that no polygon touches are not drawn."""
 
-    def __init__(self, plan: SlidePlan, slide: Slide, mpp: float) -> None:
-        painting = plan.painting
+    def __init__(self, plan: SlideSource, slide: Slide, mpp: float) -> None:
+        map_rule = plan.map_rule
         read = load_annotations(plan.annotation) if plan.annotation is not None else None
         self._regions = list(read.regions) if read else []
         if plan.annotation is not None and not self._regions:
             raise MissingError(f"{plan.annotation} holds no polygon that can be used ({dict(read.dropped) if read else {}}).")
         self._check_place(plan, slide)
-        self._classes = dict(painting.regions)
-        if painting.margin and self._regions:
-            self._classes = {AROUND: painting.around, **self._classes}
-            reach = painting.margin / slide.info.mpp
+        self._classes = dict(map_rule.regions)
+        if map_rule.margin and self._regions:
+            self._classes = {AROUND: map_rule.around, **self._classes}
+            reach = map_rule.margin / slide.info.mpp
             self._regions += [part for region in [*self._regions] for part in _buffered(region, reach)]
-        self._outside, self._scale = painting.outside, slide.info.mpp / mpp
+        self._outside, self._scale = map_rule.outside, slide.info.mpp / mpp
         self._boxes = np.array([region.polygon.bounds for region in self._regions]).reshape(-1, 4) * self._scale
         self.seen: dict[str, Any] = {"polygons": len(read.regions) if read else 0}
         if read is not None and plan.annotation is not None:
@@ -90,7 +90,7 @@ class PolygonMaps:
         regions = [self._regions[i] for i in near.tolist()]
         return rasterise(regions, self._classes, list(self._classes), (x, y, size, size), self._scale, self._outside)
 
-    def _check_place(self, plan: SlidePlan, slide: Slide) -> None:
+    def _check_place(self, plan: SlideSource, slide: Slide) -> None:
         """DamagedError where all polygons lie outside the slide: they are of another slide, or in other units."""
         boxes = np.array([region.polygon.bounds for region in self._regions]).reshape(-1, 4)
         inside = (boxes[:, 2] > 0) & (boxes[:, 3] > 0) & (boxes[:, 0] < slide.info.width) & (boxes[:, 1] < slide.info.height)

@@ -13,7 +13,7 @@ from pathlib import Path
 from bench.errors import MissingError
 from bench.files.regular import is_there
 from tasks.datasets.index import read_table, some
-from tasks.datasets.preparing.plan import Painting, Plan, SlidePlan, read_manifest, slides_below
+from tasks.datasets.preparing.slide_list import MapRule, SlideList, SlideSource, read_manifest, slides_below
 
 MAPPINGS: dict[str, tuple[tuple[str, ...], dict[str, tuple[int, ...]]]] = {
     "apart": (("background", "stroma", "benign", "cancer"), {"radboud": (0, 1, 2, 3, 3, 3), "karolinska": (0, 2, 3)}),
@@ -27,7 +27,7 @@ NOTES = {
 NO_PATIENTS = "train.csv names no patients: two biopsies of one man may be in different splits"
 
 
-def plan(root: Path, mapping: str = "apart") -> Plan:
+def list_slides(root: Path, mapping: str = "apart") -> SlideList:
     """The slides of a copy of the release. MissingError where it has not the layout."""
     classes, labels = MAPPINGS[mapping]
     removed: dict[str, str] = read_manifest("panda")["removed"]
@@ -48,11 +48,11 @@ def plan(root: Path, mapping: str = "apart") -> Plan:
         elif mask is None:
             exclusions.append((name, "it has no label slide"))
         else:
-            painting = Painting(labels=labels[providers[name]])
-            slides.append(SlidePlan(name, path, painting, centre=providers[name], labels=mask))
+            map_rule = MapRule(labels=labels[providers[name]])
+            slides.append(SlideSource(name, path, map_rule, centre=providers[name], labels=mask))
     missing = len(providers.keys() - found.keys())
     notes = (NOTES[mapping], NO_PATIENTS, *([f"{missing} slides of train.csv are not in train_images"] if missing else []))
-    return Plan(f"panda, mapping {mapping}", classes, tuple(slides), tuple(exclusions), notes)
+    return SlideList(f"panda, mapping {mapping}", classes, tuple(slides), tuple(exclusions), notes)
 
 
 def _masks(root: Path, name: str) -> list[Path]:

@@ -13,20 +13,20 @@ from bench.errors import MissingError, UsageError
 from bench.files.regular import is_there
 from bench.types import NOT_ANNOTATED
 from tasks.datasets.index import SPLIT_NAMES, read_table, some
-from tasks.datasets.preparing.plan import Painting, Plan, SlidePlan, check_splits, slides_below
+from tasks.datasets.preparing.slide_list import MapRule, SlideList, SlideSource, check_splits, slides_below
 
 POLYGONS = (".xml", ".geojson", ".json")
 MASKS = ("_mask.tif", "_mask.tiff")
 COLUMNS = ("patient", "case", "centre", "split")
 
 
-def plan(root: Path, classes: str, outside: str = "") -> Plan:
-    """`classes` is "LABEL=CLASS,...", in the order of painting; labels of a label slide are numbers. `outside` is the class of
-    what no polygon covers; empty for not annotated. UsageError and MissingError on what does not fit."""
+def list_slides(root: Path, classes: str, outside: str = "") -> SlideList:
+    """`classes` is "LABEL=CLASS,...", the last one over all others; labels of a label slide are numbers. `outside` is the
+    class of what no polygon covers; empty for not annotated. UsageError and MissingError on what does not fit."""
     names, labels = parse_classes(classes)
     if outside and outside not in names:
         raise UsageError(f"--outside {outside}: the classes are {', '.join(names)}.")
-    polygons = Painting(labels, outside=names.index(outside) if outside else NOT_ANNOTATED)
+    polygons = MapRule(labels, outside=names.index(outside) if outside else NOT_ANNOTATED)
     numbers = tuple(_label_numbers(labels)) if all(label.isdecimal() for label in labels) else ()
     table = _read_table(root)
     slides, exclusions = [], []
@@ -44,13 +44,13 @@ def plan(root: Path, classes: str, outside: str = "") -> Plan:
         elif mask is not None and not numbers:
             raise UsageError(f"{mask} is a label slide: --classes takes its numbers, e.g. 0=normal,1=tumour.")
         else:
-            painting = polygons if mask is None else Painting(labels=numbers)
-            slides.append(SlidePlan(name, path, painting, annotation=drawn, labels=mask, **texts))
+            map_rule = polygons if mask is None else MapRule(labels=numbers)
+            slides.append(SlideSource(name, path, map_rule, annotation=drawn, labels=mask, **texts))
     if table:
         raise MissingError(f"{root / 'slides.csv'} names slides that are not there: {some(sorted(table))}.")
     check_splits(slides)
     covered = f"what no polygon covers is {outside or 'not annotated'}"
-    return Plan("slides", names, tuple(slides), tuple(exclusions), (f"classes {classes}", covered))
+    return SlideList("slides", names, tuple(slides), tuple(exclusions), (f"classes {classes}", covered))
 
 
 def parse_classes(text: str) -> tuple[tuple[str, ...], dict[str, int]]:

@@ -317,8 +317,8 @@ if __name__ == "__main__":
 """
 
 
-@pytest.mark.parametrize(("dying", "code", "said"), [(2, 0, "Finished"), (99, 3, "died 3 times while they started")])
-def test_workers_that_die_while_they_start(dying: int, code: int, said: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("dying", "code", "shown"), [(2, 0, "Finished"), (99, 3, "died 3 times while they started")])
+def test_workers_that_die_while_they_start(dying: int, code: int, shown: str, tmp_path: Path) -> None:
     """As the kernel kills a process for memory: others are started, and then the run is refused."""
     (tmp_path / "sitecustomize.py").write_text(DIES)
     (tmp_path / "driver.py").write_text(QUICK)
@@ -326,6 +326,6 @@ def test_workers_that_die_while_they_start(dying: int, code: int, said: str, tmp
     given = {"PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}", "DEATHS_LOG": "deaths", "WORKERS_THAT_DIE": str(dying)}
     words = [sys.executable, "driver.py"]
     done = subprocess.run(words, cwd=tmp_path, env={**os.environ, **given}, capture_output=True, text=True, timeout=120)
-    assert done.returncode == code and said in done.stdout + done.stderr, done.stderr
+    assert done.returncode == code and shown in done.stdout + done.stderr, done.stderr
     assert "Traceback" not in done.stderr
     assert (tmp_path / "deaths").stat().st_size == min(dying, 3)

@@ -164,9 +164,9 @@ def test_a_killed_command_goes_on_where_it_was(place: Path, tmp_path: Path) -> N
     assert whole.exit_code == 0 and contents(tmp_path / "w") == contents(tmp_path / "out")
 
 
-def refused(done: Result, code: int, *said: str) -> None:
+def refused(done: Result, code: int, *shown: str) -> None:
     assert done.exit_code == code, done.stderr
-    assert all(text in done.stderr for text in said), done.stderr
+    assert all(text in done.stderr for text in shown), done.stderr
 
 
 def test_slides_that_are_left_out_are_listed_with_reasons(place: Path, tmp_path: Path) -> None:

@@ -99,7 +99,7 @@ def test_other_classes_are_refused_with_what_fits(task: str, found: DataClasses,
     assert text in str(refused.value) and "--task region-seg" in str(refused.value), str(refused.value)
 
 
-def test_a_dataset_without_the_options_is_not_told_to_use_them() -> None:
+def test_a_dataset_without_the_options_is_not_advised_to_use_them() -> None:
     with pytest.raises(UsageError) as refused:
         check("cam16-seg", classes(*PROSTATE, mapped=False))
     assert "--class-map" not in str(refused.value) and "--task region-seg" in str(refused.value)

@@ -20,7 +20,7 @@ SLIDES = frozenset({".svs", ".tif", ".tiff", ".ndpi", ".mrxs", ".scn", ".bif", "
 
 
 @dataclass(frozen=True)
-class Painting:
+class MapRule:
     """How the annotation of a slide becomes a class map."""
 
     regions: Mapping[str, int] = field(default_factory=dict)
@@ -39,18 +39,18 @@ class Painting:
 
 
 @dataclass(frozen=True)
-class SlidePlan:
+class SlideSource:
     """One slide and what is known of it; texts are empty where nothing is."""
 
     slide: str
     path: Path
-    painting: Painting
+    map_rule: MapRule
     case: str = ""
     patient: str = ""
     centre: str = ""
     split: str = ""
     annotation: Path | None = None
-    """A file with polygons; None where nothing is outlined, and all is `painting.outside`."""
+    """A file with polygons; None where nothing is outlined, and all is `map_rule.outside`."""
     labels: Path | None = None
     """A label slide, instead of polygons."""
 
@@ -59,16 +59,16 @@ class SlidePlan:
         texts = {name: getattr(self, name) for name in ("slide", "case", "patient", "centre", "split")}
         files = [stamp_of(path) for path in (self.path, self.labels) if path is not None]
         outlined = hashlib.sha256(read_bytes(self.annotation, "annotation")).hexdigest() if self.annotation else ""
-        return {**texts, "files": files, "annotation": outlined, "painting": self.painting.described()}
+        return {**texts, "files": files, "annotation": outlined, "map_rule": self.map_rule.described()}
 
 
 @dataclass(frozen=True)
-class Plan:
+class SlideList:
     """All slides of a source."""
 
     source: str
     classes: tuple[str, ...]
-    slides: tuple[SlidePlan, ...]
+    slides: tuple[SlideSource, ...]
     exclusions: tuple[tuple[str, str], ...]
     """(slide, reason)."""
     notes: tuple[str, ...] = ()
@@ -106,7 +106,7 @@ def slides_below(folder: Path, needed: bool = True) -> dict[str, Path]:
     return {stem: paths[0] for stem, paths in found.items()}
 
 
-def check_splits(slides: Sequence[SlidePlan]) -> None:
+def check_splits(slides: Sequence[SlideSource]) -> None:
     """MissingError where a patient or a case is in two splits."""
     for name in ("patient", "case"):
         homes: dict[str, set[str]] = {}
