@@ -16,7 +16,6 @@ from pathlib import Path
 from bench.errors import RefusedError
 from bench.runtime.plugin_code import interrupt
 
-
 LEAST_ADDRESS_SPACE = 10**9
 """Bytes of virtual memory that the commands need. With less OpenBLAS asks for its buffers again and again, without end, and no
 signal of this process ends it."""

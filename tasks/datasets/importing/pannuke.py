@@ -141,7 +141,7 @@ def _open(name: str, images_at: Path, masks_at: Path) -> _Part:
 
 def _check_background(masks: NDArray[Any], path: Path) -> None:
     """Raises DamagedError where another channel than the last covers most pixels of some images, spread over the part."""
-    rows = np.unique(np.linspace(0, len(masks) - 1, SAMPLED).astype(int)) if len(masks) else []
+    rows: Any = np.unique(np.linspace(0, len(masks) - 1, SAMPLED).astype(int)) if len(masks) else []
     covered = np.sum([(np.asarray(masks[row]) > 0).sum(axis=(0, 1)) for row in rows], axis=0)
     if len(rows) and (largest := int(covered.argmax())) != masks.shape[-1] - 1:
         raise DamagedError(

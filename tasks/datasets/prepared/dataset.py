@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     import pandas
 
 DONORS = "donors"
+LARGEST_SEED = 2**32 - 1
 _UNKNOWN = -1  # in a lookup of classes: the file class has no meaning
 
 
@@ -88,6 +89,8 @@ class Prepared:
                 f"smallest={smallest} and largest={largest} bound the shares of the second and the first class of a patch: "
                 "smallest lies in [0, 0.5], largest in [smallest, 1]."
             )
+        if seed < 0 or seed > LARGEST_SEED:
+            raise UsageError(f"seed is 0 to {LARGEST_SEED}, not {seed}.")
         if most < 0 or not 0 <= donors < 1:
             raise UsageError(
                 f"most={most} is a number of patches of a slide, 0 for all; donors={donors} is a share in [0, 1)."

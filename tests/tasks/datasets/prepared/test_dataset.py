@@ -97,6 +97,7 @@ def test_wrong_wishes_name_what_there_is(folder: Path, tmp_path: Path) -> None:
     refused(UsageError, "classes 1 .tumour., 2 .necrosis.", lambda: Prepared(folder, class_map="0=0").split("test"))
     refused(UsageError, "shows", lambda: Prepared(folder, classes="a,b,c,d").split("test"))
     refused(UsageError, "smallest=0.7", lambda: Prepared(folder, smallest=0.7))
+    refused(UsageError, "seed is 0", lambda: Prepared(folder, seed=-1))
     refused(UsageError, "most=-1", lambda: Prepared(folder, most=-1))
     refused(MissingError, "no patch", lambda: Prepared(folder, largest=0.35).split("test"))
     refused(UsageError, "'best'", lambda: Prepared(folder).split("best"))
