@@ -71,8 +71,8 @@ def import_command(
 
     What was assumed is printed and kept in import.json.
     """
+    from tasks.datasets.importing.pairing import ImportOptions
     from tasks.datasets.importing.palette import parse_classes
-    from tasks.datasets.importing.plan import ImportOptions
     from tasks.datasets.importing.summary import lines_of
     from tasks.datasets.importing.writing import import_folder
 

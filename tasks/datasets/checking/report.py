@@ -14,7 +14,7 @@ from tasks.datasets.checking.nuclei import READERS, check_nuclei
 from tasks.datasets.checking.region import check_region
 from tasks.datasets.folder import Folder
 from tasks.datasets.importing import layouts, writing
-from tasks.datasets.importing.plan import ImportOptions
+from tasks.datasets.importing.pairing import ImportOptions
 
 SHOWN_FAULTS = 30
 
@@ -60,13 +60,13 @@ def _foreign(folder: Path) -> Report:
     for name in found:
         options = ImportOptions(folder, out, layout=name if len(found) > 1 else "")
         try:
-            plan = layouts.LAYOUTS[name].open_plan(options)
+            pairing = layouts.LAYOUTS[name].open_pairing(options)
         except BenchError as error:
             report.faults.append(str(error))
             continue
         report.commands.append(writing.command_line(options))
-        report.images = report.images or len(plan.items)
-        report.faults += plan.unpaired.values()
+        report.images = report.images or len(pairing.items)
+        report.faults += pairing.unpaired.values()
     report.faults.append("no run reads this layout: import it")
     return report
 

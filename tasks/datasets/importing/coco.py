@@ -18,9 +18,9 @@ from bench.errors import DamagedError, UsageError
 from bench.files.regular import describe_fault, list_folder
 from bench.messages import shorten
 from tasks.datasets.importing import polygons
-from tasks.datasets.importing.plan import ImportOptions, Item, Plan, Stored
+from tasks.datasets.importing.pairing import ImportOptions, Item, Pairing, Stored
 from tasks.datasets.importing.polygons import Shape
-from tasks.datasets.importing.shapes import ClassTable, drawn_map, read_json
+from tasks.datasets.importing.shapes import ClassTable, polygon_map, read_json
 from tasks.datasets.importing.table import Search
 from tasks.datasets.index import some
 
@@ -33,7 +33,7 @@ def describe(source: Path) -> str:
     return f"COCO annotations in {some([path.name for path in found])}" if found else ""
 
 
-def open_plan(options: ImportOptions) -> Plan:
+def open_pairing(options: ImportOptions) -> Pairing:
     """The images of the one COCO file. Raises DamagedError where it is not as the format says."""
     found = _files(options.source)
     if len(found) != 1:
@@ -60,9 +60,9 @@ def open_plan(options: ImportOptions) -> Plan:
             continue
         notes = by_image.get(_key(each, "id", path), [])
         make = partial(_shapes, notes, table, f"{path.name}, {name}")
-        items.append(Item(image.stem, Stored(name, image), drawn_map(make, table, f"{path.name}, {name}")))
+        items.append(Item(image.stem, Stored(name, image), polygon_map(make, table, f"{path.name}, {name}")))
     statements = table.statements(options)
-    return Plan(
+    return Pairing(
         "coco",
         f"annotations of {path.name} by image_id",
         items,

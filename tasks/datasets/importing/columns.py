@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from bench.errors import DamagedError, UsageError, did_you_mean
 from bench.histology.sampling import implausible_mpp, is_plausible_mpp
-from tasks.datasets.importing.plan import ImportOptions, Item, Plan
+from tasks.datasets.importing.pairing import ImportOptions, Item, Pairing
 from tasks.datasets.index import CLUSTERS, SPLIT_NAMES, UNITS, some, spelling
 
 NUCLEI_SPLITS = {**SPLIT_NAMES, "r1": "R1", "r2": "R2"}
@@ -39,32 +39,34 @@ class Indexed:
     """What the user may want to do."""
 
 
-def build(plan: Plan, options: ImportOptions) -> Indexed:
-    """The index of a plan's items. Raises UsageError where an option names what is not there, and DamagedError where cells
+def build(pairing: Pairing, options: ImportOptions) -> Indexed:
+    """The index of a pairing's items. Raises UsageError where an option names what is not there, and DamagedError where cells
     cannot be read."""
-    _check_names(plan, options)
-    made: dict[str, list[str]] = {"id": [item.id for item in plan.items]}
+    _check_names(pairing, options)
+    made: dict[str, list[str]] = {"id": [item.id for item in pairing.items]}
     origins = {"id": "the names of the images" if "id" not in options.columns else f"column {options.columns['id']}"}
-    for target, (source, values) in _from_table(plan, options).items():
+    for target, (source, values) in _from_table(pairing, options).items():
         made[target], origins[target] = values, source
-    made |= _asked(plan, options.unit_from, "--unit-from", "source", origins)
-    splits = _asked(plan, options.split_from, "--split-from", "split", origins)
+    made |= _asked(pairing, options.unit_from, "--unit-from", "source", origins)
+    splits = _asked(pairing, options.split_from, "--split-from", "split", origins)
     made |= splits
     if "split" in made:
-        made["split"] = [_split(value, item, plan, options) for value, item in zip(made["split"], plan.items, strict=True)]
-    mpp, origin = _mpp(plan, options, made.pop("mpp", None), origins)
+        made["split"] = [
+            _split(value, item, pairing, options) for value, item in zip(made["split"], pairing.items, strict=True)
+        ]
+    mpp, origin = _mpp(pairing, options, made.pop("mpp", None), origins)
     if mpp:
         made["mpp"], origins["mpp"] = mpp, origin
-    for name, meaning in plan.meanings.items():
+    for name, meaning in pairing.meanings.items():
         if name in ("part", "tissue"):
-            made[name], origins[name] = [item.columns.get(name, "") for item in plan.items], meaning
+            made[name], origins[name] = [item.columns.get(name, "") for item in pairing.items], meaning
     columns = tuple(made)
     rows = tuple(dict(zip(columns, cells, strict=True)) for cells in zip(*made.values(), strict=True))
-    return Indexed(columns, rows, origins, tuple(_hints(plan, made)))
+    return Indexed(columns, rows, origins, tuple(_hints(pairing, made)))
 
 
-def _check_names(plan: Plan, options: ImportOptions) -> None:
-    known = sorted({name for item in plan.items for name in item.columns})
+def _check_names(pairing: Pairing, options: ImportOptions) -> None:
+    known = sorted({name for item in pairing.items for name in item.columns})
     for meaning, column in options.columns.items():
         if meaning not in MEANINGS:
             raise UsageError(
@@ -77,9 +79,9 @@ def _check_names(plan: Plan, options: ImportOptions) -> None:
             )
 
 
-def _from_table(plan: Plan, options: ImportOptions) -> dict[str, tuple[str, list[str]]]:
+def _from_table(pairing: Pairing, options: ImportOptions) -> dict[str, tuple[str, list[str]]]:
     """Column of the index -> its origin and cells, for columns of the source that are known by name or were named."""
-    present = list(dict.fromkeys(name for item in plan.items for name in item.columns))
+    present = list(dict.fromkeys(name for item in pairing.items for name in item.columns))
     chosen: dict[str, str] = {}
     for column in present:
         plain = spelling(column)
@@ -90,21 +92,23 @@ def _from_table(plan: Plan, options: ImportOptions) -> dict[str, tuple[str, list
     chosen |= {meaning: column for meaning, column in options.columns.items() if meaning not in ("image", "mask", "id")}
     made = {}
     for target, column in chosen.items():
-        cells = [item.columns.get(column, "") for item in plan.items]
-        origin = plan.meanings[column].partition(", ")[2] if plan.meanings.get(column, "").startswith(f"{target}, ") else ""
+        cells = [item.columns.get(column, "") for item in pairing.items]
+        origin = (
+            pairing.meanings[column].partition(", ")[2] if pairing.meanings.get(column, "").startswith(f"{target}, ") else ""
+        )
         made[target] = (origin or f"column {column}", cells)
     return made
 
 
-def _asked(plan: Plan, wish: str, option: str, default: str, origins: dict[str, str]) -> dict[str, list[str]]:
+def _asked(pairing: Pairing, wish: str, option: str, default: str, origins: dict[str, str]) -> dict[str, list[str]]:
     """The columns that `--unit-from` or `--split-from` asks for: of a column of the source, or of names by a pattern."""
     if not wish:
         return {}
-    known = sorted({name for item in plan.items for name in item.columns})
+    known = sorted({name for item in pairing.items for name in item.columns})
     if wish in known:
         target = _UNIT_NAMES.get(spelling(wish), default) if default == "source" else default
         origins[target] = f"column {wish} ({option})"
-        return {target: [item.columns.get(wish, "") for item in plan.items]}
+        return {target: [item.columns.get(wish, "") for item in pairing.items]}
     try:
         pattern = re.compile(wish)
     except re.error as error:
@@ -119,11 +123,11 @@ def _asked(plan: Plan, wish: str, option: str, default: str, origins: dict[str, 
     targets = [allowed.get(spelling(name), "") for name in named] or [default]
     if "" in targets or (named and len(named) < pattern.groups):
         raise UsageError(f"{option} {wish!r}: groups are named {', '.join(sorted(allowed.values()))}, all of them or none.")
-    if unlike := [item.id for item in plan.items if pattern.search(item.id) is None]:
+    if unlike := [item.id for item in pairing.items if pattern.search(item.id) is None]:
         raise UsageError(
-            f"{option} {wish!r} does not match {some(unlike)}: {len(unlike)} of {len(plan.items)} names of images."
+            f"{option} {wish!r} does not match {some(unlike)}: {len(unlike)} of {len(pairing.items)} names of images."
         )
-    found = [match for item in plan.items if (match := pattern.search(item.id))]
+    found = [match for item in pairing.items if (match := pattern.search(item.id))]
     groups: list[str | int] = [*named] if named else [1]
     cells = {target: [match.group(group) or "" for match in found] for target, group in zip(targets, groups, strict=True)}
     for target in targets:
@@ -131,9 +135,9 @@ def _asked(plan: Plan, wish: str, option: str, default: str, origins: dict[str, 
     return cells
 
 
-def _split(value: str, item: Item, plan: Plan, options: ImportOptions) -> str:
+def _split(value: str, item: Item, pairing: Pairing, options: ImportOptions) -> str:
     given = options.split_names.get(value, value)
-    names = NUCLEI_SPLITS if plan.kind == "nuclei" else SPLIT_NAMES
+    names = NUCLEI_SPLITS if pairing.kind == "nuclei" else SPLIT_NAMES
     if given.casefold() not in names:
         known = ", ".join(dict.fromkeys(names.values()))
         raise UsageError(
@@ -142,14 +146,16 @@ def _split(value: str, item: Item, plan: Plan, options: ImportOptions) -> str:
     return names[given.casefold()]
 
 
-def _mpp(plan: Plan, options: ImportOptions, column: list[str] | None, origins: Mapping[str, str]) -> tuple[list[str], str]:
+def _mpp(
+    pairing: Pairing, options: ImportOptions, column: list[str] | None, origins: Mapping[str, str]
+) -> tuple[list[str], str]:
     """Cells and origin of microns per pixel; no cells where nothing is known."""
     cells, origin = column or [], origins.get("mpp", "")
     if options.mpp is not None:
-        cells, origin = [f"{options.mpp:g}"] * len(plan.items), "--mpp"
-    elif not cells and plan.mpp is not None:
-        cells, origin = [f"{plan.mpp:g}"] * len(plan.items), plan.mpp_from
-    for item, cell in zip(plan.items, cells, strict=bool(cells)):
+        cells, origin = [f"{options.mpp:g}"] * len(pairing.items), "--mpp"
+    elif not cells and pairing.mpp is not None:
+        cells, origin = [f"{pairing.mpp:g}"] * len(pairing.items), pairing.mpp_from
+    for item, cell in zip(pairing.items, cells, strict=bool(cells)):
         number = _number(cell, item, origin)
         if not options.confirm_mpp and not is_plausible_mpp(number):
             raise UsageError(implausible_mpp(f"mpp of {item.id} is {number:g} ({origin})"))
@@ -163,11 +169,11 @@ def _number(cell: str, item: Item, origin: str) -> float:
         raise DamagedError(f"mpp of {item.id} is {cell!r} ({origin}). Give microns per pixel or nothing.") from error
 
 
-def _hints(plan: Plan, made: Mapping[str, Sequence[str]]) -> list[str]:
+def _hints(pairing: Pairing, made: Mapping[str, Sequence[str]]) -> list[str]:
     hints = []
     if not any(spelling(name) in UNITS for name in made):
         hints.append("sampling unit: not known, each image is its own: images of one slide may be in several splits")
-        names = [item.id for item in plan.items]
+        names = [item.id for item in pairing.items]
         for target, pattern in _PROPOSALS:
             found = [match.group(1) for name in names if (match := pattern.search(name))]
             if len(found) == len(names) and 2 < len(set(found)) < len(names):

@@ -13,11 +13,11 @@ from typing import Any
 from bench.errors import DamagedError
 from bench.files.regular import describe_fault, is_folder, list_folder
 from tasks.datasets.importing import polygons
+from tasks.datasets.importing.pairing import ImportOptions, Item, Pairing, Stored
 from tasks.datasets.importing.pairs import IMAGE_FOLDERS, check_unique
-from tasks.datasets.importing.plan import ImportOptions, Item, Plan, Stored
 from tasks.datasets.importing.polygons import Shape
 from tasks.datasets.importing.reading import images_in
-from tasks.datasets.importing.shapes import ClassTable, drawn_map, read_json
+from tasks.datasets.importing.shapes import ClassTable, polygon_map, read_json
 from tasks.datasets.index import some
 
 SUFFIXES = (".geojson", ".json")
@@ -31,7 +31,7 @@ def describe(source: Path) -> str:
     return f"{len(pairs)} images with a GeoJSON file of the same name" if pairs else ""
 
 
-def open_plan(options: ImportOptions) -> Plan:
+def open_pairing(options: ImportOptions) -> Pairing:
     """Images with their GeoJSON files. Raises DamagedError where one is not as the format says."""
     pairs, alone, spare = _find(options.source)
     if not pairs:
@@ -50,7 +50,7 @@ def open_plan(options: ImportOptions) -> Plan:
         Item(
             image.stem,
             Stored(image.relative_to(options.source).as_posix(), image),
-            drawn_map(
+            polygon_map(
                 partial(_shapes, features[image], table, notes.name), table, notes.relative_to(options.source).as_posix()
             ),
         )
@@ -62,7 +62,7 @@ def open_plan(options: ImportOptions) -> Plan:
         statements += (f"objects without a classification are the class {UNCLASSIFIED}",)
     if spare:
         statements += (f"{len(spare)} GeoJSON files without an image are not read: {some([path.name for path in spare])}",)
-    return Plan(
+    return Pairing(
         "geojson",
         "GeoJSON files have the names of their images",
         items,

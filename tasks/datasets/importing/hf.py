@@ -14,7 +14,7 @@ from typing import Any
 from bench.errors import DamagedError, MissingError, UsageError
 from bench.files import json_files, names
 from bench.files.regular import check_regular, describe_fault, is_folder, list_folder, read_bytes
-from tasks.datasets.importing.plan import ImportOptions, Item, Plan, Stored
+from tasks.datasets.importing.pairing import ImportOptions, Item, Pairing, Stored
 from tasks.datasets.importing.table import IMAGE_NAMES, MASK_NAMES, check_columns, pick
 from tasks.datasets.index import SPLIT_NAMES
 
@@ -25,7 +25,7 @@ def describe(source: Path) -> str:
     return f"{sum(len(paths) for paths in found.values())} files of Hugging Face datasets" if found else ""
 
 
-def open_plan(options: ImportOptions) -> Plan:
+def open_pairing(options: ImportOptions) -> Pairing:
     """The rows of every split. Raises DamagedError where a file is damaged, UsageError where columns are not known."""
     found = _find(options.source)
     if not found:
@@ -42,7 +42,7 @@ def open_plan(options: ImportOptions) -> Plan:
                 items.append(_item(table, i, (image, mask), split, row, options))
                 row += 1
     named = [split for split in found if split.casefold() in SPLIT_NAMES]
-    return Plan(
+    return Pairing(
         "hf",
         "a row holds an image and its map",
         items,

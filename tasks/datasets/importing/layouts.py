@@ -9,7 +9,7 @@ from pathlib import Path
 from bench.errors import BenchError, MissingError, UsageError, did_you_mean
 from bench.files.regular import describe_fault, is_folder
 from tasks.datasets.importing import coco, geojson, hf, pairs, pannuke, table
-from tasks.datasets.importing.plan import ImportOptions, Plan
+from tasks.datasets.importing.pairing import ImportOptions, Pairing
 
 
 @dataclass(frozen=True)
@@ -18,16 +18,16 @@ class Layout:
 
     summary: str
     describe: Callable[[Path], str]
-    open_plan: Callable[[ImportOptions], Plan]
+    open_pairing: Callable[[ImportOptions], Pairing]
 
 
 LAYOUTS: Mapping[str, Layout] = {
-    "pannuke": Layout("images.npy and masks.npy of PanNuke", pannuke.describe, pannuke.open_plan),
-    "hf": Layout("a folder of Hugging Face datasets, .arrow or .parquet", hf.describe, hf.open_plan),
-    "coco": Layout("images and a JSON file of COCO annotations", coco.describe, coco.open_plan),
-    "geojson": Layout("X.png and X.geojson of QuPath", geojson.describe, geojson.open_plan),
-    "table": Layout("a CSV table of images and maps", table.describe, table.open_plan),
-    "pairs": Layout("X.png beside X_mask.png, or images/ and masks/", pairs.describe, pairs.open_plan),
+    "pannuke": Layout("images.npy and masks.npy of PanNuke", pannuke.describe, pannuke.open_pairing),
+    "hf": Layout("a folder of Hugging Face datasets, .arrow or .parquet", hf.describe, hf.open_pairing),
+    "coco": Layout("images and a JSON file of COCO annotations", coco.describe, coco.open_pairing),
+    "geojson": Layout("X.png and X.geojson of QuPath", geojson.describe, geojson.open_pairing),
+    "table": Layout("a CSV table of images and maps", table.describe, table.open_pairing),
+    "pairs": Layout("X.png beside X_mask.png, or images/ and masks/", pairs.describe, pairs.open_pairing),
 }
 
 
@@ -51,7 +51,7 @@ def recognise(source: Path) -> dict[str, str]:
     return found
 
 
-def open_source(options: ImportOptions) -> tuple[Plan, str]:
+def open_source(options: ImportOptions) -> tuple[Pairing, str]:
     """What the layout of the source found, and how it was recognised.
 
     Raises MissingError where there is no source or no layout fits, UsageError where several do.
@@ -64,7 +64,7 @@ def open_source(options: ImportOptions) -> tuple[Plan, str]:
             raise UsageError(
                 f"no layout {options.layout!r}.{did_you_mean(options.layout, LAYOUTS)} Known are {', '.join(LAYOUTS)}."
             )
-        return LAYOUTS[options.layout].open_plan(options), "--layout"
+        return LAYOUTS[options.layout].open_pairing(options), "--layout"
     found = recognise(source)
     if not found:
         known = "; ".join(f"{name}: {layout.summary}" for name, layout in LAYOUTS.items())
@@ -73,4 +73,4 @@ def open_source(options: ImportOptions) -> tuple[Plan, str]:
         seen = "; ".join(f"{name} ({text})" for name, text in found.items())
         raise UsageError(f"{source} may be of several layouts: {seen}. Choose with --layout {' or --layout '.join(found)}.")
     name, text = next(iter(found.items()))
-    return LAYOUTS[name].open_plan(options), text
+    return LAYOUTS[name].open_pairing(options), text

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from bench.errors import DamagedError
 from bench.files.regular import is_folder, list_folder
-from tasks.datasets.importing.plan import ImportOptions, Item, Plan, Stored
+from tasks.datasets.importing.pairing import ImportOptions, Item, Pairing, Stored
 from tasks.datasets.importing.reading import images_in
 from tasks.datasets.index import SPLIT_NAMES, some
 
@@ -40,7 +40,7 @@ def describe(source: Path) -> str:
     return f"{sum(len(matched.pairs) for _, matched in found)} images with a map: {found[0][1].rule}" if found else ""
 
 
-def open_plan(options: ImportOptions) -> Plan:
+def open_pairing(options: ImportOptions) -> Pairing:
     """The pairs of the source. Raises DamagedError if two images have one id, or there is no pair."""
     found = [(split, matched) for split, matched in _find_all(options.source) if matched.pairs or matched.alone]
     if not any(matched.pairs for _, matched in found):
@@ -55,7 +55,7 @@ def open_plan(options: ImportOptions) -> Plan:
     ]
     spare = [_name(path, options) for _, matched in found for path in matched.spare]
     statements = (f"{len(spare)} maps without an image are not read: {some(spare)}",) if spare else ()
-    return Plan(
+    return Pairing(
         "pairs",
         "; ".join(dict.fromkeys(matched.rule for _, matched in found)),
         items,

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from bench.errors import BenchError, DamagedError, MissingError
 from bench.files.image_files import FORMATS, check_upright, find_png_fault, open_image
 from bench.files.regular import check_regular, list_folder
-from tasks.datasets.importing.plan import Stored
+from tasks.datasets.importing.pairing import Stored
 
 LARGEST_PIXELS = 2**28
 """Pixels of one image, 16,384 x 16,384. Larger ones are slides."""

@@ -9,7 +9,7 @@ from bench.errors import MissingError, UsageError, did_you_mean
 from bench.files.image_files import FORMATS
 from bench.files.regular import describe_fault, is_folder, list_folder
 from tasks.datasets.importing import pairs
-from tasks.datasets.importing.plan import ImportOptions, Item, Plan, Stored
+from tasks.datasets.importing.pairing import ImportOptions, Item, Pairing, Stored
 from tasks.datasets.importing.reading import images_in
 from tasks.datasets.index import read_table, some, spelling
 
@@ -54,7 +54,7 @@ def describe(source: Path) -> str:
     return ""
 
 
-def open_plan(options: ImportOptions) -> Plan:
+def open_pairing(options: ImportOptions) -> Pairing:
     """The rows of the table. Raises MissingError where the table cannot be read, UsageError where a column is not there."""
     path = _table(options.source)
     rows = read_table(path, (), LAYOUT)
@@ -84,7 +84,7 @@ def open_plan(options: ImportOptions) -> Plan:
         **({id_column: "id"} if id_column else {}),
     }
     rule = f"rows of {path.name}" + ("" if mask_column else ", maps by the names of the images")
-    return Plan("table", rule, items, meanings=meanings, unpaired=unpaired)
+    return Pairing("table", rule, items, meanings=meanings, unpaired=unpaired)
 
 
 def check_columns(columns: Mapping[str, str], known: Sequence[str], path: Path) -> None:

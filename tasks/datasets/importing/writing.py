@@ -1,4 +1,4 @@
-"""Makes the data folder of a plan: all of it under another name first, and then in place with one rename."""
+"""Makes the data folder of a pairing: all of it under another name first, and then in place with one rename."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from bench.files.csv_files import write_cell_text
 from bench.files.regular import is_folder, is_there, list_folder
 from tasks.datasets import nuclei_tiles
 from tasks.datasets.importing import columns, layouts, palette
+from tasks.datasets.importing.pairing import ImportOptions, Item, Pairing, Stored
 from tasks.datasets.importing.palette import Palette
-from tasks.datasets.importing.plan import ImportOptions, Item, Plan, Stored
 from tasks.datasets.importing.reading import as_file, check_pixels, check_size, copy_image, encode_png, read_values
 from tasks.datasets.index import some
 from tasks.datasets.pixels import IGNORE, picture_size, read_image
@@ -48,22 +48,22 @@ def import_folder(options: ImportOptions) -> dict[str, Any]:
     damaged. Then there is no folder.
     """
     _check_out(options)
-    plan, recognised = layouts.open_source(options)
-    _check_ids(plan)
-    progress = _Progress(dict(plan.unpaired))
+    pairing, recognised = layouts.open_source(options)
+    _check_ids(pairing)
+    progress = _Progress(dict(pairing.unpaired))
     with _work_folder(options.out) as work:
-        chosen, plan = _choose_palette(plan, options, progress, work)
+        chosen, pairing = _choose_palette(pairing, options, progress, work)
         _check_skips(progress, options)
-        indexed = columns.build(plan, options)  # before the maps are made: wrong options cost no time
-        for part in ("images", *(("region",) if plan.kind == "region" else ("inst", "type"))):
+        indexed = columns.build(pairing, options)  # before the maps are made: wrong options cost no time
+        for part in ("images", *(("region",) if pairing.kind == "region" else ("inst", "type"))):
             (work / part).mkdir()
-        written = [item for item in plan.items if _attempt(item, plan, chosen, work, progress)]
+        written = [item for item in pairing.items if _attempt(item, pairing, chosen, work, progress)]
         _check_skips(progress, options)
         if not written:
             raise MissingError(f"{options.source} gives no image: {_first(progress.skipped)}")
         ids = {item.id for item in written}
         indexed = replace(indexed, rows=tuple(row for row in indexed.rows if row["id"] in ids))
-        manifest = _manifest(options, replace(plan, items=written), recognised, chosen, indexed, progress)
+        manifest = _manifest(options, replace(pairing, items=written), recognised, chosen, indexed, progress)
         _write_index(work / "index.csv", indexed)
         (work / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
         if options.out.exists():
@@ -119,34 +119,36 @@ def _work_folder(out: Path) -> Iterator[Path]:
         Path(lock.lock_file).unlink(missing_ok=True)
 
 
-def _check_ids(plan: Plan) -> None:
+def _check_ids(pairing: Pairing) -> None:
     """Raises DamagedError where ids occur twice or cannot be names of files."""
-    counts = Counter(item.id for item in plan.items)
+    counts = Counter(item.id for item in pairing.items)
     if twice := [name for name, count in counts.items() if count > 1]:
-        files = some([item.image.name for item in plan.items if item.id == twice[0]])
+        files = some([item.image.name for item in pairing.items if item.id == twice[0]])
         raise DamagedError(
             f"{len(twice)} ids occur more than once: {some(twice)} ({files}). Give each image an id of its own."
         )
-    for item in plan.items:
+    for item in pairing.items:
         names.path_part(item.id, "id")
         if write_cell_text(item.id) != item.id or any(sign in item.id for sign in ',"\r\n'):
             raise DamagedError(f"the id {item.id!r} is not plain: a spreadsheet would change it. Rename {item.image.name}.")
 
 
-def _choose_palette(plan: Plan, options: ImportOptions, progress: _Progress, work: Path) -> tuple[Palette | None, Plan]:
-    """The palette of the plan's maps, and the plan without the items whose maps cannot be read; no palette for drawn maps."""
-    if not any(isinstance(item.mask, Stored) for item in plan.items):
+def _choose_palette(
+    pairing: Pairing, options: ImportOptions, progress: _Progress, work: Path
+) -> tuple[Palette | None, Pairing]:
+    """The palette of the maps, none for computed ones, and the pairing without the items whose maps cannot be read."""
+    if not any(isinstance(item.mask, Stored) for item in pairing.items):
         if options.palette or options.accept_palette:
-            raise UsageError(f"--palette is for maps of pixels, and the layout {plan.layout} has none.")
-        return None, plan
+            raise UsageError(f"--palette is for maps of pixels, and the layout {pairing.layout} has none.")
+        return None, pairing
     if options.kind == "nuclei":
         raise UsageError(
-            f"--kind nuclei needs numbered nuclei: coco, geojson and pannuke have them, {plan.layout} has maps of classes."
+            f"--kind nuclei needs numbered nuclei: coco, geojson and pannuke have them, {pairing.layout} has maps of classes."
         )
     given = palette.parse(options.palette, options.classes) if options.palette else None
     found, grey = {False: Counter[int](), True: Counter[int]()}, True
     kept = []
-    for item in plan.items:
+    for item in pairing.items:
         assert isinstance(item.mask, Stored)
         try:
             with as_file(item.mask, work) as path:
@@ -159,20 +161,20 @@ def _choose_palette(plan: Plan, options: ImportOptions, progress: _Progress, wor
             numbers, counts = np.unique(palette.to_values(values, is_colour), return_counts=True)
             found[is_colour].update(dict(zip(numbers.tolist(), counts.tolist(), strict=True)))
         grey = grey and palette.is_grey(values)
-    plan = replace(plan, items=kept)
+    pairing = replace(pairing, items=kept)
     if given is not None:
         if not given.is_colour and not grey:
             raise UsageError("--palette names single values, and the maps are in colour. Name colours: 255,0,0=tumour.")
-        return given, plan
+        return given, pairing
     if not kept:
-        return None, plan
-    return palette.choose(found[not grey], not grey, options.classes, options.accept_palette, command_line(options)), plan
+        return None, pairing
+    return palette.choose(found[not grey], not grey, options.classes, options.accept_palette, command_line(options)), pairing
 
 
-def _attempt(item: Item, plan: Plan, chosen: Palette | None, work: Path, progress: _Progress) -> bool:
+def _attempt(item: Item, pairing: Pairing, chosen: Palette | None, work: Path, progress: _Progress) -> bool:
     """Whether the files of one image were written; else why not stands in `progress`."""
     try:
-        _write_item(item, plan, chosen, work, progress)
+        _write_item(item, pairing, chosen, work, progress)
     except BenchError as error:
         progress.skipped[item.image.name] = str(error)
         for part in ("images", "region", "inst", "type"):
@@ -182,7 +184,7 @@ def _attempt(item: Item, plan: Plan, chosen: Palette | None, work: Path, progres
     return True
 
 
-def _write_item(item: Item, plan: Plan, chosen: Palette | None, work: Path, progress: _Progress) -> None:
+def _write_item(item: Item, pairing: Pairing, chosen: Palette | None, work: Path, progress: _Progress) -> None:
     with as_file(item.image, work) as path:
         check_pixels(path, *picture_size(path))
         shape = read_image(path).shape
@@ -194,12 +196,12 @@ def _write_item(item: Item, plan: Plan, chosen: Palette | None, work: Path, prog
         else:
             instances, classes = item.mask.draw((shape[0], shape[1]))
         check_size(path, shape, item.mask.name, classes.shape)
-        if plan.kind == "nuclei":
+        if pairing.kind == "nuclei":
             assert instances is not None
             nuclei_tiles.check(instances, classes, item.mask.name)
             progress.nuclei.update(nuclei_tiles.nuclei_of(instances, classes))
             (work / "inst" / f"{item.id}.png").write_bytes(encode_png(instances))
-        part = "region" if plan.kind == "region" else "type"
+        part = "region" if pairing.kind == "region" else "type"
         (work / part / f"{item.id}.png").write_bytes(encode_png(classes))
         copy_image(path, work / "images", item.id)
     numbers, counts = np.unique(classes, return_counts=True)
@@ -235,29 +237,29 @@ def _escape(name: str) -> str:
 
 def _manifest(
     options: ImportOptions,
-    plan: Plan,
+    pairing: Pairing,
     recognised: str,
     chosen: Palette | None,
     indexed: columns.Indexed,
     progress: _Progress,
 ) -> dict[str, Any]:
     """What was assumed, JSON-able."""
-    classes = chosen.classes if chosen else plan.classes
+    classes = chosen.classes if chosen else pairing.classes
     total = sum(progress.pixels.values())
     return {
         "format": FORMAT,
         "source": str(options.source),
         "out": str(options.out),
-        "layout": plan.layout,
+        "layout": pairing.layout,
         "recognised": recognised,
-        "kind": plan.kind,
-        "images": len(plan.items),
+        "kind": pairing.kind,
+        "images": len(pairing.items),
         "skipped": dict(progress.skipped),
         "pairs": {
-            "rule": plan.rule,
-            "files": [{"id": i.id, "image": i.image.name, "mask": i.mask.name} for i in plan.items],
+            "rule": pairing.rule,
+            "files": [{"id": i.id, "image": i.image.name, "mask": i.mask.name} for i in pairing.items],
         },
-        "columns": dict(plan.meanings),
+        "columns": dict(pairing.meanings),
         "index": dict(indexed.origins),
         "values": _values(chosen),
         "classes": [
@@ -265,12 +267,12 @@ def _manifest(
             for n, name in enumerate(classes)
         ],
         "not_annotated": round(progress.pixels[IGNORE] / total, 6),
-        "nuclei": {name: progress.nuclei[n] for n, name in enumerate(classes) if n} if plan.kind == "nuclei" else None,
+        "nuclei": {name: progress.nuclei[n] for n, name in enumerate(classes) if n} if pairing.kind == "nuclei" else None,
         "groups": {
             name: len({row[name] for row in indexed.rows}) for name in indexed.columns if name not in ("id", "mpp", "split")
         },
         "splits": dict(Counter(row["split"] for row in indexed.rows)) if "split" in indexed.columns else None,
-        "statements": list(plan.statements),
+        "statements": list(pairing.statements),
         "hints": list(indexed.hints),
     }
 

@@ -193,9 +193,9 @@ def test_a_hugging_face_file_that_is_damaged(tmp_path: Path) -> None:
 
 def test_arrays_that_are_not_of_pannuke(tmp_path: Path) -> None:
     source = sources.pannuke(tmp_path / "source", 1)
-    np.save(source / "Fold 1/masks/fold1/masks.npy", np.zeros((1, 128, 128, 5)))
+    np.save(source / "Part 1/masks/part1/masks.npy", np.zeros((1, 128, 128, 5)))
     assert "expected are (n, h, w, 3) and (n, h, w, 6)" in refusal(source, tmp_path / "out")
-    np.save(source / "Fold 1/masks/fold1/masks.npy", np.array([{}], dtype=object), allow_pickle=True)
+    np.save(source / "Part 1/masks/part1/masks.npy", np.array([{}], dtype=object), allow_pickle=True)
     assert "damaged, or no array" in refusal(source, tmp_path / "out")
 
 

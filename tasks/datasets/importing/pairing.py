@@ -50,7 +50,7 @@ class Stored:
 
 
 @dataclass(frozen=True)
-class Drawn:
+class Computed:
     """A map that is made of polygons or arrays and not read from an image file."""
 
     name: str
@@ -64,13 +64,13 @@ class Item:
 
     id: str
     image: Stored
-    mask: Stored | Drawn
+    mask: Stored | Computed
     columns: Mapping[str, str] = field(default_factory=dict)
     """Of its row in the table of the source, as that spells them."""
 
 
 @dataclass(frozen=True)
-class Plan:
+class Pairing:
     """What a layout found in a source."""
 
     layout: str
