@@ -102,7 +102,10 @@ def _check_out(options: ImportOptions) -> None:
 @contextmanager
 def _work_folder(out: Path) -> Iterator[Path]:
     """An empty folder beside `out`, removed afterwards unless it was renamed; what a killed import left is removed first."""
-    out.resolve().parent.mkdir(parents=True, exist_ok=True)
+    try:
+        out.resolve().parent.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError, PermissionError) as error:
+        raise UsageError(f"--out {out} cannot be made: {error.strerror} ({error.filename}).") from error
     work = out.resolve().with_name(f".{out.resolve().name}.import")
     lock = FileLock(f"{work}.lock", timeout=0)
     try:

@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -158,6 +157,12 @@ def test_a_folder_that_holds_something_is_not_touched(tmp_path: Path) -> None:
     assert inside.exit_code == 2 and "lies in the source" in inside.stderr
 
 
+def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    done = sources.import_source(sources.flat(tmp_path / "source"), tmp_path / "file/a/out")
+    assert done.exit_code == 2 and "cannot be made" in done.stderr
+
+
 def test_polygons_that_are_wrong(tmp_path: Path) -> None:
     outside = sources.geojson(tmp_path / "a", sources.feature("x", [sources.square(100, 100, 4)]))
     assert "covers no pixel" in refusal(outside, tmp_path / "out")
@@ -236,4 +241,3 @@ def test_two_imports_into_one_folder(tmp_path: Path) -> None:
     finally:
         holder.kill()
         holder.wait()
-        time.sleep(0)
