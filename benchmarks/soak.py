@@ -25,6 +25,7 @@ import random
 import re
 import secrets
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -276,6 +277,7 @@ def main() -> None:
     parser.add_argument("--keep", type=Path, help="a folder for the stores and messages of trials that failed")
     parser.add_argument("--page", type=Path, nargs="+", metavar="FILE", help="lines of trials: write docs/reliability.md")
     words = parser.parse_args()
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell may have started this with the signal ignored
     if words.page:
         lines = [line for file in words.page for line in file.read_text(encoding="utf-8").splitlines()]
         soak_page.write([Trial(**json.loads(line)) for line in lines], len(os.sched_getaffinity(0)))

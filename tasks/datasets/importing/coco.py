@@ -20,7 +20,7 @@ from bench.messages import shorten
 from tasks.datasets.importing import polygons
 from tasks.datasets.importing.pairing import ImportOptions, Item, Pairing, Stored
 from tasks.datasets.importing.polygons import Shape
-from tasks.datasets.importing.shapes import ClassTable, rasterised_map, read_json
+from tasks.datasets.importing.shapes import ClassTable, polygon_map, read_json
 from tasks.datasets.importing.table import Search
 from tasks.datasets.index import some
 
@@ -60,7 +60,7 @@ def open_pairing(options: ImportOptions) -> Pairing:
             continue
         notes = by_image.get(_key(each, "id", path), [])
         make = partial(_shapes, notes, table, f"{path.name}, {name}")
-        items.append(Item(image.stem, Stored(name, image), rasterised_map(make, table, f"{path.name}, {name}")))
+        items.append(Item(image.stem, Stored(name, image), polygon_map(make, table, f"{path.name}, {name}")))
     statements = table.statements(options)
     return Pairing(
         "coco",

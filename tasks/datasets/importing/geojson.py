@@ -17,7 +17,7 @@ from tasks.datasets.importing.pairing import ImportOptions, Item, Pairing, Store
 from tasks.datasets.importing.pairs import IMAGE_FOLDERS, check_unique
 from tasks.datasets.importing.polygons import Shape
 from tasks.datasets.importing.reading import images_in
-from tasks.datasets.importing.shapes import ClassTable, rasterised_map, read_json
+from tasks.datasets.importing.shapes import ClassTable, polygon_map, read_json
 from tasks.datasets.index import some
 
 SUFFIXES = (".geojson", ".json")
@@ -50,7 +50,7 @@ def open_pairing(options: ImportOptions) -> Pairing:
         Item(
             image.stem,
             Stored(image.relative_to(options.source).as_posix(), image),
-            rasterised_map(
+            polygon_map(
                 partial(_shapes, features[image], table, notes.name), table, notes.relative_to(options.source).as_posix()
             ),
         )

@@ -50,7 +50,7 @@ class Stored:
 
 
 @dataclass(frozen=True)
-class Rasterised:
+class Computed:
     """A map that is made of polygons or arrays and not read from an image file."""
 
     name: str
@@ -64,7 +64,7 @@ class Item:
 
     id: str
     image: Stored
-    mask: Stored | Rasterised
+    mask: Stored | Computed
     columns: Mapping[str, str] = field(default_factory=dict)
     """Of its row in the table of the source, as that spells them."""
 

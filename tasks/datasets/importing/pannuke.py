@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from bench.errors import DamagedError
 from bench.files.array_files import open_npy
 from bench.files.regular import describe_fault
-from tasks.datasets.importing.pairing import ImportOptions, Item, Pairing, Rasterised, Stored
+from tasks.datasets.importing.pairing import Computed, ImportOptions, Item, Pairing, Stored
 from tasks.datasets.importing.reading import encode_png
 
 TYPES = ("neoplastic", "inflammatory", "connective", "dead", "epithelial")
@@ -107,7 +107,7 @@ def _item(part: _Part, row: int) -> Item:
     def draw(size: tuple[int, int]) -> tuple[NDArray[np.int32], NDArray[np.uint8]]:
         return renumber(part.masks[row], where)
 
-    return Item(name, Stored(where, read=partial(_png, part.images, row, where)), Rasterised(where, draw), columns)
+    return Item(name, Stored(where, read=partial(_png, part.images, row, where)), Computed(where, draw), columns)
 
 
 def _png(images: NDArray[Any], row: int, where: str) -> bytes:
@@ -141,7 +141,9 @@ def _open(name: str, images_at: Path, masks_at: Path) -> _Part:
 
 def _check_background(masks: NDArray[Any], path: Path) -> None:
     """Raises DamagedError where another channel than the last covers most pixels of some images, spread over the part."""
-    rows: Any = np.unique(np.linspace(0, len(masks) - 1, SAMPLED).astype(int)) if len(masks) else []
+    rows: NDArray[np.int64] = (
+        np.unique(np.linspace(0, len(masks) - 1, SAMPLED).astype(np.int64)) if len(masks) else np.zeros(0, np.int64)
+    )
     covered = np.sum([(np.asarray(masks[row]) > 0).sum(axis=(0, 1)) for row in rows], axis=0)
     if len(rows) and (largest := int(covered.argmax())) != masks.shape[-1] - 1:
         raise DamagedError(

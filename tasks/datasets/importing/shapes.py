@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from bench.errors import DamagedError, UsageError, did_you_mean
 from bench.files import json_files
 from tasks.datasets.importing import polygons
-from tasks.datasets.importing.pairing import OUTSIDE_IGNORED, ImportOptions, Rasterised
+from tasks.datasets.importing.pairing import OUTSIDE_IGNORED, Computed, ImportOptions
 from tasks.datasets.pixels import IGNORE
 
 LARGEST_JSON = 2**29
@@ -73,13 +73,13 @@ def _ordered(found: list[str], asked: tuple[str, ...]) -> list[str]:
     return list(asked)
 
 
-def rasterised_map(make: Callable[[tuple[int, int]], Sequence[polygons.Shape]], table: ClassTable, where: str) -> Rasterised:
+def polygon_map(make: Callable[[tuple[int, int]], Sequence[polygons.Shape]], table: ClassTable, where: str) -> Computed:
     """A map of polygons that `make` gives for height and width."""
 
     def draw(size: tuple[int, int]) -> tuple[NDArray[np.int32], NDArray[np.uint8]]:
         return polygons.draw(make(size), size, table.outside, where)
 
-    return Rasterised(where, draw)
+    return Computed(where, draw)
 
 
 def read_json(path: Path) -> Any:

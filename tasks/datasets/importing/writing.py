@@ -102,7 +102,10 @@ def _check_out(options: ImportOptions) -> None:
 @contextmanager
 def _work_folder(out: Path) -> Iterator[Path]:
     """An empty folder beside `out`, removed afterwards unless it was renamed; what a killed import left is removed first."""
-    out.resolve().parent.mkdir(parents=True, exist_ok=True)
+    try:
+        out.resolve().parent.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError, PermissionError) as error:
+        raise UsageError(f"--out {out} cannot be made: {error.strerror} ({error.filename}).") from error
     work = out.resolve().with_name(f".{out.resolve().name}.import")
     lock = FileLock(f"{work}.lock", timeout=0)
     try:
@@ -136,7 +139,7 @@ def _check_ids(pairing: Pairing) -> None:
 def _choose_palette(
     pairing: Pairing, options: ImportOptions, progress: _Progress, work: Path
 ) -> tuple[Palette | None, Pairing]:
-    """The palette of the maps, and the pairing without items whose maps cannot be read; no palette for rasterised maps."""
+    """The palette of the maps, none for computed ones, and the pairing without the items whose maps cannot be read."""
     if not any(isinstance(item.mask, Stored) for item in pairing.items):
         if options.palette or options.accept_palette:
             raise UsageError(f"--palette is for maps of pixels, and the layout {pairing.layout} has none.")

@@ -141,9 +141,9 @@ def test_nuclei(tmp_path: Path) -> None:
         "neoplastic",
     ]
     assert "dataset.size=64" in found["commands"][0] and "neoplastic 32" in found["patches"]["nuclei"]
-    inst = out / "inst/fold1_00001.png"
+    inst = out / "inst/part1_00001.png"
     Image.fromarray(np.zeros((9, 9), np.uint8)).save(inst)
-    assert "fold1_00001.png is 9 x 9" in check(out, code=3)["faults"][0]
+    assert "part1_00001.png is 9 x 9" in check(out, code=3)["faults"][0]
 
 
 def test_a_folder_that_has_to_be_imported(tmp_path: Path) -> None:

@@ -167,10 +167,10 @@ def pannuke(folder: Path, count: int = 8, last: bool = True, side: int = 128) ->
         masks[..., 5] = (masks[..., :5] == 0).all(axis=-1)
         masks = masks if last else np.roll(masks, 1, axis=-1)
         for name, values in (("images", images), ("masks", masks)):
-            path = folder / f"Fold {part}" / name / f"fold{part}"
+            path = folder / f"Part {part}" / name / f"part{part}"
             path.mkdir(parents=True)
             np.save(path / f"{name}.npy", values)
-        np.save(folder / f"Fold {part}" / "images" / f"fold{part}" / "types.npy", np.array(["Colon"] * count))
+        np.save(folder / f"Part {part}" / "images" / f"part{part}" / "types.npy", np.array(["Colon"] * count))
     return folder
 
 

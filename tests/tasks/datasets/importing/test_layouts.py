@@ -207,10 +207,10 @@ def test_pannuke(tmp_path: Path) -> None:
         "dead": 0,
         "epithelial": 16,
     }
-    inst, types = (np.asarray(Image.open(out / part / "fold1_00000.png")) for part in ("inst", "type"))
+    inst, types = (np.asarray(Image.open(out / part / "part1_00000.png")) for part in ("inst", "type"))
     assert np.unique(inst).tolist() == [0, 1, 2, 3] and inst[25, 65] == 3 and inst[5, 5] == 1
     assert types[25, 65] == 5 and types[5, 5] == 1 and types[0, 0] == 0
-    assert index(out)[0] == {"id": "fold1_00000", "mpp": "0.25", "part": "fold1", "tissue": "Colon"}
+    assert index(out)[0] == {"id": "part1_00000", "mpp": "0.25", "part": "part1", "tissue": "Colon"}
     found = check(out)
     assert "neoplastic" in found["commands"][0] and "lizard-nuclei" in found["commands"][0]
     run(found["commands"][0], tmp_path)
@@ -221,7 +221,7 @@ def test_pannuke_whose_background_is_the_first_channel(tmp_path: Path) -> None:
 
 
 def test_the_published_split_of_pannuke(tmp_path: Path) -> None:
-    words = ("--split-from", "part", "--splits", "fold1=train,fold2=test")
+    words = ("--split-from", "part", "--splits", "part1=train,part2=test")
     assert imported(sources.pannuke(tmp_path / "source", 2), tmp_path / "out", *words)["splits"] == {"train": 2, "test": 2}
 
 

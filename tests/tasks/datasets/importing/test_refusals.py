@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -158,6 +157,12 @@ def test_a_folder_that_holds_something_is_not_touched(tmp_path: Path) -> None:
     assert inside.exit_code == 2 and "lies in the source" in inside.stderr
 
 
+def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    done = sources.import_source(sources.flat(tmp_path / "source"), tmp_path / "file/a/out")
+    assert done.exit_code == 2 and "cannot be made" in done.stderr
+
+
 def test_polygons_that_are_wrong(tmp_path: Path) -> None:
     outside = sources.geojson(tmp_path / "a", sources.feature("x", [sources.square(100, 100, 4)]))
     assert "covers no pixel" in refusal(outside, tmp_path / "out")
@@ -193,9 +198,9 @@ def test_a_hugging_face_file_that_is_damaged(tmp_path: Path) -> None:
 
 def test_arrays_that_are_not_of_pannuke(tmp_path: Path) -> None:
     source = sources.pannuke(tmp_path / "source", 1)
-    np.save(source / "Fold 1/masks/fold1/masks.npy", np.zeros((1, 128, 128, 5)))
+    np.save(source / "Part 1/masks/part1/masks.npy", np.zeros((1, 128, 128, 5)))
     assert "expected are (n, h, w, 3) and (n, h, w, 6)" in refusal(source, tmp_path / "out")
-    np.save(source / "Fold 1/masks/fold1/masks.npy", np.array([{}], dtype=object), allow_pickle=True)
+    np.save(source / "Part 1/masks/part1/masks.npy", np.array([{}], dtype=object), allow_pickle=True)
     assert "damaged, or no array" in refusal(source, tmp_path / "out")
 
 
@@ -236,4 +241,3 @@ def test_two_imports_into_one_folder(tmp_path: Path) -> None:
     finally:
         holder.kill()
         holder.wait()
-        time.sleep(0)
