@@ -11,6 +11,7 @@ import pytest
 
 from bench.cli import group
 from bench.results import schema
+from tasks.datasets.slides.phantom_slides import write_phantom_slides
 from tests.bench.test_experiment_runs import MINE
 from tests.small_run import OPTIONS, SMALL, bench
 from tests.tasks.small_folder import halves, photo, write
@@ -31,6 +32,22 @@ encoders = ["stain"]
 metrics = ["fd"]
 controls = []
 """
+
+CUT = "--size 16 --mpp 1 --smallest 0.1 --largest 0.9 --patches all --most 3"
+PLAIN = "--workers 1 --mpp-csv mpp.csv --confirm-mpp --skip-damaged"
+OUTLINE = json.dumps(
+    {
+        "type": "FeatureCollection",
+        "features": [
+            {
+                "type": "Feature",
+                "geometry": {"type": "Polygon", "coordinates": [[[9, 9], [240, 9], [240, 240], [9, 240], [9, 9]]]},
+                "properties": {"classification": {"name": "a"}},
+            }
+        ],
+    }
+)
+"""A square that QuPath outlined."""
 
 CASES: dict[str, list[list[str]]] = {
     "run": [
@@ -89,6 +106,32 @@ CASES: dict[str, list[list[str]]] = {
     "cache size": [[]],
     "cache verify": [["--remove"]],
     "cache prune": [["--keep", "2G"]],
+    "data check": [["folder", "--size", "64", "--json"], ["scaled", "--mpp", "1", "--json"]],
+    "data import": [
+        "folder --out out/imported --layout pairs --classes a,b --mpp 0.5 --unit-from (.*) --skip-damaged --json".split(),
+        [
+            "folder",
+            "--out",
+            "out/again",
+            "--palette",
+            "0=a;1=b",
+            "--columns",
+            "id=id",
+            "--split-from",
+            "(p)",
+            "--splits",
+            "p=train",
+        ],
+        "folder --out out/third --accept-palette --kind region --outside ignore --confirm-mpp".split(),
+    ],
+    "prepare camelyon16": [
+        f"--root slides/cam --out out/cam {CUT} --workers 1 --mpp-csv mpp.csv --confirm-mpp --skip-damaged".split(),
+        f"--root slides/cam --out out/dry {CUT} --dry-run".split(),
+    ],
+    "prepare panda": [f"--root slides/panda --out out/panda {CUT} --mapping paper {PLAIN}".split()],
+    "prepare slides": [
+        f"--root slides/cam/training/normal --out out/own {CUT} --classes a=b --outside b {PLAIN}".split(),
+    ],
     "new": [["generator", "my-own", "--dir", "out"]],
 }
 """command -> the words of each call."""
@@ -98,6 +141,9 @@ REFUSED = {
     "suite": ["suite.toml"],
     "fit": "-g copy-train -t cam16-seg --out refused".split(),
     "verify": ["ran"],
+    "prepare camelyon16": "--root slides/cam --out refused".split(),
+    "prepare panda": "--root slides/panda --out refused --dry-run".split(),
+    "prepare slides": "--root slides/cam/training/normal --classes a=b --out refused --dry-run".split(),
     "export conditions": "-t cam16-seg --out refused".split(),
     "export samples": ["ran", "--out", "refused"],
 }
@@ -150,6 +196,14 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for name in ("weights", "out"):
             Path(name).mkdir()
         write(Path("folder"), {f"p{i}": (photo(seed=i), halves()) for i in range(12)})
+        rows = "\n".join(f"p{i},0.5" for i in range(6))
+        scaled = {f"p{i}": (photo(128, 128, seed=i), halves(128, 128)) for i in range(6)}
+        write(Path("scaled"), scaled, "id,mpp", rows)
+        for kind in ("camelyon16", "panda"):
+            write_phantom_slides(Path("slides", {"camelyon16": "cam"}.get(kind, kind)), 3, 0, 512, 0.5, kind)
+        Path("mpp.csv").write_text("slide,mpp\nnormal_001,0.6\n")
+        for slide in Path("slides/cam/training/normal").glob("*.tif"):
+            slide.with_suffix(".geojson").write_text(OUTLINE)
         Path("mine.toml").write_text(MINE)
         Path("suite.toml").write_text(SUITE)
         Path("mine.py").write_text("")

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tasks.datasets.slides.phantom_slides import Kind, write_phantom_slides
 from tests.small_run import SMALL, bench
 from tests.tasks.datasets.importing import sources
 from tests.tasks.small_folder import five, halves, photo
@@ -43,6 +44,17 @@ IMPORTS: dict[str, Case] = {
 OTHERS = ("nothing yet", "a folder, and", "`images/`, `region/`", "`images/`, `inst/`")
 
 
+SLIDES: dict[str, Kind] = {"CAMELYON16": "camelyon16", "PANDA as": "panda", "slides with": "camelyon16"}
+"""Beginning of a row -> the layout of its slides."""
+PLUGIN = "a dataset class"
+MINE = """
+from tasks.datasets.phantom.dataset import PhantomPanda
+
+class Mine(PhantomPanda):
+    pass
+"""
+
+
 def rows() -> dict[str, str]:
     """First cell -> second cell of the table."""
     text = PAGE.read_text().split("## ")[0]
@@ -56,7 +68,7 @@ def row(beginning: str) -> str:
 
 
 def test_every_row_has_a_test() -> None:
-    known = (*IMPORTS, *OTHERS)
+    known = (*IMPORTS, *OTHERS, *SLIDES, PLUGIN)
     assert all(sum(first.startswith(each) for each in known) == 1 for first in rows()) and len(rows()) == len(known)
 
 
@@ -85,4 +97,33 @@ def test_a_row_of_another_command(beginning: str, tmp_path: Path) -> None:
         small = SMALL if "--data" not in words else []
         words += [*RUN, "--out", str(tmp_path / "run"), *small]
     done = bench(*words, home=tmp_path / "home")
+    assert done.exit_code == 0, done.stderr
+
+
+@pytest.mark.parametrize("beginning", SLIDES)
+def test_a_row_of_slides(beginning: str, tmp_path: Path) -> None:
+    root, out = tmp_path / "slides", tmp_path / "new"
+    write_phantom_slides(root, 4, 0, 512, 0.5, SLIDES[beginning])
+    line = re.findall(r"`([^`]*)`", row(beginning))[0]
+    if beginning == "slides with":  # in one folder, as its layout is
+        for path in [*root.rglob("*.tif"), *root.rglob("*.xml")]:
+            if "truth" not in path.parts:
+                path.rename(root / path.name)
+        line = line.replace(
+            "Tumor=tumour,Stroma=stroma", "_0=tumour,_1=tumour,Tumor=tumour,_2=normal,Exclusion=normal,None=normal"
+        )
+        line += " --outside normal"
+    places = {"DIR": str(root), "NEW": str(out)}
+    words = [places.get(word, word) for word in shlex.split(line)[1:]]
+    done = bench(*words, "--size", "32", "--mpp", "1", "--workers", "1", home=tmp_path / "home")
+    assert done.exit_code == 0, done.stderr
+    assert (out / "dataset.json").exists() and (out / "index.parquet").exists()
+
+
+def test_the_row_of_a_plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "mine.py").write_text(MINE)
+    monkeypatch.chdir(tmp_path)
+    words = shlex.split(re.findall(r"`([^`]*)`", row(PLUGIN))[0])[1:]
+    words[words.index("-g") + 1] = "blur"
+    done = bench(*words, *RUN, "--out", tmp_path / "run", *SMALL, home=tmp_path / "home")
     assert done.exit_code == 0, done.stderr
