@@ -136,7 +136,7 @@ def _read_dataset(kind: str, folder: Path, **options: Any) -> None:
 
     data = registry.load("datasets", kind, folder=folder / "data", **options)
     registry.describe(data)
-    if kind != "folder":
+    if kind not in ("folder", "prepared"):
         _ = data.tile_summary
         data.manifest()
     _ = data.sampling, type(data).recognises(folder / "data")
@@ -165,6 +165,39 @@ def _conic(folder: Path, rng: random.Random) -> None:
 def _nuclei_folder(folder: Path, rng: random.Random) -> None:
     options = rng.choice(({}, {"mpp": 1.0, "size": 16}, {"types": "a,b,c,d,e,f"}))
     _read_dataset("nuclei-folder", folder, **{"size": SIZE, **options})
+
+
+def _prepared(folder: Path, rng: random.Random) -> None:
+    options = rng.choice(({}, {"class_map": "0=0,1=1"}, {"most": 1}, {"smallest": 0.2, "largest": 0.8}))
+    _read_dataset("prepared", folder, **options)
+
+
+CUT = ("--classes", "a=tumour,n=normal", "--outside", "normal", "--size", "32", "--mpp", "1", "--patches", "all")
+
+
+def _slides(folder: Path, rng: random.Random) -> None:
+    words = rng.choice(((), ("--skip-damaged",), ("--dry-run",)))
+    command("prepare", "slides", "--root", folder / "slides", "--out", folder / "out", *CUT, "--workers", "1", *words)
+
+
+def _label_slides(folder: Path, rng: random.Random) -> None:
+    classes = ("--classes", "0=normal,1=tumour", *CUT[4:])
+    command("prepare", "slides", "--root", folder / "masks", "--out", folder / "out", *classes, "--workers", "1")
+
+
+def _import(layout: str) -> Callable[[Path, random.Random], None]:
+    def ask(folder: Path, rng: random.Random) -> None:
+        of_pixels = ("--accept-palette",) if layout in ("pairs", "hf") else ()
+        words = rng.choice(((), ("--skip-damaged",), of_pixels, ("--json",)))
+        command("data", "import", folder / layout, "--out", folder / "out", *words)
+
+    return ask
+
+
+def _check(folder: Path, rng: random.Random) -> None:
+    command(
+        "data", "check", folder / rng.choice(("pairs", "coco", "geojson", "pannuke", "hf")), *rng.choice(((), ("--json",)))
+    )
 
 
 def _samples(folder: Path, rng: random.Random) -> None:
@@ -331,6 +364,16 @@ DOORS: dict[str, Door] = {
     "data set: lizard": Door("lizard", ("data/*/*.csv", "data/*/*/*.mat", "data/*/*/*.mat", "data/*/*.png"), _lizard, 8),
     "data set: conic": Door("conic", ("data/*.csv", "data/*.npy"), _conic, 8),
     "data set: nuclei-folder": Door("nuclei-folder", ("data/*.csv", "data/*/*"), _nuclei_folder, 8),
+    "data set: prepared": Door("prepared", ("data/*.json", "data/*.parquet", "data/patches/*/**/*"), _prepared, 6),
+    "slides: outlines and tables": Door("slides", ("slides/*.xml", "slides/*.geojson", "slides/*.csv"), _slides, 4),
+    "slides: images": Door("slides", ("slides/*.tif",), _slides, 3),
+    "slides: label slides": Door("slides", ("masks/*_mask.tif",), _label_slides, 3),
+    "import: pairs": Door("imports", ("pairs/*/*.png", "pairs/list.csv"), _import("pairs"), 3),
+    "import: COCO": Door("imports", ("coco/*.json",), _import("coco"), 4),
+    "import: GeoJSON": Door("imports", ("geojson/*.geojson",), _import("geojson"), 4),
+    "import: PanNuke": Door("imports", ("pannuke/*.npy",), _import("pannuke"), 4),
+    "import: Hugging Face": Door("imports", ("hf/*.parquet",), _import("hf"), 4, reads=False),
+    "data check": Door("imports", ("*/*", "pairs/*/*"), _check, 3, frozenset((3,)), reads=False),
     "generator: folder": Door("samples", ("listed/samples.csv", "listed/made/*", "samples/*"), _samples, 6),
     "weights: checkpoint=": Door("weights/diffusion", ("*",), _checkpoint, 3),
     "weights: weights= of an encoder": Door("weights/image", ("*",), _encoder, 6),

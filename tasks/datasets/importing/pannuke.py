@@ -136,7 +136,18 @@ def _open(name: str, images_at: Path, masks_at: Path) -> _Part:
     types = open_npy(types_at)
     if types.dtype.kind not in "US" or types.shape != images.shape[:1]:
         raise DamagedError(f"{types_at} has the shape {types.shape} of {types.dtype}; expected is a name of a tissue a row.")
-    return _Part(name, images, masks, [str(word) for word in types.astype(str).tolist()])
+    return _Part(name, images, masks, _name_tissues(types, types_at))
+
+
+def _name_tissues(types: NDArray[Any], path: Path) -> list[str]:
+    """The tissue of each image. DamagedError on characters that cannot be printed, or that do not exist."""
+    try:
+        words: list[str] = types.astype(str).tolist()
+    except ValueError as error:  # a code point that no character has
+        raise DamagedError(f"{path} holds names of tissues that are no text ({error}).") from error
+    if not all(word.isprintable() for word in words):
+        raise DamagedError(f"{path} holds names of tissues with characters that cannot be printed.")
+    return words
 
 
 def _check_background(masks: NDArray[Any], path: Path) -> None:

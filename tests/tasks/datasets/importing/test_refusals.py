@@ -204,6 +204,16 @@ def test_arrays_that_are_not_of_pannuke(tmp_path: Path) -> None:
     assert "damaged, or no array" in refusal(source, tmp_path / "out")
 
 
+def test_names_of_tissues_that_are_no_text(tmp_path: Path) -> None:
+    source = sources.pannuke(tmp_path / "source", 1)
+    types = next(source.rglob("types.npy"))
+    np.save(types, np.array(["Co\x1blon"] * len(np.load(types))))
+    assert "cannot be printed" in refusal(source, tmp_path / "out")
+    held = np.full(len(np.load(types)), 0x110000, np.uint32).view("<U1")
+    np.save(types, held)
+    assert "no text" in refusal(source, tmp_path / "out")
+
+
 def test_names_that_a_spreadsheet_would_compute(tmp_path: Path) -> None:
     source = sources.flat(tmp_path / "source")
     (source / "s0_0.png").rename(source / "=1+1.png")
