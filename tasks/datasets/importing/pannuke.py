@@ -143,7 +143,7 @@ def _name_tissues(types: NDArray[Any], path: Path) -> list[str]:
     """The tissue of each image. DamagedError on characters that cannot be printed, or that do not exist."""
     try:
         words: list[str] = types.astype(str).tolist()
-    except ValueError as error:  # a code point that no character has
+    except (SystemError, ValueError) as error:  # a code point that no character has
         raise DamagedError(f"{path} holds names of tissues that are no text ({error}).") from error
     if not all(word.isprintable() for word in words):
         raise DamagedError(f"{path} holds names of tissues with characters that cannot be printed.")
