@@ -353,17 +353,17 @@ def _slides(folder: Path) -> None:
         f'<Annotation Name="1" Type="Polygon" PartOfGroup="a" Color="#F4FA58"><Coordinates>{points}</Coordinates></Annotation>'
     )
     asap = f'<?xml version="1.0"?><ASAP_Annotations><Annotations>{outline}</Annotations><AnnotationGroups/></ASAP_Annotations>'
-    (place / "a.xml").write_text(asap)
+    (place / "a.xml").write_text(asap, encoding="utf-8")
     shape = {"type": "Polygon", "coordinates": [square]}
     feature = {"type": "Feature", "geometry": shape, "properties": {"classification": {"name": "a"}}}
-    (place / "b.geojson").write_text(json.dumps({"type": "FeatureCollection", "features": [feature]}))
+    (place / "b.geojson").write_text(json.dumps({"type": "FeatureCollection", "features": [feature]}), encoding="utf-8")
     labels = np.zeros((200, 200), np.uint8)
     labels[:, 100:] = 1
     (folder / "masks").mkdir()
     write_pyramid(folder / "masks" / "c.tif", _photo(200, 200, 1), 1.0)
     write_pyramid(folder / "masks" / "c_mask.tif", labels, 1.0)
     (place / "c.tif").unlink()
-    (place / "slides.csv").write_text("slide,patient,split\na.tif,p1,train\nb.tif,p2,test\n")
+    (place / "slides.csv").write_text("slide,patient,split\na.tif,p1,train\nb.tif,p2,test\n", encoding="utf-8")
 
 
 def _prepared(folder: Path) -> None:
@@ -401,15 +401,18 @@ def _imports(folder: Path) -> None:
         for place in ("pairs/images", "coco", "geojson"):
             picture.save(folder / place / f"s{i}.png")
         Image.fromarray(mask).save(folder / "pairs/masks" / f"s{i}.png")
-        (folder / "geojson" / f"s{i}.geojson").write_text(json.dumps({"type": "FeatureCollection", "features": [feature]}))
+        (folder / "geojson" / f"s{i}.geojson").write_text(
+            json.dumps({"type": "FeatureCollection", "features": [feature]}), encoding="utf-8"
+        )
     (folder / "pairs" / "list.csv").write_text(
-        "image_path,mask_path,patient_id\n" + "".join(f"images/s{i}.png,masks/s{i}.png,p{i}\n" for i in range(4))
+        "image_path,mask_path,patient_id\n" + "".join(f"images/s{i}.png,masks/s{i}.png,p{i}\n" for i in range(4)),
+        encoding="utf-8",
     )
     outlined = [{"id": i, "image_id": i, "category_id": 7, "segmentation": [[0, 0, 16, 0, 16, 32, 0, 32]]} for i in range(4)]
     listed = [{"id": i, "file_name": f"s{i}.png", "height": 32, "width": 32} for i in range(4)]
     categories = [{"id": 7, "name": "tumour"}]
     held = {"images": listed, "categories": categories, "annotations": outlined}
-    (folder / "coco" / "instances.json").write_text(json.dumps(held))
+    (folder / "coco" / "instances.json").write_text(json.dumps(held), encoding="utf-8")
     _pannuke(folder / "pannuke")
     pictures = [(folder / "pairs" / kind / f"s{i}.png").read_bytes() for kind in ("images", "masks") for i in range(4)]
     columns = {
