@@ -33,6 +33,14 @@ def describe(source: Path) -> str:
     return f"COCO annotations in {some([path.name for path in found])}" if found else ""
 
 
+def _check_ids(ids: list[Any], annotated: Mapping[Any, Any], path: Path) -> None:
+    """DamagedError where two images have one id, or an annotation is of an image that is not listed."""
+    if twice := [each for each in ids if ids.count(each) > 1] if len(set(map(str, ids))) < len(ids) else []:
+        raise DamagedError(f"{path}: two images have the id {twice[0]}, and annotations are found by it.")
+    if strange := [each for each in annotated if each not in ids]:
+        raise DamagedError(f"{path}: an annotation has the image_id {strange[0]}, which images does not list.")
+
+
 def open_pairing(options: ImportOptions) -> Pairing:
     """The images of the one COCO file. Raises DamagedError where it is not as the format says."""
     found = _files(options.source)
@@ -50,6 +58,7 @@ def open_pairing(options: ImportOptions) -> Pairing:
         if category not in numbers:
             raise DamagedError(f"{path}: an annotation has the category_id {category}, which categories does not list.")
         by_image.setdefault(_key(note, "image_id", path), []).append((numbers[category], note))
+    _check_ids([_key(each, "id", path) for each in records["images"]], by_image, path)
     search = Search(path.parent)
     items, unpaired = [], {}
     for each in records["images"]:

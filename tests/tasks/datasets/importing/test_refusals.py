@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -251,3 +252,12 @@ def test_two_imports_into_one_folder(tmp_path: Path) -> None:
     finally:
         holder.kill()
         holder.wait()
+
+
+def test_coco_with_ids_that_do_not_fit(tmp_path: Path) -> None:
+    source = sources.coco(tmp_path / "source")
+    held = json.loads((source / "instances.json").read_text(encoding="utf-8"))
+    for change, shown in ((0, "two images have the id 0"), (9, "the image_id 1, which images does not list")):
+        images = [{**each, "id": change if each["id"] == 1 else each["id"]} for each in held["images"]]
+        (source / "instances.json").write_text(json.dumps({**held, "images": images}), encoding="utf-8")
+        assert shown in refusal(source, tmp_path / "out")
