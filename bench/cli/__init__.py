@@ -122,7 +122,7 @@ def main() -> None:
     from bench.runtime import import_guard
     from bench.runtime.plugin_code import guarded_process
     from bench.runtime.process import check_address_space, ignore_interrupts, prepare_streams, termination_as_interrupt
-    from bench.runtime.refusals import refusal_of
+    from bench.runtime.refusals import refusal_behind, refusal_of
 
     prepare_streams()
     sys.excepthook = show_uncaught
@@ -134,6 +134,8 @@ def main() -> None:
             sys.stdout.flush()  # here, so that a full disk behind it is a sentence
             sys.exit(code)
     except BenchError as error:
+        if refusal := refusal_behind(error):
+            error = RefusedError(refusal.sentence())
         # further lines are indented, so that a name with a line break in it cannot pass for a message of its own
         echo("bench: " + str(error).replace("\n", "\n  "), err=True)
         sys.exit(error.exit_code)

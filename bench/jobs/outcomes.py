@@ -16,7 +16,7 @@ from bench.jobs.store import DamagedEntry, EntryRef, Store
 from bench.messages import without_advice
 from bench.runtime.notices import notices_to
 from bench.runtime.plugin_code import is_interruption
-from bench.runtime.refusals import Refusal, refusal_of
+from bench.runtime.refusals import Refusal, refusal_behind, refusal_of
 
 _TRACEBACK_CHARACTERS = 20_000
 
@@ -98,8 +98,9 @@ def failure_of(ref: EntryRef, error: BaseException) -> Failed:
     if isinstance(error, EarlierFailure):
         return Failed(ref, error.error, ref)
     damaged = _damaged_entry(error)
-    code, refusal = _code_of(error), None if isinstance(error, BenchError) else refusal_of(error)
+    code, refusal = _code_of(error), refusal_behind(error) if isinstance(error, BenchError) else refusal_of(error)
     if refusal is not None:
+        damaged = None
         code, error = "memory" if refusal.what == "memory" else "refused", _refused(refusal, error)
     text = without_advice("".join(traceback.format_exception(error)))[-_TRACEBACK_CHARACTERS:]
     # an exception in `__str__` must not hide the failure

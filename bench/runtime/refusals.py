@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal
 
-from bench.errors import BenchError, RefusedError
+from bench.errors import BenchError, DamagedError, RefusedError
 
 Refused = Literal["space", "files", "memory"]
 _NUMBERS: dict[int, Refused] = {
@@ -65,6 +65,13 @@ def refusal_of(error: BaseException) -> Refusal | None:
         seen.add(id(found))
         found = found.__cause__ or (None if found.__suppress_context__ else found.__context__)
     return None
+
+
+def refusal_behind(error: BenchError) -> Refusal | None:
+    """The refusal for which a sound file was taken for a damaged one: no file can be opened. None for other errors of ours; a
+    damaged file may well ask for more memory than there is."""
+    found = refusal_of(error) if isinstance(error, DamagedError) else None
+    return found if found is not None and found.what == "files" else None
 
 
 @contextmanager

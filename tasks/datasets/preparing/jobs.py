@@ -24,8 +24,9 @@ VERSION = "1"
 SEEN, OVERVIEW, OVERVIEWS = "seen.json", "overview.png", "overviews"
 LONGEST = 1024
 """Longer side of an overview, pixels."""
-SKIPPABLE = ("missing", "damaged", "usage")
-"""Codes of the errors of a slide that may be left out; a resolution that cannot be is an error of the user."""
+SKIPPABLE = ("missing", "damaged", "usage", "killed")
+"""Codes of the errors of a slide that may be left out: a resolution that cannot be is the user's, and a damaged slide
+may end the process that reads it."""
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,7 +13,11 @@ from bench.files.regular import check_regular
 
 if TYPE_CHECKING:
     import openslide
+    import tifffile
 
+LARGEST_TILE = 2**14
+"""Pixels of a side of a tile: scanners write 240 to 4096."""
+_SEPARATE = 2  # of the tag PlanarConfiguration
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _AGAIN = "Copy it again, or take it out of the folder."
 
@@ -22,6 +27,7 @@ def open_checked(path: Path, what: str = "slide") -> openslide.OpenSlide:
     import openslide
 
     check_regular(path, what)
+    check_tiff(path, what)
     try:
         handle = openslide.OpenSlide(path)
     except openslide.OpenSlideUnsupportedFormatError as error:
@@ -31,11 +37,6 @@ def open_checked(path: Path, what: str = "slide") -> openslide.OpenSlide:
         ) from error
     except openslide.OpenSlideError as error:
         raise DamagedError(f"the {what} {path} cannot be opened: {error}. {_AGAIN}") from error
-    try:
-        check_complete(path, what)
-    except BaseException:
-        handle.close()
-        raise
     return handle
 
 
@@ -50,23 +51,41 @@ def guard(path: Path, what: str) -> Iterator[None]:
         raise DamagedError(f"{what} of the slide {path} cannot be read: {error}. {_AGAIN}") from error
 
 
-def check_complete(path: Path, what: str) -> None:
-    """Raises DamagedError if a TIFF file ends before the last of its tiles: OpenSlide says so only when it reads it."""
+def check_tiff(path: Path, what: str) -> None:
+    """Raises DamagedError if a TIFF file has tiles of an impossible size or another number of them than its width and height
+    need, or ends before the last of them. OpenSlide trusts these numbers: it asks for any memory, which ends the process, and
+    notices the end of a file only when it reads there."""
     import tifffile
 
     with path.open("rb") as file:
         if file.read(4) not in _TIFF:
             return
-    size = path.stat().st_size
+    size, end = path.stat().st_size, 0
     try:
         with tifffile.TiffFile(path) as tiff:
-            ends = [
-                offset + count
-                for page in tiff.pages
-                for offset, count in zip(page.dataoffsets, page.databytecounts, strict=False)
-                if count
-            ]
+            for number, page in enumerate(tiff.pages):
+                if fault := _find_fault(page):
+                    raise DamagedError(f"the {what} {path} is damaged: picture {number} has {fault}. {_AGAIN}")
+                parts = zip(page.dataoffsets, page.databytecounts, strict=False)
+                end = max(end, *(offset + count for offset, count in parts if count), 0)
+    except DamagedError:
+        raise
     except Exception as error:  # what the reader raises on damaged tags cannot be listed
         raise DamagedError(f"the {what} {path} has damaged TIFF tags: {error}. {_AGAIN}") from error
-    if (end := max(ends, default=0)) > size:
+    if end > size:
         raise DamagedError(f"the {what} {path} is cut short: it has {size} bytes and its tiles need {end}. {_AGAIN}")
+
+
+def _find_fault(page: tifffile.TiffPage | tifffile.TiffFrame) -> str:
+    """What is wrong with the tiles of one picture of a TIFF file; empty where nothing is, and for pictures in strips."""
+    page = page.aspage()
+    if not page.is_tiled:
+        return ""
+    width, height = page.tilewidth, page.tilelength
+    if not (0 < width <= LARGEST_TILE and 0 < height <= LARGEST_TILE):
+        return f"tiles of {width} x {height} pixels"
+    planes = page.samplesperpixel if page.planarconfig == _SEPARATE else 1
+    needed = planes * page.imagedepth * math.ceil(page.imagewidth / width) * math.ceil(page.imagelength / height)
+    if len(page.dataoffsets) != needed:
+        return f"{len(page.dataoffsets)} tiles, and {page.imagewidth} x {page.imagelength} pixels need {needed}"
+    return ""

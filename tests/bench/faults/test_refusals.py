@@ -16,14 +16,14 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from bench.errors import RefusedError
+from bench.errors import DamagedError, RefusedError
 from bench.jobs.executors import Serial, execute
 from bench.jobs.graph import Job, JobContext
-from bench.jobs.outcomes import Failed, Finished, Outcome
+from bench.jobs.outcomes import Failed, Finished, Outcome, failure_of
 from bench.jobs.progress import SilentReporter
 from bench.jobs.store import EntryRef, Store
 from bench.run import raise_refusal
-from bench.runtime.refusals import refusal_of
+from bench.runtime.refusals import refusal_behind, refusal_of
 from tests import command_run
 from tests.bench.jobs.actions import draw, runs
 from tests.small_run import SMALL, WORDS, bench
@@ -207,6 +207,17 @@ def test_ulimit_f_at_any_size(limit: int, home: Path, tmp_path: Path) -> None:
     assert not [path for path in tmp_path.rglob("*") if path.name.startswith(".results") or path.name.startswith(".table")]
     again = bench(*RUN, "--out", tmp_path / "out", home=mine)
     assert again.exit_code == 0
+
+
+def test_a_sound_file_is_not_called_damaged_where_no_file_can_be_opened(tmp_path: Path) -> None:
+    """A reader of weights or annotations takes any error for damage, this one too."""
+    damaged = DamagedError(f"the weights {tmp_path} cannot be read")
+    damaged.__cause__ = OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+    assert (refusal := refusal_behind(damaged)) is not None and "ulimit -n" in refusal.sentence()
+    failed = failure_of(EntryRef("scores", "ab" * 32), damaged)
+    assert failed.error.code == "refused" and "ulimit -n" in failed.error.message
+    damaged.__cause__ = MemoryError()  # a damaged file may ask for any memory
+    assert refusal_behind(damaged) is None and failure_of(failed.ref, damaged).error.code == "damaged"
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")

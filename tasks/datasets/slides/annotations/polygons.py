@@ -16,6 +16,10 @@ if TYPE_CHECKING:
 POINTS_FEW = "fewer than three different points"
 NO_AREA = "no area"
 CROSSING = "crosses itself"
+MOST_CROSSINGS = 2000
+"""The time of a repair grows faster than the number of crossings: seconds for ten thousand, and it cannot be interrupted."""
+TANGLED = f"crosses itself over {MOST_CROSSINGS} times"
+_EDGES_AT_ONCE = 16
 
 
 @dataclass(frozen=True)
@@ -56,6 +60,9 @@ class Collected:
         rings = [hole for hole in holes if len(np.unique(hole, axis=0)) >= 3]
         self.dropped[f"hole with {POINTS_FEW}"] += len(holes) - len(rings)
         polygon = shapely.Polygon(shell, rings)
+        if not polygon.is_valid and crosses_often(polygon):
+            self.dropped[TANGLED] += 1
+            return
         valid = shapely.make_valid(polygon)
         parts = polygonal_parts(valid if cut is None else shapely.difference(valid, cut))
         if not parts:
@@ -63,6 +70,20 @@ class Collected:
         elif not polygon.is_valid:
             self.repaired[describe_invalid(polygon)] += 1
         self.regions.extend(Region(label, part) for part in parts)
+
+
+def crosses_often(polygon: shapely.Polygon) -> bool:
+    """Whether edges of the polygon cross more than `MOST_CROSSINGS` times."""
+    import shapely
+
+    rings = [shapely.get_coordinates(ring) for ring in shapely.get_rings(polygon)]
+    edges = shapely.linestrings(np.concatenate([np.stack([ring[:-1], ring[1:]], axis=1) for ring in rings]))
+    tree, found = shapely.STRtree(edges), 0
+    for first in range(0, len(edges), _EDGES_AT_ONCE):
+        found += tree.query(edges[first : first + _EDGES_AT_ONCE], predicate="crosses").shape[1]
+        if found > 2 * MOST_CROSSINGS:  # each is found from both edges
+            return True
+    return False
 
 
 def describe_invalid(polygon: shapely.Polygon) -> str:

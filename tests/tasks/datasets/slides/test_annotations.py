@@ -119,6 +119,14 @@ def test_polygons_are_repaired_or_counted(tmp_path: Path) -> None:
     assert found.dropped == {"fewer than three different points": 1, "no area": 1}
 
 
+def test_a_tangle_is_dropped_before_its_repair_takes_hours(tmp_path: Path) -> None:
+    corners = np.random.default_rng(0).uniform(0, 10_000, (100_000, 2))
+    shapes = [[(float(x), float(y)) for x, y in corners[:count]] for count in (20, 500, 100_000)]
+    with within(60):
+        found = load_annotations(asap(tmp_path / "a.xml", *(("Polygon", "_0", shape) for shape in shapes)))
+    assert found.repaired == {"crosses itself": 1} and found.dropped == {"crosses itself over 2000 times": 2}
+
+
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [

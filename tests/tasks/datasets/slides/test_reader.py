@@ -183,6 +183,25 @@ def test_a_damaged_tile_is_named_when_it_is_read(tmp_path: Path) -> None:
         opened.read(0, 0, 100, 100, 0.5)
 
 
+@pytest.mark.parametrize(
+    ("tag", "value", "fault"),
+    [
+        ("TileWidth", 2**31 - 16, "tiles of 2147483632 x 256 pixels"),
+        ("TileLength", 0, "tiles of 256 x 0 pixels"),
+        ("ImageWidth", 100_000, "6 tiles, and 100000 x 500 pixels need 782"),
+    ],
+)
+def test_impossible_sizes_are_refused_before_openslide_asks_for_the_memory(
+    tag: str, value: int, fault: str, tmp_path: Path
+) -> None:
+    """GLib ends the process when an allocation fails: no exception could be caught."""
+    write_pyramid(tmp_path / "s.tif", picture(), 0.5)
+    with tifffile.TiffFile(tmp_path / "s.tif", mode="r+") as tiff:
+        tiff.pages.first.tags[tag].overwrite(value, dtype="I")
+    with within(), pytest.raises(DamagedError, match=f"s.tif is damaged: picture 0 has {fault}"):
+        open_slide(tmp_path / "s.tif")
+
+
 @needs_slides
 def test_a_real_aperio_slide_is_read() -> None:
     with open_slide(WSI / "CMU-1-Small-Region.svs") as opened:
