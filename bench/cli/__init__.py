@@ -20,6 +20,7 @@ COMMANDS: dict[str, dict[str, str]] = {
     "Data": {
         "data": "check a folder of images and maps, or import one of another layout",
         "prepare": "cut patches with maps from whole slides and their annotations",
+        "pseudo-maps": "make class maps of slides without annotation, by clustering",
     },
     "Run": {
         "run": "train, generate, measure and score one generator on one task",

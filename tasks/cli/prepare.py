@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from tasks.datasets.preparing.cut import Rule
     from tasks.datasets.preparing.slide_list import SlideList
 
+DEFAULT_PATCHES = "mixed; all for maps of tissue and glass"
 BYTES_OF_PIXEL = 4
 """An RGB pixel and its class, uncompressed."""
 
@@ -34,7 +35,7 @@ def _shared(function: Callable[..., Any]) -> Callable[..., Any]:
         click.option("--size", type=int, default=256, show_default=True, help="Side of the patches in pixels."),
         click.option("--smallest", type=float, default=0.2, show_default=True, help="Least share of a patch's second class."),
         click.option("--largest", type=float, default=0.8, show_default=True, help="Largest share of its first class."),
-        click.option("--patches", default="mixed", show_default=True, help="mixed by these shares, all, or CLASS-only."),
+        click.option("--patches", default="", help=f"mixed by these, all, or CLASS-only.  [default: {DEFAULT_PATCHES}]"),
         click.option("--most", type=int, default=0, show_default=True, help="Patches of a slide, at most; 0 for all."),
         click.option("--mpp-csv", type=folder, help="Table slide,mpp that overrides what slides say."),
         click.option("--confirm-mpp", is_flag=True, help="Take an mpp that contradicts the slide's objective."),
@@ -53,6 +54,7 @@ def prepare() -> None:
     \b
     bench prepare camelyon16 --root CAMELYON16 --out cam16
     bench prepare panda --root prostate-cancer-grade-assessment --out panda
+    bench prepare tcga --root gdc-download --out tcga
     bench prepare slides --root my-slides --classes Tumor=tumour,Stroma=stroma --out mine
     """
 
@@ -82,15 +84,40 @@ def panda(root: Path, mapping: str, **options: Any) -> None:
     _run(source.list_slides(root, mapping), "panda-seg", **options)
 
 
+@prepare.command("tcga")
+@click.option("--manifest", type=click.Path(path_type=Path), help="GDC manifest.  [default: gdc_manifest*.txt in --root]")
+@click.option("--check-md5", is_flag=True, help="Read each file and compare it with the manifest.")
+@_shared
+def tcga(root: Path, manifest: Path | None, check_md5: bool, **options: Any) -> None:
+    """TCGA as gdc-client delivers it, without annotation: the map is tissue and glass.
+
+    For maps of tissue types see bench pseudo-maps.
+    """
+    from tasks.datasets.preparing import unannotated as source
+
+    _run(source.list_slides(root, manifest, check_md5), "region-seg", **options)
+
+
 @prepare.command("slides")
 @click.option("--classes", default="", help="LABEL=CLASS,...; the last one lies over all others. CLASS may be ignore.")
 @click.option("--outside", default="", help="Class of what no polygon covers.  [default: not annotated]")
+@click.option(
+    "--maps",
+    type=click.Choice(("annotation", "tissue")),
+    default="annotation",
+    show_default=True,
+    help="From annotations beside the slides, or, without any, tissue and glass.",
+)
 @_shared
-def slides(root: Path, classes: str, outside: str, **options: Any) -> None:
+def slides(root: Path, classes: str, outside: str, maps: str, **options: Any) -> None:
     """Slides of your own with annotations beside them: XML, GeoJSON or a label slide of the same name."""
     from tasks.datasets.preparing import slides as source
+    from tasks.datasets.preparing import unannotated
 
-    _run(source.list_slides(root, classes, outside), "region-seg", **options)
+    if maps == "tissue" and (classes or outside):
+        raise UsageError("--classes and --outside name classes of annotations; with --maps tissue they are glass and tissue.")
+    plan = unannotated.list_slides(root) if maps == "tissue" else source.list_slides(root, classes, outside)
+    _run(plan, "region-seg", **options)
 
 
 def _run(plan: SlideList, task: str, workers: int, scheduler: str, out: Path, **options: Any) -> None:
@@ -100,7 +127,7 @@ def _run(plan: SlideList, task: str, workers: int, scheduler: str, out: Path, **
     rule = _rule(plan, options)
     if out.exists():
         raise UsageError(f"--out {out} exists. Give a folder that does not, or remove it.")
-    resolutions = _read_resolutions(options["mpp_csv"])
+    resolutions = read_resolutions(options["mpp_csv"])
     _announce(plan, rule)
     if not plan.slides:
         raise MissingError(f"no slide can be prepared; {len(plan.exclusions)} are left out, see above.")
@@ -121,6 +148,8 @@ def _run(plan: SlideList, task: str, workers: int, scheduler: str, out: Path, **
 def _rule(plan: SlideList, options: dict[str, Any]) -> Rule:
     from tasks.datasets.preparing.cut import EVERY, MIXED, ONLY, Rule
 
+    is_tissue = any(slide.map_rule.tissue for slide in plan.slides)
+    options["patches"] = options["patches"] or (EVERY if is_tissue else MIXED)
     known = (MIXED, EVERY, *(f"{name}{ONLY}" for name in plan.classes))
     if options["patches"] not in known:
         raise UsageError(f"--patches {options['patches']!r}; known here are {', '.join(known)}.")
@@ -131,7 +160,7 @@ def _rule(plan: SlideList, options: dict[str, Any]) -> Rule:
     return Rule(*(options[name] for name in ("size", "mpp", "smallest", "largest", "patches", "most")))
 
 
-def _read_resolutions(path: Path | None) -> dict[str, float]:
+def read_resolutions(path: Path | None) -> dict[str, float]:
     """Slide -> microns per pixel, from the table of the user. MissingError on what is none."""
     if path is None:
         return {}

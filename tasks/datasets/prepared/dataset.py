@@ -97,7 +97,9 @@ class Prepared:
             )
         if not is_folder(self.folder):
             raise MissingError(f"no folder {self.folder} that can be read. bench prepare writes one.")
-        self.card = replace(type(self).card, name=f"prepared-{self.folder.resolve().name}")
+        self.card = replace(
+            type(self).card, name=f"prepared-{self.folder.resolve().name}", conditioned_by=self._manifest.conditioned_by
+        )
 
     @staticmethod
     def recognises(folder: Path) -> bool:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from bench import registry
 from bench.errors import DamagedError, MissingError
 from bench.files import json_files
 from bench.files.regular import is_there, read_bytes
@@ -63,6 +64,13 @@ class Manifest:
     def count(self) -> int:
         """Patches of all slides."""
         return sum(listed.patches for listed in self.slides)
+
+    @property
+    def conditioned_by(self) -> tuple[str, ...]:
+        """Encoders that made the classes. Names of plug-in files are left out: what a file names is not imported."""
+        held = self.described.get("conditioned_by", ())
+        names = held if isinstance(held, list) else ()
+        return tuple(name for name in names if isinstance(name, str) and not registry.is_file(name))
 
 
 def read_manifest(folder: Path) -> tuple[Manifest, str]:

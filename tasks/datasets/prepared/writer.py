@@ -56,6 +56,8 @@ class PreparedPart:
     """uint8 (n, size, size): class of each pixel, 255 where it is not annotated."""
     corners: NDArray[np.int64]
     """int64 (n, 2): y and x of each patch's upper left pixel in the slide, in pixels of the prepared resolution."""
+    mpps: NDArray[np.float64] | None = None
+    """float64 (n,): microns per pixel of each patch, where they differ; None for the prepared resolution."""
 
 
 def write_part(folder: Path, part: PreparedPart, classes: Sequence[str], mpp: float) -> None:
@@ -133,7 +135,7 @@ def _index_of(part: PreparedPart, classes: Sequence[str], mpp: float) -> pandas.
     y, x = part.corners[:, 0].astype(np.int64), part.corners[:, 1].astype(np.int64)
     columns: dict[str, Any] = {"id": [f"{part.slide}/{a}_{b}" for a, b in zip(x.tolist(), y.tolist(), strict=True)]}
     columns |= {name: [getattr(part, name)] * n for name in TEXTS}
-    columns |= {"x": x, "y": y, "mpp": np.full(n, mpp)}
+    columns |= {"x": x, "y": y, "mpp": np.full(n, mpp) if part.mpps is None else part.mpps}
     shares = class_shares(part.masks, len(classes))
     columns |= {f"{SHARE}{name}": shares[:, i] for i, name in enumerate(classes)}
     columns["heterogeneity"] = entropy(shares)

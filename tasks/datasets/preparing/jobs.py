@@ -63,7 +63,7 @@ def prepare(plan: SlideList, jobs: Mapping[str, Job], rule: Rule, context: RunCo
     otherwise DamagedError or MissingError once all others are done, which are kept."""
     outcomes = context.execute([*jobs.values()])
     failed = {slide: found for slide, job in jobs.items() if isinstance(found := outcomes[job.ref], Failed)}
-    _raise_failures(failed, skip_damaged)
+    raise_failures(failed, skip_damaged)
     exclusions = [*plan.exclusions, *((slide, outcome.error.message) for slide, outcome in failed.items())]
     done = {slide: job.ref for slide, job in jobs.items() if isinstance(outcomes[job.ref], Finished)}
     if not done:
@@ -82,7 +82,8 @@ def prepare(plan: SlideList, jobs: Mapping[str, Job], rule: Rule, context: RunCo
     return out
 
 
-def _raise_failures(failed: Mapping[str, Failed], skip_damaged: bool) -> None:
+def raise_failures(failed: Mapping[str, Failed], skip_damaged: bool) -> None:
+    """What failed slides mean for the whole: nothing where they are slides that may be left out, and are."""
     for slide, outcome in failed.items():
         if outcome.error.code in ("refused", "memory", "interrupted"):
             raise RefusedError(outcome.error.message)

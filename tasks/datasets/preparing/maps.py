@@ -15,6 +15,7 @@ from tasks.datasets.preparing.slide_list import MapRule, SlideSource
 from tasks.datasets.slides.annotations import Region, load_annotations, rasterise
 from tasks.datasets.slides.label_slide import LabelSlide, open_labels
 from tasks.datasets.slides.reader import Slide
+from tasks.datasets.slides.tissue import Tissue, find_tissue
 
 AROUND = "around the outlines"
 """Label of the margin around polygons."""
@@ -32,11 +33,29 @@ class Maps(Protocol):
 @contextmanager
 def open_maps(plan: SlideSource, slide: Slide, mpp: float) -> Iterator[Maps]:
     """The maps of a slide at `mpp`. Raises as the readers of annotations do."""
+    if plan.map_rule.tissue:
+        yield TissueMaps(find_tissue(slide), mpp)
+        return
     if plan.labels is not None:
         with open_labels(plan.labels, slide) as labels:
             yield LabelMaps(labels, plan.map_rule, mpp)
         return
     yield PolygonMaps(plan, slide, mpp)
+
+
+class TissueMaps:
+    """Of tissue and glass, where nothing is annotated."""
+
+    def __init__(self, tissue: Tissue, mpp: float) -> None:
+        self._tissue, self._ratio = tissue, mpp / tissue.mpp
+        self.seen: dict[str, Any] = {"annotation": "none: the map is tissue and glass"}
+
+    def read(self, x: int, y: int, size: int) -> NDArray[np.uint8] | None:
+        rows, columns = (((start + np.arange(size) + 0.5) * self._ratio).astype(np.int64) for start in (y, x))
+        height, width = self._tissue.mask.shape
+        inside = ((rows < height) & (rows >= 0))[:, None] & ((columns < width) & (columns >= 0))[None, :]
+        found = self._tissue.mask[np.clip(rows, 0, height - 1)[:, None], np.clip(columns, 0, width - 1)[None, :]]
+        return (found & inside).astype(np.uint8)
 
 
 class LabelMaps:

@@ -32,6 +32,8 @@ class MapRule:
     around: int = NOT_ANNOTATED
     labels: tuple[int, ...] = ()
     """Of a label slide: the class of each label, 255 for not annotated. A label that is not listed is damage."""
+    tissue: bool = False
+    """Whether nothing is annotated, and the map is 1 on tissue and 0 on glass."""
 
     def described(self) -> dict[str, Any]:
         """As JSON."""
@@ -53,6 +55,11 @@ class SlideSource:
     """A file with polygons; None where nothing is outlined, and all is `map_rule.outside`."""
     labels: Path | None = None
     """A label slide, instead of polygons."""
+
+    @property
+    def unit(self) -> str:
+        """The sampling unit: the patient, else the case, else the slide."""
+        return self.patient or self.case or self.slide
 
     def described(self) -> dict[str, Any]:
         """As JSON, with the sizes and dates of the large files and the content of the annotation."""

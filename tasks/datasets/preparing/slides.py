@@ -17,18 +17,22 @@ from tasks.datasets.preparing.slide_list import MapRule, SlideList, SlideSource,
 
 POLYGONS = (".xml", ".geojson", ".json")
 MASKS = ("_mask.tif", "_mask.tiff")
+WITHOUT = "Slides without annotation: bench prepare slides --maps tissue, or bench pseudo-maps"
 COLUMNS = ("patient", "case", "centre", "split")
 
 
 def list_slides(root: Path, classes: str, outside: str = "") -> SlideList:
-    """`classes` is "LABEL=CLASS,...", the last one over all others; labels of a label slide are numbers. `outside` is the
-    class of what no polygon covers; empty for not annotated. UsageError and MissingError on what does not fit."""
+    """Slides with annotations.
+
+    `classes` is "LABEL=CLASS,...", the last one over all others; labels of a label slide are numbers. `outside` is the class
+    of what no polygon covers; empty for not annotated. UsageError and MissingError on what does not fit.
+    """
     names, labels = parse_classes(classes)
     if outside and outside not in names:
         raise UsageError(f"--outside {outside}: the classes are {', '.join(names)}.")
     polygons = MapRule(labels, outside=names.index(outside) if outside else NOT_ANNOTATED)
     numbers = tuple(_label_numbers(labels)) if all(label.isdecimal() for label in labels) else ()
-    table = _read_table(root)
+    table = read_slide_table(root)
     slides, exclusions = [], []
     for name, path in sorted(slides_below(root).items()):
         if name.endswith("_mask"):
@@ -40,7 +44,7 @@ def list_slides(root: Path, classes: str, outside: str = "") -> SlideList:
         if drawn is not None and mask is not None:
             raise MissingError(f"{path} has polygons ({drawn.name}) and a label slide ({mask.name}). Keep one.")
         if drawn is None and mask is None:
-            exclusions.append((name, f"no annotation beside it: {', '.join((*POLYGONS, *MASKS))}"))
+            exclusions.append((name, f"no annotation beside it: {', '.join((*POLYGONS, *MASKS))}. {WITHOUT}"))
         elif mask is not None and not numbers:
             raise UsageError(f"{mask} is a label slide: --classes takes its numbers, e.g. 0=normal,1=tumour.")
         else:
@@ -76,7 +80,7 @@ def _label_numbers(labels: Mapping[str, int]) -> list[int]:
     return [numbers.get(label, NOT_ANNOTATED) for label in range(max(numbers) + 1)]
 
 
-def _read_table(root: Path) -> dict[str, dict[str, str]]:
+def read_slide_table(root: Path) -> dict[str, dict[str, str]]:
     """Slide -> its row of slides.csv; empty without one."""
     path = root / "slides.csv"
     if not is_there(path):
