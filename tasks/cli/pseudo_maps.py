@@ -105,14 +105,16 @@ def command(root: Path, out: Path, workers: int, scheduler: str, **options: Any)
 
 
 def _encoder(name: str, options: Mapping[str, str]) -> Plugin:
-    """The encoder with its options. Its class is imported here, so that a wrong name is an error before any work."""
+    """The encoder with its options. Raises what is wrong with its name or its weights before any work."""
     from bench import registry
     from bench.pipeline.plugins import Plugin
+    from bench.types import ReportsReadiness
 
     if not registry.is_file(name) and name.partition(":")[0] not in registry.names("encoders"):
         raise UsageError(f"there is no encoder {name!r}.{did_you_mean(name, registry.names('encoders'))}")
     plugin = Plugin("encoders", registry.absolute_name(name), tuple(sorted(options.items())))
-    plugin.build()
+    if isinstance(built := plugin.build(), ReportsReadiness):
+        built.ready()
     return plugin
 
 

@@ -21,7 +21,7 @@ from tasks.datasets.clustering.agreement import contingency, true_classes
 from tasks.datasets.clustering.cells import CellRule, choose_cells, find_cells, read_windows
 from tasks.datasets.clustering.classifier import Cells, ClassifierRule, build, logits, measure_costs, train
 from tasks.datasets.clustering.kmeans import Clusters, cluster
-from tasks.datasets.clustering.pictures import MOST_POINTS, draw_points, draw_sheet, embed, nearest_cells
+from tasks.datasets.clustering.pictures import MOST_POINTS, draw_map, draw_points, draw_sheet, embed, nearest_cells
 from tasks.datasets.clustering.regions import CellMap, Region, RegionRule, choose_regions, cut_regions
 from tasks.datasets.prepared.writer import write_part
 from tasks.datasets.preparing.slide_list import SlideSource
@@ -32,7 +32,9 @@ if TYPE_CHECKING:
     import torch
 
 SEEN, REPORT, WEIGHTS = "seen.json", "report.json", "classifier.safetensors"
-SHEET, POINTS = "clusters.png", "features.png"
+SHEET, POINTS, MAP = "clusters.png", "features.png", "map.png"
+LONGEST = 800
+"""Longer side of the picture of a slide, pixels."""
 _ROWS, _BATCH = 1024, 256
 
 
@@ -211,6 +213,7 @@ class LabelCells:
         corners = np.asarray(open_array(store, self.cells, "corners"))
         with self.slide.open() as slide:
             width, height = slide.size_at(self.rule.mpp)
+            thumbnail = slide.thumbnail(LONGEST)
             if self.classifier is None or self.weights is None:
                 features = self._features(slide, corners, store)
                 labels = {scale: clusters.labels(features, scale) for scale in clusters.scales}
@@ -223,6 +226,8 @@ class LabelCells:
             write_array(work, f"labels-{scale}", found.astype(np.uint8), _ROWS)
         finest = clusters.finest
         grid = CellMap.of_cells(corners, labels[finest], self.rule.side, width, height)
+        extent = (grid.labels.shape[1] * grid.side / width, grid.labels.shape[0] * grid.side / height)
+        draw_map(thumbnail, grid.labels, extent, finest).save(work / MAP, format="PNG")
         regions = choose_regions(grid, finest, width, height, self.region, self.slide.plan.slide)
         seen: dict[str, Any] = {"regions": [vars(one) for one in regions], "present": {}}
         for scale, found in labels.items():

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -78,38 +77,29 @@ def cluster(features: Floats, scales: Sequence[int], seed: int, nested: bool = F
 
 
 def _nest(rows: Floats, scales: list[int], seed: int, found: Clusters) -> Clusters:
-    """Each cluster is divided into so many as its share of the sum of squared distances asks for, at least one."""
-    labels, ancestors = np.zeros(len(rows), np.int64), np.zeros((1, 0), np.int64)
-    centroids = rows.mean(axis=0, keepdims=True)
-    for scale in scales:
-        counts = np.bincount(labels, minlength=len(centroids))
-        spreads = np.bincount(labels, np.square(rows - centroids[labels]).sum(axis=1), minlength=len(centroids))
-        children: list[Floats] = []
-        offspring: list[NDArray[np.int64]] = []
-        next_labels = np.empty_like(labels)
-        for number, count in enumerate(_divide(spreads, counts, scale).tolist()):
-            members = np.flatnonzero(labels == number)
-            inner = centre(rows[members], count, seed)
-            next_labels[members] = assign(rows[members], inner) + sum(len(made) for made in children)
-            children.append(inner)
-            offspring += [np.append(ancestors[number], number)] * count
-        labels, centroids, ancestors = next_labels, np.concatenate(children), np.array(offspring)
+    """Bisecting k-means (Steinbach and others 2000): the cluster with the largest sum of squared distances is divided in
+    two, until there are enough. A scale is the state at its number of clusters."""
+    labels = np.zeros(len(rows), np.int64)
+    middles, spreads, states = [rows.mean(axis=0)], [1.0], {}
+    for count in range(2, scales[-1] + 1):
+        divided = int(np.argmax(spreads))
+        members = np.flatnonzero(labels == divided)
+        halves = centre(rows[members], 2, seed)
+        sides = assign(rows[members], halves)
+        labels[members[sides == 1]] = count - 1
+        distances = np.square(rows[members] - halves[sides]).sum(axis=1)
+        middles[divided], spreads[divided] = halves[0], float(distances[sides == 0].sum())
+        middles.append(halves[1])
+        spreads.append(float(distances[sides == 1].sum()))
+        if count in scales:
+            states[count] = labels.copy()
     order = _by_frequency(labels, scales[-1])
-    found.centroids[scales[-1]] = centroids[order]
-    for place, scale in enumerate(scales[:-1], start=1):
-        parents = ancestors[order, place]
-        counts = np.bincount(parents[np.argsort(order)][labels], minlength=scale)
-        found.parents[scale] = np.argsort(np.argsort(-counts, kind="stable"))[parents]
+    found.centroids[scales[-1]] = np.stack(middles)[order]
+    for scale in scales[:-1]:
+        ranks = np.argsort(_by_frequency(states[scale], scale))
+        first = np.unique(labels, return_index=True)[1]
+        found.parents[scale] = ranks[states[scale][first]][order]
     return found
-
-
-def _divide(spreads: NDArray[Any], counts: NDArray[Any], wanted: int) -> NDArray[np.int64]:
-    """int64 (k,): one for each cluster, then one by one to where the most spread is left for each, up to its count."""
-    given = np.ones(len(spreads), np.int64)
-    for _ in range(wanted - len(spreads)):
-        left = np.where(given < counts, spreads / given, -1.0)
-        given[int(left.argmax())] += 1
-    return given
 
 
 def centre(rows: Floats, count: int, seed: int) -> Floats:

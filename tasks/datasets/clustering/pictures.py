@@ -9,6 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
+from bench.types import NOT_ANNOTATED
+
 ACROSS = 12
 """Cells of a cluster on the sheet."""
 MOST_POINTS = 5000
@@ -72,6 +74,21 @@ def draw_points(points: NDArray[np.float32], labels: NDArray[np.int64], clusters
     draw = ImageDraw.Draw(picture)
     for (x, y), label in zip(places.tolist(), labels.tolist(), strict=True):
         draw.ellipse((x - 3, y - 3, x + 3, y + 3), fill=colour(label, clusters))
+    return picture
+
+
+def draw_map(
+    thumbnail: NDArray[np.uint8], labels: NDArray[np.uint8], extent: tuple[float, float], clusters: int
+) -> Image.Image:
+    """A slide beside the clusters of its cells, white where there is none. `labels`, uint8 (rows, columns), cover the shares
+    `extent` of the slide's width and height."""
+    height, width = thumbnail.shape[:2]
+    palette = np.full((NOT_ANNOTATED + 1, 3), 255, np.uint8)
+    palette[:clusters] = [colour(number, clusters) for number in range(clusters)]
+    size = (max(1, round(width * extent[0])), max(1, round(height * extent[1])))
+    picture = Image.new("RGB", (2 * width + _GAP, height), "white")
+    picture.paste(Image.fromarray(thumbnail), (0, 0))
+    picture.paste(Image.fromarray(palette[labels]).resize(size, Image.Resampling.NEAREST), (width + _GAP, 0))
     return picture
 
 

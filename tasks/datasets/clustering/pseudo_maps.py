@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from bench.run import RunContext
 
 VERSION = "1"
-SUMMARY = "pseudo-maps.json"
+SUMMARY, MAPS = "pseudo-maps.json", "maps"
 FEWEST, MOST = 2, NOT_ANNOTATED - 1
 """Clusters of a scale."""
 DEFAULT_SCALES = (5, 10, 20, 50, 100)
@@ -114,6 +114,9 @@ def make(plan: SlideList, request: Request, context: RunContext, out: Path) -> d
     }
     for name in (actions.SHEET, actions.POINTS):
         (work / name).write_bytes(context.store.read_bytes(pictures.ref, name))
+    (work / MAPS).mkdir()
+    for name, job in labelled.items():
+        (work / MAPS / f"{name}.png").write_bytes(context.store.read_bytes(job.ref, actions.MAP))
     write_text(work / SUMMARY, json.dumps(held, indent=1, sort_keys=True) + "\n")
     work.rename(out)
     return held
@@ -146,6 +149,11 @@ class _Steps:
         }
         outcomes = self.context.execute([*jobs.values()])
         failed = {name: found for name, job in jobs.items() if isinstance(found := outcomes[job.ref], Failed)}
+        said = {outcome.error.message for outcome in failed.values() if outcome.error.code == "usage"}
+        if len(failed) == len(jobs) > 1 and len(said) == 1:  # the encoder, not the slides
+            raise UsageError(
+                f"no cell can be encoded: {said.pop()} A cell is shown in {request.cell.window} pixels: --window."
+            )
         raise_failures(failed, self.request.skip_damaged)
         self.exclusions += [(name, outcome.error.message) for name, outcome in failed.items()]
         kept: dict[str, Job] = {}
@@ -204,6 +212,11 @@ class _Steps:
             spec = {"version": VERSION, "region": vars(request.region)}
             jobs[name] = Job("cell-labels", spec, action, needs, "gpu", label=f"label cells of {name}")
         self._run_all(jobs.values())
+        if not any(self.context.store.read_json(job.ref, actions.SEEN)["regions"] for job in jobs.values()):
+            raise UsageError(
+                f"no square of {request.region.size} pixels has a map of {request.region.heterogeneity:g} bits or more. Give a "
+                "smaller --heterogeneity, a larger --size, or a smaller --cell; a classifier may need more --classifier-steps."
+            )
         return jobs
 
     def draw(self, encoded: Mapping[str, Job], clusters: Job) -> Job:
