@@ -165,6 +165,7 @@ def read_resolutions(path: Path | None) -> dict[str, float]:
     if path is None:
         return {}
     from bench.files.regular import read_text
+    from tasks.datasets.preparing.slide_list import slide_name
 
     found: dict[str, float] = {}
     rows = csv.DictReader(io.StringIO(read_text(path, "table of resolutions"), newline=""))
@@ -175,7 +176,7 @@ def read_resolutions(path: Path | None) -> dict[str, float]:
             mpp = math.nan
         if not row.get("slide") or not 0 < mpp < math.inf:
             raise MissingError(f"{path}:{number}: a slide and its mpp are needed, in columns slide and mpp; found {row}.")
-        found[Path(row["slide"]).stem] = mpp
+        found[slide_name(row["slide"])] = mpp
     return found
 
 

@@ -214,8 +214,8 @@ class _Steps:
         self._run_all(jobs.values())
         if not any(self.context.store.read_json(job.ref, actions.SEEN)["regions"] for job in jobs.values()):
             raise UsageError(
-                f"no square of {request.region.size} pixels has a map of {request.region.heterogeneity:g} bits or more. Give a "
-                "smaller --heterogeneity, a larger --size, or a smaller --cell; a classifier may need more --classifier-steps."
+                f"no square of {request.region.size} pixels has a map of {request.region.heterogeneity:g} bits or more. Give "
+                "a smaller --heterogeneity, a larger --size or a smaller --cell; a classifier may need more --classifier-steps."
             )
         return jobs
 

@@ -96,6 +96,12 @@ def read_manifest(name: str) -> dict[str, Any]:
     return tomllib.loads(read_text(MANIFESTS / f"{name}.toml", "list of slides"))
 
 
+def slide_name(text: str) -> str:
+    """The name of a slide from a table, where its file name may stand. Other dots, as in the names of TCGA, belong to it."""
+    name = Path(text).name
+    return Path(name).stem if Path(name).suffix.lower() in SLIDES else name
+
+
 def slides_below(folder: Path, needed: bool = True) -> dict[str, Path]:
     """Stem -> slide, of the slides in a folder. MissingError where there is none, or two have one name."""
     if not is_folder(folder):

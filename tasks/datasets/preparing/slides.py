@@ -13,7 +13,7 @@ from bench.errors import MissingError, UsageError
 from bench.files.regular import is_there
 from bench.types import NOT_ANNOTATED
 from tasks.datasets.index import SPLIT_NAMES, read_table, some
-from tasks.datasets.preparing.slide_list import MapRule, SlideList, SlideSource, check_splits, slides_below
+from tasks.datasets.preparing.slide_list import MapRule, SlideList, SlideSource, check_splits, slide_name, slides_below
 
 POLYGONS = (".xml", ".geojson", ".json")
 MASKS = ("_mask.tif", "_mask.tiff")
@@ -88,7 +88,7 @@ def read_slide_table(root: Path) -> dict[str, dict[str, str]]:
     rows = read_table(path, ("slide",), f"slides.csv has the columns slide, {', '.join(COLUMNS)}.")
     made = {}
     for row in rows:
-        name = Path(row["slide"]).stem if Path(row["slide"]).suffix else row["slide"]
+        name = slide_name(row["slide"])
         split = row.get("split", "")
         if split and split.casefold() not in SPLIT_NAMES:
             raise MissingError(f"{path}: split of {name} is {split!r}; known are train, validation, test.")
