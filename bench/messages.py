@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from types import TracebackType
 from typing import TypeVar
 
-from bench.errors import UsageError
+from bench.errors import UsageError, limit_length
 
 _Value = TypeVar("_Value")
 _ADVICE = re.compile(
@@ -59,10 +59,10 @@ def printable_lines(text: object) -> str:
 
 def echo(text: object = "", err: bool = False) -> None:
     """Prints text on stdout, or on stderr, `printable`. Everything that a command prints goes through here, but for tables on
-    a terminal and progress, which have styles of their own."""
+    a terminal and progress, which have styles of their own. Lines on stderr, which is for messages, are of limited length."""
     import click
 
-    click.echo(printable_lines(text), err=err)
+    click.echo(printable_lines(limit_length(str(text)) if err else text), err=err)
 
 
 def without_advice(text: str) -> str:
