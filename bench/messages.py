@@ -37,8 +37,8 @@ def needed(owner: str, column: str, value: _Value | None) -> _Value:
 
 
 def listed(names: Iterable[object], most: int = 10) -> str:
-    """The first names, comma-separated, and the total number if there are more."""
-    words = [str(name) for name in names]
+    """The first names, comma-separated and `printable`, and the total number if there are more."""
+    words = [printable(name) for name in names]
     more = f", ... ({len(words)} in all)" if len(words) > most else ""
     return ", ".join(words[:most]) + more
 
@@ -65,6 +65,12 @@ def echo(text: object = "", err: bool = False) -> None:
     click.echo(printable_lines(limit_length(str(text)) if err else text), err=err)
 
 
+def echo_lines(lines: Iterable[object], err: bool = False) -> None:
+    """Prints each entry as one line, also where a name of a file in it has a line break, and of limited length."""
+    for line in lines:
+        echo(limit_length(printable(line)), err=err)
+
+
 def without_advice(text: str) -> str:
     """The text without torch's advice on how to load weights in spite of what is wrong with them."""
     return _ADVICE.sub("", text) if "weights_only" in text else text
@@ -81,6 +87,7 @@ def show_uncaught(kind: type[BaseException], error: BaseException, trace: Traceb
     print(printable_lines(without_advice(text)), file=sys.stderr)
 
 
-def shorten(text: str, most: int = 80) -> str:
-    """A name or value that a user gave, as a message shows it."""
+def shorten(value: object, most: int = 80) -> str:
+    """A name or value of a user or a file, as a message shows it: on one line, `printable`, and not long."""
+    text = printable(value)
     return text if len(text) <= most else f"{text[:most]}..."

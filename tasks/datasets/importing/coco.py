@@ -36,9 +36,9 @@ def describe(source: Path) -> str:
 def _check_ids(ids: list[Any], annotated: Mapping[Any, Any], path: Path) -> None:
     """DamagedError where two images have one id, or an annotation is of an image that is not listed."""
     if twice := [each for each in ids if ids.count(each) > 1] if len(set(map(str, ids))) < len(ids) else []:
-        raise DamagedError(f"{path}: two images have the id {twice[0]}, and annotations are found by it.")
+        raise DamagedError(f"{path}: two images have the id {shorten(twice[0])}, and annotations are found by it.")
     if strange := [each for each in annotated if each not in ids]:
-        raise DamagedError(f"{path}: an annotation has the image_id {strange[0]}, which images does not list.")
+        raise DamagedError(f"{path}: an annotation has the image_id {shorten(strange[0])}, which images does not list.")
 
 
 def open_pairing(options: ImportOptions) -> Pairing:
@@ -56,7 +56,9 @@ def open_pairing(options: ImportOptions) -> Pairing:
     for note in records["annotations"]:
         category = _key(note, "category_id", path)
         if category not in numbers:
-            raise DamagedError(f"{path}: an annotation has the category_id {category}, which categories does not list.")
+            raise DamagedError(
+                f"{path}: an annotation has the category_id {shorten(category)}, which categories does not list."
+            )
         by_image.setdefault(_key(note, "image_id", path), []).append((numbers[category], note))
     _check_ids([_key(each, "id", path) for each in records["images"]], by_image, path)
     search = Search(path.parent)
@@ -123,7 +125,7 @@ def _shapes(
             rings = tuple((polygons.to_ring(_as_pairs(ring, where), where),) for ring in found)
             made.append(Shape(number, rings))
         else:
-            raise DamagedError(f"{where}: an annotation of {category} has no segmentation. Boxes are no maps.")
+            raise DamagedError(f"{where}: an annotation of {shorten(category)} has no segmentation. Boxes are no maps.")
     return made
 
 

@@ -13,6 +13,7 @@ from bench.files.paths import delete
 from bench.jobs.graph import Job, JobContext
 from bench.jobs.outcomes import Failed, Finished
 from bench.jobs.store import EntryRef, Store
+from bench.messages import printable
 from tasks.datasets.prepared.writer import assemble, write_part
 from tasks.datasets.preparing.cut import Rule, cut_slide, write_overview
 from tasks.datasets.preparing.slide_list import SlideList, SlideSource
@@ -44,7 +45,7 @@ class PrepareSlide:
         write_part(work, cut.part, self.classes, self.rule.mpp)
         write_overview(cut, self.rule.size, self.rule.mpp, work / OVERVIEW)
         (work / SEEN).write_text(json.dumps(cut.seen), encoding="utf-8")
-        context.log(f"{self.plan.slide}: {cut.seen['patches']} patches of {cut.seen['squares']} squares on tissue")
+        context.log(f"{printable(self.plan.slide)}: {cut.seen['patches']} patches of {cut.seen['squares']} squares on tissue")
 
 
 def slide_jobs(plan: SlideList, rule: Rule, resolutions: Mapping[str, float], confirm_mpp: bool) -> dict[str, Job]:
@@ -89,7 +90,7 @@ def _raise_failures(failed: Mapping[str, Failed], skip_damaged: bool) -> None:
         if outcome.error.code not in SKIPPABLE:
             raise RuntimeError(f"{slide}: {outcome.error.type}: {outcome.error.message}\n{outcome.error.traceback}")
     if failed and not skip_damaged:
-        lines = [f"  {slide}: {outcome.error.message}" for slide, outcome in failed.items()]
+        lines = [printable(f"  {slide}: {outcome.error.message}") for slide, outcome in failed.items()]
         raise DamagedError(
             "\n".join([f"{len(failed)} slides cannot be prepared; the others are done and kept:", *lines])
             + "\nMend them and give the same command again, or leave them out with --skip-damaged."
