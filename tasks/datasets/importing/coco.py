@@ -70,7 +70,7 @@ def open_pairing(options: ImportOptions) -> Pairing:
             unpaired[name] = f"{path.name}: the image {name} does not exist below {path.parent}"
             continue
         notes = by_image.get(_key(each, "id", path), [])
-        make = partial(_shapes, notes, table, f"{path.name}, {name}")
+        make = partial(_shapes, notes, table, f"{path.name}, {name}", (each.get("height"), each.get("width")))
         items.append(Item(image.stem, Stored(name, image), polygon_map(make, table, f"{path.name}, {name}")))
     statements = table.statements(options)
     return Pairing(
@@ -113,8 +113,20 @@ def _key(record: Mapping[str, Any], name: str, path: Path) -> Any:
 
 
 def _shapes(
-    notes: Sequence[tuple[str, Mapping[str, Any]]], table: ClassTable, where: str, size: tuple[int, int]
+    notes: Sequence[tuple[str, Mapping[str, Any]]],
+    table: ClassTable,
+    where: str,
+    stated: tuple[Any, Any],
+    size: tuple[int, int],
 ) -> list[Shape]:
+    """The annotations of an image of the `size` height, width. DamagedError where the file states another one: what was
+    annotated is another version of the image, and polygons would lie elsewhere."""
+    if any(given is not None and given != real for given, real in zip(stated, size, strict=True)):
+        height, width = (shorten("?" if given is None else given, 20) for given in stated)
+        raise DamagedError(
+            f"{where}: the file of annotations states {width} x {height} px, and the image is {size[1]} x {size[0]} px. Give "
+            "the image that was annotated, or correct width and height."
+        )
     made = []
     for category, note in notes:
         found = note.get("segmentation")

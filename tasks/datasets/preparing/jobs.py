@@ -45,7 +45,9 @@ class PrepareSlide:
         write_part(work, cut.part, self.classes, self.rule.mpp)
         write_overview(cut, self.rule.size, self.rule.mpp, work / OVERVIEW)
         (work / SEEN).write_text(json.dumps(cut.seen), encoding="utf-8")
-        context.log(f"{printable(self.plan.slide)}: {cut.seen['patches']} patches of {cut.seen['squares']} squares on tissue")
+        outside = f"; {count} polygons lie outside the slide" if (count := cut.seen.get("outside")) else ""
+        found = f"{cut.seen['patches']} patches of {cut.seen['squares']} squares on tissue"
+        context.log(f"{printable(self.plan.slide)}: {found}{outside}")
 
 
 def slide_jobs(plan: SlideList, rule: Rule, resolutions: Mapping[str, float], confirm_mpp: bool) -> dict[str, Job]:

@@ -52,10 +52,10 @@ def test_more_workers_than_a_machine_can_have(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "changes",
     [
-        {"images": [{"id": int(DIGITS), "file_name": "s0.png"}, {"id": int(DIGITS), "file_name": "s1.png"}]},
-        {"annotations": [{"image_id": 0, "category_id": int(DIGITS)}]},
-        {"annotations": [{"image_id": int(DIGITS), "category_id": 7}]},
-        {"annotations": [{"image_id": 0, "category_id": 7, "segmentation": {"size": [int(DIGITS), 4], "counts": [1]}}]},
+        {"images": [{"id": DIGITS, "file_name": "s0.png"}, {"id": DIGITS, "file_name": "s1.png"}]},
+        {"annotations": [{"image_id": 0, "category_id": DIGITS}]},
+        {"annotations": [{"image_id": DIGITS, "category_id": 7}]},
+        {"annotations": [{"image_id": 0, "category_id": 7, "segmentation": {"size": [DIGITS, 4], "counts": [1]}}]},
         {"annotations": [{"image_id": 0, "category_id": 7}], "categories": [{"id": 7, "name": "a word " * 5000}]},
     ],
 )
