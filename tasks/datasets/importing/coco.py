@@ -6,6 +6,7 @@ compressed text of them is that of pycocotools' `rleFrString`.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -19,7 +20,7 @@ from bench.files.regular import describe_fault, list_folder
 from bench.messages import shorten
 from tasks.datasets.importing import polygons
 from tasks.datasets.importing.pairing import ImportOptions, Item, Pairing, Stored
-from tasks.datasets.importing.polygons import Shape
+from tasks.datasets.importing.polygons import Shape, Window
 from tasks.datasets.importing.shapes import ClassTable, polygon_map, read_json
 from tasks.datasets.importing.table import Search
 from tasks.datasets.index import some
@@ -35,9 +36,10 @@ def describe(source: Path) -> str:
 
 def _check_ids(ids: list[Any], annotated: Mapping[Any, Any], path: Path) -> None:
     """DamagedError where two images have one id, or an annotation is of an image that is not listed."""
-    if twice := [each for each in ids if ids.count(each) > 1] if len(set(map(str, ids))) < len(ids) else []:
+    counts = Counter(ids)
+    if twice := [each for each, count in counts.items() if count > 1]:
         raise DamagedError(f"{path}: two images have the id {shorten(twice[0])}, and annotations are found by it.")
-    if strange := [each for each in annotated if each not in ids]:
+    if strange := [each for each in annotated if each not in counts]:
         raise DamagedError(f"{path}: an annotation has the image_id {shorten(strange[0])}, which images does not list.")
 
 
@@ -132,7 +134,7 @@ def _shapes(
         found = note.get("segmentation")
         number = table.number(category)
         if isinstance(found, dict):
-            made.append(Shape(number, (), decode_runs(found, where, size)))
+            made.append(Shape(number, (), Window.crop(decode_runs(found, where, size))))
         elif isinstance(found, list) and found:
             rings = tuple((polygons.to_ring(_as_pairs(ring, where), where),) for ring in found)
             made.append(Shape(number, rings))
