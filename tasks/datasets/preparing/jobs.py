@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.errors import DamagedError, MissingError, RefusedError
 from bench.files.paths import delete
+from bench.jobs.child import run_in_child
 from bench.jobs.graph import Job, JobContext
 from bench.jobs.outcomes import Failed, Finished
 from bench.jobs.store import EntryRef, Store
@@ -41,13 +43,19 @@ class PrepareSlide:
     confirm_mpp: bool
 
     def __call__(self, work: Path, context: JobContext) -> None:
+        """In a process of its own: the libraries that read slides are written in C, and a slide can crash them."""
+        run_in_child(partial(self.cut, work), f"reading the slide {self.plan.path}")
+        seen = json.loads((work / SEEN).read_text(encoding="utf-8"))
+        outside = f"; {count} polygons lie outside the slide" if (count := seen.get("outside")) else ""
+        found = f"{seen['patches']} patches of {seen['squares']} squares on tissue"
+        context.log(f"{printable(self.plan.slide)}: {found}{outside}")
+
+    def cut(self, work: Path) -> None:
+        """Writes the files of the slide to the folder."""
         cut = cut_slide(self.plan, self.classes, self.rule, self.mpp, self.confirm_mpp, LONGEST)
         write_part(work, cut.part, self.classes, self.rule.mpp)
         write_overview(cut, self.rule.size, self.rule.mpp, work / OVERVIEW)
         (work / SEEN).write_text(json.dumps(cut.seen), encoding="utf-8")
-        outside = f"; {count} polygons lie outside the slide" if (count := cut.seen.get("outside")) else ""
-        found = f"{cut.seen['patches']} patches of {cut.seen['squares']} squares on tissue"
-        context.log(f"{printable(self.plan.slide)}: {found}{outside}")
 
 
 def slide_jobs(plan: SlideList, rule: Rule, resolutions: Mapping[str, float], confirm_mpp: bool) -> dict[str, Job]:
