@@ -7,13 +7,31 @@ command line has no table of its own.
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable
+
+LONGEST_LINE = 2000
+"""Characters of a line of a message."""
+_LONG_NUMBER = re.compile(r"\d{61,}")
+
+
+def limit_length(text: str) -> str:
+    """The text of a message with numbers of more than 60 digits and lines of more than `LONGEST_LINE` characters cut, and what
+    was cut counted: a file or an option of a stranger may have values of any length."""
+    text = _LONG_NUMBER.sub(lambda found: f"{found[0][:20]}... ({len(found[0])} digits)", text)
+    return "\n".join(
+        line if len(line) <= LONGEST_LINE else f"{line[: LONGEST_LINE - 40]}... ({len(line)} characters)"
+        for line in text.split("\n")
+    )
 
 
 class BenchError(Exception):
     """An error that the user can correct."""
 
     exit_code = 1
+
+    def __init__(self, *words: object) -> None:
+        super().__init__(*(limit_length(word) if isinstance(word, str) else word for word in words))
 
 
 class UsageError(BenchError):

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from types import TracebackType
 from typing import TypeVar
 
-from bench.errors import UsageError
+from bench.errors import UsageError, limit_length
 
 _Value = TypeVar("_Value")
 _ADVICE = re.compile(
@@ -37,8 +37,8 @@ def needed(owner: str, column: str, value: _Value | None) -> _Value:
 
 
 def listed(names: Iterable[object], most: int = 10) -> str:
-    """The first names, comma-separated, and the total number if there are more."""
-    words = [str(name) for name in names]
+    """The first names, comma-separated and `printable`, and the total number if there are more."""
+    words = [printable(name) for name in names]
     more = f", ... ({len(words)} in all)" if len(words) > most else ""
     return ", ".join(words[:most]) + more
 
@@ -59,10 +59,16 @@ def printable_lines(text: object) -> str:
 
 def echo(text: object = "", err: bool = False) -> None:
     """Prints text on stdout, or on stderr, `printable`. Everything that a command prints goes through here, but for tables on
-    a terminal and progress, which have styles of their own."""
+    a terminal and progress, which have styles of their own. Lines on stderr, which is for messages, are of limited length."""
     import click
 
-    click.echo(printable_lines(text), err=err)
+    click.echo(printable_lines(limit_length(str(text)) if err else text), err=err)
+
+
+def echo_lines(lines: Iterable[object], err: bool = False) -> None:
+    """Prints each entry as one line, also where a name of a file in it has a line break, and of limited length."""
+    for line in lines:
+        echo(limit_length(printable(line)), err=err)
 
 
 def without_advice(text: str) -> str:
@@ -81,6 +87,7 @@ def show_uncaught(kind: type[BaseException], error: BaseException, trace: Traceb
     print(printable_lines(without_advice(text)), file=sys.stderr)
 
 
-def shorten(text: str, most: int = 80) -> str:
-    """A name or value that a user gave, as a message shows it."""
+def shorten(value: object, most: int = 80) -> str:
+    """A name or value of a user or a file, as a message shows it: on one line, `printable`, and not long."""
+    text = printable(value)
     return text if len(text) <= most else f"{text[:most]}..."

@@ -29,7 +29,7 @@ def parse_assignments(_ctx: click.Context, _parameter: click.Parameter, values: 
     for text in values:
         name, equals, value = text.partition("=")
         if not equals:
-            raise UsageError(f"-o takes name=value, not {text!r}.")
+            raise UsageError(f"-o takes name=value, not {shorten(text)!r}.")
         scope, colon, option = name.strip().rpartition(":")
         pairs[scope + colon + option.replace("-", "_")] = value
     return pairs
@@ -58,7 +58,7 @@ def parse_seeds(_ctx: click.Context, parameter: click.Parameter, text: str) -> t
     if min(found) < 0 or max(found) > LARGEST_SEED:
         raise UsageError(f"{name} {shorten(text)}: a seed is 0 or larger, and at most {LARGEST_SEED}.")
     if len(set(found)) != len(found):
-        raise UsageError(f"{name} {text}: a seed is given twice.")
+        raise UsageError(f"{name} {shorten(text)}: a seed is given twice.")
     return found
 
 

@@ -13,6 +13,8 @@ from bench.runtime.devices import may_have_gpu
 from bench.runtime.process import cores
 
 MOST_WORKERS = 4
+MOST_ASKED = 1024
+"""Workers of this machine that can be asked for: each is a process that imports torch."""
 WORTH_WORKERS = 60
 """With fewer pending jobs than this, starting workers would take longer than the jobs: importing torch takes seconds."""
 
@@ -25,6 +27,8 @@ def choose_executor(workers: int, scheduler: str, jobs: int) -> Executor:
     """
     if workers < 0:
         raise UsageError(f"--workers takes a number of processes, not {workers}; 0 chooses by the machine.")
+    if workers > MOST_ASKED:
+        raise UsageError(f"--workers takes at most {MOST_ASKED} processes, not {workers}; 0 chooses by the machine.")
     if scheduler and workers:
         raise UsageError("--workers starts processes on this machine, --scheduler names others: give one of the two.")
     if scheduler or workers > 1:

@@ -28,6 +28,7 @@ from bench.jobs.graph import Job
 from bench.jobs.local_cluster import devices_of, local_cluster, uninterrupted
 from bench.jobs.outcomes import Failed, JobError, Outcome, Task, failure_of, run_task, task_of
 from bench.jobs.store import EntryRef, Store, key_of
+from bench.runtime.process import lose_what_is_refused
 
 _MESSAGES_EVERY = 0.3  # seconds between two messages of one job to the driver
 _COUNT_EVERY = 1.0  # seconds between two counts of the workers
@@ -203,6 +204,7 @@ def run_pickled(ref: EntryRef, pickled: bytes, topic: str) -> Outcome:
     """Runs a job in a worker. Returns its outcome, a failure too if the worker cannot unpickle the job."""
     from distributed import get_worker
 
+    lose_what_is_refused("stdout", "stderr")  # a worker prints no data
     worker: Any = get_worker()
     relay = _Relay(lambda message: worker.log_event(topic, message), ref)
     try:

@@ -12,6 +12,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from bench.errors import RefusedError
 from bench.runtime.plugin_code import interrupt
@@ -26,7 +27,7 @@ def prepare_streams() -> None:
 
     A closed one (`2>&-`) becomes the null device: otherwise the next file that is opened takes its number, and what a library
     writes to stderr goes into an entry of the store. A character that the encoding of a stream lacks is written as `\\u2192`
-    and raises nothing.
+    and raises nothing. A line that stderr cannot take is lost, and the command goes on; one of stdout, which is data, raises.
     """
     for number, (name, mode) in enumerate((("stdin", "r"), ("stdout", "w"), ("stderr", "w"))):
         try:
@@ -42,6 +43,30 @@ def prepare_streams() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
+    lose_what_is_refused("stderr")
+
+
+class _Losing(io.FileIO):
+    """A file that takes everything, and loses what cannot be written: the device is full, or nobody reads the pipe."""
+
+    def write(self, content: Any) -> int:
+        with suppress(OSError):
+            if (written := super().write(content)) is not None:
+                return written  # perhaps a part: the buffer gives the rest again
+        return memoryview(content).nbytes
+
+
+def lose_what_is_refused(*names: str) -> None:
+    """Has nothing that this process writes to these streams, `stdout` and `stderr`, raise an OSError: progress and notices are
+    not worth a run."""
+    for name in names:
+        old = getattr(sys, name)
+        if not isinstance(old, io.TextIOWrapper) or isinstance(getattr(old.buffer, "raw", None), _Losing):
+            continue  # a stream that the caller of Python code has put there, or one that was replaced before
+        with suppress(OSError, ValueError):
+            old.flush()
+            opened = io.BufferedWriter(_Losing(old.fileno(), "w", closefd=False))
+            setattr(sys, name, io.TextIOWrapper(opened, old.encoding, errors="backslashreplace", line_buffering=True))
 
 
 @contextmanager

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.provenance.digests import digest_of
+from benchmarks.fuzzing.data_corpus import photo, write_imports, write_prepared, write_slides
 
 PUBLISHED = Path(__file__).parents[2] / "leaderboards"
 EXPERIMENTS = Path(__file__).parents[2] / "tasks" / "experiments" / "lizard-nuclei"
@@ -119,10 +120,6 @@ def _settings(folder: Path) -> None:
         shutil.copyfile(file, folder / f"{name}.jsonl")
 
 
-def _photo(height: int, width: int, seed: int) -> NDArray[np.uint8]:
-    return np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
-
-
 def _nuclei(height: int, width: int, seed: int) -> tuple[NDArray[np.uint8], NDArray[np.int32], NDArray[np.uint8]]:
     """Image, instances and types: bars of 8 x 4 px."""
     rng = np.random.default_rng(seed)
@@ -145,7 +142,7 @@ def _image_folder(folder: Path) -> None:
         mask[:, 20 + i : 50] = 1
         mask[0, :3] = 255
         more: dict[str, Any] = {"compression": "tiff_lzw"} if suffix == "tiff" else {}
-        Image.fromarray(_photo(40, 64, i)).save(folder / f"data/images/p{i}.{suffix}", **more)
+        Image.fromarray(photo(40, 64, i)).save(folder / f"data/images/p{i}.{suffix}", **more)
         Image.fromarray(mask).save(folder / f"data/region/p{i}.png")
     rows = "".join(f"p{i},s{i},0.5,{'train' if i < 3 else 'validation' if i == 3 else 'test'}\n" for i in range(6))
     (folder / "data/index.csv").write_text(f"id,source,mpp,split\n{rows}", encoding="utf-8")
@@ -205,8 +202,8 @@ def _samples(folder: Path) -> None:
     for name in ("samples", "listed/made"):
         (folder / name).mkdir(parents=True)
     for i in range(4):
-        Image.fromarray(_photo(SIZE, SIZE, i)).save(folder / f"samples/a__{i}.png")
-        Image.fromarray(_photo(SIZE, SIZE, i)).save(folder / f"listed/made/{i}.png")
+        Image.fromarray(photo(SIZE, SIZE, i)).save(folder / f"samples/a__{i}.png")
+        Image.fromarray(photo(SIZE, SIZE, i)).save(folder / f"listed/made/{i}.png")
     (folder / "listed/samples.csv").write_text(
         "id,file\n" + "".join(f"a/{i},made/{i}.png\n" for i in range(4)), encoding="utf-8"
     )
@@ -339,103 +336,10 @@ def train_small(work: Path, stop: int = 0) -> dict[str, Any]:
     return network.state_dict()
 
 
-def _slides(folder: Path) -> None:
-    """Two slides with outlines of ASAP and of QuPath, one with a label slide, and a table."""
-    from tasks.datasets.slides.phantom_files import write_pyramid
-
-    place = folder / "slides"
-    place.mkdir()
-    square = [[20, 20], [180, 20], [180, 180], [20, 180], [20, 20]]
-    for seed, name in enumerate(("a", "b", "c")):
-        write_pyramid(place / f"{name}.tif", _photo(200, 200, 1 + 3 * seed), 1.0)
-    points = "".join(f'<Coordinate Order="{i}" X="{x}" Y="{y}" />' for i, (x, y) in enumerate(square[:-1]))
-    outline = (
-        f'<Annotation Name="1" Type="Polygon" PartOfGroup="a" Color="#F4FA58"><Coordinates>{points}</Coordinates></Annotation>'
-    )
-    asap = f'<?xml version="1.0"?><ASAP_Annotations><Annotations>{outline}</Annotations><AnnotationGroups/></ASAP_Annotations>'
-    (place / "a.xml").write_text(asap, encoding="utf-8")
-    shape = {"type": "Polygon", "coordinates": [square]}
-    feature = {"type": "Feature", "geometry": shape, "properties": {"classification": {"name": "a"}}}
-    (place / "b.geojson").write_text(json.dumps({"type": "FeatureCollection", "features": [feature]}), encoding="utf-8")
-    labels = np.zeros((200, 200), np.uint8)
-    labels[:, 100:] = 1
-    (folder / "masks").mkdir()
-    write_pyramid(folder / "masks" / "c.tif", _photo(200, 200, 1), 1.0)
-    write_pyramid(folder / "masks" / "c_mask.tif", labels, 1.0)
-    (place / "c.tif").unlink()
-    (place / "slides.csv").write_text("slide,patient,split\na.tif,p1,train\nb.tif,p2,test\n", encoding="utf-8")
-
-
-def _prepared(folder: Path) -> None:
-    from tasks.datasets.prepared.writer import PreparedPart, assemble, write_part
-
-    classes, parts = ("normal", "tumour"), []
-    for number in range(6):
-        masks = np.zeros((2, 16, 16), np.uint8)
-        masks[:, :, 8:] = 1
-        corners = np.array([[0, 0], [0, 16]])
-        split = ("train", "validation", "test")[number % 3]
-        images = np.stack([_photo(16, 16, 2 * number + i) for i in range(2)])
-        place = folder / "parts" / str(number)
-        place.mkdir(parents=True)
-        write_part(place, PreparedPart(f"s{number}", "", f"p{number}", "", split, images, masks, corners), classes, 0.5)
-        parts.append(place)
-    assemble(parts, folder / "data", 16, 0.5, classes, {}, [("s9", "blank")])
-    shutil.rmtree(folder / "parts")
-
-
-def _imports(folder: Path) -> None:
-    """The same four images and maps in the layouts that people have."""
-    import pandas
-    from PIL import Image
-
-    mask = np.zeros((32, 32), np.uint8)
-    mask[:, 16:] = 1
-    for name in ("pairs/images", "pairs/masks", "coco", "geojson", "pannuke", "hf"):
-        (folder / name).mkdir(parents=True)
-    square = [[0, 0], [16, 0], [16, 32], [0, 32], [0, 0]]
-    shape = {"type": "Polygon", "coordinates": [square]}
-    feature = {"type": "Feature", "geometry": shape, "properties": {"classification": {"name": "tumour"}}}
-    for i in range(4):
-        picture = Image.fromarray(_photo(32, 32, i))
-        for place in ("pairs/images", "coco", "geojson"):
-            picture.save(folder / place / f"s{i}.png")
-        Image.fromarray(mask).save(folder / "pairs/masks" / f"s{i}.png")
-        (folder / "geojson" / f"s{i}.geojson").write_text(
-            json.dumps({"type": "FeatureCollection", "features": [feature]}), encoding="utf-8"
-        )
-    (folder / "pairs" / "list.csv").write_text(
-        "image_path,mask_path,patient_id\n" + "".join(f"images/s{i}.png,masks/s{i}.png,p{i}\n" for i in range(4)),
-        encoding="utf-8",
-    )
-    outlined = [{"id": i, "image_id": i, "category_id": 7, "segmentation": [[0, 0, 16, 0, 16, 32, 0, 32]]} for i in range(4)]
-    listed = [{"id": i, "file_name": f"s{i}.png", "height": 32, "width": 32} for i in range(4)]
-    categories = [{"id": 7, "name": "tumour"}]
-    held = {"images": listed, "categories": categories, "annotations": outlined}
-    (folder / "coco" / "instances.json").write_text(json.dumps(held), encoding="utf-8")
-    _pannuke(folder / "pannuke")
-    pictures = [(folder / "pairs" / kind / f"s{i}.png").read_bytes() for kind in ("images", "masks") for i in range(4)]
-    columns = {
-        "image": [{"bytes": b, "path": None} for b in pictures[:4]],
-        "mask": [{"bytes": b, "path": None} for b in pictures[4:]],
-    }
-    pandas.DataFrame(columns).to_parquet(folder / "hf" / "data.parquet")
-
-
-def _pannuke(folder: Path) -> None:
-    images = np.stack([_photo(64, 64, i) for i in range(3)]).astype(np.float64)
-    masks = np.zeros((3, 64, 64, 6))
-    masks[:, 8:20, 8:20, 0] = 1
-    masks[:, 30:44, 30:44, 2] = 2
-    masks[..., 5] = masks[..., :5].max(axis=-1) == 0
-    for name, values in (("images", images), ("masks", masks), ("types", np.array(["Colon"] * 3))):
-        np.save(folder / f"{name}.npy", values)
-
-
 BASES: dict[str, Callable[[Path], None]] = {
-    "slides": _slides,
-    "prepared": _prepared,
-    "imports": _imports,
+    "slides": write_slides,
+    "prepared": write_prepared,
+    "imports": write_imports,
     "run": _run,
     "records": _records,
     "settings": _settings,

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from bench.errors import UsageError
-from bench.messages import echo
+from bench.messages import echo, echo_lines
 
 NOT_RUNNABLE = 3
 
@@ -36,7 +36,7 @@ def check(context: click.Context, folder: Path, size: int | None, mpp: float | N
     if as_json:
         echo(json.dumps(to_json(report)))
     else:
-        echo("\n".join(lines_of(report)))
+        echo_lines(lines_of(report))
     if not report.runnable:
         context.exit(NOT_RUNNABLE)
 
@@ -86,7 +86,10 @@ def import_command(
         **others,
     )
     manifest = import_folder(options)
-    echo(json.dumps(manifest) if as_json else "\n".join(lines_of(manifest)))
+    if as_json:
+        echo(json.dumps(manifest))
+    else:
+        echo_lines(lines_of(manifest))
 
 
 def parse_pairs(text: str, option: str, example: str) -> dict[str, str]:

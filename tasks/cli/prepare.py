@@ -13,7 +13,7 @@ import click
 
 from bench.cli.options import execution_options, open_context
 from bench.errors import MissingError, UsageError
-from bench.messages import echo
+from bench.messages import echo, echo_lines
 from bench.types import NOT_ANNOTATED
 
 if TYPE_CHECKING:
@@ -183,12 +183,15 @@ def read_resolutions(path: Path | None) -> dict[str, float]:
 def _announce(plan: SlideList, rule: Rule) -> None:
     splits = {name: sum(slide.split == name for slide in plan.slides) for name in ("train", "validation", "test", "")}
     counted = ", ".join(f"{count} {name or 'without a split'}" for name, count in splits.items() if count)
-    echo(f"{plan.source}: {len(plan.slides)} slides ({counted or 'none'}); classes {', '.join(plan.classes)}", err=True)
-    echo(f"{rule.size} px at {rule.mpp:g} microns per pixel; {NOT_ANNOTATED} = not annotated", err=True)
-    for note in plan.notes:
-        echo(note, err=True)
-    for slide, reason in plan.exclusions:
-        echo(f"left out: {slide}: {reason}", err=True)
+    echo_lines(
+        [
+            f"{plan.source}: {len(plan.slides)} slides ({counted or 'none'}); classes {', '.join(plan.classes)}",
+            f"{rule.size} px at {rule.mpp:g} microns per pixel; {NOT_ANNOTATED} = not annotated",
+            *plan.notes,
+            *(f"left out: {slide}: {reason}" for slide, reason in plan.exclusions),
+        ],
+        err=True,
+    )
 
 
 def _forecast(plan: SlideList, rule: Rule, resolutions: dict[str, float], confirm_mpp: bool, done: int) -> None:
@@ -202,7 +205,7 @@ def _forecast(plan: SlideList, rule: Rule, resolutions: dict[str, float], confir
             with open_slide(slide.path, resolutions.get(slide.slide), confirm_mpp) as opened:
                 width, height = opened.size_at(rule.mpp)
         except BenchError as error:
-            echo(f"cannot be read: {slide.slide}: {error}", err=True)
+            echo_lines([f"cannot be read: {slide.slide}: {error}"], err=True)
             continue
         here = (width // rule.size) * (height // rule.size)
         squares += min(here, rule.most) if rule.most else here

@@ -17,6 +17,7 @@ from typing import Literal
 from bench.errors import MissingError, UsageError
 from bench.files.regular import is_folder, list_folder, open_regular, read_bytes
 from bench.histology.sampling import Sampling, implausible_mpp, is_plausible_mpp
+from bench.messages import printable
 
 LAYOUT = "A data folder holds images/, region/ or masks/, and index.csv with a column id."
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff"})
@@ -334,6 +335,6 @@ def _mpp(folder: Path, record: Mapping[str, str], column: str) -> float:
 
 
 def some(names: Sequence[str]) -> str:
-    """The first five, and how many more there are."""
+    """The first five, `printable`, and how many more there are."""
     more = f" and {len(names) - 5} more" if len(names) > 5 else ""
-    return ", ".join(names[:5]) + more
+    return ", ".join(map(printable, names[:5])) + more

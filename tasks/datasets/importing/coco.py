@@ -6,6 +6,7 @@ compressed text of them is that of pycocotools' `rleFrString`.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -19,7 +20,7 @@ from bench.files.regular import describe_fault, list_folder
 from bench.messages import shorten
 from tasks.datasets.importing import polygons
 from tasks.datasets.importing.pairing import ImportOptions, Item, Pairing, Stored
-from tasks.datasets.importing.polygons import Shape
+from tasks.datasets.importing.polygons import Shape, Window
 from tasks.datasets.importing.shapes import ClassTable, polygon_map, read_json
 from tasks.datasets.importing.table import Search
 from tasks.datasets.index import some
@@ -35,10 +36,11 @@ def describe(source: Path) -> str:
 
 def _check_ids(ids: list[Any], annotated: Mapping[Any, Any], path: Path) -> None:
     """DamagedError where two images have one id, or an annotation is of an image that is not listed."""
-    if twice := [each for each in ids if ids.count(each) > 1] if len(set(map(str, ids))) < len(ids) else []:
-        raise DamagedError(f"{path}: two images have the id {twice[0]}, and annotations are found by it.")
-    if strange := [each for each in annotated if each not in ids]:
-        raise DamagedError(f"{path}: an annotation has the image_id {strange[0]}, which images does not list.")
+    counts = Counter(ids)
+    if twice := [each for each, count in counts.items() if count > 1]:
+        raise DamagedError(f"{path}: two images have the id {shorten(twice[0])}, and annotations are found by it.")
+    if strange := [each for each in annotated if each not in counts]:
+        raise DamagedError(f"{path}: an annotation has the image_id {shorten(strange[0])}, which images does not list.")
 
 
 def open_pairing(options: ImportOptions) -> Pairing:
@@ -56,7 +58,9 @@ def open_pairing(options: ImportOptions) -> Pairing:
     for note in records["annotations"]:
         category = _key(note, "category_id", path)
         if category not in numbers:
-            raise DamagedError(f"{path}: an annotation has the category_id {category}, which categories does not list.")
+            raise DamagedError(
+                f"{path}: an annotation has the category_id {shorten(category)}, which categories does not list."
+            )
         by_image.setdefault(_key(note, "image_id", path), []).append((numbers[category], note))
     _check_ids([_key(each, "id", path) for each in records["images"]], by_image, path)
     search = Search(path.parent)
@@ -68,7 +72,7 @@ def open_pairing(options: ImportOptions) -> Pairing:
             unpaired[name] = f"{path.name}: the image {name} does not exist below {path.parent}"
             continue
         notes = by_image.get(_key(each, "id", path), [])
-        make = partial(_shapes, notes, table, f"{path.name}, {name}")
+        make = partial(_shapes, notes, table, f"{path.name}, {name}", (each.get("height"), each.get("width")))
         items.append(Item(image.stem, Stored(name, image), polygon_map(make, table, f"{path.name}, {name}")))
     statements = table.statements(options)
     return Pairing(
@@ -111,19 +115,31 @@ def _key(record: Mapping[str, Any], name: str, path: Path) -> Any:
 
 
 def _shapes(
-    notes: Sequence[tuple[str, Mapping[str, Any]]], table: ClassTable, where: str, size: tuple[int, int]
+    notes: Sequence[tuple[str, Mapping[str, Any]]],
+    table: ClassTable,
+    where: str,
+    stated: tuple[Any, Any],
+    size: tuple[int, int],
 ) -> list[Shape]:
+    """The annotations of an image of the `size` height, width. DamagedError where the file states another one: what was
+    annotated is another version of the image, and polygons would lie elsewhere."""
+    if any(given is not None and given != real for given, real in zip(stated, size, strict=True)):
+        height, width = (shorten("?" if given is None else given, 20) for given in stated)
+        raise DamagedError(
+            f"{where}: the file of annotations states {width} x {height} px, and the image is {size[1]} x {size[0]} px. Give "
+            "the image that was annotated, or correct width and height."
+        )
     made = []
     for category, note in notes:
         found = note.get("segmentation")
         number = table.number(category)
         if isinstance(found, dict):
-            made.append(Shape(number, (), decode_runs(found, where, size)))
+            made.append(Shape(number, (), Window.crop(decode_runs(found, where, size))))
         elif isinstance(found, list) and found:
             rings = tuple((polygons.to_ring(_as_pairs(ring, where), where),) for ring in found)
             made.append(Shape(number, rings))
         else:
-            raise DamagedError(f"{where}: an annotation of {category} has no segmentation. Boxes are no maps.")
+            raise DamagedError(f"{where}: an annotation of {shorten(category)} has no segmentation. Boxes are no maps.")
     return made
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from bench.errors import DamagedError
 from bench.files.regular import describe_fault, is_folder, list_folder
+from bench.messages import shorten
 from tasks.datasets.importing import polygons
 from tasks.datasets.importing.pairing import ImportOptions, Item, Pairing, Stored
 from tasks.datasets.importing.pairs import IMAGE_FOLDERS, check_unique
@@ -103,7 +104,7 @@ def _features(path: Path) -> list[tuple[str, Mapping[str, Any]]]:
         geometry = each.get("geometry")
         if not isinstance(geometry, dict) or geometry.get("type") not in AREAS:
             kind = geometry.get("type") if isinstance(geometry, dict) else "none"
-            raise DamagedError(f"{path}: object {number} has the geometry {kind}; {' and '.join(AREAS)} are read")
+            raise DamagedError(f"{path}: object {number} has the geometry {shorten(kind)}; {' and '.join(AREAS)} are read")
         made.append((_class_of(each.get("properties"), path, number), geometry))
     return made
 

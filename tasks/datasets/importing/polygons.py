@@ -17,6 +17,31 @@ MOST_CORNERS = 2_000_000
 
 
 @dataclass(frozen=True)
+class Window:
+    """The pixels of one object within their bounding box: thousands of masks of a whole image would not fit in memory."""
+
+    top: int
+    left: int
+    pixels: NDArray[np.bool_]
+    """bool (h, w)"""
+    count: int
+
+    @classmethod
+    def crop(cls, pixels: NDArray[np.bool_], top: int = 0, left: int = 0) -> Window:
+        """The window of the pixels, bool (h, w), the first of which is at `top`, `left` of the image."""
+        rows, columns = np.flatnonzero(pixels.any(axis=1)), np.flatnonzero(pixels.any(axis=0))
+        if not len(rows):
+            return cls(0, 0, np.zeros((0, 0), bool), 0)
+        kept = pixels[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1].copy()
+        return cls(top + int(rows[0]), left + int(columns[0]), kept, int(kept.sum()))
+
+    def fill(self, image: NDArray[np.generic], value: int) -> None:
+        """Sets the pixels of the image, (h, w), that belong to the object."""
+        height, width = self.pixels.shape
+        image[self.top : self.top + height, self.left : self.left + width][self.pixels] = value
+
+
+@dataclass(frozen=True)
 class Shape:
     """One annotated object."""
 
@@ -24,8 +49,8 @@ class Shape:
     """Its class."""
     parts: tuple[tuple[Ring, ...], ...]
     """Of each part the outer ring, and then its holes."""
-    pixels: NDArray[np.bool_] | None = None
-    """bool (h, w), in place of parts."""
+    window: Window | None = None
+    """Its pixels, in place of parts."""
 
 
 def draw(
@@ -41,37 +66,40 @@ def draw(
         raise DamagedError(f"{where} has polygons of more than {MOST_CORNERS} corners for one image.")
     instances = np.zeros(shape, np.int32)
     classes = np.full(shape, outside, np.uint8)
-    covered = [(each, _cover(each, shape, where)) for each in shapes]
-    order = sorted(range(len(covered)), key=lambda i: (-int(covered[i][1].sum()), i))
+    covered = [each.window or _cover(each, shape) for each in shapes]
+    order = sorted(range(len(covered)), key=lambda i: (-covered[i].count, i))
     for number, i in enumerate(order, start=1):
-        each, pixels = covered[i]
-        if not pixels.any():
+        if not covered[i].count:
             raise DamagedError(f"{where}: object {i + 1} covers no pixel of the image of {shape[1]} x {shape[0]} px.")
-        instances[pixels] = number
-        classes[pixels] = each.name
+        covered[i].fill(instances, number)
+        covered[i].fill(classes, shapes[i].name)
     return instances, classes
 
 
-def _cover(each: Shape, shape: tuple[int, int], where: str) -> NDArray[np.bool_]:
-    if each.pixels is not None:
-        if each.pixels.shape != shape:
-            raise DamagedError(f"{where}: a mask of {each.pixels.shape[::-1]} px for an image of {shape[::-1]} px.")
-        return each.pixels
-    made = np.zeros(shape, bool)
-    for outer, *holes in each.parts:
-        inside = _ring(outer, shape)
+def _cover(each: Shape, shape: tuple[int, int]) -> Window:
+    parts = [tuple(_inside(ring, shape) for ring in part) for part in each.parts]
+    rows, columns = (np.concatenate([part[0][axis] for part in parts] or [np.empty(0, np.int64)]) for axis in (0, 1))
+    if not len(rows):
+        return Window.crop(np.zeros((0, 0), bool))
+    top, left = int(rows.min()), int(columns.min())
+    made = np.zeros((int(rows.max()) - top + 1, int(columns.max()) - left + 1), bool)
+    for outer, *holes in parts:
+        inside = np.zeros_like(made)
+        inside[outer[0] - top, outer[1] - left] = True
         for hole in holes:
-            inside &= ~_ring(hole, shape)
+            y, x = hole[0] - top, hole[1] - left
+            near = (y >= 0) & (x >= 0) & (y < made.shape[0]) & (x < made.shape[1])
+            inside[y[near], x[near]] = False
         made |= inside
-    return made
+    return Window.crop(made, top, left)
 
 
-def _ring(ring: Ring, shape: tuple[int, int]) -> NDArray[np.bool_]:
+def _inside(ring: Ring, shape: tuple[int, int]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Rows and columns, int64 (n,), of the pixels of the image whose centres lie within the ring."""
     from skimage.draw import polygon
 
-    made = np.zeros(shape, bool)
-    made[polygon(ring[:, 1] - 0.5, ring[:, 0] - 0.5, shape)] = True
-    return made
+    rows, columns = polygon(ring[:, 1] - 0.5, ring[:, 0] - 0.5, shape)
+    return rows, columns
 
 
 def to_ring(numbers: object, where: str) -> Ring:

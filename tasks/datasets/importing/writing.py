@@ -18,6 +18,7 @@ from bench.errors import BenchError, DamagedError, MissingError, UsageError
 from bench.files import names, paths
 from bench.files.csv_files import write_cell_text
 from bench.files.regular import is_folder, is_there, list_folder
+from bench.messages import printable
 from tasks.datasets import nuclei_tiles
 from tasks.datasets.importing import columns, layouts, palette
 from tasks.datasets.importing.pairing import ImportOptions, Item, Pairing, Stored
@@ -221,7 +222,7 @@ def _check_skips(progress: _Progress, options: ImportOptions) -> None:
 
 
 def _first(skipped: Mapping[str, str]) -> str:
-    texts = [text.rstrip(".") for text in skipped.values()]
+    texts = [printable(text).rstrip(".") for text in skipped.values()]
     more = f"; and {len(texts) - 3} more" if len(texts) > 3 else ""
     return "; ".join(texts[:3]) + more + "."
 

@@ -5,14 +5,17 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.errors import DamagedError, MissingError, RefusedError
 from bench.files.paths import delete
+from bench.jobs.child import run_in_child
 from bench.jobs.graph import Job, JobContext
 from bench.jobs.outcomes import Failed, Finished
 from bench.jobs.store import EntryRef, Store
+from bench.messages import printable
 from tasks.datasets.prepared.writer import assemble, write_part
 from tasks.datasets.preparing.cut import Rule, cut_slide, write_overview
 from tasks.datasets.preparing.slide_list import SlideList, SlideSource
@@ -40,11 +43,19 @@ class PrepareSlide:
     confirm_mpp: bool
 
     def __call__(self, work: Path, context: JobContext) -> None:
+        """In a process of its own: the libraries that read slides are written in C, and a slide can crash them."""
+        run_in_child(partial(self.cut, work), f"reading the slide {self.plan.path}")
+        seen = json.loads((work / SEEN).read_text(encoding="utf-8"))
+        outside = f"; {count} polygons lie outside the slide" if (count := seen.get("outside")) else ""
+        found = f"{seen['patches']} patches of {seen['squares']} squares on tissue"
+        context.log(f"{printable(self.plan.slide)}: {found}{outside}")
+
+    def cut(self, work: Path) -> None:
+        """Writes the files of the slide to the folder."""
         cut = cut_slide(self.plan, self.classes, self.rule, self.mpp, self.confirm_mpp, LONGEST)
         write_part(work, cut.part, self.classes, self.rule.mpp)
         write_overview(cut, self.rule.size, self.rule.mpp, work / OVERVIEW)
         (work / SEEN).write_text(json.dumps(cut.seen), encoding="utf-8")
-        context.log(f"{self.plan.slide}: {cut.seen['patches']} patches of {cut.seen['squares']} squares on tissue")
 
 
 def slide_jobs(plan: SlideList, rule: Rule, resolutions: Mapping[str, float], confirm_mpp: bool) -> dict[str, Job]:
@@ -90,7 +101,7 @@ def raise_failures(failed: Mapping[str, Failed], skip_damaged: bool) -> None:
         if outcome.error.code not in SKIPPABLE:
             raise RuntimeError(f"{slide}: {outcome.error.type}: {outcome.error.message}\n{outcome.error.traceback}")
     if failed and not skip_damaged:
-        lines = [f"  {slide}: {outcome.error.message}" for slide, outcome in failed.items()]
+        lines = [printable(f"  {slide}: {outcome.error.message}") for slide, outcome in failed.items()]
         raise DamagedError(
             "\n".join([f"{len(failed)} slides cannot be prepared; the others are done and kept:", *lines])
             + "\nMend them and give the same command again, or leave them out with --skip-damaged."

@@ -89,7 +89,7 @@ class PolygonMaps:
         self._regions = list(read.regions) if read else []
         if plan.annotation is not None and not self._regions:
             raise MissingError(f"{plan.annotation} holds no polygon that can be used ({dict(read.dropped) if read else {}}).")
-        self._check_place(plan, slide)
+        outside = self._check_place(plan, slide)
         self._classes = dict(map_rule.regions)
         if map_rule.margin and self._regions:
             self._classes = {AROUND: map_rule.around, **self._classes}
@@ -97,7 +97,7 @@ class PolygonMaps:
             self._regions += [part for region in [*self._regions] for part in _buffered(region, reach)]
         self._outside, self._scale = map_rule.outside, slide.info.mpp / mpp
         self._boxes = np.array([region.polygon.bounds for region in self._regions]).reshape(-1, 4) * self._scale
-        self.seen: dict[str, Any] = {"polygons": len(read.regions) if read else 0}
+        self.seen: dict[str, Any] = {"polygons": len(read.regions) if read else 0, "outside": outside}
         if read is not None and plan.annotation is not None:
             self.seen |= {"annotation": plan.annotation.name, "repaired": dict(read.repaired), "dropped": dict(read.dropped)}
 
@@ -109,8 +109,8 @@ class PolygonMaps:
         regions = [self._regions[i] for i in near.tolist()]
         return rasterise(regions, self._classes, list(self._classes), (x, y, size, size), self._scale, self._outside)
 
-    def _check_place(self, plan: SlideSource, slide: Slide) -> None:
-        """DamagedError where all polygons lie outside the slide: they are of another slide, or in other units."""
+    def _check_place(self, plan: SlideSource, slide: Slide) -> int:
+        """How many polygons lie outside the slide. DamagedError where all do: they are of another slide, or in other units."""
         boxes = np.array([region.polygon.bounds for region in self._regions]).reshape(-1, 4)
         inside = (boxes[:, 2] > 0) & (boxes[:, 3] > 0) & (boxes[:, 0] < slide.info.width) & (boxes[:, 1] < slide.info.height)
         if len(boxes) and not inside.any():
@@ -118,6 +118,7 @@ class PolygonMaps:
                 f"all polygons of {plan.annotation} lie outside {plan.path} ({slide.info.width} x {slide.info.height} px). "
                 "Coordinates are pixels of level 0 of this slide."
             )
+        return int((~inside).sum())
 
 
 def _buffered(region: Region, reach: float) -> list[Region]:

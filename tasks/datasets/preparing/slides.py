@@ -11,6 +11,7 @@ from pathlib import Path
 
 from bench.errors import MissingError, UsageError
 from bench.files.regular import is_there
+from bench.messages import shorten
 from bench.types import NOT_ANNOTATED
 from tasks.datasets.index import SPLIT_NAMES, read_table, some
 from tasks.datasets.preparing.slide_list import MapRule, SlideList, SlideSource, check_splits, slide_name, slides_below
@@ -91,8 +92,8 @@ def read_slide_table(root: Path) -> dict[str, dict[str, str]]:
         name = slide_name(row["slide"])
         split = row.get("split", "")
         if split and split.casefold() not in SPLIT_NAMES:
-            raise MissingError(f"{path}: split of {name} is {split!r}; known are train, validation, test.")
+            raise MissingError(f"{path}: split of {shorten(name)} is {shorten(split)!r}; known are train, validation, test.")
         if name in made:
-            raise MissingError(f"{path} lists the slide {name} twice.")
+            raise MissingError(f"{path} lists the slide {shorten(name)} twice.")
         made[name] = {**row, "split": SPLIT_NAMES.get(split.casefold(), "")}
     return made

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -211,3 +212,40 @@ def test_a_killed_worker_costs_no_number(tmp_path: Path) -> None:
     stdout, stderr = process.communicate(timeout=120)
     assert process.returncode == 0 and stdout and "error" not in stdout and "Traceback" not in stderr, stderr
     assert len(set(log.read_text().split())) == 2
+
+
+PRINTS = """
+import sys
+import numpy as np
+from bench.types import Card
+class Prints:
+    card = Card("prints", "1", "A test.")
+    def generate(self, conditions, seeds):
+        print("of a plug-in " * 2000, flush=True)
+        print("of a plug-in", file=sys.stderr, flush=True)
+        return np.stack([np.full((conditions.size, conditions.size, 3), seed % 251, np.uint8) for seed in seeds])
+"""
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_progress_that_cannot_be_written_costs_no_run(tmp_path: Path, workers: str) -> None:
+    (tmp_path / "mine.py").write_text(PRINTS)
+    words = ["run", "-g", "mine.py:Prints", *RUN[3:], "--workers", workers]
+    full = shell([*words, "--out", "full"], "2>/dev/full", tmp_path, environment(tmp_path / "a"))
+    heard = shell([*words, "--out", "heard"], "", tmp_path, environment(tmp_path / "b"))
+    assert (full.returncode, heard.returncode) == (0, 0), heard.stderr.decode()
+    assert full.stdout.splitlines()[-1].startswith(b"full") and not full.stderr
+    assert b"of a plug-in" in heard.stderr
+
+    def records(folder: str) -> list[object]:
+        (path,) = (tmp_path / folder).rglob("results.jsonl")
+        return [(held["measure"], held["value"]) for held in map(json.loads, path.read_text().splitlines())]
+
+    assert records("full") == records("heard") and records("full")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
+def test_an_error_that_cannot_be_written_keeps_its_exit_code(tmp_path: Path) -> None:
+    done = shell(["run", "-g", "nothing", "-t", "cam16-seg"], "2>/dev/full", tmp_path, environment(tmp_path / "a"))
+    assert done.returncode == 2

@@ -54,6 +54,9 @@ class Collected:
         """
         import shapely
 
+        if len(shell) >= 3 and not holes and cut is None and (simple := shapely.Polygon(shell)).is_valid:
+            self.regions.append(Region(label, simple))  # nearly all outlines, and files have tens of thousands
+            return
         if len(np.unique(shell, axis=0)) < 3:
             self.dropped[POINTS_FEW] += 1
             return

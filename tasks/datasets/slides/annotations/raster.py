@@ -37,11 +37,23 @@ def rasterise(
     if width < 1 or height < 1 or not scale > 0:
         raise UsageError(f"a map has at least one pixel and a positive scale, not {width} x {height} at {scale}.")
     result = np.full((height, width), background, dtype=np.uint8)
+    near = _near(regions, (x / scale, y / scale, (x + width) / scale, (y + height) / scale))
     for label in order:
-        for region in regions:
+        for region in near:
             if region.label == label:
                 _fill(result, region.polygon, x, y, scale, classes[label])
     return result
+
+
+def _near(regions: Sequence[Region], frame: tuple[float, float, float, float]) -> list[Region]:
+    """The regions whose bounding boxes touch the frame, in their order: of thousands most are elsewhere."""
+    import shapely
+
+    polygons = np.empty(len(regions), object)
+    polygons[:] = [region.polygon for region in regions]
+    left, top, right, bottom = shapely.bounds(polygons).reshape(-1, 4).T
+    touches = (left <= frame[2]) & (right >= frame[0]) & (top <= frame[3]) & (bottom >= frame[1])
+    return [regions[i] for i in np.flatnonzero(touches).tolist()]
 
 
 def _check_labels(regions: Sequence[Region], classes: Mapping[str, int], order: Sequence[str]) -> None:
@@ -78,10 +90,14 @@ def _fill_part(result: NDArray[np.uint8], part: shapely.Polygon, x: int, y: int,
     """Even-odd rule along each row of pixel centres: a pixel is inside if an odd number of edges cross the row left of it."""
     height, width = result.shape
     rows, crossings = _cross_rows(part, x, y, scale, height)
+    if not len(rows):
+        return
     columns = np.clip(np.ceil(crossings - 0.5), 0, width).astype(np.int64)  # first pixel whose centre is not left of the edge
-    toggles = np.zeros((height, width + 1), dtype=np.int32)
-    np.add.at(toggles, (rows, columns), 1)
-    result[np.cumsum(toggles[:, :width], axis=1) % 2 == 1] = value
+    top, left = int(rows.min()), int(columns.min())
+    window = result[top : int(rows.max()) + 1, left : int(columns.max())]  # nothing is inside where no edge is around it
+    toggles = np.zeros((window.shape[0], window.shape[1] + 1), dtype=np.int32)
+    np.add.at(toggles, (rows - top, columns - left), 1)
+    window[np.cumsum(toggles[:, :-1], axis=1) % 2 == 1] = value
 
 
 def _cross_rows(
