@@ -21,7 +21,7 @@ from tasks.datasets.clustering.agreement import contingency, true_classes
 from tasks.datasets.clustering.cells import CellRule, choose_cells, find_cells, read_windows
 from tasks.datasets.clustering.classifier import Cells, ClassifierRule, build, logits, measure_costs, train
 from tasks.datasets.clustering.kmeans import Clusters, cluster
-from tasks.datasets.clustering.pictures import MOST_POINTS, draw_map, draw_points, draw_sheet, embed, nearest_cells
+from tasks.datasets.clustering.pictures import MOST_POINTS, draw_clusters, draw_points, draw_sheet, embed, nearest_cells
 from tasks.datasets.clustering.regions import CellMap, Region, RegionRule, choose_regions, cut_regions
 from tasks.datasets.prepared.writer import write_part
 from tasks.datasets.preparing.slide_list import SlideSource
@@ -46,7 +46,7 @@ class SlideToRead:
     mpp: float | None
     confirm_mpp: bool
 
-    def open(self) -> Slide:
+    def opened(self) -> Slide:
         return open_slide(self.plan.path, self.mpp, self.confirm_mpp)
 
 
@@ -59,7 +59,7 @@ class EncodeCells:
     encoder: Plugin
 
     def __call__(self, work: Path, context: JobContext) -> None:
-        with self.slide.open() as slide:
+        with self.slide.opened() as slide:
             tissue = find_tissue(slide)
             corners = find_cells(slide, tissue, self.rule)
             seen = {
@@ -174,7 +174,7 @@ class TrainClassifier:
             corners = np.asarray(open_array(context.store, ref, "corners"))[
                 np.asarray(open_array(context.store, ref, "chosen"))
             ]
-            with source.open() as slide:
+            with source.opened() as slide:
                 images.append(_windows(slide, corners, self.rule))
             labels.append(clusters.labels(np.asarray(open_array(context.store, ref, "features")), clusters.finest))
             units += [source.plan.unit] * len(corners)
@@ -211,7 +211,7 @@ class LabelCells:
         store = context.store
         clusters = load_clusters(store, self.clusters)
         corners = np.asarray(open_array(store, self.cells, "corners"))
-        with self.slide.open() as slide:
+        with self.slide.opened() as slide:
             width, height = slide.size_at(self.rule.mpp)
             thumbnail = slide.thumbnail(LONGEST)
             if self.classifier is None or self.weights is None:
@@ -227,7 +227,7 @@ class LabelCells:
         finest = clusters.finest
         grid = CellMap.of_cells(corners, labels[finest], self.rule.side, width, height)
         extent = (grid.labels.shape[1] * grid.side / width, grid.labels.shape[0] * grid.side / height)
-        draw_map(thumbnail, grid.labels, extent, finest).save(work / MAP, format="PNG")
+        draw_clusters(thumbnail, grid.labels, extent, finest).save(work / MAP, format="PNG")
         regions = choose_regions(grid, finest, width, height, self.region, self.slide.plan.slide)
         seen: dict[str, Any] = {"regions": [vars(one) for one in regions], "present": {}}
         for scale, found in labels.items():
@@ -269,7 +269,7 @@ class CutRegions:
         corners = np.asarray(open_array(store, self.cells, "corners"))
         labels = lookup[np.asarray(open_array(store, self.labelled, f"labels-{self.scale}"))]
         regions = [Region(**one) for one in store.read_json(self.labelled, SEEN)["regions"]]
-        with self.slide.open() as slide:
+        with self.slide.opened() as slide:
             maps = CellMap.of_cells(corners, labels, self.rule.side, *slide.size_at(self.rule.mpp))
             part = cut_regions(self.slide.plan, slide, regions, maps, self.region, self.rule.mpp)
         write_part(work, part, cluster_names(len(self.present)), self.rule.mpp)
@@ -293,7 +293,7 @@ class CountTrueClasses:
 
     def __call__(self, work: Path, context: JobContext) -> None:
         corners = np.asarray(open_array(context.store, self.cells, "corners"))
-        with self.slide.open() as slide:
+        with self.slide.opened() as slide:
             truth = true_classes(self.truth, slide, corners, self.rule.side, self.rule.mpp)
         for scale in self.scales:
             labels = np.asarray(open_array(context.store, self.labelled, f"labels-{scale}")).astype(np.int64)
@@ -342,7 +342,7 @@ class DrawClusters:
         for owner, rows in wanted.items():
             ref = self.cells[owner]
             corners = np.asarray(open_array(store, ref, "corners"))[np.asarray(open_array(store, ref, "chosen"))[places[rows]]]
-            with self.slides[owner].open() as slide:
+            with self.slides[owner].opened() as slide:
                 windows |= dict(zip(rows, _windows(slide, corners, self.rule), strict=True))
         return {number: [windows[row] for row in rows] for number, rows in enumerate(chosen)}
 

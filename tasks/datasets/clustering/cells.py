@@ -3,7 +3,7 @@
 All cells of a large set of slides are too many to be encoded. Those of a slide that are, are chosen as in Yottixel (Kalra and
 others, Medical Image Analysis 65, 2020, 101757): cells are clustered by their colours, and of each cluster the same share is
 taken, spread over its places. That needs no encoder, so that only chosen cells pass through one; and shares are kept, where
-methods that look for the farthest cells prefer ink, folds and dirt.
+methods that look for the farthest cells prefer ink, creases and dirt.
 """
 
 from __future__ import annotations

@@ -77,7 +77,7 @@ def draw_points(points: NDArray[np.float32], labels: NDArray[np.int64], clusters
     return picture
 
 
-def draw_map(
+def draw_clusters(
     thumbnail: NDArray[np.uint8], labels: NDArray[np.uint8], extent: tuple[float, float], clusters: int
 ) -> Image.Image:
     """A slide beside the clusters of its cells, white where there is none. `labels`, uint8 (rows, columns), cover the shares

@@ -149,10 +149,10 @@ class _Steps:
         }
         outcomes = self.context.execute([*jobs.values()])
         failed = {name: found for name, job in jobs.items() if isinstance(found := outcomes[job.ref], Failed)}
-        said = {outcome.error.message for outcome in failed.values() if outcome.error.code == "usage"}
-        if len(failed) == len(jobs) > 1 and len(said) == 1:  # the encoder, not the slides
+        reasons = {outcome.error.message for outcome in failed.values() if outcome.error.code == "usage"}
+        if len(failed) == len(jobs) > 1 and len(reasons) == 1:  # the encoder, not the slides
             raise UsageError(
-                f"no cell can be encoded: {said.pop()} A cell is shown in {request.cell.window} pixels: --window."
+                f"no cell can be encoded: {reasons.pop()} A cell is shown in {request.cell.window} pixels: --window."
             )
         raise_failures(failed, self.request.skip_damaged)
         self.exclusions += [(name, outcome.error.message) for name, outcome in failed.items()]
@@ -215,7 +215,7 @@ class _Steps:
         if not any(self.context.store.read_json(job.ref, actions.SEEN)["regions"] for job in jobs.values()):
             raise UsageError(
                 f"no square of {request.region.size} pixels has a map of {request.region.heterogeneity:g} bits or more. Give "
-                "a smaller --heterogeneity, a larger --size or a smaller --cell; a classifier may need more --classifier-steps."
+                "a smaller --heterogeneity or --cell, or a larger --size; a classifier may need more --classifier-steps."
             )
         return jobs
 

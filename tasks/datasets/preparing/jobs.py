@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING
 
 from bench.errors import DamagedError, MissingError, RefusedError
 from bench.files.paths import delete
-from bench.jobs.child import run_in_child
 from bench.jobs.graph import Job, JobContext
 from bench.jobs.outcomes import Failed, Finished
 from bench.jobs.store import EntryRef, Store
 from bench.messages import printable
 from tasks.datasets.prepared.writer import assemble, write_part
+from tasks.datasets.preparing.child import run_in_child
 from tasks.datasets.preparing.cut import Rule, cut_slide, write_overview
 from tasks.datasets.preparing.slide_list import SlideList, SlideSource
 

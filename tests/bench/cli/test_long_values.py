@@ -66,12 +66,12 @@ def test_a_long_value_of_a_coco_file(tmp_path: Path, changes: dict[str, object])
 
 def test_a_long_value_of_an_index(tmp_path: Path) -> None:
     source = sources.table(tmp_path / "source", mpp=DIGITS + "x")
-    said = refusal(source, tmp_path / "out")
-    assert "mpp" in said and len(said.replace(str(tmp_path), "")) < 1000
+    message = refusal(source, tmp_path / "out")
+    assert "mpp" in message and len(message.replace(str(tmp_path), "")) < 1000
 
 
 def test_what_was_cut_is_counted_also_in_records() -> None:
-    said = str(DamagedError(f"the id {DIGITS} of {'x ' * 5000}"))
-    assert f"the id {DIGITS[:20]}... (4000 digits) of" in said and said.endswith("characters)")
-    assert len(said) <= LONGEST_LINE and str(DamagedError(said)) == said
+    message = str(DamagedError(f"the id {DIGITS} of {'x ' * 5000}"))
+    assert f"the id {DIGITS[:20]}... (4000 digits) of" in message and message.endswith("characters)")
+    assert len(message) <= LONGEST_LINE and str(DamagedError(message)) == message
     assert json.dumps(DamagedError(1, 2).args) == "[1, 2]"

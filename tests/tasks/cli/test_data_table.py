@@ -44,9 +44,9 @@ IMPORTS: dict[str, Case] = {
 OTHERS = ("nothing yet", "a folder, and", "`images/`, `region/`", "`images/`, `inst/`")
 
 
-SLIDES: dict[str, Kind] = {"CAMELYON16": "camelyon16", "PANDA as": "panda", "slides with": "camelyon16"}
+SLIDES: dict[str, Kind] = {"CAMELYON16": "camelyon16", "PANDA as": "panda", "slides with": "camelyon16", "TCGA as": "tcga"}
 """Beginning of a row -> the layout of its slides."""
-PLUGIN = "a dataset class"
+PLUGIN, UNANNOTATED = "a dataset class", "slides that nobody"
 MINE = """
 from tasks.datasets.phantom.dataset import PhantomPanda
 
@@ -68,7 +68,7 @@ def row(beginning: str) -> str:
 
 
 def test_every_row_has_a_test() -> None:
-    known = (*IMPORTS, *OTHERS, *SLIDES, PLUGIN)
+    known = (*IMPORTS, *OTHERS, *SLIDES, PLUGIN, UNANNOTATED)
     assert all(sum(first.startswith(each) for each in known) == 1 for first in rows()) and len(rows()) == len(known)
 
 
@@ -118,6 +118,15 @@ def test_a_row_of_slides(beginning: str, tmp_path: Path) -> None:
     done = bench(*words, "--size", "32", "--mpp", "1", "--workers", "1", home=tmp_path / "home")
     assert done.exit_code == 0, done.stderr
     assert (out / "dataset.json").exists() and (out / "index.parquet").exists()
+
+
+def test_the_row_of_slides_without_annotation(tmp_path: Path) -> None:
+    write_phantom_slides(tmp_path / "slides", 4, 0, 512, 0.5, "tcga")
+    places = {"DIR": str(tmp_path / "slides"), "NEW": str(tmp_path / "new"), "ENCODER": "stain"}
+    words = [places.get(word, word) for word in shlex.split(re.findall(r"`([^`]*)`", row(UNANNOTATED))[0])[1:]]
+    small = "--clusters 4 --mpp 1 --cell 32 --cells 40 --size 64 --workers 1".split()
+    done = bench(*words, *small, home=tmp_path / "home")
+    assert done.exit_code == 0 and (tmp_path / "new" / "k004" / "dataset.json").exists(), done.stderr
 
 
 def test_the_row_of_a_plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,10 +18,10 @@ SHOWN = "tu bench: all is well\ufffd[2K \ufffdmour"
 
 
 def check(done: Result, code: int = 0) -> None:
-    said = done.stdout + done.stderr
-    assert done.exit_code == code, said
-    assert SHOWN in said and "\nbench: all" not in said
-    assert not {"\x1b", "\r", "\u202e"} & set(said)
+    message = done.stdout + done.stderr
+    assert done.exit_code == code, message
+    assert SHOWN in message and "\nbench: all" not in message
+    assert not {"\x1b", "\r", "\u202e"} & set(message)
 
 
 def test_a_category_of_coco(tmp_path: Path) -> None:

@@ -89,18 +89,18 @@ def test_a_manifest_elsewhere(place: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "said"),
+    ("old", "new", "message"),
     [
         ("filename", "name", "has no column filename"),
         ("\t", ",", "no column id, filename, md5, size"),
         ("released", "released\nx\t\ty\tz\treleased", "a file name and its size in bytes are needed"),
     ],
 )
-def test_what_is_no_manifest_is_named(place: Path, tmp_path: Path, old: str, new: str, said: str) -> None:
+def test_what_is_no_manifest_is_named(place: Path, tmp_path: Path, old: str, new: str, message: str) -> None:
     path = tmp_path / "m.txt"
     path.write_text((place / "tcga" / "gdc_manifest.txt").read_text().replace(old, new))
     done = prepare(place, place / "tcga", tmp_path / "out", "--manifest", path)
-    assert done.exit_code == 3 and said in done.stderr and "Traceback" not in done.stderr, done.stderr
+    assert done.exit_code == 3 and message in done.stderr and "Traceback" not in done.stderr, done.stderr
 
 
 def test_no_patient_is_in_two_splits(place: Path, tmp_path: Path) -> None:

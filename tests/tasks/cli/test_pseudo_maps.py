@@ -191,7 +191,7 @@ def test_blank_and_damaged_slides(place: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "code", "said"),
+    ("words", "code", "message"),
     [
         (("-e", "textur"), 2, "there is no encoder 'textur'. Did you mean 'texture'"),
         (("-e", "uni"), 3, "gated"),
@@ -209,9 +209,9 @@ def test_blank_and_damaged_slides(place: Path, tmp_path: Path) -> None:
         (("--root", "/nowhere"), 3, "no folder /nowhere"),
     ],
 )
-def test_what_makes_no_sense_is_named(place: Path, tmp_path: Path, words: tuple[str, ...], code: int, said: str) -> None:
+def test_what_makes_no_sense_is_named(place: Path, tmp_path: Path, words: tuple[str, ...], code: int, message: str) -> None:
     done = make(place, tmp_path / "out", *words)
-    assert done.exit_code == code and said in done.stderr, done.stderr
+    assert done.exit_code == code and message in done.stderr, done.stderr
     assert not (tmp_path / "out").exists() and "Traceback" not in done.stderr
 
 

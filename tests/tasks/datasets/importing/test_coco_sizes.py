@@ -28,8 +28,8 @@ def listed(**size: Any) -> list[dict[str, Any]]:
 )
 def test_an_image_of_another_size_than_is_stated(tmp_path: Path, size: dict[str, Any], shown: str) -> None:
     source = sources.coco(tmp_path / "source", images=listed(**size))
-    said = refusal(source, tmp_path / "out")
-    assert f"s2.png: the file of annotations states {shown} px, and the image is 64 x 64 px" in said
+    message = refusal(source, tmp_path / "out")
+    assert f"s2.png: the file of annotations states {shown} px, and the image is 64 x 64 px" in message
     assert list(imported(source, tmp_path / "out", "--skip-damaged")["skipped"]) == ["s2.png"]
 
 

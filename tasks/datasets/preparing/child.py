@@ -20,7 +20,7 @@ from bench.jobs.outcomes import EarlierFailure, JobError, failure_of
 from bench.jobs.store import EntryRef
 from bench.runtime.process import lose_what_is_refused
 
-_PROGRAM = "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from bench.jobs.child import main; main()"
+_PROGRAM = "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from tasks.datasets.preparing.child import main; main()"
 _SIZE = 8
 """Bytes of the number that says how long the pickled action is."""
 
