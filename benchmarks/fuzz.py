@@ -5,7 +5,8 @@
     python -m benchmarks.fuzz --atheris DOOR                by hand, guided by coverage: needs `pip install atheris`
 
 Valid files are made first (fuzzing/corpus.py, fuzzing/data_corpus.py). Each input is a copy of them with one file changed
-(fuzzing/mutations.py, fuzzing/formats.py), read by a door (fuzzing/doors.py) in a process of its own. An input fails where that process
+(fuzzing/mutations.py, fuzzing/formats.py), read by a door (fuzzing/doors.py) in a process of its own. It fails where that
+process
 
 - ends by a signal, or does not end within 10 seconds (`signal`, `hang`),
 - prints a traceback or raises what is no error for users (`uncaught`),
