@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.provenance.digests import digest_of
-from benchmarks.fuzzing.data_corpus import photo, write_imports, write_prepared, write_slides
+from benchmarks.fuzzing.data_corpus import photo, write_gdc, write_imports, write_prepared, write_slides
 
 PUBLISHED = Path(__file__).parents[2] / "leaderboards"
 EXPERIMENTS = Path(__file__).parents[2] / "tasks" / "experiments" / "lizard-nuclei"
@@ -338,6 +338,7 @@ def train_small(work: Path, stop: int = 0) -> dict[str, Any]:
 
 BASES: dict[str, Callable[[Path], None]] = {
     "slides": write_slides,
+    "gdc": write_gdc,
     "prepared": write_prepared,
     "imports": write_imports,
     "run": _run,

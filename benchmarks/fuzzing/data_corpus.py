@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from pathlib import Path
@@ -40,6 +41,21 @@ def write_slides(folder: Path) -> None:
     write_pyramid(folder / "masks" / "c_mask.tif", labels, 1.0)
     (place / "c.tif").unlink()
     (place / "slides.csv").write_text("slide,patient,split\na.tif,p1,train\nb.tif,p2,test\n", encoding="utf-8")
+
+
+def write_gdc(folder: Path) -> None:
+    """Two slides as gdc-client leaves them, and their manifest."""
+    from tasks.datasets.slides.phantom_files import write_pyramid
+
+    rows = ["id\tfilename\tmd5\tsize\tstate"]
+    for number in range(2):
+        path = folder / "gdc" / f"file{number}" / f"TCGA-AA-000{number}-01Z-00-DX1.svs"
+        pixels = photo(200, 200, number)
+        pixels[..., 1] //= 2  # tissue has colour
+        write_pyramid(path, pixels, 1.0)
+        digest = hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest()
+        rows.append(f"file{number}\t{path.name}\t{digest}\t{path.stat().st_size}\treleased")
+    (folder / "gdc" / "gdc_manifest.txt").write_text("\n".join(rows) + "\n", encoding="utf-8")
 
 
 def write_prepared(folder: Path) -> None:

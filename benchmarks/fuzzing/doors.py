@@ -185,6 +185,11 @@ def _label_slides(folder: Path, rng: random.Random) -> None:
     command("prepare", "slides", "--root", folder / "masks", "--out", folder / "out", *classes, "--workers", "1")
 
 
+def _gdc(folder: Path, rng: random.Random) -> None:
+    words = rng.choice(((), ("--check-md5",), ("--dry-run",)))
+    command("prepare", "tcga", "--root", folder / "gdc", "--out", folder / "out", *CUT[4:], "--workers", "1", *words)
+
+
 def _import(layout: str) -> Callable[[Path, random.Random], None]:
     def ask(folder: Path, rng: random.Random) -> None:
         of_pixels = ("--accept-palette",) if layout in ("pairs", "hf") else ()
@@ -368,6 +373,7 @@ DOORS: dict[str, Door] = {
     "slides: outlines and tables": Door("slides", ("slides/*.xml", "slides/*.geojson", "slides/*.csv"), _slides, 4),
     "slides: images": Door("slides", ("slides/*.tif",), _slides, 3),
     "slides: label slides": Door("slides", ("masks/*_mask.tif",), _label_slides, 3),
+    "slides: manifest of the GDC": Door("gdc", ("gdc/*.txt",), _gdc, 3),
     "import: pairs": Door("imports", ("pairs/*/*.png", "pairs/list.csv"), _import("pairs"), 3),
     "import: COCO": Door("imports", ("coco/*.json",), _import("coco"), 4),
     "import: GeoJSON": Door("imports", ("geojson/*.geojson",), _import("geojson"), 4),
