@@ -2,6 +2,7 @@
 
 python -m benchmarks.clustering speed --cells 200000 --features 1024 --clusters 100
 python -m benchmarks.clustering agreement --slides 24
+python -m benchmarks.clustering rates SLIDE.svs
 """
 
 from __future__ import annotations
@@ -77,6 +78,48 @@ def agreement(slides: int, encoders: str, clusters: int) -> None:
                     f"| {encoder} | {scale} | {found['value']:.3f} {bounds} | {found['cells']} | {found['units']} |",
                     flush=True,
                 )
+
+
+@main.command()
+@click.argument("path", type=click.Path(path_type=Path, exists=True))
+@click.option("--mpp", default=0.5)
+@click.option("--slide-mpp", type=float)
+@click.option("--networks", default="vit_small_patch16_224,vit_large_patch16_224")
+def rates(path: Path, mpp: float, slide_mpp: float | None, networks: str) -> None:
+    """What one core does in a second: patches of 256 pixels read, and passed through networks of random weights; and the bytes
+    of a patch."""
+    import torch
+
+    from bench.jobs.arrays import write_array
+    from bench.runtime import torchvision_shim
+    from tasks.datasets.clustering.cells import CellRule, find_cells
+    from tasks.datasets.slides.reader import open_slide
+    from tasks.datasets.slides.tissue import find_tissue
+
+    torch.set_num_threads(1)
+    with open_slide(path, slide_mpp) as slide:
+        corners = find_cells(slide, find_tissue(slide), CellRule(256, 256, mpp))
+        seconds = []
+        for _ in range(3):
+            begun = time.process_time()
+            images = np.stack([tile for _, tile in slide.read_tiles(corners, 256, mpp)])
+            seconds.append(time.process_time() - begun)
+    print(f"{path.name}: {len(corners)} patches, {len(corners) / sorted(seconds)[1]:.0f} a second read")
+    with tempfile.TemporaryDirectory() as folder:
+        write_array(Path(folder), "images", images, 16)
+        size = sum(file.stat().st_size for file in Path(folder).rglob("*") if file.is_file())
+        print(f"{size / len(images):.0f} bytes a patch stored")
+    torchvision_shim.ready()
+    import timm
+
+    pixels = torch.rand(16, 3, 224, 224)
+    for name in networks.split(","):
+        net = timm.create_model(name, num_classes=0).eval()
+        with torch.inference_mode():
+            net(pixels)
+            begun = time.process_time()
+            net(pixels)
+            print(f"{name}: {16 / (time.process_time() - begun):.2f} patches of 224 pixels a second")
 
 
 if __name__ == "__main__":

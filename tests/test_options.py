@@ -33,6 +33,24 @@ metrics = ["fd"]
 controls = []
 """
 
+GREY = """
+import numpy as np
+from bench.types import Card
+
+class Grey:
+    card = Card("grey", "1", "Shares of grey levels.")
+
+    def __init__(self, bins: int = 8) -> None:
+        self.bins = bins
+
+    @property
+    def dim(self) -> int:
+        return self.bins
+
+    def encode(self, images):
+        flat = images.mean(axis=-1).reshape(len(images), -1)
+        return np.stack([np.histogram(one, self.bins, (0, 256))[0] / one.size for one in flat]).astype(np.float32)
+"""
 CUT = "--size 16 --mpp 1 --smallest 0.1 --largest 0.9 --patches all --most 3"
 PLAIN = "--workers 1 --mpp-csv mpp.csv --confirm-mpp --skip-damaged"
 OUTLINE = json.dumps(
@@ -131,6 +149,17 @@ CASES: dict[str, list[list[str]]] = {
     "prepare panda": [f"--root slides/panda --out out/panda {CUT} --mapping paper {PLAIN}".split()],
     "prepare slides": [
         f"--root slides/cam/training/normal --out out/own {CUT} --classes a=b --outside b {PLAIN}".split(),
+        f"--root slides/cam/training/normal --out out/grey {CUT} --maps tissue".split(),
+    ],
+    "prepare tcga": [
+        f"--root slides/tcga --out out/tcga {CUT} --manifest slides/tcga/gdc_manifest.txt --checksums {PLAIN}".split(),
+    ],
+    "pseudo-maps": [
+        "--root slides/tcga --out out/maps -e grey.py:Grey -o bins=4 --clusters 4 --scales 2 --nested --seed 1 --mpp 1".split()
+        + "--cell 16".split()
+        + "--window 32 --cells 40 --size 32 --heterogeneity 0 --most 9 --growth 0.2 --rotation 5 --stain 0.1".split()
+        + "--label-by classifier --classifier vit_tiny_patch16_224 --classifier-steps 2 --classifier-rate 0.001".split()
+        + f"--truth slides/tcga/truth --manifest slides/tcga/gdc_manifest.txt {PLAIN}".split(),
     ],
     "new": [["generator", "my-own", "--dir", "out"]],
 }
@@ -143,6 +172,8 @@ REFUSED = {
     "verify": ["ran"],
     "prepare camelyon16": "--root slides/cam --out refused".split(),
     "prepare panda": "--root slides/panda --out refused --dry-run".split(),
+    "prepare tcga": "--root slides/tcga --out refused --dry-run".split(),
+    "pseudo-maps": "--root slides/tcga -e texture --out refused".split(),
     "prepare slides": "--root slides/cam/training/normal --classes a=b --out refused --dry-run".split(),
     "export conditions": "-t cam16-seg --out refused".split(),
     "export samples": ["ran", "--out", "refused"],
@@ -199,14 +230,15 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
         rows = "\n".join(f"p{i},0.5" for i in range(6))
         scaled = {f"p{i}": (photo(128, 128, seed=i), halves(128, 128)) for i in range(6)}
         write(Path("scaled"), scaled, "id,mpp", rows)
-        for kind in ("camelyon16", "panda"):
-            write_phantom_slides(Path("slides", {"camelyon16": "cam"}.get(kind, kind)), 3, 0, 512, 0.5, kind)
+        for kind, count in (("camelyon16", 3), ("panda", 3), ("tcga", 6)):
+            write_phantom_slides(Path("slides", {"camelyon16": "cam"}.get(kind, kind)), count, 0, 512, 0.5, kind)
         Path("mpp.csv").write_text("slide,mpp\nnormal_001,0.6\n")
         for slide in Path("slides/cam/training/normal").glob("*.tif"):
             slide.with_suffix(".geojson").write_text(OUTLINE)
         Path("mine.toml").write_text(MINE)
         Path("suite.toml").write_text(SUITE)
         Path("mine.py").write_text("")
+        Path("grey.py").write_text(GREY)
         Path("policy.toml").write_text('[[margin]]\nmeasures = "*"\nabsolute = 0.1\n')
         ran = [
             "-g",

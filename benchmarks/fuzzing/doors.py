@@ -186,7 +186,7 @@ def _label_slides(folder: Path, rng: random.Random) -> None:
 
 
 def _gdc(folder: Path, rng: random.Random) -> None:
-    words = rng.choice(((), ("--check-md5",), ("--dry-run",)))
+    words = rng.choice(((), ("--checksums",), ("--dry-run",)))
     command("prepare", "tcga", "--root", folder / "gdc", "--out", folder / "out", *CUT[4:], "--workers", "1", *words)
 
 

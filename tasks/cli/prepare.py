@@ -86,16 +86,16 @@ def panda(root: Path, mapping: str, **options: Any) -> None:
 
 @prepare.command("tcga")
 @click.option("--manifest", type=click.Path(path_type=Path), help="GDC manifest.  [default: gdc_manifest*.txt in --root]")
-@click.option("--check-md5", is_flag=True, help="Read each file and compare it with the manifest.")
+@click.option("--checksums", is_flag=True, help="Read each file and compare it with the manifest.")
 @_shared
-def tcga(root: Path, manifest: Path | None, check_md5: bool, **options: Any) -> None:
+def tcga(root: Path, manifest: Path | None, checksums: bool, **options: Any) -> None:
     """TCGA as gdc-client delivers it, without annotation: the map is tissue and glass.
 
     For maps of tissue types see bench pseudo-maps.
     """
     from tasks.datasets.preparing import unannotated as source
 
-    _run(source.list_slides(root, manifest, check_md5), "region-seg", **options)
+    _run(source.list_slides(root, manifest, checksums), "region-seg", **options)
 
 
 @prepare.command("slides")

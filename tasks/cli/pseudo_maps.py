@@ -45,7 +45,6 @@ if TYPE_CHECKING:
 @click.option("--classifier", default="vit_small_patch16_224", show_default=True, help="Vision transformer of timm.")
 @click.option("--classifier-steps", type=int, default=2000, show_default=True, help="Training steps of the classifier.")
 @click.option("--classifier-rate", type=float, default=3e-4, show_default=True, help="Learning rate of the classifier.")
-@click.option("--pretrained", is_flag=True, help="Start the classifier with timm's weights, which are downloaded.")
 @click.option("--truth", type=click.Path(path_type=Path), help="Folder of label slides <slide>.tif to compare clusters with.")
 @click.option("--manifest", type=click.Path(path_type=Path), help="GDC manifest of the slides.")
 @click.option("--mpp-csv", type=click.Path(path_type=Path), help="Table slide,mpp that overrides what slides say.")
@@ -75,7 +74,7 @@ def command(root: Path, out: Path, workers: int, scheduler: str, **options: Any)
         raise UsageError(f"--out {out} exists. Give a folder that does not, or remove it.")
     cell = CellRule(options["cell"], options["window"] or options["cell"], options["mpp"], most=options["cells"])
     region = RegionRule(*(options[name] for name in ("size", "heterogeneity", "most", "growth", "rotation", "stain")))
-    names = ("classifier", "classifier_steps", "classifier_rate", "pretrained", "seed")
+    names = ("classifier", "classifier_steps", "classifier_rate", "seed")
     classifier = ClassifierRule(*(options[name] for name in names)) if options["label_by"] == "classifier" else None
     request = Request(
         encoder=_encoder(options["encoder"], options["options"]),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -189,7 +189,7 @@ def load_classifier(store: Store, ref: EntryRef, rule: ClassifierRule, window: i
     """The network that `TrainClassifier` wrote."""
     from safetensors.torch import load
 
-    net = build(replace(rule, pretrained=False), window, clusters)
+    net = build(rule, window, clusters)
     net.load_state_dict(load(store.read_bytes(ref, WEIGHTS)))
     return net
 

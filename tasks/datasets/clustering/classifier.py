@@ -40,8 +40,6 @@ class ClassifierRule:
     """Name in timm; its input has the size of a cell's window."""
     steps: int = 2000
     learning_rate: float = 3e-4
-    pretrained: bool = False
-    """Whether to begin with the weights that timm names, which are downloaded."""
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -76,7 +74,7 @@ def build(rule: ClassifierRule, window: int, clusters: int) -> torch.nn.Module:
 
     try:
         net: nn.Module = timm.create_model(
-            rule.network, pretrained=rule.pretrained, num_classes=clusters, img_size=window, dynamic_img_pad=True
+            rule.network, pretrained=False, num_classes=clusters, img_size=window, dynamic_img_pad=True
         )
     except Exception as error:  # only the name is the user's choice, and it can fail in many ways
         raise UsageError(

@@ -72,7 +72,7 @@ def test_files_that_are_not_those_of_the_manifest_are_left_out(place: Path, tmp_
     assert "and the manifest says" in found[files[1].stem] and "download it again" in found[files[1].stem]
     assert found["TCGA-ZZ-9999-01Z-00-DX1"] == "the manifest does not list it"
     assert len(found) == 3
-    assert prepare(place, root, tmp_path / "md5", "--check-md5").exit_code == 0
+    assert prepare(place, root, tmp_path / "md5", "--checksums").exit_code == 0
     assert "its md5 is" in excluded(tmp_path / "md5")[files[3].stem]
 
 
