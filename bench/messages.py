@@ -37,10 +37,15 @@ def needed(owner: str, column: str, value: _Value | None) -> _Value:
 
 
 def listed(names: Iterable[object], most: int = 10) -> str:
-    """The first names, comma-separated and `printable`, and the total number if there are more."""
-    words = [printable(name) for name in names]
+    """The first names, comma-separated, and the total number if there are more."""
+    words = [str(name) for name in names]
     more = f", ... ({len(words)} in all)" if len(words) > most else ""
     return ", ".join(words[:most]) + more
+
+
+def listed_names(names: Iterable[object], most: int = 10) -> str:
+    """The same for names from files, each `printable`."""
+    return listed(map(printable, names), most)
 
 
 def printable(entry: object) -> str:

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from bench.errors import MissingError, UsageError
 from bench.files.array_files import open_npy
-from bench.messages import listed, needed
+from bench.messages import listed_names, needed
 from bench.types import GREY, NOT_ANNOTATED, Card, Conditions, Images, ImageSet, Progress, Strings
 
 Seeds = NDArray[np.uint64]
@@ -174,7 +174,7 @@ class _KeepsPatches:
         if unknown := [name for name in conditions.ids.tolist() if name not in row]:
             raise MissingError(
                 f"{self.card.name} shows the real patches of the conditions that it is given, and was handed none for "
-                f"{listed(unknown)}. It has {len(row)} others: fit it on the dataset to be generated."
+                f"{listed_names(unknown)}. It has {len(row)} others: fit it on the dataset to be generated."
             )
         return np.array([row[name] for name in conditions.ids.tolist()], dtype=np.int64)
 

@@ -24,7 +24,7 @@ from bench.files.csv_files import write_cell_text
 from bench.files.image_files import check_opaque, check_upright, find_png_fault, open_image
 from bench.files.names import file_stem, path_below
 from bench.files.regular import describe_fault, is_folder, is_there, list_folder, read_bytes
-from bench.messages import listed
+from bench.messages import listed_names
 from bench.types import Card, Conditions, Images, Strings
 
 _SET = re.compile(r"seed(0|[1-9][0-9]*)")
@@ -131,8 +131,8 @@ class Folder:
         return written if stem not in self._files and written in self._files else stem
 
     def _refuse(self, missing: list[str], extra: list[str]) -> None:
-        wrong = [f"no image for {len(missing)} conditions: {listed(missing)}"] if missing else []
-        wrong += [f"{len(extra)} images of no condition: {listed(extra)}"] if extra else []
+        wrong = [f"no image for {len(missing)} conditions: {listed_names(missing)}"] if missing else []
+        wrong += [f"{len(extra)} images of no condition: {listed_names(extra)}"] if extra else []
         if wrong:
             raise MissingError(
                 f"{self.folder} has {'; and '.join(wrong)}. An image is found as samples/<id>.png, with the id as in "
@@ -151,9 +151,9 @@ def _from_table(table: Path) -> dict[str, Path]:
         raise MissingError(f"{table} has the columns {', '.join(columns) or 'none'}, not id and file.")
     pairs = [(file_stem(row["id"] or "(none)"), _place(table, row["file"] or "")) for row in rows]
     if twice := [stem for stem, count in Counter(stem for stem, _ in pairs).items() if count > 1]:
-        raise MissingError(f"{table} names these ids more than once: {listed(twice)}.")
+        raise MissingError(f"{table} names these ids more than once: {listed_names(twice)}.")
     if absent := [file for _, file in pairs if describe_fault(file)]:
-        raise MissingError(f"{table} names {len(absent)} files that cannot be read: {listed(absent)}.")
+        raise MissingError(f"{table} names {len(absent)} files that cannot be read: {listed_names(absent)}.")
     return dict(sorted(pairs))
 
 

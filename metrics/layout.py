@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from bench.errors import UsageError
 from bench.histology.nuclei import UNLABELLED
-from bench.messages import listed, needed
+from bench.messages import listed_names, needed
 from bench.types import Card, Conditions, Direction, Index, Strings
 from metrics.stain import wasserstein
 
@@ -237,7 +237,7 @@ def _asked_types(real: InstanceTable, sampled: InstanceTable) -> NDArray[np.bool
     _same_types(real, sampled)
     row = {name: i for i, name in enumerate(real.ids.tolist())}
     if strangers := [name for name in sampled.ids.tolist() if name not in row]:
-        raise UsageError(f"layouts were sampled for ids of which there is no real layout: {listed(strangers)}.")
+        raise UsageError(f"layouts were sampled for ids of which there is no real layout: {listed_names(strangers)}.")
     if not len(sampled):
         raise UsageError("no layout was sampled: there is nothing to ask.")
     return real.shown[[row[name] for name in sampled.ids.tolist()]]

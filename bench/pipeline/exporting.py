@@ -26,7 +26,7 @@ from bench.errors import UsageError
 from bench.files.csv_files import write_cell
 from bench.files.names import file_stem, is_key, path_part
 from bench.jobs.store import EntryRef, Store
-from bench.messages import listed
+from bench.messages import listed_names
 from bench.results.schema import ResultRecord
 from bench.types import Conditions, Images, ImageSet, Strings, image_seeds
 
@@ -84,7 +84,7 @@ def write_images(ids: Strings, images: Images, folder: Path) -> None:
     samples.mkdir(parents=True, exist_ok=True)
     files = [samples / f"{file_stem(name)}.png" for name in ids.tolist()]
     if present := [file.name for file in files if file.exists()]:
-        raise UsageError(f"{samples} already holds {listed(present)}: export into another folder.")
+        raise UsageError(f"{samples} already holds {listed_names(present)}: export into another folder.")
     for file, image in zip(files, images, strict=True):
         _write_png(file, image)
 
@@ -150,4 +150,4 @@ def _refuse_clashes(ids: Iterable[str]) -> None:
     for name in ids:
         names.setdefault(file_stem(name), []).append(name)
     if clashes := [" and ".join(sorted(same)) for same in names.values() if len(same) > 1]:
-        raise UsageError(f"ids that share a file name: {listed(clashes)}. Rename them in the dataset's index.")
+        raise UsageError(f"ids that share a file name: {listed_names(clashes)}. Rename them in the dataset's index.")

@@ -20,7 +20,7 @@ from bench.errors import MissingError, UsageError
 from bench.files.regular import is_there
 from bench.histology.nuclei import UNLABELLED, USUAL_MPP, majority
 from bench.histology.training_mixes import TRAINING_MIXES
-from bench.messages import listed, needed
+from bench.messages import listed_names, needed
 from bench.presets import configure
 from bench.provenance.digests import digest_of
 from bench.runtime.precision import device, inference
@@ -166,7 +166,7 @@ class LizardNuclei:
         if unlike:
             raise UsageError(
                 f"{who}: a pixel has a type where and only where it has an instance; {len(unlike)} of {len(masks)} patches "
-                f"differ: {listed(given.ids[unlike].tolist(), 3)}. Correct their maps, or leave them out."
+                f"differ: {listed_names(given.ids[unlike].tolist(), 3)}. Correct their maps, or leave them out."
             )
         if not any(inside.any() for inside in nucleus):
             raise MissingError(f"{who}: no nucleus in {len(masks)} patches. Give more data, or other splits.")

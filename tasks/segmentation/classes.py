@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from bench.errors import UsageError
-from bench.messages import listed
+from bench.messages import listed_names
 from bench.types import DataClasses
 
 NORMAL, TUMOUR = "normal", "tumour"
@@ -137,13 +137,13 @@ def _verb(number: int) -> str:
 def _describe(found: DataClasses) -> str:
     if _is_numbered(found.names, _UNNAMED):
         return f"{found.dataset} has {len(found.names)} classes whose names are not known"
-    return f"{found.dataset} has {listed(found.names)}"
+    return f"{found.dataset} has {listed_names(found.names)}"
 
 
 def _refusal(task: str, meanings: Sequence[tuple[str, ...]], found: DataClasses) -> str:
     head = f"{task} means the classes {' or '.join(', '.join(meant) for meant in meanings)}; {_describe(found)}."
     if (fitting := propose(meanings, found)) is not None:
-        lost = f"; left out as not annotated: {listed(fitting.ignored)}" if fitting.ignored else ""
+        lost = f"; left out as not annotated: {listed_names(fitting.ignored)}" if fitting.ignored else ""
         return f"{head} By their names, this fits: {fitting.options}{lost}. {_any_classes(found)}"
     if found.numbers is None:
         return f"{head} {_any_classes(found)}"

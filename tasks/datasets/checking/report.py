@@ -8,7 +8,7 @@ from typing import Any
 
 from bench.errors import BenchError, MissingError
 from bench.files.regular import is_folder, list_folder
-from bench.messages import listed
+from bench.messages import listed_names
 from tasks.datasets.checking.finding import Report
 from tasks.datasets.checking.nuclei import READERS, check_nuclei
 from tasks.datasets.checking.region import check_region
@@ -53,7 +53,7 @@ def _foreign(folder: Path) -> Report:
         return Report(
             str(folder),
             "none that is known",
-            faults=[f"{folder} holds {listed(kinds) or 'nothing'}, and none of the layouts of docs/data.md"],
+            faults=[f"{folder} holds {listed_names(kinds) or 'nothing'}, and none of the layouts of docs/data.md"],
         )
     out = folder.resolve().with_name(f"{folder.resolve().stem}-data")
     report = Report(str(folder), " or ".join(f"{name}: {text}" for name, text in found.items()))
@@ -80,7 +80,9 @@ def lines_of(report: Report) -> list[str]:
     """The report as text."""
     made = [f"folder: {report.folder}", f"layout: {report.layout}"]
     made += [f"images: {report.images}"] if report.images else []
-    made += [f"sizes: {listed((f'{size} px ({count})' for size, count in report.sizes.items()), 6)}"] if report.sizes else []
+    made += (
+        [f"sizes: {listed_names((f'{size} px ({count})' for size, count in report.sizes.items()), 6)}"] if report.sizes else []
+    )
     made += [f"microns per pixel: {report.mpp}"] if report.mpp else []
     for each in report.classes:
         name = f"class {each.number} {each.name}"

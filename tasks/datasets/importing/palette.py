@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from bench.errors import DamagedError, UsageError
 from bench.files.regular import describe_fault, read_text
-from bench.messages import listed
+from bench.messages import listed_names
 from tasks.datasets.index import some
 from tasks.datasets.pixels import IGNORE
 
@@ -101,7 +101,7 @@ def parse(text: str, classes: tuple[str, ...]) -> Palette:
         raise UsageError("--palette names colours and single values together." if colours else "--palette names no colour.")
     found = [name for name in dict.fromkeys(entries.values()) if name != "ignore"]
     if classes and sorted(classes) != sorted(found):
-        raise UsageError(f"--classes {','.join(classes)} and --palette, which names {listed(found, 30)}, disagree.")
+        raise UsageError(f"--classes {','.join(classes)} and --palette, which names {listed_names(found, 30)}, disagree.")
     ordered = classes or tuple(found)
     numbers = {value: IGNORE if name == "ignore" else ordered.index(name) for value, name in entries.items()}
     return Palette(colours.pop(), numbers, ordered, origin)

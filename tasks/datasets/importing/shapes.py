@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from bench.errors import DamagedError, UsageError, did_you_mean
 from bench.files import json_files
-from bench.messages import listed
+from bench.messages import listed_names
 from tasks.datasets.importing import polygons
 from tasks.datasets.importing.pairing import OUTSIDE_IGNORED, Computed, ImportOptions
 from tasks.datasets.pixels import IGNORE
@@ -65,11 +65,11 @@ def _ordered(found: list[str], asked: tuple[str, ...]) -> list[str]:
         return found
     if unknown := [name for name in asked if name not in found]:
         raise UsageError(
-            f"--classes names {unknown[0]!r}.{did_you_mean(unknown[0], found)} Those of the source are {listed(found, 30)}."
+            f"--classes names {unknown[0]!r}.{did_you_mean(unknown[0], found)} Those of the source are {listed_names(found, 30)}."
         )
     if absent := [name for name in found if name not in asked]:
         raise UsageError(
-            f"--classes lacks {listed(absent, 30)} of the source. Give all of {listed(found, 30)} in the wanted order."
+            f"--classes lacks {listed_names(absent, 30)} of the source. Give all of {listed_names(found, 30)} in the wanted order."
         )
     return list(asked)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from typing import Any
 
-from bench.messages import listed, shorten
+from bench.messages import listed_names, shorten
 
 
 def lines_of(manifest: dict[str, Any]) -> list[str]:
@@ -20,7 +20,9 @@ def lines_of(manifest: dict[str, Any]) -> list[str]:
     if manifest["columns"]:
         made.append("columns: " + ", ".join(f"{column} is {meaning}" for column, meaning in manifest["columns"].items()))
     if values := manifest["values"]:
-        made.append(f"values of maps: {listed((f'{v} is {m}' for v, m in values['meaning'].items()), 30)} ({values['from']})")
+        made.append(
+            f"values of maps: {listed_names((f'{v} is {m}' for v, m in values['meaning'].items()), 30)} ({values['from']})"
+        )
     shares = [f"{each['number']} {each['name']} {each['share']:.1%}" for each in manifest["classes"]]
     made.append(f"classes: {', '.join(shares)}; not annotated {manifest['not_annotated']:.1%} of pixels")
     if manifest["nuclei"]:
