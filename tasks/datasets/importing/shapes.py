@@ -65,11 +65,13 @@ def _ordered(found: list[str], asked: tuple[str, ...]) -> list[str]:
         return found
     if unknown := [name for name in asked if name not in found]:
         raise UsageError(
-            f"--classes names {unknown[0]!r}.{did_you_mean(unknown[0], found)} Those of the source are {listed_names(found, 30)}."
+            f"--classes names {unknown[0]!r}.{did_you_mean(unknown[0], found)} "
+            f"Those of the source are {listed_names(found, 30)}."
         )
     if absent := [name for name in found if name not in asked]:
         raise UsageError(
-            f"--classes lacks {listed_names(absent, 30)} of the source. Give all of {listed_names(found, 30)} in the wanted order."
+            f"--classes lacks {listed_names(absent, 30)} of the source. "
+            f"Give all of {listed_names(found, 30)} in the wanted order."
         )
     return list(asked)
 
