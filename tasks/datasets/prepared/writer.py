@@ -16,6 +16,7 @@ import json
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -39,6 +40,8 @@ SHARE = "share "
 """Begins the columns of the shares of classes: `share tumour`."""
 TEXTS = ("slide", "case", "patient", "centre", "split")
 ROWS_PER_CHUNK = 16
+ROWS_HELD = 2**16
+"""Rows of the index that are held in memory while it is written, and those of a row group."""
 
 
 @dataclass(frozen=True)
@@ -91,29 +94,24 @@ def assemble(
     `described` says how it was made, as JSON; `exclusions` are slides that were left out, with the reasons. UsageError where
     `out` exists, two parts are of one slide, or no part has a patch.
     """
-    import pandas
-
     if out.exists():
         raise UsageError(f"{out} exists. Give --out a folder that does not, or remove this one.")
-    frames = sorted(((read_part_index(part), part) for part in parts), key=lambda pair: _slide_of(pair[0]))
-    filled = [(frame, part) for frame, part in frames if len(frame)]
-    if not filled:
+    slides = sorted((slide, part) for part in parts if (slide := _slide_of(part)))
+    if not slides:
         raise UsageError(f"none of the {len(parts)} slides has a patch. Change --size, --mpp, or the shares of classes.")
-    slides = [_slide_of(frame) for frame, _ in filled]
-    if twice := sorted({slide for slide in slides if slides.count(slide) > 1}):
-        raise UsageError(f"the slide {twice[0]} was prepared twice: two files have its name.")
+    if twice := next((slide for (slide, _), (other, _) in pairwise(slides) if slide == other), None):
+        raise UsageError(f"the slide {twice} was prepared twice: two files have its name.")
     work = out.with_name(f".{out.name}.part")
     delete(work)
     (work / PATCHES).mkdir(parents=True)
+    counts = _join_indexes([part for _, part in slides], work / INDEX)
     listed = []
-    for number, (frame, part) in enumerate(filled):
+    for number, (slide, part) in enumerate(slides):
         place = work / PATCHES / f"{number:05d}"
         place.mkdir()
         for name in ARRAYS:
             shutil.copytree(part / name, place / name)
-        listed.append({"slide": _slide_of(frame), "patches": len(frame), **{name: _sums(place / name) for name in ARRAYS}})
-    index = pandas.concat([frame for frame, _ in filled], ignore_index=True)
-    index.to_parquet(work / INDEX, index=False)
+        listed.append({"slide": slide, "patches": counts[number], **{name: _sums(place / name) for name in ARRAYS}})
     held = {
         "schema": SCHEMA,
         "size": size,
@@ -155,8 +153,31 @@ def entropy(shares: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.asarray(np.abs((shares * logarithms).sum(axis=1)))
 
 
-def _slide_of(frame: pandas.DataFrame) -> str:
-    return str(frame["slide"].iloc[0]) if len(frame) else ""
+def _slide_of(part: Path) -> str:
+    """The slide of a part; empty where it has no patch."""
+    from pyarrow import parquet
+
+    names = parquet.read_table(part / INDEX, columns=["slide"])["slide"]
+    return str(names[0].as_py()) if len(names) else ""
+
+
+def _join_indexes(parts: Sequence[Path], out: Path) -> list[int]:
+    """Writes the rows of all parts to one file and returns the number of each; about `ROWS_HELD` rows are in memory at a time."""
+    import pyarrow
+    from pyarrow import parquet
+
+    counts: list[int] = []
+    held: list[pyarrow.Table] = []
+    with parquet.ParquetWriter(out, parquet.read_schema(parts[0] / INDEX)) as writer:
+        for part in parts:
+            held.append(parquet.read_table(part / INDEX))
+            counts.append(len(held[-1]))
+            if sum(map(len, held)) >= ROWS_HELD:
+                writer.write_table(pyarrow.concat_tables(held), row_group_size=ROWS_HELD)
+                held.clear()
+        if held:
+            writer.write_table(pyarrow.concat_tables(held), row_group_size=ROWS_HELD)
+    return counts
 
 
 def _sums(array: Path) -> dict[str, str]:

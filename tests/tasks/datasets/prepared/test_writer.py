@@ -8,8 +8,10 @@ from pathlib import Path
 import numpy as np
 import pandas
 import pytest
+from pyarrow import parquet
 
 from bench.errors import UsageError
+from tasks.datasets.prepared import writer
 from tasks.datasets.prepared.writer import assemble, class_shares, entropy, read_part_index, write_part
 from tests.tasks.datasets.prepared.parts import CLASSES, MPP, SIZE, make_folder, make_part, write_parts
 
@@ -22,6 +24,16 @@ def test_the_order_of_slides_changes_no_byte(tmp_path: Path) -> None:
     parts = [make_part(i) for i in range(4)]
     one, other = make_folder(tmp_path / "a", parts), make_folder(tmp_path / "b", parts[::-1])
     assert contents(one) == contents(other)
+
+
+def test_the_rows_in_memory_change_no_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    parts = [make_part(i, patches=2 + i) for i in range(4)]
+    whole = pandas.read_parquet(make_folder(tmp_path / "a", parts) / "index.parquet")
+    monkeypatch.setattr(writer, "ROWS_HELD", 4)
+    few = make_folder(tmp_path / "b", parts) / "index.parquet"
+    pandas.testing.assert_frame_equal(pandas.read_parquet(few), whole)
+    groups = parquet.ParquetFile(few).metadata
+    assert [groups.row_group(i).num_rows for i in range(groups.num_row_groups)] == [4, 1, 4, 4, 1]
 
 
 def test_the_index_says_where_each_patch_lies_and_what_it_shows(tmp_path: Path) -> None:
