@@ -162,7 +162,7 @@ def _slide_of(part: Path) -> str:
 
 
 def _join_indexes(parts: Sequence[Path], out: Path) -> list[int]:
-    """Writes the rows of all parts to one file and returns the number of each; about `ROWS_HELD` rows are in memory at a time."""
+    """Writes the rows of all parts to one file, `ROWS_HELD` rows or a little more in memory at a time; the rows of each."""
     import pyarrow
     from pyarrow import parquet
 
