@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -173,6 +174,40 @@ def test_two_workers_write_the_same_bytes_and_nothing_is_done_twice(place: Path,
     again = make(place, tmp_path / "again", *truth, home=tmp_path / "home")
     assert again.exit_code == 0 and "cells encoded" not in again.stderr and "labelled" not in again.stderr
     assert contents(tmp_path / "again") == contents(made)
+
+
+ENCODER = """
+import os, signal
+from pathlib import Path
+import numpy as np
+from bench.types import Card
+
+class Colours:
+    card = Card("colours", "1", "Mean colour of each quarter.")
+    dim = 12
+
+    def encode(self, images):
+        half = images.shape[1] // 2
+        quarters = [images[:, :half, :half], images[:, :half, half:], images[:, half:, :half], images[:, half:, half:]]
+        try:
+            (Path(__file__).parent / "kill").rename(Path(__file__).parent / "killed")
+        except FileNotFoundError:
+            return np.concatenate([part.mean(axis=(1, 2)) for part in quarters], axis=1).astype(np.float32)
+        os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no SIGKILL there")
+def test_a_killed_worker_costs_nothing(place: Path, tmp_path: Path) -> None:
+    """A worker is lost while it encodes the cells of a slide: the other one does them, and the folder has the same bytes."""
+    plugin = tmp_path / "mine.py"
+    plugin.write_text(ENCODER)
+    alone = make(place, tmp_path / "one", "-e", f"{plugin}:Colours", home=tmp_path / "a")
+    assert alone.exit_code == 0, alone.stderr
+    (tmp_path / "kill").touch()
+    killed = make(place, tmp_path / "two", "-e", f"{plugin}:Colours", "--workers", "2", home=tmp_path / "b")
+    assert killed.exit_code == 0 and (tmp_path / "killed").exists(), killed.stderr
+    assert contents(tmp_path / "one") == contents(tmp_path / "two")
 
 
 def test_blank_and_damaged_slides(place: Path, tmp_path: Path) -> None:
