@@ -12,6 +12,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # before numpy: small matrices ar
 
 import numpy as np
 
+from bench.histology.class_scores import segmentation_tally
 from bench.measurements.protocol import with_estimate
 from bench.results.schema import ResultRecord
 from bench.statistics import Estimate, group_bootstrap, group_jackknife, paired_difference
@@ -23,7 +24,6 @@ from metrics.frechet.frechet_distance import FrechetDistance
 from metrics.frechet.frechet_infinity import FrechetInfinity
 from metrics.frechet.frechet_subspace import FrechetPca16
 from metrics.mmd.kid import KernelDistance
-from tasks.segmentation.scores import segmentation_tally
 
 Measure = Literal[
     "fd",

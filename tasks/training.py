@@ -16,11 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.errors import MissingError, UsageError
+from bench.histology.class_scores import IGNORED, class_pixels, segmentation_counts, shown_iou
 from bench.histology.stain import restain
 from bench.messages import needed
 from bench.runtime.precision import device, full_float32
 from bench.types import Images, ImageSet, Progress
-from tasks.segmentation.scores import IGNORED, class_pixels, segmentation_counts, shown_iou
 
 if TYPE_CHECKING:
     import torch

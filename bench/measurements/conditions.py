@@ -22,7 +22,7 @@ from bench.pipeline.generation import GeneratedSet, shard_bounds
 from bench.pipeline.plugins import Plugin
 from bench.pipeline.sets import PatchesRef, SetRef, load_into_memory, rows_per_chunk, select
 from bench.results.schema import ResultRecord
-from bench.types import ConditionMetric, Direction, Tally
+from bench.types import ConditionMetric, Direction, MeasuresClasses, Tally
 
 SEED = 0
 """Seed of the reference segmenter, the same for all generators and runs."""
@@ -53,12 +53,13 @@ class ConditionMeasurement:
         return {"metric": registry.describe(self.metric.build()), "groups": self.test.key}
 
     def compute(self, store: Store) -> dict[str, Measured]:
-        metric: ConditionMetric = self.metric.build()
+        conditions = self.test.load(store).conditions
+        metric = metric_for(self.metric, conditions.classes)
         generated, real = (
             metric.tally(np.asarray(open_sharded(store, refs, "counts"))) for refs in (self.generated_counts, self.real_counts)
         )
         both = join_tallies(generated, real)
-        found = statistics.group_bootstrap(both, self.test.load(store).conditions.units, seed=0)
+        found = statistics.group_bootstrap(both, conditions.units, seed=0)
         return {name: Measured(estimate, both.bounds.get(name, (0.0, 1.0))) for name, estimate in found.items()}
 
 
@@ -70,7 +71,7 @@ def plan_conditions(
     protocol: Callable[[str], str],
 ) -> ConditionMeasurement:
     """The measurement and its jobs; `protocol` gives the protocol key of a measure."""
-    metric: ConditionMetric = plugin.build()
+    metric = metric_for(plugin, splits.test.conditions.classes)
     if not metric.directions:
         raise ValueError(f"{plugin.name} declares no measure")
     for measure, direction in metric.directions.items():
@@ -84,6 +85,13 @@ def plan_conditions(
     )
     generated_refs, real_refs = (tuple(job.ref for job in jobs) for jobs in (ours, real))
     return ConditionMeasurement(records, plugin, splits.test.ref, generated_refs, real_refs, (*ours, *real))
+
+
+def metric_for(plugin: Plugin, classes: tuple[str, ...]) -> ConditionMetric:
+    """The metric of data with these classes."""
+    metric = plugin.build()
+    found: ConditionMetric = metric.for_classes(classes) if isinstance(metric, MeasuresClasses) else metric
+    return found
 
 
 def directions(metric: ConditionMetric) -> dict[str, Direction]:
@@ -161,7 +169,8 @@ def join_tallies(generated: Tally, real: Tally) -> Tally:
     ratios = {f"{name}{OF_REAL}": partial(_ratio, measure) for name, measure in generated.measures.items()}
     bounds = {**generated.bounds, **{name: (0.0, None) for name in ratios}}
     counts = np.concatenate([generated.counts, real.counts], axis=1)
-    return Tally(columns, counts, {**generated.measures, **ratios}, bounds)
+    undefined = {**generated.undefined, **{f"{name}{OF_REAL}": reason for name, reason in generated.undefined.items()}}
+    return Tally(columns, counts, {**generated.measures, **ratios}, bounds, undefined)
 
 
 def _ratio(measure: Callable[[Mapping[str, float]], float], sums: Mapping[str, float]) -> float:

@@ -193,6 +193,15 @@ class ConditionMetric(Protocol):
         ...
 
 
+@runtime_checkable
+class MeasuresClasses(Protocol):
+    """A condition metric whose measures depend on the classes of the data."""
+
+    def for_classes(self, classes: tuple[str, ...]) -> ConditionMetric:
+        """The metric with directions and tally for these classes; the same segmenter and the same counts."""
+        ...
+
+
 class Sliceable(Protocol):
     """Something with a row for each patch."""
 

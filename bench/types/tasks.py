@@ -107,3 +107,20 @@ class SegmentsNuclei(Protocol):
     def segment(self, folder: Path, images: Images) -> tuple[NDArray[np.int32], NDArray[np.uint8]]:
         """Instances int32 (n, h, w), 0 for none, and types uint8 (n, h, w) by the model in the folder."""
         ...
+
+
+@runtime_checkable
+class SegmentsRegions(Protocol):
+    """A task with reference segmenters of different architectures that read class maps off images, as the metric of maps
+    needs."""
+
+    references: tuple[str, ...]
+    """Names of the reference segmenters, at least one."""
+
+    def learn_references(self, training: ImageSet, validation: ImageSet, seed: int, progress: Progress, folder: Path) -> None:
+        """Trains all of them and writes them into the folder."""
+        ...
+
+    def read_maps(self, folder: Path, images: Images) -> NDArray[np.uint8]:
+        """uint8 (references, n, h, w): the class of each pixel by each of those in the folder."""
+        ...

@@ -51,10 +51,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.histology import nuclei
+from bench.histology.class_scores import NOT_SHOWN, Measure, Sums, means_over_classes, totals
 from bench.histology.nuclei import UNLABELLED
 from bench.messages import needed
 from bench.types import Conditions, Tally
-from tasks.segmentation.scores import NOT_SHOWN, Measure, Sums, means_over_classes, totals
 
 _PATCH = (
     *("patches", "patch-dice", "patch-iou", "patches-with-nuclei"),

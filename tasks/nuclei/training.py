@@ -15,10 +15,10 @@ from torch import Tensor
 from torch.nn import functional
 
 from bench.errors import UsageError
+from bench.histology.class_scores import segmentation_counts, shown_iou
 from bench.histology.nuclei import UNLABELLED
 from bench.types import Images, Progress
 from tasks.nuclei.hovernet import HoVerNet, Maps
-from tasks.segmentation.scores import segmentation_counts, shown_iou
 from tasks.training import Budget, augment, batches, one_cycle, pick, tensor
 
 Masks = NDArray[np.uint8]

@@ -8,20 +8,22 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bench.errors import MissingError, UsageError, did_you_mean
+from bench.histology.class_scores import segmentation_columns, segmentation_tally
 from bench.histology.training_mixes import TRAINING_MIXES
 from bench.presets import configure
 from bench.runtime import torchvision_shim
 from bench.runtime.precision import device
-from bench.types import Card, DataClasses, Direction, ImageSet, Progress, Tally, TrainingMix
+from bench.types import Card, DataClasses, Direction, Images, ImageSet, Progress, Tally, TrainingMix
 from tasks.segmentation.classes import MERGED_PROSTATE, NODE, PROSTATE, check_any, check_clusters, check_named
 from tasks.segmentation.config import PRESETS, SegmentationConfig
-from tasks.segmentation.scores import segmentation_columns, segmentation_tally
+from tasks.segmentation.references import REFERENCES, learn_references, read_maps
 from tasks.training import Budget, Labelled, check_labelled, count, reproducible, train
 
 if TYPE_CHECKING:
@@ -41,6 +43,7 @@ class _Segmentation:
     direction: Direction = "higher"
     readers: tuple[str, ...] = ("prepared", "folder")
     mixes: tuple[TrainingMix, ...] = TRAINING_MIXES
+    references: tuple[str, ...] = tuple(reference.name for reference in REFERENCES)
 
     def __init__(self, preset: str = "tiny", **values: Any) -> None:
         """`values`: fields of `SegmentationConfig` in place of those of the preset."""
@@ -54,7 +57,7 @@ class _Segmentation:
     def score(self, mix: list[ImageSet], validation: ImageSet, test: ImageSet, seed: int, progress: Progress) -> Tally:
         """Trains on the training mix, keeps the checkpoint with the best mean IoU on validation, and counts on test.
 
-        Patches have one size, a multiple of 16 px. Counts and measures are those of `tasks.segmentation.scores`. The same
+        Patches have one size, a multiple of 16 px. Counts and measures are those of `bench.histology.class_scores`. The same
         training mix, seed, device and number of threads give the same counts. The state of torch's global random number
         generator and its settings are restored.
         """
@@ -68,6 +71,14 @@ class _Segmentation:
             net = self._network(len(classes)).to(device())
             train(net, training, chosen_on, budget, np.random.default_rng(seed), progress)
             return self.tally(count(net, scored_on, self.config.batch), classes)
+
+    def learn_references(self, training: ImageSet, validation: ImageSet, seed: int, progress: Progress, folder: Path) -> None:
+        """Trains the reference segmenters, each with the budget of a downstream model, and writes them into `folder`."""
+        learn_references(self.config, self.card.name, training, validation, seed, progress, folder)
+
+    def read_maps(self, folder: Path, images: Images) -> NDArray[np.uint8]:
+        """uint8 (references, n, h, w): the class of each pixel by each network that `learn_references` wrote."""
+        return read_maps(self.config, self.card.name, folder, images)
 
     def measures(self, classes: tuple[str, ...]) -> tuple[str, ...]:
         """The measures of a test set that shows every class."""

@@ -10,9 +10,9 @@ import pytest
 
 from bench import registry
 from bench.errors import UsageError
+from bench.histology.class_scores import segmentation_columns
 from bench.types import HasConfig, LimitsPatches, SegmentsNuclei, Task, UsesPool
 from tasks.nuclei.scores import nuclei_columns
-from tasks.segmentation.scores import segmentation_columns
 
 TASKS = ("cam16-seg", "panda-seg", "lizard-nuclei")
 CLASSES = ("background", "round", "long")

@@ -141,7 +141,8 @@ def test_workers_give_the_same_bytes_and_no_slide_is_cut_twice(place: Path, tmp_
 @pytest.mark.skipif(sys.platform == "win32", reason="no SIGKILL there")
 def test_ten_kills_cost_no_finished_slide(place: Path, tmp_path: Path) -> None:
     """At random moments, and directly after a slide; what is finished stays as it is, and the folder has the same bytes."""
-    words = ["prepare", "camelyon16", "--root", str(place / "cam"), *SMALL, "--patches", "all", "--out", str(tmp_path / "out")]
+    slow = ("--size", "16", "--mpp", "0.5", "--patches", "all")
+    words = ["prepare", "camelyon16", "--root", str(place / "cam"), *slow, "--out", str(tmp_path / "out")]
     given = {**os.environ, "BENCH_HOME": str(tmp_path / "home")}
     command = [sys.executable, "-m", "bench", *words, "--workers", "1"]
     rng, kept = np.random.default_rng(0), {}
@@ -150,7 +151,7 @@ def test_ten_kills_cost_no_finished_slide(place: Path, tmp_path: Path) -> None:
             assert process.stderr is not None
             if attempt % 3 == 2:
                 next((line for line in process.stderr if "patches of" in line), "")
-                time.sleep(0.05)  # the entry is put in place behind its line
+                time.sleep(0.2)  # the entry is put in place behind its line
             else:
                 time.sleep(rng.uniform(0.2, 2.0))
             process.kill()
@@ -160,7 +161,7 @@ def test_ten_kills_cost_no_finished_slide(place: Path, tmp_path: Path) -> None:
     assert 3 <= len(kept)
     done = subprocess.run(command, env=given, capture_output=True, text=True)
     assert done.returncode == 0 and done.stderr.count("patches of") == 8 - len(kept), done.stderr
-    whole = prepare(place, "camelyon16", "--root", place / "cam", "--out", tmp_path / "w", *SMALL, "--patches", "all")
+    whole = prepare(place, "camelyon16", "--root", place / "cam", "--out", tmp_path / "w", *slow)
     assert whole.exit_code == 0 and contents(tmp_path / "w") == contents(tmp_path / "out")
 
 

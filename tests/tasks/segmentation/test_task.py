@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from bench import registry
 from bench.errors import BenchError, MissingError, UsageError
+from bench.histology.class_scores import IGNORED
 from bench.types import Conditions, ImageSet, Tally, Task, silent
-from tasks.segmentation.scores import IGNORED
 from tasks.segmentation.task import Cam16Segmentation, PandaSegmentation
 
 CLASSES = ("normal", "tumour")

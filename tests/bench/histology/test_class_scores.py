@@ -9,10 +9,10 @@ import pytest
 from numpy.typing import NDArray
 
 from bench.errors import UsageError
+from bench.histology.class_scores import IGNORED, class_pixels, segmentation_counts, segmentation_tally, shown_iou
 from bench.runtime import torchvision_shim
 from bench.statistics import group_bootstrap
 from bench.types import Tally
-from tasks.segmentation.scores import IGNORED, class_pixels, segmentation_counts, segmentation_tally, shown_iou
 
 CLASSES = ("normal", "tumour")
 
