@@ -64,6 +64,17 @@ def test_slow_commands_run_as_printed(page: Path, tmp_path: Path, home: Path) ->
     run_all(page, "slow", tmp_path, home)
 
 
+def test_scripts_run_as_printed(tmp_path: Path, home: Path) -> None:
+    """The blocks of docs/python.md, each as a script, in one folder."""
+    printed = re.findall(r"^```py\n(.*?)^```", (ROOT / "docs" / "python.md").read_text(), re.MULTILINE | re.DOTALL)
+    assert len(printed) == 3
+    for number, text in enumerate(printed):
+        (tmp_path / f"block{number}.py").write_text(text)
+        done = shell(f"{sys.executable} block{number}.py", tmp_path, home)
+        assert done.returncode == 0 and done.stdout, done.stderr
+    assert (tmp_path / "page" / "index.html").is_file()
+
+
 def test_tables_are_what_their_commands_print(home: Path) -> None:
     tables = [(page, *found) for page in PAGES for found in GENERATED.findall(page.read_text())]
     assert tables, "the README shows a generated table"

@@ -47,7 +47,7 @@ class Prompts:
         return Prompts(self.prompt_source, self.canvases[index], self.boxes[index], self.sources[index])
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Conditions:
     """What each of n patches should show. Columns that a dataset does not have are None."""
 
@@ -91,6 +91,11 @@ class Conditions:
     def __len__(self) -> int:
         return len(self.ids)
 
+    def __repr__(self) -> str:
+        columns = ", ".join(sorted(self.columns())) or "no columns"
+        slides = len(np.unique(self.groups))
+        return f"<Conditions: {len(self)} patches of {self.size} px, {slides} groups, {len(self.classes)} classes; {columns}>"
+
     def __getitem__(self, index: Index) -> Conditions:
         """The chosen rows, in the order of the index."""
         if isinstance(index, list):
@@ -115,7 +120,7 @@ class Conditions:
         return frozenset(f.name for f in fields(self) if f.name not in fixed and getattr(self, f.name) is not None)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class ImageSet:
     """Real or generated patches with their conditions, row by row; `key` names the content for caches."""
 
@@ -125,6 +130,9 @@ class ImageSet:
 
     def __len__(self) -> int:
         return len(self.conditions)
+
+    def __repr__(self) -> str:
+        return f"<ImageSet {self.key}: {self.conditions!r}>"
 
     def __getitem__(self, index: Index) -> ImageSet:
         rows = np.arange(len(self))[index]

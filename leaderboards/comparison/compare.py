@@ -6,9 +6,10 @@ With two or more fits on each side the sentences are about the methods; with one
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from fnmatch import fnmatchcase
 from itertools import product
+from typing import Any
 
 from bench.messages import printable
 from bench.results.identity import Quantity
@@ -188,3 +189,31 @@ def _signed(value: float) -> str:
 
 def _p(value: float) -> str:
     return "p < .001" if value < 0.001 else f"p = {value:.3f}".replace("0.", ".", 1)
+
+
+def as_rows(found: Comparisons) -> list[dict[str, Any]]:
+    """Each comparison as JSON: the quantity, the difference with its interval, the verdict and the sentence."""
+    return [
+        {
+            **asdict(one.where),
+            "direction": one.direction,
+            "difference": one.difference.value,
+            "low": one.difference.interval[0],
+            "high": one.difference.interval[1],
+            "p_holm": one.adjusted,
+            "comparisons": found.tested,
+            "verdict": "equal" if one.equal else "tie" if one.tie else _better(one),
+            "n": one.n,
+            "slides": one.difference.groups,
+            "seeds": one.difference.seeds,
+            "fits": one.difference.fits,
+            "about": "methods" if one.difference.is_of_methods else "weights",
+            "conflict": one.conflict,
+            "sentence": sentence(found, one),
+        }
+        for one in found.made
+    ]
+
+
+def _better(one: Comparison) -> str:
+    return "first" if (one.difference.value > 0) == (one.direction == "higher") else "second"

@@ -145,7 +145,7 @@ def main() -> None:
 
 
 def _listen(asked: queue.SimpleQueue[bytes]) -> None:
-    """Hands on what the parent sends, and ends this process, whatever it does, where the parent has closed the pipe."""
+    """Passes on what the parent sends, and ends this process, whatever it does, where the parent has closed the pipe."""
     while request := _receive(sys.stdin.buffer):
         asked.put(request)
     os._exit(0)
