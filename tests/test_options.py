@@ -119,7 +119,7 @@ CASES: dict[str, list[list[str]]] = {
     "check": [["flat-colour", "--kind", "generators", "--size", "32", "--json"]],
     "doctor": [["--json"], ["--encoders", "--weights", "weights", "--json"]],
     "list": [["encoders", "--json"]],
-    "info": [["fd", "--kind", "metrics", "--json"]],
+    "info": [["fd", "--kind", "metrics", "--json"], ["ran", "--cite", "--json"]],
     "cache list": [["--json"]],
     "cache size": [[]],
     "cache verify": [["--remove"]],

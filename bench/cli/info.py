@@ -1,4 +1,4 @@
-"""`bench info`: the card and the options of a plug-in."""
+"""`bench info`: the card and the options of a plug-in, or the protocol of a run."""
 
 from __future__ import annotations
 
@@ -6,13 +6,14 @@ import inspect
 import json
 from dataclasses import asdict
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import click
 
 from bench import registry
 from bench.cli.list import KINDS
-from bench.errors import UsageError, did_you_mean
+from bench.errors import MissingError, UsageError, did_you_mean
 from bench.loading import asked_of
 from bench.messages import echo
 from bench.runtime.plugin_code import guarded_process, stdout_to_stderr
@@ -29,9 +30,19 @@ WIDTHS = (8, 64, 1024)
 @click.command("info")
 @click.argument("name")
 @click.option("--kind", type=click.Choice(KINDS), default=None, help="Where two kinds share the name.")
+@click.option("--cite", is_flag=True, help="NAME is the folder of a run: the paragraph on it that a paper needs.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
-def command(name: str, kind: str | None, as_json: bool) -> None:
-    """Show card, options with their defaults, and documentation of NAME."""
+def command(name: str, kind: str | None, cite: bool, as_json: bool) -> None:
+    """Show card, options with their defaults, and documentation of NAME.
+
+    \b
+    bench info ldm-prompt
+    bench info results/ldm-prompt--cam16-seg--1a2b3c4d --cite
+    """
+    if cite:
+        text = _cite(Path(name))
+        echo(json.dumps({"run": name, "paragraph": text}) if as_json else text)
+        return
     kinds = [kind] if kind else [k for k in KINDS if name.partition(":")[0] in registry.names(k)]
     if not kinds and not name.partition(":")[0].endswith(".py"):
         known = sorted({n for k in KINDS for n in registry.names(k)})
@@ -45,6 +56,18 @@ def command(name: str, kind: str | None, as_json: bool) -> None:
             echo(text)
         else:
             _print(shown, inspect.getdoc(cls) or "")
+
+
+def _cite(folder: Path) -> str:
+    """The paragraph on a run. MissingError where the folder is none of a run or has no records."""
+    from bench.provenance import manifest
+    from bench.results import citation, schema
+
+    held = manifest.read(folder)
+    records = [record for _, _, record in schema.read_numbered([folder / manifest.RECORDS])]
+    if not records:
+        raise MissingError(f"{folder / manifest.RECORDS} is empty: the run measured nothing.")
+    return citation.cite(held, records)
 
 
 def _describe(kind: str, cls: type[Any]) -> dict[str, Any]:
