@@ -1,5 +1,20 @@
-"""`python -m bench`: the command `bench`, as launchers of several processes start it."""
+"""The command `bench`, also `python -m bench`, as launchers of several processes start it."""
 
-from bench.cli import main
+from __future__ import annotations
 
-main()
+import sys
+
+INTERRUPTED = 130
+
+
+def main() -> None:
+    """Starts the command. Ctrl-C while it is imported, before anything was done, ends with its exit code too."""
+    try:
+        from bench.cli import main as command
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
+    command()
+
+
+if __name__ == "__main__":
+    main()

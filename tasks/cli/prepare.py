@@ -121,6 +121,7 @@ def slides(root: Path, classes: str, outside: str, maps: str, **options: Any) ->
 
 
 def _run(plan: SlideList, task: str, workers: int, scheduler: str, out: Path, **options: Any) -> None:
+    from tasks.datasets.exclusive import make_parent, only_writer
     from tasks.datasets.preparing.jobs import prepare as prepare_all
     from tasks.datasets.preparing.jobs import slide_jobs
 
@@ -132,13 +133,14 @@ def _run(plan: SlideList, task: str, workers: int, scheduler: str, out: Path, **
     if not plan.slides:
         raise MissingError(f"no slide can be prepared; {len(plan.exclusions)} are left out, see above.")
     jobs = slide_jobs(plan, rule, resolutions, options["confirm_mpp"])
-    with open_context(workers, scheduler) as context:
-        done = sum(context.store.has(job.ref) for job in jobs.values())
-        if not options["dry_run"]:
-            prepare_all(plan, jobs, rule, context, out, options["skip_damaged"])
     if options["dry_run"]:
+        with open_context(workers, scheduler) as context:
+            done = sum(context.store.has(job.ref) for job in jobs.values())
         _forecast(plan, rule, resolutions, options["confirm_mpp"], done)
         return
+    make_parent(out)
+    with only_writer(out, "command"), open_context(workers, scheduler) as context:
+        prepare_all(plan, jobs, rule, context, out, options["skip_damaged"])
     # two centres are too few to be the sampling unit of an interval
     unit = " -o dataset.sampling_unit=slide" if any(slide.centre for slide in plan.slides) else ""
     echo(f"bench run -g ldm-prompt -t {task} --data {out}{unit}", err=True)

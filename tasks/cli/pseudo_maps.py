@@ -68,6 +68,7 @@ def command(root: Path, out: Path, workers: int, scheduler: str, **options: Any)
     from tasks.datasets.clustering.classifier import ClassifierRule
     from tasks.datasets.clustering.pseudo_maps import Request, make
     from tasks.datasets.clustering.regions import RegionRule
+    from tasks.datasets.exclusive import make_parent, only_writer
     from tasks.datasets.preparing.unannotated import list_slides
 
     if out.exists():
@@ -98,7 +99,8 @@ def command(root: Path, out: Path, workers: int, scheduler: str, **options: Any)
         echo(f"left out: {slide}: {reason}", err=True)
     if not plan.slides:
         raise MissingError(f"no slide is left; {len(plan.exclusions)} are left out, see above.")
-    with open_context(workers, scheduler) as context:
+    make_parent(out)
+    with only_writer(out, "command"), open_context(workers, scheduler) as context:
         held = make(plan, request, context, out)
     _print(held, out, request.clusters)
 

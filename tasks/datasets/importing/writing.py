@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from filelock import FileLock, Timeout
 
 from bench.errors import BenchError, DamagedError, MissingError, UsageError
 from bench.files import names, paths
@@ -20,6 +19,7 @@ from bench.files.csv_files import write_cell_text
 from bench.files.regular import is_folder, is_there, list_folder
 from bench.messages import printable
 from tasks.datasets import nuclei_tiles
+from tasks.datasets.exclusive import only_writer
 from tasks.datasets.importing import columns, layouts, palette
 from tasks.datasets.importing.pairing import ImportOptions, Item, Pairing, Stored
 from tasks.datasets.importing.palette import Palette
@@ -108,19 +108,13 @@ def _work_folder(out: Path) -> Iterator[Path]:
     except (FileExistsError, NotADirectoryError, PermissionError) as error:
         raise UsageError(f"--out {out} cannot be made: {error.strerror} ({error.filename}).") from error
     work = out.resolve().with_name(f".{out.resolve().name}.import")
-    lock = FileLock(f"{work}.lock", timeout=0)
-    try:
-        lock.acquire()
-    except Timeout:
-        raise UsageError(f"another import writes {out} now. Wait for it, or name another folder.") from None
-    try:
-        paths.delete(work)
-        work.mkdir()
-        yield work
-    finally:
-        paths.delete(work)
-        lock.release()
-        Path(lock.lock_file).unlink(missing_ok=True)
+    with only_writer(out, "import"):
+        try:
+            paths.delete(work)
+            work.mkdir()
+            yield work
+        finally:
+            paths.delete(work)
 
 
 def _check_ids(pairing: Pairing) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 from bench.errors import MissingError
 from bench.files.regular import is_folder, list_folder, read_bytes, read_text
+from bench.messages import printable
 from bench.types import NOT_ANNOTATED
 from tasks.datasets.index import some
 
@@ -55,6 +56,13 @@ class SlideSource:
     """A file with polygons; None where nothing is outlined, and all is `map_rule.outside`."""
     labels: Path | None = None
     """A label slide, instead of polygons."""
+
+    def __post_init__(self) -> None:
+        """MissingError where the name cannot be written to a file."""
+        try:
+            f"{self.slide}{self.path.name}".encode()
+        except UnicodeEncodeError as error:
+            raise MissingError(f"the name of the slide {printable(self.path)} is not UTF-8. Rename the file.") from error
 
     @property
     def unit(self) -> str:

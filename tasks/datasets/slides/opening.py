@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -57,13 +58,15 @@ def check_tiff(path: Path, what: str) -> None:
     notices the end of a file only when it reads there."""
     import tifffile
 
+    logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # what it logs of damaged tags is refused here, or harmless
     with path.open("rb") as file:
         if file.read(4) not in _TIFF:
             return
     size, end = path.stat().st_size, 0
     try:
         with tifffile.TiffFile(path) as tiff:
-            for number, page in enumerate(tiff.pages):
+            for number in range(len(tiff.pages)):  # its iterator follows a directory that names itself for ever
+                page = tiff.pages[number]
                 if fault := _find_fault(page):
                     raise DamagedError(f"the {what} {path} is damaged: picture {number} has {fault}. {_AGAIN}")
                 parts = zip(page.dataoffsets, page.databytecounts, strict=False)

@@ -249,3 +249,20 @@ def test_progress_that_cannot_be_written_costs_no_run(tmp_path: Path, workers: s
 def test_an_error_that_cannot_be_written_keeps_its_exit_code(tmp_path: Path) -> None:
     done = shell(["run", "-g", "nothing", "-t", "cam16-seg"], "2>/dev/full", tmp_path, environment(tmp_path / "a"))
     assert done.returncode == 2
+
+
+def test_an_interruption_while_the_command_is_imported() -> None:
+    code = """
+import importlib.abc, sys
+
+class Interrupted(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path, target=None):
+        if name == "bench.cli":
+            raise KeyboardInterrupt
+
+sys.meta_path.insert(0, Interrupted())
+from bench.__main__ import main
+main()
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 130 and not done.stderr

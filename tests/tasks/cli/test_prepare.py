@@ -165,6 +165,43 @@ def test_ten_kills_cost_no_finished_slide(place: Path, tmp_path: Path) -> None:
     assert whole.exit_code == 0 and contents(tmp_path / "w") == contents(tmp_path / "out")
 
 
+def test_two_commands_do_not_write_one_folder(place: Path, tmp_path: Path) -> None:
+    """The second is refused with a sentence, and the first ends as if it were alone."""
+    words = [
+        "prepare",
+        "camelyon16",
+        "--root",
+        str(place / "cam"),
+        *SMALL,
+        "--out",
+        str(tmp_path / "new" / "out"),
+        "--workers",
+        "1",
+    ]
+    given = {**os.environ, "BENCH_HOME": str(tmp_path / "home")}
+    command = [sys.executable, "-m", "bench", *words]
+    both = [subprocess.Popen(command, env=given, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    ends = [(process.communicate()[1], process.returncode) for process in both]
+    assert sorted(code for _, code in ends) == [0, 2] and not any("Traceback" in text for text, _ in ends), ends
+    assert any("another command writes" in text or "exists" in text for text, _ in ends)
+    alone = prepare(place, "camelyon16", "--root", place / "cam", "--out", tmp_path / "alone", *SMALL)
+    assert alone.exit_code == 0 and contents(tmp_path / "alone") == contents(tmp_path / "new" / "out")
+    assert [path.name for path in (tmp_path / "new").iterdir()] == ["out"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names of files are text elsewhere")
+def test_a_name_that_is_not_utf8_is_refused_before_any_work(place: Path, tmp_path: Path) -> None:
+    root = tmp_path / "slides"
+    root.mkdir()
+    slide = sorted((place / "cam" / "training" / "normal").glob("*.tif"))[0]
+    shutil.copy(slide, os.fsdecode(os.fsencode(root) + b"/a\xff.tif"))
+    for words in (("slides", "--maps", "tissue"), ("tcga",)):
+        done = prepare(place, *words, "--root", root, "--out", tmp_path / "out", *SMALL, "--skip-damaged")
+        refused(done, 3, "a\ufffd.tif is not UTF-8. Rename the file.")
+    done = bench("pseudo-maps", "--root", root, "--out", tmp_path / "out", "-e", "texture", home=place / "home")
+    refused(done, 3, "is not UTF-8")
+
+
 def refused(done: Result, code: int, *shown: str) -> None:
     assert done.exit_code == code, done.stderr
     assert all(text in done.stderr for text in shown), done.stderr

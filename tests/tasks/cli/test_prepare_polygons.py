@@ -35,3 +35,15 @@ def test_polygons_outside_the_slide_are_counted(tmp_path: Path) -> None:
     assert "; 2 polygons lie outside the slide" in done.stderr
     held = json.loads((tmp_path / "out/dataset.json").read_text())
     assert held["described"]["slides"]["s"]["outside"] == 2
+
+
+def test_outlines_beyond_any_slide_are_left_out_and_counted(tmp_path: Path) -> None:
+    """Products of such coordinates overflow, and libraries print warnings."""
+    far = {"type": "Polygon", "coordinates": [[[1e300, 1], [5, 5], [1e308, 400], [1e300, 1]]]}
+    features = [feature("a", [square(0, 0, 100)]), {**feature("a", [square(0, 0, 9)]), "geometry": far}]
+    done = prepare(one_slide(tmp_path / "slides", *features), tmp_path / "out")
+    assert done.exit_code == 0, done.stderr
+    held = json.loads((tmp_path / "out/dataset.json").read_text())
+    assert held["described"]["slides"]["s"]["dropped"] == {"more than 10000000 pixels away": 1}
+    alone = prepare(one_slide(tmp_path / "far", features[1]), tmp_path / "none")
+    assert alone.exit_code == 3 and "more than 10000000 pixels away" in alone.stderr and "Warning" not in alone.stderr

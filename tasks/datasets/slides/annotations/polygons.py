@@ -19,6 +19,9 @@ CROSSING = "crosses itself"
 MOST_CROSSINGS = 2000
 """The time of a repair grows faster than the number of crossings: seconds for ten thousand, and it cannot be interrupted."""
 TANGLED = f"crosses itself over {MOST_CROSSINGS} times"
+FARTHEST = 10_000_000
+"""Pixels of level 0 beyond which no slide reaches; the products of larger numbers are no numbers."""
+FAR = f"more than {FARTHEST} pixels away"
 _EDGES_AT_ONCE = 16
 
 
@@ -54,6 +57,9 @@ class Collected:
         """
         import shapely
 
+        if any(np.abs(ring).max(initial=0) > FARTHEST for ring in (shell, *holes)):
+            self.dropped[FAR] += 1
+            return
         if len(shell) >= 3 and not holes and cut is None and (simple := shapely.Polygon(shell)).is_valid:
             self.regions.append(Region(label, simple))  # nearly all outlines, and files have tens of thousands
             return

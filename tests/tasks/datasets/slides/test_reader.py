@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import struct
 from pathlib import Path
 
 import numpy as np
@@ -225,3 +226,18 @@ def test_a_real_jpeg_2000_slide_without_resolution_needs_one() -> None:
         (y, x): np.abs(expected[1 + y : 201 + y, 1 + x : 201 + x] - coarse).mean() for y in (-1, 0, 1) for x in (-1, 0, 1)
     }
     assert min(error, key=lambda shift: error[shift]) == (0, 0) and error[0, 0] < 8
+
+
+def test_a_directory_that_names_itself_is_refused(tmp_path: Path) -> None:
+    """tifffile's iterator follows it for ever."""
+    path = tmp_path / "loop.tif"
+    write_pyramid(path, np.full((256, 256, 3), 90, np.uint8), 0.5)
+    with tifffile.TiffFile(path) as tiff:
+        page = tiff.pages.first
+        assert isinstance(page, tifffile.TiffPage)
+        place, target = page.offset + 2 + 12 * len(page.tags), page.offset
+    content = bytearray(path.read_bytes())
+    content[place : place + 4] = struct.pack("<I", target)
+    path.write_bytes(content)
+    with within(), pytest.raises(DamagedError, match=r"loop\.tif"):
+        open_slide(path)
