@@ -68,6 +68,11 @@ def expand(kind: str, asked: Iterable[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(name for part in members for name in part))
 
 
+def panel_names() -> list[str]:
+    """The names of all panels."""
+    return sorted(entry.name for entry in entry_points(group="bench.panels"))
+
+
 def _members(panel: EntryPoint) -> tuple[str, ...]:
     found = _import(f"the panel {panel.name!r}", panel.load)
     if not isinstance(found, tuple | list) or not all(isinstance(name, str) for name in found):

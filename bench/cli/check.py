@@ -9,6 +9,7 @@ from functools import partial
 
 import click
 
+from bench.cli.options import names_of
 from bench.messages import echo
 from bench.types import LayoutMetric
 
@@ -18,7 +19,7 @@ SOME_FAILED = 4
 
 
 @click.command(short_help="Check a plug-in against the contract of its kind.")
-@click.argument("name")
+@click.argument("name", shell_complete=names_of("generators", "encoders", "metrics", "layout_generators"))
 @click.option("--kind", type=click.Choice(KINDS), default=None, help="If two kinds share the name, and for path.py:Class.")
 @click.option("--size", default=64, show_default=True, help="Side of the mock patches in pixels.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 import numpy as np
 
-from bench.cli.options import data_options, execution_options, merge_class_map, open_context, plugin_option
+from bench.cli.options import data_options, execution_options, merge_class_map, names_of, open_context, plugin_option
 from bench.errors import MissingError
 from bench.messages import echo
 
@@ -25,7 +25,7 @@ def command() -> None:
 
 
 @command.command()
-@click.option("--task", "-t", required=True)
+@click.option("--task", "-t", required=True, shell_complete=names_of("tasks"))
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), required=True)
 @click.option("--seed", default=0, show_default=True, help="The run seed that the seed of each row is derived from.")
 @execution_options

@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING
 
 import click
 
-from bench.cli.options import data_options, execution_options, merge_class_map, open_context, parse_seeds, writable_folder
+from bench.cli.options import (
+    data_options,
+    execution_options,
+    merge_class_map,
+    names_of,
+    open_context,
+    parse_seeds,
+    writable_folder,
+)
 from bench.errors import BrokenPluginError, UsageError
 from bench.messages import echo
 from bench.runtime.launch import read_launch
@@ -22,9 +30,15 @@ if TYPE_CHECKING:
 
 
 @click.command("fit")
-@click.option("--generator", "-g", default="", help="A name or path.py:Class of a generator that can be trained.")
+@click.option(
+    "--generator",
+    "-g",
+    default="",
+    shell_complete=names_of("generators"),
+    help="A name or path.py:Class of a generator that can be trained.",
+)
 @click.option("--layout-generator", default="", help="Instead of a generator, a plug-in that samples layouts.")
-@click.option("--task", "-t", required=True, help="The task whose data it is trained on.")
+@click.option("--task", "-t", required=True, shell_complete=names_of("tasks"), help="The task whose data it is trained on.")
 @click.option("--fit-seeds", default="0", show_default=True, callback=parse_seeds, help="Seeds of training, one fit for each.")
 @click.option(
     "--out",

@@ -13,6 +13,7 @@ import click
 
 from bench import registry
 from bench.cli.list import KINDS
+from bench.cli.options import names_of
 from bench.errors import MissingError, UsageError, did_you_mean
 from bench.loading import asked_of
 from bench.messages import echo
@@ -28,7 +29,7 @@ WIDTHS = (8, 64, 1024)
 
 
 @click.command("info")
-@click.argument("name")
+@click.argument("name", shell_complete=names_of(*KINDS))
 @click.option("--kind", type=click.Choice(KINDS), default=None, help="Where two kinds share the name.")
 @click.option("--cite", is_flag=True, help="NAME is the folder of a run: the paragraph on it that a paper needs.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
@@ -60,8 +61,8 @@ def command(name: str, kind: str | None, cite: bool, as_json: bool) -> None:
 
 def _cite(folder: Path) -> str:
     """The paragraph on a run. MissingError where the folder is none of a run or has no records."""
-    from bench.provenance import manifest
-    from bench.results import citation, schema
+    from bench.provenance import citation, manifest
+    from bench.results import schema
 
     held = manifest.read(folder)
     records = [record for _, _, record in schema.read_numbered([folder / manifest.RECORDS])]

@@ -79,6 +79,23 @@ def writable_folder(_ctx: click.Context, parameter: click.Parameter, value: Path
     return value
 
 
+Complete = Callable[[click.Context, click.Parameter, str], list[str]]
+
+
+def names_of(*kinds: str, panels: bool = False) -> Complete:
+    """Completes, in a shell, names of plug-ins of some kinds, also the last one of several that are separated by commas."""
+
+    def complete(_ctx: click.Context, _parameter: click.Parameter, typed: str) -> list[str]:
+        from bench import registry
+
+        before, comma, begun = typed.rpartition(",")
+        known = [name for kind in kinds for name in registry.names(kind)]
+        known += registry.panel_names() if panels else []
+        return [f"{before}{comma}{name}" for name in sorted(set(known)) if name.startswith(begun)]
+
+    return complete
+
+
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 
@@ -90,7 +107,7 @@ def data_options(function: Callable[..., Any]) -> Callable[..., Any]:
     """The options for data and prompts."""
     for decorate in (
         click.option("--data", default="", help="embedded, real (the folder in BENCH_DATA), or a folder."),
-        click.option("--dataset", default="", help=DATASET),
+        click.option("--dataset", default="", shell_complete=names_of("datasets"), help=DATASET),
         click.option("--class-map", default="", help="Merge classes of a folder, e.g. 0=1,1=0,2=0,3=0."),
         click.option(
             "--prompt-source",

@@ -12,6 +12,7 @@ from bench.cli.options import (
     data_options,
     execution_options,
     merge_class_map,
+    names_of,
     open_context,
     parse_names,
     parse_seeds,
@@ -30,17 +31,39 @@ SOME_FAILED = 4
 
 
 @click.command("run")
-@click.option("--generator", "-g", required=True, help="A name, folder:DIR, or path.py:Class.")
-@click.option("--task", "-t", required=True, help="A name, e.g. cam16-seg.")
-@click.option("--encoders", "-e", default=",".join(ENCODERS), show_default=True, callback=parse_names, help="Names or panels.")
+@click.option(
+    "--generator",
+    "-g",
+    required=True,
+    shell_complete=names_of("generators"),
+    help="A name, folder:DIR, or path.py:Class.",
+)
+@click.option("--task", "-t", required=True, shell_complete=names_of("tasks"), help="A name, e.g. cam16-seg.")
+@click.option(
+    "--encoders",
+    "-e",
+    default=",".join(ENCODERS),
+    show_default=True,
+    callback=parse_names,
+    shell_complete=names_of("encoders", panels=True),
+    help="Names or panels.",
+)
 @click.option(
     "--metrics",
     "-m",
     callback=parse_names,
+    shell_complete=names_of("metrics"),
     help="Names, or distribution.  [default: " + ",".join(METRICS) + " and the metrics of the task]",
 )
 @click.option("--weights", type=click.Path(path_type=Path, exists=True), help="Folder with weights of encoders.")
-@click.option("--controls", default=",".join(CONTROLS), show_default=True, callback=parse_names, help="none for none.")
+@click.option(
+    "--controls",
+    default=",".join(CONTROLS),
+    show_default=True,
+    callback=parse_names,
+    shell_complete=names_of("generators"),
+    help="none for none.",
+)
 @click.option("--seeds", default="0,1", show_default=True, callback=parse_seeds, help="Of images and of downstream models.")
 @click.option("--fit-seeds", default="", callback=parse_seeds, help=FIT_SEEDS)
 @click.option(
@@ -52,7 +75,12 @@ SOME_FAILED = 4
 )
 @click.option("--fit", "retrain", is_flag=True, help="Train from scratch even if weights ship with the package.")
 @click.option("--downstream/--no-downstream", default=True, help="Train and score the downstream model.")
-@click.option("--layout-generator", default="", help="Generate from layouts that this plug-in samples, e.g. nasdm-masks.")
+@click.option(
+    "--layout-generator",
+    default="",
+    shell_complete=names_of("layout_generators"),
+    help="Generate from layouts that this plug-in samples, e.g. nasdm-masks.",
+)
 @click.option(
     "--experiment", default="", help="Score the arms of an experiment of the task, e.g. addition, or of a file.toml."
 )
