@@ -244,7 +244,7 @@ def test_two_imports_into_one_folder(tmp_path: Path) -> None:
         "import sys, time; from filelock import FileLock\n"
         "with FileLock(sys.argv[1]): print('held', flush=True); time.sleep(60)"
     )
-    holder = subprocess.Popen([sys.executable, "-c", code, str(tmp_path / ".out.import.lock")], stdout=subprocess.PIPE)
+    holder = subprocess.Popen([sys.executable, "-c", code, str(tmp_path / ".out.lock")], stdout=subprocess.PIPE)
     assert holder.stdout is not None and holder.stdout.readline() == b"held\n"
     try:
         done = sources.import_source(source, out)
