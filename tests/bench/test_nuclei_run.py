@@ -114,7 +114,7 @@ def test_layouts_are_fitted_and_delivered_by_the_same_command(home: Path, tmp_pa
 def test_workers_make_what_the_run_asks_for_and_nothing_else(tmp_path: Path) -> None:
     home = tmp_path / "home"
     words = ["-g", "flat-colour", *[w for o in OPTIONS if not o.startswith("generator") for w in ("-o", o)]]
-    words += ["-e", "random-conv", "--seeds", "0", "--controls", "none"]
+    words += ["-e", "random-conv", "-m", "fd,nuclei-faithfulness", "--seeds", "0", "--controls", "none"]
     shared = run(*words, "--workers", "2", home=home)
     (tmp_path / "alone").mkdir()
     alone = run(*words, "--workers", "1", home=tmp_path / "alone" / "home")  # a store of its own: nothing is found there
@@ -136,7 +136,7 @@ def test_what_fails_in_a_worker_is_reported_by_the_run(tmp_path: Path) -> None:
         "        raise ValueError('no generate left')\n"
     )
     words = [w for o in OPTIONS if not o.startswith("generator") for w in ("-o", o)]
-    words += ["-e", "random-conv", "--seeds", "0", "--controls", "none", "--workers", "2"]
+    words += ["-e", "random-conv", "-m", "fd,nuclei-faithfulness", "--seeds", "0", "--controls", "none", "--workers", "2"]
     lines = run("-g", f"{broken}:Broken", *words, home=tmp_path / "home")
     lost = [r for r in lines if r.mix != "real" and r.status == "error"]
     assert all("no generate left" in r.reason for r in lost)

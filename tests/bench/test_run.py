@@ -213,7 +213,7 @@ def test_prompt_sources_differ_and_are_reported(home: Path) -> None:
     assert all(0.05 < values["prompt-coverage"] < 0.6 for values in found.values())
 
 
-@pytest.mark.parametrize("task", ["cam16-seg", "panda-seg"])
+@pytest.mark.parametrize("task", ["cam16-seg", pytest.param("panda-seg", marks=pytest.mark.slow)])
 def test_a_generator_without_weights_is_trained_and_measured(home: Path, task: str) -> None:
     short = ["-o", "stage_steps=2", "-o", "generator.steps=2", "-o", "sample_steps=2", *FAST, "--controls", "none"]
     done = bench("run", "-g", "ldm-prompt", "-t", task, "--json", *short, home=home)

@@ -177,7 +177,10 @@ def test_patches_that_are_each_a_slide_of_their_own_give_the_published_statistic
     )
 
 
-@pytest.mark.parametrize("sizes", SIZES.values(), ids=SIZES)
+SETTINGS = [pytest.param(SIZES[name], id=name, marks=[pytest.mark.slow] * (name == "zipf")) for name in SIZES]
+
+
+@pytest.mark.parametrize("sizes", SETTINGS)
 def test_kid_of_a_perfect_generator_is_nothing_on_average_where_patches_cluster_in_slides(sizes: list[int]) -> None:
     """200 trials: the generated patches of a slide resemble each other and are not its real patches. The published statistic
     is above 0 there."""
