@@ -111,6 +111,7 @@ def test_layouts_are_fitted_and_delivered_by_the_same_command(home: Path, tmp_pa
         assert refused.returncode == 2 and "one of the two" in refused.stderr
 
 
+@pytest.mark.slow
 def test_workers_make_what_the_run_asks_for_and_nothing_else(tmp_path: Path) -> None:
     home = tmp_path / "home"
     words = ["-g", "flat-colour", *[w for o in OPTIONS if not o.startswith("generator") for w in ("-o", o)]]
@@ -126,6 +127,7 @@ def test_workers_make_what_the_run_asks_for_and_nothing_else(tmp_path: Path) -> 
     assert len(list(home.glob("scores/*/entry.json"))) == 3 and len(list(home.glob("segmenters/*/entry.json"))) == 1
 
 
+@pytest.mark.slow
 def test_what_fails_in_a_worker_is_reported_by_the_run(tmp_path: Path) -> None:
     broken = tmp_path / "broken.py"
     broken.write_text(

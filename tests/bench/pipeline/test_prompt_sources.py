@@ -54,6 +54,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("prompt_sources") / "home"
 
 
+@pytest.mark.slow
 def test_rows_of_one_prompt_source_that_were_fitted_on_others_are_distinguished(home: Path) -> None:
     words = ["-g", "ldm-prompt", *FAST, *SHORT, "--prompt-source", "self"]
     usual, own = (run(*words, "--fit-prompt-source", prompt_source, home=home) for prompt_source in ("slide", "self"))

@@ -293,6 +293,7 @@ def checkpoint(tmp_path: Path) -> Path:
     return tmp_path / "ema_0.9999_100000.pt"
 
 
+@pytest.mark.slow
 def test_a_checkpoint_generates_with_the_numbers_of_its_own_network(checkpoint: Path, train: ImageSet, tmp_path: Path) -> None:
     generator = Nasdm(checkpoint=checkpoint, sample_steps=2)
     assert "nothing" in generator.effort()
