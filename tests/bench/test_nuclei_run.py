@@ -202,9 +202,9 @@ def sound(home: Path) -> list[ResultRecord]:
     ("generator", "layouts", "shown", "reason"),
     [
         ("{}:Crashes", "random-discs", "crashes + random-discs", "no image"),
-        ("{}:CannotFit", "random-discs", "cannot-fit + random-discs", "no weights"),
+        pytest.param("{}:CannotFit", "random-discs", "cannot-fit + random-discs", "no weights", marks=pytest.mark.slow),
         ("flat-colour", "{}:NoLayout", "flat-colour + no-layout", "no layout"),
-        ("flat-colour", "{}:NoLayoutFit", "flat-colour + no-layout-fit", "no layout weights"),
+        pytest.param("flat-colour", "{}:NoLayoutFit", "flat-colour + no-layout-fit", "no layout weights", marks=pytest.mark.slow),
     ],
 )
 def test_each_planned_number_has_a_record_whichever_part_fails(
