@@ -204,7 +204,9 @@ def sound(home: Path) -> list[ResultRecord]:
         ("{}:Crashes", "random-discs", "crashes + random-discs", "no image"),
         pytest.param("{}:CannotFit", "random-discs", "cannot-fit + random-discs", "no weights", marks=pytest.mark.slow),
         ("flat-colour", "{}:NoLayout", "flat-colour + no-layout", "no layout"),
-        pytest.param("flat-colour", "{}:NoLayoutFit", "flat-colour + no-layout-fit", "no layout weights", marks=pytest.mark.slow),
+        pytest.param(
+            "flat-colour", "{}:NoLayoutFit", "flat-colour + no-layout-fit", "no layout weights", marks=pytest.mark.slow
+        ),
     ],
 )
 def test_each_planned_number_has_a_record_whichever_part_fails(
