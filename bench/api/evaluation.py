@@ -13,7 +13,7 @@ from bench import registry
 from bench.api.results import Results
 from bench.config import RunConfig
 from bench.errors import UsageError, did_you_mean
-from bench.types import HasCard
+from bench.types import Generator
 
 SETTINGS = tuple(field.name for field in fields(RunConfig) if field.name not in ("generator", "task", "data", "options"))
 """Keywords of `evaluate` beyond those that it names."""
@@ -74,7 +74,7 @@ def name_generator(generator: object) -> tuple[str, dict[str, str]]:
     if isinstance(generator, str):
         return generator, {}
     cls: type[Any] = generator if isinstance(generator, type) else type(generator)
-    if not isinstance(cls, HasCard) or not callable(getattr(cls, "generate", None)):
+    if not isinstance(cls, Generator):
         raise UsageError(
             f"{cls.__qualname__} is no generator: the class needs a `card` and a method `generate(conditions, seeds)`. "
             "bench new generator NAME writes one."

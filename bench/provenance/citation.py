@@ -22,11 +22,11 @@ def cite(manifest: Mapping[str, Any], records: Sequence[ResultRecord]) -> str:
     """Sentences about the requested generator of a run; `manifest` is that of the run, `records` are its records."""
     own = [record for record in records if record.generator == records[0].generator]
     parts = (
-        _generated(manifest, own),
+        _generated(own),
         _conditions(manifest, own),
         _reference(manifest, own),
-        _measures(manifest, own),
-        _downstream(manifest, own),
+        _measures(manifest, [record for record in own if record.status == Status.OK]),
+        _downstream(manifest, [record for record in own if record.status == Status.OK]),
         _intervals(own),
         _software(manifest, own),
     )
@@ -34,7 +34,7 @@ def cite(manifest: Mapping[str, Any], records: Sequence[ResultRecord]) -> str:
     return "\n\n".join(map(printable, (text, *_options(manifest, own))))
 
 
-def _generated(manifest: Mapping[str, Any], own: Sequence[ResultRecord]) -> str:
+def _generated(own: Sequence[ResultRecord]) -> str:
     first = own[0]
     described = _mapping(first.described, "generator")
     fits = {str(record.fit.get("origin", "")) for record in own} - {"", "none"}

@@ -37,7 +37,7 @@ def test_everything_that_a_reader_asks_is_there(place: Path) -> None:
         "cut from another patch of the same slide (prompt source slide; trained with slide)",
         "The data were phantom-cam16 (version 1), patches of 64 pixels: 24 patches of 6 slides to train, 8 patches of 2 "
         "slides to select, 20 patches of 5 slides to test; no slide is in two splits",
-        "fd, fd-lower-reference, fd-normalised, precision over stain (version",
+        "Measured were fd, precision over stain (version",
         "over phantom-cnn (version 1, weights ",
         "Downstream models of cam16-seg (version 1) were trained from 12 training conditions on real, synthetic, ",
         "procedural tissue",
