@@ -40,10 +40,12 @@ def test_slides_decide_the_interval_and_generated_rows_may_have_others() -> None
     assert of_20.low != of_40.low and fewer.low is not None and fewer.value != of_20.value
 
 
-def test_options_and_training_rows_reach_the_metric() -> None:
+def test_options_seeds_and_training_rows_reach_the_metric() -> None:
     few, many = (bench.metrics.measure("precision", REAL, SHIFTED, SLIDES, k=k).value for k in (1, 10))
     assert few < many
-    assert np.isfinite(bench.metrics.measure("fls", REAL, SHIFTED, SLIDES, train=RNG.normal(0, 1, (400, 8))).value)
+    train = RNG.normal(0, 1, (400, 8))
+    drawn = {bench.metrics.measure("fls", REAL, SHIFTED, SLIDES, train=train, seed=seed).value for seed in (0, 1)}
+    assert len(drawn) == 2 and np.isfinite(list(drawn)).all()
 
 
 @pytest.mark.parametrize(
