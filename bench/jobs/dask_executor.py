@@ -15,7 +15,7 @@ import queue
 import secrets
 import threading
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
@@ -76,7 +76,11 @@ class _DaskSession:
         self._client, self._store, self._listener = client, store, listener
         self._suffix = key_of(str(store.root.resolve()))[:8]  # two stores may share a scheduler
         self._topic = f"histobench-{self._suffix}"
-        self._futures: dict[EntryRef, tuple[Any, str]] = {}
+        self._futures: dict[EntryRef, tuple[Any, Job]] = {}
+        self._suspects: deque[Job] = (
+            deque()
+        )  # their workers died, maybe from another job that these ran: they are to run alone
+        self._alone: set[EntryRef] = set()  # were started while nothing else ran
         self._submitted: Counter[EntryRef] = Counter()
         self._arrived: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._threads, self._offered, self._counted_at = 0, {"cpu": 0, "gpu": 0}, float("-inf")
@@ -89,10 +93,12 @@ class _DaskSession:
         self._required.add("gpu")
 
     def has_room(self, job: Job) -> bool:
+        if self._suspects or any(ref in self._alone for ref in self._futures):
+            return False
         # no job waits at a worker that may be killed by the job before it
         self._count_workers()
         if job.resource in self._required:
-            return sum(resource == job.resource for _, resource in self._futures.values()) < self._offered[job.resource]
+            return sum(other.resource == job.resource for _, other in self._futures.values()) < self._offered[job.resource]
         return len(self._futures) < self._threads
 
     def submit(self, job: Job) -> None:
@@ -115,12 +121,16 @@ class _DaskSession:
                 retries=2,
                 pure=False,
             )
-        self._futures[job.ref] = (future, job.resource)
+        self._futures[job.ref] = (future, job)
         self._submitted[job.ref] += 1
         future.add_done_callback(lambda ended: self._arrived.put((job.ref, ended)))
 
     def wait(self) -> list[Outcome]:
         outcomes: list[Outcome] = []
+        if self._suspects and not self._futures:
+            suspect = self._suspects.popleft()
+            self._alone.add(suspect.ref)
+            self.submit(suspect)
         with suppress(queue.Empty):
             item = self._arrived.get(timeout=0.5)
             while True:
@@ -146,13 +156,18 @@ class _DaskSession:
 
         if ref not in self._futures or self._futures[ref][0] is not future:
             return []
-        del self._futures[ref]
+        job = self._futures.pop(ref)[1]
         with self._connection():
             if future.status == "cancelled":
                 raise OSError("it has dropped a job")
             if future.status == "finished":
                 return [cast(Outcome, future.result())]
             error = future.exception()
+        if isinstance(error, KilledWorker) and ref not in self._alone:
+            # dask blames every job that a worker had when it died, and counts workers that are not up again as free
+            self._listener.log(f"{ref}: the worker processes that had this job died; it is tried once more, with no other job")
+            self._suspects.append(job)
+            return []
         if isinstance(error, KilledWorker):
             message = f"{ref}: the worker process died each time it ran this job, the last time at {error.last_worker.address}"
             hint = "Too little memory is the usual reason: use fewer workers or a smaller batch."

@@ -17,8 +17,11 @@ from bench.errors import RefusedError
 from bench.jobs.executors import Listener
 from bench.runtime.devices import may_have_gpu
 
-DEATHS = 2
-"""A job is given up when more workers than these died while they ran it. A cluster started elsewhere has its own number."""
+DEATHS = 1
+"""A job whose workers died more often than this is tried with no other job beside it, as often, and then given up. A cluster
+started elsewhere has its own number (`distributed.scheduler.allowed-failures`)."""
+STARTS = 3
+"""How often it is tried to start all workers."""
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 """Several processes that each take every core run many times slower than one."""
 _QUIET = 50  # logging.CRITICAL: the driver reports what happens to jobs
@@ -71,11 +74,11 @@ def local_cluster(workers: int, devices: tuple[str, ...], listener: Listener) ->
 
 def _start_cluster(scheduler: dict[str, Any], specs: dict[str, dict[str, Any]], stack: ExitStack) -> Any:
     """The cluster, with its event loop, which ends with the stack. RefusedError where worker processes die while they start,
-    `DEATHS` times and once more."""
+    `STARTS` times."""
     from distributed import Nanny, Scheduler, SpecCluster
 
     others = {child.pid for child in active_children()}
-    for left in reversed(range(DEATHS + 1)):
+    for left in reversed(range(STARTS)):
         runner = _start_loop()
         try:
             cluster = cast(Any, SpecCluster)(
@@ -94,7 +97,7 @@ def _start_cluster(scheduler: dict[str, Any], specs: dict[str, dict[str, Any]], 
                 raise
             if not left:
                 raise RefusedError(
-                    f"worker processes died {DEATHS + 1} times while they started ({error}). Too little memory is the usual "
+                    f"worker processes died {STARTS} times while they started ({error}). Too little memory is the usual "
                     "reason: use fewer, or --workers 1. Then give the same command again: what is finished is kept."
                 ) from error
         else:

@@ -70,7 +70,7 @@ def test_failures_and_deaths_of_workers_change_no_byte_and_stop_nothing_else(
     }
     killed = outcomes[after.ref]
     assert isinstance(killed, Failed) and killed.cause == always.ref and killed.error.code == "killed"
-    assert code_of(outcomes[always.ref]) == "killed" and runs(tmp_path / "always.deaths") == {"died": 3}
+    assert code_of(outcomes[always.ref]) == "killed" and runs(tmp_path / "always.deaths") == {"died": 4}
     assert runs(log) == dict.fromkeys(runs(log), 1) and len(runs(log)) == 10  # a job that finished never ran again
     made = contents(store)
     assert {name: made[name] for name in serial} == serial
@@ -249,6 +249,23 @@ def test_a_cluster_started_by_hand(
     slow = draw("slow", 5, log, seconds=3)
     with pytest.raises(MissingError, match="connection to the dask scheduler was lost"):
         execute([slow], store, Dask(address=address), SilentReporter())
+
+
+def test_a_job_beside_one_that_kills_its_worker_is_tried_once_more_alone(store: Store, tmp_path: Path) -> None:
+    """Both run in one process of two threads, so that dask blames both for its death."""
+    from dask import config
+    from distributed import LocalCluster
+
+    log, deaths = tmp_path / "log", tmp_path / "always.deaths"
+    slow, always = draw("slow", 1, log, seconds=2), dying("always", 100, tmp_path, tmp_path / "never")
+    recorder = Recorder()
+    with config.set({"distributed.scheduler.allowed-failures": 0}):
+        cluster = LocalCluster(n_workers=1, threads_per_worker=2, host="127.0.0.1", dashboard_address=None, silence_logs=50)
+        with cluster:
+            outcomes = execute([slow, always], store, Dask(address=cluster.scheduler_address), recorder)
+    assert outcomes[slow.ref] == Finished(slow.ref) and runs(log) == {"slow": 1}
+    assert code_of(outcomes[always.ref]) == "killed" and runs(deaths) == {"died": 2}
+    assert sum("tried once more, with no other job" in line for line in recorder.lines) == 2
 
 
 def test_wrong_words_are_sentences(store: Store, tmp_path: Path) -> None:
