@@ -8,7 +8,7 @@ regress         surely worse, and not shown to lie within the margin
 broken          the candidate has no number where the baseline has one
 not-comparable  the two rest on different protocols, or cannot be paired
 inconclusive    neither shown worse nor shown within the margin
-pass            equal, or shown to be at most the margin worse
+pass            equal but for rounding, or shown to be at most the margin worse
 """
 
 from __future__ import annotations
@@ -35,6 +35,9 @@ EXIT_CODES: dict[Verdict, int] = {"regress": 5, "broken": 4, "not-comparable": 7
 FITS = 2
 """Fewer a side say nothing of a method."""
 OTHER_WEIGHTS = "worse, but training was repeated and gave other weights, as another fit does: see the mode same-method"
+ROUNDING = 1e-3
+"""Of the margin: what a number without an interval may differ by where the same weights are compared. Processors round
+differently, which changes a distance by a hundred thousandth of itself."""
 POWER = 0.8
 """Of a gate to see a change, where `visible` is stated."""
 
@@ -207,6 +210,11 @@ def _beside(gate_result: GateResult, before: list[ResultRecord], now: list[Resul
         known = worsening if isinstance(worsening, Difference) else None
         return replace(gate_result, verdict="pass", reason="equal, bit by bit", worsening=known, worst=0.0)
     if isinstance(worsening, str):
+        change = _largest_change(before, now)
+        if same and change <= ROUNDING * gate_result.margin:
+            return replace(
+                gate_result, verdict="pass", reason=f"equal but for rounding: no seed differs by more than {change:.2g}"
+            )
         short = [record.reason for record in (*before, *now) if Flag.UNDERPOWERED in record.flags and not record.replicates]
         verdict: Verdict = "inconclusive" if short else "not-comparable"
         return replace(gate_result, verdict=verdict, reason=short[0] if short else worsening)
@@ -218,6 +226,12 @@ def _beside(gate_result: GateResult, before: list[ResultRecord], now: list[Resul
     changed = same and _are_known_to_differ(before, now)
     gate_result = replace(gate_result, has_other_weights=changed)
     return replace(gate_result, verdict="inconclusive", worsening=worsening, worst=_bound(worsening, policy.alpha))
+
+
+def _largest_change(before: list[ResultRecord], now: list[ResultRecord]) -> float:
+    """The largest difference of a seed's value; infinite where the two sides have other seeds."""
+    ours, theirs = ({(record.seed, fit_name(record)): _value(record) for record in side} for side in (before, now))
+    return max((abs(ours[key] - theirs[key]) for key in ours), default=0.0) if ours.keys() == theirs.keys() else math.inf
 
 
 def _are_known_to_differ(before: list[ResultRecord], now: list[ResultRecord]) -> bool:

@@ -70,9 +70,15 @@ def test_a_number_of_too_few_slides_that_changed_is_inconclusive_with_its_own_re
         replace(record, replicates=(), flags=("underpowered",), reason=reason) if record.measure == "fd" else record
         for record in run()
     ]
-    moved = [replace(record, value=record.value + 0.5) if record.measure == "fd" else record for record in few if record.value]
-    found = only(measured(few, moved, LOOSE))
-    assert found.verdict == "inconclusive" and found.reason == reason
+
+    def after(change: float) -> GateResult:
+        moved = (replace(record, value=record.value + change) for record in few if record.value and record.measure == "fd")
+        return only(measured(few, [*moved, *(record for record in few if record.measure != "fd")], LOOSE))
+
+    for change in (0.5, -0.5, 0.001):
+        assert after(change).verdict == "inconclusive" and after(change).reason == reason
+    for change in (1e-5, -1e-5):  # as another processor rounds
+        assert after(change).verdict == "pass" and "equal but for rounding" in after(change).reason
 
 
 def test_relative_margins_are_of_the_baseline() -> None:
