@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -41,6 +41,8 @@ class Check:
     what: str
     outcome: Outcome
     message: str
+    awaits_numbers: bool = False
+    """Whether it is `unknown` by how much patches differ that the store holds: numbers measured from them decide."""
 
 
 def data(then: Mapping[str, Any], now: Mapping[str, Any]) -> Check:
@@ -66,12 +68,59 @@ def plugins(then: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[Check]:
             yield Check(name, "fails", "its content has changed: its digest is not the recorded one")
 
 
-def patches(what: str, recorded: SampleDigests, generated: ImageSet, known: Mapping[str, Images], elsewhere: bool) -> Check:
+def patches(
+    what: str,
+    recorded: SampleDigests,
+    generated: ImageSet,
+    known: Mapping[str, Images],
+    elsewhere: bool,
+    stored: Mapping[str, Images] | None = None,
+) -> Check:
     """Compares patches generated again with their recorded digests. `known`: recorded patches by id, to measure differences.
-    `elsewhere`: on another machine or with other versions, where a difference up to `PIXELS` is allowed."""
+    `elsewhere`: on another machine or with other versions, where a difference up to `PIXELS` is allowed. `stored`: the patches
+    of the store that numbers are measured from, where they are not the recorded ones."""
     made = dict(zip(generated.conditions.ids.tolist(), generated.images, strict=True))
+    found = _compare(what, f"{len(made)} of {len(recorded.patches)} patches generated again", recorded, made, known, elsewhere)
+    as_stored = stored is not None and all(
+        name not in stored or apart(image, stored[name]) == 0 for name, image in made.items()
+    )
+    return replace(found, awaits_numbers=found.outcome == "unknown" and as_stored)
+
+
+def kept_patches(
+    what: str,
+    recorded: SampleDigests,
+    kept: KeptPatches,
+    known: Mapping[str, Images],
+    elsewhere: bool,
+) -> Check:
+    """Compares the patches that the store still has with their recorded digests, as `patches` does."""
+    if kept.unreadable:
+        text = f"{len(kept.unreadable)} cannot be read: {', '.join(kept.unreadable[:3])}"
+        return Check(what, "fails", f"in the store, {text}")
+    if not kept.changed:
+        return Check(what, "holds", f"in the store, all {len(kept.recorded)} as recorded")
+    if not elsewhere:
+        return Check(what, "fails", f"in the store, {len(kept.changed)} changed: {', '.join(list(kept.changed)[:3])}")
+    made = {**kept.recorded, **kept.changed}
+    found = _compare(what, f"{len(made)} of {len(recorded.patches)} patches in the store", recorded, made, known, elsewhere)
+    return replace(found, awaits_numbers=found.outcome == "unknown")
+
+
+def decided(check: Check, numbers: Iterable[Check]) -> Check:
+    """A check that awaits numbers, with those measured from its patches: near where all of them hold."""
+    outcomes = {number.outcome for number in numbers} - {"not-done"}
+    if not check.awaits_numbers or not outcomes or not outcomes <= {"holds", "near"}:
+        return check
+    text = f"{check.message.partition('; ')[0]}; the numbers measured from them differ by at most {NUMBERS:g}"
+    return replace(check, outcome="near", message=text, awaits_numbers=False)
+
+
+def _compare(
+    what: str, counted: str, recorded: SampleDigests, made: Mapping[str, Images], known: Mapping[str, Images], elsewhere: bool
+) -> Check:
+    """Patches by id against their recorded digests."""
     wrong = [name for name, image in made.items() if digest_of_patch(image) != recorded.patches.get(name)]
-    counted = f"{len(made)} of {len(recorded.patches)} patches generated again"
     if not wrong:
         return Check(what, "holds", f"{counted}, bit-equal")
     text = f"{counted}, {len(wrong)} differ ({', '.join(wrong[:3])}{', …' if len(wrong) > 3 else ''})"
@@ -92,20 +141,34 @@ def apart(one: Images, other: Images) -> float:
     return float(np.abs(one.astype(np.int16) - other.astype(np.int16)).mean())
 
 
-def kept(store: Store, recorded: SampleDigests) -> tuple[dict[str, Images], list[str]]:
-    """The recorded patches that are still in the store, and the ids of those that have changed there. Patches of missing
-    shards are in neither."""
+@dataclass(frozen=True)
+class KeptPatches:
+    """What the store still has of a generated set. Patches of missing shards are in none."""
+
+    recorded: dict[str, Images] = field(default_factory=dict)
+    """Those with the recorded digest."""
+    changed: dict[str, Images] = field(default_factory=dict)
+    """Those with another one."""
+    unreadable: tuple[str, ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.recorded or self.changed or self.unreadable)
+
+
+def kept(store: Store, recorded: SampleDigests) -> KeptPatches:
+    """Reads the patches of a set that are still in the store."""
     listing = find_samples(recorded.key, store)
     if listing is None:
-        return {}, []
+        return KeptPatches()
     good: dict[str, Images] = {}
-    changed: list[str] = []
+    changed: dict[str, Images] = {}
+    unreadable: list[str] = []
     try:
         listed = store.read_json(listing, "samples.json")
         ids, shards = list(listed["patches"]), generated_ref(listed).shards
         parts = list(zip(shards, shard_bounds(len(ids)), strict=True))
     except (DamagedEntry, ValueError, KeyError, TypeError):
-        return {}, list(recorded.patches)
+        return KeptPatches(unreadable=tuple(recorded.patches))
     for shard, (start, stop) in parts:
         if not store.has(shard):
             continue
@@ -113,11 +176,11 @@ def kept(store: Store, recorded: SampleDigests) -> tuple[dict[str, Images], list
             images = dict(zip(ids[start:stop], np.asarray(open_array(store, shard, "images")), strict=True))
         except (DamagedEntry, ValueError, KeyError):
             images = {}
-        same = {name for name, image in images.items() if digest_of_patch(image) == recorded.patches.get(name)}
-        good |= {name: images[name] for name in same}
-        changed += [name for name in ids[start:stop] if name not in same]
-    changed += [name for name in recorded.patches if name not in ids]
-    return good, changed
+        for name, image in images.items():
+            (good if digest_of_patch(image) == recorded.patches.get(name) else changed)[name] = image
+        unreadable += [name for name in ids[start:stop] if name not in images]
+    unreadable += [name for name in recorded.patches if name not in ids]
+    return KeptPatches(good, changed, tuple(unreadable))
 
 
 def exported(folder: Path, label: str, recorded: SampleDigests) -> dict[str, Images]:

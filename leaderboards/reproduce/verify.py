@@ -14,7 +14,7 @@ With `everything` all patches are generated again, all numbers are measured from
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -42,7 +42,8 @@ from bench.results.schema import ResultRecord
 from bench.run import RunContext, collect_records, prepare
 from bench.types import Images
 from leaderboards.reproduce import matching
-from leaderboards.reproduce.matching import EXITS, Check, Identity, Outcome
+from leaderboards.reproduce.matching import EXITS, Check, Identity, KeptPatches, Outcome
+from leaderboards.reproduce.overlay import Overlay
 
 WEIGHTS = frozenset(("weights", "first-stage", "segmenters"))
 GIVEN = WEIGHTS | {"data", "prompts", "layouts"}
@@ -85,39 +86,6 @@ class Report:
     def outcome(self) -> Outcome:
         """The worst outcome of a check."""
         return max((check.outcome for check in self.checks), key=list(EXITS).index, default="not-done")
-
-
-@dataclass(frozen=True)
-class Overlay(Store):
-    """A store for recomputed entries under `root`, which reads entries of some kinds, and some entries, from another store."""
-
-    base: Store = Store(Path())
-    kinds: frozenset[str] = frozenset()
-    taken: frozenset[EntryRef] = frozenset()
-
-    def path(self, ref: EntryRef) -> Path:
-        return self.base.path(ref) if self._is_taken(ref) else super().path(ref)
-
-    def has(self, ref: EntryRef) -> bool:
-        return self.base.has(ref) if self._is_taken(ref) else super().has(ref)
-
-    def write(self, ref: EntryRef, spec: Any, make: Callable[[Path], None], resumable: bool = False) -> None:
-        if self._is_taken(ref):
-            self.base.write(ref, spec, make, resumable)
-        else:
-            super().write(ref, spec, make, resumable)
-
-    def remove(self, ref: EntryRef) -> None:
-        """A damaged entry of the other store is kept, since it is what is checked."""
-        if not self._is_taken(ref):
-            super().remove(ref)
-
-    def hold(self, refs: Iterable[EntryRef]) -> None:
-        """Entries of the other store are used too."""
-        self.base.hold(refs)
-
-    def _is_taken(self, ref: EntryRef) -> bool:
-        return ref.kind in self.kinds or ref in self.taken
 
 
 @dataclass(frozen=True)
@@ -182,19 +150,24 @@ def verify(folder: Path, request: Request, context: RunContext) -> Report:
             if found.outcome == "holds":
                 sound.add(name)
         good: list[Generated] = []
+        rest_on: dict[str, Generated] = {}
         for made in prepared.plan.generated:
             checks += (looked_at := list(_check_samples(case, made)))
-            is_kept = _is_kept(case, made) and all(c.outcome == "holds" for c in looked_at if c.what.startswith("kept"))
-            if is_kept and {made.name, made.trained.plugin.name} & sound:
+            rest_on |= {check.what: made for check in looked_at}
+            is_sound = all(c.outcome != "fails" for c in looked_at if c.what.startswith("kept"))
+            if _is_kept(case, made) and is_sound and {made.name, made.trained.plugin.name} & sound:
                 good.append(made)
         again: dict[Identity, ResultRecord] = {}
         if request.everything:
             again = _measure(case, list(prepared.plan.generated), everything=True)
-            checks += _check_generated(case)
+            for made in prepared.plan.generated:
+                checks += (looked_at := list(_check_generated(case, made)))
+                rest_on |= {check.what: made for check in looked_at}
         elif prepared.components.experiment is None:
             again = _measure(case, good, everything=False)
         checks += _check_segmenters(case)
         numbers = {matching.identity(record): (record, _check_number(case, record, again)) for record in records}
+        checks = [matching.decided(c, _numbers_of(rest_on[c.what], numbers)) if c.what in rest_on else c for c in checks]
         checks += _summarise(case, numbers, again)
         elsewhere = _elsewhere(held, overlay)
     confirmed = frozenset(
@@ -276,12 +249,12 @@ def _check_samples(case: Case, made: Generated) -> Iterator[Check]:
     if case.request.everything:
         return
     for entry, generated, conditions in case.recorded(made):
-        known, changed = matching.kept(case.base, entry)
-        if known or changed:
-            text = f"{len(changed)} changed: {', '.join(changed[:3])}" if changed else f"all {len(known)} as recorded"
-            yield Check(f"kept {_label(entry)}", "fails" if changed else "holds", f"in the store, {text}")
+        kept = matching.kept(case.base, entry)
+        if kept:
+            known = _known(case, entry, kept.recorded)
+            yield matching.kept_patches(f"kept {_label(entry)}", entry, kept, known, case.is_elsewhere)
         if case.request.sample:
-            yield _check_sample(case, entry, generated, conditions, made, known)
+            yield _check_sample(case, entry, generated, conditions, made, kept)
 
 
 def _is_kept(case: Case, made: Generated) -> bool:
@@ -290,7 +263,7 @@ def _is_kept(case: Case, made: Generated) -> bool:
 
 
 def _check_sample(
-    case: Case, entry: SampleDigests, generated: GeneratedSet, conditions: Patches, made: Generated, known: dict[str, Images]
+    case: Case, entry: SampleDigests, generated: GeneratedSet, conditions: Patches, made: Generated, kept: KeptPatches
 ) -> Check:
     """Checks some conditions of one set, generated again."""
     count = min(case.request.sample, len(generated))
@@ -302,7 +275,8 @@ def _check_sample(
             raise_failure({again.job.ref: outcome})  # an error of the user is no result of the check
         return Check(_label(entry), "fails", f"could not generate: {outcome.error.type}: {outcome.error.message}")
     images = again.ref.load(case.context.store)
-    return matching.patches(_label(entry), entry, images, _known(case, entry, known), case.is_elsewhere)
+    known = _known(case, entry, kept.recorded)
+    return matching.patches(_label(entry), entry, images, known, case.is_elsewhere, {**kept.recorded, **kept.changed})
 
 
 def _known(case: Case, entry: SampleDigests, known: dict[str, Images]) -> dict[str, Images]:
@@ -322,7 +296,7 @@ def _measure(case: Case, chosen: list[Generated], everything: bool) -> dict[Iden
         )
         assert isinstance(context.store, Overlay)
         context = replace(context, store=replace(context.store, taken=taken))
-    wanted = {(made.trained.plugin.label, made.seed, made.fit.described().get("seed", "")) for made in chosen}
+    wanted = {_who(made) for made in chosen}
     pairs = [
         (measurement, job)
         for measurement, job in zip(prepared.plan.measurements, prepared.jobs, strict=True)
@@ -347,16 +321,15 @@ def _is_of(record: ResultRecord, wanted: set[tuple[str, int, str]]) -> bool:
     return any(own == (name, seed) and fit in ("", theirs) for name, seed, theirs in wanted)
 
 
-def _check_generated(case: Case) -> Iterator[Check]:
+def _check_generated(case: Case, made: Generated) -> Iterator[Check]:
     """Compares all patches generated again with the recorded ones."""
-    for made in case.prepared.plan.generated:
-        for entry, generated, _ in case.recorded(made):
-            if not case.context.store.has(generated.job.ref):
-                yield Check(_label(entry), "fails", "could not be generated again")
-                continue
-            images = generated.ref.load(case.context.store)
-            known = _known(case, entry, matching.kept(case.base, entry)[0])
-            yield matching.patches(_label(entry), entry, images, known, case.is_elsewhere)
+    for entry, generated, _ in case.recorded(made):
+        if not case.context.store.has(generated.job.ref):
+            yield Check(_label(entry), "fails", "could not be generated again")
+            continue
+        images = generated.ref.load(case.context.store)
+        known = _known(case, entry, matching.kept(case.base, entry).recorded)
+        yield matching.patches(_label(entry), entry, images, known, case.is_elsewhere, stored={})
 
 
 def _check_number(case: Case, record: ResultRecord, again: Mapping[Identity, ResultRecord]) -> Check:
@@ -394,6 +367,15 @@ def _summarise(
     for key, record in again.items():
         if key not in numbers and record.seed in case.prepared.config.seeds:
             yield Check(matching.name_of(record), "fails", f"is a number of this run, but missing in {RECORDS}")
+
+
+def _numbers_of(made: Generated, numbers: Mapping[Identity, tuple[ResultRecord, Check]]) -> Iterator[Check]:
+    """The checks of the numbers that are measured from patches of a generator, seed and fit."""
+    return (check for record, check in numbers.values() if _is_of(record, {_who(made)}) and not record.mix)
+
+
+def _who(made: Generated) -> tuple[str, int, str]:
+    return made.trained.plugin.label, made.seed, made.fit.described().get("seed", "")
 
 
 def _label(entry: SampleDigests) -> str:

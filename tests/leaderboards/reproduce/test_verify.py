@@ -329,6 +329,35 @@ def test_elsewhere_near_patches_hold_within_tolerance(place: Place, tmp_path: Pa
     )
 
 
+def test_elsewhere_numbers_decide_about_stored_patches_that_differ(place: Place) -> None:
+    """As where the store's patches were generated on another processor, which rounds a value of a pixel otherwise."""
+
+    def round_otherwise(images: np.ndarray) -> None:  # type: ignore[type-arg]
+        images[3, 0, 0, 0] ^= 1
+
+    place.patches(round_otherwise)
+    assert place.verify("--sample", "0")[0] == 4, "here they are bit-equal or wrong"
+    place.manifest(moved)
+    code, found = place.verify("--sample", "24")
+    kept = message(found, "kept patches blur seed 0")[0]
+    assert (code, kept[0]) == (0, "near") and "numbers measured from them differ by at most 0.001" in kept[1]
+    assert message(found, "patches blur seed 0")[0][0] == "holds", "those that are generated again are as recorded"
+    place.patches(lambda images: images[3].fill(0))
+    code, found = place.verify("--sample", "0")
+    assert code == 4 and message(found, "kept patches blur seed 0")[0][0] == "unknown"
+    assert any(name.startswith("blur fd") for name in failing(found))
+
+
+def test_elsewhere_all_is_decided_by_its_numbers(place: Place) -> None:
+    """Without stored patches to compare with, all are generated again; one was recorded otherwise."""
+    place.recorded_otherwise(1)
+    place.manifest(moved)
+    shutil.rmtree(place.home / "samples")
+    code, found = place.verify("--all")
+    assert message(found, "patches blur seed 0")[0][0] == "near" and "1 differ" in message(found, "patches blur seed 0")[0][1]
+    assert code == 0 and found["outcome"] == "near"
+
+
 def test_without_the_recorded_patch_nobody_can_tell_how_far(place: Place, tmp_path: Path) -> None:
     place.recorded_otherwise(1)
     place.manifest(moved)
