@@ -14,27 +14,29 @@ import numpy as np
 from bench import registry, statistics
 from bench.jobs.arrays import open_sharded, write_array
 from bench.jobs.graph import Job, JobContext
+from bench.jobs.outcomes import JobError
 from bench.jobs.store import EntryRef, Store
-from bench.measurements.protocol import Measured
+from bench.measurements.protocol import FailedMeasurement, Measured
 from bench.pipeline.checks import check_counts, check_direction
 from bench.pipeline.data import DataSplits
 from bench.pipeline.generation import GeneratedSet, shard_bounds
 from bench.pipeline.plugins import Plugin
 from bench.pipeline.sets import PatchesRef, SetRef, load_into_memory, rows_per_chunk, select
 from bench.results.schema import ResultRecord
-from bench.types import ConditionMetric, Direction, MeasuresClasses, Tally
+from bench.results.terms import Reason
+from bench.types import ConditionMetric, Direction, MeasuresClasses, StatesReference, Tally
 
 SEED = 0
 """Seed of the reference segmenter, the same for all generators and runs."""
-OF_REAL = "-of-real"
-"""Suffix of a measure that is divided by its value on real test patches."""
+OF_REAL, OVER_REAL = "-of-real", "-over-real"
+"""Suffix of a measure that is divided by its value on real test patches, and of one from which that value is taken away."""
 SHARD = 256
 """Patches of each job."""
 
 
 @dataclass(frozen=True)
 class ConditionMeasurement:
-    """Every measure of one condition metric on generated patches, and its ratio to that on real test patches."""
+    """Every measure of one condition metric on generated patches, compared with that on real test patches."""
 
     records: tuple[ResultRecord, ...]
     metric: Plugin
@@ -58,7 +60,7 @@ class ConditionMeasurement:
         generated, real = (
             metric.tally(np.asarray(open_sharded(store, refs, "counts"))) for refs in (self.generated_counts, self.real_counts)
         )
-        both = join_tallies(generated, real)
+        both = join_tallies(generated, real, is_difference(metric))
         found = statistics.group_bootstrap(both, conditions.units, seed=0)
         return {name: Measured(estimate, both.bounds.get(name, (0.0, 1.0))) for name, estimate in found.items()}
 
@@ -69,16 +71,23 @@ def plan_conditions(
     generated: GeneratedSet,
     splits: DataSplits,
     protocol: Callable[[str], str],
-) -> ConditionMeasurement:
-    """The measurement and its jobs; `protocol` gives the protocol key of a measure."""
+) -> ConditionMeasurement | FailedMeasurement:
+    """The measurement and its jobs; `protocol` gives the protocol key of a measure. A failed one where the metric asks what a
+    generator makes of its prompts, and this one is shown none."""
     metric = metric_for(plugin, splits.test.conditions.classes)
     if not metric.directions:
         raise ValueError(f"{plugin.name} declares no measure")
     for measure, direction in metric.directions.items():
         check_direction(f"{plugin.name}: {measure}", direction)
     segmenter = segmenter_job(plugin, splits)
+    is_of_prompts = "prompts" in metric.card.needs
+    test = splits.prompted["test"] if is_of_prompts else splits.test
+    if is_of_prompts and (test is splits.test or generated.ref.conditions != test.ref):
+        reason = f"{record.generator} is shown no prompts, and {plugin.name} measures what a generator makes of them"
+        named = replace(record, measure=plugin.label, direction="none", protocol=protocol(plugin.label))
+        return FailedMeasurement(named, JobError(Reason.MISSING, "MissingError", reason, ""))
     ours = _count_jobs(plugin, segmenter, generated.ref, generated.key, len(generated), (generated.job,))
-    real = _count_jobs(plugin, segmenter, splits.test.ref, splits.test.key, len(splits.test), splits.test.needs)
+    real = _count_jobs(plugin, segmenter, test.ref, test.key, len(test), test.needs)
     records = tuple(
         replace(record, measure=measure, direction=direction, protocol=protocol(measure))
         for measure, direction in directions(metric).items()
@@ -94,9 +103,15 @@ def metric_for(plugin: Plugin, classes: tuple[str, ...]) -> ConditionMetric:
     return found
 
 
+def is_difference(metric: ConditionMetric) -> bool:
+    """Whether its measures are compared with those of real patches by difference, not by ratio."""
+    return isinstance(metric, StatesReference) and metric.against_real == "difference"
+
+
 def directions(metric: ConditionMetric) -> dict[str, Direction]:
-    """Every measure and its ratio to real patches, with the direction that is better."""
-    return {**metric.directions, **{f"{name}{OF_REAL}": direction for name, direction in metric.directions.items()}}
+    """Every measure and its comparison with real patches, with the direction that is better."""
+    suffix = OVER_REAL if is_difference(metric) else OF_REAL
+    return {**metric.directions, **{f"{name}{suffix}": direction for name, direction in metric.directions.items()}}
 
 
 def segmenter_job(plugin: Plugin, splits: DataSplits) -> Job:
@@ -163,17 +178,29 @@ def _count_jobs(
     )
 
 
-def join_tallies(generated: Tally, real: Tally) -> Tally:
-    """One tally of generated and real patches, row by row: measures of generated patches, and their ratios to real ones."""
+def join_tallies(generated: Tally, real: Tally, by_difference: bool = False) -> Tally:
+    """One tally of generated and real patches, row by row: measures of generated patches, and their ratios to real ones or
+    their differences from these."""
+    suffix, compare = (OVER_REAL, _difference) if by_difference else (OF_REAL, _ratio)
     columns = (*generated.columns, *(f"real {name}" for name in real.columns))
-    ratios = {f"{name}{OF_REAL}": partial(_ratio, measure) for name, measure in generated.measures.items()}
-    bounds = {**generated.bounds, **{name: (0.0, None) for name in ratios}}
+    compared = {f"{name}{suffix}": partial(compare, measure) for name, measure in generated.measures.items()}
+    bounds = {**generated.bounds, **dict.fromkeys(compared, (None, None) if by_difference else (0.0, None))}
     counts = np.concatenate([generated.counts, real.counts], axis=1)
-    undefined = {**generated.undefined, **{f"{name}{OF_REAL}": reason for name, reason in generated.undefined.items()}}
-    return Tally(columns, counts, {**generated.measures, **ratios}, bounds, undefined)
+    undefined = {**generated.undefined, **{f"{name}{suffix}": reason for name, reason in generated.undefined.items()}}
+    return Tally(columns, counts, {**generated.measures, **compared}, bounds, undefined)
 
 
-def _ratio(measure: Callable[[Mapping[str, float]], float], sums: Mapping[str, float]) -> float:
-    real = {name.removeprefix("real "): value for name, value in sums.items() if name.startswith("real ")}
-    least = measure(real)
+Measure = Callable[[Mapping[str, float]], float]
+
+
+def _ratio(measure: Measure, sums: Mapping[str, float]) -> float:
+    least = _of_real(measure, sums)
     return measure(sums) / least if least else math.nan
+
+
+def _difference(measure: Measure, sums: Mapping[str, float]) -> float:
+    return measure(sums) - _of_real(measure, sums)
+
+
+def _of_real(measure: Measure, sums: Mapping[str, float]) -> float:
+    return measure({name.removeprefix("real "): value for name, value in sums.items() if name.startswith("real ")})

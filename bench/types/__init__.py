@@ -63,6 +63,7 @@ from bench.types.metrics import (
     ReadsOneEncoder,
     ReportsReadiness,
     Sliceable,
+    StatesReference,
     Tally,
     TrainedMetric,
 )
@@ -139,6 +140,7 @@ __all__ = [
     "Sliceable",
     "StatesEffort",
     "StatesFits",
+    "StatesReference",
     "Strings",
     "SummarisesData",
     "SyntheticSource",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -173,7 +173,9 @@ class ConditionMetric(Protocol):
     """Checks each generated patch against its condition, by a reference segmenter trained on real slides only.
 
     The harness trains the segmenter once, counts on generated and on real test patches, and reports every measure and its
-    ratio to the value on real patches.
+    ratio to the value on real patches (or the difference: `StatesReference`). `learn` may learn whatever else `agree` needs
+    from real training patches. If the card needs prompts, only generators that are shown prompts are measured, and real test
+    patches have the same prompts.
     """
 
     card: Card
@@ -200,6 +202,15 @@ class MeasuresClasses(Protocol):
     def for_classes(self, classes: tuple[str, ...]) -> ConditionMetric:
         """The metric with directions and tally for these classes; the same segmenter and the same counts."""
         ...
+
+
+@runtime_checkable
+class StatesReference(Protocol):
+    """A condition metric that states how the harness compares its measures with their values on real test patches."""
+
+    against_real: Literal["ratio", "difference"]
+    """`ratio`, as for a metric that does not state it, where real patches are the best that can be had; `difference` where
+    the value on real patches is near 0."""
 
 
 class Sliceable(Protocol):
