@@ -114,7 +114,7 @@ class Memorization:
             raise UsageError(
                 f"{self.card.name}: the validation patch {validation.conditions.ids[worst]} shows the training patch "
                 f"{conditions.ids[null.rows[worst]]} (correlation {null.scores[worst]:.3f}), so that copies cannot be "
-                "distinguished from new tissue. Split the data by slide, and remove patches that occur twice: bench data check."
+                "distinguished from new tissue. Split the data by slide and remove patches that occur twice: bench data check."
             )
         held = {"threshold": _threshold(null.scores), "null": np.sort(null.scores).tolist()}
         (folder / "null.json").write_text(json.dumps(held), encoding="utf-8")
