@@ -102,6 +102,14 @@ class HasBounds(Protocol):
 
 
 @runtime_checkable
+class IsOneSided(Protocol):
+    """A metric whose direction holds up to what real patches get; a value beyond that is another fault, which it does not
+    rank."""
+
+    one_sided: bool
+
+
+@runtime_checkable
 class ReadsOneEncoder(Protocol):
     """A metric that always reads the same encoder, independent of the requested panel."""
 
