@@ -84,7 +84,8 @@ def plan_conditions(
     test = splits.prompted["test"] if is_of_prompts else splits.test
     if is_of_prompts and (test is splits.test or generated.ref.conditions != test.ref):
         reason = f"{record.generator} is shown no prompts, and {plugin.name} measures what a generator makes of them"
-        named = replace(record, measure=plugin.label, direction="none", protocol=protocol(plugin.label))
+        better = metric.directions.get(plugin.label, "none")
+        named = replace(record, measure=plugin.label, direction=better, protocol=protocol(plugin.label))
         return FailedMeasurement(named, JobError(Reason.MISSING, "MissingError", reason, ""))
     ours = _count_jobs(plugin, segmenter, generated.ref, generated.key, len(generated), (generated.job,))
     real = _count_jobs(plugin, segmenter, test.ref, test.key, len(test), test.needs)

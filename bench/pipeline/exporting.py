@@ -73,8 +73,8 @@ def write_conditions(sets: Mapping[str, ImageSet], folder: Path, run_seed: int) 
     folder.mkdir(parents=True, exist_ok=True)
     rows = [row for split, chosen in sets.items() for row in _rows(split, chosen.conditions, folder, run_seed)]
     classes = next((chosen.conditions.classes for chosen in sets.values()), ())
-    _write_csv(folder / "classes.csv", [{"value": value, "name": name} for value, name in enumerate(classes)])
-    _write_csv(folder / "conditions.csv", rows)
+    write_csv(folder / "classes.csv", [{"value": value, "name": name} for value, name in enumerate(classes)])
+    write_csv(folder / "conditions.csv", rows)
 
 
 def write_images(ids: Strings, images: Images, folder: Path) -> None:
@@ -137,7 +137,8 @@ def _write_png(file: Path, pixels: NDArray[Any]) -> None:
     Image.fromarray(pixels).save(file)
 
 
-def _write_csv(file: Path, rows: list[dict[str, object]]) -> None:
+def write_csv(file: Path, rows: list[dict[str, object]]) -> None:
+    """Writes rows with the same columns."""
     with file.open("w", newline="", encoding="utf-8") as stream:
         writer = csv.DictWriter(stream, list(rows[0]) if rows else [])
         writer.writeheader()
