@@ -21,6 +21,7 @@ from bench.config import Components, RunConfig, load_components
 from bench.data_source import provided
 from bench.errors import BenchError, RefusedError, UsageError
 from bench.files.text import write_text
+from bench.histology import pictures
 from bench.jobs.executors import Executor, execute, make_damaged_again
 from bench.jobs.graph import Job, pending, with_needs
 from bench.jobs.outcomes import Failed, Finished, Outcome
@@ -32,7 +33,7 @@ from bench.measurements.protocol import job_of, records_of
 from bench.pipeline.data import DataSplits, load_splits
 from bench.pipeline.generation import run_seeds
 from bench.provenance import manifest
-from bench.results import experiment_tables, folders, pictures, schema, tables
+from bench.results import experiment_tables, folders, schema, tables
 from bench.results.schema import ResultRecord
 from bench.results.terms import ABSENT
 from bench.runtime.plugin_code import is_interruption

@@ -109,6 +109,7 @@ CASES: dict[str, list[list[str]]] = {
         ["ran", "--sample", "2", "--seed", "1", "--seeds", "0", "--data", "embedded", "--samples", "samples", "--json"],
         ["ran", "--all", "--mark", "--allow-plugin", "mine.py", "--dataset", "phantom-cam16"],
     ],
+    "copies": [["looked-up", "--out", "out/copies", "--allow-plugin", "mine.py", "--workers", "1"]],
     "merge": [["ran", "--out", "out/merged.jsonl", "--tolerance", "1e-6"]],
     "export conditions": [
         "-t cam16-seg --out out/asked --seed 1 --data folder --class-map 0=1,1=0 --prompt-source self".split()
@@ -177,6 +178,7 @@ REFUSED = {
     "prepare slides": "--root slides/cam/training/normal --classes a=b --out refused --dry-run".split(),
     "export conditions": "-t cam16-seg --out refused".split(),
     "export samples": ["ran", "--out", "refused"],
+    "copies": ["looked-up", "--out", "refused"],
 }
 """Calls that name workers of this machine and those of a scheduler. jobs/test_dask.py shows that a scheduler's workers do the
 jobs."""
@@ -256,6 +258,8 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ]
         made = done("run", *ran, "--no-downstream", "--out", "runs", *SMALL)
         Path(made).rename("ran")
+        looked_up = "-g flat-colour -t cam16-seg -e stain -m memorization --controls none --seeds 0 --no-downstream".split()
+        Path(done("run", *looked_up, "--out", "runs", *SMALL)).rename("looked-up")
         tried = done("run", "-g", "flat-colour", "-t", "cam16-seg", "--experiment", "mine.toml", "--out", "runs", *DOWN)
         Path(tried).rename("tried")
         done("export", "samples", "ran", "--out", "samples")

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from bench import statistics
 from bench.messages import printable
+from bench.results import control_order
 from bench.results.identity import Quantity, count_fits, experiment, is_absent, quantity, weights_behind
 from bench.results.protocols import difference_between, split_by_protocol
 from bench.results.schema import NO_SOURCES, ResultRecord, population_of, unit_of
@@ -178,6 +179,7 @@ def make_tables(records: Sequence[ResultRecord], generator: str) -> list[Table]:
         measures, collapsed = collapse_skipped(found, f"bench run -g {generator} -t {part[0].task}")
         shown = [cell for cell in found if cell.measure in measures]
         lost = lost_seeds(record for record in part if quantity(record).measure in measures)
+        title = control_order.title_with_disorder(title, found)
         made.append(Table(title, _rows(shown), [*_notes(shown), *lost, *collapsed]))
     return made
 

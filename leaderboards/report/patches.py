@@ -17,13 +17,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bench.histology import pictures
 from bench.jobs.arrays import open_array, write_array
 from bench.jobs.store import DamagedEntry, EntryRef, Store, key_of
 from bench.pipeline.encoding import describe_encoder
 from bench.pipeline.exporting import find_samples
 from bench.pipeline.generation import generated_ref
 from bench.pipeline.sets import load_set
-from bench.results import pictures
 from bench.results.schema import ResultRecord
 from bench.types import Conditions, Encoder, Features, Images, ImageSet
 from leaderboards.report.inventory import PICTURES, Inventory

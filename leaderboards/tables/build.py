@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from bench.config import RunConfig
+from bench.results.control_order import title_with_disorder
 from bench.results.identity import OWN, experiment, fit_name, method_of, variants_of
 from bench.results.identity import column as column_of
 from bench.results.protocols import difference_between, split_by_protocol
@@ -239,7 +240,8 @@ def title(board: Board) -> str:
     embedded = any(Flag.EMBEDDED in c.flags for _, found in board.rows for c in found.values())
     which = f", protocol set {board.protocol_set}" if board.others else ""
     text = f"{board.task} on {board.dataset}, prompts: {board.prompt_source}{which}"
-    return text + (" (embedded phantom tissue)" if embedded else "")
+    text += " (embedded phantom tissue)" if embedded else ""
+    return title_with_disorder(text, (cell for _, row in board.rows for cell in row.values()))
 
 
 def as_text(board: Board) -> str:

@@ -1,1 +1,1 @@
-"""Commands of metrics."""
+"""Commands that belong to a metric, one file for each."""

@@ -18,9 +18,8 @@ from bench.cli.check import command
 from bench.contracts.layouts import layouts
 from bench.contracts.mock import mock, partly_annotated
 from bench.files.names import file_stem
-from bench.histology import training_mixes
+from bench.histology import pictures, training_mixes
 from bench.pipeline import exporting, prompts
-from bench.results import pictures
 from bench.types import GREY, NOT_ANNOTATED, ImageSet, TrainingMix, image_seeds, silent
 from tests.small_run import bench, run
 from tests.tasks import small_folder

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from bench.results.pictures import render_maps
+from bench.histology.pictures import render_maps
 from bench.types import Conditions
 
 
