@@ -27,6 +27,7 @@ from bench.jobs.graph import Job, pending, with_needs
 from bench.jobs.outcomes import Failed, Finished, Outcome
 from bench.jobs.progress import Reporter
 from bench.jobs.store import DamagedEntry, EntryRef, Store, key_of
+from bench.measurements import workload
 from bench.measurements.planning import RunPlan, plan_run
 from bench.measurements.prepared import Prepared, Times
 from bench.measurements.protocol import job_of, records_of
@@ -83,6 +84,7 @@ def run(config: RunConfig, context: RunContext, out: Path) -> RunOutcome:
     out = out.absolute()  # a plug-in may change the working folder
     folders.check_writable(out / folder_name(config), "--out", (manifest.RECORDS,))
     prepared = prepare(config, context)
+    context.log(workload.headline(workload.workload(prepared, context.store)))
     outcomes = context.execute(prepared.targets)
     damaged: set[EntryRef] = set()
     while True:
@@ -97,6 +99,11 @@ def run(config: RunConfig, context: RunContext, out: Path) -> RunOutcome:
             context.log(f"the entry {error.ref} is damaged; it is removed and made again ({error.what})")
             context.store.remove(error.ref)
             outcomes = {**outcomes, **context.execute([*makers_of(error.ref, prepared.targets), *prepared.targets])}
+
+
+def plan(config: RunConfig, context: RunContext) -> workload.Workload:
+    """What `run` would do. Data are read and prompts are cut; nothing is trained, generated or measured."""
+    return workload.workload(prepare(config, context), context.store)
 
 
 def prepare(config: RunConfig, context: RunContext) -> Prepared:

@@ -78,6 +78,7 @@ CASES: dict[str, list[list[str]]] = {
         "-g flat-colour -t region-seg -e stain -m kid --dataset folder:folder --controls none --out out".split()
         + ["--no-downstream"],
         ["-g", "flat-colour", "-t", "cam16-seg", "--experiment", "mine.toml", "--seeds", "0", "--out", "out", *DOWN],
+        ["-g", "flat-colour", "-t", "cam16-seg", "--plan", "--json", *SMALL],
         "-g flat-colour -t lizard-nuclei --layout-generator random-discs -e stain -m fd --controls none".split()
         + ["--no-downstream", "--seeds", "0", "--out", "out", *NUCLEI],
     ],

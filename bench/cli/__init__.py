@@ -31,6 +31,7 @@ COMMANDS: dict[str, dict[str, str]] = {
     "Compare": {
         "leaderboard": "print tables of all runs, of a task, or of a suite as in its paper",
         "compare": "compare two generators, paired by slides and seeds",
+        "copies": "show which training patches the generated ones of a run repeat",
         "gate": "test whether a generator has become worse than its baseline, for CI",
     },
     "Publish": {

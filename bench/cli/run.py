@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 
 import click
@@ -87,6 +89,7 @@ SOME_FAILED = 4
 @execution_options
 @click.option("--out", type=click.Path(path_type=Path), callback=writable_folder, default=Path("results"), show_default=True)
 @click.option("--strict", is_flag=True, help="Exit 3 if weights or data were missing, 4 if a number was skipped.")
+@click.option("--plan", "only_plan", is_flag=True, help="Say what would be done and how long it would take, and stop.")
 @click.option("--json", "as_json", is_flag=True, help="Result records on stdout instead of the table.")
 @data_options
 def command(
@@ -107,6 +110,7 @@ def command(
     scheduler: str,
     out: Path,
     strict: bool,
+    only_plan: bool,
     as_json: bool,
     data: str,
     dataset: str,
@@ -145,6 +149,9 @@ def command(
         experiment=experiment,
         options=merge_class_map(options, class_map),
     )
+    if only_plan:
+        _plan(config, workers, scheduler, as_json)
+        return
     with open_context(workers, scheduler) as context:
         outcome = run.run(config, context, out)
     folder = out / outcome.folder.name
@@ -159,6 +166,18 @@ def command(
     _exit(outcome.records, strict)
     if outcome.faults:
         raise SystemExit(SOME_FAILED)
+
+
+def _plan(config: RunConfig, workers: int, scheduler: str, as_json: bool) -> None:
+    from bench import run
+    from bench.measurements import workload
+
+    with open_context(workers, scheduler) as context:
+        found = run.plan(config, context)
+    if as_json:
+        echo(json.dumps({**asdict(found), "seconds": found.seconds, "unknown": found.unknown}))
+    else:
+        echo(workload.text(found))
 
 
 def _exit(records: tuple[ResultRecord, ...], strict: bool) -> None:

@@ -88,8 +88,9 @@ class Pruned:
     """Files and folders in the store that are no entries: path and reason of each. They are kept."""
 
 
-def seal(work: Path, spec: Any) -> None:
-    """Writes `entry.json`: checksums of all files, the size of all, the number of threads, and a checksum of itself.
+def seal(work: Path, spec: Any, seconds: float | None = None) -> None:
+    """Writes `entry.json`: checksums of all files, the size of all, the number of threads, the seconds that making it took,
+    where they are known, and a checksum of itself.
 
     A chunk of an array carries a checksum of its own, which says that it is undamaged; that it is the chunk of this array
     and place says the copy of that checksum here.
@@ -110,6 +111,7 @@ def seal(work: Path, spec: Any) -> None:
             chunks.setdefault(array.relative_to(work).as_posix(), {})[int(number[1])] = chunk_checksum(path)
     listed = {array: "".join(found[number] for number in sorted(found)) for array, found in chunks.items()}
     held = {"spec": spec, "files": digests, "chunks": listed, "bytes": size, "made": time.time(), "threads": threads()}
+    held |= {} if seconds is None else {"seconds": round(seconds, 4)}
     text = json.dumps({**held, "checksum": _checksum(held)}, indent=1)
     with (work / MANIFEST).open("w", encoding="utf-8") as file:
         file.write(text)
@@ -140,6 +142,9 @@ def parse(text: bytes) -> dict[str, Any]:
         raise ValueError("without checksums of chunks")
     if type(held.get("threads", 1)) is not int:
         raise ValueError("with an impossible number of threads")
+    took = held.get("seconds", 0.0)
+    if isinstance(took, bool) or not isinstance(took, int | float) or not 0 <= took < _LATEST:
+        raise ValueError("with an impossible duration")
     if isinstance(size, bool) or not isinstance(size, int) or isinstance(made, bool) or not isinstance(made, int | float):
         raise ValueError("without size or time")
     if not 0 <= size < 2**63 or not math.isfinite(made) or not 0 <= made < _LATEST:

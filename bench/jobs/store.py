@@ -13,6 +13,7 @@ import json
 import os
 import re
 import secrets
+import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -92,8 +93,9 @@ class Store:
             self._make_folder(ref.kind)
             with self._resumed_folder(ref) if resumable else self._private_folder(ref) as work:
                 if not self.has(ref):
+                    started = time.monotonic()
                     self._make(make, work)
-                    seal(work, spec)
+                    seal(work, spec, time.monotonic() - started)
                     self._put_in_place(work, ref)
 
     def read_bytes(self, ref: EntryRef, name: str) -> bytes:
