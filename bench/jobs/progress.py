@@ -75,7 +75,7 @@ class LineReporter:
             failed = f", {kind.failed} failed" if kind.failed else ""
             left = f", {duration(kind.remaining)} left" if kind.remaining is not None and kind.done < kind.total else ""
             parts.append(f"{kind.kind} {kind.done}/{kind.total}{failed}{left}")
-        self._waiting = "; ".join(parts)
+        self._waiting = "; ".join(parts if len(parts) == 1 else [overall(kinds), *parts])
         self._show()
 
     def log(self, text: str) -> None:
@@ -117,11 +117,17 @@ class RichReporter:
         )
         self._bars = Progress(*columns, console=Console(stderr=True))
         self._rows: dict[str, Any] = {}
+        self._all: Any = None
         self._labels = self._bars.add_task("", total=None, visible=False, left="", what="")
         self._bars.start()
 
     def update(self, kinds: Sequence[KindProgress]) -> None:
         self._bars.start()  # again, where an earlier graph has ended
+        if len(kinds) > 1:
+            if self._all is None:
+                self._all = self._bars.add_task("all", total=None, left="", what="")
+            done, total = sum(kind.done for kind in kinds), sum(kind.total for kind in kinds)
+            self._bars.update(self._all, completed=done, total=total, left=overall(kinds).partition(", ")[2])
         for kind in kinds:
             if kind.kind not in self._rows:
                 self._rows[kind.kind] = self._bars.add_task(kind.kind, total=kind.total, left="", what="")
@@ -147,6 +153,17 @@ def default_reporter() -> Reporter:
     return RichReporter() if sys.stderr.isatty() else LineReporter()
 
 
+def overall(kinds: Sequence[KindProgress]) -> str:
+    """How far all kinds are together, and the time left, at least where some have not started."""
+    done, total = sum(kind.done for kind in kinds), sum(kind.total for kind in kinds)
+    open_ = [kind for kind in kinds if kind.done < kind.total]
+    left = [kind.remaining for kind in open_ if kind.remaining is not None]
+    if not left:
+        return f"{done} of {total} jobs"
+    least = "at least " if len(left) < len(open_) else ""
+    return f"{done} of {total} jobs, {least}{duration(sum(left))} left"
+
+
 def duration(seconds: float) -> str:
     """'45 s', '12 min', '3 h 05 min'."""
     if seconds < 90:
@@ -156,7 +173,8 @@ def duration(seconds: float) -> str:
 
 
 class Tally:
-    """Counts what happens to jobs, and estimates the remaining time of each kind from the rate so far."""
+    """Counts what happens to jobs, and estimates the remaining time of each kind from its rate while some of it ran: a kind
+    that waits for others does not become slower."""
 
     def __init__(self, kinds: Sequence[str]) -> None:
         """`kinds`: the kind of each job."""
@@ -170,10 +188,15 @@ class Tally:
             dict.fromkeys(self._order, 0),
         )
         self._since: dict[str, float] = {}
+        self._active: dict[str, float] = dict.fromkeys(self._order, 0.0)  # seconds in which some job of the kind ran
+        self._resumed: dict[str, float] = {}
         self._parts: dict[str, dict[str, float]] = {kind: {} for kind in self._order}
 
     def start(self, kind: str) -> None:
-        self._since.setdefault(kind, time.time())
+        now = time.time()
+        self._since.setdefault(kind, now)
+        if not self._run[kind]:
+            self._resumed[kind] = now
         self._run[kind] += 1
 
     def part(self, kind: str, key: str, fraction: float) -> None:
@@ -185,6 +208,8 @@ class Tally:
         self._done[kind] += 1
         self._failed[kind] += is_failed
         self._run[kind] -= was_started
+        if was_started and not self._run[kind]:
+            self._active[kind] += time.time() - self._resumed[kind]
 
     def state(self) -> list[KindProgress]:
         return [
@@ -204,4 +229,5 @@ class Tally:
         ended = self._done[kind] + sum(self._parts[kind].values())
         if kind not in self._since or ended <= 0:
             return None
-        return (time.time() - self._since[kind]) * (self._total[kind] - ended) / ended
+        took = self._active[kind] + (time.time() - self._resumed[kind] if self._run[kind] else 0.0)
+        return took * (self._total[kind] - ended) / ended
