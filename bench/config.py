@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any, get_type_hints
 
 from bench import registry
 from bench.data_source import check_task, find_source
-from bench.errors import MissingError, UsageError
+from bench.errors import BrokenPluginError, MissingError, UsageError
 from bench.loading import Classes, asked_of, declared_options, route, try_plugin
 from bench.pipeline.plugins import Plugin
 from bench.pipeline.prompts import PromptRule
 from bench.types import (
+    AsksForOthers,
     BringsMetrics,
     ConditionMetric,
     Dataset,
@@ -265,7 +266,17 @@ def _check_labels(components: Components) -> None:
 
 def _metric_names(config: RunConfig, task: Any) -> tuple[str, ...]:
     brought = task.metrics if isinstance(task, BringsMetrics) else ()
-    return registry.expand("metrics", config.metrics if config.metrics is not None else (*METRICS, *brought))
+    names = registry.expand("metrics", config.metrics if config.metrics is not None else (*METRICS, *brought))
+    return tuple(dict.fromkeys(beside for name in names for beside in (name, *_measured_beside(name))))
+
+
+def _measured_beside(name: str) -> tuple[str, ...]:
+    """What a metric asks to have measured with it; nothing where it cannot be imported, which its records will say."""
+    try:
+        found = registry.find("metrics", name)[0]
+    except BrokenPluginError:
+        return ()
+    return tuple(found.beside) if isinstance(found, AsksForOthers) else ()
 
 
 def _layout_metrics() -> tuple[Plugin, ...]:

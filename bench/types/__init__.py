@@ -48,6 +48,7 @@ from bench.types.generators import (
     TrainsSharedStage,
 )
 from bench.types.metrics import (
+    AsksForOthers,
     BringsInterval,
     BringsTrainedInterval,
     ComparesMoments,
@@ -83,6 +84,7 @@ from bench.types.tasks import (
 )
 
 __all__ = [
+    "AsksForOthers",
     "BringsInterval",
     "BringsMetrics",
     "BringsTrainedInterval",

@@ -213,6 +213,14 @@ class MeasuresClasses(Protocol):
 
 
 @runtime_checkable
+class AsksForOthers(Protocol):
+    """A metric whose number says little without those of other metrics, which are measured whenever it is."""
+
+    beside: tuple[str, ...]
+    """Names of metrics."""
+
+
+@runtime_checkable
 class StatesReference(Protocol):
     """A condition metric that states how the harness compares its measures with their values on real test patches."""
 

@@ -106,14 +106,12 @@ class Memorization:
             np.save(folder / f"matrix-{number}.npy", matrix)
             np.save(folder / f"features-{number}.npy", ((features - mean) @ matrix).astype(np.float32))
         np.save(folder / "planes.npy", without_slow_part(density(np.asarray(train.images))).astype(np.float16))
-        conditions = train.conditions
-        np.savez(folder / "names.npz", ids=conditions.ids, groups=conditions.groups)
         null = self.find(np.asarray(validation.images), folder, progress)
         worst = int(np.argmax(null.scores)) if len(null.scores) else 0
         if len(null.scores) and null.scores[worst] > HIGHEST:
             raise UsageError(
                 f"{self.card.name}: the validation patch {validation.conditions.ids[worst]} shows the training patch "
-                f"{conditions.ids[null.rows[worst]]} (correlation {null.scores[worst]:.3f}), so that copies cannot be "
+                f"{train.conditions.ids[null.rows[worst]]} (correlation {null.scores[worst]:.3f}), so that copies cannot be "
                 "distinguished from new tissue. Split the data by slide and remove patches that occur twice: bench data check."
             )
         held = {"threshold": _threshold(null.scores), "null": np.sort(null.scores).tolist()}
