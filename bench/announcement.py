@@ -125,7 +125,8 @@ def _measured(components: Components) -> str:
         arms = ", ".join(arm.name for arm in components.experiment.arm)
         return f"experiment {components.experiment.name} on the pool {components.experiment.pool}; arms: {arms}"
     names = dict.fromkeys(metric.label for evaluation in components.evaluations for metric in evaluation.metrics)
-    text = f"measures {', '.join(names)} over {', '.join(evaluation.encoder.label for evaluation in components.evaluations)}"
-    text += "".join(f"; {metric.label}" for metric in components.condition_metrics)
+    encoders = ", ".join(evaluation.encoder.label for evaluation in components.evaluations)
+    parts = [f"{', '.join(names)} over {encoders}"] if names else []
+    text = f"measures {'; '.join([*parts, *(metric.label for metric in components.condition_metrics)])}"
     mixes = ", ".join(mix.name for mix in components.task.mixes)
     return text + (f"; downstream training mixes {mixes}" if components.config.downstream else "")

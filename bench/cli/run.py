@@ -150,7 +150,7 @@ def command(
         options=merge_class_map(options, class_map),
     )
     if only_plan:
-        _plan(config, workers, scheduler, as_json)
+        _plan(config, workers, scheduler, as_json, strict)
         return
     with open_context(workers, scheduler) as context:
         outcome = run.run(config, context, out)
@@ -168,7 +168,7 @@ def command(
         raise SystemExit(SOME_FAILED)
 
 
-def _plan(config: RunConfig, workers: int, scheduler: str, as_json: bool) -> None:
+def _plan(config: RunConfig, workers: int, scheduler: str, as_json: bool, strict: bool) -> None:
     from bench import run
     from bench.measurements import workload
 
@@ -178,6 +178,8 @@ def _plan(config: RunConfig, workers: int, scheduler: str, as_json: bool) -> Non
         echo(json.dumps({**asdict(found), "seconds": found.seconds, "unknown": found.unknown}))
     else:
         echo(workload.text(found))
+    if strict and (found.absent or found.broken):
+        raise SystemExit(MissingError.exit_code if found.absent else SOME_FAILED)
 
 
 def _exit(records: tuple[ResultRecord, ...], strict: bool) -> None:

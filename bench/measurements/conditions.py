@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 
 from bench import registry, statistics
+from bench.errors import MissingError
 from bench.jobs.arrays import open_sharded, write_array
 from bench.jobs.graph import Job, JobContext
-from bench.jobs.outcomes import JobError
+from bench.jobs.outcomes import JobError, failure_of
 from bench.jobs.store import EntryRef, Store
 from bench.measurements.protocol import FailedMeasurement, Measured
 from bench.pipeline.checks import check_counts, check_direction
@@ -97,6 +98,16 @@ def plan_conditions(
     return ConditionMeasurement(records, plugin, splits.test.ref, generated_refs, real_refs, (*ours, *real))
 
 
+def lacks_weights(metric: Plugin, record: ResultRecord) -> FailedMeasurement | None:
+    """A failed measurement where the metric cannot be described because something that it reads is missing."""
+    try:
+        registry.describe(metric.build())
+    except MissingError as error:
+        named = replace(record, measure=metric.label, direction="none")
+        return FailedMeasurement(named, failure_of(EntryRef("measured", metric.label), error).error)
+    return None
+
+
 def metric_for(plugin: Plugin, classes: tuple[str, ...]) -> ConditionMetric:
     """The metric of data with these classes."""
     metric = plugin.build()
@@ -126,7 +137,7 @@ def segmenter_job(plugin: Plugin, splits: DataSplits) -> Job:
         action,
         (*train.needs, *validation.needs),
         "gpu",
-        label=f"train the reference segmenter of {plugin.name}",
+        label=f"learn from real patches for {plugin.name}",
     )
 
 
@@ -173,7 +184,7 @@ def _count_jobs(
             CountAgreement(plugin, segmenter.ref, patches, start, stop),
             (segmenter, *needs),
             "gpu",
-            label=f"apply the reference segmenter of {plugin.name}, rows {start} to {stop - 1}",
+            label=f"check patches for {plugin.name}, rows {start} to {stop - 1}",
         )
         for start, stop in shard_bounds(count, SHARD)
     )

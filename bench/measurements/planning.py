@@ -15,7 +15,7 @@ from bench.histology.sampling import StatesSampling
 from bench.histology.training_mixes import TRAINING_MIXES
 from bench.jobs.store import Store
 from bench.measurements import prompts
-from bench.measurements.conditions import plan_conditions
+from bench.measurements.conditions import lacks_weights, plan_conditions
 from bench.measurements.distributions import FORMS, REFERENCES, DistributionMeasurement, Form
 from bench.measurements.downstream import DownstreamMeasurement, Scores, is_of_generated, plan_downstream, score_job
 from bench.measurements.experiment_files import Comparison
@@ -222,6 +222,9 @@ class _Planner:
         """Whether generated patches kept their conditions."""
         record = self.with_sizes(self.blank_record(made.trained, made.fit, made.seed), test)
         for metric in self.components.condition_metrics:
+            if (absent := lacks_weights(metric, record)) is not None:
+                yield absent
+                continue
             described = registry.describe(metric.build())
 
             def protocol(measure: str, described: dict[str, Any] = described) -> str:

@@ -37,6 +37,7 @@ WORDS = {
 }
 """Kind of job -> what it does; other kinds take no time worth a line."""
 _PLUGINS = ("generator", "plugin", "encoder", "task", "metric", "layout_generator", "layouts")
+_LARGEST = 2**53
 _MOST = 2000
 """Entries of a kind that are read."""
 
@@ -64,7 +65,9 @@ class Work:
 class Workload:
     works: tuple[Work, ...]
     absent: tuple[tuple[str, str], ...]
-    """Encoders whose weights cannot be used, with the reason: their numbers are skipped."""
+    """Encoders whose weights cannot be used, with the reason: their numbers are skipped, and their jobs are not counted."""
+    broken: tuple[tuple[str, str], ...] = ()
+    """Plug-ins that cannot be built, with the reason: their numbers are errors."""
 
     @property
     def waiting(self) -> int:
@@ -87,7 +90,10 @@ class Workload:
 
 def workload(prepared: Prepared, store: Store) -> Workload:
     """Everything between the data, which are read already, and the records."""
-    jobs = [job for job in with_needs(prepared.targets) if job.kind in WORDS]
+    absent = tuple(_absent(prepared.components))
+    every = with_needs(prepared.targets)
+    blocked = _blocked(every, {name for name, _ in absent})
+    jobs = [job for job in every if job.kind in WORDS and job not in blocked]
     waiting = set(pending(prepared.targets, store))
     rates = rates_of({job.kind for job in jobs if job in waiting}, store)
     by_plugin: dict[tuple[str, str], list[Job]] = defaultdict(list)
@@ -99,7 +105,24 @@ def workload(prepared: Prepared, store: Store) -> Workload:
         left = [job for job in own if job in waiting]
         images = sum(map(_rows, left)) if kind == "generated" else 0
         works.append(Work(WORDS[kind], plugin, len(own), len(left), images, _seconds(left, rates)))
-    return Workload(tuple(works), tuple(_absent(prepared.components)))
+    broken = {plugin.name: plugin.failure.message for plugin in prepared.components.plugins() if plugin.failure is not None}
+    return Workload(tuple(works), absent, tuple(broken.items()))
+
+
+def _blocked(jobs: Iterable[Job], absent: set[str]) -> set[Job]:
+    """The jobs that need features of encoders without weights."""
+    found: set[Job] = set()
+    open_ = list(jobs)
+    while True:
+        more = {
+            job
+            for job in open_
+            if (isinstance(job.spec.get("encoder"), dict) and job.spec["encoder"].get("name") in absent)
+            or not found.isdisjoint(job.needs)
+        } - found
+        if not more:
+            return found
+        found |= more
 
 
 def headline(found: Workload) -> str:
@@ -121,11 +144,12 @@ def text(found: Workload) -> str:
     for work in found.works:
         time = "–" if not work.waiting else "not known" if work.seconds is None else duration(work.seconds)
         rows.append(
-            [work.what, work.plugin or "prompts", str(work.jobs), str(work.jobs - work.waiting), str(work.images or "–"), time]
+            [work.what, work.plugin or "–", str(work.jobs), str(work.jobs - work.waiting), str(work.images or "–"), time]
         )
     widths = [max(len(row[i]) for row in rows) for i in range(len(head))]
     lines = ["  ".join(entry.ljust(width) for entry, width in zip(row, widths, strict=True)).rstrip() for row in rows]
     lines += [f"skipped for lack of weights: {name} ({reason})" for name, reason in found.absent]
+    lines += [f"error, cannot be used: {name} ({reason})" for name, reason in found.broken]
     return "\n".join([*lines, headline(found)])
 
 
@@ -184,13 +208,15 @@ def _rows(job: Job) -> int:
 def _rows_of(spec: Mapping[str, Any]) -> int:
     """Patches of a job; 1 where it is not about rows."""
     match spec.get("rows"):
-        case [int(start), int(stop)] if stop > start:
+        case [int(start), int(stop)] if 0 <= start < stop < _LARGEST:
             return stop - start
     return 1
 
 
 def _absent(components: Components) -> Iterator[tuple[str, str]]:
     for evaluation in components.evaluations:
+        if evaluation.encoder.failure is not None:
+            continue
         try:
             encoder = evaluation.encoder.build()
             if isinstance(encoder, ReportsReadiness):

@@ -223,7 +223,11 @@ def _segmenters(prepared: Prepared) -> Iterator[tuple[str, Job]]:
     from bench.measurements.conditions import segmenter_job
 
     for metric in prepared.components.condition_metrics:
-        yield metric.name, segmenter_job(metric, prepared.splits)
+        try:
+            job = segmenter_job(metric, prepared.splits)
+        except MissingError:  # missing weights: its records give the reason
+            continue
+        yield metric.name, job
 
 
 def _features(prepared: Prepared, outcomes: Mapping[EntryRef, Outcome], store: Store) -> Iterator[dict[str, Any]]:

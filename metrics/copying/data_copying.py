@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.statistics import Estimate, group_jackknife
+from bench.statistics import Estimate, group_jackknife, undefined_estimate
 from bench.types import Card, Direction, Features, Strings
 from metrics.features import Table, check_features
 
@@ -53,7 +53,14 @@ class DataCopying:
     ) -> Estimate:
         """C_T with an interval from leaving out slides of test and generated patches; the cells are those of the training
         patches, found once."""
-        return group_jackknife(self._place(real, fake, train).score, groups_real, groups_fake)
+        placed = self._place(real, fake, train)
+        if np.isnan(placed.score()):
+            counts = np.bincount(placed.generated_cells).tolist()
+            return undefined_estimate(
+                f"underpowered: a cell counts with more than {LEAST} generated patches and a test patch, and the cells have "
+                f"{', '.join(map(str, counts))} generated patches"
+            )
+        return group_jackknife(placed.score, groups_real, groups_fake)
 
     def _place(self, real: Features, fake: Features, train: Features) -> Placed:
         from sklearn.cluster import KMeans

@@ -4,7 +4,7 @@ For each generated patch the nearest training patches are looked up in two encod
 whitened on the training patches, for every quarter turn and mirror of the generated patch. Each of these is then registered
 with the generated patch and compared in pixels. A number between -1 and 1 is left, the correlation of the most similar one.
 
-    memorized  share of generated patches that repeat a training patch
+    memorized  share of generated patches with detail that repeat a training patch
 
 How similar unrelated tissue gets is learned from real patches of other slides (the validation split), looked up and registered
 in the same way. A patch repeats a training patch if its correlation is above all of theirs, and above what one of 100,000 of
@@ -28,15 +28,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench import registry
-from bench.errors import UsageError
+from bench.errors import MissingError, UsageError
 from bench.files.array_files import open_npy
 from bench.jobs.store import key_of
 from bench.types import Card, Direction, Encoder, Images, ImageSet, Progress, Tally
-from metrics.copying.matching import ORIENTATIONS, amplitudes, best_matches, density, templates_of, without_slow_part
+from metrics.copying.matching import (
+    ORIENTATIONS,
+    amplitudes,
+    best_matches,
+    density,
+    is_recognisable,
+    templates_of,
+    without_slow_part,
+)
 from metrics.features import positive
 
 MEASURE = "memorized"
-COLUMNS = ("patches", "repeated")
+COLUMNS = ("recognisable", "repeated")
 ENCODERS = ("texture", "random-conv")
 FALSE_ALARMS = 1e-5
 """Share of unrelated patches above the threshold, by the Gumbel distribution of the null."""
@@ -88,9 +96,10 @@ class Memorization:
 
     @cached_property
     def _encoders(self) -> tuple[Encoder, ...]:
-        names = tuple(name for name in self.lookup.split(",") if name)
+        names = dict.fromkeys(name.strip() for name in self.lookup.split(",") if name.strip())
         if not names:
-            raise UsageError(f"{self.card.name}: lookup names encoders, separated by commas, and is empty.")
+            usual = ",".join(ENCODERS)
+            raise UsageError(f"{self.card.name}: lookup names encoders, separated by commas, e.g. {usual}, and is empty.")
         return tuple(registry.load("encoders", name) for name in names)
 
     @cached_property
@@ -112,7 +121,7 @@ class Memorization:
             raise UsageError(
                 f"{self.card.name}: the validation patch {validation.conditions.ids[worst]} shows the training patch "
                 f"{train.conditions.ids[null.rows[worst]]} (correlation {null.scores[worst]:.3f}), so that copies cannot be "
-                "distinguished from new tissue. Split the data by slide and remove patches that occur twice: bench data check."
+                "distinguished from new tissue. Take one of the two, and others like them, out of the data."
             )
         held = {"threshold": _threshold(null.scores), "null": np.sort(null.scores).tolist()}
         (folder / "null.json").write_text(json.dumps(held), encoding="utf-8")
@@ -120,12 +129,15 @@ class Memorization:
     def agree(self, patches: ImageSet, segmenter: Path) -> Tally:
         """Which patches repeat a training patch."""
         threshold = json.loads((segmenter / "null.json").read_text(encoding="utf-8"))["threshold"]
-        found = self.find(np.asarray(patches.images), segmenter)
-        return self.tally(np.stack([np.ones(len(patches)), found.scores > threshold], axis=1))
+        images = np.asarray(patches.images)
+        found = self.find(images, segmenter)
+        has_detail = [is_recognisable(plane) for plane in density(images)]
+        return self.tally(np.stack([has_detail, has_detail & (found.scores > threshold)], axis=1).astype(np.float64))
 
     def tally(self, counts: NDArray[np.float64]) -> Tally:
         """The counts with their measure."""
-        return Tally(COLUMNS, counts, {MEASURE: _share})
+        absent = "no patch shows detail that could be recognised"
+        return Tally(COLUMNS, counts, {MEASURE: _share}, undefined={} if counts[:, 0].any() else {MEASURE: absent})
 
     def find(self, images: Images, folder: Path, progress: Progress | None = None) -> Nearest:
         """The training patch that each image, uint8 (n, h, w, 3), resembles most, in the folder that `learn` wrote."""
@@ -180,9 +192,9 @@ def p_values(scores: NDArray[np.float64], null: NDArray[np.float64]) -> NDArray[
 def _threshold(null: NDArray[np.float64]) -> float:
     """The correlation above which a patch is a repetition: see the head of this file."""
     if len(null) < LEAST_NULL:
-        raise UsageError(
+        raise MissingError(
             f"memorization learns from the validation split how much unrelated tissue looks alike, found {len(null)} patches "
-            f"and needs {LEAST_NULL}."
+            f"and needs {LEAST_NULL}. Give that split more slides: bench info DATASET names the options of a data set."
         )
     transformed = np.arctanh(np.clip(null, -_LARGEST, _LARGEST))
     scale = transformed.std(ddof=1) * np.sqrt(6) / np.pi
@@ -191,7 +203,7 @@ def _threshold(null: NDArray[np.float64]) -> float:
 
 
 def _share(sums: Mapping[str, float]) -> float:
-    return sums["repeated"] / sums["patches"] if sums["patches"] else float("nan")
+    return sums["repeated"] / sums["recognisable"] if sums["recognisable"] else float("nan")
 
 
 def _turned(images: Images, orientation: int) -> Images:

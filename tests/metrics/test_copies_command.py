@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -44,12 +46,39 @@ def test_tables_and_pictures(folder: Path, tmp_path: Path) -> None:
     assert np.array_equal(above, below) and above.std() > 10, "a copy and its training patch look alike"
 
 
+def test_damage_of_what_was_learned_is_made_again(folder: Path, tmp_path: Path) -> None:
+    """Rows in another order are valid arrays, and other answers."""
+    home = tmp_path / "home"
+    shutil.copytree(folder.parents[1] / "home", home)
+    first = small_run.bench("copies", folder, "--out", tmp_path / "first", "--workers", "1", home=home)
+    (planes,) = (home / "segmenters").glob("*/planes.npy")
+    np.save(planes, np.load(planes)[::-1])
+    (mean,) = (home / "segmenters").glob("*/mean-0.npy")
+    mean.unlink()
+    second = small_run.bench("copies", folder, "--out", tmp_path / "second", "--workers", "1", home=home)
+    assert first.exit_code == second.exit_code == 0 and "is damaged; it is removed and made again" in second.stderr
+    for file in (tmp_path / "first").iterdir():
+        assert file.read_bytes() == (tmp_path / "second" / file.name).read_bytes(), file.name
+
+
+def test_other_data_than_those_of_the_run_are_refused(folder: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "run"
+    shutil.copytree(folder, copy)
+    held = json.loads((copy / "manifest.json").read_text())
+    held["config"]["options"]["dataset.train_slides"] = "7"
+    (copy / "manifest.json").write_text(json.dumps(held))
+    done = small_run.bench("copies", copy, "--out", tmp_path / "made", home=folder.parents[1] / "home")
+    assert done.exit_code == 7 and "the data are not those of" in done.stderr and not (tmp_path / "made").exists()
+
+
 def test_refusals(folder: Path, tmp_path: Path) -> None:
     home = folder.parents[1] / "home"
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "file").write_text("")
     done = small_run.bench("copies", folder, "--out", tmp_path / "full", home=home)
     assert done.exit_code == 2 and "is not empty" in done.stderr
+    done = small_run.bench("copies", folder, "--out", tmp_path / "full" / "file" / "made", home=home)
+    assert done.exit_code == 2 and "cannot be written" in done.stderr
     words = [
         "-g",
         "blur",

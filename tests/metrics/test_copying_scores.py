@@ -84,6 +84,9 @@ def test_intervals_come_from_slides(name: str) -> None:
 
 def test_cells_without_enough_generated_patches_give_no_value() -> None:
     assert np.isnan(score("ct", NEW[:20], TEST[:40]))
+    slides = np.array([f"s{i}" for i in range(40)])
+    found = DataCopying().estimate_trained(TEST[:40], NEW[:20], TRAIN, slides, slides[:20], RNG)
+    assert np.isnan(found.value) and found.reason.startswith("underpowered: a cell counts with more than 20 generated")
 
 
 def test_refusals() -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench.errors import UsageError
+from bench.errors import MissingError, UsageError
 from bench.registry import describe, load
 from bench.types import ImageSet, silent
 from metrics.copying.training import Memorization, p_values, whitening
@@ -61,6 +61,10 @@ def test_ground_without_detail_is_no_copy(sets: tuple[ImageSet, ImageSet, ImageS
     train = replace(sets[0][:40], images=np.concatenate([white, sets[0].images[1:40]]))
     Memorization().learn(train, sets[1], 0, silent, tmp_path)
     assert Memorization().find(white, tmp_path).scores[0] == 0
+    blank = replace(sets[2][:3], images=np.concatenate([white] * 3))
+    assert Memorization().agree(blank, tmp_path).undefined == {"memorized": "no patch shows detail that could be recognised"}
+    one = replace(blank, images=np.concatenate([white, white, train.images[3:4]]))
+    assert share(one, tmp_path) == 1, "patches that nobody could recognise do not count"
 
 
 def test_leaking_splits_are_refused_by_name(sets: tuple[ImageSet, ImageSet, ImageSet], tmp_path: Path) -> None:
@@ -72,7 +76,7 @@ def test_leaking_splits_are_refused_by_name(sets: tuple[ImageSet, ImageSet, Imag
 
 
 def test_refusals(sets: tuple[ImageSet, ImageSet, ImageSet], learned: Path, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="found 3 patches and needs 8"):
+    with pytest.raises(MissingError, match="found 3 patches and needs 8"):
         Memorization().learn(sets[0], sets[1][:3], 0, silent, tmp_path)
     with pytest.raises(UsageError, match="lookup names encoders"):
         describe(load("metrics", "memorization", lookup=""))
@@ -104,6 +108,18 @@ def test_whitened_features_have_unit_variance_where_they_vary() -> None:
 def test_p_values_count_held_out_patches_that_resemble_as_much() -> None:
     null = np.array([0.1, 0.2, 0.3, 0.4])
     assert p_values(np.array([0.05, 0.3, 0.9]), null).tolist() == [1.0, 0.6, 0.2]
+
+
+def test_an_encoder_without_weights_costs_this_metric_alone(tmp_path: Path) -> None:
+    words = ["-g", "blur", "-t", "cam16-seg", "-m", "fd,memorization", "--controls", "none", "--seeds", "0", "-e", "stain"]
+    words += ["--no-downstream", "--workers", "1", "-o", "metric.lookup=texture,uni"]
+    size = {"train_slides": 6, "validation_slides": 4, "test_slides": 6, "per_slide": 5}
+    words += [word for name, value in size.items() for word in ("-o", f"dataset.{name}={value}")]
+    folder = run(*words, home=tmp_path / "home", out=tmp_path / "out")
+    records = [json.loads(line) for line in (folder / "results.jsonl").read_text(encoding="utf-8").splitlines()]
+    found = {record["measure"]: record for record in records}
+    assert found["fd"]["status"] == "ok"
+    assert found["memorization"]["status"] == "skipped" and "uni is gated" in found["memorization"]["reason"]
 
 
 def test_a_memorizer_is_caught_in_a_run(tmp_path: Path) -> None:

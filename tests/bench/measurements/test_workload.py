@@ -60,6 +60,20 @@ def test_what_lacks_weights_is_named_before_anything_starts(tmp_path: Path) -> N
     found = bench("run", *ASKED, "--seeds", "0", "-e", "stain,uni", "--plan", home=tmp_path / "home")
     (line,) = (line for line in found.stdout.splitlines() if line.startswith("skipped for lack of weights"))
     assert "uni (uni is gated" in line
+    alone = plan(tmp_path / "home", "--seeds", "0")
+    both = plan(tmp_path / "home", "--seeds", "0", "-e", "stain,uni")
+    assert both["unknown"] == alone["unknown"], "what is skipped is no work"
+    strict = bench("run", *ASKED, "--seeds", "0", "-e", "stain,uni", "--plan", "--strict", home=tmp_path / "home")
+    assert strict.exit_code == 3
+
+
+def test_a_plugin_that_cannot_be_used_is_named(tmp_path: Path) -> None:
+    (tmp_path / "broken.py").write_text("raise RuntimeError('out of order')")
+    words = [*ASKED, "--seeds", "0", "-e", f"stain,{tmp_path / 'broken.py'}:E", "--plan"]
+    found = bench("run", *words, home=tmp_path / "home")
+    (line,) = (line for line in found.stdout.splitlines() if line.startswith("error, cannot be used"))
+    assert "broken.py" in line and "out of order" in line
+    assert bench("run", *words, "--strict", home=tmp_path / "home").exit_code == 4
 
 
 def test_seconds_count_by_row_and_by_options(tmp_path: Path) -> None:
@@ -71,6 +85,11 @@ def test_seconds_count_by_row_and_by_options(tmp_path: Path) -> None:
         held = {name: value for name, value in json.loads(file.read_text()).items() if name != "checksum"}
         file.write_text(json.dumps({**held, "seconds": seconds}))
     (tmp_path / "generated" / "broken").mkdir()
+    for name, rows in (("large", [0, 10**400]), ("odd", ["a", "b"]), ("none", [5, 5])):  # of a hostile store
+        file = tmp_path / "generated" / name / "entry.json"
+        file.parent.mkdir()
+        spec = {"generator": {"name": name, "options": {}}, "rows": rows}
+        file.write_text(json.dumps({"spec": spec, "files": {}, "bytes": 0, "made": 1.0, "seconds": 1.0}))
     rates = rates_of(["generated", "encoded"], store)
     assert rates["generated", "mine"] == pytest.approx(54 / 50)
     assert rates["generated", "mine", '{"steps": 1}'] == pytest.approx(0.1)
