@@ -4,7 +4,7 @@ A generated patch has the region of a class where its prompt canvas has the crop
 with the crop, and with crops of the same class from training slides, as an encoder sees them. The probability that the own
 crop is nearer (an AUC) is 0.5 where the prompt has no influence, and 1 where it decides.
 
-    prompt-auc            by the encoder `judge`, on windows as they are
+    prompt-auc            by the encoder `seen_by`, on windows as they are
     prompt-auc-colour     by amounts of stain alone
     prompt-auc-structure  by the encoder, on windows of one mean and contrast in each channel, which have no stain of their own
 
@@ -57,15 +57,15 @@ class PromptFaithfulness:
         source="area under the curve of own against other crops; stain and structure apart by Ruifrok and Johnston 2001",
         cost="encodings of `others` + 2 windows for each crop",
         needs=("prompts",),
-        notes="As discerning as the encoder `judge`: choose one that did not condition the generator. Small crops are scaled "
+        notes="As discerning as the encoder `seen_by`: choose one that did not condition the generator. Small crops are scaled "
         "up. A pasted prompt gets 1: read it beside `copied-fraction`.",
     )
     directions: Mapping[str, Direction] = dict.fromkeys([f"prompt-auc{kind}" for kind in KINDS], "higher")
     against_real: Literal["difference"] = "difference"
     beside = ("copied-fraction",)
 
-    def __init__(self, judge: str = "texture", others: int = 20) -> None:
-        self.judge, self.others = judge, positive(self.card.name, "others", others)
+    def __init__(self, seen_by: str = "texture", others: int = 20) -> None:
+        self.seen_by, self.others = seen_by, positive(self.card.name, "others", others)
 
     @property
     def digest(self) -> str:
@@ -74,7 +74,7 @@ class PromptFaithfulness:
 
     @cached_property
     def _encoders(self) -> tuple[Any, Any]:
-        return registry.load("encoders", self.judge), registry.load("encoders", "stain")
+        return registry.load("encoders", self.seen_by), registry.load("encoders", "stain")
 
     def learn(self, train: ImageSet, validation: ImageSet, seed: int, progress: Progress, folder: Path) -> None:
         """Keeps crops of every class of training patches, and how much their features vary. UsageError without any crop."""
@@ -131,8 +131,8 @@ class PromptFaithfulness:
 
     def _features(self, windows: Images) -> tuple[Features, Features, Features]:
         """In the order of `KINDS`."""
-        judge, stain = self._encoders
-        return judge.encode(windows), stain.encode(windows), judge.encode(_without_stain(windows))
+        own, stain = self._encoders
+        return own.encode(windows), stain.encode(windows), own.encode(_without_stain(windows))
 
 
 def _share(column: str, sums: Mapping[str, float]) -> float:

@@ -94,11 +94,11 @@ def test_each_patch_counts_for_itself_and_no_prompt_no_number(prompted: ImageSet
 def test_options_change_the_number_and_the_description(prompted: ImageSet, learned: Path, tmp_path: Path) -> None:
     plain, few = measured(prompted, learned), measured(prompted, learned, PromptFaithfulness(others=2))
     assert few[ALL] != plain[ALL] and few[ALL] == pytest.approx(plain[ALL], abs=0.1)
-    other = PromptFaithfulness(judge="random-conv")
+    other = PromptFaithfulness(seen_by="random-conv")
     other.learn(prompted, prompted, 0, silent, tmp_path)
     assert measured(prompted, tmp_path, other)[ALL] != plain[ALL]
     described = describe(load("metrics", "prompt-faithfulness"))
-    for options in ({"judge": "random-conv"}, {"others": 2}):
+    for options in ({"seen_by": "random-conv"}, {"others": 2}):
         assert describe(load("metrics", "prompt-faithfulness", **options)) != described
 
 
