@@ -57,8 +57,8 @@ class PromptFaithfulness:
         source="area under the curve of own against other crops; stain and structure apart by Ruifrok and Johnston 2001",
         cost="encodings of `others` + 2 windows for each crop",
         needs=("prompts",),
-        notes="As discerning as the encoder `seen_by`: choose one that did not condition the generator. Small crops are scaled "
-        "up. A pasted prompt gets 1: read it beside `copied-fraction`.",
+        notes="As discerning as the encoder `seen_by`: choose one that did not condition the generator. Small crops are "
+        "scaled up. A pasted prompt gets 1: read it beside `copied-fraction`.",
     )
     directions: Mapping[str, Direction] = dict.fromkeys([f"prompt-auc{kind}" for kind in KINDS], "higher")
     against_real: Literal["difference"] = "difference"
