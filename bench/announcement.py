@@ -123,7 +123,11 @@ def _prompts(components: Components) -> str:
 def _measured(components: Components) -> str:
     if components.experiment:
         arms = ", ".join(arm.name for arm in components.experiment.arm)
-        return f"experiment {components.experiment.name} on the pool {components.experiment.pool}; arms: {arms}"
+        text = f"experiment {components.experiment.name} on the pool {components.experiment.pool}; arms: {arms}"
+        idle = components.config.metrics is not None
+        return text + (
+            "; an experiment scores downstream models: the metrics that were asked for are not measured" if idle else ""
+        )
     names = dict.fromkeys(metric.label for evaluation in components.evaluations for metric in evaluation.metrics)
     encoders = ", ".join(evaluation.encoder.label for evaluation in components.evaluations)
     parts = [f"{', '.join(names)} over {encoders}"] if names else []

@@ -224,3 +224,11 @@ def test_what_prompts_show_is_marked_and_its_seed_is_not_one_of_the_experiments(
     assert "prompt-coverage" in {r.measure for r in lines}
     assert all(r.described["experiment"] == {"name": "mine"} for r in lines)
     assert "6 slides, 1 seeds" in done.stdout
+
+
+def test_metrics_beside_an_experiment_are_not_measured_and_the_run_says_so(home: Path, file: Path) -> None:
+    words = ["run", "-g", "flat-colour", "-t", "cam16-seg", "--experiment", str(file), "--seeds", "0", *SMALL, "--plan"]
+    plain, asked = (bench(*words, *more, home=home) for more in ([], ["-m", "fd"]))
+    assert plain.returncode == asked.returncode == 0
+    text = "the metrics that were asked for are not measured"
+    assert text not in plain.stderr and text in asked.stderr
