@@ -18,9 +18,11 @@ from bench.errors import DamagedError, GatedError, MissingError
 from bench.files.paths import read_regular
 from bench.jobs.entries import MANIFEST, parse
 from bench.jobs.graph import Job, pending, with_needs
+from bench.jobs.progress import duration
 from bench.jobs.store import Store
 from bench.measurements.prepared import Prepared
 from bench.messages import listed_names
+from bench.results.tables import aligned
 from bench.runtime.plugin_code import is_interruption
 from bench.types import ReportsReadiness
 
@@ -103,7 +105,7 @@ def workload(prepared: Prepared, store: Store) -> Workload:
     works = []
     for (kind, plugin), own in sorted(by_plugin.items(), key=lambda item: (order.index(item[0][0]), item[0][1])):
         left = [job for job in own if job in waiting]
-        images = sum(map(_rows, left)) if kind == "generated" else 0
+        images = sum(_rows(job.spec) for job in left) if kind == "generated" else 0
         works.append(Work(WORDS[kind], plugin, len(own), len(left), images, _seconds(left, rates)))
     broken = {plugin.name: plugin.failure.message for plugin in prepared.components.plugins() if plugin.failure is not None}
     return Workload(tuple(works), absent, tuple(broken.items()))
@@ -139,25 +141,16 @@ def headline(found: Workload) -> str:
 
 def text(found: Workload) -> str:
     """A row for each kind of work and plug-in, what will be skipped, and the sum."""
-    head = ["work", "plug-in", "jobs", "in the store", "images", "time of one process"]
-    rows = [head]
+    rows = [["work", "plug-in", "jobs", "in the store", "images", "time of one process"]]
     for work in found.works:
         time = "–" if not work.waiting else "not known" if work.seconds is None else duration(work.seconds)
         rows.append(
             [work.what, work.plugin or "–", str(work.jobs), str(work.jobs - work.waiting), str(work.images or "–"), time]
         )
-    widths = [max(len(row[i]) for row in rows) for i in range(len(head))]
-    lines = ["  ".join(entry.ljust(width) for entry, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    lines = aligned(rows)
     lines += [f"skipped for lack of weights: {name} ({reason})" for name, reason in found.absent]
     lines += [f"error, cannot be used: {name} ({reason})" for name, reason in found.broken]
     return "\n".join([*lines, headline(found)])
-
-
-def duration(seconds: float) -> str:
-    """Rounded to what such an estimate can mean."""
-    if seconds < 60:
-        return f"{max(1, round(seconds))} s"
-    return f"{seconds / 60:.0f} min" if seconds < 90 * 60 else f"{seconds / 3600:.1f} h"
 
 
 def rates_of(kinds: Iterable[str], store: Store) -> Rates:
@@ -168,7 +161,7 @@ def rates_of(kinds: Iterable[str], store: Store) -> Rates:
             name, options = _plugin(spec)
             for key in ((kind, name), (kind, name, options)):
                 sums[key][0] += seconds
-                sums[key][1] += _rows_of(spec)
+                sums[key][1] += _rows(spec)
     return {key: seconds / rows for key, (seconds, rows) in sums.items()}
 
 
@@ -191,7 +184,7 @@ def _seconds(jobs: Iterable[Job], rates: Rates) -> float | None:
         known = [rates[key] for key in ((job.kind, name, options), (job.kind, name)) if key in rates]
         if not known:
             return None
-        total += known[0] * _rows(job)
+        total += known[0] * _rows(job.spec)
     return total
 
 
@@ -201,11 +194,7 @@ def _plugin(spec: Mapping[str, Any]) -> tuple[str, str]:
     return str(found.get("name", "")), json.dumps(found.get("options", {}), sort_keys=True, default=str)
 
 
-def _rows(job: Job) -> int:
-    return _rows_of(job.spec)
-
-
-def _rows_of(spec: Mapping[str, Any]) -> int:
+def _rows(spec: Mapping[str, Any]) -> int:
     """Patches of a job; 1 where it is not about rows."""
     match spec.get("rows"):
         case [int(start), int(stop)] if 0 <= start < stop < _LARGEST:

@@ -6,6 +6,8 @@ them: neither changes a correlation much.
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -15,6 +17,7 @@ from bench.types import Images
 Planes = NDArray[np.float32]
 """float32 (n, s, s): one value for each pixel of a patch."""
 
+Value = TypeVar("Value", bound=np.generic)
 ORIENTATIONS = 8
 """Four quarter turns, each plain and mirrored."""
 WORKING_SIDE = 128
@@ -64,10 +67,10 @@ def _reduce(planes: Planes) -> Planes:
     return np.asarray(functional.interpolate(whole, size=size, mode="bilinear", antialias=True)[:, 0])
 
 
-def orient(planes: Planes, orientation: int) -> Planes:
-    """Planes (..., s, s) turned by `orientation` % 4 quarters, and mirrored if it is 4 or more."""
-    turned = np.rot90(planes, orientation % 4, axes=(-2, -1))
-    return turned[..., ::-1] if orientation >= 4 else turned
+def orient(values: NDArray[Value], orientation: int, axes: tuple[int, int] = (-2, -1)) -> NDArray[Value]:
+    """Arrays whose two `axes` are those of an image, turned by `orientation` % 4 quarters, and mirrored if it is 4 or more."""
+    turned = np.rot90(values, orientation % 4, axes=axes)
+    return np.flip(turned, axes[1]) if orientation >= 4 else turned
 
 
 def amplitudes(images: Images) -> NDArray[np.float64]:

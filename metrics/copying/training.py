@@ -38,6 +38,7 @@ from metrics.copying.matching import (
     best_matches,
     density,
     is_recognisable,
+    orient,
     templates_of,
     without_slow_part,
 )
@@ -141,7 +142,7 @@ class Memorization:
 
     def find(self, images: Images, folder: Path, progress: Progress | None = None) -> Nearest:
         """The training patch that each image, uint8 (n, h, w, 3), resembles most, in the folder that `learn` wrote."""
-        planes = _read(folder / "planes.npy")
+        planes = open_npy(folder / "planes.npy")
         own = without_slow_part(density(images))
         if own.shape[1:] != planes.shape[1:]:
             raise UsageError(f"{self.card.name} learned patches of {planes.shape[1:]} px and is shown {own.shape[1:]}.")
@@ -162,13 +163,13 @@ class Memorization:
         """int64 (n, k): the training patches nearest to any orientation of each image, in one of the lookups."""
         from sklearn.neighbors import NearestNeighbors
 
-        features = _read(folder / f"features-{number}.npy")
-        mean, matrix = _read(folder / f"mean-{number}.npy"), _read(folder / f"matrix-{number}.npy")
+        features = open_npy(folder / f"features-{number}.npy")
+        mean, matrix = open_npy(folder / f"mean-{number}.npy"), open_npy(folder / f"matrix-{number}.npy")
         count = min(self.nearest, len(features))
         index = NearestNeighbors(n_neighbors=count, algorithm="brute").fit(features)
         every = []
         for orientation in range(ORIENTATIONS):
-            turned = np.ascontiguousarray(_turned(images, orientation))
+            turned = np.ascontiguousarray(orient(images, orientation, axes=(1, 2)))
             described = self._lookups[number](turned).astype(np.float64)
             every.append(index.kneighbors(((described - mean) @ matrix).astype(np.float32)))
         distances, rows = (np.concatenate(part, axis=1) for part in zip(*every, strict=True))
@@ -206,18 +207,7 @@ def _share(sums: Mapping[str, float]) -> float:
     return sums["repeated"] / sums["recognisable"] if sums["recognisable"] else float("nan")
 
 
-def _turned(images: Images, orientation: int) -> Images:
-    """The images (n, h, w, 3) in an orientation."""
-    turned = np.rot90(images, orientation % 4, axes=(1, 2))
-    return turned[:, :, ::-1] if orientation >= 4 else turned
-
-
 def _first_unique(values: NDArray[np.int64], count: int) -> NDArray[np.int64]:
     """The first `count` different values, in their order."""
     _, first = np.unique(values, return_index=True)
     return values[np.sort(first)[:count]]
-
-
-def _read(file: Path) -> NDArray[Any]:
-    """An array as it lies on disk, memory-mapped."""
-    return np.asarray(open_npy(file))

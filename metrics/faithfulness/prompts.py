@@ -105,8 +105,8 @@ class PromptFaithfulness:
     def agree(self, patches: ImageSet, segmenter: Path) -> Tally:
         """How many regions each patch has, and the sums of their probabilities."""
         prompts = needed(self.card.name, "prompts", patches.conditions.prompts)
-        crops, sides, classes = (_read(segmenter / f"{name}.npy") for name in ("crops", "sides", "classes"))
-        spreads = [np.maximum(_read(segmenter / f"spread{kind}.npy"), 1e-6) for kind in KINDS]
+        crops, sides, classes = (open_npy(segmenter / f"{name}.npy") for name in ("crops", "sides", "classes"))
+        spreads = [np.maximum(open_npy(segmenter / f"spread{kind}.npy"), 1e-6) for kind in KINDS]
         counts = np.zeros((len(patches), len(COLUMNS)))
         for i, name in enumerate(patches.conditions.ids.tolist()):
             for c in np.flatnonzero(np.asarray(prompts.sources[i]) != ""):
@@ -176,8 +176,3 @@ def _without_stain(windows: Images) -> Images:
     density = optical_density(windows)
     mean, spread = density.mean(axis=(1, 2), keepdims=True), density.std(axis=(1, 2), keepdims=True)
     return from_optical_density(np.maximum((density - mean) / np.maximum(spread, 1e-3) * _CONTRAST + _MIDDLE, 0))
-
-
-def _read(file: Path) -> NDArray[Any]:
-    """An array as it lies on disk, memory-mapped."""
-    return np.asarray(open_npy(file))

@@ -1,16 +1,17 @@
-"""Phantom patches, and copies of them that are known to be copies."""
+"""Phantom patches, copies of them that are known to be copies, and a small run of a metric of them."""
 
 from __future__ import annotations
 
-import io
-from collections.abc import Callable
+import json
+from pathlib import Path
+from typing import Any
 
 import numpy as np
-from PIL import Image
 
-from bench.histology.stain import restain
 from bench.types import Images, ImageSet
+from benchmarks.copies import WAYS
 from tasks.datasets.phantom.dataset import PhantomCam16
+from tests.small_run import run
 
 
 def splits(train_slides: int, validation_slides: int, test_slides: int) -> tuple[ImageSet, ImageSet, ImageSet]:
@@ -22,41 +23,20 @@ def splits(train_slides: int, validation_slides: int, test_slides: int) -> tuple
     return train, validation, test
 
 
-def recompress(images: Images, quality: int = 50) -> Images:
-    return np.stack([_through_jpeg(image, quality) for image in images])
-
-
-def _through_jpeg(image: Images, quality: int) -> Images:
-    held = io.BytesIO()
-    Image.fromarray(image).save(held, "JPEG", quality=quality)
-    return np.asarray(Image.open(held))
-
-
-def stain_anew(images: Images) -> Images:
-    return restain(images, np.array([1.25, 0.85, 1.1]))
-
-
-def turn(images: Images) -> Images:
-    return np.ascontiguousarray(np.rot90(images, 1, (1, 2)))
-
-
 def mirror(images: Images) -> Images:
     return np.ascontiguousarray(images[:, :, ::-1])
 
 
-def shift(images: Images, by: int = 3) -> Images:
-    """Moved down and to the right; what comes in is a reflection."""
-    side = images.shape[1]
-    return np.pad(images, ((0, 0), (by, 0), (by, 0), (0, 0)), mode="reflect")[:, :side, :side]
-
-
-NEAR: dict[str, Callable[[Images], Images]] = {
-    "same": lambda images: images,
-    "jpeg": recompress,
-    "stain": stain_anew,
-    "turn": turn,
-    "mirror": mirror,
-    "shift": shift,
-    "all": lambda images: recompress(shift(turn(stain_anew(images)))),
-}
+NEAR = {**WAYS, "mirror": mirror}
 """Name -> what is done to a copy."""
+
+
+def small_records(generator: str, metrics: str, controls: str, place: Path, *more: str) -> dict[tuple[str, str], Any]:
+    """(generator, measure) -> the record of a run with 30 test patches of 6 slides."""
+    words = ["-g", generator, "-t", "cam16-seg", "-m", metrics, "--controls", controls, "--seeds", "0", "-e", "stain", *more]
+    words += ["--no-downstream", "--workers", "1"]
+    size = {"train_slides": 6, "validation_slides": 4, "test_slides": 6, "per_slide": 5}
+    words += [word for name, value in size.items() for word in ("-o", f"dataset.{name}={value}")]
+    folder = run(*words, home=place / "home", out=place / "out")
+    records = [json.loads(line) for line in (folder / "results.jsonl").read_text(encoding="utf-8").splitlines()]
+    return {(record["generator"], record["measure"]): record for record in records}

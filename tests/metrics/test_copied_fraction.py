@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -13,14 +12,14 @@ import pytest
 from bench.errors import UsageError
 from bench.pipeline.prompts import PromptRule, attach
 from bench.types import Images, ImageSet, silent
+from benchmarks.copies import recompressed, stained_anew, turned
 from metrics.copying.prompts import CopiedFraction
-from tests.metrics.copies import NEAR, recompress, splits, stain_anew, turn
-from tests.small_run import run
+from tests.metrics.copies import NEAR, small_records, splits
 
 METRIC = CopiedFraction()
-WAYS = {name: way for name, way in NEAR.items() if name not in ("shift", "all")}
+WAYS = {name: way for name, way in NEAR.items() if name not in ("3 px shift", "all of these")}
 """A pasted crop is elsewhere anyway; one that is moved inside its frame loses a part."""
-WAYS["all"] = lambda images: recompress(turn(stain_anew(images)))
+WAYS["all of the others"] = lambda images: recompressed(turned(stained_anew(images)))
 
 
 @pytest.fixture(scope="module")
@@ -117,26 +116,7 @@ def test_refusals(train: ImageSet, learned: Path, tmp_path: Path) -> None:
 
 
 def test_a_table_in_which_pasting_is_seen_and_what_gets_no_prompt_says_so(tmp_path: Path) -> None:
-    words = [
-        "-g",
-        "crop-paste",
-        "-t",
-        "cam16-seg",
-        "-m",
-        "copied-fraction",
-        "--controls",
-        "real",
-        "--seeds",
-        "0",
-        "-e",
-        "stain",
-    ]
-    words += ["--no-downstream", "--workers", "1"]
-    size = {"train_slides": 6, "validation_slides": 2, "test_slides": 6, "per_slide": 5}
-    words += [word for name, value in size.items() for word in ("-o", f"dataset.{name}={value}")]
-    folder = run(*words, home=tmp_path / "home", out=tmp_path / "out")
-    records = [json.loads(line) for line in (folder / "results.jsonl").read_text(encoding="utf-8").splitlines()]
-    found = {(record["generator"], record["measure"]): record for record in records}
+    found = small_records("crop-paste", "copied-fraction", "real", tmp_path)
     own = found["crop-paste", "copied-fraction"]
     assert 0.9 < own["low"] <= own["value"] <= 1 and own["direction"] == "lower"
     assert found["crop-paste", "copied-fraction-over-real"]["value"] > 0.9

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,8 +12,7 @@ from bench.errors import MissingError, UsageError
 from bench.registry import describe, load
 from bench.types import ImageSet, silent
 from metrics.copying.training import Memorization, p_values, whitening
-from tests.metrics.copies import NEAR, splits
-from tests.small_run import run
+from tests.metrics.copies import NEAR, small_records, splits
 
 
 @pytest.fixture(scope="module")
@@ -111,27 +109,16 @@ def test_p_values_count_held_out_patches_that_resemble_as_much() -> None:
 
 
 def test_an_encoder_without_weights_costs_this_metric_alone(tmp_path: Path) -> None:
-    words = ["-g", "blur", "-t", "cam16-seg", "-m", "fd,memorization", "--controls", "none", "--seeds", "0", "-e", "stain"]
-    words += ["--no-downstream", "--workers", "1", "-o", "metric.lookup=texture,uni"]
-    size = {"train_slides": 6, "validation_slides": 4, "test_slides": 6, "per_slide": 5}
-    words += [word for name, value in size.items() for word in ("-o", f"dataset.{name}={value}")]
-    folder = run(*words, home=tmp_path / "home", out=tmp_path / "out")
-    records = [json.loads(line) for line in (folder / "results.jsonl").read_text(encoding="utf-8").splitlines()]
-    found = {record["measure"]: record for record in records}
-    assert found["fd"]["status"] == "ok"
-    assert found["memorization"]["status"] == "skipped" and "uni is gated" in found["memorization"]["reason"]
+    found = small_records("blur", "fd,memorization", "none", tmp_path, "-o", "metric.lookup=texture,uni")
+    assert found["blur", "fd"]["status"] == "ok"
+    absent = found["blur", "memorization"]
+    assert absent["status"] == "skipped" and "uni is gated" in absent["reason"]
 
 
 def test_a_memorizer_is_caught_in_a_run(tmp_path: Path) -> None:
     """`copy-train` shows training patches alone, `real` patches of slides that were not trained on."""
-    words = ["-g", "copy-train", "-t", "cam16-seg", "-m", "memorization", "--controls", "real", "--seeds", "0", "-e", "stain"]
-    words += ["--no-downstream", "--workers", "1"]
-    size = {"train_slides": 6, "validation_slides": 4, "test_slides": 6, "per_slide": 5}
-    words += [word for name, value in size.items() for word in ("-o", f"dataset.{name}={value}")]
-    folder = run(*words, home=tmp_path / "home", out=tmp_path / "out")
-    records = [json.loads(line) for line in (folder / "results.jsonl").read_text(encoding="utf-8").splitlines()]
-    values = {(record["generator"], record["measure"]): record["value"] for record in records}
-    assert values == {
+    found = small_records("copy-train", "memorization", "real", tmp_path)
+    assert {key: record["value"] for key, record in found.items()} == {
         ("copy-train", "memorized"): 1,
         ("copy-train", "memorized-over-real"): 1,
         ("real", "memorized"): 0,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,8 +15,7 @@ from bench.registry import describe, load
 from bench.types import Images, ImageSet, silent
 from generators.controls import CropPaste
 from metrics.faithfulness.prompts import PromptFaithfulness
-from tests.metrics.copies import splits
-from tests.small_run import run
+from tests.metrics.copies import small_records, splits
 
 ALL, COLOUR, STRUCTURE = "prompt-auc", "prompt-auc-colour", "prompt-auc-structure"
 METRIC = PromptFaithfulness()
@@ -114,25 +112,6 @@ def test_refusals(sets: tuple[ImageSet, ImageSet], learned: Path, tmp_path: Path
 
 
 def test_a_run_measures_what_was_copied_beside_it(tmp_path: Path) -> None:
-    words = [
-        "-g",
-        "crop-paste",
-        "-t",
-        "cam16-seg",
-        "-m",
-        "prompt-faithfulness",
-        "--controls",
-        "none",
-        "--seeds",
-        "0",
-        "-e",
-        "stain",
-    ]
-    words += ["--no-downstream", "--workers", "1"]
-    size = {"train_slides": 6, "validation_slides": 2, "test_slides": 6, "per_slide": 5}
-    words += [word for name, value in size.items() for word in ("-o", f"dataset.{name}={value}")]
-    folder = run(*words, home=tmp_path / "home", out=tmp_path / "out")
-    records = [json.loads(line) for line in (folder / "results.jsonl").read_text(encoding="utf-8").splitlines()]
-    found = {record["measure"]: record for record in records}
-    assert found[ALL]["value"] == 1 and found["copied-fraction"]["value"] > 0.9
-    assert found[f"{STRUCTURE}-over-real"]["low"] > 0.05
+    found = small_records("crop-paste", "prompt-faithfulness", "none", tmp_path)
+    assert found["crop-paste", ALL]["value"] == 1 and found["crop-paste", "copied-fraction"]["value"] > 0.9
+    assert found["crop-paste", f"{STRUCTURE}-over-real"]["low"] > 0.05

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from bench.jobs.store import EntryRef, Store
-from bench.measurements.workload import Work, Workload, duration, headline, rates_of, text
+from bench.measurements.workload import Work, Workload, headline, rates_of, text
 from tests.small_run import OPTIONS, bench
 
 ASKED = ["-g", "crop-paste", "-t", "cam16-seg", "--no-downstream", "-e", "stain", "-m", "fd,precision", "--controls", "noise"]
@@ -97,7 +97,6 @@ def test_seconds_count_by_row_and_by_options(tmp_path: Path) -> None:
 
 
 def test_words_of_the_summary() -> None:
-    assert [duration(seconds) for seconds in (0.2, 59, 90, 5000, 9000)] == ["1 s", "59 s", "2 min", "83 min", "2.5 h"]
     some = Workload((Work("generate", "a", 4, 3, 192, 120.0), Work("encode", "b", 2, 2, 0, None)), ())
     assert headline(some) == (
         "to do: 5 jobs, 192 images to generate; about 2 min of one process, by earlier jobs in the store, and 2 jobs of which "
