@@ -25,7 +25,7 @@ from bench.messages import shorten
 from bench.provenance import sources
 from bench.runtime import plugin_code
 from bench.runtime.plugin_code import guarded_process, is_interruption, stdout_to_stderr
-from bench.types import Card, HasCard, HasConfig, HasDigest, HasPresets
+from bench.types import Card, HasCard, HasConfig, HasDigest, HasPresets, ReadsCheckpoint
 
 KINDS = ("generators", "encoders", "metrics", "tasks", "datasets", "layout_generators", "commands")
 _BOOLEANS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
@@ -262,7 +262,8 @@ def _kept(plugin: Any, option: str) -> Any:
 def describe(plugin: Any) -> dict[str, Any]:
     """Everything about a plug-in that changes what it computes, as JSON: name, version, options, digest of its content. For a
     plug-in from outside also `sources.describe`, so that results of older code are not reused after an edit."""
-    options = {name: _plain(value) for name, value in option_values(plugin).items()}
+    left_out = plugin.checkpoint_options if isinstance(plugin, ReadsCheckpoint) else ()
+    options = {name: _plain(value) for name, value in option_values(plugin).items() if name not in left_out}
     spec: dict[str, Any] = {"name": plugin.card.name, "version": plugin.card.version, "options": options}
     if isinstance(plugin, HasDigest) and plugin.digest:
         spec["digest"] = plugin.digest

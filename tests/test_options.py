@@ -7,7 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import click
+import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 from bench.cli import group
 from bench.results import schema
@@ -110,6 +112,7 @@ CASES: dict[str, list[list[str]]] = {
         ["ran", "--sample", "2", "--seed", "1", "--seeds", "0", "--data", "embedded", "--samples", "samples", "--json"],
         ["ran", "--all", "--mark", "--allow-plugin", "mine.py", "--dataset", "phantom-cam16"],
     ],
+    "convert-checkpoint": [["weights.safetensors", "--out", "out/converted", "--json"]],
     "copies": [["looked-up", "--out", "out/copies", "--allow-plugin", "mine.py", "--workers", "1"]],
     "merge": [["ran", "--out", "out/merged.jsonl", "--tolerance", "1e-6"]],
     "export conditions": [
@@ -242,6 +245,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
         Path("suite.toml").write_text(SUITE)
         Path("mine.py").write_text("")
         Path("grey.py").write_text(GREY)
+        save_file({"w": np.zeros(2, dtype=np.float32)}, "weights.safetensors")
         Path("policy.toml").write_text('[[margin]]\nmeasures = "*"\nabsolute = 0.1\n')
         ran = [
             "-g",

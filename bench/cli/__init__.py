@@ -26,6 +26,7 @@ COMMANDS: dict[str, dict[str, str]] = {
         "run": "train, generate, measure and score one generator on one task",
         "suite": "run the cells of a paper's table, or of a file of your own",
         "fit": "train a generator and save its weights",
+        "convert-checkpoint": "write the tensors of a checkpoint as safetensors, without its code",
         "export": "write conditions or generated patches as PNG and CSV",
     },
     "Compare": {

@@ -21,7 +21,7 @@ from bench.cli.options import (
 from bench.errors import BrokenPluginError, UsageError
 from bench.messages import echo
 from bench.runtime.launch import read_launch
-from bench.types import Fittable, TrainsOnSeveralDevices
+from bench.types import Fittable, ReadsCheckpoint, TrainsOnSeveralDevices
 
 if TYPE_CHECKING:
     from bench.config import RunConfig
@@ -121,6 +121,8 @@ def _fit(config: RunConfig, workers: int, scheduler: str, out: Path | None, grou
     check_fit(built, components)
     if not isinstance(built, Fittable):
         raise UsageError(f"{built.card.name} has nothing to train.")
+    if isinstance(built, ReadsCheckpoint) and built.checkpoint is not None:
+        raise UsageError(f"{built.card.name} has the weights of {built.checkpoint}: leave out the checkpoint to train it.")
     with open_context(workers, scheduler, group) as context:
         if group is not None and isinstance(built, TrainsOnSeveralDevices):
             built.check_devices(group.launch.ranks)

@@ -50,6 +50,12 @@ def read_tensors(path: Path, wrappers: tuple[str, ...] = (), only_shapes: bool =
     return {name: value for name, value in held.items() if _is_tensor(value)}
 
 
+def check_tensors(held: Mapping[str, Any], path: Path) -> None:
+    """Raises DamagedError unless all are dense tensors of real numbers that store what they show."""
+    if fault := _find_fault(held, may_hold_more=False):
+        raise DamagedError(f"{path} is no plain state dict of tensors: {fault}. Save the state_dict as safetensors.")
+
+
 class _Fault(Exception):
     """What is wrong with a file, in a few words of ours."""
 

@@ -47,8 +47,9 @@ class Fit:
         """Its part of a record, without the digest of trained weights, which is known once they are there."""
         if not self.parts:
             return dict(NO_FIT)
-        if all(weights.origin == "shipped" for weights in self.parts):
-            return {"origin": FitOrigin.SHIPPED.value}
+        origins = {weights.origin for weights in self.parts}
+        if "trained" not in origins:
+            return {"origin": (FitOrigin.GIVEN if "given" in origins else FitOrigin.SHIPPED).value}
         return {"origin": FitOrigin.TRAINED.value, "seed": str(self.seed)}
 
     def digest(self, store: Store) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from bench import registry
-from bench.errors import DamagedError
+from bench.errors import DamagedError, UsageError
 from bench.files.json_files import read_object
 from bench.files.names import path_part
 from bench.files.paths import delete, read_regular
@@ -26,13 +26,15 @@ from bench.types import (
     Fittable,
     HasDigest,
     HasTrainingConfig,
+    ReadsCheckpoint,
     ShipsWeights,
     StatesEffort,
     TrainsOnSeveralDevices,
     TrainsSharedStage,
 )
 
-Origin = Literal["shipped", "trained", "none"]
+Origin = Literal["shipped", "given", "trained", "none"]
+"""`given`: read from a file that an option names."""
 
 
 @dataclass(frozen=True)
@@ -75,8 +77,15 @@ class Weights:
 
 
 def weights_of(plugin: Plugin, train: Patches, seed: int, retrain: bool) -> Weights:
-    """The shipped weights for this training set, or the job that trains them on the patches `train`."""
+    """The weights of a file that an option names, the shipped ones for this training set, or the job that trains them on the
+    patches `train`. Raises UsageError where weights of a file are to be trained."""
     built = plugin.build()
+    if isinstance(built, ReadsCheckpoint) and built.checkpoint is not None:
+        if retrain:
+            raise UsageError(
+                f"{plugin.name} has the weights of {built.checkpoint}, which are one fit: leave out --fit and --fit-seeds."
+            )
+        return Weights("given", shipped_digest=built.digest if isinstance(built, HasDigest) else "")
     if not isinstance(built, Fittable):
         return Weights("none", shipped_digest=built.digest if isinstance(built, HasDigest) else "")
     if not retrain and isinstance(built, ShipsWeights) and (folder := built.shipped(train.key)) is not None:

@@ -39,7 +39,7 @@ def load_results(places: str | PathLike[str] | Iterable[str | PathLike[str]]) ->
     | a column for each `terms.Flag`, e.g. encoder_conflict | bool | whether it is among the flags |
     | made | datetime64, UTC | `stamp.made` |
     | variant | string | tells generators of one name apart: version, options, method of the weights; fits share it |
-    | fit.origin, fit.seed, fit.weights | string | weights behind the number: none, shipped or trained, fit seed, digest |
+    | fit.origin, fit.seed, fit.weights | string | weights behind the number: origin, fit seed, digest |
     | described.generator.version, keys.test, stamp.numpy, ... | string | options as JSON with sorted names |
     | file, line | string, int64 | place of the record |
 

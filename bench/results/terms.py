@@ -32,6 +32,8 @@ class FitOrigin(StrEnum):
     NONE = "none"
     """No training of a generator has a part in the number."""
     SHIPPED = "shipped"
+    GIVEN = "given"
+    """Read from a file of weights that the user named."""
     TRAINED = "trained"
 
 

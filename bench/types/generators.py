@@ -67,6 +67,17 @@ class ShipsWeights(Protocol):
 
 
 @runtime_checkable
+class ReadsCheckpoint(Protocol):
+    """A trainable that takes its weights from a file in place of training, where an option names one. It has `digest`
+    (`HasDigest`), which stands for the file and the options of this kind in descriptions."""
+
+    checkpoint: Path | None
+    """The file; None where the weights are trained."""
+    checkpoint_options: tuple[str, ...]
+    """Names of the options that say which weights of which file."""
+
+
+@runtime_checkable
 class TrainsSharedStage(Protocol):
     """A trainable with a part that is trained first, on images only, and shared by several plug-ins (a first stage)."""
 

@@ -231,9 +231,10 @@ def _changed(folder: Path) -> Path:
 
 
 def _checkpoint(folder: Path, rng: random.Random) -> None:
+    import numpy as np
+
     from bench import registry
-    from bench.types import silent
-    from generators.diffusion import checkpoints
+    from generators.nasdm import published
 
     file = _changed(folder)
     if rng.random() < 0.05:
@@ -243,9 +244,9 @@ def _checkpoint(folder: Path, rng: random.Random) -> None:
         return
     made = registry.load("generators", "nasdm", checkpoint=file, sample_steps="2")
     registry.describe(made)
-    checkpoints.describe_fit(file)
+    published.describe_fit(file)
     made.training_config()
-    made.fit(corpus.patches(), 0, silent, folder)
+    made.generate(corpus.patches().conditions[:2], np.arange(2, dtype=np.uint64))
 
 
 def _encoder(folder: Path, rng: random.Random) -> None:

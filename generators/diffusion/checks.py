@@ -38,12 +38,15 @@ def check_conditions(card: Card, multiple: int, conditions: Conditions) -> None:
         )
 
 
-def check_classes(card: Card, fitted: int, conditions: Conditions) -> None:
-    """Raises UsageError where conditions have another number of classes than the weights."""
+FIT_ADVICE = "Fit it on this data set: bench run --fit."
+
+
+def check_classes(card: Card, fitted: int, conditions: Conditions, advice: str = FIT_ADVICE) -> None:
+    """Raises UsageError, which ends with `advice`, where conditions have another number of classes than the weights."""
     if len(conditions.classes) != fitted:
         raise UsageError(
             f"{card.name} was fitted with {fitted} classes; these conditions have {len(conditions.classes)}: "
-            f"{', '.join(conditions.classes)}. Fit it on this data set: bench run --fit."
+            f"{', '.join(conditions.classes)}. {advice}"
         )
 
 

@@ -69,6 +69,9 @@ class Schedule:
     clip: bool = False
     """Cut what the network takes for the clean image to [-1, 1] at every step: for pixels, not for latents."""
 
+    ends_clean: bool = True
+    """Whether the last DDIM step ends at the clean image. CompVis' sampler ends at the noise level of step 0."""
+
     def ddpm(self) -> DDPMScheduler:
         """Scheduler for ancestral sampling whose network learned the variance (Nichol and Dhariwal 2021)."""
         return DDPMScheduler(**self._common(), clip_sample=self.clip, variance_type="learned_range")
@@ -80,6 +83,7 @@ class Schedule:
             **self._common(),
             clip_sample=self.clip,
             timestep_spacing=spacing,
+            set_alpha_to_one=self.ends_clean,
             steps_offset=int(not self.zero_snr and steps < 1000),
         )
 

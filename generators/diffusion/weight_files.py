@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TypeVar
 
@@ -50,12 +51,12 @@ def round_to_fp16(network: Network) -> Network:
     return network.eval()
 
 
-def save_network(network: nn.Module, path: Path, exact: bool = False) -> None:
-    """Writes the weights, in half precision unless `exact`. Raises FloatingPointError and writes nothing if they are not
+def save_network(network: nn.Module, path: Path) -> None:
+    """Writes the weights, in half precision. Raises FloatingPointError and writes nothing if they are not
     finite: weights of a training that diverged are not kept."""
     path.parent.mkdir(parents=True, exist_ok=True)
     state = {
-        name: (values.half() if values.is_floating_point() and not exact else values).contiguous()
+        name: (values.half() if values.is_floating_point() else values).contiguous()
         for name, values in network.state_dict().items()
     }
     if wrong := [name for name, values in state.items() if values.is_floating_point() and not values.isfinite().all()]:
@@ -70,11 +71,16 @@ def load_network(network: nn.Module, path: Path) -> None:
     """Reads what `save_network` wrote; raises MissingError where the file is absent, damaged or does not fit the network."""
     if not is_there(path):
         raise MissingError(f"no weights at {path}.")
-    state = {n: v.float() if v.is_floating_point() else v for n, v in read_tensors(path).items()}
+    load_tensors(network, read_tensors(path), path, "Fit again: bench fit.")
+
+
+def load_tensors(network: nn.Module, tensors: Mapping[str, Tensor], path: Path, advice: str) -> None:
+    """Puts tensors of `path` into the network; raises MissingError, which ends with `advice`, where names or shapes differ."""
+    state = {name: values.float() if values.is_floating_point() else values for name, values in tensors.items()}
     wanted = {name: tuple(values.shape) for name, values in network.state_dict().items()}
     found = {name: tuple(values.shape) for name, values in state.items()}
     if wanted != found:
         wrong = sorted(set(wanted.items()) ^ set(found.items()))[:3]
-        raise MissingError(f"{path} does not fit this preset; the first differences are {wrong}. Fit again: bench fit.")
+        raise MissingError(f"{path} does not fit this preset; the first differences are {wrong}. {advice}")
     network.load_state_dict(state)
     network.eval()

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
 
@@ -19,8 +20,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench import registry
+from bench.errors import UsageError
 from bench.files.paths import make_folder
 from bench.presets import configure
+from bench.provenance.digests import digest_of
 from bench.runtime.sealed import write_sealed
 from bench.types import Card, Conditions, Images, ImageSet, Progress
 from generators.diffusion import checks
@@ -30,6 +33,7 @@ from generators.latent_diffusion.config import PRESETS, SAMPLING, STAGE_FILE, ST
 
 if TYPE_CHECKING:
     from generators.latent_diffusion.model import LatentDiffusion
+    from generators.latent_diffusion.published import Published
 
 PAPER_SOURCE = "Alfasly et al., HeteroTissue-Diffuse, NeurIPS 2025, arXiv 2509.17847; shapes of its public development code"
 
@@ -41,12 +45,66 @@ class _Ldm:
     presets: Mapping[str, LatentDiffusionConfig] = PRESETS
     kind: Literal["semantic", "prompt", "embed"]
     """What the denoiser is conditioned on."""
+    checkpoint_options = ("checkpoint", "checkpoint_weights")
 
-    def __init__(self, preset: str = "tiny", **values: Any) -> None:
-        """`values`: fields of `LatentDiffusionConfig` in place of those of the preset."""
-        self.config = configure(self.card.name, self.presets, preset, values)
+    def __init__(
+        self,
+        preset: str = "tiny",
+        checkpoint: Path | None = None,
+        checkpoint_weights: Literal["raw", "ema"] = "raw",
+        **values: Any,
+    ) -> None:
+        """`values`: fields of `LatentDiffusionConfig` in place of those of the preset. `checkpoint`: a published file of
+        weights, which decides all fields but those of sampling. `checkpoint_weights`: those of training, as the public code
+        samples with, or their moving average."""
+        self.checkpoint = checkpoint
+        self.checkpoint_weights = checkpoint_weights
+        self._given = values
+        self._published: Published | None = None
+        if checkpoint is None:
+            self._config = configure(self.card.name, self.presets, preset, values)
+        elif wrong := [name for name in values if name not in SAMPLING]:
+            raise UsageError(
+                f"{self.card.name}: the checkpoint decides {', '.join(wrong)}. Options beside it are {', '.join(SAMPLING)}."
+            )
         self._model: LatentDiffusion | None = None
         self._stage: Path | None = None
+
+    @property
+    def config(self) -> LatentDiffusionConfig:
+        """Of the preset and the options; with a checkpoint, of its tensors. Raises MissingError, DamagedError or UsageError
+        where that is no checkpoint of this variant."""
+        if self.checkpoint is None:
+            return self._config
+        return replace(self._read_published().config, **self._given)
+
+    @cached_property
+    def digest(self) -> str:
+        """sha256 of the checkpoint, with which of its weights are used; empty without one."""
+        return "" if self.checkpoint is None else f"{digest_of(self.checkpoint)} {self.checkpoint_weights}"
+
+    def _read_published(self) -> Published:
+        if self._published is None:
+            from generators.latent_diffusion.published import read_published
+
+            assert self.checkpoint is not None
+            self._published = read_published(self.checkpoint)
+            self.count_classes(self._published.condition_channels)
+        return self._published
+
+    def count_classes(self, channels: int) -> int:
+        """The classes of a network whose condition has so many channels. Raises UsageError where no number of classes fits."""
+        return channels
+
+    def _load_checkpoint(self) -> LatentDiffusion:
+        from generators.latent_diffusion.model import LatentDiffusion
+
+        assert self.checkpoint is not None
+        published = self._read_published()
+        classes = self.count_classes(published.condition_channels)
+        model = LatentDiffusion(self.config, self.kind, classes, self.crop_encoder(), self.first_crop())
+        model.load_published(published, self.checkpoint_weights, self.checkpoint)
+        return model
 
     @classmethod
     def trial(cls) -> Self:
@@ -114,8 +172,10 @@ class _Ldm:
     def generate(self, conditions: Conditions, seeds: NDArray[np.uint64]) -> Images:
         """uint8 (n, size, size, 3), generated in batches of fixed size."""
         self._check_conditions(conditions)
+        if self._model is None and self.checkpoint is not None:
+            self._model = self._load_checkpoint()
         model = checks.require_model(self.card, self._model)
-        checks.check_classes(self.card, model.classes, conditions)
+        checks.check_classes(self.card, model.classes, conditions, advice=self._advice())
         return model.generate(conditions, seeds)
 
     def save(self, folder: Path) -> None:
@@ -141,6 +201,11 @@ class _Ldm:
         """What decides the weights apart from data and seed."""
         config = {name: value for name, value in asdict(self.config).items() if name not in SAMPLING}
         return {"name": self.card.name, "version": self.card.version, "config": config}
+
+    def _advice(self) -> str:
+        if self.checkpoint is None:
+            return checks.FIT_ADVICE
+        return "Merge the classes of the data with --class-map, or use a checkpoint of these classes."
 
     def _check_conditions(self, conditions: Conditions) -> None:
         checks.check_conditions(self.card, self.config.multiple, conditions)
@@ -176,10 +241,28 @@ class LdmPrompt(_Ldm):
     )
 
     def __init__(
-        self, preset: str = "tiny", crops: Literal["every-class", "without-background"] = "every-class", **values: Any
+        self,
+        preset: str = "tiny",
+        crops: Literal["every-class", "without-background"] = "every-class",
+        checkpoint: Path | None = None,
+        checkpoint_weights: Literal["raw", "ema"] = "raw",
+        **values: Any,
     ) -> None:
-        super().__init__(preset, **values)
+        super().__init__(preset, checkpoint, checkpoint_weights, **values)
         self.crops = crops
+
+    def count_classes(self, channels: int) -> int:
+        """4 channels a class; 1 for class 0 where it has no crop."""
+        classes, left = divmod(channels + 3 * self.first_crop(), 4)
+        if left == 0:
+            return classes
+        other = "without-background" if self.crops == "every-class" else "every-class"
+        fits_other = (channels + 3 * (1 - self.first_crop())) % 4 == 0
+        advice = f"Its crops fit -o crops={other}" if fits_other else "A network on the map alone is ldm-semantic"
+        raise UsageError(
+            f"{self.checkpoint} maps {channels} channels of condition, which is no map and crop of each class "
+            f"({self.crops}: 4 channels a class{', 1 for class 0' if self.first_crop() else ''}). {advice}."
+        )
 
     def first_crop(self) -> int:
         return int(self.crops == "without-background")
@@ -206,8 +289,20 @@ class LdmEmbed(_Ldm):
         conditioned_by=("phantom-cnn",),
     )
 
-    def __init__(self, preset: str = "tiny", encoder: str = "phantom-cnn", **values: Any) -> None:
-        super().__init__(preset, **values)
+    def __init__(
+        self,
+        preset: str = "tiny",
+        encoder: str = "phantom-cnn",
+        checkpoint: Path | None = None,
+        checkpoint_weights: Literal["raw", "ema"] = "raw",
+        **values: Any,
+    ) -> None:
+        if checkpoint is not None:
+            raise UsageError(
+                "ldm-embed reads no checkpoint: neither encoder nor injection of the paper's embedding arm is published, so "
+                "no file of it has a known format. Checkpoints are read by ldm-semantic and ldm-prompt."
+            )
+        super().__init__(preset, checkpoint, checkpoint_weights, **values)
         self.encoder = encoder
         self.card = replace(self.card, conditioned_by=(encoder,))
 

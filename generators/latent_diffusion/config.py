@@ -18,8 +18,8 @@ SAMPLING = ("sampler", "sample_steps", "eta")
 class FirstStageConfig:
     """Everything that decides the first stage but images and seed."""
 
-    stage_kind: Literal["vq", "dc"]
-    """A VQ autoencoder as published, or a deep-compression autoencoder without a codebook."""
+    stage_kind: Literal["vq", "kl", "dc"]
+    """A VQ autoencoder as published, one with Gaussian latents, or a deep-compression autoencoder; both without a codebook."""
     stage_channels: tuple[int, ...]
     """Width of each level; each after the first halves the resolution."""
     stage_layers: tuple[int, ...]

@@ -19,7 +19,7 @@ from generators.diffusion.augmentation import view
 from generators.diffusion.batches import BatchShare
 from generators.diffusion.checks import Notes
 from generators.diffusion.training import Sampler, Schedule, TrainingConfig, micro_batches, noisy, train
-from generators.diffusion.weight_files import load_network, round_to_fp16, save_network, to_images, to_tensor
+from generators.diffusion.weight_files import load_network, load_tensors, round_to_fp16, save_network, to_images, to_tensor
 from generators.latent_diffusion.config import STAGE_FILE, FirstStageConfig, LatentDiffusionConfig
 from generators.latent_diffusion.networks import (
     DenoiserShape,
@@ -30,6 +30,7 @@ from generators.latent_diffusion.networks import (
     build_denoiser,
     shrink,
 )
+from generators.latent_diffusion.published import Average, Published
 
 Kind = Literal["semantic", "prompt", "embed"]
 MICRO_BATCH = 16
@@ -75,7 +76,7 @@ class LatentDiffusion:
             self.denoiser = Denoiser(config, kind, classes, dim, classes - first_crop)
         self.mean = torch.zeros(config.latent_channels)
         self.deviation = torch.ones(config.latent_channels)
-        self.schedule = Schedule(config.beta_start, config.beta_end, config.prediction, config.zero_snr)
+        self.schedule = Schedule(config.beta_start, config.beta_end, config.prediction, config.zero_snr, ends_clean=False)
 
     def fit(self, patches: ImageSet, seed: int, progress: Progress, work: Path) -> None:
         """Trains the denoiser on latents of views of the patches; the first stage stays as it is."""
@@ -195,6 +196,14 @@ class LatentDiffusion:
         self.mean, self.deviation = (torch.tensor(notes.numbers(one, channels)) for one in ("mean", "deviation"))
         load_network(self.stage, folder / STAGE_FILE)
         load_network(self.denoiser, folder / f"{name}.safetensors")
+
+    def load_published(self, published: Published, average: Average, path: Path) -> None:
+        """Takes the weights of a published checkpoint, whose config this model was built with. Raises MissingError where its
+        tensors are not those of such networks."""
+        advice = "It is of another kind of network, which is not built in."
+        load_tensors(self.stage, published.first_stage(), path, advice)
+        load_tensors(self.denoiser, published.denoiser(average), path, advice)
+        self.deviation = torch.full_like(self.deviation, 1 / published.scale)
 
 
 def fit_first_stage(config: FirstStageConfig, images: Images, seed: int, progress: Progress, work: Path) -> None:

@@ -18,17 +18,17 @@ from bench.runtime import torchvision_shim
 
 torchvision_shim.ready()
 
-from diffusers import AutoencoderDC, UNet2DModel, VQModel  # noqa: E402
+from diffusers import AutoencoderDC, AutoencoderKL, UNet2DModel, VQModel  # noqa: E402
 
 
 @dataclass(frozen=True)
 class FirstStageShape:
     """An autoencoder that halves each side for every channel entry after the first."""
 
-    kind: Literal["vq", "dc"]
-    """`vq`: the convolutional autoencoder of VQ-GAN with a codebook, as published. `dc`: the deep compression autoencoder
-    (Chen et al. 2025), whose shortcuts unshuffle pixels into channels: it is sharp after minutes of training, the other after
-    hours."""
+    kind: Literal["vq", "kl", "dc"]
+    """`vq`: the convolutional autoencoder of VQ-GAN with a codebook, as published. `kl`: the same with Gaussian latents and no
+    codebook (Rombach et al. 2022). `dc`: the deep compression autoencoder (Chen et al. 2025), whose shortcuts unshuffle pixels
+    into channels: it is sharp after minutes of training, the others after hours."""
     channels: tuple[int, ...]
     layers: tuple[int, ...]
     """Blocks of each level. A `dc` with 0 first unshuffles pixels, so that no convolution works at full size."""
@@ -65,6 +65,14 @@ class FirstStage(nn.Module):
                 num_vq_embeddings=shape.codebook,
                 vq_embed_dim=shape.latent_channels,
             )
+        elif shape.kind == "kl":
+            self.model = AutoencoderKL(
+                down_block_types=("DownEncoderBlock2D",) * len(shape.channels),
+                up_block_types=("UpDecoderBlock2D",) * len(shape.channels),
+                block_out_channels=shape.channels,
+                layers_per_block=shape.layers[0],
+                latent_channels=shape.latent_channels,
+            )
         else:
             self.model = AutoencoderDC(
                 latent_channels=shape.latent_channels,
@@ -82,6 +90,8 @@ class FirstStage(nn.Module):
     def encode(self, images: Tensor) -> Tensor:
         """float (n, 3, h, w) in [-1, 1] -> (n, c, h/f, w/f)."""
         coded = self.model.encode(images)
+        if isinstance(self.model, AutoencoderKL):
+            return coded.latent_dist.mode()
         return coded.latents if isinstance(self.model, VQModel) else coded.latent
 
     def decode(self, latents: Tensor) -> Tensor:

@@ -56,53 +56,61 @@ class Nasdm:
         """An instance that trains in seconds, for `bench check`."""
         return cls(steps=3, tuning_steps=2, sample_steps=3)
 
+    @property
+    def checkpoint_options(self) -> tuple[str, ...]:
+        """Options that `digest` stands for."""
+        return () if self.checkpoint is None else ("checkpoint",)
+
     @cached_property
     def network_config(self) -> NasdmConfig:
         """The config, with the sizes of the checkpoint where one is given."""
         if self.checkpoint is None:
             return self.config
-        from generators.diffusion.checkpoints import take_sizes
+        from generators.nasdm.published import take_sizes
 
         return take_sizes(self.config, self.checkpoint)
 
     def effort(self) -> str:
         """What training takes."""
-        if self.checkpoint is not None:
-            return f"nothing: the network is read from {self.checkpoint}"
         return f"{self.network_config.steps} steps and {self.network_config.tuning_steps} more with dropped conditions"
 
     def check_devices(self, devices: int) -> None:
         """Raises UsageError where a batch cannot be split evenly over so many devices."""
-        if self.checkpoint is None:
-            check_batches(devices, batch=self.config.batch)
+        check_batches(devices, batch=self.config.batch)
 
     def fit(self, train: ImageSet, seed: int, progress: Progress, work: Path) -> None:
-        """Trains on real patches, or loads the checkpoint."""
+        """Trains on real patches."""
         from generators.nasdm.model import SemanticDiffusion
 
         self._check_conditions(train.conditions)
         model = SemanticDiffusion(self.network_config, len(train.conditions.classes))
-        if self.checkpoint is not None:
-            from generators.diffusion.checkpoints import load_checkpoint
-
-            load_checkpoint(model, self.checkpoint)
-        else:
-            model.fit(train, seed, progress, work)
+        model.fit(train, seed, progress, work)
         self._model = model
+
+    def _load_checkpoint(self, classes: int) -> SemanticDiffusion:
+        from generators.nasdm.model import SemanticDiffusion
+        from generators.nasdm.published import load_checkpoint
+
+        assert self.checkpoint is not None
+        model = SemanticDiffusion(self.network_config, classes)
+        load_checkpoint(model, self.checkpoint)
+        return model
 
     def generate(self, conditions: Conditions, seeds: NDArray[np.uint64]) -> Images:
         """uint8 (n, size, size, 3), generated in batches of fixed size."""
         self._check_conditions(conditions)
+        if self._model is None and self.checkpoint is not None:
+            self._model = self._load_checkpoint(len(conditions.classes))
         model = checks.require_model(self.card, self._model)
         checks.check_classes(self.card, model.classes, conditions)
         return model.generate(conditions, seeds)
 
     def save(self, folder: Path) -> None:
-        """Writes `nasdm.safetensors`, in half precision unless it came from a checkpoint, and `nasdm.json`."""
+        """Writes `nasdm.safetensors`, in half precision, and `nasdm.json`."""
         from generators.diffusion.weight_files import save_network
 
         model = checks.require_model(self.card, self._model, "save")
-        save_network(model.network, folder / f"{self.card.name}.safetensors", exact=self.checkpoint is not None)
+        save_network(model.network, folder / f"{self.card.name}.safetensors")
         (folder / f"{self.card.name}.json").write_text(json.dumps({"classes": model.classes}) + "\n", encoding="utf-8")
 
     def load(self, folder: Path) -> None:
@@ -121,10 +129,9 @@ class Nasdm:
     def training_config(self) -> dict[str, Any]:
         """What decides the weights apart from data and seed."""
         config = {name: value for name, value in asdict(self.network_config).items() if name not in SAMPLING}
-        source = {} if self.checkpoint is None else {"checkpoint": self.digest}
-        return {"name": self.card.name, "version": self.card.version, "config": config, **source}
+        return {"name": self.card.name, "version": self.card.version, "config": config}
 
-    @property
+    @cached_property
     def digest(self) -> str:
         """sha256 of the checkpoint; empty where there is none."""
         return "" if self.checkpoint is None else digest_of(self.checkpoint)

@@ -15,7 +15,8 @@ from safetensors.torch import save_file
 
 from bench.errors import BenchError, DamagedError, MissingError
 from bench.files.tensor_files import read_tensors
-from generators.diffusion import checkpoints, weight_files
+from generators.diffusion import weight_files
+from generators.nasdm import published
 from metrics.encoders.panel import ROWS
 from metrics.encoders.pretrained import encoder
 from tests.hostile import CASES, FUZZ, NOT_FILES, damage, put, within
@@ -118,7 +119,7 @@ def test_what_is_no_file_of_tensors_is_refused(kind: str, suffix: str, tmp_path:
 @pytest.mark.parametrize("name", [file.name for file in CASES.glob("*.*") if file.suffix in (".pt", ".pth", ".safetensors")])
 def test_the_cases_are_refused_by_checkpoint_encoder_and_doctor(name: str, tmp_path: Path) -> None:
     with pytest.raises(BenchError, match=name) as text:
-        checkpoints.describe_fit(CASES / name)
+        published.describe_fit(CASES / name)
     assert text.value.exit_code in (2, 3) and "weights_only" not in str(text.value)
     row = next(row for row in ROWS if row.name == "lunit-vits8")
     with pytest.raises(DamagedError, match=name):
@@ -148,7 +149,7 @@ def test_what_is_no_file_is_named(kind: str, tmp_path: Path) -> None:
         put(kind, file)
     for ask in (
         lambda: read_tensors(file),
-        lambda: checkpoints.read(file),
+        lambda: published.read(file),
         lambda: weight_files.load_network(torch.nn.Linear(2, 2), file),
         lambda: encoder(next(row for row in ROWS if row.name == "uni"))(file if kind != "folder" else tmp_path).ready(),
     ):
@@ -186,7 +187,7 @@ def test_a_checkpoint_of_a_network_that_is_not_in_it_is_refused(tmp_path: Path) 
     }
     torch.save(state, tmp_path / "w.pt")
     with within(20), pytest.raises(BenchError, match=r"w\.pt"):
-        checkpoints.describe_fit(tmp_path / "w.pt")
+        published.describe_fit(tmp_path / "w.pt")
 
 
 def test_whole_numbers_in_the_place_of_weights_are_damage(tmp_path: Path) -> None:
@@ -195,7 +196,7 @@ def test_whole_numbers_in_the_place_of_weights_are_damage(tmp_path: Path) -> Non
     assert "not of floating point" in differences({"a": torch.ones(3)}, {"a": torch.ones(3, dtype=torch.int8)})[0]
     torch.save({"a": torch.ones(3, dtype=torch.int64)}, tmp_path / "w.pt")
     with pytest.raises(DamagedError, match=r"w\.pt holds whole numbers in a"):
-        checkpoints.read(tmp_path / "w.pt")
+        published.read(tmp_path / "w.pt")
 
 
 @FUZZ

@@ -13,7 +13,7 @@ from bench.errors import DamagedError
 from bench.jobs.outcomes import failure_of
 from bench.jobs.store import EntryRef
 from bench.messages import describe_error
-from generators.diffusion import checkpoints
+from generators.nasdm import published
 from metrics.encoders.loaders.checkpoints import read
 
 
@@ -63,7 +63,7 @@ def test_torch_itself_gives_the_advice(file: Path) -> None:
 @pytest.mark.filterwarnings("ignore::UserWarning")
 def test_errors_about_weights_give_no_advice(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(DamagedError) as found:
-        checkpoints.read(file)
+        published.read(file)
     assert_no_advice(str(found.value))
     with pytest.raises(DamagedError) as other:
         read("net", file)

@@ -19,12 +19,12 @@ from bench.errors import DamagedError, MissingError, UsageError
 from bench.registry import load
 from bench.types import Conditions, ImageSet, image_seeds, silent
 from generators.diffusion.batches import BatchShare
-from generators.diffusion.checkpoints import describe_fit
 from generators.diffusion.shipped import SHIPPED
 from generators.nasdm.adapter import Nasdm
 from generators.nasdm.config import PAPER
 from generators.nasdm.model import SCHEDULE, HybridLoss, PixelUnshuffled, SemanticDiffusion, edges, maps_of
 from generators.nasdm.networks import SdmShape, SdmUNet
+from generators.nasdm.published import describe_fit
 from tasks.datasets.phantom.dataset import PhantomLizard
 
 TRIAL: dict[str, Any] = {"steps": 3, "tuning_steps": 2, "sample_steps": 3}
@@ -296,12 +296,10 @@ def checkpoint(tmp_path: Path) -> Path:
 @pytest.mark.slow
 def test_a_checkpoint_generates_with_the_numbers_of_its_own_network(checkpoint: Path, train: ImageSet, tmp_path: Path) -> None:
     generator = Nasdm(checkpoint=checkpoint, sample_steps=2)
-    assert "nothing" in generator.effort()
-    generator.fit(train, 0, silent, tmp_path)
-    generator.save(tmp_path / "saved")
-    again = Nasdm(checkpoint=checkpoint, sample_steps=2)
-    again.load(tmp_path / "saved")
     conditions = train.conditions[:2]
+    wrapped = tmp_path / "wrapped.pt"
+    torch.save({"epoch": 3, "state_dict": torch.load(checkpoint, weights_only=True)}, wrapped)
+    again = Nasdm(checkpoint=wrapped, sample_steps=2)
     assert np.array_equal(generated(again, conditions), generated(generator, conditions))
     public = SdmUNet(PUBLIC)
     public.load_state_dict(torch.load(checkpoint, weights_only=True))
@@ -314,37 +312,34 @@ def test_a_checkpoint_generates_with_the_numbers_of_its_own_network(checkpoint: 
 
 def test_a_checkpoint_is_part_of_every_key(checkpoint: Path) -> None:
     first = Nasdm(checkpoint=checkpoint)
-    before = first.digest, first.training_config()
+    before = registry.describe(first)
+    assert str(checkpoint) not in str(before), "the digest stands for the file"
     torch.save({name: v + 1 for name, v in torch.load(checkpoint, weights_only=True).items()}, checkpoint)
-    assert Nasdm(checkpoint=checkpoint).digest != before[0]
-    assert Nasdm(checkpoint=checkpoint).training_config() != before[1]
+    assert registry.describe(Nasdm(checkpoint=checkpoint)) != before
 
 
 def test_a_checkpoint_tells_which_preset_it_is(checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "no preset: 64 channels x (1, 2)" in describe_fit(checkpoint)
     like = {**asdict(PAPER), "width": 64, "multipliers": (1, 2), "blocks": 1, "attended": (1,)}
-    monkeypatch.setattr("generators.diffusion.checkpoints.PRESETS", {"small": type(PAPER)(**like)})
+    monkeypatch.setattr("generators.nasdm.published.PRESETS", {"small": type(PAPER)(**like)})
     assert describe_fit(checkpoint) == "preset small"
 
 
 def test_checkpoints_that_do_not_fit_are_refused(checkpoint: Path, train: ImageSet, tmp_path: Path) -> None:
     conditions = Conditions(**{**vars(train.conditions), "classes": ("background", "nucleus")})
     with pytest.raises(UsageError, match="8 label channels.*have 2 classes"):
-        Nasdm(checkpoint=checkpoint).fit(ImageSet("", train.images, conditions), 0, silent, tmp_path)
+        generated(Nasdm(checkpoint=checkpoint), conditions)
     with pytest.raises(MissingError, match="no checkpoint"):
-        Nasdm(checkpoint=tmp_path / "absent.pt").fit(train, 0, silent, tmp_path)
+        generated(Nasdm(checkpoint=tmp_path / "absent.pt"), train.conditions)
     cut = tmp_path / "cut.pt"
     cut.write_bytes(checkpoint.read_bytes()[:1000])
     with pytest.raises(DamagedError, match=r"cut\.pt"):
-        Nasdm(checkpoint=cut).fit(train, 0, silent, tmp_path)
-    torch.save({"model": SdmUNet(PUBLIC).state_dict()}, cut)
-    with pytest.raises(DamagedError, match="plain state dict"):
-        Nasdm(checkpoint=cut).fit(train, 0, silent, tmp_path)
+        generated(Nasdm(checkpoint=cut), train.conditions)
     with torch.no_grad():
         fixed = SdmUNet(SdmShape(3, 8, 64, (1, 2), 1, (1,), learned_variance=False))
     torch.save(fixed.state_dict(), cut)
     with pytest.raises(UsageError, match="variances"):
-        Nasdm(checkpoint=cut).fit(train, 0, silent, tmp_path)
+        generated(Nasdm(checkpoint=cut), train.conditions)
 
 
 @pytest.mark.parametrize("steps", [10, 250, 1000])

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from bench.errors import BenchError, DamagedError, MissingError, UsageError
 from bench.files.regular import check_regular, is_there
-from bench.files.tensor_files import read_tensors
+from generators.diffusion.lightning_files import read_checkpoint
 from generators.nasdm.config import PRESETS, NasdmConfig
 from generators.nasdm.model import SemanticDiffusion
 from generators.nasdm.networks import SdmShape, SdmUNet, shape_of
@@ -24,7 +24,7 @@ def read(path: Path) -> dict[str, Tensor]:
     """Name -> tensor, without running code from the file; prefixes of data-parallel training are removed."""
     if not is_there(path):
         raise MissingError(f"no checkpoint {path}. Give the file of a plain state dict, such as ema_0.9999_100000.pt.")
-    held = read_tensors(path)
+    held = read_checkpoint(path).tensors
     if whole := [name for name, value in held.items() if not value.is_floating_point()]:
         raise DamagedError(f"{path} holds whole numbers in {whole[0]}, which no network of this family has.")
     return {name.removeprefix("module."): value.float() for name, value in held.items()}

@@ -1,0 +1,1 @@
+"""Commands that belong to generators, one file for each."""
