@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -107,3 +108,18 @@ def test_the_page_shows_every_row_and_what_was_not_checked() -> None:
         assert f"| `{row.name}` | [{row.origin.name}]({row.origin.page})" in shown
         assert (f"- `{row.name}`: {row.unverified}" in shown) != row.verified
     assert "gated" in shown
+
+
+def test_features_of_keep_have_length_1() -> None:
+    import torch
+
+    (row,) = (row for row in ROWS if row.name == "keep")
+    small = replace(row, build={"architecture": "vit_tiny_patch16_224"}, dim=12)
+    torch.manual_seed(0)
+    network = kind(row).build(small).eval()
+    pixels = torch.randn(3, 3, 224, 224)
+    with torch.no_grad():
+        found = kind(row).features(small, network, pixels)
+        expected = network["visual_head"](network["visual"](pixels))  # type: ignore[index]
+    assert found.shape == (3, 12) and torch.allclose(found.norm(dim=1), torch.ones(3))
+    assert torch.allclose(found, expected / expected.norm(dim=1, keepdim=True))
