@@ -23,10 +23,9 @@ from torch import Tensor
 
 from bench.errors import DamagedError
 from bench.files.regular import open_regular
-from bench.files.tensor_files import check_tensors, read_tensors
+from bench.files.tensor_files import ADVICE, check_tensors, read_tensors
 
 ZIP = b"PK\x03\x04"
-ADVICE = "Save its state_dict as safetensors where it was made."
 _TENSOR_PARTS = {
     ("collections", "OrderedDict"): OrderedDict,
     ("torch", "Size"): torch.Size,
@@ -92,11 +91,11 @@ def _check_archive(path: Path) -> None:
         raise DamagedError(f"{path} is cut short or damaged: fetch it again.") from error
     names = {entry.filename.rpartition("/")[2] for entry in entries}
     if "constants.pkl" in names or any(name.endswith(".py") for name in names):
-        raise DamagedError(f"{path} is a TorchScript archive, which holds code, and code from weights is never run. {ADVICE}")
+        raise DamagedError(f"{path} is a TorchScript archive, which holds code, and {ADVICE}")
     if "data.pkl" not in names:
-        raise DamagedError(f"{path} is an archive without data.pkl, and no checkpoint of torch. {ADVICE}")
+        raise DamagedError(f"{path} is an archive without data.pkl, and no checkpoint of torch. Fetch it again.")
     if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries) or sum(e.file_size for e in entries) > size:
-        raise DamagedError(f"{path} is a compressed or damaged archive: fetch it again, or save it anew. {ADVICE}")
+        raise DamagedError(f"{path} is a compressed or damaged archive: fetch it again, or save it anew.")
 
 
 def _unpickle(path: Path) -> tuple[Any, tuple[str, ...]]:
@@ -120,14 +119,16 @@ def _unpickle(path: Path) -> tuple[Any, tuple[str, ...]]:
             # torch resolves storages, whose bytes it maps; every other name goes through `find_class` above
             held = torch.load(path, map_location="cpu", weights_only=False, pickle_module=module, mmap=True)
     except Exception as error:  # a damaged pickle raises whatever its instructions raise
-        raise DamagedError(f"{path} is damaged: torch cannot read it ({type(error).__name__}). Fetch it again.") from error
+        raise DamagedError(
+            f"{path} is damaged or holds more than tensors and plain containers, and {ADVICE} ({type(error).__name__})"
+        ) from error
     return held, tuple(replaced)
 
 
 def _state_dict(held: Any, path: Path) -> tuple[dict[str, Tensor], tuple[str, ...]]:
     """The tensors by name, and what lies beside them."""
     if not isinstance(held, Mapping):
-        raise DamagedError(f"{path} holds {type(held).__name__} and no dictionary of tensors. {ADVICE}")
+        raise DamagedError(f"{path} holds {type(held).__name__} and no dictionary of tensors.")
     found = next((name for name in _WRAPPERS if isinstance(held.get(name), Mapping)), "")
     beside = [key for key in held if key != found] if found else []
     tensors = dict(_tensors(held[found] if found else held))
