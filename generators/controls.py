@@ -8,8 +8,8 @@ blur        the very target out of focus: the price of lost detail where all els
 flat-colour each class in its mean colour, what is not annotated in grey: obedience without tissue
 noise       uniform noise: neither
 
-`training_patches`, `deterministic`, `shown_units` and `has_fits` are declared in bench/types (`ChoosesTrainingPatches`,
-`IsDeterministic`, `ShowsRealPatches`, `StatesFits`).
+`training_patches`, `deterministic`, `shown_units`, `has_fits` and `strengths` are declared in bench/types
+(`ChoosesTrainingPatches`, `IsDeterministic`, `ShowsRealPatches`, `StatesFits`, `IsCorruption`).
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class Noise:
     def generate(self, conditions: Conditions, seeds: Seeds) -> Images:
         """uint8 (n, size, size, 3)."""
         shape = (conditions.size, conditions.size, 3)
-        return _each(conditions, lambda i: np.random.default_rng(int(seeds[i])).integers(0, 256, shape, np.uint8))
+        return generate_each(conditions, lambda i: np.random.default_rng(int(seeds[i])).integers(0, 256, shape, np.uint8))
 
 
 class FlatColour:
@@ -76,7 +76,7 @@ class FlatColour:
         self._colours = np.divide(sums, counts[:, None], out=np.full_like(sums, np.nan), where=counts[:, None] > 0)
 
     def save(self, folder: Path) -> None:
-        np.save(folder / "colours.npy", _require_fitted("flat-colour", self._colours))
+        np.save(folder / "colours.npy", require_fitted("flat-colour", self._colours))
 
     def load(self, folder: Path) -> None:
         self._colours = _read(folder / "colours.npy")
@@ -84,7 +84,7 @@ class FlatColour:
     def generate(self, conditions: Conditions, seeds: Seeds) -> Images:
         """uint8 (n, size, size, 3)."""
         masks = needed("flat-colour", "masks", conditions.masks)
-        colours = _require_fitted("flat-colour", self._colours)
+        colours = require_fitted("flat-colour", self._colours)
         if len(colours) != len(conditions.classes):
             raise UsageError(f"flat-colour learned {len(colours)} classes and is asked for {len(conditions.classes)}.")
         unseen = np.flatnonzero(np.isnan(colours[:, 0]))
@@ -92,7 +92,7 @@ class FlatColour:
             raise UsageError(f"flat-colour has no colour for {', '.join(unknown)}: no training patch shows it.")
         palette = np.full((NOT_ANNOTATED + 1, 3), GREY, dtype=np.uint8)
         palette[: len(colours)] = np.rint(np.nan_to_num(colours))
-        return _each(conditions, lambda i: palette[masks[i]])
+        return generate_each(conditions, lambda i: palette[masks[i]])
 
 
 class CropPaste:
@@ -121,11 +121,11 @@ class CropPaste:
                     image[y, x] = prompts.canvases[i, c, y0 + (y - y0) % (y1 - y0), x0 + (x - x0) % (x1 - x0)]
             return image
 
-        return _each(conditions, tile)
+        return generate_each(conditions, tile)
 
 
 @dataclass(frozen=True)
-class _PatchStore:
+class PatchStore:
     """Real patches, row by row, with ids, slides and sampling units, and the seed of the fit."""
 
     images: Images
@@ -135,22 +135,22 @@ class _PatchStore:
     seed: int
 
 
-class _KeepsPatches:
+class KeepsPatches:
     """What the controls that show real patches have in common: `fit` keeps the patches that it is handed."""
 
     card: Card
     has_fits = False
-    _store: _PatchStore | None = None
+    _store: PatchStore | None = None
 
     def fit(self, train: ImageSet, seed: int, progress: Progress, work: Path) -> None:
         if not len(train):
             raise UsageError(f"{self.card.name} was handed no real patches to show.")
         shown = train.conditions
-        self._store = _PatchStore(train.images, shown.ids, shown.groups, shown.units, seed)
+        self._store = PatchStore(train.images, shown.ids, shown.groups, shown.units, seed)
         progress(len(train), len(train), "patches kept")
 
     def save(self, folder: Path) -> None:
-        store = _require_fitted(self.card.name, self._store)
+        store = require_fitted(self.card.name, self._store)
         np.save(folder / "images.npy", store.images)
         np.save(folder / "names.npy", np.stack([store.ids, store.groups, store.units]))
         np.save(folder / "seed.npy", np.array(store.seed))
@@ -158,17 +158,17 @@ class _KeepsPatches:
     def load(self, folder: Path) -> None:
         ids, groups, *more = _read(folder / "names.npy")
         units = more[0] if more else groups  # files of earlier versions, which knew no other units
-        self._store = _PatchStore(_read(folder / "images.npy"), ids, groups, units, int(_read(folder / "seed.npy")))
+        self._store = PatchStore(_read(folder / "images.npy"), ids, groups, units, int(_read(folder / "seed.npy")))
 
-    def _shown(self, conditions: Conditions) -> _PatchStore:
+    def _shown(self, conditions: Conditions) -> PatchStore:
         """The patches, if they fit the size that the conditions ask for."""
-        store = _require_fitted(self.card.name, self._store)
+        store = require_fitted(self.card.name, self._store)
         wanted = (conditions.size, conditions.size)
         if store.images.shape[1:3] != wanted:
             raise UsageError(f"{self.card.name} was shown patches of {store.images.shape[1:3]} px, asked for {wanted}.")
         return store
 
-    def _rows(self, store: _PatchStore, conditions: Conditions) -> Rows:
+    def _rows(self, store: PatchStore, conditions: Conditions) -> Rows:
         """Row of each condition's own real patch."""
         row = {name: i for i, name in enumerate(store.ids.tolist())}
         if unknown := [name for name in conditions.ids.tolist() if name not in row]:
@@ -179,26 +179,26 @@ class _KeepsPatches:
         return np.array([row[name] for name in conditions.ids.tolist()], dtype=np.int64)
 
 
-class _ShowsPatches(_KeepsPatches):
+class ShowsPatches(KeepsPatches):
     """What the controls that show real patches as they are have in common: images, and the sampling units that they show."""
 
     def generate(self, conditions: Conditions, seeds: Seeds) -> Images:
         """uint8 (n, size, size, 3)."""
         store = self._shown(conditions)
         rows = self._shown_rows(store, conditions, seeds)
-        return _each(conditions, lambda i: store.images[rows[i]])
+        return generate_each(conditions, lambda i: store.images[rows[i]])
 
     def shown_units(self, conditions: Conditions, seeds: Seeds) -> Strings:
         """str (n,): see `ShowsRealPatches`."""
         store = self._shown(conditions)
         return np.asarray(store.units[self._shown_rows(store, conditions, seeds)])
 
-    def _shown_rows(self, store: _PatchStore, conditions: Conditions, seeds: Seeds) -> Rows:
+    def _shown_rows(self, store: PatchStore, conditions: Conditions, seeds: Seeds) -> Rows:
         """int64 (n,): the row of the patch that each image shows; here one of all, chosen by the seed of the image."""
         return np.array([np.random.default_rng(int(seed)).integers(len(store.ids)) for seed in seeds], dtype=np.int64)
 
 
-class CopyTrain(_ShowsPatches):
+class CopyTrain(ShowsPatches):
     """A training patch, chosen by the seed."""
 
     card = Card(
@@ -209,7 +209,7 @@ class CopyTrain(_ShowsPatches):
     )
 
 
-class Real(_ShowsPatches):
+class Real(ShowsPatches):
     """A held-out real patch, chosen by the seed."""
 
     card = Card(
@@ -223,7 +223,7 @@ class Real(_ShowsPatches):
     training_patches: Literal["train", "holdout", "target"] = "holdout"
 
 
-class Shuffle(_ShowsPatches):
+class Shuffle(ShowsPatches):
     """The real patch of another condition of the same slide: everything is right but the map."""
 
     card = Card(
@@ -241,11 +241,11 @@ class Shuffle(_ShowsPatches):
             raise UsageError(f"shuffle needs two real patches to exchange and was handed {len(train)}.")
         super().fit(train, seed, progress, work)
 
-    def _shown_rows(self, store: _PatchStore, conditions: Conditions, seeds: Seeds) -> Rows:
+    def _shown_rows(self, store: PatchStore, conditions: Conditions, seeds: Seeds) -> Rows:
         return _derange(store)[self._rows(store, conditions)]
 
 
-class Blur(_KeepsPatches):
+class Blur(KeepsPatches):
     """The real patch of the very condition, out of focus."""
 
     card = Card(
@@ -256,6 +256,9 @@ class Blur(_KeepsPatches):
     )
     training_patches: Literal["train", "holdout", "target"] = "target"
     deterministic = True
+    strengths = (0.25, 0.5, 1.0, 2.0, 3.0)
+    unchanged: float | None = 0.0
+    unit = "px"
 
     def __init__(self, sigma: float = 2.0) -> None:
         if not 0 < sigma <= LARGEST_SIGMA:
@@ -269,10 +272,10 @@ class Blur(_KeepsPatches):
         store = self._shown(conditions)
         rows = self._rows(store, conditions)
         spread = (self.sigma, self.sigma, 0)
-        return _each(conditions, lambda i: np.rint(gaussian_filter(store.images[rows[i]].astype(np.float64), spread)))
+        return generate_each(conditions, lambda i: np.rint(gaussian_filter(store.images[rows[i]].astype(np.float64), spread)))
 
 
-def _each(conditions: Conditions, generate: Callable[[int], NDArray[np.generic]]) -> Images:
+def generate_each(conditions: Conditions, generate: Callable[[int], NDArray[np.generic]]) -> Images:
     """uint8 (n, size, size, 3): image i is generate(i)."""
     images = np.empty((len(conditions), conditions.size, conditions.size, 3), dtype=np.uint8)
     for i in range(len(conditions)):
@@ -280,7 +283,7 @@ def _each(conditions: Conditions, generate: Callable[[int], NDArray[np.generic]]
     return images
 
 
-def _derange(store: _PatchStore) -> Rows:
+def _derange(store: PatchStore) -> Rows:
     """int64 (n,): for each row another one, by the seed of the store: of its slide, of any where the slide has only one."""
     rng = np.random.default_rng(store.seed)
     partners = np.empty(len(store.ids), dtype=np.int64)
@@ -292,7 +295,7 @@ def _derange(store: _PatchStore) -> Rows:
     return partners
 
 
-def _require_fitted(owner: str, value: _Value | None) -> _Value:
+def require_fitted(owner: str, value: _Value | None) -> _Value:
     if value is None:
         raise UsageError(f"{owner} has been shown no real patches: fit it, or load what was fitted.")
     return value

@@ -42,6 +42,7 @@ class FeatureLikelihood:
         "Likelihood of real test features under Gaussians at generated ones, against training patches in their place.",
         source="Jiralerspong et al. 2023, arXiv 2302.04440; marcojira/fls (constants, split, scale)",
         cost="O(n^2 (d + 200)) time, O(n^2) memory up to `most` patches a side",
+        sees=("jpeg", "blur", "gaussian-noise", "mode-dropped", "memorized-share"),
         notes="Below 100 where generated patches are poor, few in kind, or copies of training patches. Which training patches "
         "are the baseline is drawn at random, as many as there are generated ones. Likelihoods in many dimensions: only the "
         "nearest generated patch of each test patch counts. Where tissue is one cloud, patches that huddle in its middle "

@@ -36,6 +36,7 @@ class SlicedDistance:
         "Sliced Wasserstein distance: the mean distance of real and generated features as seen along random directions.",
         source="arXiv 2605.06797 (1000 directions, factor 3 d)",
         cost="O(n directions (d + log n)) time, O(n d) memory, with interval too",
+        sees=("jpeg", "blur", "stain-shift", "gaussian-noise", "nuclei-removed", "mode-dropped"),
         notes="Needs no covariance, so that it can be had with fewer patches than features, and sees more than mean and "
         "covariance. Biased upwards at small n: compare equal n. Unequal numbers of patches are coupled by their quantiles, "
         "where the paper draws a subset. Its scale is the encoder's. Directions of little variance count as much as others in "

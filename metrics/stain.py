@@ -32,6 +32,7 @@ class StainDistance:
         "Distance of the distributions of hematoxylin and eosin density, or its effect size.",
         source="Ruifrok and Johnston 2001 (stain vectors); Cohen 1988, section 2.2 (d with pooled standard deviation)",
         cost="O(n log n)",
+        sees=("stain-shift",),
         notes="Depends on amounts of stain only: patches with shuffled pixels score as well as real ones. The effect size "
         "depends on means only, so that patches of one constant strength pass, and it grows without bound as patches become "
         "equal. Real tissue of another laboratory is distant too.",

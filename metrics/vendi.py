@@ -30,6 +30,7 @@ class VendiScore:
         "Difference in diversity: how far the effective number of different patches is from that of as many real ones.",
         source="Friedman and Dieng 2023, arXiv 2210.02410 (cosine kernel); Pasarkar and Dieng 2023, arXiv 2310.12952 (q)",
         cost="O(n d min(n, d)) time, O(min(n, d)^2) memory beside the features; with interval 20 times the eigenvalues",
+        sees=("mode-dropped",),
         notes="Noise is more varied than tissue, a collapsed generator less: both are away from 0. Of the larger side as many "
         "patches are used as the smaller has. relative=false gives the published score, which grows with n and calls noise "
         "good. Features that lie in a narrow cone, as most encoders' do, give scores of little more than 1. Blind to what the "

@@ -33,6 +33,8 @@ COMMANDS: dict[str, dict[str, str]] = {
         "leaderboard": "print tables of all runs, of a task, or of a suite as in its paper",
         "compare": "compare two generators, paired by slides and seeds",
         "copies": "show which training patches the generated ones of a run repeat",
+        "sensitivity": "measure what each metric sees of corruptions of real patches",
+        "evidence": "show which metrics follow downstream gain and faithfulness",
         "gate": "test whether a generator has become worse than its baseline, for CI",
     },
     "Publish": {

@@ -18,11 +18,12 @@ from bench.errors import MissingError, UsageError, did_you_mean
 from bench.loading import asked_of
 from bench.messages import echo
 from bench.runtime.plugin_code import guarded_process, stdout_to_stderr
+from bench.sensitivity import flags
 from bench.types import ConditionMetric, FeatureMetric, HasBounds, ReadsOneEncoder, TrainedMetric
 
 FIELDS = (
     *("direction", "range", "least_n", "encoder", "cost"),
-    *("source", "licence", "needs", "trained_on", "conditioned_by", "supersedes", "notes"),
+    *("source", "licence", "needs", "trained_on", "conditioned_by", "supersedes", "sees", "seen", "flagged", "notes"),
 )
 WIDTHS = (8, 64, 1024)
 """Numbers of features for which the least number of patches is shown."""
@@ -72,7 +73,19 @@ def _cite(folder: Path) -> str:
 
 
 def _describe(kind: str, cls: type[Any]) -> dict[str, Any]:
-    return {"kind": kind, **asdict(cls.card), "options": _options(cls), **_measuring(kind, cls)}
+    examined = _examined(cls.card.name, cls.card.version) if kind == "metrics" else {}
+    return {"kind": kind, **asdict(cls.card), "options": _options(cls), **_measuring(kind, cls), **examined}
+
+
+def _examined(name: str, version: str) -> dict[str, Any]:
+    """What `bench sensitivity` found of the claims of a metric's card: which hold, and which do not, each with its data. Of
+    another version of the metric that was examined, only that it has to be done again."""
+    known = [one for one in flags.examined() if one.metric == name]
+    own = [one for one in known if one.version == version]
+    if known and not own:
+        return {"flagged": [f"version {known[0].version} was examined, this one was not: bench sensitivity -m {name} -t TASK"]}
+    seen = [f"{one.label}: {', '.join(one.seen)} ({one.dataset})" for one in own if one.seen]
+    return {"seen": "; ".join(seen), "flagged": [one.sentence() for one in own if one.is_flagged]}
 
 
 def _options(cls: type[Any]) -> dict[str, Any]:
@@ -108,7 +121,8 @@ def _print(shown: dict[str, Any], about: str) -> None:
     echo(f"{shown['name']}  ({shown['kind'].removesuffix('s')}, version {shown['version']})\n{shown['summary']}")
     for field in FIELDS:
         if value := shown.get(field):
-            echo(f"  {field.replace('_', ' '):15s}{', '.join(value) if isinstance(value, (tuple, list)) else value}")
+            between = "; " if field == "flagged" else ", "
+            echo(f"  {field.replace('_', ' '):15s}{between.join(value) if isinstance(value, (tuple, list)) else value}")
     for option, default in shown["options"].items():
         echo(f"  -o {option}={'(required)' if default is None else default}")
     if about and about != shown["summary"]:

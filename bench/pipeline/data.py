@@ -112,15 +112,16 @@ class DataSplits:
     def test(self) -> Patches:
         return self.plain["test"]
 
-    def join(self, one: str, other: str, columns: set[str]) -> Patches:
-        """Two splits joined, without prompts: the training patches of controls that show targets."""
+    def join(self, one: str, other: str, columns: set[str], with_splits: bool = False) -> Patches:
+        """Two splits joined, without prompts: the training patches of controls that show targets. `with_splits`: with the
+        split of each patch."""
         sets = [self.plain[name].keep_columns(columns - {"prompts"}) for name in (one, other)]
         key = "+".join(part.key for part in sets)
-        action = JoinSets(tuple(part.ref for part in sets))
+        action = JoinSets(tuple(part.ref for part in sets), (one, other) if with_splits else ())
         needs = tuple(job for part in sets for job in part.needs)
-        job = Job(
-            "data", {"joined": [part.key for part in sets], "columns": sorted(columns)}, action, needs, label="join splits"
-        )
+        spec: dict[str, Any] = {"joined": [part.key for part in sets], "columns": sorted(columns)}
+        spec |= {"splits": [one, other]} if with_splits else {}
+        job = Job("data", spec, action, needs, label="join splits")
         conditions = sets[0].conditions[[]]  # columns that are known before the job has run
         return Patches(job, SetRef(job.ref, key), ImageSet(key, sets[0].patches.images[:0], conditions), key)
 
@@ -238,6 +239,8 @@ class JoinSets:
     """Action: sets joined, with the columns that all of them have."""
 
     sets: tuple[SetRef, ...]
+    splits: tuple[str, ...] = ()
+    """Name of each set, for the column `splits`; without that column if there are none."""
 
     def __call__(self, work: Path, context: JobContext) -> None:
         loaded = [ref.load(context.store) for ref in self.sets]
@@ -247,6 +250,8 @@ class JoinSets:
             name: np.concatenate([np.asarray(getattr(part.conditions, name)) for part in loaded])
             for name in ("ids", "groups", *sorted(columns))
         }
+        if self.splits:
+            merged["splits"] = np.repeat(np.array(self.splits), [len(part) for part in loaded])
         conditions = Conditions(**merged, classes=first.classes, size=first.size, mpp=first.mpp)
         images = np.concatenate([np.asarray(part.images) for part in loaded])
         save_set(ImageSet("+".join(part.key for part in loaded), images, conditions), work)

@@ -193,8 +193,8 @@ def training_patches(plugin: Plugin, splits: DataSplits) -> Patches:
     built = plugin.build()
     needs = set(built.card.needs)
     chosen = built.training_patches if isinstance(built, ChoosesTrainingPatches) else "train"
-    if chosen == "target":
-        return splits.join("train", "test", needs)
+    if chosen in ("target", "train+target"):
+        return splits.join("train", "test", needs, with_splits=chosen == "train+target")
     prompted = "prompts" in needs and chosen == "train"
     return (splits.prompted if prompted else splits.plain)[chosen].keep_columns(needs)
 

@@ -82,6 +82,8 @@ class Conditions:
     clusters: Strings | None = None
     """str (n,): laboratory or centre of each patch, if the data name it. Slides of one laboratory resemble each other, so it
     is then the sampling unit of every interval. All patches of a group are of one cluster."""
+    splits: Strings | None = None
+    """str (n,): the split of each patch, in a set that joins several for a control (`ChoosesTrainingPatches`)."""
 
     @property
     def units(self) -> Strings:

@@ -130,9 +130,23 @@ class StatesEffort(Protocol):
 class ChoosesTrainingPatches(Protocol):
     """A control that gets other real patches than those of the training split."""
 
-    training_patches: Literal["train", "holdout", "target"]
+    training_patches: Literal["train", "holdout", "target", "train+target"]
     """`holdout`: patches of slides in neither the training nor the test split. `target`: the real patches of the conditions to
-    be generated, which only a control may get."""
+    be generated, which only a control may get; training patches are among them. `train+target`: the same patches, with the
+    split of each (`Conditions.splits`)."""
+
+
+@runtime_checkable
+class IsCorruption(Protocol):
+    """A control that shows the very target patches, made worse in one way and to a stated strength: what `bench sensitivity`
+    measures metrics with. The strength is the first option, so that `jpeg:80` names one corruption of one strength."""
+
+    strengths: tuple[float, ...]
+    """Those that are measured, from the weakest to the strongest: ascending or descending."""
+    unchanged: float | None
+    """The strength at which every patch stays as it is; None if there is none."""
+    unit: str
+    """What the strength is, e.g. `quality`, `px`, `of patches`."""
 
 
 @runtime_checkable

@@ -26,6 +26,9 @@ class Card:
     conditioned_by: tuple[str, ...] = ()
     """Encoders that the generator was conditioned by or trained with: distances by them are not independent."""
     supersedes: str = ""
+    sees: tuple[str, ...] = ()
+    """Of a metric: corruptions (`IsCorruption`) that its measures must follow, the stronger the farther; of one measure alone
+    `MEASURE:CORRUPTION`. Of an encoder: those that its features show; empty for any. `bench sensitivity` tests both."""
     notes: str = ""
     """Known limits."""
 

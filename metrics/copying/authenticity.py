@@ -19,6 +19,7 @@ class AuthenticShare:
         "Percentage of generated patches that are farther from their nearest training patch than that from its own nearest.",
         source="Alaa et al. 2022, arXiv 2102.08921; as marcojira/fls and layer6ai-labs/dgm-eval compute it",
         cost="O(m n d) time for m generated and n training patches, and once O(n^2 d)",
+        sees=("memorized-share",),
         notes="Known failures: patches of new slides are called copies in large part, as training patches of a slide lie near "
         "one another or far apart as the slide is; blur and noise raise it, since they lead away from every training "
         "patch; a few copies among many patches do not show (Stein et al. 2023). Not calibrated: see `memorization`.",

@@ -26,6 +26,7 @@ class DataCopying:
         "Whether generated patches are nearer to training patches than real test patches are: far below 0 where they copy.",
         source="Meehan et al. 2020, arXiv 2004.05675; casey-meehan/data-copying, with the cells of layer6ai-labs/dgm-eval",
         cost="O((m + n) t d) time for m generated, n test and t training patches",
+        sees=("memorized-share",),
         notes="Known failures: it asks about the whole set, so a few copies among many do not show; patches worse than real "
         "ones lie farther away and hide copies; slides differ, so real patches of a third set of slides are not at 0; a "
         "z-score grows with the number of patches: values of different numbers cannot be compared (Stein et al. 2023). Far "

@@ -46,6 +46,7 @@ class CopiedFraction:
         source="normalised cross-correlation (Lewis 1995) against a threshold that 1 of 1,000 tiles of real tissue exceeds",
         cost="a few Fourier transforms for each tile of 24 px of each crop",
         needs=("prompts",),
+        sees=("crop-pasted",),
         notes="Finds tiles of 16 px or more, shifted, turned, mirrored, recompressed or stained anew. Patches above 128 px "
         "are compared at 128 px. Does not find what is enlarged, bent or blurred away. Ground without detail does not count.",
     )

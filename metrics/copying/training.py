@@ -80,6 +80,7 @@ class Memorization:
         source="whitened nearest neighbours with a null of held-out data (Dar and others 2025; arXiv 2602.13066), then "
         "registration by normalised cross-correlation (Lewis 1995)",
         cost="8 encodings of each generated patch, and 8 Fourier transforms for each of its neighbours",
+        sees=("memorized-share",),
         notes="Looks among real training patches of the run: a generator that was trained on others must be given theirs. "
         "Finds copies of whole patches, shifted by up to 3/16 of the side; not of parts, and not of content in other pixels. "
         "Patches above 128 px are compared at 128 px. Ground without detail is never a copy.",

@@ -53,6 +53,7 @@ class MapFaithfulness:
         "what real patches get",
         cost="three trainings of a segmenter for each data set, then one pass over the patches",
         needs=("masks",),
+        sees=("class-swapped",),
         notes="As accurate as its reference segmenters: read the ratios to real patches. They can be fooled by tissue that a "
         "network accepts and a pathologist does not.",
     )

@@ -46,6 +46,7 @@ class NucleiFaithfulness:
         source="the reader study of Shrivastava and Fletcher 2023 (NASDM++), answered by HoVer-Net (Graham and others 2019)",
         cost="one training of the reference segmenter, then one pass over the patches",
         needs=("masks", "instances"),
+        sees=("nuclei-kept:nuclei-removed", "nuclei-missed:nuclei-removed"),
         notes="As accurate as its reference segmenter: read the ratios to real patches. It can be fooled by nuclei that a "
         "segmenter accepts and a pathologist does not.",
     )

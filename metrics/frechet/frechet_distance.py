@@ -31,6 +31,7 @@ class FrechetDistance:
         "Fréchet distance between Gaussians fitted to real and generated features.",
         source="Dowson and Landau 1982; Heusel et al. 2017, arXiv 1706.08500, eq. 6",
         cost="O(n d^2 + d^3) time, O(n d + d^2) memory",
+        sees=("jpeg", "blur", "stain-shift", "gaussian-noise", "nuclei-removed", "mode-dropped"),
         notes="Biased upwards at small n, the more so the wider the encoder; its scale is the encoder's, so values of two "
         "encoders are never compared. Blind to everything beyond mean and covariance, and to copies of training patches.",
     )

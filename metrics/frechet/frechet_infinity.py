@@ -37,6 +37,7 @@ class FrechetInfinity:
         "Fréchet distance extrapolated to infinitely many patches.",
         source="Chong and Forsyth 2020, arXiv 1911.07023 (sides=fake)",
         cost="O(n d^2 + 15 d^3) time, O(n d + d^2) memory",
+        sees=("jpeg", "blur", "stain-shift", "gaussian-noise", "nuclei-removed", "mode-dropped"),
         notes="A line through 1/n holds while even the smallest subset is large against d; near n = d some bias is left. "
         "Noisier than fd, and below 0 by chance where sides are alike. Patches of one slide are not independent: the bias of "
         "few slides stays. Blind to everything beyond mean and covariance, and to copies of training patches.",

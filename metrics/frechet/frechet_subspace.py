@@ -80,6 +80,7 @@ class FrechetPca16(FrechetSubspace):
         "Fréchet distance on 16 principal axes of the training features, extrapolated to infinitely many slides.",
         source="Dowson and Landau 1982; axes, extrapolation and the study behind them: docs/subspace.md",
         cost="O(n d^2) time, O(n d + d^2) memory",
+        sees=("jpeg", "blur", "stain-shift", "gaussian-noise", "nuclei-removed", "mode-dropped"),
         notes="Says nothing of the other directions: what changes there alone is not seen. For comparisons of one training "
         "set: other training patches, other axes. Its scale is the encoder's. Blind to everything beyond mean and covariance, "
         "and to copies of training patches.",

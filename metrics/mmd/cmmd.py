@@ -24,6 +24,7 @@ class GaussianDistance:
         "Squared discrepancy of feature directions under a wide Gaussian kernel.",
         source="Jayasumana et al. 2024, arXiv 2401.09603; its code google-research/cmmd (the V-statistic)",
         cost="O(n^2 d) time, O(n d) memory, with interval too",
+        sees=("jpeg", "blur", "stain-shift", "gaussian-noise", "nuclei-removed", "mode-dropped"),
         notes="Published over CLIP ViT-L/14 at 336 px, trained on pictures of the web; over other encoders the constants stay "
         "and the scale is the encoder's. The kernel is so wide that it is nearly |difference of mean directions|^2 / sigma^2: "
         "what keeps the mean direction is hardly seen. Pairs of a patch with itself count, which adds a little, the more the "

@@ -36,6 +36,7 @@ class KernelDistance:
         "Unbiased squared discrepancy of real and generated features under a cubic kernel, over pairs of different slides.",
         source="Bińkowski et al. 2018, arXiv 1801.01401; Gretton et al. 2012, JMLR 13, eq. 3 (pairs=all)",
         cost="O(n^2 d) time, O(n d) memory, with interval too; with subsets O(subsets subset^2 d)",
+        sees=("jpeg", "blur", "stain-shift", "gaussian-noise", "nuclei-removed", "mode-dropped"),
         notes="Biased neither by n nor by resemblance within slides, so that small sets can be compared, but noisy there, and "
         "below 0 where sides are alike. Pairs of one slide are left out (pairs=all keeps them, as published). The kernel is "
         "not bounded: few patches with long feature vectors decide. Its scale is the encoder's. Blind to copies of training "

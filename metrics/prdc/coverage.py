@@ -17,6 +17,7 @@ class Coverage(NeighbourhoodMetric):
         "Share of real neighbourhoods that hold a generated patch.",
         source="Naeem et al. 2020, arXiv 2002.09797, section 3",
         cost="O(n^2 d) time, O(n d) memory, with interval too; shared with precision, recall and density of the same k",
+        sees=("blur", "gaussian-noise", "mode-dropped"),
         notes="Another real sample of n patches scores 1 - (n - 1)! (2n - k - 1)! / ((n - k - 1)! (2n - 1)!), 0.97 for k = 5, "
         "and no more. Rises with the number of generated patches: compare equal numbers. Copies of training patches score as "
         "well as new ones. Balls are closed.",

@@ -17,6 +17,7 @@ class Density(NeighbourhoodMetric):
         "Real neighbourhoods that a generated patch lies in, divided by k.",
         source="Naeem et al. 2020, arXiv 2002.09797, section 3",
         cost="O(n^2 d) time, O(n d) memory, with interval too; shared with precision, recall and coverage of the same k",
+        sees=("blur", "stain-shift", "gaussian-noise", "nuclei-removed"),
         notes="Above 1 where generated patches crowd at the densest real tissue: a generator of the commonest patch again and "
         "again beats real tissue. Outliers matter less than to precision. Depends on n and k. Balls are closed.",
     )

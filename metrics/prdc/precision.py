@@ -17,6 +17,7 @@ class Precision(NeighbourhoodMetric):
         "Share of generated features inside the real manifold.",
         source="Kynkäänniemi et al. 2019, arXiv 1904.06991, eq. 1 and 2",
         cost="O(n^2 d) time, O(n d) memory, with interval too; shared with recall, density and coverage of the same k",
+        sees=("blur", "stain-shift", "gaussian-noise", "nuclei-removed"),
         notes="Depends on n and k: compare only equal numbers of patches. One real outlier has a huge ball that much falls "
         "into. Copies of training patches score perfectly. Balls are closed: constant features score 1 where the constants "
         "are equal and 0 where they differ.",

@@ -17,6 +17,7 @@ class Recall(NeighbourhoodMetric):
         "Share of real features inside the generated manifold.",
         source="Kynkäänniemi et al. 2019, arXiv 1904.06991, eq. 1 and 2",
         cost="O(n^2 d) time, O(n d) memory, with interval too; shared with precision, density and coverage of the same k",
+        sees=("mode-dropped",),
         notes="Depends on n and k: compare only equal numbers of patches. A few generated outliers have huge balls, so that "
         "noise is rewarded. Copies of training patches score perfectly. Balls are closed: constant features score 1 where "
         "the constants are equal and 0 where they differ.",

@@ -1,0 +1,194 @@
+"""How a measure responds to a corruption: its values along the ladder, and whether they go where they must.
+
+A measure must get worse with every step: `lower is better` must rise, `higher is better` must fall. Tested are differences in
+pairs (`comparison.pairs`), whose intervals leave out slides of both sides at once:
+
+seen        the strongest corruption is surely worse than none, and no step is surely in the wrong direction
+reversed    some step is surely in the wrong direction
+not seen    neither: the strongest corruption may be no worse than none
+undecided   there are no numbers or no intervals
+
+Surely: one-sided p of at most 2.5 %, after Holm's adjustment for the number of steps. Differences below one millionth of the
+largest value are rounding and count as none.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import numpy as np
+
+from bench.errors import MissingError
+from bench.results.schema import ResultRecord
+from bench.results.tables import Cell, cells
+from bench.sensitivity.claims import Claims
+from bench.statistics.claims import ALPHA, holm
+from leaderboards.comparison.pairs import Difference, paired
+from leaderboards.sensitivity.ladders import Ladder, corruptions
+
+Verdict = Literal["seen", "reversed", "not seen", "undecided"]
+ROUNDING = 1e-6
+"""Share of the largest value of a response below which a difference is none."""
+DERIVED = ("-lower-reference", "-normalised", "-of-real", "-over-real")
+"""Ends of the names of measures that are another form of the measure without it, and respond as it does or not at all."""
+
+
+@dataclass(frozen=True)
+class Measure:
+    """What is measured on one set of test patches."""
+
+    task: str
+    dataset: str
+    measure: str
+    encoder: str
+    protocol: str
+
+    @property
+    def label(self) -> str:
+        return f"{self.measure} {self.encoder}".strip()
+
+
+@dataclass(frozen=True)
+class Point:
+    """The measure at one strength; None at the start of a corruption in which nothing is unchanged."""
+
+    strength: float | None
+    cell: Cell
+
+
+@dataclass(frozen=True)
+class Response:
+    """A measure along one ladder."""
+
+    of: Measure
+    ladder: Ladder
+    direction: str
+    metric: str
+    """Name of the metric's card, and its version."""
+    version: str
+    encoder_version: str
+    points: tuple[Point, ...]
+    """The start first."""
+    verdict: Verdict
+    reason: str = ""
+    """Why it is undecided."""
+    sure_from: float | None = None
+    """The weakest strength that is surely worse than none."""
+    wrong_at: float | None = None
+    """The end of the first step that is surely in the wrong direction."""
+    claimed: bool = False
+    """Whether the card of the metric claims to see the corruption, and the card of the encoder does not exclude it."""
+
+    @property
+    def is_flagged(self) -> bool:
+        """Whether a claim of the card does not hold here."""
+        return self.claimed and self.verdict in ("reversed", "not seen")
+
+
+def responses(records: Iterable[ResultRecord], claims: Claims | None = None) -> list[Response]:
+    """Every response that the records show, in the order of measures and corruptions. MissingError where there is none."""
+    known = corruptions()
+    grouped: dict[Measure, dict[str, list[ResultRecord]]] = defaultdict(lambda: defaultdict(list))
+    records = list(records)
+    measures = {record.measure for record in records}
+    for record in records:
+        derived = any(record.measure.endswith(end) and record.measure.removesuffix(end) in measures for end in DERIVED)
+        if ":" not in record.measure and record.direction in ("lower", "higher") and not record.mix and not derived:
+            key = Measure(record.task, record.dataset, record.measure, record.encoder, record.protocol)
+            grouped[key][place_of(record, known)].append(record)
+    found = [
+        response
+        for key, rows in grouped.items()
+        for ladder in _measured(rows, known)
+        if (response := respond(key, ladder, rows, claims or Claims())) is not None
+    ]
+    if not found:
+        raise MissingError("no records of corruptions here. Make some: bench sensitivity --task cam16-seg")
+    return found
+
+
+def place_of(record: ResultRecord, known: Mapping[str, Ladder]) -> str:
+    """`jpeg:80` for a record of that corruption and strength, and the generator's name for any other."""
+    described = record.described.get("generator", {})
+    ladder = known.get(str(described.get("name", "")))
+    if ladder is None:
+        return record.generator
+    return f"{ladder.corruption}:{float(described['options'][ladder.option]):g}"
+
+
+def _measured(rows: Mapping[str, object], known: Mapping[str, Ladder]) -> list[Ladder]:
+    """The ladders with the strengths that there are records of."""
+    strengths: dict[str, list[float]] = defaultdict(list)
+    for name in rows:
+        corruption, colon, strength = name.rpartition(":")
+        if colon and corruption in known and float(strength) != known[corruption].unchanged:
+            strengths[corruption].append(float(strength))
+    found = []
+    for corruption, own in strengths.items():
+        ladder = known[corruption]
+        if len(own) > 1 and ladder.start in rows:
+            order = tuple(sorted(own, reverse=ladder.strengths[0] > ladder.strengths[-1]))
+            found.append(Ladder(corruption, ladder.option, order, ladder.unchanged, ladder.unit, ladder.needs))
+    return sorted(found, key=lambda ladder: list(known).index(ladder.corruption))
+
+
+def respond(key: Measure, ladder: Ladder, rows: Mapping[str, Sequence[ResultRecord]], claims: Claims) -> Response | None:
+    """The response of one measure to one corruption; None where the measure does not exist for it (of prompts, where no
+    prompts are shown)."""
+    held = [list(rows[name]) for name in ladder.generators]
+    if all(record.value is None for one in held for record in one):
+        return None
+    first = held[1][0]
+    strengths = (ladder.unchanged, *ladder.strengths)
+    points = tuple(Point(strength, cells(one)[0]) for strength, one in zip(strengths, held, strict=True))
+    described: Mapping[str, Any] = first.described
+    metric, encoder = described.get("metric", {}), described.get("encoder", {})
+    made = Response(
+        of=key,
+        ladder=ladder,
+        direction=first.direction,
+        metric=str(metric.get("name", key.measure)),
+        version=str(metric.get("version", "")),
+        encoder_version=str(encoder.get("version", "")),
+        points=points,
+        verdict="undecided",
+        claimed=claims.claims(str(metric.get("name", "")), key.measure, key.encoder, ladder.corruption),
+    )
+    if absent := next((point.cell.reason or "no number" for point in points if point.cell.value is None), ""):
+        return replace(made, reason=absent)
+    gaps = [paired(later, held[0]) for later in held[1:]]
+    steps = [paired(later, earlier) for earlier, later in zip(held, held[1:], strict=False)]
+    if refused := next((gap for gap in [*gaps, *steps] if isinstance(gap, str)), ""):
+        return replace(made, reason=refused)
+    decided = [[one for one in some if not isinstance(one, str)] for some in (gaps, steps)]
+    verdict, sure_from, wrong_at = _test(made, *decided)
+    return replace(made, verdict=verdict, sure_from=sure_from, wrong_at=wrong_at)
+
+
+def _test(made: Response, gaps: list[Difference], steps: list[Difference]) -> tuple[Verdict, float | None, float | None]:
+    """Verdict, the weakest strength that is surely worse, the first that is surely better than the one before it."""
+    sign = 1.0 if made.direction == "lower" else -1.0
+    least = ROUNDING * max(abs(point.cell.value or 0.0) for point in made.points)
+    worse = holm([p_above(gap, sign, least) for gap in gaps])
+    wrong = holm([p_above(step, -sign, least) for step in steps])
+    sure = [strength for strength, p in zip(made.ladder.strengths, worse, strict=True) if p <= ALPHA / 2]
+    back = [strength for strength, p in zip(made.ladder.strengths, wrong, strict=True) if p <= ALPHA / 2]
+    if back:
+        return "reversed", sure[0] if sure else None, back[0]
+    return ("seen" if worse[-1] <= ALPHA / 2 else "not seen"), sure[0] if sure else None, None
+
+
+def p_above(gap: Difference, sign: float, least: float) -> float:
+    """p-value of the hypothesis that the difference, times the sign, is at most `least`."""
+    if gap.error * 10 < least and abs(gap.value) <= least:
+        return 1.0
+    turned = Difference(sign * gap.value, gap.error, gap.freedom, gap.seeds, gap.groups)
+    return turned.above(least)
+
+
+def values(response: Response) -> np.ndarray[Any, np.dtype[np.float64]]:
+    """float64 (k,): the measure along the ladder, the start first; NaN where there is none."""
+    return np.array([np.nan if point.cell.value is None else point.cell.value for point in response.points])
