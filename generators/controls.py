@@ -256,7 +256,7 @@ class Blur(KeepsPatches):
     )
     training_patches: Literal["train", "holdout", "target"] = "target"
     deterministic = True
-    strengths = (0.25, 0.5, 1.0, 2.0, 3.0)
+    strengths = (0.5, 1.0, 2.0, 3.0)
     unchanged: float | None = 0.0
     unit = "px"
 

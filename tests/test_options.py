@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -167,6 +168,19 @@ CASES: dict[str, list[list[str]]] = {
         + f"--truth slides/tcga/truth --manifest slides/tcga/gdc_manifest.txt {PLAIN}".split(),
     ],
     "new": [["generator", "my-own", "--dir", "out"]],
+    "sensitivity": [
+        "-t cam16-seg -e stain -m fd --corruptions jpeg,blur --strengths jpeg=90,30 --strengths blur=1,2".split()
+        + "--beside noise --seeds 1 --weights weights --workers 1 --data embedded --prompt-source cohort --out out".split()
+        + SMALL,
+        "-t cam16-seg -e stain -m stain --corruptions jpeg --data folder --class-map 0=1,1=0 --beside none --out out".split()
+        + ["--json", "-o", "dataset.size=64"],
+        "-t region-seg -e stain -m stain --corruptions blur --dataset folder:folder --beside none --out out".split(),
+        "--records corrupted --against ran --figure out/sensitivity.png --flags out/flags.json --format markdown".split(),
+    ],
+    "evidence": [
+        "corrupted readers.jsonl --targets reader-quality --seed 1 --figure out/evidence.png --json".split(),
+        "corrupted readers.jsonl --format markdown".split(),
+    ],
 }
 """command -> the words of each call."""
 ELSEWHERE = ["--scheduler", "tcp://127.0.0.1:1", "--workers", "2"]
@@ -183,6 +197,7 @@ REFUSED = {
     "export conditions": "-t cam16-seg --out refused".split(),
     "export samples": ["ran", "--out", "refused"],
     "copies": ["looked-up", "--out", "refused"],
+    "sensitivity": "-t cam16-seg -e stain -m fd --corruptions jpeg".split(),
 }
 """Calls that name workers of this machine and those of a scheduler. jobs/test_dask.py shows that a scheduler's workers do the
 jobs."""
@@ -268,6 +283,14 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
         tried = done("run", "-g", "flat-colour", "-t", "cam16-seg", "--experiment", "mine.toml", "--out", "runs", *DOWN)
         Path(tried).rename("tried")
         done("export", "samples", "ran", "--out", "samples")
+        ladders = "-t cam16-seg -e stain -m fd --corruptions jpeg,blur --beside noise --out runs".split()
+        Path(done("sensitivity", *ladders, *SMALL)).parent.rename("corrupted")
+        measured = [one for one in schema.read([Path("corrupted/results.jsonl")]) if one.measure == "fd"]
+        read = [
+            replace(one, measure="reader-quality", encoder="", direction="higher", value=float(i))
+            for i, one in enumerate(measured)
+        ]
+        schema.write([replace(one, low=None, high=None, replicates=()) for one in read], Path("readers.jsonl"))
     return root
 
 
@@ -294,6 +317,9 @@ def test_every_call_does_its_work(command: str, words: list[str], place: Path, m
         "out/merged.jsonl",
         "out/table.csv",
         "out/asked/conditions.csv",
+        "out/sensitivity.png",
+        "out/flags.json",
+        "out/evidence.png",
     ):
         if file in words:
             assert Path(file).stat().st_size

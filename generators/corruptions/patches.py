@@ -5,7 +5,8 @@ crop-pasted      each class's prompt crop, tiled over its region
 memorized-share  training patches in place of the targets
 mode-dropped     slides left out, patches of other slides in their place
 
-The patches that are replaced at one strength are replaced at every stronger one. Shares are exact in each split.
+The patches that are replaced at one strength are replaced at every stronger one. Shares are exact in each split. In intervals
+an image belongs to the slide of its condition, as with any generator: which slides a corruption repeats is a property of it.
 """
 
 from __future__ import annotations
@@ -104,11 +105,6 @@ class _ShowsOthers(_ReplacesPatches):
         rows = self.shown_rows(store, conditions)
         return generate_each(conditions, lambda i: store.images[rows[i]])
 
-    def shown_units(self, conditions: Conditions, seeds: Seeds) -> Strings:
-        """str (n,): see `ShowsRealPatches`."""
-        store = self._shown(conditions)
-        return np.asarray(store.units[self.shown_rows(store, conditions)])
-
     def shown_rows(self, store: PatchStore, conditions: Conditions) -> Rows:
         """int64 (n,): the row of the patch that each image shows."""
         if "masks" in self.card.needs:
@@ -192,7 +188,7 @@ class ModeDropped(_ShowsOthers):
         notes="It sees the target. A mode is a slide: its stain and its tissue. Every image is a real patch, and its map is "
         "as like the asked one as the slides that are left allow. At least one slide of each split is left.",
     )
-    strengths = (0.1, 0.25, 0.5, 0.75, 0.9)
+    strengths = (0.1, 0.25, 0.5, 0.75)
     unit = "of slides"
 
     def replacements(self, store: PatchStore) -> Rows:

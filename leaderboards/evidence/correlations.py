@@ -67,7 +67,8 @@ def _one(study: Study, metric: str, values: Values, target: str, wanted: Values,
     if np.ptp(x) == 0 or np.ptp(y) == 0:
         return None
     families = len({row.family for row in rows})
-    draws = resamples(rows, seed) if families >= LEAST_FAMILIES else []
+    draws = resamples(rows, seed) if families >= LEAST_FAMILIES else np.empty((0, len(rows)))
+    whole = np.ones((1, len(rows)))
     return Correlation(
         study.task,
         study.dataset,
@@ -75,38 +76,47 @@ def _one(study: Study, metric: str, values: Values, target: str, wanted: Values,
         target,
         len(rows),
         families,
-        Coefficient(spearman(x, y), *_interval([spearman(x[draw], y[draw]) for draw in draws])),
-        Coefficient(kendall(x, y), *_interval([kendall(x[draw], y[draw]) for draw in draws])),
+        Coefficient(float(spearman(x, y, whole)[0]), *_interval(spearman(x, y, draws))),
+        Coefficient(float(kendall(x, y, whole)[0]), *_interval(kendall(x, y, draws))),
     )
 
 
-def resamples(rows: Sequence[Row], seed: int) -> list[NDArray[np.int64]]:
-    """Draws of as many families as there are, each int64 (m,): the numbers of their rows."""
+def resamples(rows: Sequence[Row], seed: int) -> Floats:
+    """float64 (RESAMPLES, n): how often each row is drawn where as many families as there are are drawn."""
     names = sorted({row.family for row in rows})
-    members = [np.array([i for i, row in enumerate(rows) if row.family == name]) for name in names]
-    rng = np.random.default_rng(seed)
-    return [np.concatenate([members[k] for k in rng.integers(len(names), size=len(names))]) for _ in range(RESAMPLES)]
+    counts = np.random.default_rng(seed).multinomial(len(names), np.full(len(names), 1 / len(names)), size=RESAMPLES)
+    return np.asarray(counts[:, [names.index(row.family) for row in rows]], dtype=np.float64)
 
 
-def spearman(x: Floats, y: Floats) -> float:
-    """Correlation of ranks, ties at their mean rank; NaN where one side is constant."""
-    from scipy.stats import rankdata
+def spearman(x: Floats, y: Floats, draws: Floats) -> Floats:
+    """float64 (m,): correlation of ranks, ties at their mean rank, in each of m draws, float64 (m, n) of multiplicities; NaN
+    where a side is constant."""
+    sides = []
+    for side in (x, y):
+        below = (side[None, :] < side[:, None]) + 0.5 * (side[None, :] == side[:, None])
+        ranks = draws @ below.T
+        mean = (draws * ranks).sum(axis=1) / draws.sum(axis=1)
+        sides.append(ranks - mean[:, None])
+    a, b = sides
+    return _ratio((draws * a * b).sum(axis=1), (draws * a * a).sum(axis=1), (draws * b * b).sum(axis=1))
 
-    a, b = (ranks - ranks.mean() for ranks in (rankdata(x), rankdata(y)))
-    scale = math.sqrt(float(a @ a) * float(b @ b))
-    return float(a @ b) / scale if scale else math.nan
 
-
-def kendall(x: Floats, y: Floats) -> float:
-    """tau-b; NaN where one side is constant."""
+def kendall(x: Floats, y: Floats, draws: Floats) -> Floats:
+    """float64 (m,): tau-b in each draw, as `spearman`."""
     a, b = (np.sign(side[:, None] - side[None, :]) for side in (x, y))
-    scale = math.sqrt(float(np.square(a).sum()) * float(np.square(b).sum()))
-    return float((a * b).sum()) / scale if scale else math.nan
+    sums = [((draws @ pairs) * draws).sum(axis=1) for pairs in (a * b, a * a, b * b)]
+    return _ratio(*sums)
 
 
-def _interval(found: list[float]) -> tuple[float | None, float | None]:
+def _ratio(product: Floats, first: Floats, second: Floats) -> Floats:
+    """product / sqrt(first second), NaN where one of these is 0."""
+    scale = np.sqrt(first * second)
+    return np.divide(product, scale, out=np.full(len(product), math.nan), where=scale > 1e-9)
+
+
+def _interval(found: Floats) -> tuple[float | None, float | None]:
     """The percentiles of the defined values; None where there are none, or too many are undefined."""
-    defined = [value for value in found if math.isfinite(value)]
+    defined = found[np.isfinite(found)]
     if len(defined) < max(1, (1 - TOLERATED) * len(found)):
         return None, None
     low, high = np.quantile(defined, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])

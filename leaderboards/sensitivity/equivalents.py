@@ -54,18 +54,19 @@ class Equivalent:
 
 
 def equivalents(scores: Iterable[ResultRecord], responses: Sequence[Response]) -> tuple[list[Equivalent], list[str]]:
-    """The equivalents of each generator's score in every corruption that its measure sees, and a sentence for each measure of
-    which there are scores and responses of two protocols: other data, n or options, in which a strength means something else.
+    """The equivalents of each generator's score in every corruption that its measure claims to see and sees.
+
+    And a sentence for each measure of which there are scores and responses of two protocols: other data, n or options, in
+    which a strength means something else.
     """
     known: dict[str, Ladder] = {response.ladder.corruption: response.ladder for response in responses}
-    rows: dict[tuple[str, str, str], list[ResultRecord]] = {}
+    rows: dict[tuple[str, ...], list[ResultRecord]] = {}
     for record in scores:
         name = place_of(record, known)
         is_ladder = any(name in response.ladder.generators for response in responses)
         if not is_ladder and record.value is not None and not record.mix:
-            rows.setdefault((record.generator, record.prompt_source, record.measure + "\n" + record.encoder), []).append(
-                record
-            )
+            key = (record.generator, record.prompt_source, record.measure, record.encoder, record.protocol)
+            rows.setdefault(key, []).append(record)
     found, refused = [], []
     for own in rows.values():
         same = [r for r in responses if (r.of.measure, r.of.encoder) == (own[0].measure, own[0].encoder)]
@@ -76,7 +77,7 @@ def equivalents(scores: Iterable[ResultRecord], responses: Sequence[Response]) -
                 "or options): measure both on the same data"
             )
         for response in matching:
-            if response.verdict == "seen":
+            if response.verdict == "seen" and response.claimed:
                 found.append(translate(cells(own)[0], response))
     return found, list(dict.fromkeys(refused))
 
@@ -107,8 +108,8 @@ def _invert(score: float, strengths: Floats, fitted: Floats, response: Response)
     """The weakest strength at which the fitted response reaches the score."""
     sign = 1.0 if response.direction == "lower" else -1.0
     score, rising = sign * score, sign * fitted
-    if score < rising[0]:
-        return Strength(float(strengths[0]), "weaker")
+    if score < rising[0]:  # nothing is weaker than no corruption
+        return Strength(float(strengths[0]), "" if strengths[0] == response.ladder.unchanged else "weaker")
     if score > rising[-1]:
         return Strength(float(strengths[-1]), "stronger")
     kept = np.concatenate([[True], np.diff(rising) > 0])  # of equal values the weakest strength

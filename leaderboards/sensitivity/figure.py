@@ -51,7 +51,8 @@ def save(figure: Any, path: Path) -> None:
 
 def draw(responses: Sequence[Response], path: Path) -> None:
     """Draws the responses that have numbers. How much worse each measure gets is divided by the largest change of that measure
-    and encoder under any corruption, so that a row shows which corruptions it sees most; bars are the intervals of values."""
+    and encoder under any corruption, so that a row shows which corruptions it sees most, on a scale of square roots, so that
+    small changes show too; bands are the intervals of the values."""
     plots = pyplot()
     own = [response for response in responses if response.verdict != "undecided"]
     if not own:
@@ -78,15 +79,16 @@ def draw(responses: Sequence[Response], path: Path) -> None:
         axes = panels[row, columns.index(response.ladder.corruption)]
         if response.claimed:
             axes.set_facecolor("white")
-        change, low, high = (part / (scales[response.of] or 1.0) for part in _change(response))
-        colour, at = colours[response.of.encoder], np.arange(len(change))
+        change, low, high = (_root(part / (scales[response.of] or 1.0)) for part in _change(response))
+        places = [response.ladder.unchanged, *response.ladder.strengths]
+        colour, at = colours[response.of.encoder], [places.index(point.strength) for point in response.points]
         axes.fill_between(at, low, high, color=colour, alpha=0.2, linewidth=0)
         style = ":" if response.verdict == "not seen" else "-"
         marker = "x" if response.verdict == "reversed" else "."
         axes.plot(at, change, style, marker=marker, color=colour, markersize=4, linewidth=1)
-    places = len({row[:2] for row in rows}) > 1
+    are_several = len({row[:2] for row in rows}) > 1
     for row, name in enumerate(rows):
-        label = f"{name[2]}\n{name[1]}" if places else name[2]
+        label = f"{name[2]}\n{name[1]}" if are_several else name[2]
         panels[row, 0].set_ylabel(label, rotation=0, ha="right", va="center", fontsize=7)
     for column, corruption in enumerate(columns):
         ladder = ladders[corruption]
@@ -105,6 +107,11 @@ def draw(responses: Sequence[Response], path: Path) -> None:
     figure.legend(handles=handles, loc="outside upper center", ncols=len(handles), fontsize=7, frameon=False)
     save(figure, path)
     plots.close(figure)
+
+
+def _root(share: Any) -> Any:
+    """The square root, negative for negative shares; at most a little more than 1."""
+    return np.clip(np.sign(share) * np.sqrt(np.abs(share)), -1.2, 1.2)
 
 
 def _change(response: Response) -> tuple[Any, Any, Any]:

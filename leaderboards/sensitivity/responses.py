@@ -6,7 +6,10 @@ pairs (`comparison.pairs`), whose intervals leave out slides of both sides at on
 seen        the strongest corruption is surely worse than none, and no step is surely in the wrong direction
 reversed    some step is surely in the wrong direction
 not seen    neither: the strongest corruption may be no worse than none
-undecided   there are no numbers or no intervals
+undecided   there are no numbers with intervals at two strengths
+
+Strengths without an interval are left out. Where the start has none (extrapolations of 0), the weakest strength stands for
+it.
 
 Surely: one-sided p of at most 2.5 %, after Holm's adjustment for the number of steps. Differences below one millionth of the
 largest value are rounding and count as none.
@@ -25,7 +28,7 @@ from bench.errors import MissingError
 from bench.results.schema import ResultRecord
 from bench.results.tables import Cell, cells
 from bench.sensitivity.claims import Claims
-from bench.statistics.claims import ALPHA, holm
+from bench.statistics.claims import ALPHA
 from leaderboards.comparison.pairs import Difference, paired
 from leaderboards.sensitivity.ladders import Ladder, corruptions
 
@@ -74,7 +77,7 @@ class Response:
     """The start first."""
     verdict: Verdict
     reason: str = ""
-    """Why it is undecided."""
+    """Why it is undecided, or why strengths are left out of the test."""
     sure_from: float | None = None
     """The weakest strength that is surely worse than none."""
     wrong_at: float | None = None
@@ -157,15 +160,22 @@ def respond(key: Measure, ladder: Ladder, rows: Mapping[str, Sequence[ResultReco
         verdict="undecided",
         claimed=claims.claims(str(metric.get("name", "")), key.measure, key.encoder, ladder.corruption),
     )
-    if absent := next((point.cell.reason or "no number" for point in points if point.cell.value is None), ""):
-        return replace(made, reason=absent)
-    gaps = [paired(later, held[0]) for later in held[1:]]
-    steps = [paired(later, earlier) for earlier, later in zip(held, held[1:], strict=False)]
+    usable = [i for i, one in enumerate(held) if all(len(record.replicates) > 1 for record in one)]
+    left_out = [i for i in range(len(held)) if i not in usable]
+    reason = "; ".join(
+        f"{ladder.generators[i]}: {points[i].cell.reason or 'no interval'}" for i in (left_out[:1] if left_out else [])
+    )
+    if len(usable) < 2:
+        return replace(made, reason=reason)
+    kept = replace(made, points=tuple(points[i] for i in usable), reason=reason)
+    start, *others = (held[i] for i in usable)
+    gaps = [paired(later, start) for later in others]
+    steps = [paired(later, earlier) for earlier, later in zip([start, *others], others, strict=False)]
     if refused := next((gap for gap in [*gaps, *steps] if isinstance(gap, str)), ""):
         return replace(made, reason=refused)
     decided = [[one for one in some if not isinstance(one, str)] for some in (gaps, steps)]
-    verdict, sure_from, wrong_at = _test(made, *decided)
-    return replace(made, verdict=verdict, sure_from=sure_from, wrong_at=wrong_at)
+    verdict, sure_from, wrong_at = _test(kept, *decided)
+    return replace(kept, verdict=verdict, sure_from=sure_from, wrong_at=wrong_at)
 
 
 def _test(made: Response, gaps: list[Difference], steps: list[Difference]) -> tuple[Verdict, float | None, float | None]:
@@ -174,11 +184,21 @@ def _test(made: Response, gaps: list[Difference], steps: list[Difference]) -> tu
     least = ROUNDING * max(abs(point.cell.value or 0.0) for point in made.points)
     worse = holm([p_above(gap, sign, least) for gap in gaps])
     wrong = holm([p_above(step, -sign, least) for step in steps])
-    sure = [strength for strength, p in zip(made.ladder.strengths, worse, strict=True) if p <= ALPHA / 2]
-    back = [strength for strength, p in zip(made.ladder.strengths, wrong, strict=True) if p <= ALPHA / 2]
+    strengths = [point.strength for point in made.points[1:]]
+    sure = [strength for strength, p in zip(strengths, worse, strict=True) if p <= ALPHA / 2]
+    back = [strength for strength, p in zip(strengths, wrong, strict=True) if p <= ALPHA / 2]
     if back:
         return "reversed", sure[0] if sure else None, back[0]
     return ("seen" if worse[-1] <= ALPHA / 2 else "not seen"), sure[0] if sure else None, None
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Holm's (1979) step-down adjustment. Not that of `bench.statistics.claims`: statsmodels collects garbage at every call,
+    which takes minutes for the hundreds of responses of a run."""
+    found = np.array(p_values)
+    order = np.argsort(found)
+    adjusted = np.maximum.accumulate((len(found) - np.arange(len(found))) * found[order]).clip(max=1.0)
+    return [float(p) for p in adjusted[np.argsort(order)]]
 
 
 def p_above(gap: Difference, sign: float, least: float) -> float:

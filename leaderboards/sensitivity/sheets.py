@@ -18,7 +18,7 @@ from leaderboards.tables.formats import Sheet
 
 NOTES = (
     "Entries: the weakest strength at which the measure is surely worse than on the test patches themselves (for jpeg the "
-    "highest quality), with the values at none and at the strongest. Surely: one-sided p of at most 2.5 % in pairs of blocks "
+    "highest quality). Surely: one-sided p of at most 2.5 % in pairs of blocks "
     "of slides, after Holm's adjustment for the strengths.",
     "not seen: the strongest corruption is not surely worse than none. reversed: a step from one strength to the next is "
     "surely in the wrong direction. In brackets: the card claims nothing. With !: the card claims to see it.",
@@ -47,21 +47,28 @@ def _responses(task: str, dataset: str, own: Sequence[Response]) -> Sheet:
     notes = [f"n: {'; '.join(sizes(measured))}.", *NOTES]
     if any(Flag.EMBEDDED in cell.flags for cell in measured):
         notes.append("Embedded phantom tissue: these numbers say nothing of real patients.")
-    undecided = {f"{r.of.label} ({r.ladder.corruption}): {r.reason}" for r in own if r.verdict == "undecided"}
-    notes += [f"Undecided: {text}" for text in sorted(undecided)]
+    notes += _reasons(own)
     return Sheet(f"{task} on {dataset}: what metrics see", rows, notes, [as_json(response) for response in own])
+
+
+def _reasons(own: Sequence[Response]) -> list[str]:
+    """Why strengths are left out and responses are undecided, each reason once with its measures."""
+    whose: dict[tuple[str, str], list[str]] = {}
+    for response in own:
+        if response.reason:
+            kind = "Undecided" if response.verdict == "undecided" else "Tested without"
+            whose.setdefault((kind, response.reason), []).append(response.of.label)
+    return [f"{kind} {reason} ({', '.join(dict.fromkeys(labels))})" for (kind, reason), labels in whose.items()]
 
 
 def _entry(response: Response) -> str:
     if response.verdict == "undecided":
         return "undecided"
-    first, last = (number(response.points[i].cell.value or 0.0) for i in (0, -1))
-    word: str = {
+    text: str = {
         "seen": f"{response.sure_from:g}" if response.sure_from is not None else "",
         "not seen": "not seen",
         "reversed": f"reversed at {response.wrong_at:g}" if response.wrong_at is not None else "",
     }[response.verdict]
-    text = f"{word} ({first} → {last})"
     return text + " !" if response.is_flagged else text if response.claimed else f"[{text}]"
 
 
