@@ -175,7 +175,8 @@ CASES: dict[str, list[list[str]]] = {
         "-t cam16-seg -e stain -m stain --corruptions jpeg --data folder --class-map 0=1,1=0 --beside none --out out".split()
         + ["--json", "-o", "dataset.size=64"],
         "-t region-seg -e stain -m stain --corruptions blur --dataset folder:folder --beside none --out out".split(),
-        "--records corrupted --against ran --figure out/sensitivity.png --flags out/flags.json --format markdown".split(),
+        "--records corrupted --against ran --figure out/sensitivity.png --flags out/flags.json --format markdown".split()
+        + ["--keep", "out/kept.jsonl", "--only", "responses", "--measures", "fd"],
     ],
     "evidence": [
         "corrupted readers.jsonl --targets reader-quality --seed 1 --figure out/evidence.png --json".split(),
@@ -319,6 +320,7 @@ def test_every_call_does_its_work(command: str, words: list[str], place: Path, m
         "out/asked/conditions.csv",
         "out/sensitivity.png",
         "out/flags.json",
+        "out/kept.jsonl",
         "out/evidence.png",
     ):
         if file in words:

@@ -19,9 +19,9 @@ from bench.cli.options import (
     writable_folder,
 )
 from bench.config import ENCODERS, PLACEHOLDER, RunConfig
-from bench.errors import UsageError
+from bench.errors import UsageError, did_you_mean
 from bench.messages import echo, shorten
-from bench.results import terminal
+from bench.results import schema, terminal
 from bench.sensitivity.claims import Claims
 from leaderboards.sensitivity import equivalents, figure, ladders, responses, sheets
 from leaderboards.tables import formats, reading
@@ -99,6 +99,9 @@ def parse_strengths(_ctx: click.Context, _parameter: click.Parameter, given: tup
 @click.option(
     "--flags", type=click.Path(path_type=Path, dir_okay=False), help="Write what does not hold of the cards, as JSON."
 )
+@click.option("--keep", type=click.Path(path_type=Path, dir_okay=False), help="Write the records that the tables rest on.")
+@click.option("--only", type=click.Choice(("responses", "equivalents")), help="One of the tables.  [default: both]")
+@click.option("--measures", default="", callback=parse_names, help="Show these measures alone, e.g. fd,kid.  [default: all]")
 @click.option("--format", "style", type=click.Choice(tuple(formats.STYLES)), default="text", show_default=True)
 @click.option("--json", "as_json", is_flag=True, help="The same as --format json: one object a response or equivalent.")
 @data_options
@@ -118,6 +121,9 @@ def command(
     out: Path,
     drawing: Path | None,
     flags: Path | None,
+    keep: Path | None,
+    only: str | None,
+    measures: tuple[str, ...],
     style: str,
     as_json: bool,
     data: str,
@@ -159,20 +165,43 @@ def command(
         found, folder = _measure(config, named, strengths, beside, out, workers, scheduler)
     answers = responses.responses(found, claims)
     worth, refused = equivalents.equivalents([*found, *scores], answers)
-    shown = [*sheets.response_sheets(answers), *sheets.equivalent_sheets(worth, refused)]
+    shown = _sheets(answers, worth, refused, only, measures)
     if drawing is None and folder is not None:
         drawing = folder / "sensitivity.png"
     if drawing is not None:
         figure.draw(answers, drawing)
     if flags is not None:
         sheets.write_flags(answers, flags)
+    if keep is not None:
+        schema.write(responses.tested(found), keep)
     style = "json" if as_json else style
     if style == "text":
         terminal.show(shown)
-        for path in filter(None, (folder, drawing, flags)):
+        for path in filter(None, (folder, drawing, flags, keep)):
             echo(str(path))
     else:
         echo(formats.write(shown, style))
+
+
+def _sheets(
+    answers: list[responses.Response],
+    worth: list[equivalents.Equivalent],
+    refused: list[str],
+    only: str | None,
+    measures: tuple[str, ...],
+) -> list[formats.Sheet]:
+    """The tables that were asked for. UsageError on a measure that nothing was measured of."""
+    there = list(dict.fromkeys(answer.of.measure for answer in answers))
+    if unknown := [name for name in measures if name not in there]:
+        raise UsageError(f"no measure {unknown[0]!r}.{did_you_mean(unknown[0], there)} There are: {', '.join(there)}.")
+    if measures:
+        answers = [answer for answer in answers if answer.of.measure in measures]
+        worth = [one for one in worth if one.response.of.measure in measures]
+    shown = {
+        "responses": lambda: sheets.response_sheets(answers),
+        "equivalents": lambda: sheets.equivalent_sheets(worth, refused),
+    }
+    return [sheet for name, make in shown.items() if only in (None, name) for sheet in make()]
 
 
 def _measure(

@@ -111,7 +111,7 @@ def kendall(x: Floats, y: Floats, draws: Floats) -> Floats:
 def _ratio(product: Floats, first: Floats, second: Floats) -> Floats:
     """product / sqrt(first second), NaN where one of these is 0."""
     scale = np.sqrt(first * second)
-    return np.divide(product, scale, out=np.full(len(product), math.nan), where=scale > 1e-9)
+    return np.asarray(np.divide(product, scale, out=np.full(len(product), math.nan), where=scale > 1e-9))
 
 
 def _interval(found: Floats) -> tuple[float | None, float | None]:

@@ -95,13 +95,9 @@ def responses(records: Iterable[ResultRecord], claims: Claims | None = None) -> 
     """Every response that the records show, in the order of measures and corruptions. MissingError where there is none."""
     known = corruptions()
     grouped: dict[Measure, dict[str, list[ResultRecord]]] = defaultdict(lambda: defaultdict(list))
-    records = list(records)
-    measures = {record.measure for record in records}
-    for record in records:
-        derived = any(record.measure.endswith(end) and record.measure.removesuffix(end) in measures for end in DERIVED)
-        if ":" not in record.measure and record.direction in ("lower", "higher") and not record.mix and not derived:
-            key = Measure(record.task, record.dataset, record.measure, record.encoder, record.protocol)
-            grouped[key][place_of(record, known)].append(record)
+    for record in tested(records):
+        key = Measure(record.task, record.dataset, record.measure, record.encoder, record.protocol)
+        grouped[key][place_of(record, known)].append(record)
     found = [
         response
         for key, rows in grouped.items()
@@ -111,6 +107,18 @@ def responses(records: Iterable[ResultRecord], claims: Claims | None = None) -> 
     if not found:
         raise MissingError("no records of corruptions here. Make some: bench sensitivity --task cam16-seg")
     return found
+
+
+def tested(records: Iterable[ResultRecord]) -> list[ResultRecord]:
+    """The records that responses rest on: of whole measures of images, each in one form."""
+    held = list(records)
+    measures = {record.measure for record in held}
+
+    def is_tested(record: ResultRecord) -> bool:
+        is_form = any(record.measure.endswith(end) and record.measure.removesuffix(end) in measures for end in DERIVED)
+        return ":" not in record.measure and record.direction in ("lower", "higher") and not record.mix and not is_form
+
+    return [record for record in held if is_tested(record)]
 
 
 def place_of(record: ResultRecord, known: Mapping[str, Ladder]) -> str:

@@ -118,7 +118,7 @@ def test_a_response_is_made_monotone_before_it_is_inverted() -> None:
     assert worth.strength.value == pytest.approx(85), "the weakest strength of the level part at 0.2"
 
 
-def test_scores_outside_of_what_was_measured_are_said_to_be() -> None:
+def test_scores_outside_of_what_was_measured_lie_beyond_its_ends() -> None:
     measured = responses(ladder([0.1, 0.2, 0.3, 0.4, 0.5, 0.6]), CLAIMS)
     made = [replace(record("near", 0.05), low=0.01, high=0.15), replace(record("far", 0.8), low=0.55, high=0.9)]
     (near, far), _ = equivalents(made, measured)
@@ -171,6 +171,16 @@ def test_the_command_reads_records_writes_figure_and_flags_and_translates_scores
     assert (tmp_path / "made.svg").read_text().startswith("<?xml")
     (flag,) = examined(tmp_path / "flags.json")
     assert (flag.metric, flag.seen, flag.not_seen, flag.is_flagged) == ("fd", ("jpeg",), ("blur",), True)
+    kept = bench(
+        *words[:1], "--records", tmp_path / "ladders.jsonl", "--keep", tmp_path / "kept.jsonl", "--json", home=tmp_path
+    )
+    assert kept.stdout == bench(*words[:1], "--records", tmp_path / "kept.jsonl", "--json", home=tmp_path).stdout
+    both = bench(*words[:-1], home=tmp_path).stdout
+    assert "what metrics see" in both and "what scores are worth" in both
+    for only, other in (("responses", "what scores are worth"), ("equivalents", "what metrics see")):
+        assert other not in bench(*words[:-1], "--only", only, home=tmp_path).stdout
+    assert bench(*words, "--measures", "fd", home=tmp_path).stdout == done.stdout
+    assert "no measure 'kid'" in bench(*words, "--measures", "kid", home=tmp_path).stderr
     fewer = bench(*words, "--corruptions", "jpeg", home=tmp_path)
     assert "blur" not in fewer.stdout and "jpeg" in fewer.stdout
     page = bench(*words[:-1], "--format", "markdown", home=tmp_path)
