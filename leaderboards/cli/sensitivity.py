@@ -167,7 +167,10 @@ def command(
     worth, refused = equivalents.equivalents([*found, *scores], answers)
     shown = _sheets(answers, worth, refused, only, measures)
     if drawing is None and folder is not None:
-        drawing = folder / "sensitivity.png"
+        if any(answer.verdict != "undecided" for answer in answers):
+            drawing = folder / "sensitivity.png"
+        else:
+            echo("bench: no figure: no response has numbers with intervals, for the reasons in the notes.", err=True)
     if drawing is not None:
         figure.draw(answers, drawing)
     if flags is not None:
@@ -197,11 +200,8 @@ def _sheets(
     if measures:
         answers = [answer for answer in answers if answer.of.measure in measures]
         worth = [one for one in worth if one.response.of.measure in measures]
-    shown = {
-        "responses": lambda: sheets.response_sheets(answers),
-        "equivalents": lambda: sheets.equivalent_sheets(worth, refused),
-    }
-    return [sheet for name, make in shown.items() if only in (None, name) for sheet in make()]
+    shown = [] if only == "equivalents" else sheets.response_sheets(answers)
+    return shown if only == "responses" else [*shown, *sheets.equivalent_sheets(worth, refused)]
 
 
 def _measure(
