@@ -32,4 +32,4 @@ def command(kind: str | None, as_json: bool) -> None:
         else:
             echo(f"{each:{width}s}{'  '.join(name + flags.MARK * (name in marked) for name in names) or '–'}")
     if flagged and not as_json:
-        echo(f"{flags.MEANING}: bench info METRIC")
+        echo(f"{flags.MEANING}: bench info METRIC", err=True)

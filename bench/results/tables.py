@@ -13,7 +13,7 @@ from bench.results.identity import Quantity, count_fits, experiment, is_absent, 
 from bench.results.protocols import difference_between, split_by_protocol
 from bench.results.schema import NO_SOURCES, ResultRecord, population_of, unit_of
 from bench.results.terms import Flag, Status
-from bench.sensitivity.flags import MARK, is_flagged
+from bench.sensitivity.flags import claim_note
 
 ARROWS = {"lower": "↓", "higher": "↑", "none": ""}
 REPORT_ONLY = "none"
@@ -123,9 +123,7 @@ def _cell(measure: str, rows: list[ResultRecord]) -> Cell:
         seeds=len({row.seed for row in good}),
         status=Status.OK if good else first.status,
         reason=failed.reason if failed else first.reason,
-        flags=tuple(
-            sorted({flag for row in rows for flag in row.flags} | ({Flag.CLAIM_FAILS} if is_flagged(first) else set()))
-        ),
+        flags=tuple(sorted({flag for row in rows for flag in row.flags})),
         unit=unit_of(first),
         encoder=first.encoder,
         mix=first.mix,
@@ -183,7 +181,8 @@ def make_tables(records: Sequence[ResultRecord], generator: str) -> list[Table]:
         shown = [cell for cell in found if cell.measure in measures]
         lost = lost_seeds(record for record in part if quantity(record).measure in measures)
         title = control_order.title_with_disorder(title, found)
-        made.append(Table(title, _rows(shown), [*_notes(shown), *lost, *collapsed]))
+        claims = filter(None, [claim_note(record for record in part if quantity(record).measure in measures)])
+        made.append(Table(title, _rows(shown), [*_notes(shown), *claims, *lost, *collapsed]))
     return made
 
 
@@ -329,12 +328,6 @@ def fit_notes(made: Iterable[Cell]) -> list[str]:
     return notes + [f"{name}: mean over {fits} fits, intervals hold the variance between fits" for name, fits in several]
 
 
-def claim_note(made: Iterable[Cell]) -> str:
-    """Which measures do not follow a corruption that their cards claim to see; empty where all do."""
-    names = list(dict.fromkeys(cell.measure for cell in made if Flag.CLAIM_FAILS in cell.flags))
-    return f"{MARK} {', '.join(names)}: a claim of the metric's card does not hold (bench info METRIC)" if names else ""
-
-
 def one_set(made: Iterable[Cell]) -> str:
     """Which generators have one set of images, and what that means; empty where none has."""
     names = sorted({cell.generator for cell in made if ONE_SET in cell.flags})
@@ -352,7 +345,8 @@ def _notes(made: list[Cell]) -> list[str]:
         notes.append("* the generator was conditioned by this encoder: not an independent encoder")
     if any(Flag.UNDERPOWERED in cell.flags for cell in made):
         notes.append("† too few slides or patches for an interval")
-    notes += list(filter(None, (one_set(made), claim_note(made))))
+    if named := one_set(made):
+        notes.append(named)
     if any(cell.generator == "real" for cell in measured):
         notes.append("real: patches of real slides that are neither in the test set nor seen by a generator")
     notes += fit_notes(made)

@@ -71,5 +71,3 @@ class Flag(StrEnum):
     """Too few slides or patches for a number or its interval."""
     NOT_COMPARABLE = "not-comparable"
     """Of a reported number: of other tissues or data sets than ours."""
-    CLAIM_FAILS = "claim-fails"
-    """Of a number in a table: its measure does not follow a corruption that the metric's card claims to see."""

@@ -6,6 +6,7 @@ A flag is of one version of a metric and of its encoder: after a change of eithe
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from bench.errors import DamagedError
 from bench.files import json_files
+from bench.results.identity import column
 
 if TYPE_CHECKING:
     from bench.results.schema import ResultRecord
@@ -96,6 +98,12 @@ def is_flagged(record: ResultRecord) -> bool:
     """Whether the measure of a record, of these versions of its metric and encoder, has a flag on any data."""
     metric, encoder = _plugin(record, "metric"), _plugin(record, "encoder")
     return (*metric, record.measure, record.encoder, encoder[1]) in _flagged_places()
+
+
+def claim_note(records: Iterable[ResultRecord]) -> str:
+    """The measures among the records of which a claim of their metric's card does not hold, in words; empty where all hold."""
+    names = list(dict.fromkeys(column(record) for record in records if is_flagged(record)))
+    return f"{MARK} {', '.join(names)}: a claim of the metric's card does not hold (bench info METRIC)" if names else ""
 
 
 def _plugin(record: ResultRecord, kind: str) -> tuple[str, str]:

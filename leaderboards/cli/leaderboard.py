@@ -15,6 +15,7 @@ from bench.results import experiment_tables, terminal
 from bench.results.protocols import difference_between, split_by_protocol
 from bench.results.schema import ResultRecord
 from bench.results.tables import drop_single_classes
+from bench.sensitivity.flags import claim_note
 from bench.types import ProvidesExperiments
 from leaderboards.suites import suite
 from leaderboards.tables import build, formats, paper, reading
@@ -59,8 +60,8 @@ def leaderboard(
     with_text = style not in formats.OF_NUMBERS
     with reading.without_collection():
         # no name holds the records: their memory is free again when the tables are written
-        boards = _boards(task, measures, reading.read_records(places), with_ties=with_text)
-    _show([build.sheet(board, with_text) for board in boards], style, out)
+        boards, claims = _boards(task, measures, reading.read_records(places), with_ties=with_text)
+    _show([_with_claims(build.sheet(board, with_text), board, claims) for board in boards], style, out)
 
 
 def _show(sheets: list[formats.Sheet], style: str, out: Path | None) -> None:
@@ -73,7 +74,19 @@ def _show(sheets: list[formats.Sheet], style: str, out: Path | None) -> None:
         echo(formats.write(sheets, style))
 
 
-def _boards(task: str | None, measures: str, records: list[ResultRecord], with_ties: bool) -> list[build.Board]:
+Claims = dict[tuple[str, str], str]
+"""(task, dataset) -> which measures do not do what their metrics' cards claim, in words."""
+
+
+def _with_claims(sheet: formats.Sheet, board: build.Board, claims: Claims) -> formats.Sheet:
+    """The table with a note on measures of which a claim of their metric's card does not hold; unchanged where it has no
+    notes."""
+    claim = claims.get((board.task, board.dataset))
+    return replace(sheet, notes=[*sheet.notes, f"{claim}."]) if claim and sheet.notes else sheet
+
+
+def _boards(task: str | None, measures: str, records: list[ResultRecord], with_ties: bool) -> tuple[list[build.Board], Claims]:
+    """The tables that were asked for, and what does not hold of the cards of their metrics."""
     wanted = {word.strip() for word in measures.split(",") if word.strip()}
     present = {record.measure for record in records}
     if unknown := sorted(wanted - present):
@@ -87,7 +100,10 @@ def _boards(task: str | None, measures: str, records: list[ResultRecord], with_t
     if task is not None and task not in known:
         near = did_you_mean(task, [*known, *suite.names()])
         raise UsageError(f"no results of a task {task!r}.{near} There are: {', '.join(known) or 'none'}.")
-    return [board for board in boards if task in (None, board.task)]
+    shown = [board for board in boards if task in (None, board.task)]
+    places = {(board.task, board.dataset) for board in shown}
+    notes = {place: claim_note(one for one in records if (one.task, one.dataset) == place) for place in places}
+    return shown, {place: note for place, note in notes.items() if note}
 
 
 def _suite(asked: suite.Suite, task: str, places: tuple[Path, ...]) -> list[formats.Sheet]:

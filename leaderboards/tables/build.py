@@ -17,7 +17,6 @@ from bench.results.tables import (
     ARROWS,
     Cell,
     cells,
-    claim_note,
     collapse_skipped,
     fit_notes,
     interval,
@@ -282,8 +281,6 @@ def marks(found: list[Cell]) -> list[str]:
         notes.append("* the generator was conditioned by this encoder: not an independent encoder.")
     if named := one_set(found):
         notes.append(f"{named}.")
-    if claim := claim_note(found):
-        notes.append(f"{claim}.")
     notes += [f"{note}." for note in fit_notes(found)]
     if any(Flag.UNDERPOWERED in cell.flags for cell in found):
         notes.append("† too few slides or patches for an interval: docs/coverage.md.")

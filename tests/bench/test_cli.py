@@ -97,7 +97,7 @@ def test_both_names_of_the_command_are_installed() -> None:
 
 
 def test_list_puts_names_apart_from_their_kind() -> None:
-    rows = [text.split() for text in bench("list").output.splitlines()]
+    rows = [text.split() for text in bench("list").stdout.splitlines()]
     assert [row[0] for row in rows] == list(KINDS) and rows[-1][1:] == registry.names("layout_generators")
 
 

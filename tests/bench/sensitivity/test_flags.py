@@ -10,9 +10,9 @@ import pytest
 
 from bench import registry
 from bench.errors import DamagedError
+from bench.results import schema
 from bench.results.schema import ResultRecord
-from bench.results.tables import cells, make_tables
-from bench.results.terms import Flag
+from bench.results.tables import make_tables
 from bench.sensitivity import flags
 from bench.sensitivity.claims import Claims
 from bench.types import ConditionMetric, FeatureMetric, IsCorruption, TrainedMetric
@@ -62,8 +62,8 @@ def test_a_claim_of_a_measure_is_of_that_measure_alone() -> None:
 
 
 def test_lists_mark_metrics_with_a_flag(known: None, tmp_path: Path) -> None:
-    text = bench("list", "metrics", home=tmp_path).stdout
-    assert " fd! " in text and " kid " in text and "bench info METRIC" in text
+    done = bench("list", "metrics", home=tmp_path)
+    assert " fd! " in done.stdout and " kid " in done.stdout and "bench info METRIC" in done.stderr
     rows = [json.loads(line) for line in bench("list", "--json", home=tmp_path).stdout.splitlines()]
     assert {row["name"] for row in rows if row.get("flagged")} == {"fd"}
     assert "!" not in bench("list", "encoders", home=tmp_path).stdout
@@ -92,13 +92,15 @@ def fd_record(version: str = "1", encoder_version: str = "9") -> ResultRecord:
     return replace(made, described={**made.described, "metric": metric, "encoder": encoder})
 
 
-def test_tables_name_measures_with_a_flag(known: None) -> None:
-    (cell,) = cells([fd_record()])
-    assert Flag.CLAIM_FAILS in cell.flags
+def test_tables_name_measures_with_a_flag(known: None, tmp_path: Path) -> None:
     (table,) = make_tables([fd_record()], "ldm")
     assert "! fd texture: a claim of the metric's card does not hold (bench info METRIC)" in table.notes
     for other in (fd_record(version="2"), fd_record(encoder_version="8")):
         assert not any(note.startswith("!") for note in make_tables([other], "ldm")[0].notes)
+    schema.write([fd_record()], tmp_path / "made.jsonl")
+    assert "! fd texture: a claim of the metric's card" in bench("leaderboard", "--results", tmp_path, home=tmp_path).stdout
+    schema.write([fd_record(version="2")], tmp_path / "made.jsonl")
+    assert "claim of" not in bench("leaderboard", "--results", tmp_path, home=tmp_path).stdout
 
 
 def test_a_damaged_file_is_refused(tmp_path: Path) -> None:
