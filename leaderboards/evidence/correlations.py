@@ -54,7 +54,8 @@ def correlations(study: Study, seed: int = 0) -> list[Correlation]:
     Spearman correlation first. Metrics that are equal for all generators have none."""
     found = []
     for target, wanted in study.targets.items():
-        own = [one for metric, values in study.metrics.items() if (one := _one(study, metric, values, target, wanted, seed))]
+        others = {metric: values for metric, values in study.metrics.items() if metric != target}
+        own = [one for metric, values in others.items() if (one := _one(study, metric, values, target, wanted, seed))]
         found += sorted(own, key=lambda one: -one.spearman.value)
     return found
 

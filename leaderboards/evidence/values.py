@@ -5,7 +5,7 @@ measure on one encoder under one protocol: where there are several protocols, th
 
 gain M        the score M of the downstream model trained on real and generated patches, less that of real patches alone
 M synthetic   the score of the model trained on generated patches alone
-faithfulness  measures of condition metrics with a ratio or difference to real patches
+faithfulness  every measure of a metric whose name ends in `faithfulness`; it is a metric too for the other targets
 reader-...    scores that readers gave
 
 Values are turned so that higher is better.
@@ -23,12 +23,11 @@ from bench.results.schema import ResultRecord
 from bench.results.tables import cells
 from bench.results.terms import Status
 from leaderboards.sensitivity.ladders import Ladder, corruptions
-from leaderboards.sensitivity.responses import place_of
+from leaderboards.sensitivity.responses import place_of, tested
 
 READER = "reader-"
-FAITHFUL = ("-of-real", "-over-real")
-"""Ends of the names of measures of condition metrics that are compared with real patches."""
-NOT_OF_GENERATORS = ("-lower-reference",)
+FAITHFUL = "faithfulness"
+"""End of the names of metrics that compare patches with their conditions."""
 BOTH, ALONE, GENERATED = "real+synthetic", "real", "synthetic"
 """Training mixes of downstream models."""
 
@@ -68,10 +67,12 @@ def studies(records: Iterable[ResultRecord], targets: Sequence[str] = ()) -> lis
     """
     known = corruptions()
     grouped: dict[tuple[str, str], list[ResultRecord]] = defaultdict(list)
-    for record in records:
-        is_number = record.status == Status.OK and record.value is not None and ":" not in record.measure
-        if is_number and not experiment(record) and record.direction in ("lower", "higher"):
-            grouped[record.task, record.dataset].append(record)
+    held = [record for record in records if record.status == Status.OK and record.value is not None and not experiment(record)]
+    scores = [
+        record for record in held if record.mix and record.direction in ("lower", "higher") and ":" not in record.measure
+    ]
+    for record in (*tested(held), *scores):
+        grouped[record.task, record.dataset].append(record)
     made = [_study(task, dataset, own, known) for (task, dataset), own in sorted(grouped.items())]
     if targets:
         there = sorted({name for study in made for name in study.targets})
@@ -102,15 +103,15 @@ def _study(task: str, dataset: str, records: Sequence[ResultRecord], known: Mapp
         most = Counter({protocol: len(rows) for protocol, rows in by_protocol.items()}).most_common(1)[0][0]
         rows = by_protocol[most]
         first = next(iter(rows.values()))[0]
-        if first.measure.endswith(NOT_OF_GENERATORS):
-            continue
         values = {row: _value(own) for row, own in rows.items()}
         if first.mix:
             scores[name] = values
-        elif first.measure.startswith(READER) or (not first.encoder and first.measure.endswith(FAITHFUL)):
+        elif first.measure.startswith(READER):
             targets[name] = values
         else:
             metrics[name] = values
+            if str(first.described.get("metric", {}).get("name", "")).endswith(FAITHFUL):
+                targets[name] = values
     return _counted(task, dataset, metrics, {**_downstream(scores), **targets})
 
 

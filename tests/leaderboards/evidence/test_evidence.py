@@ -69,10 +69,13 @@ def test_coefficients_are_those_of_scipy_with_ties_in_every_draw() -> None:
 
 
 def test_readers_scores_and_faithfulness_are_targets_and_scores_of_metrics_are_not() -> None:
-    made = records() + [record(name, "map-iou-of-real", i / 8) for i, name in enumerate(GENERATORS)]
+    read = [record(name, f"map-iou{end}", i / 8) for i, name in enumerate(GENERATORS) for end in ("", "-of-real", ":tumour")]
+    read = [replace(r, described={**r.described, "metric": {"name": "map-faithfulness"}}) for r in read]
+    made = records() + read + [record(name, "fd-normalised conv", 1, "lower") for name in GENERATORS]
     (study,) = studies(made)
-    assert set(study.targets) == {"gain iou", "iou synthetic", "reader-quality", "map-iou-of-real"}
-    assert set(study.metrics) == {"fd conv", "odd conv"}
+    assert set(study.targets) == {"gain iou", "iou synthetic", "reader-quality", "map-iou"}
+    assert set(study.metrics) == {"fd conv", "odd conv", "map-iou"}
+    assert not [one for one in correlations(study) if one.metric == one.target], "nothing is its own target"
     assert found(made, "fd conv", "reader-quality").spearman.value == pytest.approx(
         spearmanr(range(8), [5, 1, 4, 2, 3, 6, 8, 7])[0]
     )
