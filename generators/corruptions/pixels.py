@@ -90,7 +90,7 @@ class Jpeg(KeepsTargets):
         def compress(i: int) -> NDArray[np.uint8]:
             file = io.BytesIO()
             Image.fromarray(targets[i]).save(file, format="JPEG", quality=self.quality)
-            return np.asarray(Image.open(file).convert("RGB"))
+            return np.asarray(Image.open(file, formats=["JPEG"]).convert("RGB"))
 
         return generate_each(conditions, compress)
 

@@ -20,7 +20,7 @@ import pytest
         ("bench run --controls noise,re", {"noise,real"}),
         ("bench fit -t liz", {"lizard-nuclei"}),
         ("bench run --dataset phantom-p", {"phantom-panda"}),
-        ("bench info nuclei", {"nuclei-faithfulness", "nuclei-folder"}),
+        ("bench info nuclei", {"nuclei-faithfulness", "nuclei-folder", "nuclei-removed"}),
         ("bench check nasdm", {"nasdm", "nasdm-masks"}),
     ],
 )

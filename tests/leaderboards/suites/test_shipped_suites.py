@@ -15,7 +15,7 @@ PAPERS = {"heterotissue-fd", "heterotissue-seg", "nasdm-quality", "nasdm-additio
 
 
 def test_the_shipped_suites_name_what_exists() -> None:
-    assert set(suite.names()) == PAPERS | {"embedded"}
+    assert set(suite.names()) == PAPERS | {"embedded", "evidence"}
     for name in suite.names():
         asked = suite.find(name)
         assert asked.name == name
@@ -31,7 +31,7 @@ def test_the_shipped_suites_name_what_exists() -> None:
                 assert config.downstream or not config.experiment, cell.name  # an experiment is made of training mixes
 
 
-@pytest.mark.parametrize("name", sorted({*PAPERS, "embedded"}))
+@pytest.mark.parametrize("name", sorted({*PAPERS, "embedded", "evidence"}))
 def test_the_options_of_shipped_suites_belong_to_somebody(name: str) -> None:
     asked = suite.find(name)
     for preset in asked.preset:
