@@ -22,12 +22,15 @@ from bench.config import ENCODERS, PLACEHOLDER, RunConfig
 from bench.errors import UsageError, did_you_mean
 from bench.messages import echo, shorten
 from bench.results import schema, terminal
+from bench.results.terms import Status
 from bench.sensitivity.claims import Claims
 from leaderboards.sensitivity import equivalents, figure, ladders, responses, sheets
 from leaderboards.tables import formats, reading
 
 if TYPE_CHECKING:
     from bench.results.schema import ResultRecord
+
+SOME_FAILED = 4
 
 
 def parse_strengths(_ctx: click.Context, _parameter: click.Parameter, given: tuple[str, ...]) -> dict[str, tuple[float, ...]]:
@@ -147,7 +150,7 @@ def command(
     claims = Claims.with_files(metrics or (), encoders)
     scores = reading.read_records(against) if against else []
     if records:
-        found, folder = _only(reading.read_records(records), named), None
+        found, folder, is_whole = _only(reading.read_records(records), named), None, True
     else:
         config = RunConfig(
             generator=PLACEHOLDER,
@@ -162,7 +165,7 @@ def command(
             downstream=False,
             options=merge_class_map(options, class_map),
         )
-        found, folder = _measure(config, named, strengths, beside, out, workers, scheduler)
+        found, folder, is_whole = _measure(config, named, strengths, beside, out, workers, scheduler)
     answers = responses.responses(found, claims)
     worth, refused = equivalents.equivalents([*found, *scores], answers)
     shown = _sheets(answers, worth, refused, only, measures)
@@ -184,6 +187,8 @@ def command(
             echo(str(path))
     else:
         echo(formats.write(shown, style))
+    if not is_whole:
+        raise SystemExit(SOME_FAILED)
 
 
 def _sheets(
@@ -212,8 +217,8 @@ def _measure(
     out: Path,
     workers: int,
     scheduler: str,
-) -> tuple[list[ResultRecord], Path]:
-    """The records of the run that measures every ladder, and its folder."""
+) -> tuple[list[ResultRecord], Path, bool]:
+    """The records of the run that measures every ladder, its folder, and whether no number and no file of it failed."""
     from bench import run
 
     config, left_out = ladders.plan(config, named, strengths, beside)
@@ -223,7 +228,8 @@ def _measure(
         outcome = run.run(config, context, out)
     for fault in outcome.faults:
         echo(f"bench: {fault}. The result records are in {outcome.folder}.", err=True)
-    return list(outcome.records), outcome.folder
+    is_whole = not outcome.faults and not any(record.status == Status.ERROR for record in outcome.records)
+    return list(outcome.records), outcome.folder, is_whole
 
 
 def _only(found: list[ResultRecord], named: tuple[str, ...]) -> list[ResultRecord]:

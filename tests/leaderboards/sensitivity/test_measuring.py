@@ -51,6 +51,23 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[dict[
     return folder, [json.loads(line) for line in done.stdout.splitlines()]
 
 
+def test_memorized_patches_are_of_the_training_split_and_not_of_the_test_split(tmp_path: Path) -> None:
+    """A copy of a training patch is at no distance from one: none of them is authentic."""
+    words = ["-g", "memorized-share:1", "--controls", "unchanged", "-t", "cam16-seg", "-e", "stain", "-m", "authpct"]
+    done = bench("run", *words, "--seeds", "0", "--no-downstream", "--json", *SMALL, "--out", tmp_path, home=tmp_path / "home")
+    values = {row["generator"]: row["value"] for row in map(json.loads, done.stdout.splitlines())}
+    assert values["memorized-share:1.0"] == 0 < values["unchanged"]
+
+
+def test_a_metric_that_fails_costs_its_own_numbers_and_the_exit_code_says_so(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(METRICS + "\n    def minimum_n(self, d):\n        raise RuntimeError('no number')\n")
+    words = ["-t", "cam16-seg", "-e", "stain", "-m", f"{tmp_path}/mine.py:Backwards,{tmp_path}/mine.py:Sees"]
+    options = ["--corruptions", "stain-shift", "--beside", "none", "--workers", "1", "--out", tmp_path / "out", *SMALL]
+    done = bench("sensitivity", *words, *options, "--json", home=tmp_path / "home")
+    assert done.exit_code == 4
+    assert {json.loads(line)["metric"] for line in done.stdout.splitlines()} == {"sees"}
+
+
 def verdicts(rows: list[dict[str, object]], corruption: str) -> dict[object, tuple[object, object]]:
     return {
         row["metric"]: (row["verdict"], row["flagged"])
