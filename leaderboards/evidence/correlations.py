@@ -48,6 +48,14 @@ class Correlation:
     spearman: Coefficient
     kendall: Coefficient
 
+    @property
+    def is_sure(self) -> bool:
+        """Whether it is surely not 0: its interval excludes 0, and it is beyond what a test of as many independent generators
+        as there are families would call none. A bootstrap of few families alone calls too much sure."""
+        low, high = self.spearman.low, self.spearman.high
+        excludes = low is not None and high is not None and (low > 0 or high < 0)
+        return excludes and abs(self.spearman.value) >= least_sure(self.families)
+
 
 def correlations(study: Study, seed: int = 0) -> list[Correlation]:
     """Every metric with every target over the generators that have both, in the order of targets; the metric with the largest

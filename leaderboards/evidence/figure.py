@@ -14,8 +14,8 @@ HIGH = 0.16
 
 
 def draw(found: Sequence[Correlation], path: Path) -> None:
-    """A panel for each target, a row for each metric, in the order of the first target; blue where the interval lies above 0,
-    red where it lies below."""
+    """A panel for each target, a row for each metric, in the order of the first target; blue where it is surely above 0, red
+    where it is surely below."""
     if not found:
         raise MissingError("no metric has a correlation with a target: there is nothing to draw.")
     plots = pyplot()
@@ -31,8 +31,8 @@ def draw(found: Sequence[Correlation], path: Path) -> None:
         for one in found:
             if (one.task, one.dataset, one.target) == (task, dataset, target):
                 low, high = one.spearman.low, one.spearman.high
-                sure = 0 if low is None or high is None else (low > 0) - (high < 0)
-                colour = {1: COLOURS[0], -1: COLOURS[1], 0: "#777777"}[sure]
+                sure = COLOURS[0] if one.spearman.value > 0 else COLOURS[1]
+                colour = sure if one.is_sure else "#777777"
                 at = metrics.index(one.metric)
                 if low is not None and high is not None:
                     axes.plot([low, high], [at, at], color=colour, linewidth=1.2)

@@ -42,14 +42,12 @@ def _notes(own: Sequence[Correlation]) -> list[str]:
     if families < LEAST_FAMILIES:
         notes.append(f"No intervals: {families} families are too few, {LEAST_FAMILIES} are needed.")
         return notes
-    known = [one for one in own if one.spearman.low is not None]
-    follows = [one.metric for one in known if (one.spearman.low or 0.0) > 0]
-    against = [one.metric for one in known if one.spearman.high is not None and one.spearman.high < 0]
-    notes.append(f"Surely in the right direction (Spearman): {', '.join(follows) or 'none'}.")
+    follows = [one.metric for one in own if one.is_sure and one.spearman.value > 0]
+    against = [one.metric for one in own if one.is_sure and one.spearman.value < 0]
+    notes.append(f"Surely in the right direction, by both: {', '.join(follows) or 'none'}.")
     if against:
-        notes.append(f"Surely in the wrong direction: {', '.join(against)}.")
-    if follows:
-        best = max(known, key=lambda one: one.spearman.value)
-        alike = [one.metric for one in known if one is not best and (one.spearman.high or 0.0) >= (best.spearman.low or 0.0)]
-        notes.append(f"Largest: {best.metric}; the intervals of {len(alike)} of the {len(known) - 1} others overlap its own.")
+        notes.append(f"Surely in the wrong direction, by both: {', '.join(against)}.")
+    best = own[0]
+    alike = [one.metric for one in own[1:] if (one.spearman.high or 0.0) >= (best.spearman.low or 0.0)]
+    notes.append(f"Largest: {best.metric}; the intervals of {len(alike)} of the {len(own) - 1} others overlap its own.")
     return notes

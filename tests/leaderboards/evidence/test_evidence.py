@@ -105,6 +105,14 @@ def test_few_families_have_no_interval() -> None:
         studies([record("a", "fd conv", 1, "lower")])
 
 
+def test_few_families_need_a_large_correlation_to_be_sure() -> None:
+    made = [r for r in records() if r.generator in "abcde"]
+    assert found(made, "fd conv", "gain iou").is_sure
+    swapped = [replace(r, value=10 - [0, 2, 1, 4, 3]["abcde".index(r.generator)]) if r.measure == "fd" else r for r in made]
+    one = found(swapped, "fd conv", "gain iou")
+    assert one.spearman.value == pytest.approx(0.8) and not one.is_sure
+
+
 def test_what_few_generators_allow_is_that_of_the_t_test() -> None:
     assert least_sure(10) == pytest.approx(0.632, abs=1e-3)  # tables of the critical values of r
     assert least_sure(3) == 1
