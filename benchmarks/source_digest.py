@@ -24,19 +24,29 @@ def source_digest(*roots: Callable[..., Any]) -> str:
     reach by name.
 
     Comments, docstrings, cards, layout, the order of definitions and their module do not enter, nor do definitions that are
-    not reached: only code that can change a number changes its digest. Values that are looked up in other ways than by name
-    (entry points, `getattr` with a variable) are not found.
+    not reached, nor members of enumerations that nothing reached names: only code that can change a number changes its
+    digest. Values that are looked up in other ways than by name (entry points, `getattr` with a variable) are not found.
     """
     todo = [(root.__module__, root.__qualname__) for root in roots]
-    found: dict[tuple[str, str], str] = {}
+    found: dict[tuple[str, str], list[ast.stmt]] = {}
     while todo:
         place = todo.pop()
         if place in found:
             continue
-        read = _read(place[0])
-        found[place] = "\n".join(_spelled(node) for node in read.definitions[place[1]])
-        todo += [other for node in read.definitions[place[1]] for other in _reached(node, place[0])]
-    return hashlib.sha256("\n".join(sorted(found.values())).encode()).hexdigest()[:12]
+        found[place] = _read(place[0]).definitions[place[1]]
+        todo += [other for node in found[place] for other in _reached(node, place[0])]
+    nodes = [node for place in found.values() for node in place]
+    named = {part.attr for node in nodes for part in _parts(node) if isinstance(part, ast.Attribute)}
+    spelled = ("\n".join(_spelled(_named_members(node, named)) for node in place) for place in found.values())
+    return hashlib.sha256("\n".join(sorted(spelled)).encode()).hexdigest()[:12]
+
+
+def _named_members(node: ast.stmt, named: set[str]) -> ast.stmt:
+    """An enumeration without the members of other names; any other statement as it is."""
+    if not isinstance(node, ast.ClassDef) or not any(ast.unparse(base).endswith("Enum") for base in node.bases):
+        return node
+    kept = [part for part in node.body if not isinstance(part, ast.Assign) or named & set(_defined(part))]
+    return ast.ClassDef(node.name, node.bases, node.keywords, kept, node.decorator_list)
 
 
 @dataclass(frozen=True)
