@@ -131,6 +131,7 @@ def _measured(components: Components) -> str:
     names = dict.fromkeys(metric.label for evaluation in components.evaluations for metric in evaluation.metrics)
     encoders = ", ".join(evaluation.encoder.label for evaluation in components.evaluations)
     parts = [f"{', '.join(names)} over {encoders}"] if names else []
-    text = f"measures {'; '.join([*parts, *(metric.label for metric in components.condition_metrics)])}"
+    of_conditions = (*components.condition_metrics, *components.sweep_metrics)
+    text = f"measures {'; '.join([*parts, *(metric.label for metric in of_conditions)])}"
     mixes = ", ".join(mix.name for mix in components.task.mixes)
     return text + (f"; downstream training mixes {mixes}" if components.config.downstream else "")

@@ -21,6 +21,7 @@ from bench.types import (
     Dataset,
     Generator,
     ProvidesExperiments,
+    SweepMetric,
     Task,
 )
 
@@ -120,6 +121,8 @@ class Components:
     evaluations: tuple[Evaluation, ...]
     condition_metrics: tuple[Plugin, ...]
     """Metrics that check each generated patch against its condition."""
+    sweep_metrics: tuple[Plugin, ...]
+    """Metrics that alter conditions and compare what a generator makes of them."""
     layout_generator: Plugin | None
     layout_metrics: tuple[Plugin, ...]
     """Every metric of layouts if layouts are sampled, otherwise none."""
@@ -152,7 +155,8 @@ class Components:
 
     def plugins(self) -> Iterator[Plugin]:
         """Every plug-in of the run."""
-        yield from (*self.generator_plugins, self.dataset_plugin, self.task_plugin, *self.condition_metrics)
+        yield from (*self.generator_plugins, self.dataset_plugin, self.task_plugin)
+        yield from (*self.condition_metrics, *self.sweep_metrics)
         for evaluation in self.evaluations:
             yield from (evaluation.encoder, *evaluation.metrics)
         yield from self.layout_metrics
@@ -174,6 +178,8 @@ def load_components(config: RunConfig) -> Components:
     metric_names = asked_of("tasks", config.task, lambda: _metric_names(config, task_class))
     metrics = {name: classes.find("metrics", name) for name in metric_names}
     condition_metrics = tuple(name for name, found in metrics.items() if isinstance(found, ConditionMetric))
+    sweep_metrics = tuple(name for name, found in metrics.items() if isinstance(found, SweepMetric))
+    of_conditions = (*condition_metrics, *sweep_metrics)
     panel = registry.expand("encoders", config.encoders)
     bound = {name: classes.encoder_of(name) for name in metrics}
     encoders = tuple(dict.fromkeys((*panel, *(name for name in bound.values() if name))))
@@ -193,7 +199,8 @@ def load_components(config: RunConfig) -> Components:
     if not config.experiment:
         classes.require_one("metrics", metrics)
         classes.require_one("encoders", encoders)
-    given = route(config.options, owners)
+    experiment = _experiment(config, task_class)
+    given = route({**_embedded_options(experiment, source.embedded, config.options), **config.options}, owners)
     for name in encoders:
         if config.weights is not None and "weights" in owners["encoder"][name]:
             given.setdefault(("encoder", name), {}).setdefault("weights", str(config.weights.resolve()))
@@ -216,7 +223,7 @@ def load_components(config: RunConfig) -> Components:
                 tuple(
                     plugin("metrics", "metric", name)
                     for name in metrics
-                    if name not in condition_metrics and (bound[name] == encoder or (not bound[name] and encoder in panel))
+                    if name not in of_conditions and (bound[name] == encoder or (not bound[name] and encoder in panel))
                 ),
             )
             for encoder in encoders
@@ -232,9 +239,10 @@ def load_components(config: RunConfig) -> Components:
         task_plugin=plugin("tasks", "task", config.task),
         evaluations=evaluations,
         condition_metrics=() if is_experiment else tuple(plugin("metrics", "metric", name) for name in condition_metrics),
+        sweep_metrics=() if is_experiment else tuple(plugin("metrics", "metric", name) for name in sweep_metrics),
         layout_generator=plugin("layout_generators", "layouts", config.layout_generator) if config.layout_generator else None,
         layout_metrics=_layout_metrics() if config.layout_generator and not is_experiment else (),
-        experiment=_experiment(config, task_class),
+        experiment=experiment,
         rule=rule,
         learned=rule.with_prompt_source(config.fit_prompt_source),
         embedded=source.embedded,
@@ -294,6 +302,14 @@ def _experiment(config: RunConfig, task: Any) -> Experiment | None:
         raise UsageError(f"the experiment {config.experiment} is made of training mixes: leave out --no-downstream.")
     folder = task.experiments if isinstance(task, ProvidesExperiments) else None
     return experiment_files.find(config.experiment, folder, config.task)
+
+
+def _embedded_options(experiment: Experiment | None, embedded: bool, given: Mapping[str, str]) -> dict[str, str]:
+    """The options that an experiment sets on embedded data, without those that the run is given, by either of their names."""
+    if experiment is None or not embedded:
+        return {}
+    named = {name.rpartition(".")[2] for name in given}
+    return {name: str(value) for name, value in experiment.embedded.items() if name.rpartition(".")[2] not in named}
 
 
 def _rule(prompt_source: str, given: Mapping[str, str]) -> PromptRule:

@@ -124,7 +124,12 @@ def test_measured_results_are_not_in_the_wheel(wheel: set[str]) -> None:
 def test_what_commands_read_is_in_the_wheel(wheel: set[str]) -> None:
     folders = ("leaderboards/published", "leaderboards/policies", "leaderboards/suites", "leaderboards/report/assets")
     folders += ("leaderboards/report/templates",)
-    folders += ("tasks/experiments/lizard-nuclei", "generators/weights/phantom-cam16", "generators/weights/phantom-lizard")
+    folders += (
+        "tasks/experiments/lizard-nuclei",
+        "tasks/experiments/segmentation",
+        "generators/weights/phantom-cam16",
+        "generators/weights/phantom-lizard",
+    )
     for folder in folders:
         files = {str(file.relative_to(ROOT)) for file in (ROOT / folder).iterdir() if file.is_file()}
         assert files and files <= wheel, folder

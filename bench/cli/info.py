@@ -19,7 +19,7 @@ from bench.loading import asked_of
 from bench.messages import echo
 from bench.runtime.plugin_code import guarded_process, stdout_to_stderr
 from bench.sensitivity import flags
-from bench.types import ConditionMetric, FeatureMetric, HasBounds, ReadsOneEncoder, TrainedMetric
+from bench.types import ConditionMetric, FeatureMetric, HasBounds, ReadsOneEncoder, SweepMetric, TrainedMetric
 
 FIELDS = (
     *("direction", "range", "least_n", "encoder", "cost"),
@@ -105,8 +105,9 @@ def _measuring(kind: str, cls: type[Any]) -> dict[str, Any]:
         return {}
     is_complete = not any(parameter.default is parameter.empty for parameter in registry.parameters(cls).values())
     metric: Any = cls() if is_complete else cls  # if options are required, only what the class declares
-    if isinstance(metric, ConditionMetric):
-        return {"direction": "; ".join(f"{measure}: {better} is better" for measure, better in metric.directions.items())}
+    if isinstance(metric, ConditionMetric | SweepMetric):
+        measures = metric.sweeps if isinstance(metric, SweepMetric) else metric.directions
+        return {"direction": "; ".join(f"{measure}: {better} is better" for measure, better in measures.items())}
     text: dict[str, Any] = {"direction": f"{metric.direction} is better"}
     if isinstance(metric, HasBounds):
         text["range"] = " to ".join("any number" if bound is None else f"{bound:g}" for bound in metric.bounds)

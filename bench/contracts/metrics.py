@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from bench import registry
 from bench.contracts.cases import COMMON, Broken, Check, Outcome, PluginCase, Skip, batches, builds, run_checks
 from bench.contracts.mock import partly_annotated
+from bench.contracts.sweeps import check_sweeps
 from bench.types import (
     ConditionMetric,
     Direction,
@@ -24,6 +25,7 @@ from bench.types import (
     IsOneSided,
     MeasuresClasses,
     ReadsOneEncoder,
+    SweepMetric,
     TrainedMetric,
     silent,
 )
@@ -37,7 +39,7 @@ WIDTH = 8
 
 
 def check_metric(
-    make: Callable[..., FeatureMetric | TrainedMetric | ConditionMetric], name: str = "", size: int = 64
+    make: Callable[..., FeatureMetric | TrainedMetric | ConditionMetric | SweepMetric], name: str = "", size: int = 64
 ) -> list[Outcome]:
     """Outcomes for a metric of any kind. `make(**options)` builds the metric, `name` is its registered name."""
     return run_checks(_Case(make, name, size), CHECKS, essential=(builds, measures))
@@ -94,14 +96,18 @@ def _slides_apart(patches: ImageSet) -> tuple[ImageSet, ImageSet]:
 
 
 def measures(case: _Case) -> None:
-    """A finite float; of a condition metric a finite row for each patch, and a direction for each measure."""
+    """A finite float; of a condition metric a finite row for each patch, and a direction for each measure; of a metric that
+    alters conditions what `check_sweeps` asks."""
     if case.compares:
         value: Any = case.compare(*case.clouds)
         if not isinstance(value, float) or not np.isfinite(value):
             raise Broken(f"compare gives {value!r}, not a finite float")
         return
+    if isinstance(case.plugin, SweepMetric):
+        check_sweeps(case.plugin, case.real)
+        return
     if not isinstance(case.plugin, ConditionMetric):
-        raise Broken("it has neither minimum_n and compare (or compare_trained) nor agree")
+        raise Broken("it has neither minimum_n and compare (or compare_trained) nor agree nor alter and respond")
     values: Any = case.agree(list(range(len(case.real))))
     if values.ndim != 2 or len(values) != len(case.real):
         raise Broken(f"agree counts {values.shape}, not a row for each of {len(case.real)} patches")
@@ -118,7 +124,8 @@ def measures(case: _Case) -> None:
 
 def direction_valid(case: _Case) -> None:
     """It declares which direction is better."""
-    text = [case.plugin.direction] if case.compares else list(case.plugin.directions.values())
+    several = case.plugin.sweeps if isinstance(case.plugin, SweepMetric) else None if case.compares else case.plugin.directions
+    text = [case.plugin.direction] if several is None else list(several.values())
     if wrong := [direction for direction in text if direction not in get_args(Direction)]:
         raise Broken(f"direction is {wrong[0]!r}, not one of {', '.join(get_args(Direction))}")
 
@@ -139,6 +146,8 @@ def identity(case: _Case) -> None:
 
 def order_independent(case: _Case) -> None:
     """The order of rows does not change what is measured."""
+    if isinstance(case.plugin, SweepMetric):
+        raise Skip("patches are altered one by one")
     if case.compares:
         near, far = case.clouds
         value = case.compare(near, far)
@@ -157,6 +166,8 @@ def accepts_not_annotated(case: _Case) -> None:
     """A condition metric accepts class maps with 255 (not annotated) in training and in counting."""
     if case.compares:
         raise Skip("it compares features and gets no maps")
+    if isinstance(case.plugin, SweepMetric):
+        raise Skip("it learns nothing")
     metric, patches = cast(ConditionMetric, case.plugin), partly_annotated(case.typed)
     with tempfile.TemporaryDirectory(prefix="bench-check-") as learned:
         metric.learn(*_slides_apart(patches), 0, silent, Path(learned))

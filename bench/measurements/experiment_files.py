@@ -16,6 +16,8 @@ from bench.types import SyntheticSource, TrainingMix
 
 BETWEEN = " - "
 """Separates the names of the two arms of a difference."""
+HEADROOM = "headroom"
+"""Measure of the record that says how much more real patches improve the score."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +62,8 @@ class Experiment:
     comparison: tuple[Comparison, ...] = ()
     source: str = ""
     """Where the reported numbers come from."""
+    embedded: dict[str, int | float | str] = field(default_factory=dict)
+    """Options -> values, `task.patches` -> 40, of runs on embedded data that are not given others: sizes with headroom."""
 
 
 def read(path: Path) -> Experiment:

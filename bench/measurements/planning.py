@@ -9,32 +9,46 @@ from typing import Any
 import numpy as np
 
 from bench import registry
-from bench.config import Components, RunConfig
-from bench.errors import BenchError, MissingError
-from bench.histology.sampling import StatesSampling
+from bench.config import Components
+from bench.errors import BenchError
 from bench.histology.training_mixes import TRAINING_MIXES
 from bench.jobs.store import Store
 from bench.measurements import prompts
 from bench.measurements.conditions import lacks_weights, plan_conditions
 from bench.measurements.distributions import FORMS, REFERENCES, DistributionMeasurement, Form
-from bench.measurements.downstream import DownstreamMeasurement, Scores, is_of_generated, plan_downstream, score_job
+from bench.measurements.downstream import DownstreamMeasurement, is_of_generated, plan_downstream
 from bench.measurements.experiment_files import Comparison
-from bench.measurements.experiments import ArmDifference, describe_claim, difference_record, mark_experiment
+from bench.measurements.experiments import (
+    HEADROOM_MIXES,
+    ArmDifference,
+    describe_claim,
+    difference_record,
+    headroom_record,
+    mark_experiment,
+    plan_difference,
+)
 from bench.measurements.layouts import LayoutMeasurement
-from bench.measurements.protocol import FailedMeasurement, Measurement, content_of, plan_or_fail, protocol_key
+from bench.measurements.protocol import (
+    FailedMeasurement,
+    Measurement,
+    blank_record,
+    content_of,
+    plan_or_fail,
+    protocol_key,
+)
+from bench.measurements.sweeps.measurement import plan_sweeps
 from bench.pipeline.checks import check_direction
 from bench.pipeline.data import DataSplits, Patches
 from bench.pipeline.encoding import FeatureSet, describe_encoder, encode
 from bench.pipeline.fits import NO_FIT, Fit, Generated, fits_of
-from bench.pipeline.generation import GeneratedSet, TrainedGenerator, generate, has_one_set, run_seeds, sample_layouts
+from bench.pipeline.generation import GeneratedSet, TrainedGenerator, generate, run_seeds, sample_layouts
 from bench.pipeline.plugins import Plugin
 from bench.pipeline.training import Weights
-from bench.results.schema import ResultRecord, stamp
-from bench.results.tables import ONE_SET
+from bench.results.schema import ResultRecord
 from bench.results.terms import Flag
 from bench.runtime.plugin_code import is_interruption
 from bench.statistics import VERSION
-from bench.types import ChecksConditions, FollowsPromptSource, Normalisable, TrainedMetric, TrainingMix
+from bench.types import ChecksConditions, Normalisable, TrainedMetric, TrainingMix
 
 
 @dataclass(frozen=True)
@@ -131,6 +145,7 @@ class _Planner:
         if made.test is not None:
             yield from self.distributions(made, made.test)
             yield from self.conditions(made, made.test)
+            yield from self.sweeps(made, made.test)
             yield from self.layouts(made)
         if made.pool is not None:
             mixes = (mix for mix in self.components.task.mixes if made.fit.is_first or is_of_generated(mix))
@@ -234,6 +249,19 @@ class _Planner:
             named = replace(base, measure=metric.label, direction="none", protocol=protocol(metric.label))
             yield plan_or_fail(named, plan_conditions, base, metric, test, self.splits, protocol)
 
+    def sweeps(self, made: Generated, test: GeneratedSet) -> Iterator[Measurement]:
+        """Whether generated patches change with their conditions."""
+        record = self.with_sizes(self.blank_record(made.trained, made.fit, made.seed), test)
+        for metric in self.components.sweep_metrics:
+            if (absent := lacks_weights(metric, record)) is not None:
+                yield absent
+                continue
+            described = registry.describe(metric.build())
+            base = replace(record, described={**record.described, "metric": described})
+            named = replace(base, measure=metric.label, direction="none", protocol=self.protocol({"metric": described}))
+            found = plan_or_fail(named, plan_sweeps, base, metric, made, test, self.splits, self.protocol)
+            yield from [found] if isinstance(found, FailedMeasurement) else found
+
     def layouts(self, made: Generated) -> Iterator[Measurement]:
         """Sampled layouts against the real layouts of the test patches, where layouts are sampled."""
         is_repeated = made.fit.layouts is None and not made.fit.is_first
@@ -302,10 +330,21 @@ class _Planner:
             pair = mixes[comparison.arm], mixes[comparison.against]
             if not (made.fit.is_first or any(map(is_of_generated, pair))):
                 continue
-            record = self.difference(made, comparison, experiment.measures[0], pair)
-            jobs = tuple(score_job(self.components.task_plugin, mix, self.splits, made.pool, made.seed) for mix in pair)
-            first, second = (Scores(self.components.task_plugin, job.ref, self.splits.test.ref) for job in jobs)
-            yield ArmDifference(mark_experiment(record, experiment), experiment.measures[0], first, second, jobs)
+            yield self.paired(made, self.difference(made, comparison, experiment.measures[0], pair), pair)
+        if made.fit.is_first:
+            yield self.paired(made, self.headroom(made, experiment.measures[0]), HEADROOM_MIXES)
+
+    def paired(self, made: Generated, record: ResultRecord, pair: tuple[TrainingMix, TrainingMix]) -> ArmDifference:
+        """The first measure of an experiment on one training mix minus that on another."""
+        experiment, task = self.components.experiment, self.components.task_plugin
+        assert experiment is not None
+        marked, measure = mark_experiment(record, experiment), experiment.measures[0]
+        return plan_difference(marked, measure, task, pair, self.splits, made.pool, made.seed)
+
+    def headroom(self, made: Generated, measure: str) -> ResultRecord:
+        compared = [self.mix_protocol(mix) for mix in HEADROOM_MIXES]
+        protocol = self.protocol({"compared": compared, "headroom": measure})
+        return replace(headroom_record(self.score_record(made, HEADROOM_MIXES[0]), measure), protocol=protocol)
 
     def difference(
         self, made: Generated, comparison: Comparison, measure: str, pair: tuple[TrainingMix, TrainingMix]
@@ -318,51 +357,7 @@ class _Planner:
 
     def blank_record(self, trained: TrainedGenerator, fit: Fit, seed: int) -> ResultRecord:
         """A record without measure and value."""
-        components, generator, config = self.components, trained.generator, self.components.config
-        described: dict[str, Any] = {
-            "generator": registry.describe(generator),
-            "dataset": registry.describe(components.dataset),
-        }
-        flags: tuple[str, ...] = (Flag.EMBEDDED,) if components.embedded else ()
-        if isinstance(components.dataset, StatesSampling):
-            sampling = components.dataset.sampling
-            described["dataset"] |= {"unit": sampling.interval_unit, "population": sampling.population}
-            if sampling.clusters:
-                described["dataset"]["within"] = sampling.unit
-            flags = flags if sampling.is_known else (*flags, Flag.SOURCES_UNKNOWN)
-        else:
-            described["dataset"]["population"] = "other slides of the same laboratories"
-        flags = (*flags, ONE_SET) if has_one_set(generator) else flags
-        needs_prompts = "prompts" in generator.card.needs
-        if self.splits.donors is not None and needs_prompts and components.experiment is None:
-            described["generator"]["prompt_donors"] = self.splits.donors.key
-        is_trained = trained.weights.origin != "none"
-        if is_trained and needs_prompts and config.fit_prompt_source != RunConfig.fit_prompt_source:
-            described["generator"]["fit_prompt_source"] = config.fit_prompt_source
-        if trained.layout_generator:
-            described["layouts"] = _describe_layouts(components.layout_generator)
-        follows = isinstance(generator, FollowsPromptSource) and generator.follows_prompt_source
-        weights = trained.weights.job.ref.key if trained.weights.job is not None else trained.weights.shipped_digest
-        return ResultRecord(
-            generator=trained.label,
-            dataset=components.dataset_plugin.label,
-            prompt_source=components.rule.label() if needs_prompts or follows else "none",
-            task=components.task_plugin.label,
-            measure="",
-            direction="",
-            protocol="",
-            seed=seed,
-            flags=flags,
-            described=described,
-            keys={
-                "test": self.splits.test.key,
-                "train": self.splits.plain["train"].key,
-                "weights": weights,
-                **({"method": fit.method} if fit.method else {}),
-            },
-            fit=fit.described(),
-            stamp=stamp(),
-        )
+        return blank_record(self.components, self.splits, trained, fit, seed)
 
     def with_sizes(self, record: ResultRecord, test: GeneratedSet) -> ResultRecord:
         keys = {**record.keys, "samples": test.key}
@@ -382,13 +377,3 @@ class _Planner:
             return described
         shares = [mix.real, mix.synthetic, mix.synthetic_source]
         return {**described, "mix": [mix.name, *shares], "pool": [self.splits.pool_name, content_of(self.splits.training)]}
-
-
-def _describe_layouts(layout_generator: Plugin | None) -> dict[str, Any]:
-    """The description, without the digest if weights are missing; then the records give the reason."""
-    assert layout_generator is not None
-    built = layout_generator.build()
-    try:
-        return registry.describe(built)
-    except MissingError:
-        return {"name": built.card.name, "version": built.card.version, "digest": "no weights"}

@@ -15,17 +15,24 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, ParamSpec, Protocol, TypeVar
 
-from bench import statistics
-from bench.errors import BenchError, UsageError
+from bench import registry, statistics
+from bench.config import Components, RunConfig
+from bench.errors import BenchError, MissingError, UsageError
+from bench.histology.sampling import StatesSampling
 from bench.jobs.graph import Job, JobContext
 from bench.jobs.outcomes import EarlierFailure, Failed, JobError, Outcome, failure_of
 from bench.jobs.store import EntryRef, Store, key_of
 from bench.pipeline.checks import check_number, is_bound
-from bench.pipeline.data import Patches
-from bench.results.schema import NO_SOURCES, ResultRecord, unit_of
+from bench.pipeline.data import DataSplits, Patches
+from bench.pipeline.fits import Fit
+from bench.pipeline.generation import TrainedGenerator, has_one_set
+from bench.pipeline.plugins import Plugin
+from bench.results.schema import NO_SOURCES, ResultRecord, stamp, unit_of
+from bench.results.tables import ONE_SET
 from bench.results.terms import ABSENT, Flag, Reason, Status
 from bench.runtime.plugin_code import is_interruption
 from bench.statistics import Estimate
+from bench.types import FollowsPromptSource
 
 Bounds = tuple[float | None, float | None]
 """Smallest and largest possible value of a measure; None if there is none."""
@@ -193,3 +200,62 @@ def content_of(patches: Patches) -> str:
     """Names a test set by its content, so that the same patches from another folder can be compared."""
     ids = hashlib.sha256("\n".join(patches.conditions.ids.tolist()).encode()).hexdigest()
     return f"{patches.key}/{ids[:12]}"
+
+
+def blank_record(components: Components, splits: DataSplits, trained: TrainedGenerator, fit: Fit, seed: int) -> ResultRecord:
+    """A record of a generator without measure and value."""
+    generator, config = trained.generator, components.config
+    described: dict[str, Any] = {
+        "generator": registry.describe(generator),
+        "dataset": registry.describe(components.dataset),
+    }
+    flags: tuple[str, ...] = (Flag.EMBEDDED,) if components.embedded else ()
+    if isinstance(components.dataset, StatesSampling):
+        sampling = components.dataset.sampling
+        described["dataset"] |= {"unit": sampling.interval_unit, "population": sampling.population}
+        if sampling.clusters:
+            described["dataset"]["within"] = sampling.unit
+        flags = flags if sampling.is_known else (*flags, Flag.SOURCES_UNKNOWN)
+    else:
+        described["dataset"]["population"] = "other slides of the same laboratories"
+    flags = (*flags, ONE_SET) if has_one_set(generator) else flags
+    needs_prompts = "prompts" in generator.card.needs
+    if splits.donors is not None and needs_prompts and components.experiment is None:
+        described["generator"]["prompt_donors"] = splits.donors.key
+    is_trained = trained.weights.origin != "none"
+    if is_trained and needs_prompts and config.fit_prompt_source != RunConfig.fit_prompt_source:
+        described["generator"]["fit_prompt_source"] = config.fit_prompt_source
+    if trained.layout_generator:
+        described["layouts"] = _describe_layouts(components.layout_generator)
+    follows = isinstance(generator, FollowsPromptSource) and generator.follows_prompt_source
+    weights = trained.weights.job.ref.key if trained.weights.job is not None else trained.weights.shipped_digest
+    return ResultRecord(
+        generator=trained.label,
+        dataset=components.dataset_plugin.label,
+        prompt_source=components.rule.label() if needs_prompts or follows else "none",
+        task=components.task_plugin.label,
+        measure="",
+        direction="",
+        protocol="",
+        seed=seed,
+        flags=flags,
+        described=described,
+        keys={
+            "test": splits.test.key,
+            "train": splits.plain["train"].key,
+            "weights": weights,
+            **({"method": fit.method} if fit.method else {}),
+        },
+        fit=fit.described(),
+        stamp=stamp(),
+    )
+
+
+def _describe_layouts(layout_generator: Plugin | None) -> dict[str, Any]:
+    """The description, without the digest if weights are missing; then the records give the reason."""
+    assert layout_generator is not None
+    built = layout_generator.build()
+    try:
+        return registry.describe(built)
+    except MissingError:
+        return {"name": built.card.name, "version": built.card.version, "digest": "no weights"}

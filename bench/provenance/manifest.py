@@ -123,7 +123,7 @@ def config_of(held: Mapping[str, Any], allowed: Iterable[Path] = ()) -> RunConfi
 def describe(components: Components) -> dict[str, Any]:
     """Name, version, options and digest of every plug-in, and the sha256 of its file where it came from outside."""
     metrics = [metric for evaluation in components.evaluations for metric in evaluation.metrics]
-    metrics += [*components.condition_metrics, *components.layout_metrics]
+    metrics += [*components.condition_metrics, *components.sweep_metrics, *components.layout_metrics]
     layouts = components.layout_generator
     return {
         "generators": {plugin.name: _describe(plugin) for plugin in components.generator_plugins},

@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from bench.measurements.experiment_files import BETWEEN, Comparison, Experiment
+from bench.measurements.experiment_files import BETWEEN, HEADROOM, Comparison, Experiment
 from bench.results import tables
 from bench.results.identity import experiment as experiment_of
 from bench.results.identity import weights_behind
@@ -62,8 +62,26 @@ def make_table(experiment: Experiment, made: Sequence[ResultRecord]) -> Experime
         *tables.lost_seeds(made),
         *tables.reasons([cell for cell in cells.values() if tables.lacks_explanation(cell)]),
     ]
-    title = f"{experiment.name} ({first.generator}, {first.task} on {first.dataset}): {experiment.summary}"
+    where = f"{experiment.name} ({first.generator}, {first.task} on {first.dataset})"
+    title = f"{headroom(experiment.measures[0], made)}; {where}: {experiment.summary}"
     return ExperimentTable(title, body, notes, tuple(cells.values()))
+
+
+def headroom(measure: str, made: Iterable[ResultRecord]) -> str:
+    """The words on the headroom that begin an experiment's table: the number with its interval, or that there is none."""
+    behind = [record for record in made if record.measure == HEADROOM]
+    if not behind:
+        return f"{HEADROOM}: not measured"
+    cell = tables.cells(behind)[0]
+    if cell.value is None:
+        return f"{HEADROOM}: not known ({cell.status}, {cell.reason.rstrip('.')})"
+    if cell.low is None or cell.high is None:
+        return f"{HEADROOM}: {cell.value:+.4f} {measure} without an interval, so that it is not known whether there is any"
+    number = f"{cell.value:+.4f} [{cell.low:+.4f}, {cell.high:+.4f}] {measure}"
+    lower_is_better = behind[0].described.get("headroom", {}).get("direction") == "lower"
+    if (cell.high < 0) if lower_is_better else (cell.low > 0):
+        return f"{HEADROOM}: {number}"
+    return f"{HEADROOM}: none, {number} from 25 % to 100 % real, so that neither gain nor loss can be seen"
 
 
 def sentences(experiment: Experiment, records: Mapping[tuple[str, str], Sequence[ResultRecord]]) -> list[str]:

@@ -21,6 +21,8 @@ ONE_SET = "one-set"
 """Flag of records of a generator with one set of images made elsewhere, which counts as one seed."""
 ONE_SET_NOTE = "one seed: one set of images made elsewhere says nothing of variation between seeds"
 
+OF_USE = "use-"
+"""Begins the measures that are slopes of what images show over what was asked."""
 THESE_WEIGHTS = "one fit: numbers are about these weights, and say nothing of another fit of the method (--fit-seeds 0,1,2)"
 
 
@@ -278,6 +280,18 @@ def reasons(unfinished: Sequence[Cell]) -> list[str]:
     ]
 
 
+def ignored_conditions(made: Iterable[Cell]) -> list[str]:
+    """Which generators ignore a condition, as it is read: the slope of what is shown over what was asked may be 0."""
+    whose: dict[str, list[str]] = defaultdict(list)
+    for cell in made:
+        if cell.measure.startswith(OF_USE) and cell.low is not None and cell.high is not None and cell.low <= 0 <= cell.high:
+            whose[cell.generator].append(cell.measure)
+    return [
+        f"{name} ignores its condition, as it is read: the interval of {', '.join(found)} holds 0"
+        for name, found in whose.items()
+    ]
+
+
 def lost_seeds(records: Iterable[ResultRecord]) -> list[str]:
     """Which numbers are of fewer seeds or fits than were asked for, and why: `fd (blur): without seed 1: error, reason`."""
     whose: dict[tuple[str, str], list[str]] = defaultdict(list)
@@ -350,6 +364,7 @@ def _notes(made: list[Cell]) -> list[str]:
     if any(cell.generator == "real" for cell in measured):
         notes.append("real: patches of real slides that are neither in the test set nor seen by a generator")
     notes += fit_notes(made)
+    notes += ignored_conditions(made)
     if any(Flag.EMBEDDED in cell.flags for cell in made):
         notes.append("embedded phantom tissue: these numbers say nothing of real patients")
     notes += reasons([cell for cell in made if lacks_explanation(cell)])

@@ -68,6 +68,7 @@ from bench.types.metrics import (
     ReportsReadiness,
     Sliceable,
     StatesReference,
+    SweepMetric,
     Tally,
     TrainedMetric,
 )
@@ -151,6 +152,7 @@ __all__ = [
     "StatesReference",
     "Strings",
     "SummarisesData",
+    "SweepMetric",
     "SyntheticSource",
     "Tally",
     "Task",

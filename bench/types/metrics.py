@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol, runtime_checkable
@@ -227,6 +227,47 @@ class StatesReference(Protocol):
     against_real: Literal["ratio", "difference"]
     """`ratio`, as for a metric that does not state it, where real patches are the best that can be had; `difference` where
     the value on real patches is near 0."""
+
+
+@runtime_checkable
+class SweepMetric(Protocol):
+    """Compares what a generator makes of altered conditions with what was asked: one slope for each kind of alteration.
+
+    The harness generates the images. Of each of a few test patches it asks for one at each level, all with the same seed, so
+    that they differ by the alteration alone. It reports the slope of what they show over what was asked, with an interval over
+    slides.
+    """
+
+    card: Card
+    sweeps: Mapping[str, Direction]
+    """Measure -> which direction is better, for each sweep."""
+    patches: int
+    """How many test patches are altered; 0 for all."""
+
+    def refusal(self, sweep: str, generator: Any, conditions: Conditions) -> str:
+        """Why this generator is not asked for the sweep on these conditions; empty if it is."""
+        ...
+
+    def levels(self, sweep: str) -> tuple[float, ...]:
+        """At least two. At level 1 of conditions these are as they are; of an option of the generator they are its values."""
+        ...
+
+    def option(self, sweep: str) -> str:
+        """The option of the generator that the levels are values of; empty where its conditions are altered."""
+        ...
+
+    def alter(self, sweep: str, level: float, conditions: Conditions) -> Conditions:
+        """The conditions at a level: of the same ids, with the same columns."""
+        ...
+
+    def reader(self, sweep: str, conditions: Conditions) -> tuple[str, Mapping[str, Any]] | None:
+        """Name and options of the condition metric whose reference segmenter reads the images; None if no such is needed."""
+        ...
+
+    def respond(self, sweep: str, made: Sequence[ImageSet], segmenter: Path | None) -> NDArray[np.float64]:
+        """float64 (n, 2), of the images of each level with their altered conditions: with x what was asked of a patch and y
+        what its image shows, the sums over its levels of (x - mean x)^2 and of (x - mean x)(y - mean y)."""
+        ...
 
 
 class Sliceable(Protocol):

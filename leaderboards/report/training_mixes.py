@@ -8,8 +8,9 @@ from dataclasses import dataclass
 
 from bench.errors import BenchError
 from bench.measurements import experiment_files
+from bench.measurements.experiment_files import HEADROOM
 from bench.pipeline import plugins
-from bench.results import tables
+from bench.results import experiment_tables, tables
 from bench.results.protocols import split_by_protocol
 from bench.results.schema import ResultRecord
 from bench.results.tables import Cell
@@ -47,7 +48,8 @@ def build_charts(records: Sequence[ResultRecord]) -> list[MixChart]:
     """One for each generator, task, dataset and first measure of several training mixes."""
     places: dict[tuple[str, str, str], list[ResultRecord]] = defaultdict(list)
     for record in records:
-        if record.mix and record.status == "ok" and " - " not in record.mix and ":" not in record.measure:
+        is_score = " - " not in record.mix and ":" not in record.measure
+        if record.mix and record.status == "ok" and (is_score or record.measure == HEADROOM):
             places[record.task, record.dataset, str(record.described.get("experiment", {}).get("name", ""))].append(record)
     found = []
     for (task, dataset, experiment), here in sorted(places.items()):
@@ -84,6 +86,8 @@ def _chart(key: tuple[str, ...], records: list[ResultRecord], which: str) -> Mix
         + ("" if prompt_source == "none" else f", prompts from: {prompt_source}")
         + which
     )
+    if experiment:
+        title = f"{experiment_tables.headroom(measure, records)}; {title}"
     return MixChart(
         title,
         f"{experiment or task} {dataset} {measure}{which}",

@@ -19,6 +19,7 @@ from bench.results.tables import (
     cells,
     collapse_skipped,
     fit_notes,
+    ignored_conditions,
     interval,
     interval_note,
     one_set,
@@ -281,7 +282,7 @@ def marks(found: list[Cell]) -> list[str]:
         notes.append("* the generator was conditioned by this encoder: not an independent encoder.")
     if named := one_set(found):
         notes.append(f"{named}.")
-    notes += [f"{note}." for note in fit_notes(found)]
+    notes += [f"{note}." for note in (*fit_notes(found), *ignored_conditions(found))]
     if any(Flag.UNDERPOWERED in cell.flags for cell in found):
         notes.append("† too few slides or patches for an interval: docs/coverage.md.")
     return notes

@@ -252,7 +252,10 @@ def _verdicts(experiment: Experiment, records: Sequence[ResultRecord]) -> list[s
         for record in records:
             if (record.generator, record.dataset) == (generator, dataset):
                 grouped.setdefault((record.measure, record.mix), []).append(record)
-        text += [f"{generator} on {dataset}: {sentence}." for sentence in experiment_tables.sentences(experiment, grouped)]
+        own = [record for rows in grouped.values() for record in rows]
+        first = experiment_tables.headroom(experiment.measures[0], own)
+        found = (first, *experiment_tables.sentences(experiment, grouped))
+        text += [f"{generator} on {dataset}: {sentence}." for sentence in found]
     return text
 
 

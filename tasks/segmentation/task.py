@@ -43,6 +43,8 @@ class _Segmentation:
     direction: Direction = "higher"
     readers: tuple[str, ...] = ("prepared", "folder")
     mixes: tuple[TrainingMix, ...] = TRAINING_MIXES
+    experiments = Path(__file__).parents[1] / "experiments" / "segmentation"
+    """Folder of their experiments."""
     references: tuple[str, ...] = tuple(reference.name for reference in REFERENCES)
 
     def __init__(self, preset: str = "tiny", **values: Any) -> None:

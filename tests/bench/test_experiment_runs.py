@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from bench.config import RunConfig, load_components
 from bench.measurements.experiment_files import Arm, Comparison, Experiment
 from bench.results import experiment_tables, schema
 from bench.results.schema import ResultRecord
@@ -82,6 +83,68 @@ def test_a_difference_is_that_of_the_two_mixes(made: tuple[str, list[ResultRecor
     for seed in (0, 1):
         first, second = values["iou", "half real, half generated", seed], values["iou", "half real", seed]
         assert values["iou-difference", "half real, half generated - half real", seed] == pytest.approx(first - second)
+
+
+def test_an_experiment_without_arms_of_real_patches_alone_measures_its_headroom_too(
+    made: tuple[str, list[ResultRecord]], home: Path, file: Path
+) -> None:
+    lines = [r for r in made[1] if r.measure == "headroom"]
+    assert [(r.seed, r.mix, r.direction, r.status) for r in lines] == [
+        (seed, "100 % real - 25 % real", "none", "ok") for seed in (0, 1)
+    ]
+    assert all(r.described["headroom"] == {"measure": "iou", "direction": "higher"} for r in lines)
+    assert made[0].startswith("headroom: ") and "mine (flat-colour" in made[0].splitlines()[0]
+    arms = file.with_name("arms.toml")
+    arms.write_text(
+        'name = "arms"\nsummary = "both"\npool = "train"\nmeasures = ["iou"]\n'
+        '[[arm]]\nname = "all"\nreal = 1.0\n[[arm]]\nname = "some"\nreal = 0.25\n'
+    )
+    before = {f for f in home.rglob("scores/*/entry.json")}
+    words = ["run", "-g", "noise", "-t", "cam16-seg", "--experiment", str(arms), "--seeds", "0,1", *SMALL]
+    done = bench(*words, "--out", str(home.parent / "arms"), home=home)
+    found = list(schema.read([Path(done.stdout.strip().splitlines()[-1]) / "results.jsonl"]))
+    assert {f for f in home.rglob("scores/*/entry.json")} == before, "the same models, whatever arms are called"
+    values = {(r.measure, r.mix, r.seed): r.value for r in found}
+    for line in lines:
+        difference = values["iou", "all", line.seed] - values["iou", "some", line.seed]  # type: ignore[operator]
+        assert line.value == pytest.approx(difference)
+        assert line.value == values["headroom", line.mix, line.seed]
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "direction", "words"),
+    [
+        (0.02, 0.06, "higher", "headroom: +0.0400 [+0.0200, +0.0600] iou"),
+        (-0.02, 0.10, "higher", "headroom: none, +0.0400 [-0.0200, +0.1000] iou"),
+        (0.02, 0.06, "lower", "headroom: none, +0.0400"),
+        (None, None, "higher", "headroom: +0.0400 iou without an interval"),
+    ],
+)
+def test_the_first_line_says_whether_there_is_headroom(
+    low: float | None, high: float | None, direction: str, words: str
+) -> None:
+    described = {"headroom": {"measure": "iou", "direction": direction}}
+    record = ResultRecord(
+        "g", "d", "none", "t", "headroom", "none", "p", mix="100 % real - 25 % real", value=0.04, low=low, high=high,
+        n=80, groups=40, described=described,
+    )  # fmt: skip
+    assert experiment_tables.headroom("iou", [record]).startswith(words)
+    assert experiment_tables.headroom("iou", []) == "headroom: not measured"
+    failed = replace(record, value=None, low=None, high=None, status="skipped", reason="missing: not one patch.")
+    assert experiment_tables.headroom("iou", [failed]) == "headroom: not known (skipped, missing: not one patch)"
+
+
+def test_an_experiment_sets_options_of_runs_on_embedded_data_that_are_not_given_them(file: Path) -> None:
+    small = file.with_name("sized.toml")
+    small.write_text(MINE.replace("[[arm]]", '[embedded]\n"task.patches" = 12\n"task.steps" = 3\n[[arm]]', 1))
+
+    def sizes(**given: object) -> tuple[int, int]:
+        components = load_components(RunConfig("noise", "cam16-seg", experiment=str(small), **given))  # type: ignore[arg-type]
+        return components.task.config.patches, components.task.config.steps  # type: ignore[attr-defined]
+
+    assert sizes() == (12, 3)
+    assert sizes(options={"task.steps": "5"}) == (12, 5) and sizes(options={"steps": "6"}) == (12, 6)
+    assert sizes(dataset="phantom-cam16") == (800, 300), "data that somebody named are not resized"
 
 
 def test_the_table_says_mixes_reported_numbers_and_verdicts(made: tuple[str, list[ResultRecord]]) -> None:

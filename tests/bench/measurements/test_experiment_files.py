@@ -82,9 +82,18 @@ def test_faults_are_named_with_their_file(old: str, new: str, text: str, tmp_pat
 
 
 def test_unknown_names_are_answered_with_those_that_exist(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="Did you mean 'addition'.*annotation, replacement"):
+    with pytest.raises(UsageError, match="Did you mean 'addition'.*annotation, headroom, replacement"):
         find("adition", FOLDER, "lizard-nuclei")
     with pytest.raises(UsageError, match="cam16-seg has no experiment"):
         find("addition", None, "cam16-seg")
     with pytest.raises(MissingError, match="absent.toml"):
         find(str(tmp_path / "absent.toml"), None, "t")
+
+
+def test_experiments_on_embedded_data_are_as_small_as_headroom_asks() -> None:
+    segmentation: Path = registry.find("tasks", "region-seg")[0].experiments
+    for folder in (FOLDER, segmentation):
+        sizes = {path.stem: read(path).embedded for path in folder.glob("*.toml")}
+        assert set(map(str, sizes.values())) == {str({"task.patches": 40})}, "chosen once, by the experiment headroom"
+        shares = {(arm.real, arm.synthetic) for arm in read(folder / "headroom.toml").arm}
+        assert shares == {(0.25, 0.0), (1.0, 0.0)}, "real patches alone"
