@@ -144,7 +144,11 @@ def test_an_experiment_sets_options_of_runs_on_embedded_data_that_are_not_given_
 
     assert sizes() == (12, 3)
     assert sizes(options={"task.steps": "5"}) == (12, 5) and sizes(options={"steps": "6"}) == (12, 6)
-    assert sizes(dataset="phantom-cam16") == (800, 300), "data that somebody named are not resized"
+    (file.parent / "real.py").write_text(
+        "from bench.types import Card\nclass Real:\n    card = Card('real-data', '1', 'Data of somebody.')\n"
+        "    provides = frozenset({'masks'})\n    def split(self, name): raise NotImplementedError\n"
+    )
+    assert sizes(dataset=f"{file.parent / 'real.py'}:Real") == (800, 300), "real data keep their sizes"
 
 
 def test_the_table_says_mixes_reported_numbers_and_verdicts(made: tuple[str, list[ResultRecord]]) -> None:

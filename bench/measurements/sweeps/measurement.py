@@ -87,7 +87,7 @@ def plan_sweeps(
     base = made.test_conditions.rows(choose_by_slide(made.test_conditions.conditions, metric.patches))
     conditions = base.conditions
     described = registry.describe(metric)
-    sized = replace(record, n=len(base), groups=len(set(conditions.units.tolist())))
+    sized = replace(record, n=len(base), n_real=len(base), groups=len(set(conditions.units.tolist())))
     planned: list[SweepMeasurement | FailedMeasurement] = []
     for sweep, direction in metric.sweeps.items():
         check_direction(f"{plugin.name}: {sweep}", direction)

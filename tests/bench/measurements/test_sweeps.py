@@ -82,6 +82,14 @@ def test_pasted_crops_follow_their_stain_and_a_grey_generator_ignores_it(made: t
     assert not any(line.startswith("crop-paste ignores") and "use-stain" in line for line in ignoring)
 
 
+def test_the_leaderboard_has_the_slopes_and_the_verdict(made: tuple[str, list[ResultRecord]], home: Path) -> None:
+    folder = made[0].strip().splitlines()[-1]
+    shown = bench("leaderboard", "cam16-seg", "--results", folder, "--measures", "use-stain", home=home)
+    row = next(line for line in shown.stdout.splitlines() if line.startswith("crop-paste"))
+    assert "[" in row and "n: 20 patches of 10 slides" in shown.stdout
+    assert "grey ignores its condition, as it is read: the interval of use-stain holds 0." in shown.stdout
+
+
 def test_a_sweep_that_is_not_offered_is_skipped_with_its_reason(made: tuple[str, list[ResultRecord]]) -> None:
     found = {(record.generator, record.measure): record for record in made[1]}
     assert found["grey", "use-share"].status == "skipped" and "takes none" in found["grey", "use-share"].reason
