@@ -29,7 +29,7 @@ from bench.pipeline.plugins import Plugin
 from bench.pipeline.sets import SetRef, load_into_memory, rows_per_chunk, select
 from bench.results.schema import ResultRecord
 from bench.results.terms import Reason
-from bench.types import ChecksConditions, Conditions, SweepMetric, Tally
+from bench.types import ChecksConditions, Conditions, ImageSet, SweepMetric, Tally
 
 COLUMNS = ("asked", "answered")
 
@@ -84,10 +84,13 @@ def plan_sweeps(
 ) -> list[SweepMeasurement | FailedMeasurement]:
     """A measurement for each sweep of a metric; a skipped one where the generator takes no such condition."""
     metric: SweepMetric = plugin.build()
-    base = made.test_conditions.rows(choose_by_slide(made.test_conditions.conditions, metric.patches))
+    rows = choose_by_slide(made.test_conditions.conditions, metric.patches)
+    base = made.test_conditions.rows(rows)
     conditions = base.conditions
     described = registry.describe(metric)
-    sized = replace(record, n=len(base), n_real=len(base), groups=len(set(conditions.units.tolist())))
+    # a part of the test set, which other records have as a whole
+    keys = {**record.keys, "test": ImageSet.part_key_of(splits.test.key, rows)}
+    sized = replace(record, n=len(base), n_real=len(base), groups=len(set(conditions.units.tolist())), keys=keys)
     planned: list[SweepMeasurement | FailedMeasurement] = []
     for sweep, direction in metric.sweeps.items():
         check_direction(f"{plugin.name}: {sweep}", direction)
