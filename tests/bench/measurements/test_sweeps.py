@@ -53,7 +53,17 @@ def run(home: Path, *words: str) -> tuple[str, list[ResultRecord]]:
     controls = f"{home.parent / 'mine.py'}:Grey,{home.parent / 'mine.py'}:Elsewhere,noise"
     done = bench(
         *("run", "-g", "crop-paste", "-t", "cam16-seg", "-m", "condition-use,fd", "--controls", controls, "--seeds", "0"),
-        *(*SMALL, "-e", "stain", "-o", "metric.segmenter_steps=2", "--no-downstream", "--out", str(home.parent / "out"), *words),
+        *(
+            *SMALL,
+            "-e",
+            "stain",
+            "-o",
+            "metric.segmenter_steps=2",
+            "--no-downstream",
+            "--out",
+            str(home.parent / "out"),
+            *words,
+        ),
         home=home,
     )
     assert done.returncode == 0, done.stderr
