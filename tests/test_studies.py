@@ -143,6 +143,7 @@ def test_code_that_a_number_depends_on_makes_it_stale(file: str, old: str, new: 
         ("bench/statistics/bootstrap.py", "TOLERATED = 0.05", "TOLERATED = 0.06"),
         ("bench/statistics/estimates.py", '"""A value with its 95 % interval."""', '"""A value."""  # and more'),
         ("metrics/frechet/frechet_infinity.py", "Noisier than fd", "More noise than in fd"),
+        ("bench/results/terms.py", 'GATED = "gated"', 'GATED = "gated"\n    OTHER = "other"'),
     ],
 )
 def test_other_code_makes_no_number_stale(file: str, old: str, new: str, copy: Path) -> None:
