@@ -5,6 +5,7 @@ shuffle     real patches under each other's conditions: perfect images that obey
 copy-train  training patches: memorization, a good distance and nothing new
 crop-paste  each class's prompt crop, tiled: what a prompt gives away without a generator
 blur        the very target out of focus: the price of lost detail where all else is right
+drop-class  the very target with other tissue where it has its rarest class: a class that is not generated
 flat-colour each class in its mean colour, what is not annotated in grey: obedience without tissue
 noise       uniform noise: neither
 
@@ -273,6 +274,70 @@ class Blur(KeepsPatches):
         rows = self._rows(store, conditions)
         spread = (self.sigma, self.sigma, 0)
         return generate_each(conditions, lambda i: np.rint(gaussian_filter(store.images[rows[i]].astype(np.float64), spread)))
+
+
+class DropClass(KeepsPatches):
+    """The real patch of the very condition, with tissue of other patches where it has one class, which no image shows then."""
+
+    card = Card(
+        "drop-class",
+        "1",
+        "The target itself with other tissue in place of its rarest class: a generator that drops a class.",
+        needs=("masks",),
+        notes="It sees the target. Where the class was, it shows what other patches have at the same place of other classes, those "
+        "of the same slide first; where no patch has any, the target stays. Ignores seeds.",
+    )
+    training_patches: Literal["train", "holdout", "target"] = "target"
+    deterministic = True
+    _masks: NDArray[np.uint8] | None = None
+
+    def __init__(self, dropped: str = "") -> None:
+        """`dropped`: name of the class; empty for the one with the fewest pixels."""
+        self.dropped = dropped
+
+    def fit(self, train: ImageSet, seed: int, progress: Progress, work: Path) -> None:
+        super().fit(train, seed, progress, work)
+        self._masks = np.asarray(needed(self.card.name, "masks", train.conditions.masks))
+
+    def save(self, folder: Path) -> None:
+        super().save(folder)
+        np.save(folder / "masks.npy", require_fitted(self.card.name, self._masks))
+
+    def load(self, folder: Path) -> None:
+        super().load(folder)
+        self._masks = _read(folder / "masks.npy")
+
+    def generate(self, conditions: Conditions, seeds: Seeds) -> Images:
+        """uint8 (n, size, size, 3)."""
+        masks = needed(self.card.name, "masks", conditions.masks)
+        store, known = self._shown(conditions), require_fitted(self.card.name, self._masks)
+        rows, dropped = self._rows(store, conditions), self._dropped(conditions.classes, known)
+        order = np.random.default_rng(store.seed).permutation(len(store.ids))
+
+        def replaced(i: int) -> NDArray[np.uint8]:
+            image, left = store.images[rows[i]].copy(), masks[i] == dropped
+            of_slide = store.groups[order] == store.groups[rows[i]]
+            for row in (*order[of_slide], *order[~of_slide]):
+                if not left.any():
+                    break
+                there = left & (known[row] != dropped) & (known[row] != NOT_ANNOTATED)
+                image[there] = store.images[row][there]
+                left &= ~there
+            return image
+
+        return generate_each(conditions, replaced)
+
+    def _dropped(self, classes: tuple[str, ...], known: NDArray[np.uint8]) -> int:
+        """Number of the class that is not shown. UsageError if there is none of this name, or no other class to show."""
+        counts = np.bincount(known[known != NOT_ANNOTATED], minlength=len(classes))
+        shown = np.flatnonzero(counts)
+        if len(shown) < 2:
+            raise UsageError(f"{self.card.name} shows one class in place of another, and these patches show {len(shown)}.")
+        if not self.dropped:
+            return int(shown[counts[shown].argmin()])
+        if self.dropped not in classes:
+            raise UsageError(f"{self.card.name}: there is no class {self.dropped!r}, but {listed_names(classes)}.")
+        return classes.index(self.dropped)
 
 
 def generate_each(conditions: Conditions, generate: Callable[[int], NDArray[np.generic]]) -> Images:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Literal
 
@@ -14,9 +14,11 @@ from numpy.typing import NDArray
 from bench import registry, statistics
 from bench.jobs.graph import Job
 from bench.jobs.store import Store
-from bench.measurements.protocol import Bounds, Measured
-from bench.pipeline.checks import check_number
-from bench.pipeline.encoding import FeaturesRef
+from bench.measurements.protocol import Bounds, Measured, protocol_key
+from bench.pipeline.checks import check_direction, check_number
+from bench.pipeline.data import DataSplits
+from bench.pipeline.encoding import FeaturesRef, encode_regions
+from bench.pipeline.generation import GeneratedSet
 from bench.pipeline.plugins import Plugin
 from bench.pipeline.sets import GeneratedRef, SetRef
 from bench.results.schema import ResultRecord
@@ -32,6 +34,7 @@ from bench.types import (
     FeatureMetric,
     Features,
     HasBounds,
+    RegionMetric,
     Strings,
     TrainedMetric,
 )
@@ -97,6 +100,89 @@ class DistributionMeasurement:
             "normalised": pair.normalise,
         }
         return {self.record.measure: forms[self.form]()}
+
+
+@dataclass(frozen=True)
+class RegionMeasurement:
+    """One metric of regions over the features of one encoder: a number for each region."""
+
+    records: tuple[ResultRecord, ...]
+    """In the order of the regions."""
+    metric: Plugin
+    test: SetRef
+    generated_for: GeneratedRef | SetRef
+    real: FeaturesRef
+    generated: FeaturesRef
+    train: FeaturesRef | None
+    """Where the distance reads training patches."""
+    seed: int
+    needs: tuple[Job, ...] = ()
+
+    def planned(self) -> list[ResultRecord]:
+        return list(self.records)
+
+    def inputs(self) -> tuple[Job, ...]:
+        return self.needs
+
+    def spec(self) -> Mapping[str, Any]:
+        groups = [self.test.key, self.generated_for.key]
+        return {"metric": registry.describe(self.metric.build()), "groups": groups, "seed": self.seed}
+
+    def compute(self, store: Store) -> dict[str, Measured]:
+        metric: RegionMetric = self.metric.build()
+        real, generated = self.real.load(store), self.generated.load(store)
+        units = self.test.units(store), self.generated_for.units(store)
+        train = None
+        if self.train is not None:
+            of_train = self.train.load(store)
+            train = of_train[~np.isnan(of_train[:, :, 0])]
+        found = {}
+        for i, record in enumerate(self.records):
+            rows, others = (np.flatnonzero(~np.isnan(side[:, i, 0])) for side in (real, generated))
+            groups = units[0][rows], units[1][others]
+            counts = {"n": len(others), "n_real": len(rows), "groups": len(set(groups[0].tolist()))}
+            name = record.measure.removeprefix(metric.card.name).lstrip(":-")
+            pair = FeaturePair(metric.region_distance, real[rows, i], generated[others, i], train, *groups, self.seed)
+            found[record.measure] = _of_region(pair.compare(), name, counts)
+        return found
+
+
+def plan_regions(
+    record: ResultRecord, plugin: Plugin, encoder: Plugin, splits: DataSplits, generated: GeneratedSet
+) -> RegionMeasurement:
+    """The measurement and its jobs."""
+    metric: RegionMetric = plugin.build()
+    check_direction(plugin.name, metric.direction)
+    described = {**record.described, "metric": registry.describe(metric)}
+    train = splits.plain["train"] if isinstance(metric.region_distance, TrainedMetric) else None
+    real, others = (encode_regions(plugin, encoder, part) for part in (splits.test, generated))
+    of_train = encode_regions(plugin, encoder, train) if train is not None else None
+    same = {"encoder": described["encoder"], "metric": described["metric"], "interval": statistics.VERSION}
+    same |= {"train": train.key} if train is not None else {}
+    record = replace(record, direction=metric.direction, described=described)
+    return RegionMeasurement(
+        tuple(
+            replace(record, measure=measure, protocol=protocol_key(splits.test, {**same, "measure": measure}))
+            for measure in metric.measures(splits.test.conditions.classes)
+        ),
+        plugin,
+        splits.test.ref,
+        generated.ref,
+        real.ref,
+        others.ref,
+        of_train.ref if of_train is not None else None,
+        record.seed,
+        (*(found.job for found in (real, others, of_train) if found is not None), generated.job),
+    )
+
+
+def _of_region(found: Measured, region: str, counts: Mapping[str, int]) -> Measured:
+    """The number of one region, with its counts of patches and slides; a reason for none names the region and the counts."""
+    estimate = found.estimate
+    if estimate.reason:
+        shown = f"{counts['n_real']} real patches of {counts['groups']} slides and {counts['n']} generated ones show {region}"
+        estimate = replace(estimate, reason=f"{estimate.reason} ({shown})")
+    return replace(found, estimate=estimate, described={"region": dict(counts)})
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from bench.histology.training_mixes import TRAINING_MIXES
 from bench.jobs.store import Store
 from bench.measurements import prompts
 from bench.measurements.conditions import lacks_weights, plan_conditions
-from bench.measurements.distributions import FORMS, REFERENCES, DistributionMeasurement, Form
+from bench.measurements.distributions import FORMS, REFERENCES, DistributionMeasurement, Form, plan_regions
 from bench.measurements.downstream import DownstreamMeasurement, is_of_generated, plan_downstream
 from bench.measurements.experiment_files import Comparison
 from bench.measurements.experiments import (
@@ -48,7 +48,7 @@ from bench.results.schema import ResultRecord
 from bench.results.terms import Flag
 from bench.runtime.plugin_code import is_interruption
 from bench.statistics import VERSION
-from bench.types import ChecksConditions, Normalisable, TrainedMetric, TrainingMix
+from bench.types import ChecksConditions, Normalisable, RegionMetric, TrainedMetric, TrainingMix
 
 
 @dataclass(frozen=True)
@@ -175,6 +175,11 @@ class _Planner:
             record = replace(base, encoder=evaluation.encoder.label, described=described)
             real, generated = encode(evaluation.encoder, self.splits.test), encode(evaluation.encoder, test)
             for metric in evaluation.metrics:
+                if isinstance(metric.build(), RegionMetric):
+                    flagged = replace(record, flags=(*record.flags, Flag.ENCODER_CONFLICT)) if is_conflict else record
+                    named = replace(flagged, measure=metric.label, direction="none")
+                    yield plan_or_fail(named, plan_regions, flagged, metric, evaluation.encoder, self.splits, test)
+                    continue
                 forms: tuple[Form, ...] = ("value",)
                 if isinstance(metric.build(), Normalisable) and metric.build().normalised:
                     forms = ("value", *FORMS)

@@ -11,7 +11,7 @@ import hashlib
 import json
 import math
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, ParamSpec, Protocol, TypeVar
 
@@ -44,6 +44,8 @@ class Measured:
 
     estimate: Estimate
     bounds: Bounds = (None, None)
+    described: Mapping[str, Any] = field(default_factory=dict)
+    """JSON that is known only now, for `described` of the record."""
 
 
 class Measurement(Protocol):
@@ -81,7 +83,12 @@ class Compute:
         found = self.measurement.compute(context.store)
         for measure, one in found.items():
             _check(measure, one)
-        text = json.dumps({measure: {**asdict(one.estimate), "bounds": one.bounds} for measure, one in found.items()})
+        text = json.dumps(
+            {
+                measure: {**asdict(one.estimate), "bounds": one.bounds, "described": one.described}
+                for measure, one in found.items()
+            }
+        )
         (work / "estimates.json").write_text(text, encoding="utf-8")
 
 
@@ -123,6 +130,7 @@ def records_of(measurement: Measurement, outcome: Outcome, store: Store) -> Iter
             continue
         found = dict(held[record.measure])
         least, most = found.pop("bounds")
+        record = replace(record, described={**record.described, **found.pop("described", {})})
         yield with_estimate(record, Estimate(**{**found, "replicates": tuple(found["replicates"])}), (least, most))
 
 

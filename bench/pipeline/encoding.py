@@ -17,9 +17,9 @@ from bench.pipeline.data import Patches
 from bench.pipeline.generation import SHARD as GENERATED_SHARD
 from bench.pipeline.generation import GeneratedSet, shard_bounds
 from bench.pipeline.plugins import Plugin
-from bench.pipeline.sets import PatchesRef, rows_per_chunk, select
+from bench.pipeline.sets import PatchesRef, load_into_memory, rows_per_chunk, select
 from bench.provenance.digests import digest_of_array
-from bench.types import Encoder, Features
+from bench.types import Encoder, Features, RegionMetric
 
 SHARD = 256
 """Patches of one job."""
@@ -32,7 +32,7 @@ class FeaturesRef:
     shards: tuple[EntryRef, ...]
 
     def load(self, store: Store) -> Features:
-        """float32 (n, dim)."""
+        """float32 (n, dim), or (n, regions, d) of regions."""
         return np.asarray(open_sharded(store, self.shards, "features"))
 
 
@@ -63,6 +63,29 @@ def encode(encoder: Plugin, patches: Patches | GeneratedSet) -> FeatureSet:
     refs = tuple(job.ref for job in shards)
     ref = FeaturesRef(refs)
     return FeatureSet(Job("features", spec, ListFeatures(ref), shards, label=f"list features of {encoder.name}"), ref)
+
+
+def encode_regions(metric: Plugin, encoder: Plugin, patches: Patches | GeneratedSet) -> FeatureSet:
+    """The jobs that describe the regions of every patch of a set: features float32 (n, regions, d), NaN where a patch shows
+    too little of a region."""
+    spec = {
+        "encoder": describe_encoder(encoder.build()),
+        "regions": registry.describe(metric.build()),
+        "patches": patches.key,
+    }
+    shards = tuple(
+        Job(
+            "encoded",
+            {**spec, "rows": [start, stop]},
+            EncodeRegions(metric, encoder, patches.ref, start, stop),
+            _needs(patches, start, stop),
+            "gpu",
+            label=f"encode regions with {encoder.name}, rows {start} to {stop - 1}",
+        )
+        for start, stop in shard_bounds(len(patches), SHARD)
+    )
+    ref = FeaturesRef(tuple(job.ref for job in shards))
+    return FeatureSet(Job("features", spec, ListFeatures(ref), shards, label=f"list regions by {encoder.name}"), ref)
 
 
 def _needs(patches: Patches | GeneratedSet, start: int, stop: int) -> tuple[Job, ...]:
@@ -96,6 +119,33 @@ class Encode:
         if wrong := int((~np.isfinite(features).all(axis=1)).sum()):
             raise UsageError(f"{name} returned NaN or infinite features for {wrong} of {n} images. See: bench check {name}.")
         write_array(work, "features", features, rows_per_chunk(features))
+
+
+@dataclass(frozen=True)
+class EncodeRegions:
+    """Action: the features of the regions of some rows."""
+
+    metric: Plugin
+    encoder: Plugin
+    patches: PatchesRef
+    start: int
+    stop: int
+
+    def __call__(self, work: Path, context: JobContext) -> None:
+        metric: RegionMetric = self.metric.build()
+        part = load_into_memory(select(self.patches.load(context.store), np.arange(self.start, self.stop)))
+        found = np.asarray(metric.describe_regions(self.encoder.build(), part))
+        wanted = len(part), len(metric.measures(part.conditions.classes))
+        if found.shape[:2] != wanted or found.ndim != 3 or found.dtype.kind != "f" or not found.shape[2]:
+            raise UsageError(
+                f"{self.metric.name} describes regions as {found.dtype} {found.shape}, not float32 (*{wanted}, d)."
+            )
+        if (np.isnan(found).any(axis=2) != np.isnan(found).all(axis=2)).any() or np.isinf(found).any():
+            raise UsageError(
+                f"{self.metric.name} with {self.encoder.label} gives regions with some NaN or infinite features: finite ones "
+                f"are needed, or NaN throughout where there is no region. See: bench check {self.encoder.label}."
+            )
+        write_array(work, "features", found.astype(np.float32, copy=False), rows_per_chunk(found))
 
 
 @dataclass(frozen=True)

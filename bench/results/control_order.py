@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 DISTANCES = ("fd", "fd-pca16", "fd-inf", "mind", "kid", "cmmd")
 NEAREST_FIRST = ("real", "blur", "noise")
+REGIONS = "region-fd"
+FOLLOWING_FIRST = ("blur", "noise")
+"""The same for distances of regions, in which real patches that follow no map have no place."""
 LEAST = {("copy-train", "memorized"): 0.5, ("crop-paste", "copied-fraction"): 0.5}
 """(control, measure) -> a value that its interval must not lie below."""
 MOST = {("real", "memorized-over-real"): 0.0, ("shuffle", "map-iou-of-real"): 1.0}
@@ -45,8 +48,9 @@ def title_with_disorder(title: str, found: Iterable[Cell]) -> str:
 
 def _faults(column: str, row: Mapping[str, Cell]) -> Iterator[str]:
     measure = column.partition(" ")[0]
-    if measure in DISTANCES:
-        for near, far in combinations([name for name in NEAREST_FIRST if name in row], 2):
+    if measure in DISTANCES or measure.startswith(REGIONS):
+        order = NEAREST_FIRST if measure in DISTANCES else FOLLOWING_FIRST
+        for near, far in combinations([name for name in order if name in row], 2):
             if _low(row[near]) > _high(row[far]):
                 yield f"{far} before {near}"
     for (control, named), least in LEAST.items():

@@ -99,6 +99,7 @@ def valued(records: Iterable[ResultRecord]) -> list[ResultRecord]:
 
 def _cell(measure: str, rows: list[ResultRecord]) -> Cell:
     first = rows[0]
+    sizes = first.described.get("region", {})  # of a distance of regions: the patches that show the region
     good = valued(rows)
     value = low = high = None
     if good:
@@ -120,8 +121,8 @@ def _cell(measure: str, rows: list[ResultRecord]) -> Cell:
         value=value,
         low=low,
         high=high,
-        n=first.n,
-        groups=first.groups,
+        n=sizes.get("n", first.n),
+        groups=sizes.get("groups", first.groups),
         seeds=len({row.seed for row in good}),
         status=Status.OK if good else first.status,
         reason=failed.reason if failed else first.reason,

@@ -38,6 +38,17 @@ class ReportsReadiness(Protocol):
 
 
 @runtime_checkable
+class EncodesTokens(Protocol):
+    """An encoder that also gives features of each cell of a grid over the patch, from which those of a region are pooled."""
+
+    def encode_tokens(self, images: Images) -> NDArray[np.float32]:
+        """float32 (n, rows, columns, d), finite, of at least one image: token [i, y, x] is of the cell in row y from the top
+        and column x of image i. The cells are equal and cover the patch; where its side is no multiple of theirs, to within
+        one cell. d may differ from `dim`. Row i depends only on image i, to 1e-5."""
+        ...
+
+
+@runtime_checkable
 class FeatureMetric(Protocol):
     """One number from the features of real and generated patches."""
 
@@ -267,6 +278,32 @@ class SweepMetric(Protocol):
     def respond(self, sweep: str, made: Sequence[ImageSet], segmenter: Path | None) -> NDArray[np.float64]:
         """float64 (n, 2), of the images of each level with their altered conditions: with x what was asked of a patch and y
         what its image shows, the sums over its levels of (x - mean x)^2 and of (x - mean x)(y - mean y)."""
+        ...
+
+
+@runtime_checkable
+class RegionMetric(Protocol):
+    """A distance between real and generated patches for each of several regions of their conditions, for every encoder.
+
+    The harness compares the features of each region by `region_distance`, which gets those of all regions of the training
+    patches where it is a `TrainedMetric`, and from which interval, least number of rows and bounds are.
+    """
+
+    card: Card
+    direction: Direction
+
+    @property
+    def region_distance(self) -> FeatureMetric | TrainedMetric:
+        """Compares the features of one region."""
+        ...
+
+    def measures(self, classes: tuple[str, ...]) -> tuple[str, ...]:
+        """The measure of each region of data with these classes."""
+        ...
+
+    def describe_regions(self, encoder: Encoder, patches: ImageSet) -> NDArray[np.float32]:
+        """float32 (n, regions, d) in the order of `measures`: the features of each region of each patch, NaN throughout where
+        a patch shows too little of the region. Row i depends only on patch i and its condition."""
         ...
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bench.errors import UsageError
 from bench.runtime.precision import device, inference
@@ -36,15 +37,28 @@ def run_batches(forward: Callable[[Tensor], Tensor], images: Images, dim: int) -
 
     The last batch is padded with black images, because libraries choose their algorithm by shape, which changes rounding.
     """
+    features = np.empty((len(images), dim), dtype=np.float32)
+    for start, outputs in _forward_batches(forward, images):
+        features[start : start + len(outputs)] = outputs
+    return features
+
+
+def run_token_batches(forward: Callable[[Tensor], Tensor], images: Images) -> NDArray[np.float32]:
+    """float32 (n, rows, columns, d): the outputs (`BATCH`, d, rows, columns) of `forward` for at least one image, as in
+    `run_batches`."""
+    return np.concatenate([outputs.transpose(0, 2, 3, 1) for _, outputs in _forward_batches(forward, images)])
+
+
+def _forward_batches(forward: Callable[[Tensor], Tensor], images: Images) -> Iterator[tuple[int, NDArray[np.float32]]]:
+    """First row and outputs of each batch."""
     import torch
 
     place = device()
-    features = np.empty((len(images), dim), dtype=np.float32)
-    with inference():
-        for start in range(0, len(images), BATCH):
-            part = images[start : start + BATCH]
-            batch = np.zeros((BATCH, *images.shape[1:]), dtype=np.uint8)
-            batch[: len(part)] = part
+    for start in range(0, len(images), BATCH):
+        part = images[start : start + BATCH]
+        batch = np.zeros((BATCH, *images.shape[1:]), dtype=np.uint8)
+        batch[: len(part)] = part
+        with inference():
             pixels = torch.from_numpy(batch).to(place).permute(0, 3, 1, 2).float() / 127.5 - 1
-            features[start : start + len(part)] = forward(pixels)[: len(part)].cpu().numpy()
-    return features
+            outputs = forward(pixels)[: len(part)].cpu().numpy()
+        yield start, outputs

@@ -49,6 +49,8 @@ class Kind:
     """The network with published tensors in it."""
     configured: Callable[[Row, Path], Row] = _as_written
     """The row, corrected by a configuration file beside the weights."""
+    tokens: Callable[[Row, nn.Module, Tensor], Tensor] | None = None
+    """(n, d, rows, columns) from the same input as `features`; None where the networks of a loader have no grid of tokens."""
 
 
 def kind(row: Row) -> Kind:
@@ -56,6 +58,11 @@ def kind(row: Row) -> Kind:
     own = f"metrics.encoders.networks.{row.name}"
     found: Kind = importlib.import_module(MODULES.get(row.loader, own)).KIND
     return found
+
+
+def grid(tokens: Tensor, prefix: int, rows: int, columns: int) -> Tensor:
+    """(n, d, rows, columns) from tokens (n, prefix + rows * columns, d), without class token and registers in front."""
+    return tokens[:, prefix:].unflatten(1, (rows, columns)).permute(0, 3, 1, 2)
 
 
 def pool(tokens: Tensor, pooling: Pooling, prefix: int) -> Tensor:

@@ -10,9 +10,12 @@ from functools import cache, cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
+import numpy as np
+from numpy.typing import NDArray
+
 from bench.provenance.digests import digest_of
 from bench.types import Card, Features, Images
-from metrics.encoders.batches import check_images, freeze, run_batches
+from metrics.encoders.batches import check_images, freeze, run_batches, run_token_batches
 from metrics.encoders.kinds import Kind, kind
 from metrics.encoders.loaders import checkpoints as files
 from metrics.encoders.panel import ROWS
@@ -89,12 +92,26 @@ class Pretrained:
         return freeze(self._kind.fill(row, network, files.select_tensors(row, tensors)))
 
 
-def prepare(row: Row, pixels: Tensor) -> Tensor:
-    """The input of a network of this row for (n, 3, h, w) in [-1, 1]: resized, cropped, normalised."""
+class PretrainedTokens(Pretrained):
+    """A published encoder whose network ends in a grid of tokens."""
+
+    def encode_tokens(self, images: Images) -> NDArray[np.float32]:
+        """float32 (n, rows, columns, d) of the whole patch, resized without the centre crop that some encoders make."""
+        _ = self._network
+        return run_token_batches(self._forward_tokens, check_images(self.row.name, images))
+
+    def _forward_tokens(self, pixels: Tensor) -> Tensor:
+        assert self._kind.tokens is not None
+        return self._kind.tokens(self.row, self._network, prepare(self.row, pixels, 1.0))
+
+
+def prepare(row: Row, pixels: Tensor, crop: float | None = None) -> Tensor:
+    """The input of a network of this row for (n, 3, h, w) in [-1, 1]: resized, cropped to `crop` of the shorter side (None: as
+    published), normalised."""
     if row.filter == "tensorflow":
         return pixels  # its network resizes and normalises by itself
     mean, std = (pixels.new_tensor(values)[:, None, None] for values in row.norm)
-    return ((resize(pixels, row.side, row.crop, row.filter) + 1) / 2 - mean) / std
+    return ((resize(pixels, row.side, row.crop if crop is None else crop, row.filter) + 1) / 2 - mean) / std
 
 
 def encoder(row: Row) -> type[Pretrained]:
@@ -108,7 +125,8 @@ def encoder(row: Row) -> type[Pretrained]:
         source=row.origin.page,
         notes=f"{gate}{row.notes}".strip(),
     )
-    return type(attribute(row.name), (Pretrained,), {"row": row, "card": card, "__module__": __name__, "__doc__": _about(row)})
+    base = PretrainedTokens if row.has_tokens else Pretrained
+    return type(attribute(row.name), (base,), {"row": row, "card": card, "__module__": __name__, "__doc__": _about(row)})
 
 
 def _about(row: Row) -> str:

@@ -65,6 +65,11 @@ class Row:
         return not self.unverified
 
     @property
+    def has_tokens(self) -> bool:
+        """Whether its network ends in a grid of tokens in the space of its features."""
+        return self.loader in ("timm", "transformers") and self.pooling in ("cls", "cls+mean", "mean")
+
+    @property
     def crop(self) -> float:
         """Share of the shorter side that remains after the crop."""
         return self.side / (self.shorter or self.side)

@@ -29,7 +29,7 @@ from bench.errors import CorruptError, MissingError
 from bench.files import json_files
 from bench.files.tensor_files import read_tensors
 from bench.types import Card, Features, Images, ImageSet
-from metrics.encoders.batches import check_images, freeze, run_batches
+from metrics.encoders.batches import check_images, freeze, run_batches, run_token_batches
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -73,6 +73,10 @@ class PhantomCnn:
     def encode(self, images: Images) -> Features:
         """float32 (n, 64) of patches of at least 32 px, seen at their own size."""
         return run_batches(self._forward, check_images(self.card.name, images, SMALLEST), self.dim)
+
+    def encode_tokens(self, images: Images) -> NDArray[np.float32]:
+        """float32 (n, ceil(h / 4), ceil(w / 4), 64): the last channels, whose cells are of 4 x 4 px; each sees 41 px."""
+        return run_token_batches(self._network, check_images(self.card.name, images, SMALLEST))
 
     def _forward(self, pixels: Tensor) -> Tensor:
         maps: Tensor = self._network(pixels)

@@ -12,10 +12,11 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bench.errors import UsageError
 from bench.types import Card, Features, Images
-from metrics.encoders.batches import check_images, freeze, run_batches
+from metrics.encoders.batches import check_images, freeze, run_batches, run_token_batches
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -47,6 +48,10 @@ class RandomConv:
     def encode(self, images: Images) -> Features:
         """float32 (n, 128) of patches of at least 32 px, seen at their own size."""
         return run_batches(self._forward, check_images(self.card.name, images, SMALLEST), self.dim)
+
+    def encode_tokens(self, images: Images) -> NDArray[np.float32]:
+        """float32 (n, h // 8, w // 8, 64): the last channels, whose cells are of 8 x 8 px; each sees 38 px."""
+        return run_token_batches(self._network, check_images(self.card.name, images, SMALLEST))
 
     def _forward(self, pixels: Tensor) -> Tensor:
         import torch

@@ -10,6 +10,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+import numpy as np
+from numpy.typing import NDArray
+
 from bench.errors import DamagedError, MissingError, UsageError, did_you_mean
 from bench.files.regular import check_regular, is_there
 from bench.messages import describe_error
@@ -17,8 +20,8 @@ from bench.provenance.digests import digest_of
 from bench.runtime import torchvision_shim
 from bench.runtime.precision import device, inference
 from bench.types import Card, Features, Images
-from metrics.encoders.batches import check_images, freeze, run_batches
-from metrics.encoders.kinds import Kind, pool
+from metrics.encoders.batches import check_images, freeze, run_batches, run_token_batches
+from metrics.encoders.kinds import Kind, grid, pool
 from metrics.encoders.loaders.checkpoints import read
 from metrics.encoders.preprocessing import resize
 from metrics.encoders.row import Row
@@ -81,11 +84,22 @@ class Timm:
         """float32 (n, dim) of patches of any size."""
         return run_batches(self._forward, check_images(f"timm:{self.name}", images), self.dim)
 
+    def encode_tokens(self, images: Images) -> NDArray[np.float32]:
+        """float32 (n, rows, columns, d) of the whole patch, resized without the centre crop of `encode`. UsageError where the
+        network ends in no grid."""
+        return run_token_batches(self._forward_tokens, check_images(f"timm:{self.name}", images))
+
     def _forward(self, pixels: Tensor) -> Tensor:
-        seen = resize(pixels, self._side, self._config["crop_pct"], self._config["interpolation"])
-        mean, std = (pixels.new_tensor(self._config[name])[:, None, None] for name in ("mean", "std"))
-        features: Tensor = self._network(((seen + 1) / 2 - mean) / std)
+        features: Tensor = self._network(self._prepared(pixels, self._config["crop_pct"]))
         return features
+
+    def _forward_tokens(self, pixels: Tensor) -> Tensor:
+        return token_map(f"timm:{self.name}", self._network, self._prepared(pixels, 1.0))
+
+    def _prepared(self, pixels: Tensor, crop: float) -> Tensor:
+        seen = resize(pixels, self._side, crop, self._config["interpolation"])
+        mean, std = (pixels.new_tensor(self._config[name])[:, None, None] for name in ("mean", "std"))
+        return ((seen + 1) / 2 - mean) / std
 
     @property
     def _side(self) -> int:
@@ -196,4 +210,25 @@ def _features(row: Row, network: Any, pixels: Tensor) -> Tensor:
     return pool(network.forward_features(pixels), row.pooling, network.num_prefix_tokens)
 
 
-KIND = Kind(_build_row, _features)
+def _row_tokens(row: Row, network: Any, pixels: Tensor) -> Tensor:
+    return token_map(row.name, network, pixels)
+
+
+def token_map(name: str, network: Any, pixels: Tensor) -> Tensor:
+    """(n, d, rows, columns): the last tokens of a transformer, without class token and registers, or the last channels of a
+    convolutional network. UsageError where a network keeps no grid."""
+    found: Tensor = network.forward_features(pixels)
+    if found.ndim == 4 and network.num_features in (found.shape[1], found.shape[3]):
+        return found if found.shape[1] == network.num_features else found.permute(0, 3, 1, 2)
+    embedding: Any = getattr(network, "patch_embed", None)
+    prefix = getattr(network, "num_prefix_tokens", 0)
+    rows, columns = embedding.dynamic_feat_size(pixels.shape[2:]) if hasattr(embedding, "dynamic_feat_size") else (0, 0)
+    if found.ndim != 3 or found.shape[1] != prefix + rows * columns or not rows:
+        raise UsageError(
+            f"{name} ends in {tuple(found.shape[1:])}, which is no grid over the patch: pool masked images instead, with "
+            "-o metric.pooling=images."
+        )
+    return grid(found, prefix, rows, columns)
+
+
+KIND = Kind(_build_row, _features, tokens=_row_tokens)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from bench.errors import MissingError
 from bench.runtime import torchvision_shim
-from metrics.encoders.kinds import Kind, pool
+from metrics.encoders.kinds import Kind, grid, pool
 from metrics.encoders.loaders.checkpoints import Tensors
 from metrics.encoders.row import Row
 
@@ -27,7 +27,17 @@ def _features(row: Row, network: Any, pixels: Tensor) -> Tensor:
     if row.pooling == "projected":
         found: Tensor = seen.image_embeds
         return found
-    return pool(seen.last_hidden_state, row.pooling, 1 + getattr(network.config, "num_register_tokens", 0))
+    return pool(seen.last_hidden_state, row.pooling, _prefix(network))
+
+
+def _tokens(row: Row, network: Any, pixels: Tensor) -> Tensor:
+    side = pixels.shape[2] // network.config.patch_size
+    return grid(network(pixel_values=pixels).last_hidden_state, _prefix(network), side, side)
+
+
+def _prefix(network: Any) -> int:
+    """The class token and the registers."""
+    return 1 + getattr(network.config, "num_register_tokens", 0)
 
 
 def _names(network: Any) -> Mapping[str, Tensor]:
@@ -56,4 +66,4 @@ def _library(row: Row) -> Any:
     return transformers
 
 
-KIND = Kind(_build, _features, _names, _fill)
+KIND = Kind(_build, _features, _names, _fill, tokens=_tokens)
