@@ -9,8 +9,8 @@ from typing import Any, cast
 
 import numpy as np
 
-from bench.contracts.cases import COMMON, Broken, Check, Outcome, PluginCase, batches, builds, run_checks
-from bench.types import Encoder, Features, Images
+from bench.contracts.cases import COMMON, Broken, Check, Outcome, PluginCase, Skip, batches, builds, run_checks
+from bench.types import Encoder, EncodesTokens, Features, Images
 
 TOLERANCE = 1e-5
 """Largest change of a feature from batch to batch, as a share of the largest feature, or of 1 where that is smaller."""
@@ -70,4 +70,18 @@ def tells_images_apart(case: _Case) -> None:
         raise Broken("different images have the same features")
 
 
-CHECKS: tuple[Check[_Case], ...] = (*COMMON, encodes, batch_independent, same_in_new_object, tells_images_apart)
+def gives_tokens(case: _Case) -> None:
+    """Tokens, where it gives any: float32 (n, rows, columns, d), finite, row i from image i alone, to TOLERANCE."""
+    if not isinstance(case.plugin, EncodesTokens):
+        raise Skip("it gives no tokens")
+    tokens: Any = case.plugin.encode_tokens(case.real.images)
+    if tokens.dtype != np.float32 or tokens.ndim != 4 or len(tokens) != len(case.real) or not tokens.size:
+        raise Broken(f"encode_tokens gives {tokens.dtype} {tokens.shape}, not float32 ({len(case.real)}, rows, columns, d)")
+    if not np.isfinite(tokens).all():
+        raise Broken(f"{np.count_nonzero(~np.isfinite(tokens))} values of its tokens are not finite")
+    change = float(np.abs(case.plugin.encode_tokens(case.real.images[::-1])[::-1] - tokens).max())
+    if change > TOLERANCE * max(1.0, float(np.abs(tokens).max())):
+        raise Broken(f"in reverse, tokens change by {change:.2g}")
+
+
+CHECKS: tuple[Check[_Case], ...] = (*COMMON, encodes, batch_independent, same_in_new_object, tells_images_apart, gives_tokens)

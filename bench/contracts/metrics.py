@@ -17,14 +17,17 @@ from bench.contracts.cases import COMMON, Broken, Check, Outcome, PluginCase, Sk
 from bench.contracts.mock import partly_annotated
 from bench.contracts.sweeps import check_sweeps
 from bench.types import (
+    Card,
     ConditionMetric,
     Direction,
     FeatureMetric,
     Features,
+    Images,
     ImageSet,
     IsOneSided,
     MeasuresClasses,
     ReadsOneEncoder,
+    RegionMetric,
     SweepMetric,
     TrainedMetric,
     silent,
@@ -39,7 +42,9 @@ WIDTH = 8
 
 
 def check_metric(
-    make: Callable[..., FeatureMetric | TrainedMetric | ConditionMetric | SweepMetric], name: str = "", size: int = 64
+    make: Callable[..., FeatureMetric | TrainedMetric | ConditionMetric | RegionMetric | SweepMetric],
+    name: str = "",
+    size: int = 64,
 ) -> list[Outcome]:
     """Outcomes for a metric of any kind. `make(**options)` builds the metric, `name` is its registered name."""
     return run_checks(_Case(make, name, size), CHECKS, essential=(builds, measures))
@@ -84,9 +89,24 @@ class _Case(PluginCase):
         maps = replace(conditions, masks=conditions.types, classes=("background", *conditions.classes))
         return replace(self.real, conditions=maps)
 
+    def describe(self, patches: ImageSet) -> NDArray[np.float32]:
+        """Of a region metric: the features of every region, as an encoder of mean colours sees them."""
+        return cast(RegionMetric, self.plugin).describe_regions(_MeanColour(), patches)
+
     def agree(self, rows: list[int]) -> NDArray[np.float64]:
         metric = cast(ConditionMetric, self.plugin)
         return metric.agree(self.typed[rows], self.segmenter[1]).counts
+
+
+class _MeanColour:
+    """An encoder for metrics of regions."""
+
+    card = Card("mean-colour", "1", "Mean of red, green and blue.")
+    dim = 3
+
+    def encode(self, images: Images) -> Features:
+        """float32 (n, 3)."""
+        return np.asarray(images, np.float32).mean(axis=(1, 2))
 
 
 def _slides_apart(patches: ImageSet) -> tuple[ImageSet, ImageSet]:
@@ -106,8 +126,13 @@ def measures(case: _Case) -> None:
     if isinstance(case.plugin, SweepMetric):
         check_sweeps(case.plugin, case.real)
         return
+    if isinstance(case.plugin, RegionMetric):
+        _check_regions(case, case.typed)
+        return
     if not isinstance(case.plugin, ConditionMetric):
-        raise Broken("it has neither minimum_n and compare (or compare_trained) nor agree nor alter and respond")
+        raise Broken(
+            "it has none of minimum_n and compare (or compare_trained), agree, describe_regions, and alter and respond"
+        )
     values: Any = case.agree(list(range(len(case.real))))
     if values.ndim != 2 or len(values) != len(case.real):
         raise Broken(f"agree counts {values.shape}, not a row for each of {len(case.real)} patches")
@@ -122,10 +147,23 @@ def measures(case: _Case) -> None:
         raise Broken("directions and the measures of its tally differ in names")
 
 
+def _check_regions(case: _Case, patches: ImageSet) -> None:
+    found: Any = case.describe(patches)
+    regions = len(cast(RegionMetric, case.plugin).measures(patches.conditions.classes))
+    if found.ndim != 3 or found.shape[:2] != (len(patches), regions):
+        raise Broken(f"describe_regions gives {found.shape}, not {(len(patches), regions, 'd')}")
+    if np.isinf(found).any() or (np.isnan(found).any(axis=2) != np.isnan(found).all(axis=2)).any():
+        raise Broken("describe_regions gives regions of which some features are not finite")
+
+
 def direction_valid(case: _Case) -> None:
     """It declares which direction is better."""
-    several = case.plugin.sweeps if isinstance(case.plugin, SweepMetric) else None if case.compares else case.plugin.directions
-    text = [case.plugin.direction] if several is None else list(several.values())
+    metric: Any = case.plugin
+    if isinstance(metric, SweepMetric):
+        text = list(metric.sweeps.values())
+    else:
+        has_one = case.compares or isinstance(metric, RegionMetric)
+        text = [metric.direction] if has_one else list(metric.directions.values())
     if wrong := [direction for direction in text if direction not in get_args(Direction)]:
         raise Broken(f"direction is {wrong[0]!r}, not one of {', '.join(get_args(Direction))}")
 
@@ -133,7 +171,7 @@ def direction_valid(case: _Case) -> None:
 def identity(case: _Case) -> None:
     """Real against itself is no worse than against a cloud one standard deviation away."""
     if not case.compares:
-        raise Skip("a condition metric compares nothing with itself")
+        raise Skip("a metric of conditions or of regions compares nothing with itself here")
     if isinstance(case.plugin, IsOneSided) and case.plugin.one_sided:
         raise Skip("its direction holds on one side of real patches only")
     near, far = case.clouds
@@ -154,6 +192,10 @@ def order_independent(case: _Case) -> None:
         if value != case.compare(near, far, seed=1):
             raise Skip("it uses random subsets")
         change = abs(case.compare(near[::-1], np.roll(far, 5, axis=0)) - value)
+    elif isinstance(case.plugin, RegionMetric):
+        everything = case.describe(case.typed)
+        changes = [case.describe(case.typed[rows]) - everything[rows] for rows in ([3, 1], [0])]
+        change, value = max(float(np.nanmax(np.abs(one), initial=0)) for one in changes), 1.0
     else:
         everything = case.agree(list(range(len(case.real))))
         changes = [case.agree(rows) - everything[rows] for ways in batches(len(case.real)).values() for rows in ways]
@@ -168,7 +210,11 @@ def accepts_not_annotated(case: _Case) -> None:
         raise Skip("it compares features and gets no maps")
     if isinstance(case.plugin, SweepMetric):
         raise Skip("it learns nothing")
-    metric, patches = cast(ConditionMetric, case.plugin), partly_annotated(case.typed)
+    patches = partly_annotated(case.typed)
+    if isinstance(case.plugin, RegionMetric):
+        _check_regions(case, patches)
+        return
+    metric = cast(ConditionMetric, case.plugin)
     with tempfile.TemporaryDirectory(prefix="bench-check-") as learned:
         metric.learn(*_slides_apart(patches), 0, silent, Path(learned))
         counts: Any = metric.agree(patches, Path(learned)).counts

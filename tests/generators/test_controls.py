@@ -25,8 +25,8 @@ from bench.types import (
     silent,
 )
 
-CONTROLS = ("blur", "copy-train", "crop-paste", "noise", "flat-colour", "real", "shuffle")
-TRAINABLE = ("blur", "copy-train", "flat-colour", "real", "shuffle")
+CONTROLS = ("blur", "copy-train", "crop-paste", "drop-class", "noise", "flat-colour", "real", "shuffle")
+TRAINABLE = ("blur", "copy-train", "drop-class", "flat-colour", "real", "shuffle")
 
 
 @pytest.fixture
@@ -216,3 +216,21 @@ def test_patches_of_another_size_are_refused(name: str, real: ImageSet) -> None:
 def test_an_empty_set_is_refused(name: str, real: ImageSet) -> None:
     with pytest.raises(UsageError, match=f"{name} was handed no real patches"):
         fitted(name, real[:0])
+
+
+def test_drop_class_shows_other_tissue_where_the_rarest_class_is(real: ImageSet) -> None:
+    masks = np.zeros((12, 32, 32), np.uint8)
+    masks[:6, :4] = 1  # the rarest: the upper rows of half of the patches
+    masks[0, 30:] = 255
+    colours = np.array([50, 200, 120], np.uint8)
+    images = colours[np.minimum(masks, 2)][..., None].repeat(3, axis=3)
+    patches = replace(real, images=images, conditions=replace(real.conditions, masks=masks))
+    shown = generated(fitted("drop-class", patches), patches.conditions)
+    assert (shown[masks != 255] == 50).all() and (shown[0, 30:] == images[0, 30:]).all()
+    other = generated(fitted("drop-class", patches, dropped="light"), patches.conditions)
+    assert (other[:6, :4] == 200).all() and (other[6:, :4] == 200).all() and (other[:, 10] == 50).all()
+    with pytest.raises(UsageError, match="no class 'tumour', but light, dark"):
+        generated(fitted("drop-class", patches, dropped="tumour"), patches.conditions)
+    flat = replace(patches, conditions=replace(real.conditions, masks=np.zeros_like(masks)))
+    with pytest.raises(UsageError, match="these patches show 1"):
+        generated(fitted("drop-class", flat), flat.conditions)
