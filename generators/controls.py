@@ -284,8 +284,8 @@ class DropClass(KeepsPatches):
         "1",
         "The target itself with other tissue in place of its rarest class: a generator that drops a class.",
         needs=("masks",),
-        notes="It sees the target. Where the class was, it shows what other patches have at the same place of other classes, "
-        "those of the same slide first; where no patch has any, the target stays. Ignores seeds.",
+        notes="It sees the target. Where the class was, it shows what other patches, of the same slide first, have of other "
+        "classes at the same place; where no patch has any, the target stays. Ignores seeds.",
     )
     training_patches: Literal["train", "holdout", "target"] = "target"
     deterministic = True

@@ -91,7 +91,8 @@ class _Case(PluginCase):
 
     def describe(self, patches: ImageSet) -> NDArray[np.float32]:
         """Of a region metric: the features of every region, as an encoder of mean colours sees them."""
-        return cast(RegionMetric, self.plugin).describe_regions(_MeanColour(), patches)
+        metric: RegionMetric = self.plugin
+        return metric.describe_regions(_MeanColour(), patches)
 
     def agree(self, rows: list[int]) -> NDArray[np.float64]:
         metric = cast(ConditionMetric, self.plugin)

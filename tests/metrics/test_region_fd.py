@@ -54,7 +54,7 @@ def patch(mask: NDArray[np.uint8], image: Images | None = None, mpp: float = 1.0
     return ImageSet("one", image, conditions)
 
 
-def halved(size: int = 16) -> tuple[NDArray[np.uint8], Images]:
+def two_sides(size: int = 16) -> tuple[NDArray[np.uint8], Images]:
     """Class 0 on the left, in the colour 40, and class 1 on the right, in 200."""
     mask = np.zeros((size, size), np.uint8)
     mask[:, size // 2 :] = 1
@@ -64,14 +64,14 @@ def halved(size: int = 16) -> tuple[NDArray[np.uint8], Images]:
 
 @pytest.mark.parametrize("encoder", [MeanColour(), PixelTokens()])
 def test_a_region_has_the_features_of_its_own_pixels(encoder: Encoder) -> None:
-    mask, image = halved()
+    mask, image = two_sides()
     found = RegionFrechet(band=8).describe_regions(encoder, patch(mask, image))
     assert found.dtype == np.float32 and found.shape == (1, 3, 3)
     assert found[0, :, 0].tolist() == [40, 200, 120]  # the band has as much of both
 
 
 def test_tokens_count_by_the_share_of_their_cell_that_the_region_covers() -> None:
-    mask, image = halved()
+    mask, image = two_sides()
     mask[:, 6:8] = 255  # cells of columns 4 to 7: half of class 0, half of nothing
     image[:, :, 4:8] = 100
     found = RegionFrechet(band=0).describe_regions(PixelTokens(), patch(mask, image))
@@ -89,7 +89,7 @@ def test_cells_that_are_no_whole_number_of_pixels_share_them_out() -> None:
 
 
 def test_nothing_of_other_regions_is_shown() -> None:
-    mask, image = halved()
+    mask, image = two_sides()
     shown = mask_image(image[0], mask == 1)
     assert (shown == 200).all()
 
@@ -107,7 +107,7 @@ def test_what_is_not_annotated_belongs_to_no_region_and_makes_no_border() -> Non
 
 
 def test_the_band_is_in_microns_and_small_regions_are_left_out() -> None:
-    mask, image = halved(32)
+    mask, image = two_sides(32)
     wide = RegionFrechet(band=8, smallest=0.3).describe_regions(MeanColour(), patch(mask, image, mpp=0.5))
     narrow = RegionFrechet(band=8, smallest=0.3).describe_regions(MeanColour(), patch(mask, image, mpp=2.0))
     assert not np.isnan(wide).any() and np.isnan(narrow[0, 2]).all() and not np.isnan(narrow[0, :2]).any()
@@ -219,7 +219,7 @@ def test_options_change_the_number_and_the_description() -> None:
 
 
 def test_refusals() -> None:
-    mask, image = halved()
+    mask, image = two_sides()
     with pytest.raises(UsageError, match="resolution of these patches is not known.*band=0"):
         METRIC.describe_regions(MeanColour(), patch(mask, image, mpp=math.nan))
     bare = patch(mask, image)
