@@ -9,7 +9,7 @@ from typing import Any, cast
 
 import numpy as np
 
-from bench.contracts.cases import COMMON, Broken, Check, Outcome, PluginCase, Skip, batches, builds, run_checks
+from bench.contracts.cases import COMMON, Broken, Check, Outcome, PluginCase, batches, builds, run_checks
 from bench.types import Encoder, EncodesTokens, Features, Images
 
 TOLERANCE = 1e-5
@@ -73,7 +73,7 @@ def tells_images_apart(case: _Case) -> None:
 def gives_tokens(case: _Case) -> None:
     """Tokens, where it gives any: float32 (n, rows, columns, d), finite, row i from image i alone, to TOLERANCE."""
     if not isinstance(case.plugin, EncodesTokens):
-        raise Skip("it gives no tokens")
+        return
     tokens: Any = case.plugin.encode_tokens(case.real.images)
     if tokens.dtype != np.float32 or tokens.ndim != 4 or len(tokens) != len(case.real) or not tokens.size:
         raise Broken(f"encode_tokens gives {tokens.dtype} {tokens.shape}, not float32 ({len(case.real)}, rows, columns, d)")

@@ -107,7 +107,7 @@ class _MeanColour:
 
     def encode(self, images: Images) -> Features:
         """float32 (n, 3)."""
-        return np.asarray(images, np.float32).mean(axis=(1, 2))
+        return np.asarray(np.asarray(images, np.float32).mean(axis=(1, 2)))
 
 
 def _slides_apart(patches: ImageSet) -> tuple[ImageSet, ImageSet]:
@@ -132,7 +132,7 @@ def measures(case: _Case) -> None:
         return
     if not isinstance(case.plugin, ConditionMetric):
         raise Broken(
-            "it has none of minimum_n and compare (or compare_trained), agree, describe_regions, and alter and respond"
+            "it has neither minimum_n and compare (or compare_trained) nor agree nor describe_regions nor alter and respond"
         )
     values: Any = case.agree(list(range(len(case.real))))
     if values.ndim != 2 or len(values) != len(case.real):
@@ -194,9 +194,9 @@ def order_independent(case: _Case) -> None:
             raise Skip("it uses random subsets")
         change = abs(case.compare(near[::-1], np.roll(far, 5, axis=0)) - value)
     elif isinstance(case.plugin, RegionMetric):
-        everything = case.describe(case.typed)
-        changes = [case.describe(case.typed[rows]) - everything[rows] for rows in ([3, 1], [0])]
-        change, value = max(float(np.nanmax(np.abs(one), initial=0)) for one in changes), 1.0
+        described = case.describe(case.typed)
+        moved = [case.describe(case.typed[rows]) - described[rows] for rows in ([3, 1], [0])]
+        change, value = max(float(np.nanmax(np.abs(one), initial=0)) for one in moved), 1.0
     else:
         everything = case.agree(list(range(len(case.real))))
         changes = [case.agree(rows) - everything[rows] for ways in batches(len(case.real)).values() for rows in ways]
