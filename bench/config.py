@@ -14,6 +14,7 @@ from bench.errors import BrokenPluginError, MissingError, UsageError
 from bench.loading import Classes, asked_of, declared_options, route, try_plugin
 from bench.pipeline.plugins import Plugin
 from bench.pipeline.prompts import PromptRule
+from bench.presets import Option, convert
 from bench.types import (
     AsksForOthers,
     BringsMetrics,
@@ -32,6 +33,16 @@ ENCODERS = ("embedded",)
 METRICS = ("fd", "fd-pca16", "mind", "kid", "cmmd", "precision", "recall")
 """`fd` needs more patches than features; `mind`, `kid` and `cmmd` are what tables show where it cannot be had."""
 CONTROLS = ("real", "noise")
+_PLUGIN_FIELDS = {
+    "generator": "generators",
+    "task": "tasks",
+    "dataset": "datasets",
+    "encoders": "encoders",
+    "metrics": "metrics",
+    "controls": "generators",
+    "layout_generator": "layout_generators",
+}
+"""Field of a config with names of plug-ins -> their kind."""
 PLACEHOLDER = "noise"
 """Generator of commands that need a config but no generator: it needs no condition."""
 
@@ -73,6 +84,16 @@ class RunConfig:
     """An experiment of the task, or a TOML file: then only its arms are scored."""
     options: Mapping[str, str] = field(default_factory=dict)
     """`name` or `owner.name` -> value, as `-o` gave them."""
+
+    def __post_init__(self) -> None:
+        """Names of plug-ins are kept as they are registered, whatever the case in which they were given. UsageError if two
+        names differ by case alone."""
+        for name, kind in _PLUGIN_FIELDS.items():
+            value = getattr(self, name)
+            if isinstance(value, tuple):
+                object.__setattr__(self, name, tuple(registry.canonical_name(kind, each) for each in value))
+            elif value:
+                object.__setattr__(self, name, registry.canonical_name(kind, value))
 
     @property
     def trains_anew(self) -> bool:
@@ -314,7 +335,7 @@ def _embedded_options(experiment: Experiment | None, embedded: bool, given: Mapp
 
 def _rule(prompt_source: str, given: Mapping[str, str]) -> PromptRule:
     hints = get_type_hints(PromptRule)
-    values = {name: registry.convert("prompts", registry.Option(name, hints[name]), value) for name, value in given.items()}
+    values = {name: convert("prompts", Option(name, hints[name]), value) for name, value in given.items()}
     return PromptRule(prompt_source=prompt_source, **values)  # type: ignore[arg-type]
 
 

@@ -146,6 +146,7 @@ def route(options: Mapping[str, str], owners: Mapping[str, Mapping[str, set[str]
     routed: dict[tuple[str, str], dict[str, str]] = {}
     for word, value in options.items():
         prefix, dot, name = word.rpartition(".")
+        prefix = prefix if prefix in owners else prefix.casefold()
         if dot and prefix not in owners:
             for owner, named in owners.items():
                 if prefix in named:

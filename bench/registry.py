@@ -11,24 +11,22 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import traceback
-import types
 import typing
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from bench.errors import BenchError, BrokenPluginError, MissingError, UsageError, did_you_mean
 from bench.messages import shorten
+from bench.presets import accepted_types, convert
 from bench.provenance import sources
-from bench.runtime import plugin_code
+from bench.runtime import plugin_code, torchvision_shim
 from bench.runtime.plugin_code import guarded_process, is_interruption, stdout_to_stderr
 from bench.types import Card, HasCard, HasConfig, HasDigest, HasPresets, ReadsCheckpoint
 
 KINDS = ("generators", "encoders", "metrics", "tasks", "datasets", "layout_generators", "commands")
-_BOOLEANS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 
 
 @cache
@@ -58,13 +56,38 @@ def entry(kind: str, name: str) -> EntryPoint:
     return found[0]
 
 
+def canonical_name(kind: str, name: str) -> str:
+    """The name as it is registered, or as its panel is, whatever its case: `NASDM` is `nasdm`, and `TIMM:resnet18` is
+    `timm:resnet18`. Arguments, files and names of nothing stay as they are. UsageError if two names differ by case alone and
+    neither is the given one.
+    """
+    head, colon, rest = name.partition(":")
+    known = (*_entries(kind), *(panel_names() if kind in ("encoders", "metrics") else ()))
+    if head in known or is_file(name):
+        return name
+    alike = sorted({each for each in known if each.casefold() == head.casefold()})
+    if len(alike) > 1:
+        raise UsageError(f"{shorten(name)!r} may be {' or '.join(alike)}: these names differ by case alone.")
+    return f"{alike[0]}{colon}{rest}" if alike else name
+
+
+def kinds_of(name: str) -> tuple[str, ...]:
+    """The kinds of plug-ins, commands left out, in which a name is registered, whatever its case; imports nothing."""
+    return tuple(kind for kind in KINDS if kind != "commands" and _head(kind, name) in _entries(kind))
+
+
+def _head(kind: str, name: str) -> str:
+    return canonical_name(kind, name).partition(":")[0]
+
+
 def expand(kind: str, asked: Iterable[str]) -> tuple[str, ...]:
     """The names, with panels replaced by their members, each once, in the order of first occurrence.
 
     A panel is a tuple of names under the entry-point group `bench.panels`: `embedded`, for the encoders without a download.
     """
     panels = {entry.name: entry for entry in entry_points(group="bench.panels")}
-    members = (_members(panels[name]) if name in panels and name not in _entries(kind) else (name,) for name in asked)
+    named = (canonical_name(kind, name) for name in asked)
+    members = (_members(panels[name]) if name in panels and name not in _entries(kind) else (name,) for name in named)
     return tuple(dict.fromkeys(name for part in members for name in part))
 
 
@@ -85,7 +108,7 @@ def find(kind: str, name: str) -> tuple[type[Any], tuple[Any, ...]]:
 
     Raises UsageError on an unknown name, BrokenPluginError if the plug-in cannot be imported or has no card.
     """
-    head, _, rest = name.partition(":")
+    head, _, rest = canonical_name(kind, name).partition(":")
     if is_file(name):
         attribute, _, argument = rest.partition(":")
         return _from_file(Path(head), attribute), ((argument,) if argument else ())
@@ -103,6 +126,7 @@ def find(kind: str, name: str) -> tuple[type[Any], tuple[Any, ...]]:
 
 def _import(owner: str, load: Callable[[], Any]) -> Any:
     """What `load` returns. BrokenPluginError, with the place, whatever the code of a plug-in raises meanwhile."""
+    torchvision_shim.ready_on_import()
     with guarded_process(), stdout_to_stderr():
         try:
             return load()
@@ -152,8 +176,8 @@ def card(kind: str, name: str) -> Card:
 
 
 def is_known(kind: str, name: str) -> bool:
-    """Whether a name is registered, or that of a class in a file; imports nothing."""
-    return is_file(name) or name.partition(":")[0] in _entries(kind)
+    """Whether a name is registered, whatever its case, or that of a class in a file; imports nothing."""
+    return is_file(name) or _head(kind, name) in _entries(kind)
 
 
 def is_file(name: str) -> bool:
@@ -173,7 +197,7 @@ def absolute_argument(kind: str, name: str) -> str:
     """The name with its argument made absolute if it is a path, so that a worker in another folder finds it."""
     cls, given = find(kind, name)
     first = next(iter(parameters(cls).values()), None)
-    if not given or first is None or Path not in _accepted(first.annotation):
+    if not given or first is None or Path not in accepted_types(first.annotation):
         return name
     return f"{name.removesuffix(given[0])}{Path(given[0]).expanduser().resolve()}"
 
@@ -188,7 +212,7 @@ def label(kind: str, name: str, plugin: Any) -> str:
     cls, given = find(kind, name)
     first = next(iter(parameters(cls).values()), None)
     called = str(plugin.card.name)
-    if first is None or Path in _accepted(first.annotation) or not (given or first.default is first.empty):
+    if first is None or Path in accepted_types(first.annotation) or not (given or first.default is first.empty):
         return called
     value = option_values(plugin).get(first.name, *given)  # the values of a preset, not its name
     return f"{called}({first.name}={value})" if kind == "metrics" else f"{called}:{value}"
@@ -268,96 +292,6 @@ def describe(plugin: Any) -> dict[str, Any]:
     if isinstance(plugin, HasDigest) and plugin.digest:
         spec["digest"] = plugin.digest
     return {**spec, **sources.describe(type(plugin))}
-
-
-class Declared(Protocol):
-    """An option as its owner declares it: `inspect.Parameter` is one."""
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def annotation(self) -> Any: ...
-
-
-@dataclass(frozen=True)
-class Option:
-    """A declared option that is no parameter of a constructor."""
-
-    name: str
-    annotation: Any
-
-
-def convert(owner: str, parameter: Declared, value: Any) -> Any:
-    """One option value, converted from a string by the annotation. UsageError, with the accepted values, if that fails."""
-    accepted = _accepted(parameter.annotation)
-    if not isinstance(value, str):
-        if not _is_finite(value):
-            raise UsageError(f"{owner!r}: option {parameter.name} takes finite numbers, not {value!r}.{_most(accepted)}")
-        return value
-    for kind in accepted:
-        try:
-            return _parse(kind, value)
-        except ValueError:
-            continue
-    wanted = " or ".join(_spell(kind) for kind in accepted)
-    near = [str(choice) for kind in accepted if typing.get_origin(kind) is typing.Literal for choice in kind.__args__]
-    raise UsageError(
-        f"{owner!r}: option {parameter.name} takes {wanted}, not {shorten(value)!r}.{did_you_mean(value[:80], near)}"
-        f"{_most(accepted)}"
-    )
-
-
-def _most(accepted: tuple[Any, ...]) -> str:
-    return f" Numbers are at most {LARGEST:g}." if {int, float}.intersection(accepted) else ""
-
-
-def _accepted(annotation: Any) -> tuple[Any, ...]:
-    if typing.get_origin(annotation) in (typing.Union, types.UnionType):
-        # str accepts everything, so it is tried last
-        return tuple(sorted(typing.get_args(annotation), key=lambda kind: kind is str))
-    return (annotation,)
-
-
-def _parse(kind: Any, value: str) -> Any:
-    if typing.get_origin(kind) is typing.Literal:
-        for choice in kind.__args__:
-            if str(choice) == value:
-                return choice
-        raise ValueError(value)
-    if kind is bool:
-        if value.lower() not in _BOOLEANS:
-            raise ValueError(value)
-        return _BOOLEANS[value.lower()]
-    if kind is type(None):
-        if value.lower() == "none":
-            return None
-        raise ValueError(value)
-    if typing.get_origin(kind) is tuple:
-        return tuple(_parse(typing.get_args(kind)[0], part) for part in value.split(","))
-    parsed = kind(value) if callable(kind) else value
-    if not _is_finite(parsed):
-        raise ValueError(value)
-    return parsed
-
-
-LARGEST = 1e15
-"""No option of a plug-in is larger: beyond this, whole numbers do not fit into what they are given to."""
-
-
-def _is_finite(value: Any) -> bool:
-    """False for NaN, infinity and numbers beyond `LARGEST`, and for tuples with one: range checks by comparison would let NaN
-    pass."""
-    if isinstance(value, tuple | list):
-        return all(map(_is_finite, value))
-    return not isinstance(value, int | float) or abs(value) <= LARGEST  # False for NaN
-
-
-def _spell(kind: Any) -> str:
-    if typing.get_origin(kind) is typing.Literal:
-        return " | ".join(str(choice) for choice in kind.__args__)
-    return {int: "a whole number", float: "a number", bool: "true or false", Path: "a path", str: "text"}.get(
-        kind, "none" if kind is type(None) else str(kind)
-    )
 
 
 def _plain(value: Any) -> Any:

@@ -39,7 +39,7 @@ from bench.results.schema import ResultRecord
 from bench.results.terms import ABSENT
 from bench.runtime.plugin_code import is_interruption
 from bench.runtime.refusals import refusals_named
-from bench.types import Generator, ImageSet
+from bench.types import Generator, ImageSet, LayoutGenerator
 
 
 @dataclass(frozen=True)
@@ -113,6 +113,8 @@ def prepare(config: RunConfig, context: RunContext) -> Prepared:
     for generator in components.generators:
         check_fit(generator, components)
         _check_seeds(generator, config.seeds)
+    if components.layout_generator is not None:
+        check_fit(components.layout_generator.build(), components)
     context.log(announcement.announce(components, context.store))
     execute_first = partial(context.execute, following=count_jobs_at_least(components))
 
@@ -227,7 +229,7 @@ def _check_seeds(generator: Generator, seeds: tuple[int, ...]) -> None:
             raise
 
 
-def check_fit(generator: Generator, components: Components) -> None:
+def check_fit(generator: Generator | LayoutGenerator, components: Components) -> None:
     """Raises UsageError if the dataset does not provide the columns that the generator needs."""
     dataset = components.dataset
     provides = provided(dataset)

@@ -38,7 +38,9 @@ LARGEST_SIGMA = 1000.0
 class Noise:
     """Uniform noise in every channel of every pixel."""
 
-    card = Card("noise", "1", "Uniform pixel noise: no tissue and no condition.", notes="Ignores its condition.")
+    card = Card(
+        "noise", "1", "Uniform pixel noise: no tissue and no condition.", licence="Apache-2.0", notes="Ignores its condition."
+    )
 
     def generate(self, conditions: Conditions, seeds: Seeds) -> Images:
         """uint8 (n, size, size, 3)."""
@@ -53,6 +55,7 @@ class FlatColour:
         "flat-colour",
         "1",
         "Each class in its mean training colour: obeys the map, shows no tissue.",
+        licence="Apache-2.0",
         needs=("masks",),
         notes="Ignores seeds. A class without a training pixel has no colour and is refused. Pixels that are not annotated "
         "are grey.",
@@ -103,6 +106,7 @@ class CropPaste:
         "crop-paste",
         "1",
         "Tiles each class's prompt crop over its region: what a prompt gives away without a generator.",
+        licence="Apache-2.0",
         needs=("masks", "prompts"),
         notes="Ignores seeds. A class without a crop stays grey, and so does what is not annotated. With the "
         "prompt source `self` part of the target shows.",
@@ -206,6 +210,7 @@ class CopyTrain(ShowsPatches):
         "copy-train",
         "1",
         "Training patches as they are: a memorizer.",
+        licence="Apache-2.0",
         notes="Ignores its condition. Drawn with replacement. Intervals leave out the training slides that it shows.",
     )
 
@@ -217,6 +222,7 @@ class Real(ShowsPatches):
         "real",
         "2",
         "Patches of real slides that are neither tested on nor trained on: how near other real slides come.",
+        licence="Apache-2.0",
         notes="The split `holdout` of a dataset, drawn with replacement. Ignores its condition: a reference for what looks at "
         "images alone, not for what asks for obedience. Intervals leave out the slides that it shows as well as test slides. "
         "With fewer than five held-out slides its distances have no interval.",
@@ -231,6 +237,7 @@ class Shuffle(ShowsPatches):
         "shuffle",
         "1",
         "Real patches under each other's conditions, slide by slide: perfect images that obey nothing.",
+        licence="Apache-2.0",
         notes="Each slide's patches change places by the seed of the fit: as a set they are the real ones. Ignores the "
         "seeds of images. The only patch of a slide gives way to one of any other slide.",
     )
@@ -253,6 +260,7 @@ class Blur(KeepsPatches):
         "blur",
         "1",
         "The target itself behind a Gaussian blur: everything is right but the detail.",
+        licence="Apache-2.0",
         notes="It sees the target. Ignores seeds.",
     )
     training_patches: Literal["train", "holdout", "target"] = "target"

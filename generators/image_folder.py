@@ -39,6 +39,7 @@ class Folder:
         "folder",
         "1",
         "Images generated elsewhere for exported conditions, matched by id.",
+        licence="Apache-2.0",
         source="a folder of samples, see `bench export`",
         notes="One set of images counts as one seed; seed0/, seed1/ are sets of those run seeds. What it was fitted on "
         "is not known here.",

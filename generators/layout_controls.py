@@ -31,6 +31,7 @@ class CopyMasks:
         "copy-masks",
         "1",
         "Training layouts that show the requested types: a generator that memorises.",
+        licence="Apache-2.0",
         needs=("masks", "instances"),
         notes="Chosen with replacement. Pixels that are not annotated become background.",
     )
@@ -86,6 +87,7 @@ class RandomDiscs:
         "random-discs",
         "1",
         "Ellipses of the requested types at random places: layouts without tissue structure.",
+        licence="Apache-2.0",
         needs=("masks",),
         notes="Every requested type occurs if there are at least as many nuclei as types. Numbers, sizes and mix of types "
         "are not those of tissue.",

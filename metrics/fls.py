@@ -40,6 +40,7 @@ class FeatureLikelihood:
         "fls",
         "2",
         "Likelihood of real test features under Gaussians at generated ones, against training patches in their place.",
+        licence="Apache-2.0",
         source="Jiralerspong et al. 2023, arXiv 2302.04440; marcojira/fls (constants, split, scale)",
         cost="O(n^2 (d + 200)) time, O(n^2) memory up to `most` patches a side",
         sees=("jpeg", "blur", "gaussian-noise", "mode-dropped", "memorized-share"),

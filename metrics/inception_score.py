@@ -20,6 +20,7 @@ class InceptionScore:
         "is",
         "1",
         "Inception score of the generated patches alone.",
+        licence="Apache-2.0",
         source="Salimans et al. 2016, arXiv 1606.03498, section 4; torch-fidelity (1008 logits without bias)",
         cost="O(n c) for c classes",
         notes="Made for ImageNet photographs: the network distinguishes dogs from cars, and has no class for tissue. It does "

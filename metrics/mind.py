@@ -34,6 +34,7 @@ class SlicedDistance:
         "mind",
         "1",
         "Sliced Wasserstein distance: the mean distance of real and generated features as seen along random directions.",
+        licence="Apache-2.0",
         source="arXiv 2605.06797 (1000 directions, factor 3 d)",
         cost="O(n directions (d + log n)) time, O(n d) memory, with interval too",
         sees=("jpeg", "blur", "stain-shift", "gaussian-noise", "nuclei-removed", "mode-dropped"),

@@ -30,6 +30,7 @@ class StainDistance:
         "stain",
         "1",
         "Distance of the distributions of hematoxylin and eosin density, or its effect size.",
+        licence="Apache-2.0",
         source="Ruifrok and Johnston 2001 (stain vectors); Cohen 1988, section 2.2 (d with pooled standard deviation)",
         cost="O(n log n)",
         sees=("stain-shift",),

@@ -28,6 +28,7 @@ class VendiScore:
         "vendi",
         "2",
         "Difference in diversity: how far the effective number of different patches is from that of as many real ones.",
+        licence="Apache-2.0",
         source="Friedman and Dieng 2023, arXiv 2210.02410 (cosine kernel); Pasarkar and Dieng 2023, arXiv 2310.12952 (q)",
         cost="O(n d min(n, d)) time, O(min(n, d)^2) memory beside the features; with interval 20 times the eigenvalues",
         sees=("mode-dropped",),

@@ -45,7 +45,7 @@ def command(name: str, kind: str | None, cite: bool, as_json: bool) -> None:
         text = _cite(Path(name))
         echo(json.dumps({"run": name, "paragraph": text}) if as_json else text)
         return
-    kinds = [kind] if kind else [k for k in KINDS if name.partition(":")[0] in registry.names(k)]
+    kinds = [kind] if kind else registry.kinds_of(name)
     if not kinds and not name.partition(":")[0].endswith(".py"):
         known = sorted({n for k in KINDS for n in registry.names(k)})
         raise UsageError(f"nothing is called {name!r}.{did_you_mean(name, known)} See: bench list.")

@@ -91,7 +91,7 @@ def names_of(*kinds: str, panels: bool = False) -> Complete:
         before, comma, begun = typed.rpartition(",")
         known = [name for kind in kinds for name in registry.names(kind)]
         known += registry.panel_names() if panels else []
-        return [f"{before}{comma}{name}" for name in sorted(set(known)) if name.startswith(begun)]
+        return [f"{before}{comma}{name}" for name in sorted(set(known)) if name.startswith(begun.casefold())]
 
     return complete
 

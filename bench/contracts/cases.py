@@ -6,13 +6,13 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, get_args
 
 from bench import registry
 from bench.contracts.mock import mock
 from bench.errors import BenchError, UsageError
 from bench.runtime.plugin_code import is_interruption
-from bench.types import Card, Conditions, HasCard, ImageSet
+from bench.types import Card, Conditions, HasCard, HasSmallInstance, ImageSet, Tolerance
 
 Status = Literal["passed", "failed", "skipped"]
 
@@ -46,13 +46,25 @@ class PluginCase:
     def plugin(self) -> Any:
         return self.make()
 
+    def small(self) -> Any:
+        """A new object: the small one of its class if that offers one and no options were given."""
+        cls = type(self.plugin)
+        return cls.trial() if isinstance(cls, HasSmallInstance) and not self._has_options() else self.make()
+
+    def _has_options(self) -> bool:
+        """Whether the plug-in has options with other values than their defaults."""
+        known = registry.parameters(type(self.plugin))
+        kept = registry.option_values(self.plugin)
+        return any(kept[n] != p.default for n, p in known.items() if n in kept and p.default is not p.empty)
+
     @cached_property
     def real(self) -> ImageSet:
         return mock(self.size)
 
 
 _Kind = TypeVar("_Kind", bound=PluginCase)
-Check = Callable[[_Kind], None]
+Check = Callable[[_Kind], str | None]
+"""Returns what there is to say of a plug-in that passes, or nothing."""
 
 
 def run_checks(case: _Kind, checks: Sequence[Check[_Kind]], essential: Sequence[Check[_Kind]]) -> list[Outcome]:
@@ -69,7 +81,7 @@ def run_checks(case: _Kind, checks: Sequence[Check[_Kind]], essential: Sequence[
 
 def _outcome(check: Check[_Kind], case: _Kind) -> Outcome:
     try:
-        check(case)
+        passed = Outcome(check.__name__, "passed", check(case) or "")
     except Skip as reason:
         return Outcome(check.__name__, "skipped", str(reason))
     except (Broken, BenchError) as reason:
@@ -78,7 +90,7 @@ def _outcome(check: Check[_Kind], case: _Kind) -> Outcome:
         if is_interruption(error):
             raise
         return Outcome(check.__name__, "failed", registry.describe_plugin_error(error))
-    return Outcome(check.__name__, "passed")
+    return passed
 
 
 def builds(case: PluginCase) -> None:
@@ -92,12 +104,14 @@ def card_complete(case: PluginCase) -> None:
     if not isinstance(cls, HasCard) or not isinstance(cls.card, Card):
         raise Broken("the class has no attribute card = Card(...)")
     card = cls.card
+    if card.tolerance not in get_args(Tolerance):
+        raise Broken(f"tolerance of its card is {card.tolerance!r}, not one of {', '.join(get_args(Tolerance))}")
     if empty := [field for field in ("name", "version", "summary", "licence") if not getattr(card, field)]:
         raise Broken(f"the card lacks {', '.join(empty)}")
     columns = {field.name for field in fields(Conditions)}
     if unknown := [column for column in card.needs if column not in columns]:
         raise Broken(f"the card needs {', '.join(unknown)}, which is no column of Conditions")
-    if case.name and not _from_file(case.name) and case.name.partition(":")[0] != card.name:
+    if case.name and not _from_file(case.name) and case.name.partition(":")[0].casefold() != card.name.casefold():
         raise Broken(f"it is registered as {case.name!r} and the name on its card is {card.name!r}")
 
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from bench.contracts.cases import COMMON, Broken, Check, Outcome, PluginCase, Skip, batches, builds, run_checks
 from bench.contracts.mock import CLASSES, mock, partly_annotated
 from bench.errors import BenchError
-from bench.types import NOT_ANNOTATED, Conditions, Fittable, HasSmallInstance, ImageSet, LayoutGenerator, image_seeds, silent
+from bench.types import NOT_ANNOTATED, Conditions, Fittable, ImageSet, LayoutGenerator, image_seeds, silent
 
 COLUMNS = ("masks", "instances", "types")
 KEPT = ("ids", "groups", "classes", "size", "mpp")
@@ -52,8 +52,7 @@ class _Case(PluginCase):
 
     def fresh(self) -> LayoutGenerator:
         """A new layout generator, a small one if its class offers that."""
-        cls = type(self.plugin)
-        return cast(LayoutGenerator, cls.trial() if isinstance(cls, HasSmallInstance) else self.make())
+        return cast(LayoutGenerator, self.small())
 
     @cached_property
     def layout_generator(self) -> LayoutGenerator:
@@ -172,8 +171,10 @@ def accepts_not_annotated(case: _Case) -> None:
         raise Broken("a sampled layout has 255 (not annotated): every pixel needs a class")
 
 
-def missing_masks_refused(case: _Case) -> None:
-    """A request without masks is refused, with an error that names them."""
+def missing_masks_refused(case: _Case) -> str:
+    """A request without masks is refused: by the harness where the card needs them, else with an error that names them."""
+    if "masks" in case.layout_generator.card.needs:
+        return "by the harness, since its card needs them"
     try:
         case.sample_for(replace(case.real.conditions, masks=None))
     except BenchError as refusal:
@@ -181,6 +182,7 @@ def missing_masks_refused(case: _Case) -> None:
             raise Broken(f"without masks the error is {str(refusal)!r}, which does not name them") from refusal
     else:
         raise Broken("it samples without masks, which hold the requested types")
+    return ""
 
 
 def inputs_untouched(case: _Case) -> None:

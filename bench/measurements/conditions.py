@@ -73,8 +73,8 @@ def plan_conditions(
     splits: DataSplits,
     protocol: Callable[[str], str],
 ) -> ConditionMeasurement | FailedMeasurement:
-    """The measurement and its jobs; `protocol` gives the protocol key of a measure. A failed one where the metric asks what a
-    generator makes of its prompts, and this one is shown none."""
+    """The measurement and its jobs; `protocol` gives the protocol key of a measure. A failed one where the data lack
+    a column that the metric needs, or it asks what a generator makes of its prompts, and this one is shown none."""
     metric = metric_for(plugin, splits.test.conditions.classes)
     if not metric.directions:
         raise ValueError(f"{plugin.name} declares no measure")
@@ -83,8 +83,12 @@ def plan_conditions(
     segmenter = segmenter_job(plugin, splits)
     is_of_prompts = "prompts" in metric.card.needs
     test = splits.prompted["test"] if is_of_prompts else splits.test
+    reason = ""
     if is_of_prompts and (test is splits.test or generated.ref.conditions != test.ref):
         reason = f"{record.generator} is shown no prompts, and {plugin.name} measures what a generator makes of them"
+    if lacking := sorted(set(metric.card.needs) - {"prompts"} - splits.test.conditions.columns()):
+        reason = f"{plugin.name} needs {', '.join(lacking)}, which {record.dataset} does not provide"
+    if reason:
         better = metric.directions.get(plugin.label, "none")
         named = replace(record, measure=plugin.label, direction=better, protocol=protocol(plugin.label))
         return FailedMeasurement(named, JobError(Reason.MISSING, "MissingError", reason, ""))

@@ -7,6 +7,7 @@ Declaring the two operator schemas is enough for transforms and models; `torchvi
 
 from __future__ import annotations
 
+import importlib.abc
 import importlib.util
 import sys
 from pathlib import Path
@@ -28,6 +29,22 @@ def ready() -> None:
     library.define("nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")  # type: ignore[no-untyped-call]
     library.define("qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")  # type: ignore[no-untyped-call]
     _declared.append(library)
+
+
+class _BeforeTorchvision(importlib.abc.MetaPathFinder):
+    """Finds nothing; calls `ready` when torchvision is imported for the first time."""
+
+    def find_spec(self, fullname: str, path: Any, target: Any = None) -> None:
+        if fullname == "torchvision":
+            sys.meta_path.remove(self)
+            ready()
+
+
+def ready_on_import() -> None:
+    """From here on `ready` is called by itself before torchvision is first imported: code of plug-ins from outside imports it,
+    directly or through timm, without knowing of this module. Imports neither torch nor torchvision."""
+    if "torchvision" not in sys.modules and not any(isinstance(finder, _BeforeTorchvision) for finder in sys.meta_path):
+        sys.meta_path.insert(0, _BeforeTorchvision())
 
 
 def _extension_loads(package: Path) -> bool:

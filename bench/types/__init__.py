@@ -74,7 +74,7 @@ from bench.types.metrics import (
     Tally,
     TrainedMetric,
 )
-from bench.types.plugins import Card, HasCard, HasConfig, HasDigest, HasPresets, HasSmallInstance
+from bench.types.plugins import Card, HasCard, HasConfig, HasDigest, HasPresets, HasSmallInstance, Tolerance
 from bench.types.tasks import (
     BringsMetrics,
     ChecksClasses,
@@ -159,6 +159,7 @@ __all__ = [
     "SweepMetric",
     "SyntheticSource",
     "Tally",
+    "Tolerance",
     "Task",
     "Trainable",
     "TrainedMetric",

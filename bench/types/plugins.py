@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, runtime_checkable
+
+Tolerance = Literal["exact", "rounding"]
+"""How far an image may depend on the batch that it is generated in: not at all, or by rounding."""
 
 
 @dataclass(frozen=True)
@@ -14,7 +17,8 @@ class Card:
     name: str
     version: str
     summary: str
-    licence: str = "Apache-2.0"
+    licence: str = ""
+    """Of code and weights, e.g. MIT. There is no default: `bench check` fails where it is empty."""
     source: str = ""
     """Paper, equation or repository that defines it."""
     cost: str = ""
@@ -25,6 +29,9 @@ class Card:
     """Datasets that its weights were trained on."""
     conditioned_by: tuple[str, ...] = ()
     """Encoders that the generator was conditioned by or trained with: distances by them are not independent."""
+    tolerance: Tolerance = "exact"
+    """Of a generator: `exact`, an image is the same in every batch; `rounding`, its pixels differ by rounding from batch to
+    batch, as those of networks do whose sums a library orders by the size of the batch."""
     supersedes: str = ""
     sees: tuple[str, ...] = ()
     """Of a metric: corruptions (`IsCorruption`) that its measures must follow, the stronger the farther; of one measure alone

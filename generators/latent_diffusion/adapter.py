@@ -219,6 +219,7 @@ class LdmSemantic(_Ldm):
         "ldm-semantic",
         "1",
         "Latent diffusion on the class map alone (the paper's NoPrompt arm).",
+        licence="Apache-2.0",
         source=PAPER_SOURCE,
         needs=("masks",),
     )
@@ -236,6 +237,7 @@ class LdmPrompt(_Ldm):
         "ldm-prompt",
         "1",
         "Latent diffusion on the class map and one raw tissue crop per class (the paper's Prompt arm).",
+        licence="Apache-2.0",
         source=PAPER_SOURCE,
         needs=("masks", "prompts"),
     )
@@ -284,6 +286,7 @@ class LdmEmbed(_Ldm):
         "ldm-embed",
         "1",
         "Latent diffusion on the class map and an encoder's vector of each class's crop (the paper's Emb. arm).",
+        licence="Apache-2.0",
         source=PAPER_SOURCE + "; encoder and injection are not published: here each region carries its crop's vector",
         needs=("masks", "prompts"),
         conditioned_by=("phantom-cnn",),

@@ -43,6 +43,7 @@ class NasdmMasks:
         "nasdm-masks",
         "1",
         "Layouts of nuclei by diffusion, conditioned on the types to show (NASDM++'s mask generator).",
+        licence="Apache-2.0",
         source="NASDM++ (follow-up of Shrivastava and Fletcher 2023, arXiv 2303.11477): the multi-hot added to the step's "
         "embedding is the paper's; instance encoding, loss and decoding, which it does not publish, are ours",
         cost="O(n) passes of its network, times the sampling steps",

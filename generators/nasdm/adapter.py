@@ -40,6 +40,7 @@ class Nasdm:
         "nasdm",
         "1",
         "Semantic diffusion on typed nuclei and their edges, with dropped conditions and guidance (NASDM).",
+        licence="Apache-2.0",
         source="Shrivastava and Fletcher 2023, arXiv 2303.11477; network of Wang and others 2022, arXiv 2207.00050",
         needs=("masks", "instances"),
         notes="The preset `tiny` unshuffles pixels 4 x 4 and samples in 8 steps of a second-order solver; `paper` takes 1000.",

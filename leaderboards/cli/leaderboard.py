@@ -98,6 +98,8 @@ def _boards(task: str | None, measures: str, records: list[ResultRecord], with_t
         raise MissingError("all records here are of experiments. Print one: bench leaderboard TASK --experiment NAME")
     known = sorted({board.task for board in boards})
     if task is not None and task not in known:
+        task = registry.canonical_name("tasks", task)
+    if task is not None and task not in known:
         near = did_you_mean(task, [*known, *suite.names()])
         raise UsageError(f"no results of a task {task!r}.{near} There are: {', '.join(known) or 'none'}.")
     shown = [board for board in boards if task in (None, board.task)]
@@ -129,6 +131,7 @@ def _experiments(task: str | None, name: str, records: list[ResultRecord]) -> li
     """A table of the experiment for each dataset, protocol set, generator and prompt source."""
     if task is None:
         raise UsageError(f"--experiment {name} needs its task: bench leaderboard TASK --experiment {name}.")
+    task = registry.canonical_name("tasks", task)
     found = registry.find("tasks", task)[0]
     asked = experiment_files.find(name, found.experiments if isinstance(found, ProvidesExperiments) else None, task)
     made = [record for record in experiment_tables.of(asked.name, records) if record.task == task]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from bench.errors import UsageError, did_you_mean
+from bench.errors import MissingError, UsageError, did_you_mean
 from bench.results.identity import fit_name
 from bench.results.protocols import entries
 from leaderboards.comparison.compare import Side
@@ -12,19 +12,39 @@ from leaderboards.tables.reading import read_records as read
 
 
 def side_of(word: str, places: tuple[Path, ...]) -> Side:
-    """The records of the requested generator of a run, which are its first ones, or all records of a name among `places`."""
-    if Path(word).exists():
-        records = read((Path(word),))
-        kept = next((line.generator for line in records if line.state != "reported"), "")
-        return Side(kept, tuple(line for line in records if line.generator == kept))
-    records = [line for line in read(places) if line.state != "reported"]
+    """The records of the requested generator of a run, which are its first ones, or all records of a name among `places`.
+
+    A name of a generator with results is that generator, whatever its case, also where a folder here has the same name: that
+    folder is written ./NAME.
+    """
+    is_bare = Path(word).name == word and not word.endswith(".jsonl")
+    is_path = Path(word).exists()
+    if is_path and not (is_bare and any(place.exists() for place in places)):
+        return _of_run(word)
+    try:
+        records = [line for line in read(places) if line.state != "reported"]
+    except MissingError:
+        if not is_path:
+            raise
+        records = []
     known = sorted({line.generator for line in records})
-    if word not in known:
+    alike = [word] if word in known else [name for name in known if name.casefold() == word.casefold()]
+    if len(alike) > 1:
+        raise UsageError(f"{word!r} may be {' or '.join(alike)}: these names differ by case alone.")
+    if not alike and is_path:
+        return _of_run(word)
+    if not alike:
         raise UsageError(
             f"{word!r} is neither a file or folder nor a generator with results.{did_you_mean(word, known)} "
             f"There are: {', '.join(known) or 'none'}."
         )
-    return Side(word, tuple(line for line in records if line.generator == word))
+    return Side(alike[0], tuple(line for line in records if line.generator == alike[0]))
+
+
+def _of_run(path: str) -> Side:
+    records = read((Path(path),))
+    kept = next((line.generator for line in records if line.state != "reported"), "")
+    return Side(kept, tuple(line for line in records if line.generator == kept))
 
 
 def distinguish(first: Side, second: Side) -> tuple[Side, Side]:

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from itertools import product
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 from bench.config import CONTROLS, ENCODERS, RunConfig
 from bench.errors import BenchError, DamagedError, MissingError, NotComparableError, UsageError, did_you_mean
@@ -27,6 +27,7 @@ from bench.jobs.store import DamagedEntry, EntryRef
 from bench.measurements.prepared import Prepared
 from bench.messages import printable
 from bench.pipeline.plugins import refuse_plugin_files
+from bench.registry import canonical_name
 from bench.results.folders import check_writable
 from bench.results.schema import ResultRecord
 from bench.run import RunContext, finish, prepare, raise_refusal
@@ -36,6 +37,7 @@ FOLDER = Path(__file__).parents[1] / "suites"
 INDEX = "suite.json"
 STRICT: dict[str, str] = {"extra": "forbid"}
 PENDING = "pending: not reached yet"
+_Value = TypeVar("_Value")
 
 
 @dataclass(frozen=True)
@@ -142,6 +144,7 @@ def names() -> list[str]:
 
 def find(asked: str) -> Suite:
     """A shipped suite by name, or one in a file.toml."""
+    asked = {name.casefold(): name for name in names()}.get(asked.casefold(), asked)
     if not asked.endswith(".toml") and asked not in names():
         raise UsageError(
             f"no suite {asked!r}.{did_you_mean(asked, names())} There are: {', '.join(names())}; or give a file.toml."
@@ -176,22 +179,27 @@ def plans(
     Raises UsageError if the suite names a plug-in file that is not among the allowed ones, and if a folder and a dataset are
     given for one task.
     """
-    datasets = datasets or {}
+    data, datasets = _by_canonical_task(data), _by_canonical_task(datasets or {})
+    given = _by_canonical_task(given or {})
     if preset not in suite.preset:
         known = ", ".join(suite.preset)
         raise UsageError(f"{suite.name} has no preset {preset!r}.{did_you_mean(preset, suite.preset)} It has: {known}.")
-    asked, given = suite.preset[preset], given or {}
+    asked = suite.preset[preset]
     refuse_plugin_files([asked.options, asked.tasks, *map(_named, suite.cells)], f"the suite {suite.name}", allowed)
-    tasks = {task for block in suite.cells for task in block.tasks}
-    if unknown := sorted({*data, *datasets, *given, *asked.tasks} - tasks - {""}):
+    preset_tasks = _by_canonical_task(asked.tasks)
+    tasks = {canonical_name("tasks", task) for block in suite.cells for task in block.tasks}
+    if unknown := sorted({*data, *datasets, *given, *preset_tasks} - tasks - {""}):
         raise UsageError(f"{suite.name} has no task {unknown[0]!r}.{did_you_mean(unknown[0], tasks)}")
     if suite.embedded and datasets:
         raise UsageError(f"the suite {suite.name} always runs on embedded data: leave out --dataset.")
     for block in suite.cells:
         for generator, task, prompt_source, layouts in product(
-            block.generators, block.tasks, block.prompt_sources, block.layout_generators
+            (canonical_name("generators", name) for name in block.generators),
+            (canonical_name("tasks", name) for name in block.tasks),
+            block.prompt_sources,
+            (canonical_name("layout_generators", name) for name in block.layout_generators),
         ):
-            of_task = asked.tasks.get(task, {})
+            of_task = preset_tasks.get(task, {})
             options = {**asked.options, **of_task, **block.options, **given.get("", {}), **given.get(task, {})}
             options = {word: value for word, value in options.items() if layouts or not word.startswith("layouts.")}
             words = (generator, layouts, task, "" if prompt_source == "slide" else prompt_source, block.experiment)
@@ -220,6 +228,11 @@ def plans(
             named = task in data or task in datasets
             absent = block.absent or (block.without_data if not named else "")
             yield (replace(cell, reason=f"missing: {absent}"), None) if absent else (cell, config)
+
+
+def _by_canonical_task(given: Mapping[str, _Value]) -> dict[str, _Value]:
+    """What is given for each task, with the names of tasks as they are registered; "" stands for all tasks."""
+    return {canonical_name("tasks", task) if task else "": value for task, value in given.items()}
 
 
 def _source(task: str, data: Mapping[str, str], datasets: Mapping[str, str]) -> tuple[str, str]:

@@ -17,6 +17,7 @@ class AuthenticShare:
         "authpct",
         "1",
         "Percentage of generated patches that are farther from their nearest training patch than that from its own nearest.",
+        licence="Apache-2.0",
         source="Alaa et al. 2022, arXiv 2102.08921; as marcojira/fls and layer6ai-labs/dgm-eval compute it",
         cost="O(m n d) time for m generated and n training patches, and once O(n^2 d)",
         sees=("memorized-share",),

@@ -24,6 +24,7 @@ class DataCopying:
         "ct",
         "1",
         "Whether generated patches are nearer to training patches than real test patches are: far below 0 where they copy.",
+        licence="Apache-2.0",
         source="Meehan et al. 2020, arXiv 2004.05675; casey-meehan/data-copying, with the cells of layer6ai-labs/dgm-eval",
         cost="O((m + n) t d) time for m generated, n test and t training patches",
         sees=("memorized-share",),

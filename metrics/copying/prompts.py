@@ -43,6 +43,7 @@ class CopiedFraction:
         "copied-fraction",
         "1",
         "Share of the pixels of a patch's prompt crops that the generated patch shows again, at any place.",
+        licence="Apache-2.0",
         source="normalised cross-correlation (Lewis 1995) against a threshold that 1 of 1,000 tiles of real tissue exceeds",
         cost="a few Fourier transforms for each tile of 24 px of each crop",
         needs=("prompts",),

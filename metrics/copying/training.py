@@ -77,6 +77,7 @@ class Memorization:
         "memorization",
         "1",
         "Share of generated patches that repeat a training patch, against what unrelated real tissue resembles.",
+        licence="Apache-2.0",
         source="whitened nearest neighbours with a null of held-out data (Dar and others 2025; arXiv 2602.13066), then "
         "registration by normalised cross-correlation (Lewis 1995)",
         cost="8 encodings of each generated patch, and 8 Fourier transforms for each of its neighbours",

@@ -49,6 +49,7 @@ class MapFaithfulness:
         "map-faithfulness",
         "1",
         "Class maps that segmenters trained on real slides read off generated patches, compared with the asked ones.",
+        licence="Apache-2.0",
         source="the measure of semantic image synthesis (Park and others 2019), here of three architectures and as a share of "
         "what real patches get",
         cost="three trainings of a segmenter for each data set, then one pass over the patches",

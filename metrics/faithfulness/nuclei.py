@@ -43,6 +43,7 @@ class NucleiFaithfulness:
         "nuclei-faithfulness",
         "2",
         "Nuclei that a segmenter trained on real slides finds in generated patches, compared with their maps.",
+        licence="Apache-2.0",
         source="the reader study of Shrivastava and Fletcher 2023 (NASDM++), answered by HoVer-Net (Graham and others 2019)",
         cost="one training of the reference segmenter, then one pass over the patches",
         needs=("masks", "instances"),

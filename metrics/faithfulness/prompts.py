@@ -54,6 +54,7 @@ class PromptFaithfulness:
         "prompt-faithfulness",
         "1",
         "Probability that a region resembles its own prompt crop more than crops of its class from other slides.",
+        licence="Apache-2.0",
         source="area under the curve of own against other crops; stain and structure apart by Ruifrok and Johnston 2001",
         cost="encodings of `others` + 2 windows for each crop",
         needs=("prompts",),

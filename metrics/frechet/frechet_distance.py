@@ -29,6 +29,7 @@ class FrechetDistance:
         "fd",
         "1",
         "Fréchet distance between Gaussians fitted to real and generated features.",
+        licence="Apache-2.0",
         source="Dowson and Landau 1982; Heusel et al. 2017, arXiv 1706.08500, eq. 6",
         cost="O(n d^2 + d^3) time, O(n d + d^2) memory",
         sees=("jpeg", "blur", "stain-shift", "gaussian-noise", "nuclei-removed", "mode-dropped"),

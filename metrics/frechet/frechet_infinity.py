@@ -35,6 +35,7 @@ class FrechetInfinity:
         "fd-inf",
         "1",
         "Fréchet distance extrapolated to infinitely many patches.",
+        licence="Apache-2.0",
         source="Chong and Forsyth 2020, arXiv 1911.07023 (sides=fake)",
         cost="O(n d^2 + 15 d^3) time, O(n d + d^2) memory",
         sees=("jpeg", "blur", "stain-shift", "gaussian-noise", "nuclei-removed", "mode-dropped"),

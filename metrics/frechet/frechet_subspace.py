@@ -78,6 +78,7 @@ class FrechetPca16(FrechetSubspace):
         "fd-pca16",
         "1",
         "Fréchet distance on 16 principal axes of the training features, extrapolated to infinitely many slides.",
+        licence="Apache-2.0",
         source="Dowson and Landau 1982; axes, extrapolation and the study behind them: docs/subspace.md",
         cost="O(n d^2) time, O(n d + d^2) memory",
         sees=("jpeg", "blur", "stain-shift", "gaussian-noise", "nuclei-removed", "mode-dropped"),

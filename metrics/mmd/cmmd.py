@@ -22,6 +22,7 @@ class GaussianDistance:
         "cmmd",
         "1",
         "Squared discrepancy of feature directions under a wide Gaussian kernel.",
+        licence="Apache-2.0",
         source="Jayasumana et al. 2024, arXiv 2401.09603; its code google-research/cmmd (the V-statistic)",
         cost="O(n^2 d) time, O(n d) memory, with interval too",
         sees=("jpeg", "blur", "stain-shift", "gaussian-noise", "nuclei-removed", "mode-dropped"),

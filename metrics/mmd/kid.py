@@ -34,6 +34,7 @@ class KernelDistance:
         "kid",
         "2",
         "Unbiased squared discrepancy of real and generated features under a cubic kernel, over pairs of different slides.",
+        licence="Apache-2.0",
         source="Bińkowski et al. 2018, arXiv 1801.01401; Gretton et al. 2012, JMLR 13, eq. 3 (pairs=all)",
         cost="O(n^2 d) time, O(n d) memory, with interval too; with subsets O(subsets subset^2 d)",
         sees=("jpeg", "blur", "stain-shift", "gaussian-noise", "nuclei-removed", "mode-dropped"),

@@ -15,6 +15,7 @@ class Coverage(NeighbourhoodMetric):
         "coverage",
         "2",
         "Share of real neighbourhoods that hold a generated patch.",
+        licence="Apache-2.0",
         source="Naeem et al. 2020, arXiv 2002.09797, section 3",
         cost="O(n^2 d) time, O(n d) memory, with interval too; shared with precision, recall and density of the same k",
         sees=("blur", "gaussian-noise", "mode-dropped"),

@@ -15,6 +15,7 @@ class Density(NeighbourhoodMetric):
         "density",
         "2",
         "Real neighbourhoods that a generated patch lies in, divided by k.",
+        licence="Apache-2.0",
         source="Naeem et al. 2020, arXiv 2002.09797, section 3",
         cost="O(n^2 d) time, O(n d) memory, with interval too; shared with precision, recall and coverage of the same k",
         sees=("blur", "stain-shift", "gaussian-noise", "nuclei-removed"),

@@ -15,6 +15,7 @@ class Precision(NeighbourhoodMetric):
         "precision",
         "2",
         "Share of generated features inside the real manifold.",
+        licence="Apache-2.0",
         source="Kynkäänniemi et al. 2019, arXiv 1904.06991, eq. 1 and 2",
         cost="O(n^2 d) time, O(n d) memory, with interval too; shared with recall, density and coverage of the same k",
         sees=("blur", "stain-shift", "gaussian-noise", "nuclei-removed"),

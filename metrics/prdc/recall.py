@@ -15,6 +15,7 @@ class Recall(NeighbourhoodMetric):
         "recall",
         "2",
         "Share of real features inside the generated manifold.",
+        licence="Apache-2.0",
         source="Kynkäänniemi et al. 2019, arXiv 1904.06991, eq. 1 and 2",
         cost="O(n^2 d) time, O(n d) memory, with interval too; shared with precision, density and coverage of the same k",
         sees=("mode-dropped",),

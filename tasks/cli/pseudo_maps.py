@@ -111,7 +111,8 @@ def _encoder(name: str, options: Mapping[str, str]) -> Plugin:
     from bench.pipeline.plugins import Plugin
     from bench.types import ReportsReadiness
 
-    if not registry.is_file(name) and name.partition(":")[0] not in registry.names("encoders"):
+    name = registry.canonical_name("encoders", name)
+    if not registry.is_known("encoders", name):
         raise UsageError(f"there is no encoder {name!r}.{did_you_mean(name, registry.names('encoders'))}")
     plugin = Plugin("encoders", registry.absolute_name(name), tuple(sorted(options.items())))
     if isinstance(built := plugin.build(), ReportsReadiness):

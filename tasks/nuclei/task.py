@@ -11,7 +11,7 @@ import math
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,6 +47,7 @@ class LizardNuclei:
         "lizard-nuclei",
         VERSION,
         "Colon: HoVer-Net trained on a training mix of patches finds, outlines and types nuclei on real test patches.",
+        licence="Apache-2.0",
         source="Graham and others 2019 (HoVer-Net), built with MONAI",
         needs=("masks", "instances"),
         notes="A type that a training mix does not show is not learned, and scores 0 or about that.",
@@ -70,6 +71,11 @@ class LizardNuclei:
         self.config = configure(self.card.name, self.presets, preset, values)
         self.encoder_weights = encoder_weights
         self.digest = "" if encoder_weights is None else self._digest(encoder_weights)
+
+    @classmethod
+    def trial(cls) -> Self:
+        """A task that trains for two steps, for `bench check`."""
+        return cls(steps=2)
 
     @property
     def patches(self) -> int:

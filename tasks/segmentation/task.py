@@ -9,7 +9,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,6 +50,11 @@ class _Segmentation:
     def __init__(self, preset: str = "tiny", **values: Any) -> None:
         """`values`: fields of `SegmentationConfig` in place of those of the preset."""
         self.config = configure(self.card.name, self.presets, preset, values)
+
+    @classmethod
+    def trial(cls) -> Self:
+        """A task that trains for two steps, for `bench check`."""
+        return cls(steps=2)
 
     @property
     def patches(self) -> int:
@@ -133,6 +138,7 @@ class Cam16Segmentation(_Segmentation):
         "cam16-seg",
         VERSION,
         "Lymph node: DeepLabV3+ trained on a training mix of patches tells tumour from normal tissue on real test patches.",
+        licence="Apache-2.0",
         source="Chen and others 2018 (DeepLabV3+), built with segmentation_models_pytorch",
         needs=("masks",),
     )
@@ -151,6 +157,7 @@ class PandaSegmentation(_Segmentation):
         "panda-seg",
         VERSION,
         "Prostate: DeepLabV3+ trained on a training mix of patches segments stroma, benign and cancer on real test patches.",
+        licence="Apache-2.0",
         source="Chen and others 2018 (DeepLabV3+), built with segmentation_models_pytorch",
         needs=("masks",),
     )
@@ -168,6 +175,7 @@ class TcgaSegmentation(_Segmentation):
         "tcga-seg",
         VERSION,
         "Pseudo-maps: DeepLabV3+ trained on a training mix of patches segments clusters of tissue on real test patches.",
+        licence="Apache-2.0",
         source="Chen and others 2018 (DeepLabV3+), built with segmentation_models_pytorch; pseudo-maps as in "
         "HeteroTissue-Diffuse (Alfasly and others 2025)",
         needs=("masks",),
@@ -188,6 +196,7 @@ class RegionSegmentation(_Segmentation):
         "region-seg",
         VERSION,
         "Any tissue: DeepLabV3+ trained on a training mix of patches segments the classes of your data on real test patches.",
+        licence="Apache-2.0",
         source="Chen and others 2018 (DeepLabV3+), built with segmentation_models_pytorch",
         needs=("masks",),
         notes="Give --data or --dataset. Without one it runs on phantom-panda, which shows that it works.",

@@ -55,6 +55,7 @@ class PhantomCnn:
         "phantom-cnn",
         "1",
         "A small network trained to find nuclei and tissues in the phantom.",
+        licence="Apache-2.0",
         source="this package, metrics/encoders/builtin/phantom_cnn.py",
         trained_on=("phantom-cam16",),
         notes="Sensitive to structure, hardly to colour. Trained on the phantom only: on other images its distances are "

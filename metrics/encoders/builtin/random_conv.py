@@ -32,6 +32,7 @@ class RandomConv:
         "random-conv",
         "1",
         "Means and deviations of a fixed random-weight convolutional net.",
+        licence="Apache-2.0",
         source="Naeem et al. 2020, arXiv 2002.09797 (random embeddings); the layers are our own",
         notes="Mainly sensitive to colour: a blurred or locally shuffled patch with the right stain hardly moves it.",
     )

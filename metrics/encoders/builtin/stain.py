@@ -26,6 +26,7 @@ class Stain:
         "stain",
         "1",
         "Optical density of hematoxylin and eosin in each patch: mean and quantiles.",
+        licence="Apache-2.0",
         source="Ruifrok and Johnston 2001, Anal Quant Cytol Histol 23: 291 (stain vectors)",
         sees=("stain-shift", "nuclei-removed"),
         notes="Fixed stain vectors: the colours of another scanner give other amounts. The position of stain in a patch has "

@@ -45,6 +45,7 @@ class Texture:
         "texture",
         "1",
         "Stain amounts, gradient energies and local binary patterns of H and E.",
+        licence="Apache-2.0",
         source="Ruifrok and Johnston 2001 (stain vectors); Ojala et al. 2002 (rotation-invariant uniform patterns)",
         notes="Fixed stain vectors: a scanner with other colours shows in the third, `rest`, channel. Does not recognise "
         "nuclei: tissue with the right contrasts in the wrong places is not detected.",

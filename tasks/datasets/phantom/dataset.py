@@ -210,6 +210,7 @@ class PhantomCam16(_Phantom):
         "phantom-cam16",
         VERSION,
         "Embedded phantom of lymph nodes with metastases: normal and tumour, 1 micron per pixel.",
+        licence="Apache-2.0",
         source=_SOURCE,
         notes=_NOTES,
     )
@@ -223,6 +224,7 @@ class PhantomPanda(_Phantom):
         "phantom-panda",
         VERSION,
         "Embedded phantom of prostate biopsies: background, stroma, benign and cancer, 1 micron per pixel.",
+        licence="Apache-2.0",
         source=_SOURCE,
         notes=_NOTES,
     )
@@ -236,6 +238,7 @@ class PhantomTcga(_Phantom):
         "phantom-tcga",
         VERSION,
         "Embedded phantom of several organs under maps without annotation: seven clusters, 1 micron per pixel.",
+        licence="Apache-2.0",
         source=_SOURCE,
         notes=f"{_NOTES} Its clusters are the true regions, and not made from features.",
     )
@@ -254,6 +257,7 @@ class PhantomLizard(_Phantom):
         "phantom-lizard",
         VERSION,
         "Embedded phantom of colon: nuclei of six types, rare types rare, 1 micron per pixel.",
+        licence="Apache-2.0",
         source=_SOURCE,
         notes=_NOTES,
     )
