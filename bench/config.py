@@ -91,9 +91,9 @@ class RunConfig:
         for name, kind in _PLUGIN_FIELDS.items():
             value = getattr(self, name)
             if isinstance(value, tuple):
-                object.__setattr__(self, name, tuple(registry.canonical_name(kind, each) for each in value))
-            elif value:
-                object.__setattr__(self, name, registry.canonical_name(kind, value))
+                object.__setattr__(self, name, tuple(_canonical(kind, each) for each in value))
+            else:
+                object.__setattr__(self, name, _canonical(kind, value))
 
     @property
     def trains_anew(self) -> bool:
@@ -337,6 +337,11 @@ def _rule(prompt_source: str, given: Mapping[str, str]) -> PromptRule:
     hints = get_type_hints(PromptRule)
     values = {name: convert("prompts", Option(name, hints[name]), value) for name, value in given.items()}
     return PromptRule(prompt_source=prompt_source, **values)  # type: ignore[arg-type]
+
+
+def _canonical(kind: str, name: Any) -> Any:
+    """The name as it is registered; what is no name, in a config of a stranger, stays for those who refuse it."""
+    return registry.canonical_name(kind, name) if isinstance(name, str) and name else name
 
 
 def _plain(value: Any) -> Any:

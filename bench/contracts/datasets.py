@@ -101,18 +101,18 @@ def splits_agree(case: _Case) -> None:
 
 
 def classes_shown(case: _Case) -> str:
-    """Maps of train and test show the classes; what they lack is said."""
+    """Maps of train and test show the classes; with a note of those that they lack."""
     if "masks" not in case.dataset.provides:
         raise Skip("it provides no masks")
-    classes, said = case.splits["train"].conditions.classes, []
+    classes, notes = case.splits["train"].conditions.classes, []
     for name in ("train", "test"):
         masks: Any = case.splits[name].conditions.masks
         found = set(np.concatenate([np.unique(np.asarray(part)) for part in masks]).tolist())
         if not found - {NOT_ANNOTATED}:
             raise Broken(f"no pixel of {name} is annotated")
         if absent := [each for number, each in enumerate(classes) if number not in found]:
-            said.append(f"{name} shows no {', '.join(absent)}")
-    return "; ".join(said)
+            notes.append(f"{name} shows no {', '.join(absent)}")
+    return "; ".join(notes)
 
 
 def patches_differ(case: _Case) -> None:
@@ -144,7 +144,7 @@ def same_in_new_object(case: _Case) -> None:
 
 def pools_and_donors_apart(case: _Case) -> str:
     """Pools for downstream training and patches for prompts are readable, and keep to their slides."""
-    said = []
+    notes = []
     if isinstance(case.dataset, ProvidesPools):
         for name in case.dataset.pools:
             patches = case.dataset.split(name)
@@ -152,16 +152,16 @@ def pools_and_donors_apart(case: _Case) -> str:
             for other in ("validation", "test") if name == "R1" else ("train", "validation", "test"):
                 if len(np.intersect1d(patches.conditions.groups, case.splits[other].conditions.groups)):
                     raise Broken(f"the pool {name} and {other} share a slide")
-            said.append(f"{len(patches)} {name}")
+            notes.append(f"{len(patches)} {name}")
     if isinstance(case.dataset, ProvidesPromptDonors) and case.dataset.has_prompt_donors:
         donors, test = case.dataset.prompt_donors(), case.splits["test"].conditions
         check_patches("it", donors, "prompt_donors")
         if any(donors.conditions.overlaps(row, test).any() for row in range(min(len(donors), MOST))):
             raise Broken("a patch for prompts shows pixels of a test patch")
-        said.append(f"{len(donors)} for prompts")
-    if not said:
+        notes.append(f"{len(donors)} for prompts")
+    if not notes:
         raise Skip("it has neither")
-    return ", ".join(said)
+    return ", ".join(notes)
 
 
 def _all(case: _Case) -> list[tuple[str, ImageSet]]:

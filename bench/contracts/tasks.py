@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import Any, cast, get_args
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bench import registry
 from bench.contracts.cases import COMMON, Broken, Check, Outcome, PluginCase, Skip, builds, run_checks
@@ -128,12 +129,15 @@ def accepts_not_annotated(case: _Case) -> None:
 
 
 def inputs_untouched(case: _Case) -> None:
-    """Patches are as they were after all the training above."""
-    _ = case.tally
-    pristine = layouts(case.size) if "instances" in case.plugin.card.needs else mock(case.size)
-    columns = [name for name in ("masks", "instances", "types") if getattr(pristine.conditions, name) is not None]
-    pairs = [(getattr(case.real.conditions, name), getattr(pristine.conditions, name)) for name in columns]
-    if not all(np.array_equal(now, before) for now, before in [(case.real.images, pristine.images), *pairs]):
+    """It accepts read-only arrays and leaves them as they are."""
+    given, pristine = ([case.slide(number) for number in range(3)] for _ in range(2))
+    for array in (array for part in given for array in _arrays(part)):
+        array.flags.writeable = False  # like memory-mapped arrays
+    case.task.score([given[0]], given[1], given[2], 0, silent)
+    pairs = [
+        pair for now, before in zip(given, pristine, strict=True) for pair in zip(_arrays(now), _arrays(before), strict=True)
+    ]
+    if not all(np.array_equal(now, before) for now, before in pairs):
         raise Broken("scoring changes the patches that it is given")
 
 
@@ -149,6 +153,11 @@ CHECKS: tuple[Check[_Case], ...] = (
     accepts_not_annotated,
     inputs_untouched,
 )
+
+
+def _arrays(patches: ImageSet) -> list[NDArray[Any]]:
+    columns = (getattr(patches.conditions, name) for name in ("masks", "instances", "types"))
+    return [patches.images, *(values for values in columns if values is not None)]
 
 
 def _values(tally: Tally) -> dict[str, float]:

@@ -20,6 +20,7 @@ def ready() -> None:
     """Call before the first import of torchvision or of a package that imports it. Does nothing where all is well."""
     if "torchvision" in sys.modules or _declared:
         return
+    sys.meta_path[:] = [finder for finder in sys.meta_path if not isinstance(finder, _BeforeTorchvision)]
     spec = importlib.util.find_spec("torchvision")
     if spec is None or spec.origin is None or _extension_loads(Path(spec.origin).parent):
         return
@@ -36,7 +37,6 @@ class _BeforeTorchvision(importlib.abc.MetaPathFinder):
 
     def find_spec(self, fullname: str, path: Any, target: Any = None) -> None:
         if fullname == "torchvision":
-            sys.meta_path.remove(self)
             ready()
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +11,8 @@ import pytest
 from numpy.typing import NDArray
 
 from bench.contracts import Outcome, check_generator
-from bench.errors import UsageError
 from bench.messages import needed
+from bench.runtime.precision import in_fixed_batches
 from bench.types import Card, Conditions, Images, ImageSet, Progress
 
 Seeds = NDArray[np.uint64]
@@ -23,7 +22,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning")
 class Good:
     """A generator that keeps every rule: a colour per class and grain by the seed."""
 
-    card = Card("good", "1", "Keeps every rule.", needs=("masks",))
+    card = Card("good", "1", "Keeps every rule.", licence="MIT", needs=("masks",))
 
     def __init__(self, grain: float = 9.0) -> None:
         self.grain = grain
@@ -37,7 +36,7 @@ class Good:
 class Fitted(Good):
     """A trainable that keeps every rule."""
 
-    card = Card("fitted", "1", "Keeps every rule.", needs=("masks",))
+    card = Card("fitted", "1", "Keeps every rule.", licence="MIT", needs=("masks",))
 
     def fit(self, train: ImageSet, seed: int, progress: Progress, work: Path) -> None:
         self.mean = train.images.mean()
@@ -129,24 +128,39 @@ class ForgetsToSave(Fitted):
         self.mean = 120.0
 
 
-class GeneratesWithoutMasks(Good):
+class ReadsUndeclaredColumn(Good):
     def generate(self, conditions: Conditions, seeds: Seeds) -> Images:
-        if conditions.masks is None:
-            conditions = replace(conditions, masks=np.zeros((len(conditions), conditions.size, conditions.size), np.uint8))
+        return super().generate(conditions, seeds) + (0 if conditions.labels is None else 1)
+
+
+class CrashesWithoutUndeclaredColumn(Good):
+    def generate(self, conditions: Conditions, seeds: Seeds) -> Images:
+        assert conditions.texts is not None
         return super().generate(conditions, seeds)
 
 
-class RefusesVaguely(Good):
+class Rounds(Good):
+    """The size of the batch changes some values by one grey level, as sums in another order do."""
+
     def generate(self, conditions: Conditions, seeds: Seeds) -> Images:
-        if conditions.masks is None:
-            raise UsageError("something is not right.")
-        return super().generate(conditions, seeds)
+        images = super().generate(conditions, seeds)
+        images[:, 0, 0, 0] = 100 + (len(images) > 7)
+        return images
 
 
-class CrashesWithoutMasks(Good):
+class RoundsAsStated(Rounds):
+    card = Card("rounds", "1", "Differs by rounding.", licence="MIT", needs=("masks",), tolerance="rounding")
+
+
+class DependsOnBatch(ByBatch):
+    card = Card("depends", "1", "Differs by more than rounding.", licence="MIT", needs=("masks",), tolerance="rounding")
+
+
+class InFixedBatches(Rounds):
+    """The cure that the message names."""
+
     def generate(self, conditions: Conditions, seeds: Seeds) -> Images:
-        assert conditions.masks is not None
-        return super().generate(conditions, seeds)
+        return in_fixed_batches(super().generate, conditions, seeds, size=4)
 
 
 class WritesIntoMasks(Good):
@@ -173,16 +187,20 @@ class FitsInPlace(Fitted):
         train.images[:] //= 2
 
 
+class NoLicence(Good):
+    card = Card("good", "1", "Keeps every rule.", needs=("masks",))
+
+
 class NoCard(Good):
     card = "good"  # type: ignore[assignment]
 
 
 class EmptyCard(Good):
-    card = Card("empty", "", "", needs=("masks",))
+    card = Card("empty", "", "", licence="MIT", needs=("masks",))
 
 
 class UnknownNeed(Good):
-    card = Card("unknown-need", "1", "Needs what nobody has.", needs=("mask",))
+    card = Card("unknown-need", "1", "Needs what nobody has.", licence="MIT", needs=("mask",))
 
 
 class DropsOption(Good):
@@ -243,14 +261,16 @@ def test_what_keeps_the_rules_passes(cls: Any) -> None:
         (IgnoresSeeds, "other_seed_other_bytes", "same images"),
         (SaysDeterministic, "other_seed_other_bytes", "declares itself deterministic"),
         (ForgetsToSave, "save_load_round_trip", "other images"),
-        (GeneratesWithoutMasks, "missing_column_refused", "generates without masks"),
-        (RefusesVaguely, "missing_column_refused", "does not name it"),
-        (CrashesWithoutMasks, "missing_column_refused", "AssertionError"),
+        (ReadsUndeclaredColumn, "needs_complete", r"what its card needs \(masks\) it generates other images"),
+        (CrashesWithoutUndeclaredColumn, "needs_complete", "AssertionError"),
+        (Rounds, "batch_independent", r"at most 1 grey level, in .* % of values, which is rounding.*in_fixed_batches"),
+        (DependsOnBatch, "batch_independent", "more than rounding"),
         (WritesIntoMasks, "inputs_untouched", "read-only"),
         (WritesBehindTheFlag, "inputs_untouched", "changes the conditions"),
         (FitsInPlace, "inputs_untouched", "changes the training patches"),
         (NoCard, "card_complete", "no attribute card"),
         (EmptyCard, "card_complete", "the card lacks version, summary"),
+        (NoLicence, "card_complete", "the card lacks licence"),
         (UnknownNeed, "card_complete", "needs mask, which is no column"),
         (DropsOption, "options_kept", "grain is not kept as it was given"),
         (HidesOption, "options_kept", "option strength is not kept as an attribute"),
@@ -272,6 +292,18 @@ def test_what_cannot_generate_is_not_asked_further() -> None:
     assert outcomes["card_complete"].status == "passed"
     after = list(outcomes.values())[list(outcomes).index("generates") + 1 :]
     assert {(outcome.status, outcome.reason) for outcome in after} == {("skipped", "generates failed")}
+
+
+def test_rounding_that_the_card_states_passes_with_its_size() -> None:
+    outcome = outcomes_of(RoundsAsStated)["batch_independent"]
+    assert outcome.status == "passed"
+    assert re.fullmatch(r"to rounding, as its card states: .* at most 1 grey level, in 0\.\d+ % of values", outcome.reason)
+
+
+def test_fixed_batches_cure_rounding() -> None:
+    assert outcomes_of(InFixedBatches)["batch_independent"].status == "passed"
+    with pytest.raises(ValueError, match="at least 1, not 0 and 3"):
+        in_fixed_batches(lambda rows: rows, np.arange(3), size=0)
 
 
 def test_a_trial_is_used_where_it_is_offered() -> None:

@@ -18,7 +18,7 @@ from bench.types import Card, Direction, Features, Images, ImageSet, Progress, T
 class Pixels:
     """An encoder that keeps every rule: mean colour and corner pixel."""
 
-    card = Card("pixels", "1", "Mean colour and corner.")
+    card = Card("pixels", "1", "Mean colour and corner.", licence="MIT")
     dim = 6
 
     def encode(self, images: Images) -> Features:
@@ -86,7 +86,7 @@ def test_encoders(cls: Any, check: str, reason: str) -> None:
 class MeanDistance:
     """A feature metric that keeps every rule."""
 
-    card = Card("mean-distance", "1", "Distance of means.")
+    card = Card("mean-distance", "1", "Distance of means.", licence="MIT")
     direction: Direction = "lower"
 
     def minimum_n(self, d: int) -> int:
@@ -99,7 +99,7 @@ class MeanDistance:
 class Brightness:
     """A condition metric that keeps every rule."""
 
-    card = Card("brightness", "1", "Mean grey value.")
+    card = Card("brightness", "1", "Mean grey value.", licence="MIT")
     directions: Mapping[str, Direction] = {"brightness": "higher"}
 
     def learn(self, train: ImageSet, validation: ImageSet, seed: int, progress: Progress, folder: Path) -> None:
@@ -143,7 +143,7 @@ class Subset(MeanDistance):
 class Novelty:
     """A metric that keeps every rule and asks for training patches."""
 
-    card = Card("novelty", "1", "Distance of means, of training patches too.")
+    card = Card("novelty", "1", "Distance of means, of training patches too.", licence="MIT")
     direction: Direction = "lower"
 
     def minimum_n(self, d: int) -> int:
@@ -199,7 +199,7 @@ class ByRank(Brightness):
 
 
 class Neither:
-    card = Card("neither", "1", "Measures nothing.")
+    card = Card("neither", "1", "Measures nothing.", licence="MIT")
 
 
 @pytest.mark.parametrize(

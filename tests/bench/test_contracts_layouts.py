@@ -63,7 +63,7 @@ def test_a_faulty_layout_is_named(change: Change, fault: str) -> None:
 
 
 class _Faulty(RandomDiscs):
-    card = Card("faulty", "1", "Random discs with a fault.")
+    card = Card("faulty", "1", "Random discs with a fault.", licence="MIT")
 
 
 class Batched(_Faulty):
@@ -136,7 +136,7 @@ def test_weights_that_do_not_come_back_are_named() -> None:
 
 
 class Unsound(LayoutMix):
-    card = Card("unsound", "1", "A mix with a fault.")
+    card = Card("unsound", "1", "A mix with a fault.", licence="MIT")
 
 
 class Constant(Unsound):

@@ -62,7 +62,7 @@ RUN = "run -t cam16-seg -g blur"
         (["cache", "prune", "--keep", "nan"], "--keep takes a size"),
         (["cache", "prune", "--keep", "-1"], "--keep takes a size"),
         (["info", LONG], "nothing is called"),
-        (["check", LONG], "unknown generator"),
+        (["check", LONG], "nothing is called"),
         (["new", "generator", LONG], "letters"),
     ],
 )
