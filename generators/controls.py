@@ -291,6 +291,7 @@ class DropClass(KeepsPatches):
         "drop-class",
         "1",
         "The target itself with other tissue in place of its rarest class: a generator that drops a class.",
+        licence="Apache-2.0",
         needs=("masks",),
         notes="It sees the target. Where the class was, it shows what other patches, of the same slide first, have of other "
         "classes at the same place; where no patch has any, the target stays. Ignores seeds.",

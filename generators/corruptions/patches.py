@@ -124,6 +124,7 @@ class ClassSwapped(_ShowsOthers):
         "class-swapped",
         "1",
         "Real patches in pairs under each other's maps: tissue of the wrong class.",
+        licence="Apache-2.0",
         needs=("masks",),
         notes="It sees the target. Pairs are of one slide, those that differ most first (of 64 patches at a time); patches "
         "without a partner of another map stay. What looks at images alone cannot see it.",
@@ -162,6 +163,7 @@ class MemorizedShare(_ShowsOthers):
         "memorized-share",
         "1",
         "The targets with a share of training patches among them.",
+        licence="Apache-2.0",
         notes="It sees the target. Which training patch stands for which target is drawn by the seed of the fit. Of a set "
         "without splits every patch is taken for a training patch.",
     )
@@ -184,6 +186,7 @@ class ModeDropped(_ShowsOthers):
         "mode-dropped",
         "1",
         "A share of the slides left out, patches of the others shown again in their place.",
+        licence="Apache-2.0",
         needs=("masks",),
         notes="It sees the target. A mode is a slide: its stain and its tissue. Every image is a real patch, and its map is "
         "as like the asked one as the slides that are left allow. At least one slide of each split is left.",
@@ -214,6 +217,7 @@ class CropPasted(_ReplacesPatches):
         "crop-pasted",
         "1",
         "The targets with prompt crops tiled over a share of them.",
+        licence="Apache-2.0",
         needs=("masks", "prompts"),
         notes="It sees the target. Ignores seeds. With the prompt source `self` part of the target is pasted.",
     )

@@ -52,6 +52,7 @@ class Unchanged(KeepsTargets):
         "unchanged",
         "1",
         "The target patches themselves: where every corruption begins.",
+        licence="Apache-2.0",
         notes="It sees the target. No generator can be as near to the test patches. Ignores seeds.",
     )
     deterministic = True
@@ -68,6 +69,7 @@ class Jpeg(KeepsTargets):
         "jpeg",
         "1",
         "The target after JPEG compression.",
+        licence="Apache-2.0",
         source="ITU-T T.81, as Pillow and libjpeg write it (4:2:0)",
         notes="It sees the target. Ignores seeds. Patches that were stored as JPEG have lost detail before.",
     )
@@ -102,6 +104,7 @@ class StainShift(KeepsTargets):
         "stain-shift",
         "1",
         "The target stained anew: densities of red, green and blue times 1.25, 0.85, 1.1.",
+        licence="Apache-2.0",
         source="Ruifrok and Johnston 2001 (optical density)",
         notes="It sees the target. Ignores seeds. Every patch is shifted alike.",
     )
@@ -123,7 +126,9 @@ class StainShift(KeepsTargets):
 class GaussianNoise(KeepsTargets):
     """The target with Gaussian noise of standard deviation `sigma` grey levels added to every channel of every pixel."""
 
-    card = Card("gaussian-noise", "1", "The target with Gaussian pixel noise.", notes="It sees the target.")
+    card = Card(
+        "gaussian-noise", "1", "The target with Gaussian pixel noise.", licence="Apache-2.0", notes="It sees the target."
+    )
     strengths = (1.0, 2.0, 4.0, 8.0, 16.0)
     unchanged: float | None = 0.0
     unit = "grey levels"
@@ -156,6 +161,7 @@ class NucleiRemoved(KeepsTargets):
         "nuclei-removed",
         "1",
         "The target without a share of its nuclei.",
+        licence="Apache-2.0",
         source="Ruifrok and Johnston 2001 (hematoxylin); Otsu 1979 (threshold)",
         notes="It sees the target. Nuclei are found by colour, so that it needs no map of them and misses pale ones. What "
         "replaces them is smoother than tissue.",

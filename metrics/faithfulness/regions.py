@@ -55,6 +55,7 @@ class RegionFrechet:
         NAME,
         "1",
         "Fréchet distance of each class of the maps, and in a band along their borders, from masked pooling.",
+        licence="Apache-2.0",
         source="the distances of metrics/frechet on features by masked average pooling (Zhang et al. 2018, arXiv 1810.09091)",
         cost="one pass of the encoder over the patches (one for each region without tokens), then that of `distance` for each",
         needs=("masks",),

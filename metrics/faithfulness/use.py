@@ -59,6 +59,7 @@ class ConditionUse:
         "condition-use",
         "1",
         "Slope of what images show over what altered conditions ask for: map, tumour share, stain, nuclei, guidance.",
+        licence="Apache-2.0",
         source="a dose-response curve for each condition: regression with an intercept for each patch, slides resampled",
         cost="one image of each of `patches` test patches for each altered level, up to eleven, and one reading of each",
         notes="As accurate as its reference segmenters, which attenuate slopes: what they cannot read, as flat colours, seems "

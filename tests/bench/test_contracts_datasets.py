@@ -58,7 +58,7 @@ DATASETS: dict[str, tuple[str, Any, str]] = {
         lambda name, found: replace(found, images=np.repeat(found.images[:1], len(found), axis=0)),
         "are one image",
     ),
-    "one key": ("keys_name_content", lambda name, found: replace(found, key="mine"), "each names its content"),
+    "one key": ("keys_name_content", lambda name, found: replace(found, key="mine"), "the same key 'mine'"),
     "unseeded": (
         "same_in_new_object",
         lambda name, found: replace(found, images=np.random.default_rng().permutation(found.images)),
