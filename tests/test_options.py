@@ -41,7 +41,7 @@ import numpy as np
 from bench.types import Card
 
 class Grey:
-    card = Card("grey", "1", "Shares of grey levels.")
+    card = Card("grey", "1", "Shares of grey levels.", licence="MIT")
 
     def __init__(self, bins: int = 8) -> None:
         self.bins = bins
@@ -122,7 +122,10 @@ CASES: dict[str, list[list[str]]] = {
         "-t cam16-seg --out out/named --dataset folder:folder".split(),
     ],
     "export samples": [["ran", "--out", "out/samples", "--allow-plugin", "mine.py"]],
-    "check": [["flat-colour", "--kind", "generators", "--size", "32", "--json"]],
+    "check": [
+        ["flat-colour", "--kind", "generators", "--size", "32", "--json"],
+        ["grey.py:Grey", "--size", "32", "-o", "bins=16"],
+    ],
     "doctor": [["--json"], ["--encoders", "--weights", "weights", "--json"]],
     "list": [["encoders", "--json"]],
     "info": [["fd", "--kind", "metrics", "--json"], ["ran", "--cite", "--json"]],
@@ -167,7 +170,7 @@ CASES: dict[str, list[list[str]]] = {
         + "--label-by classifier --classifier vit_tiny_patch16_224 --classifier-steps 2 --classifier-rate 0.001".split()
         + f"--truth slides/tcga/truth --manifest slides/tcga/gdc_manifest.txt {PLAIN}".split(),
     ],
-    "new": [["generator", "my-own", "--dir", "out"]],
+    "new": [["generator", "my-own", "--dir", "out"], ["encoder", "my-encoder", "--dir", "out"]],
     "sensitivity": [
         "-t cam16-seg -e stain -m fd --corruptions jpeg,blur --strengths jpeg=90,30 --strengths blur=1,2".split()
         + "--beside noise --seeds 1 --weights weights --workers 1 --data embedded --prompt-source cohort --out out".split()

@@ -31,7 +31,7 @@ def command(context: click.Context, name: str, kind: str | None, size: int, opti
     \b
     bench check flat-colour
     bench check mine.py:Mine
-    bench check phantom-cam16 -o train_slides=4 -o test_slides=4
+    bench check phantom-cam16 -o train_slides=4 -o validation_slides=2 -o test_slides=4
 
     Generators, encoders, metrics and tasks are checked on small synthetic patches, datasets on their own.
     """

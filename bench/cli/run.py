@@ -125,7 +125,7 @@ def command(
     bench run --generator folder:generated --task cam16-seg --data DIR
     bench run --generator flat-colour --task region-seg --dataset folder:DIR
     bench run --generator nasdm --task lizard-nuclei --experiment addition --seeds 0,1,2
-    bench run --generator mine.py:Mine --task cam16-seg -o steps=50 --seeds 0,1,2
+    bench run --generator mine.py:Mine --task cam16-seg -o generator.steps=50 --seeds 0,1,2
     bench run --generator mine.py:Mine --task cam16-seg --fit-seeds 0,1,2
     """
     from bench import run

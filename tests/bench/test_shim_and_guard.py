@@ -53,3 +53,22 @@ def test_foreign_package_is_named(tmp_path: Path, package: str) -> None:
 
 def test_guard_is_content_at_home() -> None:
     assert python("from bench.runtime import import_guard; import_guard.check()").returncode == 0
+
+
+def test_plugins_from_outside_may_import_torchvision(tmp_path: Path) -> None:
+    """At the top of the file and later, without knowing of the shim; a file that does not import it loads no torch."""
+    (tmp_path / "sees.py").write_text(
+        "import torchvision\nfrom bench.types import Card\nclass Sees:\n    card = Card('sees', '1', 'x', licence='MIT')\n"
+    )
+    (tmp_path / "later.py").write_text(
+        "from bench.types import Card\nclass Later:\n    card = Card('later', '1', 'x', licence='MIT')\n"
+        "    def __init__(self): pass\n    def use(self):\n        import torchvision\n"
+    )
+    load = "import sys; from bench import registry; made = registry.load('encoders', '{}')\n"
+    for code in (
+        load.format("sees.py:Sees"),
+        load.format("later.py:Later") + "assert 'torch' not in sys.modules\n"
+        "from bench.runtime import torchvision_shim; torchvision_shim.ready(); made.use()",
+    ):
+        done = python(code, cwd=tmp_path)
+        assert done.returncode == 0, done.stderr

@@ -181,3 +181,23 @@ def test_a_wrong_name_and_nothing_in_common_are_errors(place: Path) -> None:
     schema.write([replace(line, replicates=()) for line in run("c")], place / "c.jsonl")
     refused = bench("a", "c", "--results", str(place))
     assert isinstance(refused.exception, NotComparableError) and "without each block" in refused.output
+
+
+def test_a_folder_named_like_a_generator_does_not_stand_in_its_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    schema.write([*run("mine", worse=0.1), *run("other")], tmp_path / "results" / "results.jsonl")
+    schema.write(run("third"), tmp_path / "mine" / "results.jsonl")
+    named = CliRunner().invoke(command, ["Mine", "OTHER", "--json"])
+    assert named.exit_code == 0, named.output
+    assert [json.loads(named.stdout)[side] for side in ("first", "second")] == ["mine", "other"]
+    folder = CliRunner().invoke(command, ["./mine", "other", "--json"])
+    assert json.loads(folder.stdout)["first"] == "third"
+    schema.write(run("third"), tmp_path / "third-run" / "results.jsonl")
+    assert json.loads(CliRunner().invoke(command, ["third-run", "other", "--json"]).stdout)["first"] == "third"
+
+
+def test_generators_that_differ_by_case_alone_are_refused(tmp_path: Path) -> None:
+    schema.write([*run("gan", worse=0.1), *run("GAN"), *run("other")], tmp_path / "results.jsonl")
+    done = CliRunner().invoke(command, ["Gan", "other", "--results", str(tmp_path)])
+    assert isinstance(done.exception, UsageError) and "may be GAN or gan" in str(done.exception)
+    assert CliRunner().invoke(command, ["gan", "GAN", "--results", str(tmp_path)]).exit_code == 0

@@ -114,3 +114,16 @@ def test_a_broken_index_is_named(tmp_path: Path, text: str) -> None:
 def test_options_of_layouts_are_for_cells_that_have_any(mine: suite.Suite) -> None:
     planned = suite.plans(mine, "tiny", {}, given={"": {"layouts.steps": "2"}})
     assert [cell.name for cell, _ in planned if "layouts.steps" in cell.options] == ["c--sampled--t"]
+
+
+def test_names_in_suites_are_matched_whatever_their_case(tmp_path: Path) -> None:
+    (tmp_path / "mine.toml").write_text(
+        'name = "mine"\nsummary = ""\n[preset.tiny]\nseeds = [0]\n[preset.tiny.tasks.CAM16-seg]\n"generator.steps" = "5"\n'
+        '[[cells]]\ngenerators = ["LDM-Prompt"]\ntasks = ["Cam16-Seg"]\nencoders = ["STAIN"]\n'
+    )
+    found = suite.find(str(tmp_path / "mine.toml"))
+    ((cell, config),) = suite.plans(found, "tiny", {"cam16-SEG": "D"}, given={"CAM16-SEG": {"dataset.size": "32"}})
+    assert (cell.name, cell.generator, cell.task) == ("ldm-prompt--cam16-seg", "ldm-prompt", "cam16-seg")
+    assert config is not None and (config.data, config.encoders) == ("D", ("stain",))
+    assert config.options == {"generator.steps": "5", "dataset.size": "32"}
+    assert suite.find("EMBEDDED").name == "embedded"
