@@ -36,6 +36,7 @@ COMMANDS: dict[str, dict[str, str]] = {
         "sensitivity": "measure what each metric sees of corruptions of real patches",
         "evidence": "show which metrics follow downstream gain and faithfulness",
         "gate": "test whether a generator has become worse than its baseline, for CI",
+        "study": "prepare and collect blinded studies in which pathologists read patches",
     },
     "Publish": {
         "report": "write a page with tables, patches and provenance of runs",

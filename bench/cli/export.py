@@ -93,11 +93,11 @@ def samples(run: Path, out: Path, allowed: tuple[Path, ...], workers: int, sched
     folders = [exporting.samples_folder(out, generator, seed) for generator, seed, _ in found]  # refused before any work
     with open_context(workers, scheduler) as context:
         keys = {key for _, _, key in found}
-        if any(_kept(key, context.store) is None for key in keys):
-            _generate_again(run, keys, allowed, context)
+        if any(find_kept(key, context.store) is None for key in keys):
+            generate_again(run, keys, allowed, context)
         written = []
         for folder, (generator, _, key) in zip(folders, found, strict=True):
-            kept = _kept(key, context.store)
+            kept = find_kept(key, context.store)
             if kept is None:
                 raise MissingError(
                     f"the samples {key} of {generator} are not in the store, and its run cannot be made again from the data, "
@@ -110,7 +110,7 @@ def samples(run: Path, out: Path, allowed: tuple[Path, ...], workers: int, sched
         echo(str(folder))
 
 
-def _kept(key: str, store: Store) -> GeneratedRef | None:
+def find_kept(key: str, store: Store) -> GeneratedRef | None:
     """The generated set if the store has all of it, otherwise None."""
     from bench.pipeline.exporting import find_samples
     from bench.pipeline.generation import generated_ref
@@ -122,7 +122,7 @@ def _kept(key: str, store: Store) -> GeneratedRef | None:
     return found if all(map(store.has, (*found.shards, found.conditions.entry))) else None
 
 
-def _generate_again(run: Path, keys: set[str], allowed: tuple[Path, ...], context: RunContext) -> None:
+def generate_again(run: Path, keys: set[str], allowed: tuple[Path, ...], context: RunContext) -> None:
     """Generates the sets of these keys as the manifest of the run says."""
     from bench.pipeline.data import raise_failure
     from bench.provenance import manifest

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from dataclasses import dataclass
 from typing import Any
 
@@ -39,7 +37,8 @@ def render_page(site: Site) -> str:
 
     style, script = templating.read_asset("report.css"), templating.read_asset("report.js")
     policy = (
-        f"default-src 'none'; img-src 'self' file:; style-src {_source_hash(style)}; script-src {_source_hash(script)}; "
+        f"default-src 'none'; img-src 'self' file:; style-src {templating.source_hash(style)}; "
+        f"script-src {templating.source_hash(script)}; "
         "base-uri 'none'; form-action 'none'"
     )
     return templating.render(
@@ -66,11 +65,6 @@ def _sections(site: Site) -> list[templating.Section]:
         sections.LicencesSection(site.used),
     )
     return [section for section in every if section is not None]
-
-
-def _source_hash(source: str) -> str:
-    """The hash by which a content security policy identifies a style or script element."""
-    return f"'sha256-{base64.b64encode(hashlib.sha256(source.encode()).digest()).decode()}'"
 
 
 def _facts(site: Site) -> tuple[tuple[str, str], ...]:

@@ -1,11 +1,13 @@
-"""Templates of the page: Jinja2 with autoescape, so that only templates contain markup.
+"""Templates of pages: Jinja2 with autoescape, so that only templates contain markup.
 
-The files in `templates/` contain all markup of the page. Python passes plain data to them. Only the page's own style and
+The files in a package's `templates/` contain all markup of its page. Python passes plain data to them. Only the page's own style and
 script, which ship beside the templates, are passed as `Markup`; data for the script goes through the filter `tojson`.
 """
 
 from __future__ import annotations
 
+import base64
+import hashlib
 from functools import cache
 from importlib import resources
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
@@ -14,6 +16,9 @@ from bench.messages import printable_lines
 
 if TYPE_CHECKING:
     from jinja2 import Environment
+
+
+REPORT = "leaderboards.report"
 
 
 class Section(Protocol):
@@ -26,12 +31,12 @@ class Section(Protocol):
 
 
 @cache
-def environment() -> Environment:
-    """Escapes everything that is not `Markup`. A missing value of a template is an error, not an empty text."""
+def environment(package: str = REPORT) -> Environment:
+    """The templates of a package. Escapes everything that is not `Markup`. A missing value of a template is an error, not an empty text."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     made = Environment(
-        loader=PackageLoader("leaderboards.report", "templates"),
+        loader=PackageLoader(package, "templates"),
         autoescape=True,
         undefined=StrictUndefined,
         finalize=clean,
@@ -54,11 +59,16 @@ def clean(value: Any) -> Any:
     return printable_lines(value) if type(value) is str else value
 
 
-def render(template: str, **values: object) -> str:
+def render(template: str, package: str = REPORT, **values: object) -> str:
     """The template with the values. Raises jinja2.UndefinedError for a missing value."""
-    return environment().get_template(template).render(**values)
+    return environment(package).get_template(template).render(**values)
 
 
-def read_asset(name: str) -> str:
-    """Source of the page's style or script."""
-    return (resources.files("leaderboards.report") / "assets" / name).read_text(encoding="utf-8")
+def read_asset(name: str, package: str = REPORT) -> str:
+    """Source of a page's style or script."""
+    return (resources.files(package) / "assets" / name).read_text(encoding="utf-8")
+
+
+def source_hash(source: str) -> str:
+    """The hash by which a content security policy identifies a style or script element."""
+    return f"'sha256-{base64.b64encode(hashlib.sha256(source.encode()).digest()).decode()}'"

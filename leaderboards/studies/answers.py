@@ -25,10 +25,10 @@ COLUMNS = ("reader", "item", "image", "arm", "slide", "class", "question", "valu
 def read_answers(study: Path, files: Sequence[Path], key: Path) -> DataFrame:
     """The long table of a study: one row for each reader, position and question, practice left out.
 
-    Columns: `reader` (name), `item` (position), `image`, `arm`, `slide` (sampling unit), `class`, `question` (id), `value` (float:
-    ordered and yes/no answers as numbers), `repeat` (int: 1 for the second showing of an image), `seconds` (float: time with the
-    image, the same for all questions), `regions` (list of {x, y, width, height} in pixels; empty but for the question that asks
-    for them). Rows are in the order of the files and, in each, of the page.
+    Columns: `reader` (name), `item` (position), `image`, `arm`, `slide` (sampling unit), `class`, `question` (id), `value`
+    (float: ordered and yes/no answers as numbers), `repeat` (int: 1 for the second showing of an image), `seconds` (float: time
+    with the image, the same for all questions), `regions` (list of {x, y, width, height} in pixels; empty but for the question
+    that asks for them). Rows are in the order of the files and, in each, of the page.
 
     Raises DamagedError for files that were edited, NotComparableError for those of another study or key, UsageError for two of
     one reader, and MissingError for answers that are missing.
@@ -71,8 +71,8 @@ def _refuse_twice(found: Iterable[tuple[Path, Answers]]) -> None:
             if (other := seen.setdefault(name, file)) is not file:
                 shown = answers.reader if what == "reader" else answers.page
                 raise UsageError(
-                    f"{other} and {file} are both of the {what} {shown!r}. Readers need names and pages of their own: give one "
-                    "file of each."
+                    f"{other} and {file} are both of the {what} {shown!r}. Readers need names and pages of their own: "
+                    "give one file of each."
                 )
 
 
@@ -88,8 +88,8 @@ def _check_complete(file: Path, answers: Answers, study: Study, key: Key) -> Non
         )
     if missing := [one.item for one in order if one.item not in given]:
         raise MissingError(
-            f"{file} lacks {len(missing)} of {len(order)} images of the page {answers.page}. The reader opens the page again, which "
-            "continues at the first of them, and exports anew."
+            f"{file} lacks {len(missing)} of {len(order)} images of the page {answers.page}. The reader opens the page again, "
+            "which continues at the first of them, and exports anew."
         )
     for answer in answers.answers:
         for question in study.questionnaire.questions:

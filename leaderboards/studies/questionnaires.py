@@ -18,14 +18,14 @@ def shipped() -> list[str]:
 
 
 def load(asked: str) -> Questionnaire:
-    """A shipped questionnaire by name, or a TOML file. Raises MissingError if there is none, and UsageError, with the place, if
-    its content does not fit."""
+    """A shipped questionnaire by name, or a TOML file. Raises MissingError if there is none, and UsageError, with the place,
+    if its content does not fit."""
     from pydantic import ValidationError
 
     if asked not in shipped() and not asked.endswith(".toml"):
         raise MissingError(
-            f"no questionnaire {asked!r}.{did_you_mean(asked, shipped())} The shipped ones are {', '.join(shipped())}; a file of "
-            "your own ends in .toml."
+            f"no questionnaire {asked!r}.{did_you_mean(asked, shipped())} The shipped ones are {', '.join(shipped())}; a file "
+            "of your own ends in .toml."
         )
     file = FORMS / f"{asked}.toml" if asked in shipped() else Path(asked)
     try:

@@ -74,8 +74,8 @@ class Questionnaire(Model):
     introduction: Text
     """What the reader reads first."""
     shows_condition: bool = False
-    """Whether the outlines and types of nuclei, or the borders of the class map, that the image was generated for are shown over
-    it. Real patches show their annotation."""
+    """Whether the outlines and types of nuclei, or the borders of the class map, that the image was generated for are shown
+    over it. Real patches show their annotation."""
     questions: Annotated[tuple[Question, ...], Field(min_length=1, max_length=20, strict=False)]
 
     @model_validator(mode="after")
@@ -163,7 +163,7 @@ class Position(Model):
 
 
 class Key(Model):
-    """key.json: which image is where. Its salted digest, the commitment, is in the study, in every page and in every answer file."""
+    """key.json: which image is where. Its salted digest, the commitment, is in the study, in every page and every answer file."""
 
     format: Literal["histobench-study-key-1"]
     name: Text
@@ -215,8 +215,8 @@ class Answers(Model):
     exported: str
     answers: Annotated[tuple[Answer, ...], Field(strict=False)]
     digest: Digest
-    """SHA-256 of the canonical JSON of all other fields. It shows accidents and casual edits. Whoever edits a file on purpose can
-    compute it again."""
+    """SHA-256 of the canonical JSON of all other fields. It shows accidents and casual edits. Whoever edits a file on purpose
+    can compute it again."""
 
 
 def canonical(held: object) -> bytes:
@@ -257,8 +257,8 @@ def read_answers_file(file: Path) -> Answers:
     answers = parse(held, Answers, file)
     if digest_without(held, "digest") != answers.digest:
         raise DamagedError(
-            f"{file} was edited after the page exported it: its content does not have the digest that it carries. Ask the reader "
-            "for the file as it was exported."
+            f"{file} was edited after the page exported it: its content does not have the digest that it carries. Ask the "
+            "reader for the file as it was exported."
         )
     return answers
 
