@@ -1,0 +1,98 @@
+"""`bench study analyse`: what the answers of a blinded reader study show."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import click
+
+from bench.errors import UsageError
+from bench.files.text import write_text
+from bench.messages import echo
+from bench.results import schema
+from bench.results.folders import check_writable
+
+FILES = ("analysis.md", "analysis.json", "numbers.csv", "paragraph.txt", "figure.svg", "figure.png", schema.RUN)
+RECORD_LEVEL = 0.95
+
+
+def parse_runs(_context: click.Context, _parameter: click.Parameter, values: tuple[str, ...]) -> Mapping[str, Path]:
+    """`--run ARM=FOLDER`, repeated, as a mapping."""
+    pairs = {}
+    for text in values:
+        arm, equals, folder = text.partition("=")
+        if not equals or not arm or not folder:
+            raise UsageError(f"--run takes ARM=FOLDER, e.g. crop-paste=results/crop-paste--cam16-seg--1a2b3c4d, not {text!r}.")
+        pairs[arm] = Path(folder)
+    return pairs
+
+
+@click.command("analyse")
+@click.argument("study", metavar="STUDY|TABLE", type=click.Path(path_type=Path))
+@click.option(
+    "--out", required=True, type=click.Path(path_type=Path, file_okay=False), help="Folder for tables, figure and records."
+)
+@click.option("--margin", type=float, help="Largest difference of scores that does not matter, in points of the scale.")
+@click.option("--margin-accuracy", type=float, help="Largest distance of accuracy and AUC from 0.5 that does not matter.")
+@click.option("--level", type=float, default=0.95, show_default=True, help="Of intervals. Records always have 0.95.")
+@click.option(
+    "--seed", type=click.IntRange(0), default=0, show_default=True, help="Of the resamples behind intervals of agreement."
+)
+@click.option(
+    "--graded", default="", help="Question of whole numbers that asks how sure a reader is that an image is generated."
+)
+@click.option(
+    "--run",
+    "runs",
+    multiple=True,
+    callback=parse_runs,
+    metavar="ARM=FOLDER",
+    help="Run that the images of an arm came from: its numbers become result records.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Everything as one JSON object on stdout.")
+def command(
+    study: Path,
+    out: Path,
+    margin: float | None,
+    margin_accuracy: float | None,
+    level: float,
+    seed: int,
+    graded: str,
+    runs: Mapping[str, Path],
+    as_json: bool,
+) -> None:
+    """Analyse the answers of STUDY, a folder after `bench study unblind`, or of TABLE, the .csv file that it wrote.
+
+    \b
+    bench study analyse mine --out mine/analysis --margin 0.5
+    bench study analyse answers.csv --out analysis --run crop-paste=results/crop-paste--cam16-seg--1a2b3c4d
+
+    Discrimination, scores by arm, agreement and rates, with intervals for other readers and other slides. Without a margin
+    nothing is called equivalent.
+    """
+    from leaderboards.studies.analysis import records, writing
+    from leaderboards.studies.analysis.analysis import Margins, analyse
+    from leaderboards.studies.analysis.figure import draw_figure
+    from leaderboards.studies.analysis.reading import read_table
+
+    check_writable(out, "--out", FILES)
+    answers = read_table(study)
+    margins = Margins(margin, margin_accuracy)
+    found = analyse(answers, (), margins, level, seed, graded)
+    behind = records.find_runs(runs, found.arms)
+    at_record_level = found if level == RECORD_LEVEL else analyse(answers, (), margins, RECORD_LEVEL, seed, graded)
+    made = records.make_records(at_record_level, behind, records.study_digest(answers))
+    out.mkdir(parents=True, exist_ok=True)
+    write_text(out / "analysis.md", writing.as_markdown(found))
+    write_text(out / "analysis.json", writing.as_json(found) + "\n")
+    write_text(out / "numbers.csv", writing.as_csv(found.rows))
+    write_text(out / "paragraph.txt", writing.paragraph(found) + "\n")
+    draw_figure(found, out)
+    if made:
+        schema.write(made, out / schema.RUN)
+    echo(writing.as_json(found) if as_json else writing.as_markdown(found, with_slides=False).rstrip("\n"))
+    without = [arm for arm in found.arms[1:] if arm not in behind]
+    if without:
+        name = without[0]
+        echo(f"No result records of {', '.join(without)}: name their runs, --run {name}=results/FOLDER.", err=True)

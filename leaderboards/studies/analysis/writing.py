@@ -1,0 +1,206 @@
+"""The analysis as tables and as a paragraph that a paper can quote."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, fields
+
+from leaderboards.studies.analysis.analysis import POOLED, Analysis
+from leaderboards.studies.analysis.rows import Row
+from leaderboards.studies.analysis.tabulation import REAL, Kind, Question
+
+SHARES = ("accuracy", "accuracy of all images", "rate")
+HEADS = ("question", "number", "arm", "against", "value", "other readers and slides", "these readers, other slides")
+NAMES = [field.name for field in fields(Row)]
+
+
+def as_json(found: Analysis) -> str:
+    """Everything as one JSON object."""
+    return json.dumps(
+        {
+            "level": found.level,
+            "margins": asdict(found.margins),
+            "readers": found.readers,
+            "arms": found.arms,
+            "questions": [asdict(question) for question in found.questions],
+            "rows": [asdict(row) for row in found.rows],
+            "paragraph": paragraph(found),
+        },
+        allow_nan=False,
+    )
+
+
+def as_csv(rows: Iterable[Row]) -> str:
+    """One line for each number, empty where there is none."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(NAMES)
+    writer.writerows(["" if getattr(row, name) is None else getattr(row, name) for name in NAMES] for row in rows)
+    return out.getvalue()
+
+
+def as_markdown(found: Analysis, with_slides: bool = True) -> str:
+    """The paragraph and the tables; that of all slides is long."""
+    whole = [row for row in found.rows if not row.reader and not row.slide]
+    between = [row for row in whole if not row.arm]
+    level = f"{found.level:.0%}".replace("%", " %")
+    parts = [
+        "# Reader study",
+        paragraph(found),
+        f"Intervals of {level}. “These readers” says nothing about other readers. Intervals are not adjusted for their number.",
+        "## Numbers by arm",
+        table(HEADS, [_number(row) for row in whole if row.arm]),
+        "## What this study could have shown",
+        table(
+            ("question", "number", "arm", "smallest difference seen with a power of 0.8", "margin"),
+            [
+                (row.question, row.measure, row.arm, shown(row.detectable, row.measure), row.verdict or "none stated")
+                for row in whole
+                if row.detectable is not None
+            ],
+        ),
+        "## Agreement",
+        "Intervals are about these readers and other slides.",
+        table(
+            ("question", "agreement", "reader", "value", "interval", "images"),
+            [
+                (
+                    r.question,
+                    r.measure,
+                    r.reader or ("–" if r.measure.startswith("within") else "all"),
+                    _value(r),
+                    _interval(r),
+                    str(r.images or "–"),
+                )
+                for r in (*between, *(row for row in found.rows if row.measure.startswith("within") and row.reader))
+            ],
+        ),
+        "## By reader",
+        table(
+            ("question", "number", "arm", "reader", "value", "other slides"),
+            [
+                (row.question, row.measure, row.arm, row.reader, _value(row), _interval(row))
+                for row in found.rows
+                if row.reader and row.arm
+            ],
+        ),
+    ]
+    if with_slides and (by_slide := [row for row in found.rows if row.slide]):
+        heads = ("question", "slide", "arm", "mean of all answers", "images")
+        cells = [(row.question, row.slide, row.arm, shown(row.value, row.measure), str(row.images)) for row in by_slide]
+        parts += ["## By slide", table(heads, cells)]
+    reasons = list(dict.fromkeys(f"- {row.question}, {row.measure}: {row.reason}." for row in whole if row.reason))
+    if reasons:
+        parts += ["## Numbers without an interval for all readers, and why", "\n".join(reasons)]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table of Markdown; empty without rows."""
+    if not rows:
+        return "None."
+    lines = [heads, ["---"] * len(heads), *rows]
+    return "\n".join("| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in line) + " |" for line in lines)
+
+
+def paragraph(found: Analysis) -> str:
+    """What was asked of whom about what, and what came out: sentences for a paper."""
+    images: dict[str, int] = {}
+    for counts in found.counts:
+        for arm, count in counts.images.items():
+            images[arm] = max(images.get(arm, 0), count)
+    slides = len({slide for counts in found.counts for slide in counts.slides if slide})
+    readers = len(found.readers)
+    who = "One reader" if readers == 1 else f"{readers} readers"
+    shown_images = ", ".join(f"{images[arm]} of {arm}" for arm in found.arms)
+    of_slides = f" from {slides} slides" if slides else ", whose slides are not known"
+    sentences = [
+        f"{who} answered for {sum(images.values())} images ({shown_images}){of_slides}, in which the arm was not shown."
+    ]
+    for question in found.questions:
+        sentences += _sentences(found, question)
+    if readers == 1:
+        sentences.append(
+            "With one reader nothing is known about others: all intervals are about this reader and other slides."
+        )
+    elif readers < 4:
+        sentences.append(
+            f"With {readers} readers intervals about other readers are wide; those about these readers are stated beside."
+        )
+    return " ".join(sentences)
+
+
+def _sentences(found: Analysis, question: Question) -> Iterable[str]:
+    answered = {row.arm for row in found.rows if row.question == question.name}
+    for arm in (*found.arms[1:], POOLED):
+        if arm not in answered:
+            continue
+        if row := found.of(question.name, "accuracy", arm):
+            prime = found.of(question.name, "d'", arm)
+            beside = "" if prime is None else f" (d-prime {_with_interval(prime)})"
+            about = _about(row, "chance (0.5)", 0.5, found.margins.accuracy)
+            right = f"{_with_interval(row)}{beside}; {about}"
+            yield f"They distinguished {arm} from {REAL} images with a balanced accuracy of {right}."
+        elif row := found.of(question.name, "AUC", arm):
+            about = _about(row, "chance (0.5)", 0.5, found.margins.accuracy)
+            yield f"By {question.name} the area under the ROC curve was {_with_interval(row)} for {arm}; {about}."
+        elif row := found.of(question.name, "difference", arm):
+            unit = "points" if question.kind is Kind.SCALE else "in the share of yes"
+            about = _about(row, "no difference", 0.0, found.margins.score if question.kind is Kind.SCALE else None)
+            yield f"{question.name}: {arm} differed from {REAL} by {_with_interval(row, '+.2f')} {unit}; {about}."
+    alpha = found.of(question.name, "alpha ordinal") or found.of(question.name, "alpha nominal")
+    if alpha is not None and alpha.value is not None:
+        kind = alpha.measure.replace("alpha", "Krippendorff's alpha,")
+        yield f"Agreement between readers on {question.name} was {alpha.value:.2f} ({kind})."
+
+
+def _about(row: Row, center: str, null: float, margin: float | None) -> str:
+    low, high = bounds_of(row)
+    if low is None or high is None:
+        return f"there is no interval ({row.reason})"
+    words = f"this excludes {center}" if not low <= null <= high else f"{center} is not excluded"
+    if row.detectable is not None:
+        words += f", and a difference of {row.detectable:.2f} would have been seen with a power of 0.8"
+    if margin is not None:
+        shows = {"equivalent": "equivalence within", "different": "a difference beyond", "inconclusive": "nothing about"}
+        words += f"; the study shows {shows[row.verdict]} the stated margin of {margin:g}"
+    return words
+
+
+def bounds_of(row: Row) -> tuple[float | None, float | None]:
+    """The interval for all readers, or that for these readers where there is one reader."""
+    return (row.low, row.high) if row.low is not None else (row.low_these, row.high_these)
+
+
+def _with_interval(row: Row, style: str = ".2f") -> str:
+    low, high = bounds_of(row)
+    if row.value is None:
+        return f"undefined ({row.reason})"
+    return format(row.value, style) + ("" if low is None or high is None else f" [{low:{style}}, {high:{style}}]")
+
+
+def _number(row: Row) -> tuple[str, ...]:
+    these = _bounds(row.low_these, row.high_these, row.measure)
+    return (row.question, row.measure, row.arm, row.against or "–", _value(row), _interval(row), these)
+
+
+def _value(row: Row) -> str:
+    return row.reason or "–" if row.value is None else shown(row.value, row.measure)
+
+
+def _interval(row: Row) -> str:
+    return _bounds(row.low, row.high, row.measure)
+
+
+def _bounds(low: float | None, high: float | None, measure: str) -> str:
+    return "–" if low is None or high is None else f"{shown(low, measure)} to {shown(high, measure)}"
+
+
+def shown(value: float | None, measure: str) -> str:
+    """A number as tables print it: shares in percent, everything else with two decimals."""
+    if value is None:
+        return "–"
+    return f"{100 * value:.1f} %" if measure in SHARES else f"{value:.2f}" if abs(value) < 1000 else f"{value:.3g}"
