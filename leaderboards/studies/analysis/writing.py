@@ -50,7 +50,7 @@ def as_markdown(found: Analysis, with_slides: bool = True) -> str:
     parts = [
         "# Reader study",
         paragraph(found),
-        f"Intervals of {level}. “These readers” says nothing about other readers. Intervals are not adjusted for their number.",
+        f"Intervals of {level}. “These readers” says nothing about other readers. They are not adjusted for their number.",
         "## Numbers by arm",
         table(HEADS, [_number(row) for row in whole if row.arm]),
         "## What this study could have shown",

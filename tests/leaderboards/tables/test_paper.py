@@ -37,6 +37,8 @@ def test_the_published_numbers_are_all_there() -> None:
         ("lizard-nuclei", "is"): 5,
         ("lizard-nuclei", "dice"): 11,
         ("lizard-nuclei", "miou"): 11,
+        ("reader-study", "reader-accuracy"): 2,
+        ("reader-study", "reader-score"): 4,
     }
     assert {r.state for r in lines} == {"reported"} and all(r.source and r.value is not None for r in lines)
     assert {r.encoder for r in lines if r.task == "tcga-seg"} == set(PANEL)
@@ -84,9 +86,19 @@ def test_published_scores_state_their_patches(experiment: str, mix: str, patches
 
 
 def test_doubtful_numbers_say_why() -> None:
-    doubtful = {(r.dataset, r.generator, r.encoder): r.suspect for r in reading.reported() if r.suspect}
+    known = [r for r in reading.reported() if r.suspect]
+    doubtful = {(r.dataset, r.generator, r.encoder): r.suspect for r in known if r.task != "reader-study"}
     assert set(doubtful) == {("cam16", "ldm-semantic", "uni"), ("cam16", "ldm-semantic", "dinov2-l")}
     assert "misprint" in doubtful["cam16", "ldm-semantic", "uni"]
+
+
+def test_numbers_of_readers_say_what_is_not_known() -> None:
+    ours = [r for r in reading.reported() if r.task == "reader-study"]
+    assert all("only the range over data sets is known" in r.suspect and r.low is None and r.n == 0 for r in ours)
+    shares = sorted(r.value or 0 for r in ours if r.measure == "reader-accuracy")
+    assert shares == [0.45, 0.525]
+    assert all((value * 40) == pytest.approx(round(value * 40)) for value in shares), "of 40 images each"
+    assert all("public summary" in r.source for r in ours)
 
 
 def test_published_and_experiments_report_the_same() -> None:
