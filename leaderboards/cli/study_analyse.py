@@ -12,6 +12,7 @@ from bench.files.text import write_text
 from bench.messages import echo
 from bench.results import schema
 from bench.results.folders import check_writable
+from leaderboards.studies.analysis.tabulation import Kind
 
 FILES = ("analysis.md", "analysis.json", "numbers.csv", "paragraph.txt", "figure.svg", "figure.png", schema.RUN)
 RECORD_LEVEL = 0.95
@@ -28,6 +29,17 @@ def parse_runs(_context: click.Context, _parameter: click.Parameter, values: tup
     return pairs
 
 
+def parse_kinds(_context: click.Context, _parameter: click.Parameter, values: tuple[str, ...]) -> Mapping[str, Kind]:
+    """`--kind QUESTION=KIND`, repeated, as a mapping."""
+    pairs = {}
+    for text in values:
+        name, equals, kind = text.partition("=")
+        if not equals or kind not in list(Kind):
+            raise UsageError(f"--kind takes QUESTION=KIND with one of {', '.join(Kind)}, not {text!r}.")
+        pairs[name] = Kind(kind)
+    return pairs
+
+
 @click.command("analyse")
 @click.argument("study", metavar="STUDY|TABLE", type=click.Path(path_type=Path))
 @click.option(
@@ -40,7 +52,12 @@ def parse_runs(_context: click.Context, _parameter: click.Parameter, values: tup
     "--seed", type=click.IntRange(0), default=0, show_default=True, help="Of the resamples behind intervals of agreement."
 )
 @click.option(
-    "--graded", default="", help="Question of whole numbers that asks how sure a reader is that an image is generated."
+    "--kind",
+    "kinds",
+    multiple=True,
+    callback=parse_kinds,
+    metavar="QUESTION=KIND",
+    help="real, graded, scale or yes-no: what the answers to a question are, in place of what the study or the answers say.",
 )
 @click.option(
     "--run",
@@ -58,15 +75,15 @@ def command(
     margin_accuracy: float | None,
     level: float,
     seed: int,
-    graded: str,
+    kinds: Mapping[str, Kind],
     runs: Mapping[str, Path],
     as_json: bool,
 ) -> None:
-    """Analyse the answers of STUDY, a folder after `bench study unblind`, or of TABLE, the .csv file that it wrote.
+    """Analyse the answers of STUDY, a folder with the table of `bench study unblind`, or of TABLE, such a file (.jsonl, .csv).
 
     \b
     bench study analyse mine --out mine/analysis --margin 0.5
-    bench study analyse answers.csv --out analysis --run crop-paste=results/crop-paste--cam16-seg--1a2b3c4d
+    bench study analyse answers.jsonl --out analysis --run crop-paste=results/crop-paste--cam16-seg--1a2b3c4d
 
     Discrimination, scores by arm, agreement and rates, with intervals for other readers and other slides. Without a margin
     nothing is called equivalent.
@@ -74,15 +91,17 @@ def command(
     from leaderboards.studies.analysis import records, writing
     from leaderboards.studies.analysis.analysis import Margins, analyse
     from leaderboards.studies.analysis.figure import draw_figure
-    from leaderboards.studies.analysis.reading import read_table
+    from leaderboards.studies.analysis.reading import read_material
 
     check_writable(out, "--out", FILES)
-    answers = read_table(study)
+    read = read_material(study)
+    questions = () if kinds else read.questions
     margins = Margins(margin, margin_accuracy)
-    found = analyse(answers, (), margins, level, seed, graded)
-    behind = records.find_runs(runs, found.arms)
-    at_record_level = found if level == RECORD_LEVEL else analyse(answers, (), margins, RECORD_LEVEL, seed, graded)
-    made = records.make_records(at_record_level, behind, records.study_digest(answers))
+    found = analyse(read.table, questions, margins, level, seed, kinds)
+    behind = records.find_runs(runs, found.arms, read.generators)
+    same = level == RECORD_LEVEL
+    at_record_level = found if same else analyse(read.table, questions, margins, RECORD_LEVEL, seed, kinds)
+    made = records.make_records(at_record_level, behind, read.study or records.study_digest(read.table))
     out.mkdir(parents=True, exist_ok=True)
     write_text(out / "analysis.md", writing.as_markdown(found))
     write_text(out / "analysis.json", writing.as_json(found) + "\n")

@@ -6,7 +6,7 @@ slides (`intervals`); where there is one reader, intervals are about this reader
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
@@ -18,7 +18,16 @@ from leaderboards.studies.analysis import agreement, measures
 from leaderboards.studies.analysis.intervals import LEVEL, Measure, ReaderEstimate, estimate
 from leaderboards.studies.analysis.ordinal import odds_ratio
 from leaderboards.studies.analysis.rows import Row, decide, finite, rows_of
-from leaderboards.studies.analysis.tabulation import REAL, Counts, Kind, Question, check_answers, infer_questions, tabulate
+from leaderboards.studies.analysis.tabulation import (
+    REAL,
+    Counts,
+    Kind,
+    Question,
+    check_answers,
+    infer_questions,
+    rename_answers,
+    tabulate,
+)
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -64,9 +73,10 @@ def analyse(
     margins: Margins = Margins(),
     level: float = LEVEL,
     seed: int = 0,
-    graded: str = "",
+    kinds: Mapping[str, Kind] | None = None,
 ) -> Analysis:
-    """Every number of a table of answers, see `tabulation.COLUMNS`. `seed` is that of the resamples of agreement.
+    """Every number of a table of answers as `answers.read_answers` makes it. Without questions they are inferred from the
+    answers, those in `kinds` having the kind stated there. `seed` is that of the resamples of agreement.
 
     Raises UsageError on a table that cannot be analysed: missing columns, fewer than two arms, no arm of real images.
     """
@@ -81,7 +91,7 @@ def analyse(
         raise UsageError(f"the answers are about one arm, {arms[0]}: a comparison needs two. Join the answers of all arms.")
     if REAL not in arms:
         raise UsageError(f"the answers have no arm {REAL!r} to compare with; they have {', '.join(arms)}.")
-    asked = tuple(questions) or tuple(infer_questions(frame, graded))
+    asked = tuple(questions) or tuple(infer_questions(frame, kinds))
     rows: list[Row] = []
     tables = []
     for question in asked:
@@ -199,7 +209,7 @@ def _agreement(frame: DataFrame, question: Question, seed: int, level: float) ->
     answers = len(question.values)
     own = frame[frame["question"] == question.name]
     place = {value: code for code, value in enumerate(question.values)}
-    own = own.assign(code=own["value"].map(lambda value: place.get(value, place.get("generated", agreement.MISSING))))
+    own = own.assign(code=rename_answers(own["value"], question).map(place))
     first = own[own["repeat"] == 0]
     wide = first.pivot(index=["image", "slide"], columns="reader", values="code").fillna(agreement.MISSING).astype(int)
     slides = np.array(wide.index.get_level_values("slide"), dtype=str)

@@ -1,37 +1,66 @@
-"""The table of answers from a file, or from the folder of a study that was unblinded."""
+"""What is analysed: the table of answers, and the questions and arms that the study registered."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.errors import DamagedError, MissingError, UsageError
+from bench.errors import DamagedError, MissingError
 from bench.files.regular import is_folder, is_there, open_regular
+from leaderboards.studies import answers, schema
+from leaderboards.studies.analysis.tabulation import GENERATED, REAL, YES_NO, Kind, Question
 
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-TABLE = "answers.csv"
-"""What `bench study unblind` writes into the folder of a study."""
+TABLE = "answers.jsonl"
+"""The table in the folder of a study."""
 
 
-def read_table(place: Path) -> DataFrame:
-    """The table of answers of a CSV file, or of `answers.csv` in a folder, all columns as texts. Raises MissingError where
-    there is none, UsageError where the file is no table."""
-    import pandas
-    from pandas.errors import ParserError
+@dataclass(frozen=True)
+class Material:
+    """Answers with what is known of their study."""
 
+    table: DataFrame
+    questions: tuple[Question, ...] = ()
+    """Empty where no study.json is beside the table: then they are inferred from the answers."""
+    study: str = ""
+    """Id of the study."""
+    generators: Mapping[str, str] = field(default_factory=dict)
+    """Arm -> generator plug-in."""
+
+
+def read_material(place: Path) -> Material:
+    """From the folder of a study that was unblinded, or from a table (.jsonl or .csv), with the study.json beside it if there
+    is one. Raises MissingError where there is no table, DamagedError where a file is none."""
     path = place / TABLE if is_folder(place) else place
     if not is_there(path):
-        hint = f"Write it: bench study unblind {place}" if path != place else "Give the table that bench study unblind writes."
+        hint = "Give the table that bench study unblind wrote, or the folder of a study with it."
         raise MissingError(f"no table of answers {path}. {hint}")
+    table = _read_csv(path) if path.suffix == ".csv" else answers.read_table(path)
+    if not is_there(path.parent / schema.STUDY):
+        return Material(table)
+    study = schema.read_study(path.parent)
+    questions = tuple(map(_question, study.questionnaire.questions))
+    return Material(table, questions, study.id, {arm.name: arm.generator for arm in study.arms if arm.generator})
+
+
+def _question(asked: schema.Question) -> Question:
+    if asked.discriminates:
+        return Question(asked.id, Kind.REAL, (REAL, GENERATED), asked.direction)
+    if asked.kind == "yes-no":
+        return Question(asked.id, Kind.YES_NO, YES_NO, asked.direction)
+    return Question(asked.id, Kind.SCALE, tuple(map(str, asked.values)), asked.direction)
+
+
+def _read_csv(path: Path) -> DataFrame:
+    import pandas
+    from pandas.errors import EmptyDataError, ParserError
+
     try:
         with open_regular(path, "table of answers") as file:
-            frame = pandas.read_csv(file, dtype=str, keep_default_na=False, encoding="utf-8")
-    except (ParserError, UnicodeDecodeError, pandas.errors.EmptyDataError) as error:
+            return pandas.read_csv(file, dtype=str, keep_default_na=False, encoding="utf-8")
+    except (ParserError, UnicodeDecodeError, EmptyDataError) as error:
         raise DamagedError(f"{path} is no table of answers: {error}.") from error
-    if "repeat" in frame.columns:
-        if wrong := sorted(set(frame["repeat"]) - {"0", "1", ""}):
-            raise UsageError(f"{path}: repeat is 0 or 1, not {wrong[0]!r}.")
-        frame["repeat"] = frame["repeat"].replace("", "0").astype(int)
-    return frame

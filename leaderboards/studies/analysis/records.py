@@ -36,10 +36,11 @@ def study_digest(answers: DataFrame) -> str:
     return hashlib.sha256(json.dumps(shown).encode()).hexdigest()[:10]
 
 
-def find_runs(runs: Mapping[str, Path], arms: tuple[str, ...]) -> dict[str, ResultRecord]:
+def find_runs(runs: Mapping[str, Path], arms: tuple[str, ...], generators: Mapping[str, str]) -> dict[str, ResultRecord]:
     """Arm -> a record of the run that its images came from. The real arm has that of the control `real`, where a run has it.
 
-    Raises UsageError where an arm is unknown or its run has no records of a generator of this name.
+    `generators`: arm -> generator, where it is not the name of the arm. Raises UsageError where an arm is unknown or its run
+    has no records of its generator.
     """
     found: dict[str, ResultRecord] = {}
     for arm, folder in runs.items():
@@ -49,10 +50,11 @@ def find_runs(runs: Mapping[str, Path], arms: tuple[str, ...]) -> dict[str, Resu
                 f"--run {arm}={folder}: no arm {arm!r} of generated images.{did_you_mean(arm, arms)} There are: {known}."
             )
         records = [record for record in schema.read(schema.files([folder])) if record.state != State.REPORTED]
-        own = [record for record in records if record.generator == arm]
+        generator = generators.get(arm, arm)
+        own = [record for record in records if record.generator == generator]
         if not own:
             names = ", ".join(sorted({record.generator for record in records}))
-            raise UsageError(f"--run {arm}={folder}: it has no records of a generator {arm!r}, only of {names}.")
+            raise UsageError(f"--run {arm}={folder}: it has no records of the generator {generator!r}, only of {names}.")
         found[arm] = own[0]
         real = next((record for record in records if record.generator == REAL), None)
         if real is not None:

@@ -6,6 +6,7 @@ subtraction.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING
@@ -16,17 +17,17 @@ from numpy.typing import NDArray
 from bench.errors import UsageError, did_you_mean
 
 if TYPE_CHECKING:
-    from pandas import DataFrame
+    from pandas import DataFrame, Series
 
 Floats = NDArray[np.float64]
-COLUMNS = ("reader", "item", "image", "arm", "slide", "class", "question", "value", "repeat", "seconds", "regions")
-"""Of the table of answers, one row for each answer."""
 NEEDED = ("reader", "image", "arm", "slide", "question", "value")
 """Columns without which nothing can be estimated."""
 REAL = "real"
 """The arm of real images."""
-GENERATED_WORDS, REAL_WORDS = ("generated", "synthetic", "fake"), ("real",)
+GENERATED = "generated"
 YES_NO = ("no", "yes")
+LARGEST = 100
+"""Values of a scale."""
 
 
 class Kind(StrEnum):
@@ -41,6 +42,16 @@ class Kind(StrEnum):
     YES_NO = "yes-no"
 
 
+WORDS: dict[Kind, dict[str, str]] = {
+    Kind.YES_NO: {"no": "no", "yes": "yes", "0": "no", "1": "yes"},
+    Kind.REAL: {
+        **{REAL: REAL, "0": REAL, "1": GENERATED},
+        **{GENERATED: GENERATED, "synthetic": GENERATED, "fake": GENERATED},
+    },
+}
+"""Kind -> answer in a table -> its name here."""
+
+
 @dataclass(frozen=True)
 class Question:
     """One question of a study."""
@@ -48,7 +59,7 @@ class Question:
     name: str
     kind: Kind
     values: tuple[str, ...]
-    """Possible answers in their order; of `Kind.REAL`: real, generated."""
+    """Possible answers in their order: real, generated; no, yes; or whole numbers."""
     direction: str = "none"
     """`higher` or `lower` where one of them is better, else `none`."""
 
@@ -96,17 +107,16 @@ def check_answers(frame: DataFrame) -> DataFrame:
     kept = frame.copy()
     if "repeat" not in kept.columns:
         kept["repeat"] = 0
-    for name in ("slide", "class", "regions"):
-        if name in kept.columns:
-            kept[name] = kept[name].fillna("")
+    kept["slide"] = kept["slide"].fillna("")
     kept = kept[kept["value"].notna() & (kept["value"].astype(str) != "")]
     if not len(kept):
         raise UsageError("the table of answers has no answer.")
     for name in ("reader", "image", "arm", "slide", "question", "value"):
         kept[name] = kept[name].map(_as_text)
-    kept["repeat"] = kept["repeat"].astype(int)
-    if wrong := sorted(set(kept["repeat"]) - {0, 1}):
-        raise UsageError(f"repeat is 0 or 1, not {', '.join(map(str, wrong))}.")
+    kept["repeat"] = kept["repeat"].map(_as_text)
+    if wrong := sorted(set(kept["repeat"]) - {"0", "1", ""}):
+        raise UsageError(f"repeat is 0 or 1, not {wrong[0]!r}.")
+    kept["repeat"] = (kept["repeat"] == "1").astype(int)
     arms = kept.groupby("image")[["arm", "slide"]].nunique()
     if len(twice := arms[(arms > 1).any(axis=1)]):
         raise UsageError(f"the image {twice.index[0]} is in two arms or of two slides: every image has one of each.")
@@ -120,49 +130,55 @@ def check_answers(frame: DataFrame) -> DataFrame:
 
 
 def _as_text(value: object) -> str:
-    """Whole numbers that a CSV reader made floats are written as whole numbers."""
-    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
+    """Whole numbers that a file has as floats are written as whole numbers."""
+    text = str(value)
+    return text.removesuffix(".0") if text.removesuffix(".0").removeprefix("-").isdigit() else text
 
 
-def infer_questions(frame: DataFrame, graded: str = "") -> list[Question]:
-    """The questions of a checked table, by their answers: real or generated, yes or no, or whole numbers.
+def infer_questions(frame: DataFrame, kinds: Mapping[str, Kind] | None = None) -> list[Question]:
+    """The questions of a checked table, by their answers: real or generated, yes or no (or 0 and 1), or whole numbers.
 
-    `graded` names the question of whole numbers that asks how sure a reader is that the image is generated. Raises UsageError
-    on answers of no such kind, and where no question has the name `graded`.
+    `kinds` states the kind of some questions. Raises UsageError on answers of no such kind, and where there is no such
+    question.
     """
-    found = []
+    stated = kinds or {}
     names = list(dict.fromkeys(frame["question"]))
-    if graded and graded not in names:
-        raise UsageError(f"no question {graded!r}.{did_you_mean(graded, names)} There are: {', '.join(names)}.")
-    for name in names:
-        values = set(frame.loc[frame["question"] == name, "value"])
-        if values <= {*GENERATED_WORDS, *REAL_WORDS}:
-            found.append(Question(name, Kind.REAL, (REAL, GENERATED_WORDS[0]), "none"))
-        elif values <= set(YES_NO):
-            found.append(Question(name, Kind.YES_NO, YES_NO, "lower" if "hallucination" in name else "none"))
-        elif all(value.lstrip("-").isdigit() for value in values):
-            numbers = sorted(map(int, values))
-            every = tuple(str(n) for n in range(min(1, numbers[0]), numbers[-1] + 1)) if numbers[-1] < 100 else ()
-            if not every:
-                raise UsageError(f"the answers to {name} reach {numbers[-1]}: scores of at most 99 are analysed.")
-            kind = Kind.GRADED if name == graded else Kind.SCALE
-            found.append(Question(name, kind, every, "none" if kind is Kind.GRADED else "higher"))
-        else:
-            shown = ", ".join(sorted(values)[:4])
-            raise UsageError(f"the answers to {name} are {shown}: known are real or generated, yes or no, and whole numbers.")
-    return found
+    if unknown := sorted(set(stated) - set(names)):
+        raise UsageError(f"no question {unknown[0]!r}.{did_you_mean(unknown[0], names)} There are: {', '.join(names)}.")
+    return [_infer(name, set(frame.loc[frame["question"] == name, "value"]), stated.get(name)) for name in names]
+
+
+def _infer(name: str, values: set[str], stated: Kind | None) -> Question:
+    shown = ", ".join(sorted(values)[:4])
+    kind = stated or next((kind for kind, words in WORDS.items() if values <= set(words)), None)
+    if kind in WORDS:
+        if not values <= set(WORDS[kind]):
+            raise UsageError(f"the answers to {name} are {shown}, not those of a question {kind}: {', '.join(WORDS[kind])}.")
+        ends = (REAL, GENERATED) if kind is Kind.REAL else YES_NO
+        return Question(name, kind, ends, "lower" if "hallucination" in name else "none")
+    if not all(value.removeprefix("-").isdigit() for value in values):
+        raise UsageError(f"the answers to {name} are {shown}: known are real or generated, yes or no, and whole numbers.")
+    least, most = min(1, *map(int, values)), max(map(int, values))
+    if most - least >= LARGEST:
+        raise UsageError(
+            f"the answers to {name} reach from {least} to {most}: scales of at most {LARGEST} values are analysed."
+        )
+    scale = tuple(map(str, range(least, most + 1)))
+    return Question(name, kind or Kind.SCALE, scale, "none" if kind is Kind.GRADED else "higher")
+
+
+def rename_answers(values: Series, question: Question) -> Series:
+    """The answers as the question has them. Raises UsageError if one is none of the question's."""
+    named = values.replace(dict(WORDS.get(question.kind, {})))
+    if wrong := sorted(set(named) - set(question.values)):
+        raise UsageError(f"the answer {wrong[0]} to {question.name} is none of {', '.join(question.values)}.")
+    return named
 
 
 def tabulate(frame: DataFrame, question: Question) -> Counts:
     """The counts of one question from a checked table. Raises UsageError if an answer is none of the question's."""
     rows = frame[(frame["question"] == question.name) & (frame["repeat"] == 0)]
-    values = (
-        rows["value"].replace(dict.fromkeys(GENERATED_WORDS, GENERATED_WORDS[0]))
-        if question.kind is Kind.REAL
-        else rows["value"]
-    )
-    if wrong := sorted(set(values) - set(question.values)):
-        raise UsageError(f"the answer {wrong[0]} to {question.name} is none of {', '.join(question.values)}.")
+    values = rename_answers(rows["value"], question)
     readers, slides = (tuple(sorted(set(rows[name]))) for name in ("reader", "slide"))
     arms = tuple(sorted(set(rows["arm"]), key=lambda arm: (arm != REAL, arm)))
     counts = np.zeros((len(readers), len(slides), len(arms), len(question.values)))

@@ -161,7 +161,7 @@ def _about(row: Row, center: str, null: float, margin: float | None) -> str:
     low, high = bounds_of(row)
     if low is None or high is None:
         return f"there is no interval ({row.reason})"
-    words = f"this excludes {center}" if not low <= null <= high else f"{center} is not excluded"
+    words = f"{center} lies {'within' if low <= null <= high else 'outside'} this interval"
     if row.detectable is not None:
         words += f", and a difference of {row.detectable:.2f} would have been seen with a power of 0.8"
     if margin is not None:
