@@ -18,10 +18,11 @@ def tables(held: Mapping[Setting, Finding]) -> dict[str, str]:
     """Mark -> table of docs/reader-statistics.md."""
     alls = {s: f for s, f in held.items() if s.numbers == "all"}
     common = {s: f for s, f in alls.items() if s.readers > 1 and (s.ability, s.spread) != (0.0, 0.4)}
-    of_papers = {s: f for s, f in alls.items() if (s.readers, s.slides, s.per_slide) in PAPERS.values()}
+    of_papers = {s: f for s, f in alls.items() if (s.readers, s.slides, s.per_slide) in PAPERS.values() and s.spread < 0.5}
     return {
         "coverage": coverage(common, "held"),
         "these": coverage({s: f for s, f in common.items() if s.spread == 0.4}, "held_these"),
+        "satterthwaite": coverage({s: f for s, f in held.items() if s.numbers == "Satterthwaite"}, "held"),
         "width": widths(common),
         "odds": odds({s: f for s, f in held.items() if s.numbers == "odds ratio"}),
         "published": published(),
@@ -100,7 +101,7 @@ def papers(held: Mapping[Setting, Finding]) -> str:
         "| study | readers | images | d' | spread of d' | true accuracy | accuracy ± | score difference ± | rate of 10 % ± |",
         "|---" * 9 + "|",
     ]
-    for s, f in held.items():
+    for s, f in sorted(held.items(), key=lambda item: (item[0].readers, item[0].slides, item[0].ability, item[0].spread)):
         name = next(name for name, size in PAPERS.items() if size == (s.readers, s.slides, s.per_slide))
         halves = " | ".join(_half(f, number) for number in ("accuracy", "score difference", "rate of 10 %"))
         sizes = f"{s.readers} | {2 * s.slides * s.per_slide} | {s.ability:g} | {s.spread:g}"

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from bench import registry
-from benchmarks import candidates, coverage, metric_costs, published_nasdm, speed
+from benchmarks import candidates, coverage, metric_costs, published_nasdm, reader_studies, reader_studies_simulation, speed
 from benchmarks.coverage_simulation import Setting, settings, simulate
 from metrics.frechet.gaussians import frechet_distance
 
@@ -57,6 +57,25 @@ def test_the_intervals_that_the_page_shows_hold_the_truth() -> None:
         if finding.given >= 10:  # two standard errors of a share of so many
             few = 2 * (0.95 * 0.05 / finding.given) ** 0.5
             assert 0.90 - few <= finding.held / finding.given <= 0.99 + few, setting
+
+
+def test_the_truths_of_simulated_readers_are_those_of_many() -> None:
+    many = reader_studies_simulation.Setting(300, 200, 1, 1.0, 0.4, 1)
+    *_, answers = reader_studies_simulation.draw(many, np.random.default_rng(0))
+    expected = reader_studies_simulation.truths(many)
+    assert expected["d'"] == pytest.approx(1.0) and 0.5 < expected["accuracy"] < 0.7
+    for name, kind in reader_studies_simulation.KINDS.items():
+        found = kind.measure(answers[kind.of].sum(axis=1)).mean()
+        assert found == pytest.approx(expected[name], abs=0.1 if kind.most > 1 else 0.03), name
+
+
+def test_the_intervals_of_reader_studies_that_the_page_shows_hold_the_truth() -> None:
+    kept = reader_studies.STUDY.held()
+    assert set(kept) == set(reader_studies_simulation.settings())
+    for setting, finding in kept.items():
+        for name, found in finding.found.items():
+            if setting.numbers == "all" and not name.startswith("rate") and found["held"] is not None:
+                assert 0.93 <= found["held"] / setting.trials, (setting, name)
 
 
 def test_speed_tables_have_a_ratio_in_every_row() -> None:

@@ -23,8 +23,11 @@ ONE = {
     "ranks": '"generators": 4, "encoders": 3, "slides": 12, "gaps": "close", "shared": true',
     "gate": '"slides": 12, "per_slide": 8, "seeds": 2, "change": "none", "margins": "zero"',
     "subspace": '"fd-pca16", "slides": 40, "d": 0, "power": 1.0, "icc": 0.3, "generator": "other"',
+    "reader_studies": '"readers": 3, "slides": 20, "per_slide": 1, "ability": 1.0, "spread": 0.4, "trials": 2000',
     "validity": '"paired iou:common", "sizes": "few large", "effective": 10',
 }
+PAGES = {"reader_studies": "reader-statistics.md"}
+"""Where the page has another name than the study."""
 FEW = ("--only", ONE["coverage"], "--trials", "2")
 Done = subprocess.CompletedProcess[str]
 Study = Callable[..., Done]
@@ -50,7 +53,7 @@ def test_one_setting_of_each_page_is_made_from_nothing(name: str, study: Study, 
         done = study(name, what, *words)
         assert done.returncode == 0, done.stderr
     (line,) = [json.loads(text) for text in (tmp_path / f"{name}.jsonl").read_text().splitlines()]
-    page = (tmp_path / "docs" / f"{name}.md").read_text()
+    page = (tmp_path / "docs" / PAGES.get(name, f"{name}.md")).read_text()
     assert f"`{line['code']}`" in page
     found = line["finding"]
     if name == "coverage":
@@ -59,6 +62,10 @@ def test_one_setting_of_each_page_is_made_from_nothing(name: str, study: Study, 
         assert f"| 64 | power | 40 x 16 | 0 | {found['truth']:.2%} | {found['value']:.2%} |" in page
         assert "Trials of each setting: 12 with 64 features" in page
         assert (tmp_path / "docs" / "coverage.png").stat().st_size > 10_000
+    elif name == "reader_studies":
+        right = found["found"]["accuracy"]
+        assert abs(right["value"] - right["truth"]) < 0.1 and right["held"] >= 9 and right["held_these"] >= 9
+        assert f"| 3 | 20 x 2 | 1 | 0.4 | {right['held'] / 12:.1%} |" in page
     elif name == "subspace":
         assert abs(found["value"] - found["truth"]) < 0.5 * found["truth"] and found["held"] >= 9
         assert f"| fd-pca16 | 40 | i^-1 | 0.3 | other | {found['truth']:.2%} | {found['value']:.2%} |" in page

@@ -67,6 +67,12 @@ def parse_kinds(_context: click.Context, _parameter: click.Parameter, values: tu
     metavar="ARM=FOLDER",
     help="Run that the images of an arm came from: its numbers become result records.",
 )
+@click.option(
+    "--results",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    help="Folders or .jsonl files in which the runs of a STUDY are looked up by their generated sets, in place of --run.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Everything as one JSON object on stdout.")
 def command(
     study: Path,
@@ -77,13 +83,14 @@ def command(
     seed: int,
     kinds: Mapping[str, Kind],
     runs: Mapping[str, Path],
+    results: tuple[Path, ...],
     as_json: bool,
 ) -> None:
     """Analyse the answers of STUDY, a folder with the table of `bench study unblind`, or of TABLE, such a file (.jsonl, .csv).
 
     \b
-    bench study analyse mine --out mine/analysis --margin 0.5
-    bench study analyse answers.jsonl --out analysis --run crop-paste=results/crop-paste--cam16-seg--1a2b3c4d
+    bench study analyse studies/mine --out studies/mine/analysis --margin 0.5 --results results
+    bench study analyse unblinded.jsonl --out analysis --run crop-paste=results/crop-paste--cam16-seg--1a2b3c4d
 
     Discrimination, scores by arm, agreement and rates, with intervals for other readers and other slides. Without a margin
     nothing is called equivalent.
@@ -98,7 +105,8 @@ def command(
     questions = () if kinds else read.questions
     margins = Margins(margin, margin_accuracy)
     found = analyse(read.table, questions, margins, level, seed, kinds)
-    behind = records.find_runs(runs, found.arms, read.generators)
+    named = records.find_runs(runs, found.arms, read.generators)
+    behind = records.with_real({**records.find_samples(results, read.samples), **named})
     same = level == RECORD_LEVEL
     at_record_level = found if same else analyse(read.table, questions, margins, RECORD_LEVEL, seed, kinds)
     made = records.make_records(at_record_level, behind, read.study or records.study_digest(read.table))
@@ -114,4 +122,6 @@ def command(
     without = [arm for arm in found.arms[1:] if arm not in behind]
     if without:
         name = without[0]
-        echo(f"No result records of {', '.join(without)}: name their runs, --run {name}=results/FOLDER.", err=True)
+        echo(
+            f"No result records of {', '.join(without)}: name their runs, --run {name}=results/FOLDER, or --results.", err=True
+        )

@@ -130,9 +130,7 @@ def estimate(
         reason = "one reader: the interval is about this reader and other slides"
         return ReaderEstimate(value, None, these, parts.error, detectable(parts, level), by_reader, reason, freedom)
     parts = split_variance(values, covariance, freedom)
-    wide = make_bounds(value, parts, level, least, most)
-    # an estimate of Cov2 below the truth may not make the interval for all readers narrower than that for these
-    bounds = these if wide is None else Bounds(min(wide.low, these.low), max(wide.high, these.high))
+    bounds = make_bounds(value, parts, level, least, most)
     return ReaderEstimate(
         value, bounds, these, parts.error, detectable(parts, level), by_reader, freedom=matching_freedom(parts, level)
     )

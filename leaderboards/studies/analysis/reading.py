@@ -15,8 +15,8 @@ from leaderboards.studies.analysis.tabulation import GENERATED, REAL, YES_NO, Ki
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-TABLE = "answers.jsonl"
-"""The table in the folder of a study."""
+TABLE = "unblinded.jsonl"
+"""What `bench study unblind` writes into the folder of a study."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +30,8 @@ class Material:
     """Id of the study."""
     generators: Mapping[str, str] = field(default_factory=dict)
     """Arm -> generator plug-in."""
+    samples: Mapping[str, str] = field(default_factory=dict)
+    """Arm -> key of the generated set that its images are of."""
 
 
 def read_material(place: Path) -> Material:
@@ -44,7 +46,9 @@ def read_material(place: Path) -> Material:
         return Material(table)
     study = schema.read_study(path.parent)
     questions = tuple(map(_question, study.questionnaire.questions))
-    return Material(table, questions, study.id, {arm.name: arm.generator for arm in study.arms if arm.generator})
+    generated = [arm for arm in study.arms if arm.generator]
+    samples = {arm.name: arm.samples for arm in generated}
+    return Material(table, questions, study.id, {arm.name: arm.generator for arm in generated}, samples)
 
 
 def _question(asked: schema.Question) -> Question:

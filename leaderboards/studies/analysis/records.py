@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -59,9 +59,25 @@ def find_runs(runs: Mapping[str, Path], arms: tuple[str, ...], generators: Mappi
         real = next((record for record in records if record.generator == REAL), None)
         if real is not None:
             found[REAL] = real
-    if found and REAL not in found:
-        found[REAL] = _as_real(next(iter(found.values())))
     return found
+
+
+def find_samples(places: Sequence[Path], samples: Mapping[str, str]) -> dict[str, ResultRecord]:
+    """Arm -> a record of the same generated set below some folders; `samples`: arm -> key of its set. Arms without a record
+    are left out."""
+    if not places or not samples:
+        return {}
+    by_key: dict[str, ResultRecord] = {}
+    for record in schema.read(schema.files(places)):
+        if key := record.keys.get("samples"):
+            by_key.setdefault(key, record)
+    return {arm: by_key[key] for arm, key in samples.items() if key in by_key}
+
+
+def with_real(found: Mapping[str, ResultRecord]) -> dict[str, ResultRecord]:
+    """The same with a record for the real arm, if there is none: that of another arm with the control `real` as its
+    generator."""
+    return dict(found) if REAL in found or not found else {**found, REAL: _as_real(next(iter(found.values())))}
 
 
 def _as_real(record: ResultRecord) -> ResultRecord:

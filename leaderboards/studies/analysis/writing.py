@@ -50,7 +50,8 @@ def as_markdown(found: Analysis, with_slides: bool = True) -> str:
     parts = [
         "# Reader study",
         paragraph(found),
-        f"Intervals of {level}. “These readers” says nothing about other readers. They are not adjusted for their number.",
+        f"Intervals of {level}. “These readers” says nothing about other readers. They are not adjusted for their number. "
+        "The interval for other readers is estimated by itself, and can come out a little narrower than that for these.",
         "## Numbers by arm",
         table(HEADS, [_number(row) for row in whole if row.arm]),
         "## What this study could have shown",
@@ -118,7 +119,7 @@ def paragraph(found: Analysis) -> str:
     shown_images = ", ".join(f"{images[arm]} of {arm}" for arm in found.arms)
     of_slides = f" from {slides} slides" if slides else ", whose slides are not known"
     sentences = [
-        f"{who} answered for {sum(images.values())} images ({shown_images}){of_slides}, in which the arm was not shown."
+        f"{who} answered for {sum(images.values())} images ({shown_images}){of_slides}, without being shown which was which."
     ]
     for question in found.questions:
         sentences += _sentences(found, question)
