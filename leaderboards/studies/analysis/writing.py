@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict, fields
+from collections.abc import Iterable
+from dataclasses import asdict
 
+from bench.messages import printable
 from leaderboards.studies.analysis.analysis import POOLED, Analysis
 from leaderboards.studies.analysis.rows import Row
 from leaderboards.studies.analysis.tabulation import REAL, Kind, Question
+from leaderboards.tables import formats
 
 SHARES = ("accuracy", "accuracy of all images", "rate")
-HEADS = ("question", "number", "arm", "against", "value", "other readers and slides", "these readers, other slides")
-NAMES = [field.name for field in fields(Row)]
+HEADS = ["question", "number", "arm", "against", "value", "other readers and slides", "these readers, other slides"]
+BY_SLIDE = "By slide"
 
 
 def as_json(found: Analysis) -> str:
@@ -35,76 +35,75 @@ def as_json(found: Analysis) -> str:
 
 def as_csv(rows: Iterable[Row]) -> str:
     """One line for each number, empty where there is none."""
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(NAMES)
-    writer.writerows(["" if getattr(row, name) is None else getattr(row, name) for name in NAMES] for row in rows)
-    return out.getvalue()
+    return formats.as_csv([formats.Sheet("", [], [], [asdict(row) for row in rows])]) + "\n"
 
 
 def as_markdown(found: Analysis, with_slides: bool = True) -> str:
     """The paragraph and the tables; that of all slides is long."""
+    intro = (
+        f"Intervals of {100 * found.level:g} %. “These readers” says nothing about other readers. The interval for other "
+        "readers is estimated by itself, and can come out a little narrower. Intervals are not adjusted for their number."
+    )
+    shown_sheets = [sheet for sheet in sheets(found) if len(sheet.rows) > 1 and (with_slides or sheet.title != BY_SLIDE)]
+    return "\n\n".join(["# Reader study", paragraph(found), intro, *map(formats.as_markdown, shown_sheets)]) + "\n"
+
+
+def sheets(found: Analysis) -> list[formats.Sheet]:
+    """Every table, its first row the header."""
     whole = [row for row in found.rows if not row.reader and not row.slide]
-    between = [row for row in whole if not row.arm]
-    level = f"{found.level:.0%}".replace("%", " %")
-    parts = [
-        "# Reader study",
-        paragraph(found),
-        f"Intervals of {level}. “These readers” says nothing about other readers. They are not adjusted for their number. "
-        "The interval for other readers is estimated by itself, and can come out a little narrower than that for these.",
-        "## Numbers by arm",
-        table(HEADS, [_number(row) for row in whole if row.arm]),
-        "## What this study could have shown",
-        table(
-            ("question", "number", "arm", "smallest difference seen with a power of 0.8", "margin"),
-            [
-                (row.question, row.measure, row.arm, shown(row.detectable, row.measure), row.verdict or "none stated")
-                for row in whole
-                if row.detectable is not None
-            ],
+    within = [row for row in found.rows if row.measure.startswith("within") and row.reader]
+    reasons = list(dict.fromkeys(f"{row.question}, {row.measure}: {row.reason}." for row in whole if row.reason and row.arm))
+    power = ["question", "number", "arm", "smallest difference seen with a power of 0.8", "against the margin"]
+    return [
+        formats.Sheet("Numbers by arm", [HEADS, *(_number(row) for row in whole if row.arm)], reasons, []),
+        formats.Sheet(
+            "What this study could have shown",
+            [power, *(_power(row) for row in whole if row.detectable is not None)],
+            [],
+            [],
         ),
-        "## Agreement",
-        "Intervals are about these readers and other slides.",
-        table(
-            ("question", "agreement", "reader", "value", "interval", "images"),
+        formats.Sheet(
+            "Agreement",
             [
-                (
-                    r.question,
-                    r.measure,
-                    r.reader or ("–" if r.measure.startswith("within") else "all"),
-                    _value(r),
-                    _interval(r),
-                    str(r.images or "–"),
-                )
-                for r in (*between, *(row for row in found.rows if row.measure.startswith("within") and row.reader))
+                ["question", "agreement", "reader", "value", "interval", "images"],
+                *(_agreement(row) for row in (*(row for row in whole if not row.arm), *within)),
             ],
+            ["Intervals are about these readers and other slides."],
+            [],
         ),
-        "## By reader",
-        table(
-            ("question", "number", "arm", "reader", "value", "other slides"),
+        formats.Sheet(
+            "By reader",
             [
-                (row.question, row.measure, row.arm, row.reader, _value(row), _interval(row))
-                for row in found.rows
-                if row.reader and row.arm
+                ["question", "number", "arm", "reader", "value", "other slides"],
+                *([r.question, r.measure, r.arm, r.reader, _value(r), _interval(r)] for r in found.rows if r.reader and r.arm),
             ],
+            [],
+            [],
+        ),
+        formats.Sheet(
+            BY_SLIDE,
+            [
+                ["question", "slide", "arm", "mean of all answers", "images"],
+                *([r.question, r.slide, r.arm, shown(r.value, r.measure), str(r.images)] for r in found.rows if r.slide),
+            ],
+            [],
+            [],
         ),
     ]
-    if with_slides and (by_slide := [row for row in found.rows if row.slide]):
-        heads = ("question", "slide", "arm", "mean of all answers", "images")
-        cells = [(row.question, row.slide, row.arm, shown(row.value, row.measure), str(row.images)) for row in by_slide]
-        parts += ["## By slide", table(heads, cells)]
-    reasons = list(dict.fromkeys(f"- {row.question}, {row.measure}: {row.reason}." for row in whole if row.reason))
-    if reasons:
-        parts += ["## Numbers without an interval for all readers, and why", "\n".join(reasons)]
-    return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A table of Markdown; empty without rows."""
-    if not rows:
-        return "None."
-    lines = [heads, ["---"] * len(heads), *rows]
-    return "\n".join("| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in line) + " |" for line in lines)
+def _number(row: Row) -> list[str]:
+    these = _bounds(row.low_these, row.high_these, row.measure)
+    return [row.question, row.measure, row.arm, row.against or "–", _value(row), _interval(row), these]
+
+
+def _power(row: Row) -> list[str]:
+    return [row.question, row.measure, row.arm, shown(row.detectable, row.measure), row.verdict or "none stated"]
+
+
+def _agreement(row: Row) -> list[str]:
+    who = row.reader or ("–" if row.measure.startswith("within") else "all")
+    return [row.question, row.measure, who, _value(row), _interval(row), str(row.images or "–")]
 
 
 def paragraph(found: Analysis) -> str:
@@ -131,7 +130,7 @@ def paragraph(found: Analysis) -> str:
         sentences.append(
             f"With {readers} readers intervals about other readers are wide; those about these readers are stated beside."
         )
-    return " ".join(sentences)
+    return printable(" ".join(sentences))
 
 
 def _sentences(found: Analysis, question: Question) -> Iterable[str]:
@@ -181,11 +180,6 @@ def _with_interval(row: Row, style: str = ".2f") -> str:
     if row.value is None:
         return f"undefined ({row.reason})"
     return format(row.value, style) + ("" if low is None or high is None else f" [{low:{style}}, {high:{style}}]")
-
-
-def _number(row: Row) -> tuple[str, ...]:
-    these = _bounds(row.low_these, row.high_these, row.measure)
-    return (row.question, row.measure, row.arm, row.against or "–", _value(row), _interval(row), these)
 
 
 def _value(row: Row) -> str:

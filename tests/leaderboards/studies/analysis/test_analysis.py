@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from pathlib import Path
 from typing import Any
@@ -250,6 +251,17 @@ def test_wrong_options_are_refused(
     with pytest.raises(error, match=words):
         analysed(table, "--out", str(tmp_path / "out"), *options)
     assert not (tmp_path / "out").exists()
+
+
+def test_names_of_readers_are_no_formulas_and_no_table(answers: DataFrame, tmp_path: Path) -> None:
+    hostile = answers.assign(reader=answers["reader"].replace("r0", "=1+1|\n# title"))
+    (tmp_path / "answers.jsonl").write_text(table_text(hostile))
+    analysed(str(tmp_path / "answers.jsonl"), "--out", str(tmp_path / "out"), "--kind", "synthetic=real")
+    assert "\n# title" not in (tmp_path / "out" / "analysis.md").read_text()
+    lines = list(csv.DictReader((tmp_path / "out" / "numbers.csv").open()))
+    assert {line["reader"] for line in lines if "title" in line["reader"]} and not any(
+        line["reader"].startswith("=") for line in lines
+    )
 
 
 def test_the_folder_of_a_study_says_what_was_asked(answers: DataFrame, tmp_path: Path) -> None:
