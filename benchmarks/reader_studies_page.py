@@ -22,7 +22,6 @@ def tables(held: Mapping[Setting, Finding]) -> dict[str, str]:
     return {
         "coverage": coverage(common, "held"),
         "these": coverage({s: f for s, f in common.items() if s.spread == 0.4}, "held_these"),
-        "satterthwaite": coverage({s: f for s, f in held.items() if s.numbers == "Satterthwaite"}, "held"),
         "width": widths(common),
         "odds": odds({s: f for s, f in held.items() if s.numbers == "odds ratio"}),
         "published": published(),

@@ -7,8 +7,7 @@ Each reader has a value; slides are left out one by one. With R readers, the var
 where MS(R) is the variance between the readers' values and Cov2 the mean covariance of two readers that slides make, by the
 jackknife (Obuchowski and Rockette 1995, Communications in Statistics 24, for one modality: Hillis 2007, Statistics in
 Medicine 26). The quantile is the mean of Student's quantiles with R - 1 and S - 1 degrees of freedom, weighted by the two
-parts (Cochran and Cox 1957, Experimental Designs, section 4.14). Degrees of freedom by Satterthwaite or Hillis hold the truth
-too rarely with two or three readers (docs/reader-statistics.md).
+parts (Cochran and Cox 1957, Experimental Designs). How often these intervals hold the truth: docs/reader-statistics.md.
 """
 
 from __future__ import annotations
