@@ -16,6 +16,7 @@ from bench.cli import group
 from bench.results import schema
 from tasks.datasets.slides.phantom_slides import write_phantom_slides
 from tests.bench.test_experiment_runs import MINE
+from tests.leaderboards.studies.analysis.simulated import simulate_answers
 from tests.small_run import OPTIONS, SMALL, bench
 from tests.tasks.small_folder import halves, photo, write
 
@@ -115,6 +116,10 @@ CASES: dict[str, list[list[str]]] = {
     ],
     "convert-checkpoint": [["weights.safetensors", "--out", "out/converted", "--json"]],
     "copies": [["looked-up", "--out", "out/copies", "--allow-plugin", "mine.py", "--workers", "1"]],
+    "study analyse": [
+        "read.csv --out out/read --margin 0.5 --margin-accuracy 0.1 --level 0.9 --seed 1 --kind synthetic=real".split()
+        + ["--run", "flat-colour=ran", "--results", "ran", "--json"],
+    ],
     "merge": [["ran", "--out", "out/merged.jsonl", "--tolerance", "1e-6"]],
     "export conditions": [
         "-t cam16-seg --out out/asked --seed 1 --data folder --class-map 0=1,1=0 --prompt-source self".split()
@@ -295,6 +300,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
             for i, one in enumerate(measured)
         ]
         schema.write([replace(one, low=None, high=None, replicates=()) for one in read], Path("readers.jsonl"))
+        simulate_answers(arm="flat-colour").drop(columns="regions").to_csv("read.csv", index=False)
     return root
 
 

@@ -10,6 +10,7 @@ import click
 
 from bench.cli.options import execution_options, names_of, open_context, parse_assignments, plugin_option
 from bench.messages import echo
+from leaderboards.cli.study_analyse import command as analyse
 
 
 @click.group("study")
@@ -19,7 +20,11 @@ def command() -> None:
     \b
     bench study new pilot --generated results/RUN --questions quality --readers 3
     bench study unblind studies/pilot --key studies/pilot-key/key.json --answers answers/*.json
+    bench study analyse studies/pilot --out studies/pilot/analysis --margin 0.5 --results results
     """
+
+
+command.add_command(analyse)
 
 
 @command.command()

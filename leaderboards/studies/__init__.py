@@ -6,5 +6,5 @@ answer files      one JSON file for each reader, which the page exports
 
 `schema.py` has the three files, `questionnaires.py` the questions. `sources.py` and `sampling.py` choose images, `power.py` says
 what a study of a size can show, `preparing.py` and `page.py` write the study, `answers.py` checks answers and joins them with the
-key. Statistics of answers do not belong here.
+key. Statistics of answers are in `analysis/`.
 """

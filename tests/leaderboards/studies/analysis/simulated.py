@@ -9,21 +9,27 @@ from pandas import DataFrame
 
 from benchmarks.reader_studies_simulation import Setting, draw
 
-ARMS = ("real", "crop-paste")
 ASKED = {"called": "synthetic", "scored": "overall", "flagged": "hallucination"}
 
 
 def simulate_answers(
-    readers: int = 3, slides: int = 20, ability: float = 1.0, spread: float = 0.4, repeats: int = 0, seed: int = 0
+    readers: int = 3,
+    slides: int = 20,
+    ability: float = 1.0,
+    spread: float = 0.4,
+    repeats: int = 0,
+    seed: int = 0,
+    arm: str = "crop-paste",
 ) -> DataFrame:
-    """One real and one generated image of each slide, read by all. The first `repeats` images are read twice, alike."""
-    rows = list(_rows(Setting(readers, slides, 1, ability, spread, 1), seed))
+    """One real and one generated image of each slide, the latter in `arm`, read by all. The first `repeats` images are read
+    twice, alike."""
+    rows = list(_rows(Setting(readers, slides, 1, ability, spread, 1), seed, ("real", arm)))
     images = list(dict.fromkeys(row["image"] for row in rows))[:repeats]
     rows += [{**row, "repeat": 1} for row in rows if row["image"] in images]
     return DataFrame(rows)
 
 
-def _rows(setting: Setting, seed: int) -> Iterator[dict[str, object]]:
+def _rows(setting: Setting, seed: int, arms: tuple[str, ...]) -> Iterator[dict[str, object]]:
     _, _, answers = draw(setting, np.random.default_rng(seed))
     for kind, question in ASKED.items():
         counts = answers[kind]
@@ -33,12 +39,12 @@ def _rows(setting: Setting, seed: int) -> Iterator[dict[str, object]]:
             counts = np.concatenate([none, counts], axis=2)
         for reader, slide, arm in np.ndindex(counts.shape[:3]):
             value = float(counts[reader, slide, arm].argmax()) + (kind == "scored")
-            image = f"{ARMS[arm]}-{slide}"
+            image = f"{arms[arm]}-{slide}"
             held = {
                 "reader": f"r{reader}",
                 "item": image,
                 "image": image,
-                "arm": ARMS[arm],
+                "arm": arms[arm],
                 "slide": f"s{slide}",
                 "class": "a",
             }
