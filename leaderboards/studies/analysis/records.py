@@ -64,14 +64,19 @@ def find_runs(runs: Mapping[str, Path], arms: tuple[str, ...], generators: Mappi
 
 def find_samples(places: Sequence[Path], samples: Mapping[str, str]) -> dict[str, ResultRecord]:
     """Arm -> a record of the same generated set below some folders; `samples`: arm -> key of its set. Arms without a record
-    are left out."""
+    are left out. The real arm has that of a control `real` of the same task and dataset, where there is one."""
     if not places or not samples:
         return {}
     by_key: dict[str, ResultRecord] = {}
+    real: dict[tuple[str, str], ResultRecord] = {}
     for record in schema.read(schema.files(places)):
         if key := record.keys.get("samples"):
             by_key.setdefault(key, record)
-    return {arm: by_key[key] for arm, key in samples.items() if key in by_key}
+        if record.generator == REAL:
+            real.setdefault((record.task, record.dataset), record)
+    found = {arm: by_key[key] for arm, key in samples.items() if key in by_key}
+    beside = [real[place] for record in found.values() if (place := (record.task, record.dataset)) in real]
+    return {**found, REAL: beside[0]} if beside else found
 
 
 def with_real(found: Mapping[str, ResultRecord]) -> dict[str, ResultRecord]:

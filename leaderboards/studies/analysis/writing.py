@@ -149,7 +149,7 @@ def _sentences(found: Analysis, question: Question) -> Iterable[str]:
             yield f"By {question.name} the area under the ROC curve was {_with_interval(row)} for {arm}; {about}."
         elif row := found.of(question.name, "difference", arm):
             unit = "points" if question.kind is Kind.SCALE else "in the share of yes"
-            about = _about(row, "no difference", 0.0, found.margins.score if question.kind is Kind.SCALE else None)
+            about = _about(row, "a difference of 0", 0.0, found.margins.score if question.kind is Kind.SCALE else None)
             yield f"{question.name}: {arm} differed from {REAL} by {_with_interval(row, '+.2f')} {unit}; {about}."
     alpha = found.of(question.name, "alpha ordinal") or found.of(question.name, "alpha nominal")
     if alpha is not None and alpha.value is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -295,6 +296,11 @@ def test_the_folder_of_a_study_says_what_was_asked(answers: DataFrame, tmp_path:
     assert {r.described["metric"]["options"]["study"] for r in made} == {study["id"]}
     analysed(str(tmp_path), "--out", str(tmp_path / "looked-up"), "--results", str(RUN))
     found = list(schema.read([tmp_path / "looked-up" / "results.jsonl"]))
+    control = replace(found[0], generator="real", keys={"method": "m"})
+    schema.write([*schema.read(schema.files([RUN])), control], tmp_path / "more" / "results.jsonl")
+    analysed(str(tmp_path), "--out", str(tmp_path / "beside"), "--results", str(tmp_path / "more"))
+    of_real = [r for r in schema.read([tmp_path / "beside" / "results.jsonl"]) if r.generator == "real"]
+    assert of_real and all(r.keys == {"method": "m"} for r in of_real), "in the row of the control"
     assert [(r.generator, r.measure, r.value, r.keys["samples"]) for r in found if r.generator != "real"] == [
         (r.generator, r.measure, r.value, SAMPLES) for r in made if r.generator != "real"
     ]
