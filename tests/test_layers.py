@@ -123,7 +123,8 @@ def test_measured_results_are_not_in_the_wheel(wheel: set[str]) -> None:
 
 def test_what_commands_read_is_in_the_wheel(wheel: set[str]) -> None:
     folders = ("leaderboards/published", "leaderboards/policies", "leaderboards/suites", "leaderboards/report/assets")
-    folders += ("leaderboards/report/templates",)
+    folders += ("leaderboards/report/templates", "leaderboards/studies/forms")
+    folders += ("leaderboards/studies/assets", "leaderboards/studies/templates")
     folders += (
         "tasks/experiments/lizard-nuclei",
         "tasks/experiments/segmentation",

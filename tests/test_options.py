@@ -17,6 +17,7 @@ from bench.results import schema
 from tasks.datasets.slides.phantom_slides import write_phantom_slides
 from tests.bench.test_experiment_runs import MINE
 from tests.leaderboards.studies.analysis.simulated import simulate_answers
+from tests.leaderboards.studies.small_study import answer_file, make
 from tests.small_run import OPTIONS, SMALL, bench
 from tests.tasks.small_folder import halves, photo, write
 
@@ -116,6 +117,25 @@ CASES: dict[str, list[list[str]]] = {
     ],
     "convert-checkpoint": [["weights.safetensors", "--out", "out/converted", "--json"]],
     "copies": [["looked-up", "--out", "out/copies", "--allow-plugin", "mine.py", "--workers", "1"]],
+    "study new": [
+        "options --generated ran --real ran --questions nuclei --readers 1 --images-per-arm 2 --repeats 1 --practice 1 --seed 3 "
+        "--conditions shared --difference 1 --accuracy 0.2 --assume reader=0.5 --key out/study-key --out out/study --workers 1 "
+        "--allow-plugin mine.py --json".split(),
+        "planned --generated folder:samples/flat-colour-seed0 --real phantom-cam16 -t cam16-seg --plan --images-per-arm 2".split()
+        + ["--repeats", "0", "--practice", "0", *SMALL],
+    ],
+    "study unblind": [
+        [
+            "answered/s",
+            "--key",
+            "answered/k/key.json",
+            "--answers",
+            "answered/1.json",
+            "--out",
+            "out/unblinded.jsonl",
+            "--json",
+        ],
+    ],
     "study analyse": [
         "read.csv --out out/read --margin 0.5 --margin-accuracy 0.1 --level 0.9 --seed 1 --kind synthetic=real".split()
         + ["--run", "flat-colour=ran", "--results", "ran", "--json"],
@@ -300,6 +320,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
             for i, one in enumerate(measured)
         ]
         schema.write([replace(one, low=None, high=None, replicates=()) for one in read], Path("readers.jsonl"))
+        answer_file(make(Path("answered")), Path("answered/1.json"))
         simulate_answers(arm="flat-colour").drop(columns="regions").to_csv("read.csv", index=False)
     return root
 

@@ -32,7 +32,7 @@ command.add_command(analyse)
 @click.option(
     "--real",
     default="",
-    help="Real patches: a dataset as --dataset names it, a folder of data, or a run.  [default: test patches of the first RUN]",
+    help="Real patches: a dataset as --dataset names it, a folder of data, or a run.  [default: those of the first RUN]",
 )
 @click.option(
     "--generated",
@@ -132,13 +132,12 @@ def new(
     with open_context(workers, scheduler) as context:
         arms, embedded = sources.load_candidates(sources.Asked(real, generated, task, options, allowed), context)
         found = preparing.describe_power(config, arms)
-        if not as_json:
-            for line in power.lines(found):
-                context.log(line)
+        study = None
         if plan:
             preparing.draw(config, arms)  # refused if there are too few conditions
-            study = None
         else:
+            for line in power.lines(found):
+                context.log(line)
             study = preparing.write_study(config, arms, embedded)
     if as_json:
         echo(json.dumps({"power": found, "study": None if study is None else study.model_dump(mode="json")}))

@@ -1,7 +1,8 @@
 """Templates of pages: Jinja2 with autoescape, so that only templates contain markup.
 
-The files in a package's `templates/` contain all markup of its page. Python passes plain data to them. Only the page's own style and
-script, which ship beside the templates, are passed as `Markup`; data for the script goes through the filter `tojson`.
+The files in a package's `templates/` contain all markup of its page. Python passes plain data to them. Only the page's own
+style and script, which ship beside the templates, are passed as `Markup`; data for the script goes through the filter
+`tojson`.
 """
 
 from __future__ import annotations
@@ -32,7 +33,8 @@ class Section(Protocol):
 
 @cache
 def environment(package: str = REPORT) -> Environment:
-    """The templates of a package. Escapes everything that is not `Markup`. A missing value of a template is an error, not an empty text."""
+    """The templates of a package. They escape everything that is not `Markup`, and a missing value is an error, not an empty
+    text."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     made = Environment(

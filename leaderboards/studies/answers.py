@@ -26,9 +26,9 @@ def read_answers(study: Path, files: Sequence[Path], key: Path) -> DataFrame:
     """The long table of a study: one row for each reader, position and question, practice left out.
 
     Columns: `reader` (name), `item` (position), `image`, `arm`, `slide` (sampling unit), `class`, `question` (id), `value`
-    (float: ordered and yes/no answers as numbers), `repeat` (int: 1 for the second showing of an image), `seconds` (float: time
-    with the image, the same for all questions), `regions` (list of {x, y, width, height} in pixels; empty but for the question
-    that asks for them). Rows are in the order of the files and, in each, of the page.
+    (float: ordered and yes/no answers as numbers), `repeat` (int: 1 for the second showing of an image), `seconds` (float:
+    time with the image, the same for all questions), `regions` (list of {x, y, width, height} in pixels; empty but for the
+    question that asks for them). Rows are in the order of the files and, in each, of the page.
 
     Raises DamagedError for files that were edited, NotComparableError for those of another study or key, UsageError for two of
     one reader, and MissingError for answers that are missing.

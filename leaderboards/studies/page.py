@@ -27,8 +27,8 @@ class Sheet:
 
 
 def render_page(sheet: Sheet, page: str, positions: list[Position], pictures: dict[str, tuple[bytes, bytes | None]]) -> str:
-    """The document. `pictures`: image id -> PNG, and PNG of outlines where they are shown. The page knows neither arms nor which
-    images it shows twice: an image is named by its position alone."""
+    """The document. `pictures`: image id -> PNG, and PNG of outlines where they are shown. The page names neither arms nor the
+    images that it shows twice: an image is named by its position alone."""
     from markupsafe import Markup
 
     style, script = (templating.read_asset(name, PACKAGE) for name in ("reader.css", "reader.js"))

@@ -4,16 +4,17 @@ The variance of the mean score of an arm of n images, m of each slide, read by R
 
     s^2 [ (m slide + (reader - slide) + (1 - reader - interaction) / R) / n + interaction / R ]
 
-with s the standard deviation of one reader's scores of the images of an arm, `slide` the correlation of scores of two images of one
-slide, `reader` the correlation of two readers' scores of one image, and `interaction` the share of the variance that is a reader's
-own preference for an arm. These are the variance components of crossed readers and images nested in slides (Obuchowski and
-Rockette 1995, Commun. Stat. Simul. 24:285); the last term does not become smaller with more images. Slides that two arms share
-would make a difference more certain; that is left out. s^2 over the variance is the effective number of images of an arm.
+with s the standard deviation of one reader's scores of the images of an arm, `slide` the correlation of scores of two
+images of one slide, `reader` the correlation of two readers' scores of one image, and `interaction` the share of the
+variance that is a reader's own preference for an arm. These are the variance components of crossed readers and images
+nested in slides (Obuchowski and Rockette 1995, Commun. Stat. Simul. 24:285); the last term does not become smaller with
+more images. Slides that two arms share would make a difference more certain; that is left out. s^2 over the variance is the
+effective number of images of an arm.
 
-Differences: t test of two means (statsmodels TTestIndPower) with the effective numbers. Rates: the same, with s = 0.5, the largest of a
-yes/no answer. Balanced accuracy, mean of the accuracies for real and generated images, against 0.5: z test, with s = 0.5. Equivalence: two
-one-sided tests at a true difference of 0, margin = SE (z(1 - alpha) + z(1 - (1 - power) / 2)).
-"""
+Differences: t test of two means (statsmodels TTestIndPower) with the effective numbers. Rates: the same, with s = 0.5, the
+largest of a yes/no answer. Balanced accuracy, mean of the accuracies for real and generated images, against 0.5: z test,
+with s = 0.5. Equivalence: two one-sided tests at a true difference of 0, margin = SE (z(1 - alpha) + z(1 - (1 - power) /
+2))."""
 
 from __future__ import annotations
 
@@ -185,8 +186,8 @@ def lines(found: dict[str, Any]) -> list[str]:
     size, assumed = found["size"], found["assumptions"]
     held = ", ".join(f"{name} {value:g}" for name, value in assumed.items())
     text = [
-        f"{size['arms']} arms of {size['images']} images of at most {size['slides']} slides, {size['readers']} readers: as much as "
-        f"{found['effective_images']:g} independent answers an arm.",
+        f"{size['arms']} arms of {size['images']} images of at most {size['slides']} slides, {size['readers']} readers: as "
+        f"much as {found['effective_images']:g} independent answers an arm.",
         f"Assumed: {held} (--assume name=value).",
         f"With power {assumed['power']:g} it shows:",
     ]

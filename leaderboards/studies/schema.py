@@ -163,7 +163,7 @@ class Position(Model):
 
 
 class Key(Model):
-    """key.json: which image is where. Its salted digest, the commitment, is in the study, in every page and every answer file."""
+    """key.json: which image is where. Its salted digest, the commitment, is in the study, every page and every answer file."""
 
     format: Literal["histobench-study-key-1"]
     name: Text

@@ -131,8 +131,8 @@ def _of_run(text: str, asked: Asked, context: RunContext) -> Candidates:
     kept = find_kept(key, context.store)
     if kept is None:
         raise MissingError(
-            f"the samples {key} of {generator} are not in the store, and {run} cannot be made again from the data, weights and "
-            f"versions here. See: bench verify {run}"
+            f"the samples {key} of {generator} are not in the store, and {run} cannot be made again from the data, weights "
+            f"and versions here. See: bench verify {run}"
         )
     images = kept.load(context.store)
     return Candidates(generator, generator, seed, images, np.asarray(images.conditions.units), np.empty(0, np.str_))
@@ -169,8 +169,8 @@ def _match(found: Candidates, real: Candidates, text: str) -> Candidates:
 
 
 def label_patches(conditions: Conditions) -> Strings:
-    """str (n,): class of each patch: that of the whole patch where the data have one, otherwise the type of most nuclei, counted
-    in pixels, otherwise the class with most annotated pixels; `none` where nothing is annotated."""
+    """str (n,): class of each patch: that of the whole patch where the data have one, otherwise the type of most nuclei,
+    counted in pixels, otherwise the class with most annotated pixels; `none` where nothing is annotated."""
     if conditions.labels is not None:
         return np.asarray([str(label) for label in np.asarray(conditions.labels).tolist()])
     maps, hidden = (conditions.types, 0) if conditions.types is not None else (conditions.masks, 255)

@@ -55,7 +55,8 @@ class Made:
 def make(root: Path, arms: list[Candidates] | None = None, **fields: Any) -> Made:
     """Writes a study: 3 arms of 4 images, 4 repeats, 2 practice images, 3 readers."""
     usual = {"readers": 3, "images_per_arm": 4, "repeats": 4, "practice": 2, "seed": 5}
-    config = StudyConfig("small", questionnaires.load(fields.pop("questions", "quality")), root / "s", root / "k", **{**usual, **fields})
+    form = questionnaires.load(fields.pop("questions", "quality"))
+    config = StudyConfig("small", form, root / "s", root / "k", **{**usual, **fields})
     study = preparing.write_study(config, candidates() if arms is None else arms, embedded=True)
     return Made(root / "s", root / "k" / "key.json", study, schema.read_key(root / "k" / "key.json"))
 

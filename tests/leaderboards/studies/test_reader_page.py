@@ -1,5 +1,5 @@
-"""The page of a reader in a real browser, from a file: answers by mouse and by keyboard alone, regions, resume, export, and what
-the page lets nobody know."""
+"""The page of a reader in a real browser, from a file: answers by mouse and by keyboard alone, regions, resume, export, and
+what the page lets nobody know."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def save(page: Any, file: Path) -> Path:
     return file
 
 
-def test_three_readers_read_by_mouse_and_keyboard_and_their_answers_are_joined(browser: Any, made: Made, tmp_path: Path) -> None:
+def test_three_readers_read_by_mouse_and_keyboard_and_are_joined(browser: Any, made: Made, tmp_path: Path) -> None:
     """One reader scores what is there, one the opposite, one answers 2 by the keyboard alone: the table has just that."""
     files, count = [], len(made.key.orders["reader-1"])
     for reader, score in ((1, lambda seen: seen), (2, lambda seen: 4 - seen)):
@@ -159,19 +159,22 @@ def test_regions_are_marked_by_mouse_touch_and_keyboard(browser: Any, made: Made
         page = start(visit, "R1")
         page.click("#mark")
         around = page.locator("#stage").bounding_box()
-        at = lambda share: (around["x"] + share * around["width"], around["y"] + share * around["height"])  # noqa: E731
+        side = around["width"]
+        corner = np.array([around["x"], around["y"]])
         if how:
             client = page.context.new_cdp_session(page)
             for kind, share in (("touchStart", 0.25), ("touchMove", 0.5), ("touchMove", 0.75), ("touchEnd", None)):
-                points = [] if share is None else [dict(zip("xy", at(share), strict=True))]
+                points = [] if share is None else [dict(zip("xy", (corner + share * side).tolist(), strict=True))]
                 client.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
         else:
-            page.mouse.move(*at(0.25))
+            page.mouse.move(*(corner + 0.25 * side).tolist())
             page.mouse.down()
-            page.mouse.move(*at(0.75))
+            page.mouse.move(*(corner + 0.75 * side).tolist())
             page.mouse.up()
         page.wait_for_selector("#regions li")
-        assert page.evaluate("answerOf(0).regions") == [{"x": SIZE // 4, "y": SIZE // 4, "width": SIZE // 2, "height": SIZE // 2}]
+        quarter = SIZE // 4
+        box = {"x": quarter, "y": quarter, "width": 2 * quarter, "height": 2 * quarter}
+        assert page.evaluate("answerOf(0).regions") == [box]
         assert page.is_checked("input[name=hallucination][value='1']")
         page.keyboard.press("m")
         for key in ("ArrowLeft", "ArrowUp", "Shift+ArrowRight", "Enter"):
@@ -198,7 +201,8 @@ def test_the_scale_bar_is_as_long_as_it_says_at_every_zoom(browser: Any, made: M
         page.keyboard.press("+")
     page.keyboard.press("f")
     assert page.inner_text("#zoom-text").startswith("Zoom 1,")
-    page.uncheck("#shortcuts", force=True)
+    page.click("summary:has-text('Keyboard')")
+    page.uncheck("#shortcuts")
     page.keyboard.press("+")
     assert page.inner_text("#zoom-text").startswith("Zoom 1,")
     end(visit)
@@ -235,8 +239,8 @@ def test_outlines_are_shown_and_hidden(browser: Any, tmp_path: Path) -> None:
 
 
 def test_the_page_names_no_arm_and_no_image_file_differs_but_in_its_pixels(made: Made) -> None:
-    """A reader who opens the source finds neither arms, conditions, slides, seeds nor which images are shown twice, and files of
-    all arms are equal in everything but pixels and checksums."""
+    """A reader who opens the source finds neither arms, conditions, slides nor ids of images, and files of all arms are equal
+    in everything but pixels and checksums."""
     import base64
     import struct
 
