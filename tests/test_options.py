@@ -118,11 +118,11 @@ CASES: dict[str, list[list[str]]] = {
     "convert-checkpoint": [["weights.safetensors", "--out", "out/converted", "--json"]],
     "copies": [["looked-up", "--out", "out/copies", "--allow-plugin", "mine.py", "--workers", "1"]],
     "study new": [
-        "options --generated ran --real ran --questions nuclei --readers 1 --images-per-arm 2 --repeats 1 --practice 1 --seed 3 "
-        "--conditions shared --difference 1 --accuracy 0.2 --assume reader=0.5 --key out/study-key --out out/study --workers 1 "
-        "--allow-plugin mine.py --json".split(),
-        "planned --generated folder:samples/flat-colour-seed0 --real phantom-cam16 -t cam16-seg --plan --images-per-arm 2".split()
-        + ["--repeats", "0", "--practice", "0", *SMALL],
+        "options --generated ran --real ran --questions nuclei --readers 1 --images-per-arm 2 --repeats 1 --practice 1 "
+        "--seed 3 --conditions shared --difference 1 --accuracy 0.2 --assume reader=0.5 --key out/study-key --out out/study "
+        "--workers 1 --allow-plugin mine.py --json".split(),
+        "planned --generated folder:samples/flat-colour-seed0 --real phantom-cam16 -t cam16-seg --plan".split()
+        + ["--images-per-arm", "2", "--repeats", "0", "--practice", "0", *SMALL],
     ],
     "study unblind": [
         [

@@ -94,7 +94,8 @@ def power_of_difference(difference: float, size: Size, assumed: Assumptions) -> 
     effective = effective_images(size.images, size.readers, size.slides, assumed)
     if effective <= 1.5:
         return 0.0
-    return float(TTestIndPower().power(difference, effective, assumed.alpha, ratio=1.0))
+    found = float(TTestIndPower().power(difference, effective, assumed.alpha, ratio=1.0))
+    return 1.0 if math.isnan(found) else found  # the noncentral t of scipy has no value beyond about 37 standard errors
 
 
 def power_of_equivalence(margin: float, size: Size, assumed: Assumptions) -> float:

@@ -17,12 +17,12 @@ from leaderboards.studies.sources import Candidates
 Sharing = Literal["separate", "shared"]
 RULE = {
     "separate": "Arms choose in turn, in an order that is drawn for each round. Each takes, among the conditions that "
-    "no arm has taken, one of the class that it has fewest of, then of the slide that it has fewest of, then of the slide that "
-    "all arms have fewest of, then by lot. No condition is shown in two arms. Practice images are chosen after the "
+    "no arm has taken, one of the class that it has fewest of, then of the slide that it has fewest of, then of the slide "
+    "that all arms have fewest of, then by lot. No condition is shown in two arms. Practice images are chosen after the "
     "scored ones by the same rule.",
     "shared": "One list of conditions is chosen for all arms: of the class chosen least so far, then of the slide "
-    "chosen least so far, then by lot. Every arm shows its image of each. Practice images are of further conditions, by the same "
-    "rule, one arm each in turn.",
+    "chosen least so far, then by lot. Every arm shows its image of each. Practice images are of further conditions, by the "
+    "same rule, one arm each in turn.",
 }
 ORDER = (
     " Each reader has an own order: practice first, then all images shuffled; repeated images, in equal numbers from "

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bench import registry
 from bench.cli.export import find_kept, generate_again
@@ -29,6 +30,8 @@ FOLDER = "folder:"
 TASK = "region-seg"
 """The task by which a folder of data is read where no run names one: classes of any names."""
 AT_ONCE = 64
+_LATER: Strings = np.empty(0, np.str_)
+"""In place of the classes of conditions that are those of the real patches."""
 
 
 @dataclass(frozen=True)
@@ -135,7 +138,9 @@ def _of_run(text: str, asked: Asked, context: RunContext) -> Candidates:
             f"and versions here. See: bench verify {run}"
         )
     images = kept.load(context.store)
-    return Candidates(generator, generator, seed, images, np.asarray(images.conditions.units), np.empty(0, np.str_))
+    # a sampled layout has a class of its own
+    labels = label_patches(images.conditions) if kept.conditions.entry.kind == "layouts" else _LATER
+    return Candidates(generator, generator, seed, images, np.asarray(images.conditions.units), labels)
 
 
 def _of_folder(text: str, real: ImageSet) -> Candidates:
@@ -145,7 +150,7 @@ def _of_folder(text: str, real: ImageSet) -> Candidates:
     images = generator.generate(conditions, image_seeds(0, conditions.ids))
     found = ImageSet(generator.digest[:32], images, conditions)
     name = Path(text.removeprefix(FOLDER)).resolve().name
-    return Candidates(name, text, None, found, np.asarray(conditions.units), np.empty(0, np.str_))
+    return Candidates(name, text, None, found, np.asarray(conditions.units), _LATER)
 
 
 def _match(found: Candidates, real: Candidates, text: str) -> Candidates:
@@ -165,7 +170,26 @@ def _match(found: Candidates, real: Candidates, text: str) -> Candidates:
             f"{listed_names(unknown[:3])}. Give --real the data of that run."
         )
     same = np.asarray([rows[name] for name in theirs.ids.tolist()], dtype=np.int64)
+    if found.labels is not _LATER:
+        return found
+    if (other := _find_other_map(theirs, ours, same)) is not None:
+        raise NotComparableError(
+            f"{shorten(text, 300)} was generated for other data: the map of {other} is not that of the real test patch of "
+            "this name. Give --real the data of that run."
+        )
     return replace(found, labels=real.labels[same])
+
+
+def _find_other_map(theirs: Conditions, ours: Conditions, rows: NDArray[np.int64]) -> str | None:
+    """Id of a condition whose class map is not that of its row in the real set; None if all are the same."""
+    if theirs.masks is None or ours.masks is None:
+        return None
+    for start in range(0, len(rows), AT_ONCE):
+        chosen = rows[start : start + AT_ONCE]
+        one, two = (np.asarray(maps) for maps in (theirs.masks[start : start + AT_ONCE], ours[chosen].masks))
+        if (differ := (one != two).any(axis=(1, 2))).any():
+            return str(theirs.ids[start + int(differ.argmax())])
+    return None
 
 
 def label_patches(conditions: Conditions) -> Strings:

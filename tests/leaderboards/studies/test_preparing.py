@@ -49,6 +49,24 @@ def test_every_reader_has_an_order_of_his_own_with_late_repeats(tmp_path: Path, 
         assert sum(one.repeat for one in order) == 6
 
 
+def test_neither_place_nor_id_tells_the_arm(tmp_path: Path) -> None:
+    """Over 200 orders, arms have the same mean place and the same mean of ids read as numbers, within 4 standard errors."""
+    made = make(tmp_path, repeats=3)
+    arms = candidates()
+    drawn = sampling.draw(arms, 8, 6, 0, "separate", np.random.default_rng(0))
+    names = [sampling.name_image(arms, one, made.key.salt) for one in drawn.scored]
+    arm_of = {one.image: one.arm for one in names}
+    values: dict[str, list[tuple[float, float]]] = {arm: [] for arm in ARMS}
+    for reader in range(200):
+        rng = np.random.default_rng([1, reader])
+        order = sampling.order_images(drawn, [one.image for one in names], f"reader-{reader}", made.key.salt, rng)
+        for place, one in enumerate(order):
+            values[arm_of[one.image]].append((place / (len(order) - 1), int(one.item, 16) / 16**16))
+    for found in values.values():
+        error = np.sqrt(1 / 12 / len(found))  # of a mean of uniform numbers
+        assert (np.abs(np.mean(found, axis=0) - 0.5) < 4 * error).all()
+
+
 def test_a_secret_seed_gives_other_studies_and_a_given_one_the_same_images(tmp_path: Path) -> None:
     def images(name: str, seed: int | None) -> list[tuple[str, str]]:
         return [(one.arm, one.condition) for one in make(tmp_path / name, seed=seed).key.images]
@@ -155,10 +173,10 @@ def test_a_folder_of_images_is_an_arm(place: Path, tmp_path: Path) -> None:
     done = new(place, tmp_path / "mine", "--real", "phantom-cam16", *words)
     assert done.exit_code == 0, done.stderr
     assert [arm.name for arm in schema.read_study(tmp_path / "mine").arms] == ["real", "crop-paste-seed0"]
-    done = new(
-        place, tmp_path / "other", "--real", "phantom-cam16", "--generated", place / "ran", "-o", "dataset.seed=9", *SMALL
-    )
-    assert done.exit_code == 7 and "no real test patches here" in done.stderr
+    for option, text in (("test_slides=3", "no real test patches here"), ("seed=9", "was generated for other data")):
+        other = ["--real", "phantom-cam16", "--generated", place / "ran", *SMALL, "-o", f"dataset.{option}"]
+        done = new(place, tmp_path / "other", *other)
+        assert done.exit_code == 7 and text in done.stderr
 
 
 def test_a_plan_prints_and_writes_nothing(place: Path, tmp_path: Path) -> None:
