@@ -227,6 +227,7 @@ REFUSED = {
     "export samples": ["ran", "--out", "refused"],
     "copies": ["looked-up", "--out", "refused"],
     "sensitivity": "-t cam16-seg -e stain -m fd --corruptions jpeg".split(),
+    "study new": ["refused", "--generated", "ran", "--out", "refused"],
 }
 """Calls that name workers of this machine and those of a scheduler. jobs/test_dask.py shows that a scheduler's workers do the
 jobs."""

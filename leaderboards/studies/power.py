@@ -111,7 +111,7 @@ def accuracy_error(size: Size, assumed: Assumptions) -> float:
 
 
 def power_of_accuracy(distance: float, size: Size, assumed: Assumptions) -> float:
-    """Probability that a balanced accuracy this far from 0.5 is told from 0.5."""
+    """Probability that a balanced accuracy this far from 0.5 is found to differ from it."""
     from scipy.stats import norm
 
     shift, least = distance / accuracy_error(size, assumed), norm.ppf(1 - assumed.alpha / 2)
