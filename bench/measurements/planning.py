@@ -175,7 +175,7 @@ class _Planner:
             record = replace(base, encoder=evaluation.encoder.label, described=described)
             real, generated = encode(evaluation.encoder, self.splits.test), encode(evaluation.encoder, test)
             for metric in evaluation.metrics:
-                if isinstance(metric.build(), RegionMetric):
+                if isinstance(type(metric.build()), RegionMetric):  # of the class: members of a broken object raise
                     flagged = replace(record, flags=(*record.flags, Flag.ENCODER_CONFLICT)) if is_conflict else record
                     named = replace(flagged, measure=metric.label, direction="none")
                     yield plan_or_fail(named, plan_regions, flagged, metric, evaluation.encoder, self.splits, test)

@@ -11,6 +11,7 @@ from pathlib import Path
 from bench.errors import UsageError
 from bench.messages import shorten
 
+_TRIES = 20
 LONGEST_NAME = 200
 """Of a folder, in letters, all of them ASCII: file systems take 255, and files are written under longer names first."""
 
@@ -27,12 +28,18 @@ def check_writable(folder: Path, option: str, files: Iterable[str] = ()) -> None
     `files`: names that must not be those of folders."""
     made: list[Path] = []
     try:
-        for part in reversed((folder, *folder.parents)):
-            if not part.exists():
-                part.mkdir(exist_ok=True)
-                made.append(part)
-        with tempfile.TemporaryFile(dir=folder):
-            pass
+        for left in reversed(range(_TRIES)):
+            try:
+                for part in reversed((folder, *folder.parents)):
+                    if not part.exists():
+                        part.mkdir(exist_ok=True)
+                        made.append(part)
+                with tempfile.TemporaryFile(dir=folder):
+                    pass
+                break
+            except FileNotFoundError:  # another run that tests the same folder has just removed it
+                if not left:
+                    raise
         if taken := [name for name in files if (folder / name).is_dir()]:
             raise IsADirectoryError(f"{taken[0]} in it is a folder")
     except (OSError, ValueError) as error:

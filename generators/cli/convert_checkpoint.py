@@ -41,7 +41,7 @@ def command(file: Path, out: Path, as_json: bool) -> None:
     save_file({name: value.clone().contiguous() for name, value in found.tensors.items()}, out / WEIGHTS)
     (out / REPORT).write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
     if as_json:
-        echo(json.dumps(report, indent=1))
+        echo(json.dumps(report))
         return
     for name, held in report["tensors"].items():
         echo(f"{name}  {held['tensors']} tensors, {held['numbers']:,} numbers")

@@ -221,6 +221,7 @@ def test_one_process_makes_every_planned_record_and_no_job_twice(serial: Made) -
         ("accuracy", "half", "ok"),
         ("accuracy", "half and generated", "ok"),
         ("accuracy-difference", "half and generated - half", "ok"),
+        ("headroom", "100 % real - 25 % real", "ok"),
     }
 
 
