@@ -154,7 +154,7 @@ from bench.errors import UsageError
 from bench.types import Card
 
 class Mine:
-    card = Card("mine", "1", "A colour for each class.", needs=("masks",))
+    card = Card("mine", "1", "A colour for each class.", licence="Apache-2.0", needs=("masks",))
     deterministic = True
 
     def generate(self, conditions, seeds):
