@@ -97,13 +97,7 @@ def samples(run: Path, out: Path, allowed: tuple[Path, ...], workers: int, sched
             generate_again(run, keys, allowed, context)
         written = []
         for folder, (generator, _, key) in zip(folders, found, strict=True):
-            kept = find_kept(key, context.store)
-            if kept is None:
-                raise MissingError(
-                    f"the samples {key} of {generator} are not in the store, and its run cannot be made again from the data, "
-                    f"weights and versions here. See: bench verify {run}"
-                )
-            generated = kept.load(context.store)
+            generated = require_kept(key, generator, run, context.store).load(context.store)
             exporting.write_images(np.asarray(generated.conditions.ids), generated.images, folder)
             written.append(folder)
     for folder in written:
@@ -120,6 +114,17 @@ def find_kept(key: str, store: Store) -> GeneratedRef | None:
         return None
     found = generated_ref(store.read_json(listing, "samples.json"))
     return found if all(map(store.has, (*found.shards, found.conditions.entry))) else None
+
+
+def require_kept(key: str, generator: str, run: Path, store: Store) -> GeneratedRef:
+    """The generated set. Raises MissingError if the store lacks a part of it, after `generate_again` too."""
+    kept = find_kept(key, store)
+    if kept is None:
+        raise MissingError(
+            f"the samples {key} of {generator} are not in the store, and {run} cannot be made again from the data, weights "
+            f"and versions here. See: bench verify {run}"
+        )
+    return kept
 
 
 def generate_again(run: Path, keys: set[str], allowed: tuple[Path, ...], context: RunContext) -> None:

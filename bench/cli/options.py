@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from bench.config import ENCODERS
 from bench.errors import BrokenPluginError, UsageError
 from bench.messages import echo, shorten
 from bench.results.folders import check_writable
@@ -125,6 +126,27 @@ def data_options(function: Callable[..., Any]) -> Callable[..., Any]:
 def merge_class_map(options: Mapping[str, str], class_map: str) -> dict[str, str]:
     """The `-o` options with `--class-map` among them."""
     return {**options, **({"dataset.class_map": class_map} if class_map else {})}
+
+
+def encoder_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The options for encoders and their weights."""
+    chosen = click.option(
+        "--encoders",
+        "-e",
+        default=",".join(ENCODERS),
+        show_default=True,
+        callback=parse_names,
+        shell_complete=names_of("encoders", panels=True),
+        help="Names or panels.",
+    )
+    return chosen(weights_option(function))
+
+
+def weights_option(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The option for weights of encoders, which commands need that read the names of encoders from elsewhere."""
+    return click.option("--weights", type=click.Path(path_type=Path, exists=True), help="Folder with weights of encoders.")(
+        function
+    )
 
 
 def plugin_option(function: Callable[..., Any]) -> Callable[..., Any]:

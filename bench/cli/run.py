@@ -12,6 +12,7 @@ import click
 from bench.cli.options import (
     FIT_SEEDS,
     data_options,
+    encoder_options,
     execution_options,
     merge_class_map,
     names_of,
@@ -20,7 +21,7 @@ from bench.cli.options import (
     parse_seeds,
     writable_folder,
 )
-from bench.config import CONTROLS, ENCODERS, METRICS, RunConfig
+from bench.config import CONTROLS, METRICS, RunConfig
 from bench.errors import MissingError
 from bench.messages import echo
 from bench.results import schema, terminal
@@ -41,15 +42,7 @@ SOME_FAILED = 4
     help="A name, folder:DIR, or path.py:Class.",
 )
 @click.option("--task", "-t", required=True, shell_complete=names_of("tasks"), help="A name, e.g. cam16-seg.")
-@click.option(
-    "--encoders",
-    "-e",
-    default=",".join(ENCODERS),
-    show_default=True,
-    callback=parse_names,
-    shell_complete=names_of("encoders", panels=True),
-    help="Names or panels.",
-)
+@encoder_options
 @click.option(
     "--metrics",
     "-m",
@@ -57,7 +50,6 @@ SOME_FAILED = 4
     shell_complete=names_of("metrics"),
     help="Names, or distribution.  [default: " + ",".join(METRICS) + " and the metrics of the task]",
 )
-@click.option("--weights", type=click.Path(path_type=Path, exists=True), help="Folder with weights of encoders.")
 @click.option(
     "--controls",
     default=",".join(CONTROLS),

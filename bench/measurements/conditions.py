@@ -17,7 +17,7 @@ from bench.jobs.arrays import open_sharded, write_array
 from bench.jobs.graph import Job, JobContext
 from bench.jobs.outcomes import JobError, failure_of
 from bench.jobs.store import EntryRef, Store
-from bench.measurements.protocol import FailedMeasurement, Measured
+from bench.measurements.protocol import FailedMeasurement, Measured, SeveralRecords
 from bench.pipeline.checks import check_counts, check_direction
 from bench.pipeline.data import DataSplits
 from bench.pipeline.generation import GeneratedSet, shard_bounds
@@ -36,7 +36,7 @@ SHARD = 256
 
 
 @dataclass(frozen=True)
-class ConditionMeasurement:
+class ConditionMeasurement(SeveralRecords):
     """Every measure of one condition metric on generated patches, compared with that on real test patches."""
 
     records: tuple[ResultRecord, ...]
@@ -45,12 +45,6 @@ class ConditionMeasurement:
     generated_counts: tuple[EntryRef, ...]
     real_counts: tuple[EntryRef, ...]
     needs: tuple[Job, ...] = ()
-
-    def planned(self) -> list[ResultRecord]:
-        return list(self.records)
-
-    def inputs(self) -> tuple[Job, ...]:
-        return self.needs
 
     def spec(self) -> Mapping[str, Any]:
         return {"metric": registry.describe(self.metric.build()), "groups": self.test.key}

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from bench import registry, statistics
 from bench.jobs.graph import Job
 from bench.jobs.store import Store
-from bench.measurements.protocol import Bounds, Measured, protocol_key
+from bench.measurements.protocol import Bounds, Measured, OneRecord, SeveralRecords, protocol_key
 from bench.pipeline.checks import check_direction, check_number
 from bench.pipeline.data import DataSplits
 from bench.pipeline.encoding import FeaturesRef, encode_regions
@@ -50,7 +50,7 @@ Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class DistributionMeasurement:
+class DistributionMeasurement(OneRecord):
     """One metric over the features of one encoder, in one form. References that the form does not read are None."""
 
     record: ResultRecord
@@ -64,12 +64,6 @@ class DistributionMeasurement:
     train: FeaturesRef | None
     seed: int
     needs: tuple[Job, ...] = ()
-
-    def planned(self) -> list[ResultRecord]:
-        return [self.record]
-
-    def inputs(self) -> tuple[Job, ...]:
-        return self.needs
 
     def spec(self) -> Mapping[str, Any]:
         return {
@@ -103,7 +97,7 @@ class DistributionMeasurement:
 
 
 @dataclass(frozen=True)
-class RegionMeasurement:
+class RegionMeasurement(SeveralRecords):
     """One metric of regions over the features of one encoder: a number for each region."""
 
     records: tuple[ResultRecord, ...]
@@ -117,12 +111,6 @@ class RegionMeasurement:
     """Where the distance reads training patches."""
     seed: int
     needs: tuple[Job, ...] = ()
-
-    def planned(self) -> list[ResultRecord]:
-        return list(self.records)
-
-    def inputs(self) -> tuple[Job, ...]:
-        return self.needs
 
     def spec(self) -> Mapping[str, Any]:
         groups = [self.test.key, self.generated_for.key]

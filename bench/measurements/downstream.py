@@ -14,7 +14,7 @@ from bench.histology.training_mixes import training_sets
 from bench.jobs.arrays import open_array, write_array
 from bench.jobs.graph import Job, JobContext
 from bench.jobs.store import EntryRef, Store
-from bench.measurements.protocol import Measured
+from bench.measurements.protocol import Measured, SeveralRecords
 from bench.pipeline.checks import check_counts
 from bench.pipeline.data import MAPS, DataSplits
 from bench.pipeline.generation import GeneratedSet
@@ -38,18 +38,12 @@ class Scores:
 
 
 @dataclass(frozen=True)
-class DownstreamMeasurement:
+class DownstreamMeasurement(SeveralRecords):
     """Every measure of the task for one training mix and seed."""
 
     records: tuple[ResultRecord, ...]
     scores: Scores
     needs: tuple[Job, ...] = ()
-
-    def planned(self) -> list[ResultRecord]:
-        return list(self.records)
-
-    def inputs(self) -> tuple[Job, ...]:
-        return self.needs
 
     def spec(self) -> Mapping[str, Any]:
         return {"task": registry.describe(self.scores.task.build()), "groups": self.scores.test.key}

@@ -16,7 +16,7 @@ from bench.jobs.graph import Job
 from bench.jobs.store import Store
 from bench.measurements.downstream import Scores, score_job
 from bench.measurements.experiment_files import BETWEEN, HEADROOM, Comparison, Experiment
-from bench.measurements.protocol import Measured
+from bench.measurements.protocol import Measured, OneRecord
 from bench.pipeline.data import DataSplits
 from bench.pipeline.generation import GeneratedSet
 from bench.pipeline.plugins import Plugin
@@ -28,7 +28,7 @@ HEADROOM_MIXES = (TrainingMix("100 % real", 1.0, 0.0), TrainingMix("25 % real", 
 
 
 @dataclass(frozen=True)
-class ArmDifference:
+class ArmDifference(OneRecord):
     """The difference of one measure between two arms: both models were scored on the same patches."""
 
     record: ResultRecord
@@ -36,12 +36,6 @@ class ArmDifference:
     first: Scores
     second: Scores
     needs: tuple[Job, ...] = ()
-
-    def planned(self) -> list[ResultRecord]:
-        return [self.record]
-
-    def inputs(self) -> tuple[Job, ...]:
-        return self.needs
 
     def spec(self) -> Mapping[str, Any]:
         return {

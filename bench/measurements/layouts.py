@@ -11,7 +11,7 @@ import numpy as np
 from bench import registry, statistics
 from bench.jobs.graph import Job
 from bench.jobs.store import Store
-from bench.measurements.protocol import Measured
+from bench.measurements.protocol import Measured, OneRecord
 from bench.pipeline.plugins import Plugin
 from bench.pipeline.sets import SetRef
 from bench.results.schema import ResultRecord
@@ -19,7 +19,7 @@ from bench.types import Conditions, HasBounds, LayoutMetric
 
 
 @dataclass(frozen=True)
-class LayoutMeasurement:
+class LayoutMeasurement(OneRecord):
     """One layout metric."""
 
     record: ResultRecord
@@ -27,12 +27,6 @@ class LayoutMeasurement:
     test: SetRef
     sampled: SetRef
     needs: tuple[Job, ...] = ()
-
-    def planned(self) -> list[ResultRecord]:
-        return [self.record]
-
-    def inputs(self) -> tuple[Job, ...]:
-        return self.needs
 
     def spec(self) -> Mapping[str, Any]:
         return {"metric": registry.describe(self.metric.build()), "test": self.test.key, "sampled": self.sampled.key}

@@ -9,7 +9,7 @@ from typing import Any
 
 from bench.jobs.graph import Job
 from bench.jobs.store import EntryRef, Store
-from bench.measurements.protocol import Measured
+from bench.measurements.protocol import Measured, SeveralRecords
 from bench.pipeline.prompts import PromptReport
 from bench.results.schema import ResultRecord
 from bench.statistics import Estimate
@@ -18,18 +18,12 @@ MEASURES = ("prompt-coverage", "prompt-missing", "prompt-whole", "prompt-referen
 
 
 @dataclass(frozen=True)
-class PromptMeasurement:
+class PromptMeasurement(SeveralRecords):
     """Counts over the prompts of the test patches; no interval, since they describe exactly these patches."""
 
     records: tuple[ResultRecord, ...]
     prompts: EntryRef
     needs: tuple[Job, ...] = ()
-
-    def planned(self) -> list[ResultRecord]:
-        return list(self.records)
-
-    def inputs(self) -> tuple[Job, ...]:
-        return self.needs
 
     def spec(self) -> Mapping[str, Any]:
         return {"prompts": list(MEASURES)}

@@ -162,19 +162,39 @@ def failed_record(record: ResultRecord, error: JobError) -> ResultRecord:
     return replace(record, status=Status.ERROR, reason=f"{error.type}: {error.message}")
 
 
-@dataclass(frozen=True)
-class FailedMeasurement:
-    """Replaces a measurement that could not be planned because its plug-in raised this error."""
+class OneRecord:
+    """What measurements of one record have in common: the record is all that is planned, and `needs` all that is awaited."""
 
     record: ResultRecord
-    error: JobError
-    needs: tuple[Job, ...] = ()
+    needs: tuple[Job, ...]
 
     def planned(self) -> list[ResultRecord]:
         return [self.record]
 
     def inputs(self) -> tuple[Job, ...]:
         return self.needs
+
+
+class SeveralRecords:
+    """The same of measurements of several records."""
+
+    records: tuple[ResultRecord, ...]
+    needs: tuple[Job, ...]
+
+    def planned(self) -> list[ResultRecord]:
+        return list(self.records)
+
+    def inputs(self) -> tuple[Job, ...]:
+        return self.needs
+
+
+@dataclass(frozen=True)
+class FailedMeasurement(OneRecord):
+    """Replaces a measurement that could not be planned because its plug-in raised this error."""
+
+    record: ResultRecord
+    error: JobError
+    needs: tuple[Job, ...] = ()
 
     def spec(self) -> Mapping[str, Any]:
         return {"failed": self.error.message, "measure": self.record.measure, "protocol": self.record.protocol}

@@ -11,6 +11,7 @@ an image belongs to the slide of its condition, as with any generator: which sli
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -96,7 +97,7 @@ class _ReplacesPatches(KeepsTargets):
         return np.isin(units, chosen)
 
 
-class _ShowsOthers(_ReplacesPatches):
+class _ShowsOthers(_ReplacesPatches, ABC):
     """Those whose images are all real patches as they are."""
 
     def generate(self, conditions: Conditions, seeds: Seeds) -> Images:
@@ -111,9 +112,9 @@ class _ShowsOthers(_ReplacesPatches):
             needed(self.card.name, "masks", conditions.masks)
         return self.replacements(store)[self._rows(store, conditions)]
 
+    @abstractmethod
     def replacements(self, store: PatchStore) -> Rows:
         """int64 (m,): for each stored patch the row of the one that is shown in its place."""
-        raise NotImplementedError
 
 
 class ClassSwapped(_ShowsOthers):

@@ -55,24 +55,17 @@ class FirstStage(nn.Module):
     def __init__(self, shape: FirstStageShape) -> None:
         super().__init__()
         self.model: Any
+        convolutional: dict[str, Any] = {
+            "down_block_types": ("DownEncoderBlock2D",) * len(shape.channels),
+            "up_block_types": ("UpDecoderBlock2D",) * len(shape.channels),
+            "block_out_channels": shape.channels,
+            "layers_per_block": shape.layers[0],
+            "latent_channels": shape.latent_channels,
+        }
         if shape.kind == "vq":
-            self.model = VQModel(
-                down_block_types=("DownEncoderBlock2D",) * len(shape.channels),
-                up_block_types=("UpDecoderBlock2D",) * len(shape.channels),
-                block_out_channels=shape.channels,
-                layers_per_block=shape.layers[0],
-                latent_channels=shape.latent_channels,
-                num_vq_embeddings=shape.codebook,
-                vq_embed_dim=shape.latent_channels,
-            )
+            self.model = VQModel(**convolutional, num_vq_embeddings=shape.codebook, vq_embed_dim=shape.latent_channels)
         elif shape.kind == "kl":
-            self.model = AutoencoderKL(
-                down_block_types=("DownEncoderBlock2D",) * len(shape.channels),
-                up_block_types=("UpDecoderBlock2D",) * len(shape.channels),
-                block_out_channels=shape.channels,
-                layers_per_block=shape.layers[0],
-                latent_channels=shape.latent_channels,
-            )
+            self.model = AutoencoderKL(**convolutional)
         else:
             self.model = AutoencoderDC(
                 latent_channels=shape.latent_channels,

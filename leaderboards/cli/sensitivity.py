@@ -10,6 +10,7 @@ import click
 
 from bench.cli.options import (
     data_options,
+    encoder_options,
     execution_options,
     merge_class_map,
     names_of,
@@ -18,7 +19,7 @@ from bench.cli.options import (
     parse_seeds,
     writable_folder,
 )
-from bench.config import ENCODERS, PLACEHOLDER, RunConfig
+from bench.config import PLACEHOLDER, RunConfig
 from bench.errors import UsageError, did_you_mean
 from bench.messages import echo, shorten
 from bench.results import schema, terminal
@@ -76,15 +77,7 @@ def parse_strengths(_ctx: click.Context, _parameter: click.Parameter, given: tup
     type=click.Path(path_type=Path),
     help="Records of generators, whose scores are translated into strengths; repeated.",
 )
-@click.option(
-    "--encoders",
-    "-e",
-    default=",".join(ENCODERS),
-    show_default=True,
-    callback=parse_names,
-    shell_complete=names_of("encoders", panels=True),
-    help="Names or panels.",
-)
+@encoder_options
 @click.option(
     "--metrics",
     "-m",
@@ -92,7 +85,6 @@ def parse_strengths(_ctx: click.Context, _parameter: click.Parameter, given: tup
     shell_complete=names_of("metrics"),
     help="Names.  [default: all but those of layouts]",
 )
-@click.option("--weights", type=click.Path(path_type=Path, exists=True), help="Folder with weights of encoders.")
 @click.option("--seeds", default="0", show_default=True, callback=parse_seeds, help="Of noise and of removed nuclei.")
 @execution_options
 @click.option("--out", type=click.Path(path_type=Path), callback=writable_folder, default=Path("results"), show_default=True)

@@ -15,6 +15,7 @@ from bench.cli.options import (
     parse_assignments,
     parse_seeds,
     plugin_option,
+    weights_option,
     writable_folder,
 )
 from bench.config import RunConfig
@@ -30,7 +31,7 @@ SOME_FAILED = 4
 @click.option("--preset", default="tiny", show_default=True, help="Size of the runs: tiny, or paper.")
 @click.option("--data", "data", multiple=True, help="TASK=DIR, repeated, or a DIR for all; else BENCH_DATA, else embedded.")
 @click.option("--dataset", "datasets", multiple=True, help="TASK=NAME[:ARGUMENT], repeated, or one for all tasks.")
-@click.option("--weights", type=click.Path(path_type=Path, exists=True), help="Folder with weights of encoders.")
+@weights_option
 @click.option("--fit-seeds", default="", callback=parse_seeds, help=FIT_SEEDS)
 @plugin_option
 @execution_options

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench import registry
-from bench.cli.export import find_kept, generate_again
+from bench.cli.export import find_kept, generate_again, require_kept
 from bench.config import PLACEHOLDER, RunConfig, load_components
 from bench.errors import MissingError, NotComparableError, UsageError
 from bench.messages import listed_names, shorten
@@ -131,12 +131,7 @@ def _of_run(text: str, asked: Asked, context: RunContext) -> Candidates:
     seed, generator, key = own[0]
     if find_kept(key, context.store) is None:
         generate_again(run, {key}, asked.allowed, context)
-    kept = find_kept(key, context.store)
-    if kept is None:
-        raise MissingError(
-            f"the samples {key} of {generator} are not in the store, and {run} cannot be made again from the data, weights "
-            f"and versions here. See: bench verify {run}"
-        )
+    kept = require_kept(key, generator, run, context.store)
     images = kept.load(context.store)
     # a sampled layout has a class of its own
     labels = label_patches(images.conditions) if kept.conditions.entry.kind == "layouts" else _LATER

@@ -2,48 +2,19 @@
 
 from __future__ import annotations
 
-import shutil
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from leaderboards.report import site
+from tests.leaderboards.browsing import BROWSER, CONTRAST, Visit, opened
 from tests.leaderboards.small_report import material
 
-sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install histobench[test]")
-BROWSER = next((found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), None)
 pytestmark = pytest.mark.skipif(BROWSER is None, reason="no Chromium on this machine")
-QUIET = (
-    "--no-sandbox",
-    "--disable-gpu",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-)
 HOSTILE = "<img src=x onerror=alert(1)>"
-PATIENCE = 120_000  # milliseconds: machines that run tests are busy
-
-
-@dataclass
-class Visit:
-    """A page that was opened, what it complained of, and what it asked for."""
-
-    page: Any
-    complaints: list[str] = field(default_factory=list)
-    requests: list[str] = field(default_factory=list)
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with sync_api.sync_playwright() as playwright:
-        found = playwright.chromium.launch(executable_path=BROWSER, args=list(QUIET), timeout=PATIENCE)
-        yield found
-        found.close()
 
 
 @pytest.fixture(scope="module")
@@ -62,17 +33,6 @@ def visit(browser: Any, page_file: Path) -> Iterator[Visit]:
     found.page.close()
     assert not found.complaints
     assert found.requests and all(url.startswith("file:") for url in found.requests)
-
-
-def opened(browser: Any, file: Path, **how: Any) -> Visit:
-    found = Visit(browser.new_page(**{"viewport": {"width": 1280, "height": 900}, **how}))
-    found.page.set_default_timeout(PATIENCE)
-    found.page.on("console", lambda message: found.complaints.append(message.text))
-    found.page.on("pageerror", lambda error: found.complaints.append(str(error)))
-    found.page.on("dialog", lambda dialog: (found.complaints.append(dialog.message), dialog.dismiss()))
-    found.page.on("request", lambda request: found.requests.append(request.url))
-    found.page.goto(file.as_uri())
-    return found
 
 
 def names(page: Any) -> list[str]:
@@ -169,29 +129,6 @@ def test_landmarks_headings_and_captions_are_in_order(visit: Visit) -> None:
     assert page.evaluate("[...document.querySelectorAll('table')].every(table => table.caption)")
     assert page.evaluate("[...document.querySelectorAll('select, input')].every(field => field.labels.length)")
     assert page.evaluate("[...document.querySelectorAll('img')].every(image => image.alt)")
-
-
-CONTRAST = """() => {
-  const luminance = (colour) => {
-    const [r, g, b] = colour.match(/[\\d.]+/g).slice(0, 3).map(Number).map((part) => part / 255)
-      .map((part) => part <= 0.04045 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4);
-    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
-  };
-  const behind = (node) => {
-    for (let each = node; each; each = each.parentElement) {
-      const colour = getComputedStyle(each).backgroundColor;
-      if (!colour.startsWith("rgba(0, 0, 0, 0")) return colour;
-    }
-    return "rgb(255, 255, 255)";
-  };
-  const bad = [];
-  for (const node of document.querySelectorAll("h1, h2, p, dt, dd, a, th, td, span, li, summary, button:enabled, select")) {
-    if (!node.checkVisibility() || !node.textContent.trim()) continue;
-    const [one, other] = [getComputedStyle(node).color, behind(node)].map(luminance).sort((a, b) => b - a);
-    if ((one + 0.05) / (other + 0.05) < 4.5) bad.push(node.className + " " + node.textContent.slice(0, 30));
-  }
-  return bad;
-}"""
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -19,7 +19,7 @@ from bench.jobs.graph import Job, JobContext
 from bench.jobs.outcomes import JobError
 from bench.jobs.store import EntryRef, Store
 from bench.measurements.conditions import segmenter_job
-from bench.measurements.protocol import FailedMeasurement, Measured
+from bench.measurements.protocol import FailedMeasurement, Measured, OneRecord
 from bench.measurements.sweeps.altering import Level, make_levels
 from bench.pipeline.checks import check_counts, check_direction
 from bench.pipeline.data import DataSplits
@@ -35,7 +35,7 @@ COLUMNS = ("asked", "answered")
 
 
 @dataclass(frozen=True)
-class SweepMeasurement:
+class SweepMeasurement(OneRecord):
     """The slope of one sweep, with an interval over slides."""
 
     record: ResultRecord
@@ -43,12 +43,6 @@ class SweepMeasurement:
     conditions: SetRef
     counts: EntryRef
     needs: tuple[Job, ...] = ()
-
-    def planned(self) -> list[ResultRecord]:
-        return [self.record]
-
-    def inputs(self) -> tuple[Job, ...]:
-        return self.needs
 
     def spec(self) -> Mapping[str, Any]:
         return {"metric": registry.describe(self.metric.build()), "sweep": self.record.measure, "groups": self.conditions.key}

@@ -4,7 +4,6 @@ what the page lets nobody know."""
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,19 +12,11 @@ import pytest
 
 from leaderboards.studies.answers import read_answers
 from leaderboards.studies.schema import REAL
+from tests.leaderboards.browsing import BROWSER, CONTRAST, Visit, opened
 from tests.leaderboards.studies.small_study import SIZE, Made, make
-from tests.leaderboards.test_report_browser import BROWSER, CONTRAST, PATIENCE, QUIET, Visit, opened, sync_api
 
 pytestmark = pytest.mark.skipif(BROWSER is None, reason="no Chromium on this machine")
 PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True}
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with sync_api.sync_playwright() as playwright:
-        found = playwright.chromium.launch(executable_path=BROWSER, args=list(QUIET), timeout=PATIENCE)
-        yield found
-        found.close()
 
 
 @pytest.fixture(scope="module")
