@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 ENCODERS = ("embedded",)
 METRICS = ("fd", "fd-pca16", "mind", "kid", "cmmd", "precision", "recall")
 """`fd` needs more patches than features; `mind`, `kid` and `cmmd` are what tables show where it cannot be had."""
+EVERY_METRIC = "all"
+"""In place of a name: every metric but those of sampled layouts and those that belong to other tasks."""
 CONTROLS = ("real", "noise")
 _PLUGIN_FIELDS = {
     "generator": "generators",
@@ -294,9 +296,28 @@ def _check_labels(components: Components) -> None:
 
 
 def _metric_names(config: RunConfig, task: Any) -> tuple[str, ...]:
-    brought = task.metrics if isinstance(task, BringsMetrics) else ()
-    names = registry.expand("metrics", config.metrics if config.metrics is not None else (*METRICS, *brought))
+    usual = (*METRICS, *_brought(task))
+    asked = usual if config.metrics is None else config.metrics
+    if EVERY_METRIC in map(str.casefold, asked):
+        others = (*(name for name in asked if name.casefold() != EVERY_METRIC), *_every_other_metric(usual))
+        asked = (*usual, *others)
+    names = registry.expand("metrics", asked)
     return tuple(dict.fromkeys(beside for name in names for beside in (name, *_measured_beside(name))))
+
+
+def _brought(task: Any) -> tuple[str, ...]:
+    return task.metrics if isinstance(task, BringsMetrics) else ()
+
+
+def _every_other_metric(usual: tuple[str, ...]) -> tuple[str, ...]:
+    """What `EVERY_METRIC` adds to the usual metrics of a task."""
+    elsewhere = set(registry.expand("metrics", ("layout",)))
+    for name in registry.names("tasks"):
+        try:
+            elsewhere.update(_brought(registry.find("tasks", name)[0]))
+        except BrokenPluginError:
+            continue  # a task that cannot be imported owns no metric here
+    return tuple(name for name in registry.names("metrics") if name not in elsewhere and name not in usual)
 
 
 def _measured_beside(name: str) -> tuple[str, ...]:

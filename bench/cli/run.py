@@ -48,7 +48,7 @@ SOME_FAILED = 4
     "-m",
     callback=parse_names,
     shell_complete=names_of("metrics"),
-    help="Names, or distribution.  [default: " + ",".join(METRICS) + " and the metrics of the task]",
+    help="Names, distribution, or all.  [default: " + ",".join(METRICS) + " and the metrics of the task]",
 )
 @click.option(
     "--controls",

@@ -43,6 +43,7 @@ class _Segmentation:
     direction: Direction = "higher"
     readers: tuple[str, ...] = ("prepared", "folder")
     mixes: tuple[TrainingMix, ...] = TRAINING_MIXES
+    metrics: tuple[str, ...] = ("map-faithfulness",)
     experiments = Path(__file__).parents[1] / "experiments" / "segmentation"
     """Folder of their experiments."""
     references: tuple[str, ...] = tuple(reference.name for reference in REFERENCES)

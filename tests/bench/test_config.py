@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from bench import registry
 from bench.config import RunConfig, load_components, route
 from bench.errors import MissingError, UsageError
 from bench.files.names import find_fault
@@ -103,6 +104,28 @@ def test_panels_and_groups_stand_for_their_members_and_metrics_bring_their_own_e
     assert list(evaluations) == ["texture", "random-conv", "phantom-cnn", "inception-logits", "stain"]
     assert evaluations["inception-logits"] == ["is"] and evaluations["stain"] == ["stain"]
     assert evaluations["texture"] == evaluations["phantom-cnn"] and len(evaluations["texture"]) == 12
+
+
+@pytest.mark.parametrize(
+    ("task", "own", "of_others"),
+    [
+        ("cam16-seg", "map-faithfulness", "nuclei-faithfulness"),
+        ("lizard-nuclei", "nuclei-faithfulness", "map-faithfulness"),
+    ],
+)
+def test_all_metrics_are_those_of_the_task_and_of_no_other(task: str, own: str, of_others: str) -> None:
+    def measured(*metrics: str) -> list[str]:
+        found = load_components(
+            RunConfig("flat-colour", task, data="embedded", encoders=("texture",), metrics=metrics or None)
+        )
+        of_encoders = [metric.label for evaluation in found.evaluations for metric in evaluation.metrics]
+        return [*of_encoders, *(metric.label for metric in (*found.condition_metrics, *found.sweep_metrics))]
+
+    usual, every = measured(), measured("all")
+    layouts = {name for name in registry.names("metrics") if name.startswith("layout-")}
+    assert own in usual and set(usual) < set(every)
+    assert set(every) == set(registry.names("metrics")) - layouts - {of_others}
+    assert measured("All", "fd") == every and of_others in measured("all", of_others)
 
 
 def test_a_folder_of_weights_reaches_the_encoders_that_have_some(tmp_path: Path) -> None:
