@@ -18,7 +18,8 @@ from bench.results.tables import drop_single_classes
 from bench.sensitivity.flags import claim_note
 from bench.types import ProvidesExperiments
 from leaderboards.suites import suite
-from leaderboards.tables import build, formats, paper, reading
+from leaderboards.tables import build, formats, paper, paper_tables, reading
+from leaderboards.tables.sheets import Sheet
 
 
 @click.command("leaderboard")
@@ -60,11 +61,14 @@ def leaderboard(
     with_text = style not in formats.OF_NUMBERS
     with reading.without_collection():
         # no name holds the records: their memory is free again when the tables are written
-        boards, claims = _boards(task, measures, reading.read_records(places), with_ties=with_text)
+        boards, claims = _boards(task, measures, reading.read_records(places), style)
+    if style == "latex":
+        _show([sheet for board in boards for sheet in paper_tables.by_metric(board, _claim(board, claims))], style, out)
+        return
     _show([_with_claims(build.sheet(board, with_text), board, claims) for board in boards], style, out)
 
 
-def _show(sheets: list[formats.Sheet], style: str, out: Path | None) -> None:
+def _show(sheets: list[Sheet], style: str, out: Path | None) -> None:
     if out is not None:
         formats.save(sheets, style, out)
         echo(str(out))
@@ -78,22 +82,28 @@ Claims = dict[tuple[str, str], str]
 """(task, dataset) -> which measures do not do what their metrics' cards claim, in words."""
 
 
-def _with_claims(sheet: formats.Sheet, board: build.Board, claims: Claims) -> formats.Sheet:
+def _with_claims(sheet: Sheet, board: build.Board, claims: Claims) -> Sheet:
     """The table with a note on measures of which a claim of their metric's card does not hold; unchanged where it has no
     notes."""
-    claim = claims.get((board.task, board.dataset))
+    claim = _claim(board, claims)
     return replace(sheet, notes=[*sheet.notes, f"{claim}."]) if claim and sheet.notes else sheet
 
 
-def _boards(task: str | None, measures: str, records: list[ResultRecord], with_ties: bool) -> tuple[list[build.Board], Claims]:
-    """The tables that were asked for, and what does not hold of the cards of their metrics."""
+def _claim(board: build.Board, claims: Claims) -> str:
+    return claims.get((board.task, board.dataset), "")
+
+
+def _boards(task: str | None, measures: str, records: list[ResultRecord], style: str) -> tuple[list[build.Board], Claims]:
+    """The tables that were asked for, with what the format needs, and what does not hold of the cards of their metrics."""
+    is_marked = style == "latex"
+    with_ties = style not in formats.OF_NUMBERS and not is_marked
     wanted = {word.strip() for word in measures.split(",") if word.strip()}
     present = {record.measure for record in records}
     if unknown := sorted(wanted - present):
         near = did_you_mean(unknown[0], present)
         raise UsageError(f"no results of the measure {unknown[0]!r}.{near} There are: {', '.join(sorted(present))}.")
     records = [record for record in records if record.measure in wanted] if wanted else drop_single_classes(records)
-    boards = build.boards(records, with_ties)
+    boards = build.boards(records, with_ties, with_best=is_marked)
     if not boards:
         raise MissingError("all records here are of experiments. Print one: bench leaderboard TASK --experiment NAME")
     known = sorted({board.task for board in boards})
@@ -108,7 +118,7 @@ def _boards(task: str | None, measures: str, records: list[ResultRecord], with_t
     return shown, {place: note for place, note in notes.items() if note}
 
 
-def _suite(asked: suite.Suite, task: str, places: tuple[Path, ...]) -> list[formats.Sheet]:
+def _suite(asked: suite.Suite, task: str, places: tuple[Path, ...]) -> list[Sheet]:
     """The paper's tables, or those of its tasks if the suite has none; from the first folder with a run of the suite. Before
     any run: the reported numbers, and the command that fills the other columns."""
     folders = [folder for place in places for folder in (place, place / asked.name) if (folder / suite.INDEX).is_file()]
@@ -127,7 +137,7 @@ def _suite(asked: suite.Suite, task: str, places: tuple[Path, ...]) -> list[form
     return [build.sheet(board) for board in build.boards(drop_single_classes(records))]
 
 
-def _experiments(task: str | None, name: str, records: list[ResultRecord]) -> list[formats.Sheet]:
+def _experiments(task: str | None, name: str, records: list[ResultRecord]) -> list[Sheet]:
     """A table of the experiment for each dataset, protocol set, generator and prompt source."""
     if task is None:
         raise UsageError(f"--experiment {name} needs its task: bench leaderboard TASK --experiment {name}.")
@@ -151,5 +161,5 @@ def _experiments(task: str | None, name: str, records: list[ResultRecord]) -> li
                     title = f"{title}, protocol set {number}"
                     notes = [f"Not comparable with protocol set 1: {difference_between(part, parts[0])}.", *notes]
                 rows = [{**asdict(cell), **which} for cell in one.cells]
-                sheets.append(formats.Sheet(title, one.rows, notes, rows))
+                sheets.append(Sheet(title, one.rows, notes, rows))
     return sheets

@@ -27,6 +27,7 @@ from bench.results.terms import Status
 from bench.sensitivity.claims import Claims
 from leaderboards.sensitivity import equivalents, figure, ladders, responses, sheets
 from leaderboards.tables import formats, reading
+from leaderboards.tables.sheets import Sheet
 
 if TYPE_CHECKING:
     from bench.results.schema import ResultRecord
@@ -189,7 +190,7 @@ def _sheets(
     refused: list[str],
     only: str | None,
     measures: tuple[str, ...],
-) -> list[formats.Sheet]:
+) -> list[Sheet]:
     """The tables that were asked for. UsageError on a measure that nothing was measured of."""
     there = list(dict.fromkeys(answer.of.measure for answer in answers))
     if unknown := [name for name in measures if name not in there]:

@@ -7,7 +7,7 @@ from dataclasses import asdict
 
 from leaderboards.evidence.correlations import LEAST_FAMILIES, Coefficient, Correlation, least_sure
 from leaderboards.evidence.values import Study
-from leaderboards.tables.formats import Sheet
+from leaderboards.tables.sheets import Sheet
 
 
 def sheets(study: Study, found: Sequence[Correlation]) -> list[Sheet]:

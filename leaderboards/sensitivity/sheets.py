@@ -14,7 +14,7 @@ from bench.results.terms import Flag
 from bench.sensitivity.flags import Examined
 from leaderboards.sensitivity.equivalents import Equivalent
 from leaderboards.sensitivity.responses import Response
-from leaderboards.tables.formats import Sheet
+from leaderboards.tables.sheets import Sheet
 
 NOTES = (
     "Entries: the weakest strength at which the measure is surely worse than on the test patches themselves (for jpeg the "

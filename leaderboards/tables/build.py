@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from bench.config import RunConfig
@@ -30,7 +30,8 @@ from bench.results.tables import (
 from bench.results.terms import Flag, State
 from leaderboards.tables import formats, ties
 from leaderboards.tables.consensus import Consensus, conflicted, consensus, sentences
-from leaderboards.tables.formats import Sheet
+from leaderboards.tables.controls import is_control
+from leaderboards.tables.sheets import Sheet
 
 HIDDEN = ("prompt-coverage", "prompt-missing", "prompt-whole", "prompt-reference")
 BRIEF = 20
@@ -59,14 +60,17 @@ class Board:
     """How the protocol set differs from the first one of the same task, dataset and prompt source; empty for the first."""
     others: int = 0
     """Other protocol sets of the same task, dataset and prompt source, which have tables of their own."""
+    best: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """column -> the best generator that is no control, then those that tie with it; empty where it was not asked for."""
 
 
-def boards(records: Iterable[ResultRecord], with_ties: bool = True) -> list[Board]:
+def boards(records: Iterable[ResultRecord], with_ties: bool = True, with_best: bool = False) -> list[Board]:
     """Every table of the records, sorted by task, dataset and prompt source. Reported records are left out.
 
     Generators without prompts are in the table of every prompt source; two prompt sources never share a table. All records of
     a table are of one protocol set: other sets have tables of their own, which state the difference. Experiments have tables
     of their own. Each number is given once: see `duplicates.each_once`. Without ties the boards have no `order`.
+    `best` is found only `with_best`.
     """
     in_order = sorted(records, key=lambda record: (record.stamp.get("made", ""), record.value or 0.0, record.protocol))
     ours = [record for record in in_order if record.state != State.REPORTED and not experiment(record)]
@@ -82,7 +86,7 @@ def boards(records: Iterable[ResultRecord], with_ties: bool = True) -> list[Boar
             parts = split_by_protocol(record for record in here if record.prompt_source in (prompt_source, "none"))
             for number, part in enumerate(parts, start=1):
                 apart = difference_between(part, parts[0]) if number > 1 else ""
-                board = _board(task, dataset, prompt_source, part, with_ties)
+                board = _board(task, dataset, prompt_source, part, with_ties, with_best)
                 made.append(replace(board, protocol_set=number, difference=apart, others=len(parts) - 1))
     return made
 
@@ -144,7 +148,9 @@ def _other(known: Mapping[str, Mapping[str, str]], key: str, value: str) -> bool
     return any(one.get(key) != value for one in known.values())
 
 
-def _board(task: str, dataset: str, prompt_source: str, records: list[ResultRecord], with_ties: bool) -> Board:
+def _board(
+    task: str, dataset: str, prompt_source: str, records: list[ResultRecord], with_ties: bool, with_best: bool
+) -> Board:
     made = cells(records)
     behind: dict[tuple[str, str, str], list[ResultRecord]] = defaultdict(list)
     for record in records:
@@ -157,14 +163,19 @@ def _board(task: str, dataset: str, prompt_source: str, records: list[ResultReco
             row[cell.measure] = cell
     ranked = _mean_ranks(rows, columns)
     ordered = sorted(rows.items(), key=lambda row: (ranked[row[0]], row[0]))
-    order = {}
-    for column in columns if with_ties else ():
+    order, best = {}, {}
+    candidates = [name for name in rows if not is_control(name)]
+    for column in columns if with_ties or with_best else ():
         mine = {name: found[column] for name, found in rows.items() if column in found}
-        order[column] = ties.chain(mine, {name: behind[name, column, cell.protocol] for name, cell in mine.items()})
+        own = {name: behind[name, column, cell.protocol] for name, cell in mine.items()}
+        if with_ties:
+            order[column] = ties.chain(mine, own)
+        if with_best:
+            best[column] = ties.with_the_best(mine, own, candidates)
     states = {record.generator: record.state for record in records if record.state != State.MEASURED}
     shown = {(name, c): behind[name, c, cell.protocol] for name, found in ordered for c, cell in found.items()}
     agreed = consensus(dict(ordered), columns, shown)
-    return Board(task, dataset, prompt_source, columns, tuple(ordered), order, states, agreed)
+    return Board(task, dataset, prompt_source, columns, tuple(ordered), order, states, agreed, best=best)
 
 
 def _column_order(cell: Cell) -> tuple[int, str]:
@@ -199,13 +210,16 @@ def sheet(board: Board, with_text: bool = True) -> Sheet:
     records: list[dict[str, Any]] = []
     for name, found in board.rows:
         own = {"state": board.states.get(name, State.MEASURED), **which}
-        records += [{**where, **vars(cell), "flags": " ".join(cell.flags), **own} for cell in found.values()]
+        records += [
+            {**where, **vars(cell), **_parts_of(cell.measure), "flags": " ".join(cell.flags), **own} for cell in found.values()
+        ]
     if agreed := board.agreed:
         records += [
             {
                 **where,
                 "generator": place.generator,
                 "measure": "mean rank fd",
+                "metric": "mean rank fd",
                 "direction": "lower",
                 "value": place.rank,
                 "low": place.low,
@@ -219,15 +233,21 @@ def sheet(board: Board, with_text: bool = True) -> Sheet:
     return Sheet(title(board), as_rows(board), notes(board), records)
 
 
+def _parts_of(measure: str) -> dict[str, str]:
+    """What was measured, without its encoder or training mix, and the class that it is of: `iou` and `tumour`."""
+    metric, _, of_class = measure.partition(" ")[0].partition(":")
+    return {"metric": metric, "class": of_class}
+
+
 def as_rows(board: Board) -> list[list[str]]:
     """Header and one row a generator, as text; without columns in which everything was skipped."""
-    columns, _ = _collapse(board)
+    columns, _ = collapse(board)
     heads = [f"{column} {ARROWS[_direction(board, column)]}".strip() for column in columns]
     body = [[name, *(interval(found[c]) if c in found else "–" for c in columns)] for name, found in board.rows]
     return [["generator", *heads], *body]
 
 
-def _collapse(board: Board) -> tuple[list[str], list[str]]:
+def collapse(board: Board) -> tuple[list[str], list[str]]:
     """The columns to show, and a note on those in which everything was skipped."""
     found = [row[column] for column in board.columns for _, row in board.rows if column in row]
     return collapse_skipped(found, f"bench run -g NAME -t {board.task}")
@@ -261,7 +281,7 @@ def notes(board: Board) -> list[str]:
         notes += sentences(board.agreed)
     if board.states:
         notes.append("; ".join(f"{name}: {state}" for name, state in sorted(board.states.items())) + ".")
-    columns, collapsed = _collapse(board)
+    columns, collapsed = collapse(board)
     return notes + reasons([cell for cell in found if cell.value is None and cell.measure in columns]) + collapsed
 
 

@@ -1,7 +1,8 @@
 """Tables as text, Markdown, LaTeX, HTML, CSV, JSON and Parquet. Entries are untrusted and are escaped in every format.
 
-CSV, Parquet and LaTeX are written by pandas. Text, Markdown, HTML and JSON are not: pandas needs another package for Markdown,
-its HTML has no caption and no `scope` of header cells, which screen readers use, and its JSON rounds to ten digits.
+CSV and Parquet are written by pandas. Text, Markdown, HTML, LaTeX and JSON are not: pandas needs another package for
+Markdown, its HTML has no caption and no `scope` of header cells, which screen readers use, its LaTeX does not align numbers,
+and its JSON rounds to ten digits.
 """
 
 from __future__ import annotations
@@ -11,7 +12,6 @@ import json
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,18 +19,12 @@ from bench.errors import UsageError
 from bench.files.csv_files import write_cell
 from bench.files.text import write_text
 from bench.messages import printable
-from bench.results.tables import Table, plain
+from bench.results.tables import plain
+from leaderboards.tables.latex import latex
+from leaderboards.tables.sheets import Sheet
 
 if TYPE_CHECKING:
     import pandas
-
-
-@dataclass(frozen=True)
-class Sheet(Table):
-    """One table, ready to be written."""
-
-    records: list[dict[str, Any]]
-    """The same numbers for machines, one record each."""
 
 
 def write(sheets: Sequence[Sheet], style: str) -> str:
@@ -94,11 +88,6 @@ def as_markdown(sheet: Sheet) -> str:
     return "\n".join([f"**{_markdown(sheet.title)}**", "", *body, "", *(f"- {_markdown(note)}" for note in sheet.notes)])
 
 
-def latex(sheets: Sequence[Sheet]) -> str:
-    """A `table` for each sheet, in plain LaTeX with UTF-8."""
-    return "\n\n".join(_latex_table(sheet) for sheet in sheets)
-
-
 def as_html(sheets: Sequence[Sheet]) -> str:
     """One page without external resources."""
     body = "\n".join(_html_table(sheet) for sheet in sheets)
@@ -143,42 +132,6 @@ def _markdown(entry: str) -> str:
     """The entry without any markup, link, picture, HTML or line break."""
     shown = re.sub(r"([\\`*_|~]|^[#+>-](?=\s)|^\[|(?<=\])[(\[:]|!(?=\[))", r"\\\1", printable(entry))
     return shown.replace("&", "&amp;").replace("<", "&lt;")
-
-
-_TEX = {
-    **{letter: f"\\{letter}" for letter in "{}$&#_%"},
-    "\\": r"\textbackslash{}",
-    "^": r"\textasciicircum{}",
-    "~": r"\textasciitilde{}",
-    "<": r"\textless{}",
-    ">": r"\textgreater{}",
-    "|": r"\textbar{}",
-    "↓": r"$\downarrow$",
-    "↑": r"$\uparrow$",
-    "†": r"$\dagger$",
-    "‡": r"$\ddagger$",
-    "–": "--",
-    "…": r"\ldots{}",
-    "≈": r"$\approx$",
-}
-
-
-def _latex(entry: str) -> str:
-    shown = "".join(_TEX.get(letter, letter) for letter in printable(entry))
-    return "{" + shown + "}" if shown.startswith(("[", "*")) else shown  # both mean something after \\
-
-
-def _latex_table(sheet: Sheet) -> str:
-    import pandas
-
-    head, *body = [list(map(_latex, row)) for row in sheet.rows]
-    numbered = pandas.DataFrame(body, columns=range(len(head)))  # two columns may have one head
-    tabular = numbered.to_latex(index=False, header=head, escape=False, column_format="l" * len(head))
-    for booktabs in (r"\toprule", r"\midrule", r"\bottomrule"):  # no package is needed
-        tabular = tabular.replace(booktabs + "\n", "\\hline\n")
-    notes = [rf"\par\noindent {_latex(note)}" for note in sheet.notes]
-    caption = rf"\caption{{{_latex(sheet.title)}}}"
-    return "\n".join([r"\begin{table}", caption, tabular.rstrip("\n"), *notes, r"\end{table}"])
 
 
 def _html(entry: str) -> str:

@@ -25,7 +25,7 @@ from bench.results.terms import Flag, Status
 from bench.types import ProvidesExperiments
 from leaderboards.suites.suite import Cell, Pick, Suite, Table
 from leaderboards.tables import build
-from leaderboards.tables.formats import Sheet
+from leaderboards.tables.sheets import Sheet
 
 ABSENT = "–"
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 
 from bench.results.schema import ResultRecord
 from bench.results.tables import Cell
@@ -33,6 +33,26 @@ def chain(cells: Mapping[str, Cell], records: Mapping[str, Sequence[ResultRecord
         link = between(known[before], known[after], difference)
         text += f"{'' if link == APART else ' '}{link} {after}"
     return text
+
+
+def with_the_best(
+    cells: Mapping[str, Cell], records: Mapping[str, Sequence[ResultRecord]], candidates: Container[str]
+) -> tuple[str, ...]:
+    """The best of the candidates in one column, then those that tie with it; empty without two numbers of candidates that
+    differ. Each is compared with the best alone, without adjustment for their number."""
+    known = {name: cell for name, cell in cells.items() if cell.value is not None and name in candidates}
+    first = next(iter(known.values()), None)
+    if first is None or first.direction not in ("lower", "higher") or len({cell.value for cell in known.values()}) < 2:
+        return ()
+    worst_last = 1 if first.direction == "lower" else -1
+    best, *others = sorted(known, key=lambda name: (worst_last * (known[name].value or 0.0), name))
+    found = paired_each([(records[best], records[other]) for other in others])
+    tied = [
+        other
+        for other, difference in zip(others, found, strict=True)
+        if known[other].value == known[best].value or between(known[best], known[other], difference) in (PAIRED, OVERLAP)
+    ]
+    return (best, *tied)
 
 
 def between(first: Cell, second: Cell, found: Difference | str) -> str:

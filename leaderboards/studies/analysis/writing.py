@@ -11,6 +11,7 @@ from leaderboards.studies.analysis.analysis import POOLED, Analysis
 from leaderboards.studies.analysis.rows import Row
 from leaderboards.studies.analysis.tabulation import REAL, Kind, Question
 from leaderboards.tables import formats
+from leaderboards.tables.sheets import Sheet
 
 SHARES = ("accuracy", "accuracy of all images", "rate")
 HEADS = ["question", "number", "arm", "against", "value", "other readers and slides", "these readers, other slides"]
@@ -35,7 +36,7 @@ def as_json(found: Analysis) -> str:
 
 def as_csv(rows: Iterable[Row]) -> str:
     """One line for each number, empty where there is none."""
-    return formats.as_csv([formats.Sheet("", [], [], [asdict(row) for row in rows])]) + "\n"
+    return formats.as_csv([Sheet("", [], [], [asdict(row) for row in rows])]) + "\n"
 
 
 def as_markdown(found: Analysis, with_slides: bool = True) -> str:
@@ -48,21 +49,21 @@ def as_markdown(found: Analysis, with_slides: bool = True) -> str:
     return "\n\n".join(["# Reader study", paragraph(found), intro, *map(formats.as_markdown, shown_sheets)]) + "\n"
 
 
-def sheets(found: Analysis) -> list[formats.Sheet]:
+def sheets(found: Analysis) -> list[Sheet]:
     """Every table, its first row the header."""
     whole = [row for row in found.rows if not row.reader and not row.slide]
     within = [row for row in found.rows if row.measure.startswith("within") and row.reader]
     reasons = list(dict.fromkeys(f"{row.question}, {row.measure}: {row.reason}." for row in whole if row.reason and row.arm))
     power = ["question", "number", "arm", "smallest difference seen with a power of 0.8", "against the margin"]
     return [
-        formats.Sheet("Numbers by arm", [HEADS, *(_number(row) for row in whole if row.arm)], reasons, []),
-        formats.Sheet(
+        Sheet("Numbers by arm", [HEADS, *(_number(row) for row in whole if row.arm)], reasons, []),
+        Sheet(
             "What this study could have shown",
             [power, *(_power(row) for row in whole if row.detectable is not None)],
             [],
             [],
         ),
-        formats.Sheet(
+        Sheet(
             "Agreement",
             [
                 ["question", "agreement", "reader", "value", "interval", "images"],
@@ -71,7 +72,7 @@ def sheets(found: Analysis) -> list[formats.Sheet]:
             ["Intervals are about these readers and other slides."],
             [],
         ),
-        formats.Sheet(
+        Sheet(
             "By reader",
             [
                 ["question", "number", "arm", "reader", "value", "other slides"],
@@ -80,7 +81,7 @@ def sheets(found: Analysis) -> list[formats.Sheet]:
             [],
             [],
         ),
-        formats.Sheet(
+        Sheet(
             BY_SLIDE,
             [
                 ["question", "slide", "arm", "mean of all answers", "images"],

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import random
 from dataclasses import replace
@@ -11,12 +13,13 @@ import pandas
 import pytest
 from click.testing import CliRunner
 
+from bench import registry
 from bench.errors import MissingError, UsageError
 from bench.results import schema, tables
 from bench.results.schema import ResultRecord
 from bench.results.terms import Status
 from leaderboards.cli.leaderboard import leaderboard
-from leaderboards.tables import build
+from leaderboards.tables import build, controls
 
 
 def record(generator: str, value: float | None, seed: int = 0, **more: object) -> ResultRecord:
@@ -265,6 +268,35 @@ def test_command_prints_each_format(tmp_path: Path) -> None:
     assert call("--format", "json").output == call("--json").output
 
 
+def test_latex_has_a_table_for_each_metric_and_marks_generators_not_controls(tmp_path: Path) -> None:
+    close, far = {"low": 1.9, "high": 2.9}, {"low": 8.0, "high": 9.0}
+    records = [record("real", 0.1), record("a", 2.0, low=1.5, high=2.5), record("b", 2.4, **close), record("c", 8.5, **far)]
+    records += [record("a", 0.5, measure="iou", direction="higher"), record("c", 0.9, measure="iou", direction="higher")]
+    text = CliRunner().invoke(leaderboard, ["--results", str(written(tmp_path, records)), "--format", "latex"]).output
+    distances, overlaps = text.split(r"\begin{table}")[1:]
+    assert ": fd}" in distances and ": iou}" in overlaps and "iou" not in distances
+    marked = {line.partition(" &")[0]: line for line in distances.splitlines() if line.endswith(r"\\")}
+    assert r"\bfseries 2.000" in marked["a"] and "$^{=}$" in marked["b"]
+    assert all(sign not in marked[name] for name in ("real", "c") for sign in (r"\bfseries", "$^{=}$"))
+    assert "Bold: the best generator that is no control." in distances and r"\bfseries 0.9" in overlaps
+
+
+def test_controls_of_tables_are_those_that_are_registered() -> None:
+    values = {name: registry.entry("generators", name).value for name in registry.names("generators")}
+    found = {name for name, value in values.items() if value.startswith(("generators.controls:", "generators.corruptions."))}
+    assert found == controls.CONTROLS and controls.is_control("blur (sigma=2)") and not controls.is_control("blurred")
+
+
+def test_metric_class_encoder_and_mix_are_columns_of_their_own(tmp_path: Path) -> None:
+    records = [record("a", 1.0), record("a", 0.5, measure="iou:tumour", encoder="", mix="real", direction="higher")]
+    words = ["--results", str(written(tmp_path, records)), "--format", "csv", "--measures", "fd,iou:tumour"]
+    rows = list(csv.DictReader(io.StringIO(CliRunner().invoke(leaderboard, words).output)))
+    assert {tuple(row[name] for name in ("measure", "metric", "class", "encoder", "mix")) for row in rows} == {
+        ("fd e", "fd", "", "e", ""),
+        ("iou:tumour real", "iou", "tumour", "", "real"),
+    }
+
+
 def test_command_answers_wrong_names_and_empty_folders(tmp_path: Path) -> None:
     folder = written(tmp_path, [record("a", 1.0)])
     wrong = CliRunner().invoke(leaderboard, ["u", "--results", str(folder)])
@@ -314,7 +346,7 @@ def test_columns_of_nothing_but_skipped_cells_are_collapsed_for_people_and_kept_
     for style in ("text", "markdown", "latex", "html"):
         text = shown("--format", style)
         assert "skipped(missing)" in text and "bench run -g NAME -t t -e uni --weights DIR" in text, style
-        assert text.count("uni") == 2, text  # in the note alone
+        assert text.replace("siunitx", "").count("uni") == 2, text  # in the note alone
     assert "fd uni" in shown("--format", "csv") and "fd uni" in shown("--json")
 
 

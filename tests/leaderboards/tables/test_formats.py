@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import json
+import shutil
+import subprocess
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -12,7 +14,7 @@ import pandas
 import pytest
 
 from leaderboards.tables import formats
-from leaderboards.tables.formats import Sheet
+from leaderboards.tables.sheets import Mark, Sheet
 
 EVIL = '<script>alert(1)</script>|`x`\n[a](http://e)![b](http://e)\\input{x}$&%#_^~"\x1b[31m'
 
@@ -100,7 +102,46 @@ def test_text_formats_are_written_to_a_file_as_they_are_shown(tmp_path: Path) ->
 def test_latex_keeps_two_columns_of_one_head() -> None:
     twice = Sheet("t", [["", "reported", "reported"], ["a", "1", "2"]], [], [])
     shown = formats.write([twice], "latex")
-    assert shown.count("reported") == 2 and "a & 1 & 2" in shown and "toprule" not in shown
+    assert shown.count("{reported}") == 2 and "a & 1 & 2" in shown
+
+
+def test_latex_aligns_numbers_and_leaves_texts_in_their_columns() -> None:
+    rows = [["", "fd"], ["a", "-12.5* [0, 2]"], ["b", "0.125"], ["c", "–"], ["d", "not-comparable(1.5)"]]
+    shown = formats.write([Sheet("t", rows, [], [])], "latex")
+    assert r"lS[table-format=-2.3]@{\,}l" in shown and r"\multicolumn{2}{c}{fd}" in shown
+    assert "a & -12.5 & {* [0, 2]}" in shown and "b & 0.125 & " in shown
+    assert r"c & \multicolumn{2}{c}{--}" in shown and r"d & \multicolumn{2}{c}{not-comparable(1.5)}" in shown
+    assert all(rule in shown for rule in (r"\toprule", r"\midrule", r"\bottomrule")) and r"\hline" not in shown
+
+
+def test_latex_marks_the_best_and_its_ties() -> None:
+    marks = {(1, 1): Mark.BEST, (2, 1): Mark.TIED}
+    shown = formats.write([Sheet("t", [["", "fd"], ["a", "1.5"], ["b", "1.6"], ["c", "9"]], [], [], marks)], "latex")
+    assert r"a & \bfseries 1.5 & " in shown and "b & 1.6 & $^{=}$" in shown and "c & 9 & " in shown
+
+
+def test_latex_splits_what_is_wider_than_a_page_and_repeats_the_names() -> None:
+    heads = [f"measure {number} of an encoder" for number in range(8)]
+    wide = Sheet("t", [["", *heads], ["name", *(f"{n}.5 [1, 2]" for n in range(8))]], ["a note"], [], {(1, 6): Mark.BEST})
+    shown = formats.write([wide], "latex")
+    parts = shown.split(r"\begin{table}")[1:]
+    assert len(parts) > 1 and all("name & " in part for part in parts)
+    assert [shown.count(head) for head in heads] == [1] * 8
+    assert ["a note" in part for part in parts] == [False] * (len(parts) - 1) + [True]
+    assert shown.count(r"\bfseries") == 1 and r"\bfseries 5.5" in shown
+
+
+@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="pdflatex is not installed")
+def test_latex_compiles_whatever_the_entries_are(tmp_path: Path) -> None:
+    marked = Sheet("t", [["", "fd ↓"], ["a", "1.5"], ["b", "-1600e-3† [0, 2]"]], ["n ≈ 3 …"], [], {(1, 1): Mark.BEST})
+    tables = formats.write([sheet(), marked], "latex")
+    page = "\\documentclass{article}\\usepackage{booktabs,siunitx}\\begin{document}" + tables + "\\end{document}"
+    (tmp_path / "page.tex").write_text(page, encoding="utf-8")
+    command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "-no-shell-escape", "page.tex"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, timeout=120)
+    if b"not found" in done.stdout:
+        pytest.skip("booktabs or siunitx is not installed")
+    assert done.returncode == 0, done.stdout[-2000:]
 
 
 def test_json_comes_back() -> None:

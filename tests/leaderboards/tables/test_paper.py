@@ -14,7 +14,8 @@ from bench.results.schema import ResultRecord
 from bench.results.terms import Status
 from leaderboards.suites import suite
 from leaderboards.suites.suite import Cell, Pick, Preset, Suite, Table
-from leaderboards.tables import build, formats, paper, reading
+from leaderboards.tables import build, paper, reading
+from leaderboards.tables.sheets import Sheet
 from tests.small_run import bench
 
 PANEL = ("lunit-vits8", "gigapath", "h-optimus-0", "pathdino", "lunit-rn50-bt", "dinov2-l", "uni2-h", "uni")
@@ -135,7 +136,7 @@ PAPER = [
 ]
 
 
-def shown(*made: ResultRecord, cells: tuple[Cell, ...] = ()) -> formats.Sheet:
+def shown(*made: ResultRecord, cells: tuple[Cell, ...] = ()) -> Sheet:
     (sheet,) = paper.sheets(SUITE, cells, made, [replace(r, state="reported") for r in PAPER])
     return sheet
 
