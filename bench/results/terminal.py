@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Sequence
+from itertools import groupby
 from typing import TextIO
 
 from bench.messages import printable
@@ -52,14 +53,23 @@ def _show_rich(table: Table, out: TextIO, is_first: bool) -> None:
 
 def blocks(rows: Sequence[Sequence[str]], width: int) -> list[list[int]]:
     """Indices of the columns of each block that fit into `width` characters. The first column names the rows and is part of
-    each block."""
+    each block. Columns of one metric (first word of the head) stay together where a block has space for all of them."""
     widths = [max(len(row[column]) for row in rows) + GAP for column in range(len(rows[0]))]
     found: list[list[int]] = [[0]]
-    for column in range(1, len(widths)):
-        if len(found[-1]) > 1 and sum(widths[c] for c in (*found[-1], column)) - GAP > width:
+    for _, group in groupby(range(1, len(widths)), key=lambda column: rows[0][column].partition(" ")[0]):
+        own = list(group)
+        is_whole = _fits([0, *own], widths, width)
+        if is_whole and len(found[-1]) > 1 and not _fits([*found[-1], *own], widths, width):
             found.append([0])
-        found[-1].append(column)
+        for column in own:
+            if len(found[-1]) > 1 and not _fits([*found[-1], column], widths, width):
+                found.append([0])
+            found[-1].append(column)
     return found
+
+
+def _fits(columns: Sequence[int], widths: Sequence[int], width: int) -> bool:
+    return sum(widths[column] for column in columns) - GAP <= width
 
 
 def _style(column: int, entry: str) -> str:

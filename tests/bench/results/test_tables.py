@@ -99,3 +99,17 @@ def _plain(shown: str) -> str:
     from rich.text import Text
 
     return Text.from_ansi(shown).plain
+
+
+@pytest.mark.parametrize(
+    ("width", "expected"),
+    [
+        (200, [[0, 1, 2, 3, 4]]),
+        (44, [[0, 1, 2], [0, 3, 4]]),
+        (62, [[0, 1, 2], [0, 3, 4]]),
+        (30, [[0, 1], [0, 2], [0, 3], [0, 4]]),
+    ],
+)
+def test_columns_of_a_metric_stay_together_where_they_fit(width: int, expected: list[list[int]]) -> None:
+    rows = [["generator", "fd a", "fd b", "kid a", "kid b"], ["x", *["1.000 [0, 2]"] * 4]]
+    assert terminal.blocks(rows, width) == expected
