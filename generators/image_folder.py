@@ -1,7 +1,7 @@
 """Images that were generated elsewhere for exported conditions, matched by id: `folder:DIR`.
 
-DIR holds samples/<id>.png ("/" in an id written "__"), or samples.csv with the columns id and file (relative to DIR),
-which is used if both exist. A DIR with folders seed0, seed1, ... of that layout has one set of images for each of these run
+DIR holds samples/<id>.png or <id>.png ("/" in an id written "__"), or samples.csv with the columns id and file (relative to
+DIR), which is used if several exist. A DIR with folders seed0, seed1, ... of that layout has one set of images for each of these run
 seeds; without them it has one set, which counts as one seed. Images are 8-bit RGB PNG of the size of the conditions: nothing
 is resized, converted or decoded from a lossy format, because that would change metrics.
 """
@@ -122,9 +122,11 @@ class Folder:
         table, samples = self.folder / "samples.csv", self.folder / "samples"
         if is_there(table):
             return _from_table(table)
-        if not samples.is_dir():
-            raise MissingError(f"{self.folder} has neither a folder samples nor samples.csv (columns id, file).")
-        return {file.stem: file for file in sorted(samples.glob("*.png")) if not file.name.startswith(".")}
+        place = samples if samples.is_dir() else self.folder
+        found = {file.stem: file for file in sorted(place.glob("*.png")) if not file.name.startswith(".")}
+        if not found and place is self.folder:
+            raise MissingError(f"{self.folder} has no PNG, no folder samples and no samples.csv (columns id, file).")
+        return found
 
     def _stem(self, name: str) -> str:
         """What the image of an id is called: by the id, or by what conditions.csv has for it."""
@@ -137,7 +139,8 @@ class Folder:
         if wrong:
             raise MissingError(
                 f"{self.folder} has {'; and '.join(wrong)}. An image is found as samples/<id>.png, with the id as in "
-                "conditions.csv and '/' written '__', or through samples.csv."
+                "conditions.csv and '/' written '__', or through samples.csv. A run with --no-downstream needs test patches alone: "
+                "bench export conditions --splits test"
             )
 
 

@@ -129,7 +129,7 @@ CASES: dict[str, list[list[str]]] = {
     "export conditions": [
         "-t cam16-seg --out out/asked --seed 1 --data folder --class-map 0=1,1=0 --prompt-source self".split()
         + ["-o", "dataset.size=64"],
-        "-t cam16-seg --out out/named --dataset folder:folder".split(),
+        "-t cam16-seg --out out/named --dataset folder:folder --splits test".split(),
     ],
     "export samples": [["ran", "--out", "out/samples", "--allow-plugin", "mine.py"]],
     "check": [

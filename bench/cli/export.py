@@ -10,13 +10,17 @@ import click
 import numpy as np
 
 from bench.cli.options import data_options, execution_options, merge_class_map, names_of, open_context, plugin_option
-from bench.errors import MissingError
+from bench.errors import MissingError, UsageError
 from bench.messages import echo
 
 if TYPE_CHECKING:
     from bench.jobs.store import Store
     from bench.pipeline.sets import GeneratedRef
     from bench.run import RunContext
+
+
+SPLITS = ("train", "test")
+"""What conditions are exported of."""
 
 
 @click.group("export")
@@ -28,12 +32,19 @@ def command() -> None:
 @click.option("--task", "-t", required=True, shell_complete=names_of("tasks"))
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), required=True)
 @click.option("--seed", default=0, show_default=True, help="The run seed that the seed of each row is derived from.")
+@click.option(
+    "--splits",
+    default=",".join(SPLITS),
+    show_default=True,
+    help="Test patches, and training patches that downstream models are trained on: a run with --no-downstream uses test alone.",
+)
 @execution_options
 @data_options
 def conditions(
     task: str,
     out: Path,
     seed: int,
+    splits: str,
     workers: int,
     scheduler: str,
     data: str,
@@ -51,6 +62,9 @@ def conditions(
     from bench.pipeline.data import load_splits
     from bench.pipeline.sets import load_into_memory
 
+    wanted = dict.fromkeys(name.strip() for name in splits.split(","))
+    if not wanted or set(wanted) - set(SPLITS):
+        raise UsageError(f"--splits takes {' and '.join(SPLITS)}, not {splits!r}.")
     config = RunConfig(
         generator=PLACEHOLDER,
         task=task,
@@ -61,11 +75,11 @@ def conditions(
         options=merge_class_map(options, class_map),
     )
     with open_context(workers, scheduler) as context:
-        splits = load_splits(load_components(config), context.store, context.execute, with_prompts=True)
-        if splits.class_reading:
-            context.log(splits.class_reading)
-        sets = {"train": load_into_memory(splits.pool.patches), "test": load_into_memory(splits.prompted["test"].patches)}
-        exporting.write_conditions(sets, out, seed)
+        found = load_splits(load_components(config), context.store, context.execute, with_prompts=True)
+        if found.class_reading:
+            context.log(found.class_reading)
+        sets = {"train": found.pool, "test": found.prompted["test"]}
+        exporting.write_conditions({name: load_into_memory(sets[name].patches) for name in wanted}, out, seed)
     echo(str(out / "conditions.csv"))
 
 

@@ -14,6 +14,7 @@ from bench.contracts import check_generator, mock
 from bench.errors import MissingError, UsageError
 from bench.pipeline.exporting import write_images
 from bench.types import Conditions, Images, ImageSet, image_seeds
+from generators.image_folder import Folder
 
 PUBLISHED = Path(__file__).parents[2] / "../shared/data/generated/nasdm_published_128.npz"
 
@@ -51,6 +52,15 @@ def test_images_come_back_by_id(folder: Path, generated: ImageSet) -> None:
     order = [5, 0, 11]
     assert np.array_equal(read(folder, generated.conditions[order]), generated.images[order])
     assert (folder / "samples/mock-1__1.png").is_file()
+
+
+def test_images_may_lie_in_the_folder_itself(folder: Path, generated: ImageSet) -> None:
+    digest = Folder(folder).digest
+    for file in (folder / "samples").iterdir():
+        file.rename(folder / file.name)
+    (folder / "samples").rmdir()
+    assert np.array_equal(read(folder, generated.conditions), generated.images)
+    assert Folder(folder).digest == digest
 
 
 def test_a_table_names_files_freely_and_goes_first(folder: Path, generated: ImageSet) -> None:
@@ -93,7 +103,7 @@ def test_no_folder_and_nothing_in_it(tmp_path: Path, generated: ImageSet) -> Non
         registry.load("generators", "folder")
     with pytest.raises(MissingError, match="no folder .*nowhere"):
         registry.load("generators", f"folder:{tmp_path}/nowhere")
-    with pytest.raises(MissingError, match="neither a folder samples nor samples.csv"):
+    with pytest.raises(MissingError, match="no PNG, no folder samples and no samples.csv"):
         read(tmp_path, generated.conditions)
 
 

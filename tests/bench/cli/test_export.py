@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from bench.results import schema
-from tests.small_run import SMALL, WORDS, bench, run
+from tests.small_run import SMALL, WORDS, bench, export_conditions, run
 
 
 @pytest.fixture(scope="module")
@@ -116,3 +116,10 @@ def test_conditions_are_those_of_the_run(made: tuple[Path, Path], tmp_path: Path
         rows = list(csv.DictReader(stream))
     assert {row["id"] for row in rows if row["split"] == "test"} == set(recorded(folder, "blur"))
     assert {row["split"] for row in rows} == {"train", "test"} and all(row["prompt_source"] == "slide" for row in rows)
+
+
+def test_conditions_of_the_splits_that_a_run_needs(tmp_path: Path) -> None:
+    rows = export_conditions(tmp_path, "-t", "cam16-seg", *SMALL, "--splits", "test")
+    assert {row["split"] for row in rows} == {"test"} and len(rows) == 24
+    refused = bench("export", "conditions", "-t", "cam16-seg", "--splits", "tests", "--out", tmp_path / "no", home=tmp_path)
+    assert refused.exit_code == 2 and "--splits takes train and test, not 'tests'" in refused.stderr
