@@ -1,9 +1,9 @@
 """Images that were generated elsewhere for exported conditions, matched by id: `folder:DIR`.
 
 DIR holds samples/<id>.png or <id>.png ("/" in an id written "__"), or samples.csv with the columns id and file (relative to
-DIR), which is used if several exist. A DIR with folders seed0, seed1, ... of that layout has one set of images for each of these run
-seeds; without them it has one set, which counts as one seed. Images are 8-bit RGB PNG of the size of the conditions: nothing
-is resized, converted or decoded from a lossy format, because that would change metrics.
+DIR), which is used if several exist. A DIR with folders seed0, seed1, ... of that layout has one set of images for each of
+these run seeds; without them it has one set, which counts as one seed. Images are 8-bit RGB PNG of the size of the conditions:
+nothing is resized, converted or decoded from a lossy format, because that would change metrics.
 """
 
 from __future__ import annotations
@@ -139,8 +139,8 @@ class Folder:
         if wrong:
             raise MissingError(
                 f"{self.folder} has {'; and '.join(wrong)}. An image is found as samples/<id>.png, with the id as in "
-                "conditions.csv and '/' written '__', or through samples.csv. A run with --no-downstream needs test patches alone: "
-                "bench export conditions --splits test"
+                "conditions.csv and '/' written '__', or through samples.csv. A run with --no-downstream needs test patches "
+                "alone: bench export conditions --splits test"
             )
 
 

@@ -36,7 +36,7 @@ def command() -> None:
     "--splits",
     default=",".join(SPLITS),
     show_default=True,
-    help="Test patches, and training patches that downstream models are trained on: a run with --no-downstream uses test alone.",
+    help="Test patches, and those for downstream models: a run with --no-downstream uses test alone.",
 )
 @execution_options
 @data_options
