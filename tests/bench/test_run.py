@@ -110,7 +110,7 @@ def test_mistakes_are_answered_with_code_and_next_step(home: Path, words: list[s
 
 
 def test_encoder_without_weights_is_skipped_with_its_reason(home: Path) -> None:
-    words = ["--generator", "flat-colour", *SMALL, "--seeds", "0", "--no-downstream", "--encoders", "texture,timm:resnet10t"]
+    words = ["--generator", "flat-colour", *FAST, "--no-downstream", "--encoders", "texture,timm:resnet10t"]
     lines = run(*words, "-o", "weights=absent.safetensors", home=home)
     timm = [r for r in lines if r.encoder.startswith("timm")]
     assert len(timm) == 27 and {r.status for r in timm} == {"skipped"}
@@ -167,7 +167,7 @@ def test_metrics_of_one_encoder_and_of_training_patches_stand_beside_the_others(
 
 
 def test_a_gated_encoder_ends_its_cells_and_with_strict_the_run(home: Path, tmp_path: Path) -> None:
-    words = ["--generator", "blur", *SMALL, "--encoders", "uni", "--no-downstream", "--seeds", "0", "--controls", "none"]
+    words = ["--generator", "blur", *FAST, "--encoders", "uni", "--no-downstream", "--controls", "none"]
     quiet = {"HF_HUB_OFFLINE": "1", "HF_HUB_CACHE": str(tmp_path / "hub"), "HF_TOKEN": ""}
     lines = run(*words, home=home, **quiet)
     assert {r.status for r in lines} == {"skipped"} and all(r.reason.startswith("gated: ") for r in lines)
