@@ -48,7 +48,7 @@ from bench.results.schema import ResultRecord
 from bench.results.terms import Flag
 from bench.runtime.plugin_code import is_interruption
 from bench.statistics import VERSION
-from bench.types import ChecksConditions, Normalisable, RegionMetric, TrainedMetric, TrainingMix
+from bench.types import ChecksConditions, ChecksPatches, Normalisable, RegionMetric, TrainedMetric, TrainingMix
 
 
 @dataclass(frozen=True)
@@ -125,6 +125,8 @@ class _Planner:
             test, pool = (sample_layouts(layout_generator, part, seed) for part in (test, pool))
         with_test = self.components.experiment is None
         with_pool = self.components.config.downstream and trained.plugin == self.components.generator_plugins[0]
+        if isinstance(trained.generator, ChecksPatches):
+            trained.generator.check_patches(test.conditions)
         if isinstance(trained.generator, ChecksConditions):
             wanted = [part.conditions.ids for is_wanted, part in ((with_test, test), (with_pool, pool)) if is_wanted]
             trained.generator.check_conditions(np.unique(np.concatenate(wanted)))  # at once, since one folder holds both

@@ -31,6 +31,7 @@ from bench.types.datasets import (
 )
 from bench.types.generators import (
     ChecksConditions,
+    ChecksPatches,
     ChoosesTrainingPatches,
     Fittable,
     FollowsPromptSource,
@@ -96,6 +97,7 @@ __all__ = [
     "Card",
     "ChecksClasses",
     "ChecksConditions",
+    "ChecksPatches",
     "ChoosesTrainingPatches",
     "ComparesMoments",
     "ComparesWithoutBlocks",
