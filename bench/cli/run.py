@@ -78,6 +78,7 @@ SOME_FAILED = 4
 @click.option(
     "--experiment", default="", help="Score the arms of an experiment of the task, e.g. addition, or of a file.toml."
 )
+@click.option("--label", default="", help="What tables call the generator; no number depends on it.")
 @execution_options
 @click.option("--out", type=click.Path(path_type=Path), callback=writable_folder, default=Path("results"), show_default=True)
 @click.option("--strict", is_flag=True, help="Exit 3 if weights or data were missing, 4 if a number was skipped.")
@@ -98,6 +99,7 @@ def command(
     downstream: bool,
     layout_generator: str,
     experiment: str,
+    label: str,
     workers: int,
     scheduler: str,
     out: Path,
@@ -139,6 +141,7 @@ def command(
         downstream=downstream,
         layout_generator=layout_generator,
         experiment=experiment,
+        label=label,
         options=merge_class_map(options, class_map),
     )
     if only_plan:
