@@ -196,7 +196,8 @@ def _absent(reader: str, quantity: Quantity, lacking: list[str]) -> str:
     if len(lacking) == 2 and reader != "classical":
         what = "maps of nuclei" if reader == "network" else "class maps of regions"
         return f"{Reason.MISSING}: the data have no {what}, from which the reader `{reader}` learns; or it finds nothing"
-    return f"no {' and no '.join(lacking)} test patch has a {quantity.name} to measure"
+    what = "regions" if reader == "regions" else "nuclei"
+    return f"no {' and no '.join(lacking)} test patch shows {what} whose {quantity.name} can be measured"
 
 
 def _joined(several: list[Mapping[str, Floats]]) -> Mapping[str, Floats]:

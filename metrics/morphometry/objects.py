@@ -106,9 +106,7 @@ def cliffs_delta(first: Floats, second: Floats) -> float:
     """Probability that a value of the first histogram (bins,) is larger than one of the second, minus that of the opposite: -1
     to 1 (Cliff 1993). Values of one bin count as equal. NaN where one is empty."""
     a, b = (side / side.sum() if side.sum() else np.full(len(side), np.nan) for side in (first, second))
-    below = np.cumsum(b) - b
-    above = b.sum() - np.cumsum(b)
-    return float(a @ (below - above))
+    return float(a @ (np.cumsum(b) - b) - b @ (np.cumsum(a) - a))
 
 
 def _cumulative(counts: Floats) -> Floats:
