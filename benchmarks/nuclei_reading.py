@@ -18,7 +18,7 @@ import json
 import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -80,7 +80,7 @@ def phantom(name: str, split: str) -> Iterator[Known]:
         yield Known(asked.groups[i], asked.mpp, patches.images[i], instances, np.ones(instances.shape, bool))
 
 
-def _read(folder: Path, stem: str) -> NDArray[np.int64]:
+def _read(folder: Path, stem: str) -> NDArray[Any]:
     found = sorted(folder.glob(f"{stem}.*"))
     if not found:
         raise MissingError(f"no file {stem}.* in {folder}.")

@@ -49,15 +49,7 @@ from bench.results.schema import ResultRecord
 from bench.results.terms import Flag
 from bench.runtime.plugin_code import is_interruption
 from bench.statistics import VERSION
-from bench.types import (
-    ChecksConditions,
-    ChecksPatches,
-    Normalisable,
-    RegionMetric,
-    RepeatMetric,
-    TrainedMetric,
-    TrainingMix,
-)
+from bench.types import ChecksConditions, ChecksPatches, Normalisable, RegionMetric, RepeatMetric, TrainedMetric, TrainingMix
 
 
 @dataclass(frozen=True)
