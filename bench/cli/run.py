@@ -44,6 +44,11 @@ SOME_FAILED = 4
 @click.option("--task", "-t", required=True, shell_complete=names_of("tasks"), help="A name, e.g. cam16-seg.")
 @encoder_options
 @click.option(
+    "--features",
+    type=click.Path(path_type=Path),
+    help="Features of bench features, a file or a folder, beside those of --encoders; -e none for these alone.",
+)
+@click.option(
     "--metrics",
     "-m",
     callback=parse_names,
@@ -89,6 +94,7 @@ def command(
     generator: str,
     task: str,
     encoders: tuple[str, ...],
+    features: Path | None,
     metrics: tuple[str, ...] | None,
     weights: Path | None,
     controls: tuple[str, ...],
@@ -129,7 +135,7 @@ def command(
         task=task,
         data=data,
         dataset=dataset,
-        encoders=encoders,
+        encoders=(*encoders, *([f"given:{features.resolve()}"] if features else [])),
         metrics=metrics,
         weights=weights,
         controls=controls,

@@ -38,6 +38,16 @@ class ReportsReadiness(Protocol):
 
 
 @runtime_checkable
+class HoldsFeatures(Protocol):
+    """An encoder whose features were computed before, and are read from a file."""
+
+    stated: dict[str, str]
+    """What is stated of them, e.g. their precision: in descriptions, and so in every protocol."""
+    content: str
+    """Digest of the file, part of keys alone: numbers from two files of one encoder can be compared."""
+
+
+@runtime_checkable
 class EncodesTokens(Protocol):
     """An encoder that also gives features of each cell of a grid over the patch, from which those of a region are pooled."""
 
