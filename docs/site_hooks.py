@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench import registry
-from bench.errors import BenchError
-from bench.types import Card
+from bench.cli import info
 
 if TYPE_CHECKING:
     from mkdocs.config.defaults import MkDocsConfig
@@ -34,12 +34,25 @@ FENCE = re.compile(r"^(```sh) \w+$", re.MULTILINE)
 LINK = re.compile(r"\[([^\]]*)\]\((?!https?:|#)([^)#\s]+)(#[^)\s]*)?\)")
 
 
+def on_config(config: MkDocsConfig) -> None:
+    """Lists the pages of plug-ins in the reference, before what mkdocs.yml lists there."""
+    sections = [
+        {title: [f"reference/{kind}/index.md", *({name: f"reference/{kind}/{name}.md"} for name in registry.names(kind))]}
+        for kind, title in KINDS.items()
+    ]
+    for part in config.nav or []:
+        if "Reference" in part:
+            part["Reference"][:0] = sections
+
+
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Adds the pages that are made."""
     from mkdocs.structure.files import File
 
     pages = {"index.md": _first_page()}
-    pages |= {f"reference/{kind}.md": _cards(kind, title) for kind, title in KINDS.items()}
+    for kind, title in KINDS.items():
+        pages[f"reference/{kind}/index.md"] = _kind_page(kind, title)
+        pages |= {f"reference/{kind}/{name}.md": _card_page(kind, name) for name in registry.names(kind)}
     pages["reference/python.md"] = _docstrings("Python", PYTHON)
     pages["reference/protocols.md"] = _docstrings("Protocols and data types", PROTOCOLS)
     for name, text in pages.items():
@@ -69,28 +82,37 @@ def _first_page() -> str:
     return LINK.sub(seen, (ROOT / "README.md").read_text(encoding="utf-8"))
 
 
-def _cards(kind: str, title: str) -> str:
-    lines = [f"# {title}", "", f"Made from the cards: `bench info NAME` prints one, `bench list {kind}` all names.", ""]
+def _kind_page(kind: str, title: str) -> str:
+    """The table of a kind, each name a link to its page."""
+    lines = [f"# {title}", "", f"`bench list {kind}` prints this list, `bench info NAME` a page of it.", ""]
+    lines += ["| name | summary |", "|---|---|"]
     for name in registry.names(kind):
-        lines += [f"## `{name}`", "", *_card(kind, name), ""]
+        lines.append(f"| [`{name}`]({name}.md) | {_cell(registry.card(kind, name).summary)} |")
     return "\n".join(lines)
 
 
-def _card(kind: str, name: str) -> list[str]:
-    try:
-        card: Card = registry.card(kind, name)
-        options = registry.parameters(registry.find(kind, name)[0])
-    except BenchError as error:
-        return [f"Cannot be imported here: {error}"]
-    facts = {
-        "source": card.source,
-        "licence": card.licence,
-        "needs": ", ".join(card.needs),
-        "cost": card.cost,
-        "notes": card.notes,
-        "options": ", ".join(f"`{option}`" for option in options),
-    }
-    return [card.summary, "", *(f"- **{fact}**: {text}" for fact, text in facts.items() if text)]
+def _card_page(kind: str, name: str) -> str:
+    """What `bench info` prints of one plug-in."""
+    cls = registry.find(kind, name)[0]
+    shown = info.describe(kind, cls)
+    facts = [(field.replace("_", " "), shown[field]) for field in info.FIELDS if shown.get(field)]
+    lines = [f"# {name}", "", shown["summary"], "", "| card | |", "|---|---|", f"| version | {shown['version']} |"]
+    for fact, value in facts:
+        lines.append(f"| {fact} | {_cell(', '.join(value) if isinstance(value, tuple | list) else value)} |")
+    about = inspect.getdoc(cls) or ""
+    if about and about != shown["summary"]:
+        lines += ["", about]
+    if shown["options"]:
+        lines += ["", "## Options", "", "| `-o` | default |", "|---|---|"]
+        lines += [
+            f"| `{option}` | {'required' if default is None else f'`{_cell(default)}`' if default else ''} |"
+            for option, default in shown["options"].items()
+        ]
+    return "\n".join(lines)
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|").replace("\n", " ")
 
 
 def _docstrings(title: str, names: tuple[str, ...]) -> str:

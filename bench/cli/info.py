@@ -53,7 +53,7 @@ def command(name: str, kind: str | None, cite: bool, as_json: bool) -> None:
     for each in kinds or ["generators"]:
         with guarded_process(), stdout_to_stderr():
             cls = registry.find(each, name)[0]
-            shown = asked_of(each, name, partial(_describe, each, cls))
+            shown = asked_of(each, name, partial(describe, each, cls))
             text = json.dumps(shown)
         if as_json:
             echo(text)
@@ -73,7 +73,8 @@ def _cite(folder: Path) -> str:
     return citation.cite(held, records)
 
 
-def _describe(kind: str, cls: type[Any]) -> dict[str, Any]:
+def describe(kind: str, cls: type[Any]) -> dict[str, Any]:
+    """Field -> value of a plug-in's card, `options` -> their defaults as `-o` takes them, and what is known of a metric."""
     examined = _examined(cls.card.name, cls.card.version) if kind == "metrics" else {}
     return {"kind": kind, **asdict(cls.card), "options": _options(cls), **_measuring(kind, cls), **examined}
 
