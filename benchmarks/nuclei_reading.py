@@ -138,7 +138,9 @@ def main(arguments: list[str] | None = None) -> None:
         KEPT.write_text("".join(f"{json.dumps(row)}\n" for row in measure(asked.data)), encoding="utf-8")
     print("| set | sources | patches | nuclei | F1 at IoU 0.5 | area found / true |\n|---|---|---|---|---|---|")
     for row in map(json.loads, KEPT.read_text(encoding="utf-8").splitlines()):
-        interval = f"{row['f1']:.3f} [{row['low']:.3f}, {row['high']:.3f}]"
+        interval = f"{row['f1']:.3f}"
+        if not math.isnan(row["low"]):
+            interval += f" [{row['low']:.3f}, {row['high']:.3f}]"
         counts = f"{row['sources']} | {row['patches']:,} | {row['nuclei']:,}"
         print(f"| {row['set']}, {row['side']} | {counts} | {interval} | {row['area']:.2f} |")
 
