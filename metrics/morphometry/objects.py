@@ -106,7 +106,7 @@ def cliffs_delta(first: Floats, second: Floats) -> float:
     """Probability that a value of the first histogram (bins,) is larger than one of the second, minus that of the opposite: -1
     to 1 (Cliff 1993). Values of one bin count as equal. NaN where one is empty."""
     a, b = (side / side.sum() if side.sum() else np.full(len(side), np.nan) for side in (first, second))
-    return float(a @ (np.cumsum(b) - b) - b @ (np.cumsum(a) - a))
+    return float(np.clip(a @ (np.cumsum(b) - b) - b @ (np.cumsum(a) - a), -1, 1))  # beyond by rounding alone
 
 
 def _cumulative(counts: Floats) -> Floats:
