@@ -11,10 +11,13 @@ from typing import TYPE_CHECKING, Any, get_type_hints
 from bench import registry
 from bench.data_source import check_task, find_source
 from bench.errors import BrokenPluginError, MissingError, UsageError
+from bench.files.names import find_fault
 from bench.loading import Classes, asked_of, declared_options, route, try_plugin
+from bench.messages import shorten
 from bench.pipeline.plugins import Plugin
 from bench.pipeline.prompts import PromptRule
 from bench.presets import Option, convert
+from bench.results.terms import FIT_PROMPT_SOURCE
 from bench.types import (
     AsksForOthers,
     BringsMetrics,
@@ -69,7 +72,7 @@ class RunConfig:
     """Generators measured beside the requested one, so that every table has its lower and upper reference."""
     prompt_source: str = "slide"
     """Prompt source for generation."""
-    fit_prompt_source: str = "slide"
+    fit_prompt_source: str = FIT_PROMPT_SOURCE
     """Prompt source for training: one set of weights is used with all prompt sources."""
     seeds: tuple[int, ...] = (0, 1)
     """Of images and of downstream models."""
@@ -84,18 +87,23 @@ class RunConfig:
     """Layout generator whose layouts replace the real ones; empty for none."""
     experiment: str = ""
     """An experiment of the task, or a TOML file: then only its arms are scored."""
+    label: str = ""
+    """What tables call the generator; empty for its own name. It changes no key and no number."""
     options: Mapping[str, str] = field(default_factory=dict)
     """`name` or `owner.name` -> value, as `-o` gave them."""
 
     def __post_init__(self) -> None:
         """Names of plug-ins are kept as they are registered, whatever the case in which they were given. UsageError if two
-        names differ by case alone."""
+        names differ by case alone, or the label is no name."""
         for name, kind in _PLUGIN_FIELDS.items():
             value = getattr(self, name)
             if isinstance(value, tuple):
                 object.__setattr__(self, name, tuple(_canonical(kind, each) for each in value))
             else:
                 object.__setattr__(self, name, _canonical(kind, value))
+
+        if self.label:
+            _check_label(self.label)
 
     @property
     def trains_anew(self) -> bool:
@@ -107,8 +115,9 @@ class RunConfig:
         relative path on the working folder."""
         found = replace(self, data=self.data if data is None else data, dataset=self.dataset if dataset is None else dataset)
         values = {name: _plain(value) for name, value in vars(found).items()}
-        if not values["dataset"]:
-            del values["dataset"]  # the key of a run without it is what it was before there was one
+        for name in ("dataset", "label"):
+            if not values[name]:
+                del values[name]  # the key of a run without it is what it was before there was one
         return values
 
     @classmethod
@@ -358,6 +367,14 @@ def _rule(prompt_source: str, given: Mapping[str, str]) -> PromptRule:
     hints = get_type_hints(PromptRule)
     values = {name: convert("prompts", Option(name, hints[name]), value) for name, value in given.items()}
     return PromptRule(prompt_source=prompt_source, **values)  # type: ignore[arg-type]
+
+
+def _check_label(label: str) -> None:
+    """Raises UsageError where a label cannot be part of a file name, or is the name of a generator."""
+    if fault := find_fault(label):
+        raise UsageError(f"--label {shorten(label)!r} {fault}. Give one that can name a file, e.g. ours-v2.")
+    if registry.is_known("generators", label):
+        raise UsageError(f"--label {label!r} is the name of a generator, which tables would show in its place: give another.")
 
 
 def _canonical(kind: str, name: Any) -> Any:

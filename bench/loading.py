@@ -13,7 +13,7 @@ from bench.messages import shorten
 from bench.pipeline.checks import check_direction
 from bench.pipeline.plugins import Plugin, has_fits
 from bench.runtime.plugin_code import is_interruption
-from bench.types import ConditionMetric, ReadsOneEncoder, SweepMetric, TrainingMix
+from bench.types import ConditionMetric, ReadsOneEncoder, RepeatMetric, SweepMetric, TrainingMix
 
 _Answer = TypeVar("_Answer")
 
@@ -118,6 +118,8 @@ def _try(plugin: Plugin) -> None:
         built.directions.items()
     if plugin.kind == "metrics" and isinstance(built, SweepMetric):
         built.sweeps.items()
+    if plugin.kind == "metrics" and isinstance(built, RepeatMetric):
+        built.measures.items()
 
 
 def _check_dataset(dataset: Any) -> None:

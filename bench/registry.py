@@ -24,7 +24,7 @@ from bench.presets import accepted_types, convert
 from bench.provenance import sources
 from bench.runtime import plugin_code, torchvision_shim
 from bench.runtime.plugin_code import guarded_process, is_interruption, stdout_to_stderr
-from bench.types import Card, HasCard, HasConfig, HasDigest, HasPresets, ReadsCheckpoint
+from bench.types import Card, HasCard, HasConfig, HasDigest, HasPresets, HoldsFeatures, ReadsCheckpoint
 
 KINDS = ("generators", "encoders", "metrics", "tasks", "datasets", "layout_generators", "commands")
 
@@ -287,8 +287,11 @@ def describe(plugin: Any) -> dict[str, Any]:
     """Everything about a plug-in that changes what it computes, as JSON: name, version, options, digest of its content. For a
     plug-in from outside also `sources.describe`, so that results of older code are not reused after an edit."""
     left_out = plugin.checkpoint_options if isinstance(plugin, ReadsCheckpoint) else ()
+    card = plugin.card
+    if isinstance(plugin, HoldsFeatures):
+        return {"name": card.name, "version": card.version, "given": plugin.stated}
     options = {name: _plain(value) for name, value in option_values(plugin).items() if name not in left_out}
-    spec: dict[str, Any] = {"name": plugin.card.name, "version": plugin.card.version, "options": options}
+    spec: dict[str, Any] = {"name": card.name, "version": card.version, "options": options}
     if isinstance(plugin, HasDigest) and plugin.digest:
         spec["digest"] = plugin.digest
     return {**spec, **sources.describe(type(plugin))}

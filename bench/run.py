@@ -11,7 +11,7 @@ from __future__ import annotations
 import time
 import traceback
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -153,10 +153,11 @@ def finish(prepared: Prepared, outcomes: dict[EntryRef, Outcome], context: RunCo
     faults: list[str] = []
 
     def write_table(path: Path) -> None:
+        named = tables.labelled(records)
         shown.extend(
-            [experiment_tables.make_table(experiment, records)]
+            [experiment_tables.make_table(experiment, named)]
             if experiment
-            else tables.make_tables(records, prepared.config.generator)
+            else tables.make_tables(named, prepared.config.generator)
         )
         write_text(path, tables.plain(shown) + "\n")
 
@@ -243,5 +244,5 @@ def check_fit(generator: Generator | LayoutGenerator, components: Components) ->
 
 def folder_name(config: RunConfig) -> str:
     """`generator--task--key`: the key tells two configs apart, and the same config writes to the same place."""
-    values = config.as_json()
+    values = replace(config, label="").as_json()  # with another name the same numbers
     return folders.folder_name(config.generator, config.task, key=key_of(values)[:8])

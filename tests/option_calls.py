@@ -64,7 +64,7 @@ CASES: dict[str, list[list[str]]] = {
         "--data embedded".split()
         + SMALL,
         "-g flat-colour -t cam16-seg -e stain -m fd --data folder --class-map 0=1,1=0 --controls none --strict --json".split()
-        + ["--no-downstream", "-o", "dataset.size=64", "--out", "out"],
+        + ["--no-downstream", "--label", "mine", "--features", "seen.npz", "-o", "dataset.size=64", "--out", "out"],
         "-g flat-colour -t region-seg -e stain -m kid --dataset folder:folder --controls none --out out".split()
         + ["--no-downstream"],
         ["-g", "flat-colour", "-t", "cam16-seg", "--experiment", "mine.toml", "--seeds", "0", "--out", "out", *DOWN],
@@ -101,6 +101,7 @@ CASES: dict[str, list[list[str]]] = {
         ["ran", "--all", "--mark", "--allow-plugin", "mine.py", "--dataset", "phantom-cam16"],
     ],
     "convert-checkpoint": [["weights.safetensors", "--out", "out/converted", "--json"]],
+    "features": ["-e stain -t cam16-seg --data embedded --weights weights --out real.npz".split() + SMALL],
     "copies": [["looked-up", "--out", "out/copies", "--allow-plugin", "mine.py", "--workers", "1"]],
     "study new": [
         "options --generated ran --real ran --questions nuclei --readers 1 --images-per-arm 2 --repeats 1 --practice 1 "

@@ -100,6 +100,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
         tried = done("run", "-g", "flat-colour", "-t", "cam16-seg", "--experiment", "mine.toml", "--out", "runs", *DOWN)
         Path(tried).rename("tried")
         done("export", "samples", "ran", "--out", "samples")
+        done("features", "-e", "random-conv", "--data", "folder/images", "--out", "seen.npz")
         ladders = "-t cam16-seg -e stain -m fd --corruptions jpeg,blur --beside noise --out runs".split()
         Path(done("sensitivity", *ladders, *SMALL)).parent.rename("corrupted")
         measured = [one for one in schema.read([Path("corrupted/results.jsonl")]) if one.measure == "fd"]

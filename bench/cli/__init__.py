@@ -27,6 +27,7 @@ COMMANDS: dict[str, dict[str, str]] = {
         "suite": "run the cells of a paper's table, or of a file of your own",
         "fit": "train a generator and save its weights",
         "convert-checkpoint": "write the tensors of a checkpoint as safetensors, without its code",
+        "features": "write features of images, to be read by a run elsewhere",
         "export": "write conditions or generated patches as PNG and CSV",
     },
     "Compare": {

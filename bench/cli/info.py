@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
+from collections.abc import Mapping
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -19,7 +20,7 @@ from bench.loading import asked_of
 from bench.messages import echo
 from bench.runtime.plugin_code import guarded_process, stdout_to_stderr
 from bench.sensitivity import flags
-from bench.types import ConditionMetric, FeatureMetric, HasBounds, ReadsOneEncoder, SweepMetric, TrainedMetric
+from bench.types import ConditionMetric, FeatureMetric, HasBounds, ReadsOneEncoder, RepeatMetric, SweepMetric, TrainedMetric
 
 FIELDS = (
     *("direction", "range", "least_n", "encoder", "cost"),
@@ -106,8 +107,7 @@ def _measuring(kind: str, cls: type[Any]) -> dict[str, Any]:
         return {}
     is_complete = not any(parameter.default is parameter.empty for parameter in registry.parameters(cls).values())
     metric: Any = cls() if is_complete else cls  # if options are required, only what the class declares
-    if isinstance(metric, ConditionMetric | SweepMetric):
-        measures = metric.sweeps if isinstance(metric, SweepMetric) else metric.directions
+    if (measures := _measures_of(metric)) is not None:
         return {"direction": "; ".join(f"{measure}: {better} is better" for measure, better in measures.items())}
     text: dict[str, Any] = {"direction": f"{metric.direction} is better"}
     if isinstance(metric, HasBounds):
@@ -117,6 +117,15 @@ def _measuring(kind: str, cls: type[Any]) -> dict[str, Any]:
     if is_complete and isinstance(metric, (FeatureMetric, TrainedMetric)):
         text["least_n"] = ", ".join(f"{metric.minimum_n(d)} for {d} features" for d in WIDTHS)
     return text
+
+
+def _measures_of(metric: Any) -> Mapping[str, str] | None:
+    """Measure -> its better direction, of a metric with several; None of one with one."""
+    if isinstance(metric, ConditionMetric):
+        return metric.directions
+    if isinstance(metric, RepeatMetric):
+        return metric.measures
+    return metric.sweeps if isinstance(metric, SweepMetric) else None
 
 
 def _print(shown: dict[str, Any], about: str) -> None:

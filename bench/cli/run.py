@@ -44,6 +44,11 @@ SOME_FAILED = 4
 @click.option("--task", "-t", required=True, shell_complete=names_of("tasks"), help="A name, e.g. cam16-seg.")
 @encoder_options
 @click.option(
+    "--features",
+    type=click.Path(path_type=Path),
+    help="Features of bench features, a file or a folder, beside those of --encoders; -e none for these alone.",
+)
+@click.option(
     "--metrics",
     "-m",
     callback=parse_names,
@@ -78,6 +83,7 @@ SOME_FAILED = 4
 @click.option(
     "--experiment", default="", help="Score the arms of an experiment of the task, e.g. addition, or of a file.toml."
 )
+@click.option("--label", default="", help="What tables call the generator; no number depends on it.")
 @execution_options
 @click.option("--out", type=click.Path(path_type=Path), callback=writable_folder, default=Path("results"), show_default=True)
 @click.option("--strict", is_flag=True, help="Exit 3 if weights or data were missing, 4 if a number was skipped.")
@@ -88,6 +94,7 @@ def command(
     generator: str,
     task: str,
     encoders: tuple[str, ...],
+    features: Path | None,
     metrics: tuple[str, ...] | None,
     weights: Path | None,
     controls: tuple[str, ...],
@@ -98,6 +105,7 @@ def command(
     downstream: bool,
     layout_generator: str,
     experiment: str,
+    label: str,
     workers: int,
     scheduler: str,
     out: Path,
@@ -127,7 +135,7 @@ def command(
         task=task,
         data=data,
         dataset=dataset,
-        encoders=encoders,
+        encoders=(*encoders, *([f"given:{features.resolve()}"] if features else [])),
         metrics=metrics,
         weights=weights,
         controls=controls,
@@ -139,6 +147,7 @@ def command(
         downstream=downstream,
         layout_generator=layout_generator,
         experiment=experiment,
+        label=label,
         options=merge_class_map(options, class_map),
     )
     if only_plan:

@@ -20,7 +20,7 @@ from bench.messages import shorten
 _METHODS = {
     "generators": ("generate",),
     "encoders": ("encode",),
-    "metrics": ("compare", "compare_trained", "agree", "compare_layouts"),
+    "metrics": ("compare", "compare_trained", "agree", "compare_layouts", "tally_repeats"),
     "tasks": ("score",),
     "datasets": ("split",),
     "layout_generators": ("sample",),

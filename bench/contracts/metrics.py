@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from bench import registry
 from bench.contracts.cases import COMMON, Broken, Check, Outcome, PluginCase, Skip, batches, builds, run_checks
 from bench.contracts.mock import partly_annotated
-from bench.contracts.sweeps import check_sweeps
+from bench.contracts.sweeps import check_repeats, check_sweeps
 from bench.types import (
     Card,
     ConditionMetric,
@@ -28,6 +28,7 @@ from bench.types import (
     MeasuresClasses,
     ReadsOneEncoder,
     RegionMetric,
+    RepeatMetric,
     SweepMetric,
     TrainedMetric,
     silent,
@@ -42,7 +43,7 @@ WIDTH = 8
 
 
 def check_metric(
-    make: Callable[..., FeatureMetric | TrainedMetric | ConditionMetric | RegionMetric | SweepMetric],
+    make: Callable[..., FeatureMetric | TrainedMetric | ConditionMetric | RegionMetric | RepeatMetric | SweepMetric],
     name: str = "",
     size: int = 64,
 ) -> list[Outcome]:
@@ -127,12 +128,16 @@ def measures(case: _Case) -> None:
     if isinstance(case.plugin, SweepMetric):
         check_sweeps(case.plugin, case.real)
         return
+    if isinstance(case.plugin, RepeatMetric):
+        check_repeats(case.plugin, case.typed, WIDTH)
+        return
     if isinstance(case.plugin, RegionMetric):
         _check_regions(case, case.typed)
         return
     if not isinstance(case.plugin, ConditionMetric):
         raise Broken(
-            "it has neither minimum_n and compare (or compare_trained) nor agree nor describe_regions nor alter and respond"
+            "it has neither minimum_n and compare (or compare_trained) nor agree nor describe_regions nor alter and respond "
+            "nor tally_repeats"
         )
     values: Any = case.agree(list(range(len(case.real))))
     if values.ndim != 2 or len(values) != len(case.real):
@@ -162,6 +167,8 @@ def direction_valid(case: _Case) -> None:
     metric: Any = case.plugin
     if isinstance(metric, SweepMetric):
         text = list(metric.sweeps.values())
+    elif isinstance(metric, RepeatMetric):
+        text = list(metric.measures.values())
     else:
         has_one = case.compares or isinstance(metric, RegionMetric)
         text = [metric.direction] if has_one else list(metric.directions.values())
@@ -175,6 +182,8 @@ def identity(case: _Case) -> None:
         raise Skip("a metric of conditions or of regions compares nothing with itself here")
     if isinstance(case.plugin, IsOneSided) and case.plugin.one_sided:
         raise Skip("its direction holds on one side of real patches only")
+    if case.plugin.direction == "none":
+        raise Skip("no direction of it is better")
     near, far = case.clouds
     itself, shifted = case.compare(near, near), case.compare(near, far)
     if shifted == case.compare(far, far):
@@ -187,6 +196,8 @@ def order_independent(case: _Case) -> None:
     """The order of rows does not change what is measured."""
     if isinstance(case.plugin, SweepMetric):
         raise Skip("patches are altered one by one")
+    if isinstance(case.plugin, RepeatMetric):
+        raise Skip("the order of its conditions is changed with its measures")
     if case.compares:
         near, far = case.clouds
         value = case.compare(near, far)
@@ -212,6 +223,9 @@ def accepts_not_annotated(case: _Case) -> None:
     if isinstance(case.plugin, SweepMetric):
         raise Skip("it learns nothing")
     patches = partly_annotated(case.typed)
+    if isinstance(case.plugin, RepeatMetric):
+        check_repeats(case.plugin, patches, WIDTH)
+        return
     if isinstance(case.plugin, RegionMetric):
         _check_regions(case, patches)
         return

@@ -1,4 +1,4 @@
-"""The checks of metrics that alter conditions, on the mock."""
+"""The checks of metrics that ask for further images of the test conditions, altered or with other seeds, on the mock."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 
 from bench.contracts.cases import Broken, Skip
 from bench.pipeline.prompts import PromptRule, attach
-from bench.types import Card, Conditions, ImageSet, SweepMetric
+from bench.types import Card, Conditions, ImageSet, RepeatMetric, SweepMetric
 
 
 @dataclass(frozen=True)
@@ -48,3 +48,23 @@ def check_sweeps(metric: SweepMetric, real: ImageSet) -> None:
 def _check_altered(sweep: str, level: float, made: Any, asked: Conditions) -> None:
     if not isinstance(made, Conditions) or not np.array_equal(made.ids, asked.ids) or made.columns() != asked.columns():
         raise Broken(f"{sweep} at {level:g}: alter gives conditions of other patches, or with other columns")
+
+
+def check_repeats(metric: RepeatMetric, real: ImageSet, width: int) -> None:
+    """Raises Broken unless it counts a finite row for each condition, with each of its measures, and rows depend on their own
+    condition alone."""
+    if metric.images < 2:
+        raise Broken(f"it asks for {metric.images} images of a condition; several need at least two")
+    conditions, rng = real.conditions, np.random.default_rng(0)
+    features = rng.normal(3, 1, (len(real), width)).astype(np.float32)
+    made = rng.normal(3, 1, (metric.images, len(real), width)).astype(np.float32)
+    found = metric.tally_repeats(made, conditions, features, conditions)
+    counts: Any = found.counts
+    if counts.shape != (len(real), len(found.columns)) or not np.isfinite(counts).all():
+        raise Broken(f"tally_repeats counts {counts.shape}, not finite numbers for each of {len(real)} conditions")
+    if set(found.measures) != set(metric.measures):
+        raise Broken("the measures that it declares and those of its tally differ in names")
+    rows = np.arange(len(real))[::-1]
+    again = metric.tally_repeats(made[:, rows], conditions[rows], features, conditions).counts
+    if not np.allclose(again, counts[rows], rtol=1e-6, atol=1e-12):
+        raise Broken("another order of conditions changes their counts")

@@ -25,7 +25,16 @@ from bench.pipeline.plugins import Plugin
 from bench.pipeline.sets import PatchesRef, SetRef, load_into_memory, rows_per_chunk, select
 from bench.results.schema import ResultRecord
 from bench.results.terms import Reason
-from bench.types import ConditionMetric, Direction, MeasuresClasses, StatesReference, Tally
+from bench.types import (
+    ComparesTallies,
+    ConditionMetric,
+    Conditions,
+    Direction,
+    MeasuresClasses,
+    SharesSegmenter,
+    StatesReference,
+    Tally,
+)
 
 SEED = 0
 """Seed of the reference segmenter, the same for all generators and runs."""
@@ -55,7 +64,10 @@ class ConditionMeasurement(SeveralRecords):
         generated, real = (
             metric.tally(np.asarray(open_sharded(store, refs, "counts"))) for refs in (self.generated_counts, self.real_counts)
         )
-        both = join_tallies(generated, real, is_difference(metric))
+        if isinstance(metric, ComparesTallies):
+            both = metric.compare_tallies(generated, real, conditions.groups)
+        else:
+            both = join_tallies(generated, real, is_difference(metric))
         found = statistics.group_bootstrap(both, conditions.units, seed=0)
         return {name: Measured(estimate, both.bounds.get(name, (0.0, 1.0))) for name, estimate in found.items()}
 
@@ -74,7 +86,7 @@ def plan_conditions(
         raise ValueError(f"{plugin.name} declares no measure")
     for measure, direction in metric.directions.items():
         check_direction(f"{plugin.name}: {measure}", direction)
-    segmenter = segmenter_job(plugin, splits)
+    segmenter = segmenter_job(shared_reader(plugin, splits.test.conditions), splits)
     is_of_prompts = "prompts" in metric.card.needs
     test = splits.prompted["test"] if is_of_prompts else splits.test
     reason = ""
@@ -120,8 +132,22 @@ def is_difference(metric: ConditionMetric) -> bool:
 
 def directions(metric: ConditionMetric) -> dict[str, Direction]:
     """Every measure and its comparison with real patches, with the direction that is better."""
+    if isinstance(metric, ComparesTallies):
+        return dict(metric.directions)
     suffix = OVER_REAL if is_difference(metric) else OF_REAL
     return {**metric.directions, **{f"{name}{suffix}": direction for name, direction in metric.directions.items()}}
+
+
+def shared_reader(plugin: Plugin, conditions: Conditions) -> Plugin:
+    """The condition metric whose reference segmenters read these data for a metric: another one, or itself."""
+    metric = plugin.build()
+    found = metric.reader(conditions) if isinstance(metric, SharesSegmenter) else None
+    return plugin if found is None else plugin_of_reader(*found)
+
+
+def plugin_of_reader(name: str, options: Mapping[str, Any]) -> Plugin:
+    """The condition metric of this name and options."""
+    return Plugin("metrics", name, tuple(sorted((option, str(value)) for option, value in options.items())))
 
 
 def segmenter_job(plugin: Plugin, splits: DataSplits) -> Job:

@@ -37,6 +37,7 @@ from bench.measurements.protocol import (
     protocol_key,
 )
 from bench.measurements.sweeps.measurement import plan_sweeps
+from bench.measurements.sweeps.repeats import plan_repeats
 from bench.pipeline.checks import check_direction
 from bench.pipeline.data import DataSplits, Patches
 from bench.pipeline.encoding import FeatureSet, describe_encoder, encode
@@ -48,7 +49,7 @@ from bench.results.schema import ResultRecord
 from bench.results.terms import Flag
 from bench.runtime.plugin_code import is_interruption
 from bench.statistics import VERSION
-from bench.types import ChecksConditions, Normalisable, RegionMetric, TrainedMetric, TrainingMix
+from bench.types import ChecksConditions, ChecksPatches, Normalisable, RegionMetric, RepeatMetric, TrainedMetric, TrainingMix
 
 
 @dataclass(frozen=True)
@@ -125,6 +126,8 @@ class _Planner:
             test, pool = (sample_layouts(layout_generator, part, seed) for part in (test, pool))
         with_test = self.components.experiment is None
         with_pool = self.components.config.downstream and trained.plugin == self.components.generator_plugins[0]
+        if isinstance(trained.generator, ChecksPatches):
+            trained.generator.check_patches(test.conditions)
         if isinstance(trained.generator, ChecksConditions):
             wanted = [part.conditions.ids for is_wanted, part in ((with_test, test), (with_pool, pool)) if is_wanted]
             trained.generator.check_conditions(np.unique(np.concatenate(wanted)))  # at once, since one folder holds both
@@ -175,10 +178,16 @@ class _Planner:
             record = replace(base, encoder=evaluation.encoder.label, described=described)
             real, generated = encode(evaluation.encoder, self.splits.test), encode(evaluation.encoder, test)
             for metric in evaluation.metrics:
-                if isinstance(type(metric.build()), RegionMetric):  # of the class: members of a broken object raise
+                cls = type(metric.build())  # of the class: members of a broken object raise
+                if isinstance(cls, RegionMetric | RepeatMetric):
                     flagged = replace(record, flags=(*record.flags, Flag.ENCODER_CONFLICT)) if is_conflict else record
                     named = replace(flagged, measure=metric.label, direction="none")
-                    yield plan_or_fail(named, plan_regions, flagged, metric, evaluation.encoder, self.splits, test)
+                    if isinstance(cls, RegionMetric):
+                        yield plan_or_fail(named, plan_regions, flagged, metric, evaluation.encoder, self.splits, test)
+                        continue
+                    with_encoder = metric, evaluation.encoder, made, self.splits, test
+                    found = plan_or_fail(named, plan_repeats, flagged, *with_encoder)
+                    yield from [found] if isinstance(found, FailedMeasurement) else found
                     continue
                 forms: tuple[Form, ...] = ("value",)
                 if isinstance(metric.build(), Normalisable) and metric.build().normalised:

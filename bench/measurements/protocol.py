@@ -256,6 +256,7 @@ def blank_record(components: Components, splits: DataSplits, trained: TrainedGen
     if trained.layout_generator:
         described["layouts"] = _describe_layouts(components.layout_generator)
     follows = isinstance(generator, FollowsPromptSource) and generator.follows_prompt_source
+    is_labelled = bool(config.label) and trained.plugin == components.generator_plugins[0]
     weights = trained.weights.job.ref.key if trained.weights.job is not None else trained.weights.shipped_digest
     return ResultRecord(
         generator=trained.label,
@@ -275,7 +276,7 @@ def blank_record(components: Components, splits: DataSplits, trained: TrainedGen
             **({"method": fit.method} if fit.method else {}),
         },
         fit=fit.described(),
-        stamp=stamp(),
+        stamp={**stamp(), **({"label": config.label} if is_labelled else {})},
     )
 
 

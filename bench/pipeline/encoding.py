@@ -19,7 +19,7 @@ from bench.pipeline.generation import GeneratedSet, shard_bounds
 from bench.pipeline.plugins import Plugin
 from bench.pipeline.sets import PatchesRef, load_into_memory, rows_per_chunk, select
 from bench.provenance.digests import digest_of_array
-from bench.types import Encoder, Features, RegionMetric
+from bench.types import Encoder, Features, HoldsFeatures, RegionMetric
 
 SHARD = 256
 """Patches of one job."""
@@ -47,7 +47,7 @@ class FeatureSet:
 def encode(encoder: Plugin, patches: Patches | GeneratedSet) -> FeatureSet:
     """The jobs that encode every patch of a set."""
     key = patches.images_key if isinstance(patches, Patches) else patches.key
-    spec = {"encoder": describe_encoder(encoder.build()), "images": key}
+    spec = {"encoder": describe_encoder(encoder.build()), **_content(encoder.build()), "images": key}
     bounds = shard_bounds(len(patches), SHARD)
     shards = tuple(
         Job(
@@ -158,6 +158,11 @@ class ListFeatures:
         features = self.features.load(context.store)
         listed = {"shape": list(features.shape), "digest": digest_of_array(features)}
         (work / "features.json").write_text(json.dumps(listed), encoding="utf-8")
+
+
+def _content(encoder: Encoder) -> dict[str, str]:
+    """What keys have beside the description: the digest of features from a file."""
+    return {"content": encoder.content} if isinstance(encoder, HoldsFeatures) else {}
 
 
 def describe_encoder(encoder: Encoder) -> dict[str, object]:

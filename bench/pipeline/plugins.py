@@ -16,7 +16,7 @@ from bench import registry
 from bench.errors import BrokenPluginError, UsageError
 from bench.jobs.outcomes import EarlierFailure, JobError, failure_of
 from bench.jobs.store import EntryRef, Store
-from bench.types import Card, Fittable, StatesFits
+from bench.types import Card, Fittable, ReadsCheckpoint, StatesFits
 
 _MODELS_KEPT = 4
 """Models with weights that one process keeps; the least recently used is dropped first."""
@@ -65,7 +65,9 @@ class Plugin:
 
 
 def has_fits(built: Any) -> bool:
-    """Whether another fit seed would give another generator."""
+    """Whether another fit seed would give another generator, or one fit is given."""
+    if isinstance(built, ReadsCheckpoint) and built.checkpoint is not None:
+        return True
     return isinstance(built, Fittable) and not (isinstance(built, StatesFits) and not built.has_fits)
 
 
@@ -135,7 +137,7 @@ def _build(plugin: Plugin) -> Any:
     return plugin.build_anew()
 
 
-_PLANNING_ABILITIES = ("set_seeds", "of_seed", "check_conditions")
+_PLANNING_ABILITIES = ("set_seeds", "of_seed", "check_conditions", "check_patches")
 """Abilities that planning calls; a generator that failed has none of them."""
 
 

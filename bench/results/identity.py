@@ -109,6 +109,11 @@ def variants_of(records: Sequence[ResultRecord]) -> Iterator[str]:
         yield known
 
 
+def label_of(record: ResultRecord) -> str:
+    """What tables call the generator, as `--label` named it; empty for its own name. No part of its identity."""
+    return record.stamp.get("label", "")
+
+
 def method_of(record: ResultRecord) -> str:
     """Key of what the weights behind a number have in common with other fits of the method; of the weights themselves where
     they were shipped, or where a record of an earlier version does not say."""

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from bench import statistics
 from bench.messages import printable
 from bench.results import control_order
-from bench.results.identity import Quantity, count_fits, experiment, is_absent, quantity, weights_behind
+from bench.results.identity import Quantity, count_fits, experiment, is_absent, label_of, quantity, weights_behind
 from bench.results.protocols import difference_between, split_by_protocol
 from bench.results.schema import NO_SOURCES, ResultRecord, population_of, unit_of
 from bench.results.terms import Flag, Status
@@ -160,6 +160,11 @@ def interval(cell: Cell) -> str:
     mark = ("*" if Flag.ENCODER_CONFLICT in cell.flags else "") + ("†" if Flag.UNDERPOWERED in cell.flags else "")
     bounds = "" if cell.low is None or cell.high is None else f" [{number(cell.low)}, {number(cell.high)}]"
     return f"{number(cell.value)}{mark}{bounds}"
+
+
+def labelled(records: Iterable[ResultRecord]) -> list[ResultRecord]:
+    """The records with labels in place of the names of generators, to be shown."""
+    return [replace(record, generator=label_of(record) or record.generator) for record in records]
 
 
 def drop_single_classes(records: Iterable[ResultRecord]) -> list[ResultRecord]:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from enum import StrEnum
 
+FIT_PROMPT_SOURCE = "slide"
+"""Prompt source of training, of records that do not state it."""
+
 
 class Status(StrEnum):
     """How a planned number ended."""

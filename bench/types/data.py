@@ -23,8 +23,8 @@ Strings = NDArray[np.str_]
 Index = slice | NDArray[Any] | list[int]
 PromptSource = Literal["self", "slide", "cohort"]
 """Where a visual prompt is cut: from the target itself, another patch of its slide, or a patch of another slide."""
-Direction = Literal["lower", "higher"]
-"""Which direction is better."""
+Direction = Literal["lower", "higher", "none"]
+"""Which direction is better; none of a value that is best in the middle, as 0 of a signed difference."""
 PROMPT_SOURCES: tuple[PromptSource, ...] = ("self", "slide", "cohort")
 NOT_ANNOTATED = 255
 """Value of a pixel of a class map that is not annotated."""

@@ -68,11 +68,11 @@ class ShipsWeights(Protocol):
 
 @runtime_checkable
 class ReadsCheckpoint(Protocol):
-    """A trainable that takes its weights from a file in place of training, where an option names one. It has `digest`
-    (`HasDigest`), which stands for the file and the options of this kind in descriptions."""
+    """A generator that takes its weights from a file or folder in place of training, where an option names one. It has
+    `digest` (`HasDigest`), which stands for the file and the options of this kind in descriptions."""
 
     checkpoint: Path | None
-    """The file; None where the weights are trained."""
+    """The file or folder; None where the weights are trained."""
     checkpoint_options: tuple[str, ...]
     """Names of the options that say which weights of which file."""
 
@@ -165,6 +165,16 @@ class ChecksConditions(Protocol):
 
     def check_conditions(self, ids: Strings) -> None:
         """Raises MissingError or UsageError with missing and surplus ids."""
+        ...
+
+
+@runtime_checkable
+class ChecksPatches(Protocol):
+    """A generator with given weights that can check before a run whether it makes patches of this kind."""
+
+    def check_patches(self, conditions: Conditions) -> None:
+        """Raises UsageError where it makes images of another side or resolution, or reads conditions that cannot be mapped.
+        Only what all patches have in common is looked at: size, mpp, classes."""
         ...
 
 

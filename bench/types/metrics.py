@@ -38,6 +38,16 @@ class ReportsReadiness(Protocol):
 
 
 @runtime_checkable
+class HoldsFeatures(Protocol):
+    """An encoder whose features were computed before, and are read from a file."""
+
+    stated: dict[str, str]
+    """What is stated of them, e.g. their precision: in descriptions, and so in every protocol."""
+    content: str
+    """Digest of the file, part of keys alone: numbers from two files of one encoder can be compared."""
+
+
+@runtime_checkable
 class EncodesTokens(Protocol):
     """An encoder that also gives features of each cell of a grid over the patch, from which those of a region are pooled."""
 
@@ -241,6 +251,25 @@ class StatesReference(Protocol):
 
 
 @runtime_checkable
+class ComparesTallies(Protocol):
+    """A condition metric whose measures compare all generated patches with all real test patches, as distances of pooled
+    values do: there is nothing to compare once more with real patches."""
+
+    def compare_tallies(self, generated: Tally, real: Tally, slides: Strings) -> Tally:
+        """The tally of both, row by row, with every measure of `directions`. `slides`: str (n,), the slide of each row."""
+        ...
+
+
+@runtime_checkable
+class SharesSegmenter(Protocol):
+    """A condition metric that reads images with the reference segmenters of another one, which are then trained once."""
+
+    def reader(self, conditions: Conditions) -> tuple[str, Mapping[str, Any]] | None:
+        """Name and options of the condition metric whose reference segmenters are used; None if it reads without any."""
+        ...
+
+
+@runtime_checkable
 class SweepMetric(Protocol):
     """Compares what a generator makes of altered conditions with what was asked: one slope for each kind of alteration.
 
@@ -278,6 +307,29 @@ class SweepMetric(Protocol):
     def respond(self, sweep: str, made: Sequence[ImageSet], segmenter: Path | None) -> NDArray[np.float64]:
         """float64 (n, 2), of the images of each level with their altered conditions: with x what was asked of a patch and y
         what its image shows, the sums over its levels of (x - mean x)^2 and of (x - mean x)(y - mean y)."""
+        ...
+
+
+@runtime_checkable
+class RepeatMetric(Protocol):
+    """Compares the images that a generator makes of one condition with different seeds, as every encoder sees them, with real
+    patches.
+
+    The harness has the generator make several images of each of a few test patches, and reports each measure with an interval
+    over slides.
+    """
+
+    card: Card
+    measures: Mapping[str, Direction]
+    """Measure -> which direction is better, for each measure of the tally."""
+    patches: int
+    """How many test patches are repeated; 0 for all."""
+    images: int
+    """How many images of each, at least two."""
+
+    def tally_repeats(self, made: NDArray[np.float32], asked: Conditions, real: Features, shown: Conditions) -> Tally:
+        """The counts of each of n patches. `made`: float32 (images, n, d), features of the images of the conditions `asked`;
+        `real`: (m, d), those of all real test patches, whose conditions are `shown`."""
         ...
 
 

@@ -19,6 +19,7 @@ from bench.sensitivity.flags import claim_note
 from bench.types import ProvidesExperiments
 from leaderboards.suites import suite
 from leaderboards.tables import build, formats, paper, paper_tables, reading
+from leaderboards.tables.labels import name_rows
 from leaderboards.tables.sheets import Sheet
 
 
@@ -103,7 +104,7 @@ def _boards(task: str | None, measures: str, records: list[ResultRecord], style:
         near = did_you_mean(unknown[0], present)
         raise UsageError(f"no results of the measure {unknown[0]!r}.{near} There are: {', '.join(sorted(present))}.")
     records = [record for record in records if record.measure in wanted] if wanted else drop_single_classes(records)
-    boards = build.boards(records, with_ties, with_best=is_marked)
+    boards = build.boards(name_rows(records), with_ties, with_best=is_marked)
     if not boards:
         raise MissingError("all records here are of experiments. Print one: bench leaderboard TASK --experiment NAME")
     known = sorted({board.task for board in boards})

@@ -5,14 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 
 from bench.errors import MissingError, UsageError, did_you_mean
-from bench.results.identity import fit_name
+from bench.results.identity import fit_name, label_of
 from bench.results.protocols import entries
 from leaderboards.comparison.compare import Side
 from leaderboards.tables.reading import read_records as read
 
 
 def side_of(word: str, places: tuple[Path, ...]) -> Side:
-    """The records of the requested generator of a run, which are its first ones, or all records of a name among `places`.
+    """The records of the requested generator of a run, which are its first ones, or all records of a name or label among
+    `places`.
 
     A name of a generator with results is that generator, whatever its case, also where a folder here has the same name: that
     folder is written ./NAME.
@@ -33,9 +34,11 @@ def side_of(word: str, places: tuple[Path, ...]) -> Side:
         raise UsageError(f"{word!r} may be {' or '.join(alike)}: these names differ by case alone.")
     if not alike and is_path:
         return _of_run(word)
+    if not alike and (labelled := [line for line in records if label_of(line) == word]):
+        return Side(word, tuple(labelled))
     if not alike:
         raise UsageError(
-            f"{word!r} is neither a file or folder nor a generator with results.{did_you_mean(word, known)} "
+            f"{word!r} is neither a file or folder nor a generator or label with results.{did_you_mean(word, known)} "
             f"There are: {', '.join(known) or 'none'}."
         )
     return Side(alike[0], tuple(line for line in records if line.generator == alike[0]))

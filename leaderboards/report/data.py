@@ -10,6 +10,7 @@ from bench.results import tables
 from bench.results.schema import ResultRecord
 from bench.results.tables import Cell
 from leaderboards.tables import build
+from leaderboards.tables.labels import name_rows
 
 NORMALISED = "fd-normalised"
 ROUNDING = 1e-9
@@ -60,7 +61,7 @@ def build_tables(records: Sequence[ResultRecord], reported: Sequence[ResultRecor
     their own."""
     return [
         _table(board, [record for record in reported if record.task == board.task and board.protocol_set == 1])
-        for board in build.boards(records)
+        for board in build.boards(name_rows(records))
     ]
 
 

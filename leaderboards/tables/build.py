@@ -7,7 +7,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from bench.config import RunConfig
 from bench.results.control_order import title_with_disorder
 from bench.results.identity import OWN, experiment, fit_name, method_of, variants_of
 from bench.results.identity import column as column_of
@@ -27,7 +26,7 @@ from bench.results.tables import (
     reasons,
     sizes,
 )
-from bench.results.terms import Flag, State
+from bench.results.terms import FIT_PROMPT_SOURCE, Flag, State
 from leaderboards.tables import formats, ties
 from leaderboards.tables.consensus import Consensus, conflicted, consensus, sentences
 from leaderboards.tables.controls import is_control
@@ -131,7 +130,7 @@ def _settings(record: ResultRecord) -> dict[str, str]:
     held, layouts = (record.described.get(kind) or {} for kind in OWN)
     drawn = {f"layouts.{key}": value for key, value in _parts(layouts).items()}
     shown = {
-        "fit_prompt_source": str(held.get("fit_prompt_source", RunConfig.fit_prompt_source)),
+        "fit_prompt_source": str(held.get("fit_prompt_source", FIT_PROMPT_SOURCE)),
         "prompt_donors": str(held.get("prompt_donors", "none")),
     }
     shown["fits"] = record.fit.get("origin", "unknown")

@@ -68,7 +68,8 @@ def test_images_that_were_not_finite_are_errors_and_no_black_images(home: Path, 
     assert line["status"] == "error" and line["value"] is None and "NaN" in line["reason"], line
 
 
-@pytest.mark.parametrize("file", [pytest.param("first_stage.safetensors", marks=pytest.mark.slow), "ldm-semantic.safetensors"])
+@pytest.mark.slow
+@pytest.mark.parametrize("file", ["first_stage.safetensors", "ldm-semantic.safetensors"])
 def test_a_diffusion_model_that_gives_nan_is_an_error_and_the_others_are_measured(tmp_path: Path, file: str) -> None:
     """A fit whose weights were spoilt, of the autoencoder or of the denoiser."""
     import torch

@@ -230,7 +230,10 @@ def test_each_planned_number_has_a_record_whichever_part_fails(
     assert found == sorted(map(key, sound)), "the same numbers as of a run that works"
 
 
-@pytest.mark.parametrize(("layouts", "reason"), [("NoLayout", "no layout"), ("NoLayoutFit", "no layout weights")])
+@pytest.mark.parametrize(
+    ("layouts", "reason"),
+    [("NoLayout", "no layout"), pytest.param("NoLayoutFit", "no layout weights", marks=pytest.mark.slow)],
+)
 def test_layouts_that_fail_in_an_experiment_leave_its_records(layouts: str, reason: str, home: Path, faulty: Path) -> None:
     words = [
         "-g",

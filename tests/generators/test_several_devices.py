@@ -83,7 +83,9 @@ def fitted(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("name", ["ldm-semantic", pytest.param("ldm-embed", marks=pytest.mark.slow), "nasdm", "nasdm-masks"])
+@pytest.mark.parametrize(
+    "name", [*(pytest.param(name, marks=pytest.mark.slow) for name in ("ldm-semantic", "ldm-embed")), "nasdm", "nasdm-masks"]
+)
 def test_two_processes_end_with_the_weights_of_one(fitted: Path, name: str) -> None:
     files = sorted(path.name for path in (fitted / "alone" / name / "saved").glob("*.safetensors"))
     assert files

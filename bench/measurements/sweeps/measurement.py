@@ -18,7 +18,7 @@ from bench.jobs.arrays import open_array, write_array
 from bench.jobs.graph import Job, JobContext
 from bench.jobs.outcomes import JobError
 from bench.jobs.store import EntryRef, Store
-from bench.measurements.conditions import segmenter_job
+from bench.measurements.conditions import plugin_of_reader, segmenter_job
 from bench.measurements.protocol import FailedMeasurement, Measured, OneRecord
 from bench.measurements.sweeps.altering import Level, make_levels
 from bench.pipeline.checks import check_counts, check_direction
@@ -120,10 +120,7 @@ def choose_by_slide(conditions: Conditions, count: int) -> NDArray[np.int64]:
 def _reader(metric: SweepMetric, sweep: str, conditions: Conditions) -> Plugin | None:
     """The condition metric whose reference segmenter reads the images of a sweep."""
     found = metric.reader(sweep, conditions)
-    if found is None:
-        return None
-    name, options = found
-    return Plugin("metrics", name, tuple(sorted((option, str(value)) for option, value in options.items())))
+    return None if found is None else plugin_of_reader(*found)
 
 
 def respond_job(plugin: Plugin, sweep: str, levels: tuple[Level, ...], segmenter: Job | None) -> Job:

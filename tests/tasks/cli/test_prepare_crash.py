@@ -70,7 +70,15 @@ def prepare(folder: Path, harm: str, workers: int, *words: str) -> subprocess.Co
     return subprocess.run(command(folder, workers, *words), env=given, capture_output=True, text=True, timeout=120)
 
 
-@pytest.mark.parametrize(("harm", "workers"), [("SIGSEGV", 1), ("SIGABRT", 1), ("SIGABRT", 2), ("exit", 1)])
+@pytest.mark.parametrize(
+    ("harm", "workers"),
+    [
+        pytest.param("SIGSEGV", 1, marks=pytest.mark.slow),
+        pytest.param("SIGABRT", 1, marks=pytest.mark.slow),
+        ("SIGABRT", 2),
+        ("exit", 1),
+    ],
+)
 def test_a_slide_that_crashes_its_reader(tmp_path: Path, harm: str, workers: int) -> None:
     folder = slides(tmp_path)
     done = prepare(folder, harm, workers)

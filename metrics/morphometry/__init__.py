@@ -1,0 +1,1 @@
+"""Sizes, shapes and places of nuclei and regions, read off images and compared between generated and real patches."""
