@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import json
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -49,15 +50,20 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Adds the pages that are made."""
     from mkdocs.structure.files import File
 
-    pages = {"index.md": _first_page()}
+    for name, text in make_pages().items():
+        files.append(File.generated(config, name, content=text))
+    return files
+
+
+def make_pages() -> dict[str, str]:
+    """Address -> text."""
+    pages = {"index.md": _first_page(), "first-steps.md": _notebook(ROOT / "docs/first-steps.ipynb")}
     for kind, title in KINDS.items():
         pages[f"reference/{kind}/index.md"] = _kind_page(kind, title)
         pages |= {f"reference/{kind}/{name}.md": _card_page(kind, name) for name in registry.names(kind)}
     pages["reference/python.md"] = _docstrings("Python", PYTHON)
     pages["reference/protocols.md"] = _docstrings("Protocols and data types", PROTOCOLS)
-    for name, text in pages.items():
-        files.append(File.generated(config, name, content=text))
-    return files
+    return pages
 
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
@@ -76,10 +82,26 @@ def _first_page() -> str:
     """README.md, its links as seen from docs/."""
 
     def seen(found: re.Match[str]) -> str:
-        target = found[2].removeprefix("docs/")
+        target = found[2].removeprefix("docs/").replace(".ipynb", ".md")
         return f"[{found[1]}]({target if target != found[2] else '../' + target}{found[3] or ''})"
 
     return LINK.sub(seen, (ROOT / "README.md").read_text(encoding="utf-8"))
+
+
+def _notebook(file: Path) -> str:
+    """Texts, code and printed results of a notebook, which a link offers to download."""
+    parts = []
+    for cell in json.loads(file.read_text(encoding="utf-8"))["cells"]:
+        source = "".join(cell["source"])
+        if cell["cell_type"] == "markdown":
+            parts.append(source)
+            continue
+        parts.append(f"```py\n{source}\n```")
+        for output in cell["outputs"]:
+            text = "".join(output["text"] if "text" in output else output["data"]["text/plain"]).rstrip()
+            parts.append(f"```text\n{text}\n```")
+    parts.append(f"[This page as a notebook]({file.name})")
+    return "\n\n".join(parts)
 
 
 def _kind_page(kind: str, title: str) -> str:

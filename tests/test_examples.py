@@ -18,7 +18,7 @@ from bench import registry
 from bench.cli import group
 from tests.small_run import SMALL, bench
 from tests.tasks.small_folder import halves, photo, write
-from tests.test_docs import PAGES
+from tests.test_docs import PAGES, blocks
 
 MINE = """
 import numpy as np
@@ -167,3 +167,40 @@ def test_plugins_that_examples_name_exist(kind: str) -> None:
         if not (registry.is_known(kind, name) or name in panels or PLACEHOLDER.fullmatch(name.partition(":")[0]))
     ]
     assert unknown == []
+
+
+def complete(text: str) -> list[str]:
+    """The words of one command of a page, without `bench`, what follows it in the shell, and ellipses."""
+    line = re.split(r" (?:&&|\|\||>|\|) |; ", text)[0]
+    line = line.rstrip('"') if line.count('"') % 2 else line  # the end of a command inside a command
+    return [word for word in shlex.split(line, comments=True)[1:] if word not in ("…", "...")]
+
+
+def test_commands_of_pages_are_read() -> None:
+    """Each command of a page takes the options that the page gives it; those of `sh` blocks are run by test_docs.py too."""
+    found = [(page, text) for page, text in commands_of_pages() if not re.match(r"bench \w+ [A-Z]+ ", text)]
+    assert len(found) > 300
+    for page, text in found:
+        try:
+            _parse(complete(text))
+        except click.ClickException as error:
+            pytest.fail(f"{page}: {text}: {error.format_message()}")
+
+
+def slow_runs() -> list[str]:
+    """Runs and suites of the blocks that are run by hand, on data that ship with the suite."""
+    lines = dict.fromkeys(line for page in PAGES for line in blocks(page, "slow"))
+    return [
+        line for line in lines if line.split()[:2] in (["bench", "run"], ["bench", "suite"]) and ".checkpoint=" not in line
+    ]
+
+
+@pytest.mark.slow
+def test_slow_runs_of_pages_are_planned(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every name, option and file of them is read, and a plan of them is made."""
+    monkeypatch.chdir(place)
+    assert len(slow_runs()) > 20
+    for line in slow_runs():
+        words = shlex.split(line)[1:]
+        found = bench(*words, "--plan", *_small(words), home=place / "home")
+        assert found.exit_code == 0 and found.stdout, f"{line}: {found.stderr}"
