@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -19,13 +20,24 @@ OTHERS = re.compile(
     r"num_processes|main_process_ip|--gres|python -m|ssh-keygen|minisign"
 )
 """Lines with options of other programs."""
+FILE = re.compile(r'^```py title="([^"\n]+)"\n(.*?)^```', re.MULTILINE | re.DOTALL)
+"""A file that the reader of a tutorial writes."""
 GENERATED = re.compile(r"<!-- made by: (.+?) -->\n(.*?)<!-- end -->", re.DOTALL)
 
 
 def blocks(page: Path, kind: str) -> list[str]:
     """Commands of the fenced blocks of one kind: "" is run, `slow` by hand, `install` by .ci/run."""
-    found = [body for label, body in BLOCK.findall(page.read_text()) if label.strip() == kind]
-    return [line.strip() for body in found for line in body.splitlines() if line.strip() and not line.startswith("#")]
+    return [command for _, command in steps(page, kind) if command]
+
+
+def steps(page: Path, kind: str) -> Iterator[tuple[re.Match[str] | None, str]]:
+    """What a reader does, in the order of the page: a file to write, or a command of the blocks of one kind."""
+    text = page.read_text()
+    for found in sorted((*BLOCK.finditer(text), *FILE.finditer(text)), key=lambda each: each.start()):
+        if found.re is FILE:
+            yield found, ""
+        elif (found[1] or "").strip() == kind:
+            yield from ((None, line.strip()) for line in found[2].splitlines() if line.strip() and not line.startswith("#"))
 
 
 def shell(command: str, cwd: Path, home: Path) -> subprocess.CompletedProcess[str]:
@@ -40,7 +52,10 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run_all(page: Path, kind: str, cwd: Path, home: Path) -> None:
-    for command in blocks(page, kind):
+    for file, command in steps(page, kind):
+        if file:
+            (cwd / file[1]).write_text(file[2])
+            continue
         done = shell(command, cwd, home)
         assert done.returncode == 0, f"{page.name}: {command}\n{done.stdout[-2000:]}{done.stderr[-2000:]}"
 
