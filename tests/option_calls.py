@@ -123,7 +123,7 @@ CASES: dict[str, list[list[str]]] = {
         ],
     ],
     "study analyse": [
-        "read.csv --out out/read --margin 0.5 --margin-accuracy 0.1 --level 0.9 --seed 1 --kind synthetic=real".split()
+        "read.csv --out out/read --margin 0.5 --margin-accuracy 0.1 --level 0.9 --kind synthetic=real".split()
         + ["--run", "flat-colour=ran", "--results", "ran", "--json"],
     ],
     "merge": [["ran", "--out", "out/merged.jsonl", "--tolerance", "1e-6"]],
