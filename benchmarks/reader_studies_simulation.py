@@ -236,7 +236,7 @@ def simulate(setting: Setting) -> Finding:
 def _simulate_odds(setting: Setting, rng: np.random.Generator) -> dict[str, float | None]:
     """The ratio is 1 where both arms are alike: the spread of readers is symmetric."""
     made = [
-        odds_ratio(count(draw(setting, rng)[2]["scored"], ANSWERS["scored"]), 2.0 * setting.images)
+        odds_ratio(count(draw(setting, rng)[2]["scored"], ANSWERS["scored"]), 2.0 * setting.images)  # type: ignore[arg-type]
         for _ in range(setting.trials)
     ]
     bounds = [one.bounds for one in made if one.bounds is not None]

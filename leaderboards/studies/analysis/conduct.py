@@ -137,7 +137,7 @@ def _overlap(frame: DataFrame, masks: Masks, question: str, level: float) -> Ite
         yield Row(question, "overlap of regions", reason=reason)
         return
     like = Row(question, "overlap of regions", images=len(images), slides=len(slides), readers=len(readers))
-    sizes = frame.groupby("slide")["image"].nunique().reindex(list(slides)).to_numpy(dtype=np.float64)
+    sizes = np.asarray(frame.groupby("slide")["image"].nunique().reindex(list(slides)), dtype=np.float64)
     found = estimate(sums, sizes, ("",), _mean, level, 0.0, 1.0)
     low, high = found.these or (None, None)
     reason = found.reason if found.these is None else ""
@@ -149,7 +149,7 @@ def _boxes(held: object) -> list[dict[str, int]]:
     """The regions of an answer; a table as .csv has them as JSON."""
     try:
         found = json.loads(held or "[]") if isinstance(held, str) else held
-        return [{name: int(box[name]) for name in ("x", "y", "width", "height")} for box in found]  # type: ignore[attr-defined]
+        return [{name: int(box[name]) for name in ("x", "y", "width", "height")} for box in found]  # type: ignore[attr-defined, union-attr]
     except (TypeError, KeyError, ValueError):
         raise UsageError(f"regions are a list of x, y, width and height in pixels, not {str(held)[:80]!r}.") from None
 
