@@ -50,7 +50,7 @@ def run(home: Path, *options: str) -> Found:
     given = [word for option in (*sizes, "metric.readers=classical", *options) for word in ("-o", option)]
     done = bench(
         *("run", "-g", f"folder:{home.parent / 'sets'}", "-t", "cam16-seg", "-m", "diversity,morphometry"),
-        *("--controls", f"noise,shuffle,{home.parent / 'mine.py'}:Elsewhere" if not options else "noise", "--seeds", "0"),
+        *("--controls", f"real,noise,shuffle,{home.parent / 'mine.py'}:Elsewhere" if not options else "noise", "--seeds", "0"),
         *("-e", "texture", "--no-downstream", "--out", str(home.parent / "out"), *given),
         home=home,
     )
@@ -86,6 +86,12 @@ def test_real_patches_have_the_morphometry_of_real_patches_and_noise_has_not(mad
     assert (
         effect.direction == "none" and effect.value is not None and effect.low is not None and -1 <= effect.low <= effect.value
     )
+
+
+def test_every_interval_holds_its_value(made: Found) -> None:
+    held = [one for one in made.values() if one.value is not None and one.low is not None and one.high is not None]
+    assert len(held) > 10
+    assert not [one.measure for one in held if not one.low <= one.value <= one.high]  # type: ignore[operator]
 
 
 @pytest.mark.slow
