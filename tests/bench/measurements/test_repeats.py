@@ -75,6 +75,12 @@ def test_ignored_seeds_have_no_diversity_and_sets_have_that_of_their_images(made
     assert one.status == "skipped" and "were made elsewhere" in one.reason
 
 
+def test_tables_take_the_numbers_of_some_of_the_patches(made: Found, home: Path) -> None:
+    run(home, "metric.patches=10")
+    shown = bench("leaderboard", "--results", home.parent / "out", "--measures", "diversity-same-slide", home=home).stdout
+    assert "n: 10 patches" in shown and "invalid" not in shown, shown
+
+
 def test_real_patches_have_the_morphometry_of_real_patches_and_noise_has_not(made: Found) -> None:
     for name in ("folder", "shuffle"):
         assert made[name, "nucleus-area"].value == pytest.approx(0, abs=1e-9), (
