@@ -87,7 +87,7 @@ def _read(folder: Path, stem: str) -> NDArray[Any]:
     return np.asarray(open_image(found[0]))
 
 
-def score(patches: list[Known]) -> dict[str, float]:
+def score(patches: list[Known]) -> dict[str, float | None]:
     """F1 of found and true nuclei that match where their IoU is above 0.5, pooled over patches, with an interval over
     sources; and the median area of a matched nucleus over the true one."""
     counts, ratios = np.zeros((len(patches), len(COLUMNS))), []
@@ -105,8 +105,8 @@ def score(patches: list[Known]) -> dict[str, float]:
         "sources": len({known.source for known in patches}),
         "nuclei": int(counts[:, 0].sum()),
         "f1": found_f1.value,
-        "low": math.nan if found_f1.low is None else found_f1.low,
-        "high": math.nan if found_f1.high is None else found_f1.high,
+        "low": found_f1.low,
+        "high": found_f1.high,
         "area": float(np.median(every)) if len(every) else math.nan,
     }
 
@@ -138,11 +138,9 @@ def main(arguments: list[str] | None = None) -> None:
         KEPT.write_text("".join(f"{json.dumps(row)}\n" for row in measure(asked.data)), encoding="utf-8")
     print("| set | sources | patches | nuclei | F1 at IoU 0.5 | area found / true |\n|---|---|---|---|---|---|")
     for row in map(json.loads, KEPT.read_text(encoding="utf-8").splitlines()):
-        interval = f"{row['f1']:.3f}"
-        if not math.isnan(row["low"]):
-            interval += f" [{row['low']:.3f}, {row['high']:.3f}]"
+        interval = f" [{row['low']:.3f}, {row['high']:.3f}]" if row["low"] is not None else " (too few sources)"
         counts = f"{row['sources']} | {row['patches']:,} | {row['nuclei']:,}"
-        print(f"| {row['set']}, {row['side']} | {counts} | {interval} | {row['area']:.2f} |")
+        print(f"| {row['set']}, {row['side']} | {counts} | {row['f1']:.3f}{interval} | {row['area']:.2f} |")
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
 """How often do the intervals of a reader study hold the truth? The study.
 
-python -m benchmarks.reader_studies run [--only TEXT]   simulate what benchmarks/reader_studies.jsonl does not hold of today's
-code python -m benchmarks.reader_studies page                write the tables of docs/reader-statistics.md from it
-python -m benchmarks.reader_studies check               whether the page shows what today's code gives
+run [--only TEXT]   simulate what benchmarks/reader_studies.jsonl does not hold of today's code
+page                write the tables of docs/reader-statistics.md from it
+check               whether the page shows what today's code gives
 """
 
 from __future__ import annotations

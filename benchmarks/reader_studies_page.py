@@ -12,16 +12,21 @@ SHOWN = ("accuracy", "d'", "AUC", "score difference", "rate of 10 %")
 RIGHT = (("45 %", 18, 40), ("52.5 %", 21, 40))
 """Published share -> right answers of the images of one data set, if each data set has a third of the 120 images."""
 POWER, LEVEL = 0.8, 0.05
+LOW, HIGH = 0.93, 0.97
+"""Coverage that is wanted of an interval of 95 %."""
 
 
 def tables(held: Mapping[Setting, Finding]) -> dict[str, str]:
     """Mark -> table of docs/reader-statistics.md."""
-    alls = {s: f for s, f in held.items() if s.numbers == "all"}
+    alls = {s: f for s, f in held.items() if s.numbers == "all" and s.sizes == "equal"}
     common = {s: f for s, f in alls.items() if s.readers > 1 and (s.ability, s.spread) != (0.0, 0.4)}
     of_papers = {s: f for s, f in alls.items() if (s.readers, s.slides, s.per_slide) in PAPERS.values() and s.spread < 0.5}
     return {
         "coverage": coverage(common, "held"),
         "these": coverage({s: f for s, f in common.items() if s.spread == 0.4}, "held_these"),
+        "unequal": coverage({s: f for s, f in held.items() if s.numbers == "all" and s.sizes != "equal"}, "held"),
+        "summary": summary(common),
+        "agreement": agreement({s: f for s, f in held.items() if s.numbers == "agreement"}),
         "width": widths(common),
         "odds": odds({s: f for s, f in held.items() if s.numbers == "odds ratio"}),
         "published": published(),
@@ -46,6 +51,30 @@ def _rows(
 def coverage(held: Mapping[Setting, Finding], which: str) -> str:
     """One row a setting: how many of the intervals held the truth."""
     return _rows(held, SHOWN, lambda s, found: "–" if found[which] is None else f"{(found[which] or 0) / s.trials:.1%}")
+
+
+def summary(held: Mapping[Setting, Finding]) -> str:
+    """For each number of readers: least and most of the rows, their mean, and how many lie from 93 to 97 %."""
+    lines = ["| readers | " + " | ".join(SHOWN) + " |", "|---" * (1 + len(SHOWN)) + "|"]
+    for readers in sorted({s.readers for s in held}):
+        cells = []
+        for name in SHOWN:
+            shares = [(f.found[name]["held"] or 0) / s.trials for s, f in held.items() if s.readers == readers]
+            inside = sum(LOW <= share <= HIGH for share in shares)
+            middle = sum(shares) / len(shares)
+            cells.append(f"{min(shares):.1%} to {max(shares):.1%}, mean {middle:.1%}; {inside} of {len(shares)}")
+        lines.append(f"| {readers} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def agreement(held: Mapping[Setting, Finding]) -> str:
+    """How many intervals of agreement held the agreement of these readers over all slides."""
+    names = list(dict.fromkeys(name for finding in held.values() for name in finding.found))
+    lines = ["| readers | slides x images | slides | " + " | ".join(names) + " |", "|---" * (3 + len(names)) + "|"]
+    for s, f in held.items():
+        cells = [f"{(f.found[name]['held'] or 0) / (f.found[name]['given'] or 1):.1%}" for name in names]
+        lines.append(f"| {s.readers} | {s.slides} x {2 * s.per_slide} | {s.sizes} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
 
 
 def widths(held: Mapping[Setting, Finding]) -> str:

@@ -17,8 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtr, ndtri
 
+from benchmarks.reader_studies_agreement import true_agreement
 from benchmarks.study import seeded
-from leaderboards.studies.analysis.intervals import Measure, ReaderEstimate, estimate
+from leaderboards.studies.analysis.agreement import MISSING, NOMINAL, Agreement, agreement_between
+from leaderboards.studies.analysis.intervals import LEVEL, Measure, ReaderEstimate, estimate
 from leaderboards.studies.analysis.measures import accuracy, d_prime, mean_difference, mean_score, superiority
 from leaderboards.studies.analysis.ordinal import odds_ratio
 
@@ -36,6 +38,8 @@ CUTS = np.array([-1.5, -0.5, 0.5, 1.5])
 RATE = 0.1
 """Of hallucinations in generated images, in the mean of readers."""
 SCORES = np.arange(1.0, 6.0)
+FEW, TIMES = 10, 5
+"""Where slides are unequal, each tenth one has five times as many images."""
 
 
 @dataclass(frozen=True)
@@ -51,8 +55,17 @@ class Setting:
     spread: float
     """Standard deviation of d' between readers."""
     trials: int
-    numbers: Literal["all", "odds ratio"] = "all"
-    """All but the odds ratio of scores, or that alone: its truth is known where both arms are alike."""
+    numbers: Literal["all", "odds ratio", "agreement"] = "all"
+    """All but the odds ratio of scores and agreement, or one of these alone. The truth of an odds ratio is known where both
+    arms are alike."""
+    sizes: Literal["equal", "few large"] = "equal"
+    """Whether all slides have as many images, or each tenth one five times as many."""
+
+    @property
+    def images(self) -> NDArray[np.int64]:
+        """(slides,): real images of each slide."""
+        large = (np.arange(self.slides) % FEW == 0) & (self.sizes == "few large")
+        return self.per_slide * np.where(large, TIMES, 1)
 
 
 @dataclass(frozen=True)
@@ -141,6 +154,14 @@ def _settings() -> Iterator[Setting]:
     for readers in (2, 3):
         for spread in (0.0, 0.4):
             yield Setting(readers, 20, 1, 0.0, spread, ODDS_TRIALS, "odds ratio")
+    for readers in (2, 3, 5):
+        for slides, per_slide in ((15, 2), (20, 1), (40, 1), (40, 2)):
+            yield Setting(readers, slides, per_slide, 1.0, 0.4, TRIALS, sizes="few large")
+    for readers in (2, 3, 5):
+        for slides, per_slide in ((10, 2), (20, 1), (40, 1), (20, 4)):
+            yield Setting(readers, slides, per_slide, 1.0, 0.4, TRIALS, "agreement")
+        for slides in (20, 40):
+            yield Setting(readers, slides, 1, 1.0, 0.4, TRIALS, "agreement", "few large")
 
 
 PAPERS = {
@@ -152,9 +173,14 @@ PAPERS = {
 case."""
 
 
-def draw(setting: Setting, rng: np.random.Generator) -> tuple[Floats, Floats, dict[str, Floats]]:
-    """Sensitivities and criteria of the readers, and counts (readers, slides, 2, answers) of each kind of answers."""
-    readers, slides, images = setting.readers, setting.slides, setting.per_slide
+ANSWERS = {"called": 2, "scored": 5, "flagged": 2}
+"""Kind of answers -> how many there are."""
+
+
+def draw(setting: Setting, rng: np.random.Generator) -> tuple[Floats, Floats, dict[str, NDArray[np.int64]]]:
+    """Sensitivities and criteria of the readers, and codes (readers, slides, arms, images) of each kind of answers, `MISSING`
+    beyond the images of a slide. Real images come first; `flagged` are generated ones alone."""
+    readers, slides, images = setting.readers, setting.slides, int(setting.images.max())
     d = setting.ability + setting.spread * rng.normal(size=readers)
     c = CRITERION * rng.normal(size=readers)
     slide = rng.normal(size=(slides, 2))
@@ -169,12 +195,14 @@ def draw(setting: Setting, rng: np.random.Generator) -> tuple[Floats, Floats, di
     evidence = seen + d[:, None, None, None] * side - c[:, None, None, None]
     cut = ndtri(RATE) * np.sqrt(1 + CRITERION**2)
     flagged = seen[:, :, 1:] - c[:, None, None, None] + cut > 0
-    answers = {"called": (evidence > 0, 2), "scored": ((evidence[..., None] > CUTS).sum(axis=-1), 5), "flagged": (flagged, 2)}
-    return d, c, {name: _counted(given, kinds) for name, (given, kinds) in answers.items()}
+    beyond = np.arange(images) >= setting.images[:, None, None]
+    answers = {"called": evidence > 0, "scored": (evidence[..., None] > CUTS).sum(axis=-1), "flagged": flagged}
+    return d, c, {name: np.where(beyond, MISSING, given) for name, given in answers.items()}
 
 
-def _counted(given: NDArray[np.generic], kinds: int) -> Floats:
-    return np.stack([(given == kind).sum(axis=-1) for kind in range(kinds)], axis=-1).astype(np.float64)
+def count(codes: NDArray[np.int64], kinds: int) -> Floats:
+    """(readers, slides, arms, answers): how often each reader gave each answer."""
+    return np.stack([(codes == kind).sum(axis=-1) for kind in range(kinds)], axis=-1).astype(np.float64)
 
 
 def truths(setting: Setting) -> dict[str, float]:
@@ -191,12 +219,14 @@ def simulate(setting: Setting) -> Finding:
     rng = seeded(setting)
     if setting.numbers == "odds ratio":
         return Finding({"odds ratio": _simulate_odds(setting, rng)})
+    if setting.numbers == "agreement":
+        return Finding(_simulate_agreement(setting, rng))
     readers = tuple(map(str, range(setting.readers)))
     made: dict[str, list[tuple[ReaderEstimate, float]]] = {name: [] for name in KINDS}
     for _ in range(setting.trials):
         d, c, answers = draw(setting, rng)
         for name, kind in KINDS.items():
-            counts = answers[kind.of]
+            counts = count(answers[kind.of], ANSWERS[kind.of])
             sizes = counts[0].sum(axis=(1, 2))
             found = estimate(counts, sizes, readers, kind.measure, least=kind.least, most=kind.most)
             made[name].append((found, float(kind.truth(d, c).mean())))
@@ -206,7 +236,7 @@ def simulate(setting: Setting) -> Finding:
 def _simulate_odds(setting: Setting, rng: np.random.Generator) -> dict[str, float | None]:
     """The ratio is 1 where both arms are alike: the spread of readers is symmetric."""
     made = [
-        odds_ratio(draw(setting, rng)[2]["scored"], np.full(setting.slides, 2.0 * setting.per_slide))
+        odds_ratio(count(draw(setting, rng)[2]["scored"], ANSWERS["scored"]), 2.0 * setting.images)  # type: ignore[arg-type]
         for _ in range(setting.trials)
     ]
     bounds = [one.bounds for one in made if one.bounds is not None]
@@ -215,6 +245,33 @@ def _simulate_odds(setting: Setting, rng: np.random.Generator) -> dict[str, floa
         "value": float(np.exp(np.mean([np.log(one.value) for one in made if np.isfinite(one.value)]))),
         "given": len(bounds),
         "held": sum(b.low <= 1 <= b.high for b in bounds),
+    }
+
+
+def _simulate_agreement(setting: Setting, rng: np.random.Generator) -> dict[str, dict[str, float | None]]:
+    """Of these readers: coefficients without an order from what was called generated, others from scores."""
+    made: dict[str, list[tuple[Agreement, float]]] = {}
+    slides = np.repeat(np.arange(setting.slides).astype(str), 2 * int(setting.images.max()))
+    for _ in range(setting.trials):
+        d, c, answers = draw(setting, rng)
+        for kind, cuts in (("called", np.zeros(1)), ("scored", CUTS)):
+            ratings = answers[kind].reshape(setting.readers, -1).T
+            there = ratings[:, 0] != MISSING
+            truth = true_agreement(d, c, cuts, OF_SLIDES + OF_IMAGES)
+            for found in agreement_between(ratings[there], slides[there], ANSWERS[kind], kind == "scored", LEVEL):
+                if (found.name in NOMINAL) == (kind == "called"):
+                    made.setdefault(found.name, []).append((found, truth[found.name]))
+    return {name: _agreement_summary(found) for name, found in made.items()}
+
+
+def _agreement_summary(made: list[tuple[Agreement, float]]) -> dict[str, float | None]:
+    given = [(one.low, one.high, truth) for one, truth in made if one.low is not None and one.high is not None]
+    return {
+        "truth": float(np.mean([truth for _, truth in made])),
+        "value": float(np.mean([one.value for one, _ in made if np.isfinite(one.value)])),
+        "given": len(given),
+        "held": sum(low <= truth <= high for low, high, truth in given),
+        "half_width": float(np.median([(high - low) / 2 for low, high, _ in given])),
     }
 
 

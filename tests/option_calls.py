@@ -64,9 +64,9 @@ CASES: dict[str, list[list[str]]] = {
         "--data embedded".split()
         + SMALL,
         "-g flat-colour -t cam16-seg -e stain -m fd --data folder --class-map 0=1,1=0 --controls none --strict --json".split()
-        + ["--no-downstream", "--label", "mine", "--features", "seen.npz", "-o", "dataset.size=64", "--out", "out"],
+        + ["--no-downstream", "--label", "mine", "-o", "dataset.size=64", "--out", "out"],
         "-g flat-colour -t region-seg -e stain -m kid --dataset folder:folder --controls none --out out".split()
-        + ["--no-downstream"],
+        + ["--no-downstream", "--features", "seen.npz"],
         ["-g", "flat-colour", "-t", "cam16-seg", "--experiment", "mine.toml", "--seeds", "0", "--out", "out", *DOWN],
         ["-g", "flat-colour", "-t", "cam16-seg", "--plan", "--json", *SMALL],
         "-g flat-colour -t lizard-nuclei --layout-generator random-discs -e stain -m fd --controls none".split()
@@ -123,7 +123,7 @@ CASES: dict[str, list[list[str]]] = {
         ],
     ],
     "study analyse": [
-        "read.csv --out out/read --margin 0.5 --margin-accuracy 0.1 --level 0.9 --seed 1 --kind synthetic=real".split()
+        "read.csv --out out/read --margin 0.5 --margin-accuracy 0.1 --level 0.9 --kind synthetic=real".split()
         + ["--run", "flat-colour=ran", "--results", "ran", "--json"],
     ],
     "merge": [["ran", "--out", "out/merged.jsonl", "--tolerance", "1e-6"]],

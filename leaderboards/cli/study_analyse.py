@@ -49,9 +49,6 @@ def parse_kinds(_context: click.Context, _parameter: click.Parameter, values: tu
 @click.option("--margin-accuracy", type=float, help="Largest distance of accuracy and AUC from 0.5 that does not matter.")
 @click.option("--level", type=float, default=0.95, show_default=True, help="Of intervals. Records always have 0.95.")
 @click.option(
-    "--seed", type=click.IntRange(0), default=0, show_default=True, help="Of the resamples behind intervals of agreement."
-)
-@click.option(
     "--kind",
     "kinds",
     multiple=True,
@@ -80,7 +77,6 @@ def command(
     margin: float | None,
     margin_accuracy: float | None,
     level: float,
-    seed: int,
     kinds: Mapping[str, Kind],
     runs: Mapping[str, Path],
     results: tuple[Path, ...],
@@ -104,11 +100,11 @@ def command(
     read = read_material(study)
     questions = () if kinds else read.questions
     margins = Margins(margin, margin_accuracy)
-    found = analyse(read.table, questions, margins, level, seed, kinds)
+    found = analyse(read.table, questions, margins, level, kinds, read.size)
     named = records.find_runs(runs, found.arms, read.generators)
     behind = records.with_real({**records.find_samples(results, read.samples), **named})
     same = level == RECORD_LEVEL
-    at_record_level = found if same else analyse(read.table, questions, margins, RECORD_LEVEL, seed, kinds)
+    at_record_level = found if same else analyse(read.table, questions, margins, RECORD_LEVEL, kinds, read.size)
     made = records.make_records(at_record_level, behind, read.study or records.study_digest(read.table))
     out.mkdir(parents=True, exist_ok=True)
     write_text(out / "analysis.md", writing.as_markdown(found))

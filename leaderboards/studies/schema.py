@@ -44,7 +44,8 @@ class Question(Model):
     direction: Literal["higher", "lower", "none"] = "none"
     """Which values are better."""
     discriminates: bool = False
-    """Whether 1 says that the image was generated, and 0 that it is real."""
+    """Whether the answer says if the image was generated: 1 that it was and 0 that it is real, or, of an ordered question, how
+    sure the reader is that it was."""
     regions: bool = False
     """Whether a reader who answers 1 marks where."""
 
@@ -59,8 +60,8 @@ class Question(Model):
             raise ValueError(f"the yes/no question {self.id} has the values {list(self.labels)}, not 0 and 1")
         if len(self.values) < 2 or self.values != tuple(range(self.values[0], self.values[0] + len(self.values))):
             raise ValueError(f"the values of {self.id} are {list(self.labels)}: give consecutive ones, in ascending order")
-        if (self.discriminates or self.regions) and self.kind != "yes-no":
-            raise ValueError(f"{self.id} is ordered: only yes/no questions discriminate or have regions")
+        if self.regions and (self.kind != "yes-no" or self.discriminates):
+            raise ValueError(f"{self.id} has regions: only yes/no questions about the image have them")
         return self
 
 

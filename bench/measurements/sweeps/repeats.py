@@ -71,6 +71,7 @@ def plan_repeats(
     record = replace(
         record,
         n=len(base),
+        n_real=len(base),
         groups=len(set(base.conditions.units.tolist())),
         described=described,
         keys={**record.keys, "test": ImageSet.part_key_of(splits.test.key, rows)},

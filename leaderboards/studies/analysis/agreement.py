@@ -5,7 +5,9 @@
     kappa   Cohen 1968, Psychological Bulletin 70, with quadratic weights; of more than two readers the mean of all pairs
             (Light 1971)
 
-Every coefficient is a function of sums over images, so that a bootstrap over slides weights the sums of slides. The interval
+Every coefficient is a function of sums over images, so that slides are left out by subtraction. The interval is that of the
+jackknife over slides on Fisher's scale z = atanh(value), with Student's quantile; that of the share of same answers is on the
+logit scale. A bootstrap over slides, which is usual, holds the truth in 85 to 95 % of studies of 10 to 40 slides. The interval
 is about these readers and other slides: two or three readers say little of the agreement of others.
 """
 
@@ -20,13 +22,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.results.terms import Reason
-from bench.statistics.estimates import MINIMUM_GROUPS
+from bench.statistics.estimates import MINIMUM_GROUPS, count_in_words, effective_number
+from leaderboards.studies.analysis.intervals import Bounds, Parts, make_bounds
 
 Floats = NDArray[np.float64]
 Codes = NDArray[np.int64]
 Sums = dict[str, Floats]
 """Name -> sums over the images of each slide, (slides, ...)."""
-RESAMPLES = 2000
+SAME = "same answers"
+"""A share, and no coefficient of agreement beyond chance."""
 MISSING = -1
 """Code of an image that a reader has not answered."""
 
@@ -42,9 +46,7 @@ class Agreement:
     reason: str = ""
 
 
-def agreement_between(
-    ratings: Codes, slides: NDArray[np.str_], answers: int, ordinal: bool, seed: int, level: float
-) -> list[Agreement]:
+def agreement_between(ratings: Codes, slides: NDArray[np.str_], answers: int, ordinal: bool, level: float) -> list[Agreement]:
     """The coefficients of ratings (images, readers): codes from 0 to answers - 1, `MISSING` where there is none. Ordinal ones
     only of answers that have an order."""
     names = list(COEFFICIENTS if ordinal else NOMINAL)
@@ -58,33 +60,41 @@ def agreement_between(
         ]
     if not ((ratings != MISSING).sum(axis=1) >= 2).any():
         return [Agreement(name, math.nan, reason="no image was answered by two readers") for name in names]
-    unique, which = np.unique(slides, return_inverse=True)
-    sums = sum_slides(ratings, which, len(unique), answers)
-    weights = draw_weights(len(unique), seed)
-    return [_with_interval(name, COEFFICIENTS[name], sums, weights, level) for name in names]
+    _, which, sizes = np.unique(slides, return_inverse=True, return_counts=True)
+    sums = sum_slides(ratings, which, len(sizes), answers)
+    return [_with_interval(name, COEFFICIENTS[name], sums, sizes.astype(np.float64), level) for name in names]
 
 
-def draw_weights(slides: int, seed: int) -> Floats:
-    """(RESAMPLES, slides): how often each slide is in each resample."""
-    return np.random.default_rng(seed).multinomial(slides, np.full(slides, 1 / slides), RESAMPLES).astype(np.float64)
-
-
-def _with_interval(name: str, coefficient: Callable[[Sums], Floats], sums: Sums, weights: Floats, level: float) -> Agreement:
+def _with_interval(name: str, coefficient: Callable[[Sums], Floats], sums: Sums, sizes: Floats, level: float) -> Agreement:
+    slides = len(sizes)
     with np.errstate(invalid="ignore", divide="ignore"):
-        value = float(coefficient(_weighted(sums, np.ones((1, weights.shape[1]))))[0])
+        value = float(coefficient(_weighted(sums, np.ones((1, slides))))[0])
         if not math.isfinite(value):
             return Agreement(name, math.nan, reason="undefined: readers do not vary where they can be compared")
-        slides = weights.shape[1]
-        if slides < MINIMUM_GROUPS:
-            return Agreement(name, value, reason=f"{Reason.UNDERPOWERED}: {slides} slides, an interval needs {MINIMUM_GROUPS}")
-        drawn = coefficient(_weighted(sums, weights))
-    finite = drawn[np.isfinite(drawn)]
-    if len(finite) < 0.95 * len(drawn):
-        return Agreement(
-            name, value, reason=f"{Reason.UNDERPOWERED}: undefined in {1 - len(finite) / len(drawn):.0%} of resamples"
-        )
-    low, high = np.quantile(finite, [(1 - level) / 2, (1 + level) / 2])
-    return Agreement(name, value, min(float(low), value), max(float(high), value))
+        effective = effective_number(sizes)
+        if round(effective, 1) < MINIMUM_GROUPS:
+            words = count_in_words(slides, effective)
+            return Agreement(name, value, reason=f"{Reason.UNDERPOWERED}: {words}, an interval needs {MINIMUM_GROUPS}")
+        without = coefficient(_weighted(sums, 1 - np.eye(slides)))
+    if not np.isfinite(without).all():
+        return Agreement(name, value, reason=f"{Reason.UNDERPOWERED}: undefined without one of the slides")
+    variance = float((slides - 1) / slides * np.square(without - without.mean()).sum())
+    parts = Parts(0.0, variance, 1.0, effective - 1)
+    if name == SAME:
+        bounds = make_bounds(value, parts, level, 0.0, 1.0)
+    else:
+        bounds = fisher_bounds(value, parts, level)
+    if bounds is None:
+        return Agreement(name, value, reason=f"{Reason.UNDERPOWERED}: the number is the same without each slide")
+    return Agreement(name, value, *bounds)
+
+
+def fisher_bounds(value: float, parts: Parts, level: float) -> Bounds | None:
+    """The interval on the scale atanh(value); None for full agreement, and where no slide changes the value."""
+    if not -1 < value < 1 or not parts.error:
+        return None
+    reach = parts.quantile((1 + level) / 2) * parts.error / (1 - value**2)
+    return Bounds(math.tanh(math.atanh(value) - reach), math.tanh(math.atanh(value) + reach))
 
 
 def _weighted(sums: Sums, weights: Floats) -> Sums:
@@ -190,7 +200,7 @@ def same_answers(sums: Sums) -> Floats:
 
 
 NOMINAL: dict[str, Callable[[Sums], Floats]] = {
-    "same answers": same_answers,
+    SAME: same_answers,
     "alpha nominal": alpha_nominal,
     "AC1": ac1,
 }

@@ -7,17 +7,17 @@ slides (`intervals`); where there is one reader, intervals are about this reader
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from bench.errors import UsageError
-from leaderboards.studies.analysis import agreement, measures
-from leaderboards.studies.analysis.intervals import LEVEL, Measure, ReaderEstimate, estimate
+from leaderboards.studies.analysis import agreement, conduct, measures
+from leaderboards.studies.analysis.intervals import LEVEL, Measure, ReaderEstimate, estimate, replicate
 from leaderboards.studies.analysis.ordinal import odds_ratio
-from leaderboards.studies.analysis.rows import Row, decide, finite, rows_of
+from leaderboards.studies.analysis.rows import Row, decide, finite, map_values, rows_of
 from leaderboards.studies.analysis.tabulation import (
     REAL,
     Counts,
@@ -72,11 +72,12 @@ def analyse(
     questions: Sequence[Question] = (),
     margins: Margins = Margins(),
     level: float = LEVEL,
-    seed: int = 0,
     kinds: Mapping[str, Kind] | None = None,
+    size: int | None = None,
 ) -> Analysis:
     """Every number of a table of answers as `answers.read_answers` makes it. Without questions they are inferred from the
-    answers, those in `kinds` having the kind stated there. `seed` is that of the resamples of agreement.
+    answers, those in `kinds` having the kind stated there. `size`: side of the images in pixels, without which marked regions
+    have no area.
 
     Raises UsageError on a table that cannot be analysed: missing columns, fewer than two arms, no arm of real images.
     """
@@ -102,9 +103,21 @@ def analyse(
             )
         tables.append(counts)
         rows += _of_question(counts, margins, level)
-        rows += _agreement(frame, question, seed, level)
+        rows += _agreement(frame, question, level)
+        rows += conduct.regions(frame, question, counts.arms, size, level)
         rows += _by_slide(counts)
+    rows += conduct.seconds(frame, arms, level)
     return Analysis(asked, tuple(rows), tuple(sorted(set(frame["reader"]))), arms, level, margins, tuple(tables))
+
+
+def replicates_of(found: Analysis, row: Row) -> tuple[float, ...]:
+    """Of a number of one arm, or of one and the real one, as `intervals.replicate` makes them. Arms of a study have the same
+    slides and readers here, so that their numbers can be compared in pairs."""
+    counts = next(counts for counts in found.counts if counts.question.name == row.question)
+    arms = [counts.arms.index(arm) for arm in ((REAL, row.arm) if row.against else (row.arm,))]
+    scored = partial(measures.mean_score, scores=_scores(counts.question))
+    measure = {"accuracy": measures.accuracy, "d'": measures.d_prime, "AUC": measures.superiority}.get(row.measure, scored)
+    return replicate(counts.counts[:, :, arms], measure)
 
 
 def _of_question(counts: Counts, margins: Margins, level: float) -> Iterator[Row]:
@@ -166,10 +179,8 @@ def _compared(pair: Counts, scores: measures.Floats, margins: Margins, level: fl
 
 def _as_delta(row: Row) -> Row:
     """Cliff's delta, P(higher) - P(lower), is twice the superiority less 1."""
-    ends = ("value", "low", "high", "low_these", "high_these")
-    made = {name: None if (found := getattr(row, name)) is None else 2 * found - 1 for name in ends}
-    wide = None if row.detectable is None else 2 * row.detectable
-    return Row(**{**vars(row), **made, "measure": "Cliff's delta", "detectable": wide})
+    made = map_values(row, lambda share: 2 * share - 1, None if row.detectable is None else 2 * row.detectable)
+    return replace(made, measure="Cliff's delta")
 
 
 def _like(counts: Counts, measure: str, against: str) -> Row:
@@ -204,7 +215,7 @@ def _estimated(
     return rows_of(found, like, verdict)
 
 
-def _agreement(frame: DataFrame, question: Question, seed: int, level: float) -> Iterator[Row]:
+def _agreement(frame: DataFrame, question: Question, level: float) -> Iterator[Row]:
     ordinal = question.kind in (Kind.SCALE, Kind.GRADED)
     answers = len(question.values)
     own = frame[frame["question"] == question.name]
@@ -213,7 +224,7 @@ def _agreement(frame: DataFrame, question: Question, seed: int, level: float) ->
     first = own[own["repeat"] == 0]
     wide = first.pivot(index=["image", "slide"], columns="reader", values="code").fillna(agreement.MISSING).astype(int)
     slides = np.array(wide.index.get_level_values("slide"), dtype=str)
-    between = agreement.agreement_between(wide.to_numpy(), slides, answers, ordinal, seed, level)
+    between = agreement.agreement_between(wide.to_numpy(), slides, answers, ordinal, level)
     yield from (_agreement_row(question, found, "", wide.shape) for found in between)
     repeated = own[own["repeat"] == 1]
     if not len(repeated):
@@ -227,7 +238,7 @@ def _agreement(frame: DataFrame, question: Question, seed: int, level: float) ->
         both = first[first["reader"] == reader].merge(again, on="image", suffixes=("", "_again"))
         codes = both[["code", "code_again"]].to_numpy()
         names = np.array(both["slide"], dtype=str)
-        within = agreement.agreement_between(codes, names, answers, ordinal, seed, level)
+        within = agreement.agreement_between(codes, names, answers, ordinal, level)
         for found in within:
             yield _agreement_row(question, found, str(reader), codes.shape, "within a reader: ")
 

@@ -7,7 +7,10 @@ from pathlib import Path
 from leaderboards.studies.analysis.analysis import Analysis
 from leaderboards.studies.analysis.rows import Row
 
-MEASURES = {"accuracy": 0.5, "d'": 0.0, "AUC": 0.5, "difference": 0.0, "mean": None, "rate": None}
+MEASURES = {
+    **{"accuracy": 0.5, "d'": 0.0, "AUC": 0.5, "difference": 0.0, "mean": None, "rate": None},
+    **{"regions per image": None, "seconds": None},
+}
 """Measures that are shown -> the value that stands for no difference."""
 FORMATS = ("svg", "png")
 

@@ -30,6 +30,8 @@ class Material:
     """Id of the study."""
     generators: Mapping[str, str] = field(default_factory=dict)
     """Arm -> generator plug-in."""
+    size: int | None = None
+    """Side of the images in pixels."""
     samples: Mapping[str, str] = field(default_factory=dict)
     """Arm -> key of the generated set that its images are of."""
 
@@ -48,15 +50,17 @@ def read_material(place: Path) -> Material:
     questions = tuple(map(_question, study.questionnaire.questions))
     generated = [arm for arm in study.arms if arm.generator]
     samples = {arm.name: arm.samples for arm in generated}
-    return Material(table, questions, study.id, {arm.name: arm.generator for arm in generated}, samples)
+    generators = {arm.name: arm.generator for arm in generated}
+    return Material(table, questions, study.id, generators, study.design.size, samples)
 
 
 def _question(asked: schema.Question) -> Question:
-    if asked.discriminates:
-        return Question(asked.id, Kind.REAL, (REAL, GENERATED), asked.direction)
     if asked.kind == "yes-no":
-        return Question(asked.id, Kind.YES_NO, YES_NO, asked.direction)
-    return Question(asked.id, Kind.SCALE, tuple(map(str, asked.values)), asked.direction)
+        if asked.discriminates:
+            return Question(asked.id, Kind.REAL, (REAL, GENERATED), asked.direction)
+        return Question(asked.id, Kind.YES_NO, YES_NO, asked.direction, asked.regions)
+    kind = Kind.GRADED if asked.discriminates else Kind.SCALE
+    return Question(asked.id, kind, tuple(map(str, asked.values)), asked.direction)
 
 
 def _read_csv(path: Path) -> DataFrame:

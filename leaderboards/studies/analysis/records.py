@@ -18,7 +18,7 @@ from bench.errors import UsageError, did_you_mean
 from bench.results import schema
 from bench.results.schema import ResultRecord
 from bench.results.terms import State, Status
-from leaderboards.studies.analysis.analysis import Analysis
+from leaderboards.studies.analysis.analysis import Analysis, replicates_of
 from leaderboards.studies.analysis.rows import Row
 from leaderboards.studies.analysis.tabulation import REAL, Kind, Question
 
@@ -149,6 +149,7 @@ def _record(
         most=most,
         n=row.images if not row.against else row.images - _real_images(found, question),
         groups=row.slides,
+        replicates=() if row.value is None else replicates_of(found, row),
         freedom=row.freedom if low is not None else None,
         flags=tuple(flag for flag in run.flags if flag == "embedded"),
         described=described,

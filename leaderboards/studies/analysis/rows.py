@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from leaderboards.studies.analysis.intervals import Bounds, ReaderEstimate
@@ -44,6 +45,13 @@ class Row:
 def finite(value: float | None) -> float | None:
     """None in place of NaN."""
     return value if value is not None and math.isfinite(value) else None
+
+
+def map_values(row: Row, function: Callable[[float], float], detectable: float | None = None) -> Row:
+    """The row on another scale, by an increasing function of its value and bounds."""
+    ends = {name: vars(row)[name] for name in ("value", "low", "high", "low_these", "high_these")}
+    made = {name: None if end is None else function(end) for name, end in ends.items()}
+    return Row(**{**vars(row), **made, "detectable": detectable})
 
 
 def rows_of(found: ReaderEstimate, like: Row, verdict: str = "") -> list[Row]:

@@ -62,6 +62,8 @@ class Question:
     """Possible answers in their order: real, generated; no, yes; or whole numbers."""
     direction: str = "none"
     """`higher` or `lower` where one of them is better, else `none`."""
+    regions: bool = False
+    """Whether readers marked where."""
 
 
 @dataclass(frozen=True)
@@ -145,7 +147,11 @@ def infer_questions(frame: DataFrame, kinds: Mapping[str, Kind] | None = None) -
     names = list(dict.fromkeys(frame["question"]))
     if unknown := sorted(set(stated) - set(names)):
         raise UsageError(f"no question {unknown[0]!r}.{did_you_mean(unknown[0], names)} There are: {', '.join(names)}.")
-    return [_infer(name, set(frame.loc[frame["question"] == name, "value"]), stated.get(name)) for name in names]
+    found = [_infer(name, set(frame.loc[frame["question"] == name, "value"]), stated.get(name)) for name in names]
+    if "regions" not in frame.columns:
+        return found
+    marked = set(frame.loc[~frame["regions"].astype(str).isin(["", "[]"]), "question"])
+    return [replace(question, regions=question.name in marked) for question in found]
 
 
 def _infer(name: str, values: set[str], stated: Kind | None) -> Question:

@@ -8,12 +8,13 @@ from dataclasses import asdict
 
 from bench.messages import printable
 from leaderboards.studies.analysis.analysis import POOLED, Analysis
+from leaderboards.studies.analysis.conduct import READING
 from leaderboards.studies.analysis.rows import Row
 from leaderboards.studies.analysis.tabulation import REAL, Kind, Question
 from leaderboards.tables import formats
 from leaderboards.tables.sheets import Sheet
 
-SHARES = ("accuracy", "accuracy of all images", "rate")
+SHARES = ("accuracy", "accuracy of all images", "rate", "marked area", "overlap of regions", "overlap by chance")
 HEADS = ["question", "number", "arm", "against", "value", "other readers and slides", "these readers, other slides"]
 BY_SLIDE = "By slide"
 
@@ -123,6 +124,7 @@ def paragraph(found: Analysis) -> str:
     ]
     for question in found.questions:
         sentences += _sentences(found, question)
+    sentences += _conduct(found)
     if readers == 1:
         sentences.append(
             "With one reader nothing is known about others: all intervals are about this reader and other slides."
@@ -156,6 +158,21 @@ def _sentences(found: Analysis, question: Question) -> Iterable[str]:
     if alpha is not None and alpha.value is not None:
         kind = alpha.measure.replace("alpha", "Krippendorff's alpha,")
         yield f"Agreement between readers on {question.name} was {alpha.value:.2f} ({kind})."
+
+
+def _conduct(found: Analysis) -> Iterable[str]:
+    """Marked regions and time."""
+    for question in found.questions:
+        rows = [(arm, found.of(question.name, "regions per image", arm)) for arm in found.arms]
+        marked = [f"{_with_interval(row)} for {arm}" for arm, row in rows if row is not None and row.value is not None]
+        if marked:
+            yield f"The regions that they marked for {question.name} were, per image, {', '.join(marked)}."
+        if (row := found.of(question.name, "overlap of regions")) and row.value is not None:
+            yield f"Of the area that at least one of two readers marked, both marked a share of {_with_interval(row)}."
+    rows = [(arm, found.of(READING, "seconds", arm)) for arm in found.arms]
+    taken = [f"{_with_interval(row, '.1f')} for {arm}" for arm, row in rows if row is not None and row.value is not None]
+    if taken:
+        yield f"The time with an image was, in seconds (geometric means), {', '.join(taken)}."
 
 
 def _about(row: Row, center: str, null: float, margin: float | None) -> str:

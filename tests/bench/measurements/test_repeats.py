@@ -27,7 +27,7 @@ class Elsewhere:
     def generate(self, conditions, seeds):
         return np.full((len(conditions), conditions.size, conditions.size, 3), 200, np.uint8)
 """
-SIZES = {"train_slides": 2, "validation_slides": 1, "test_slides": 6, "per_slide": 3}
+SIZES = {"train_slides": 2, "validation_slides": 1, "test_slides": 5, "per_slide": 3}
 Found = dict[tuple[str, str], ResultRecord]
 
 
@@ -50,7 +50,7 @@ def run(home: Path, *options: str) -> Found:
     given = [word for option in (*sizes, "metric.readers=classical", *options) for word in ("-o", option)]
     done = bench(
         *("run", "-g", f"folder:{home.parent / 'sets'}", "-t", "cam16-seg", "-m", "diversity,morphometry"),
-        *("--controls", f"noise,shuffle,{home.parent / 'mine.py'}:Elsewhere" if not options else "noise", "--seeds", "0"),
+        *("--controls", f"real,noise,shuffle,{home.parent / 'mine.py'}:Elsewhere" if not options else "noise", "--seeds", "0"),
         *("-e", "texture", "--no-downstream", "--out", str(home.parent / "out"), *given),
         home=home,
     )
@@ -70,9 +70,15 @@ def test_ignored_seeds_have_no_diversity_and_sets_have_that_of_their_images(made
         assert (ignored.value, ignored.low, ignored.high, ignored.direction) == (0, 0, 0, "higher")
         of_sets = made["folder", measure]
         assert of_sets.value is not None and of_sets.value > 0.1 and of_sets.low is not None and of_sets.low > 0
-        assert of_sets.protocol == ignored.protocol and (of_sets.n, of_sets.groups) == (18, 6)
+        assert of_sets.protocol == ignored.protocol and (of_sets.n, of_sets.groups) == (15, 5)
     one = made["elsewhere", "diversity-same-slide"]
     assert one.status == "skipped" and "were made elsewhere" in one.reason
+
+
+def test_tables_take_the_numbers_of_some_of_the_patches(made: Found, home: Path) -> None:
+    run(home, "metric.patches=10")
+    shown = bench("leaderboard", "--results", home.parent / "out", "--measures", "diversity-same-slide", home=home).stdout
+    assert "n: 10 patches" in shown and "invalid" not in shown, shown
 
 
 def test_real_patches_have_the_morphometry_of_real_patches_and_noise_has_not(made: Found) -> None:
@@ -88,6 +94,13 @@ def test_real_patches_have_the_morphometry_of_real_patches_and_noise_has_not(mad
     )
 
 
+def test_every_interval_holds_its_value(made: Found) -> None:
+    held = [one for one in made.values() if one.value is not None and one.low is not None and one.high is not None]
+    assert len(held) > 10
+    assert not [one.measure for one in held if not one.low <= one.value <= one.high]  # type: ignore[operator]
+
+
+@pytest.mark.slow
 def test_options_change_the_numbers_and_the_protocol(made: Found, home: Path) -> None:
     other = run(home, "metric.images=2", "metric.like=2", "metric.patches=6")
     key = "noise", "diversity-same-slide"

@@ -32,13 +32,11 @@ def simulate_answers(
 def _rows(setting: Setting, seed: int, arms: tuple[str, ...]) -> Iterator[dict[str, object]]:
     _, _, answers = draw(setting, np.random.default_rng(seed))
     for kind, question in ASKED.items():
-        counts = answers[kind]
+        codes = answers[kind][..., 0]
         if kind == "flagged":  # nothing in real images is called a hallucination
-            none = np.zeros_like(counts)
-            none[..., 0] = 1
-            counts = np.concatenate([none, counts], axis=2)
-        for reader, slide, arm in np.ndindex(counts.shape[:3]):
-            value = float(counts[reader, slide, arm].argmax()) + (kind == "scored")
+            codes = np.concatenate([np.zeros_like(codes), codes], axis=2)
+        for reader, slide, arm in np.ndindex(codes.shape):
+            value = float(codes[reader, slide, arm]) + (kind == "scored")
             image = f"{arms[arm]}-{slide}"
             held = {
                 "reader": f"r{reader}",

@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 import pytest
+from scipy.stats import t
 from sklearn.metrics import cohen_kappa_score
 
 from leaderboards.studies.analysis.agreement import MISSING, Agreement, Codes, agreement_between
@@ -31,9 +32,9 @@ FOUR = codes(
 """Four readers, 12 images: Krippendorff 2011, example C; Gwet's AC1 of it is that of the R package irrCAC."""
 
 
-def measured(ratings: Codes, answers: int, ordinal: bool = True, seed: int = 0) -> dict[str, Agreement]:
+def measured(ratings: Codes, answers: int, ordinal: bool = True, level: float = 0.95) -> dict[str, Agreement]:
     slides = np.array([f"s{row}" for row in range(len(ratings))])
-    return {found.name: found for found in agreement_between(ratings, slides, answers, ordinal, seed, 0.95)}
+    return {found.name: found for found in agreement_between(ratings, slides, answers, ordinal, level)}
 
 
 @pytest.mark.parametrize(
@@ -62,17 +63,35 @@ def test_weighted_kappa_is_that_of_scikit_learn_and_the_mean_of_pairs() -> None:
 def test_full_agreement_is_one_and_chance_is_about_zero() -> None:
     first = np.random.default_rng(0).integers(0, 3, 400)
     same = measured(np.stack([first, first], axis=1), 3)
-    assert all(found.value == pytest.approx(1) and found.low == pytest.approx(1) for found in same.values())
+    assert all(found.value == pytest.approx(1) for found in same.values())
+    share = same.pop("same answers")
+    assert share.low == pytest.approx(0.025 ** (1 / 400)) and share.high == 1, "that of Clopper and Pearson"
+    assert all(found.low is None and "the same without each slide" in found.reason for found in same.values())
     other = measured(np.stack([first, np.random.default_rng(1).integers(0, 3, 400)], axis=1), 3)
     for name, found in other.items():
         assert name == "same answers" or abs(found.value) < 0.15, name
         assert found.low is not None and found.high is not None and found.low < found.value < found.high
 
 
-def test_the_seed_changes_the_interval_and_not_the_value() -> None:
-    one, two = (measured(FOUR, 5, seed=seed)["AC1"] for seed in (0, 1))
-    assert one.value == two.value and (one.low, one.high) != (two.low, two.high)
-    assert measured(FOUR, 5, seed=0)["AC1"] == one
+def test_the_interval_is_that_of_the_jackknife_over_slides_on_the_scale_of_fisher() -> None:
+    found = measured(FOUR, 5)["alpha ordinal"]
+    without = [measured(np.delete(FOUR, row, axis=0), 5)["alpha ordinal"].value for row in range(12)]
+    error = np.sqrt(11 * np.var(without))
+    reach = t.ppf(0.975, 11) * error / (1 - found.value**2)
+    assert (found.low, found.high) == pytest.approx(
+        (np.tanh(np.arctanh(found.value) - reach), np.tanh(np.arctanh(found.value) + reach))
+    )
+    narrow = measured(FOUR, 5, level=0.8)["alpha ordinal"]
+    assert found.low is not None and narrow.low is not None and narrow.value == found.value and narrow.low > found.low
+
+
+def test_a_slide_with_most_images_leaves_too_few_for_an_interval() -> None:
+    ratings = np.random.default_rng(0).integers(0, 3, (40, 3))
+    equal, unequal = (
+        agreement_between(ratings, np.repeat(np.arange(10).astype(str), sizes), 3, False, 0.95)[0]
+        for sizes in ([4] * 10, [22, *[2] * 9])
+    )
+    assert equal.low is not None and unequal.low is None and "an interval needs 5" in unequal.reason
 
 
 def test_slides_and_not_images_are_resampled() -> None:
@@ -81,7 +100,7 @@ def test_slides_and_not_images_are_resampled() -> None:
     together = np.array([f"s{row // 4}" for row in range(len(ratings))])
     widths = []
     for slides in (apart, together):
-        found = agreement_between(ratings, slides, 5, False, 0, 0.95)[1]
+        found = agreement_between(ratings, slides, 5, False, 0.95)[1]
         assert found.low is not None and found.high is not None
         widths.append(found.high - found.low)
     assert widths[1] > 1.5 * widths[0]

@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import click
+import numpy as np
 import pytest
 from click.testing import CliRunner
-from pandas import DataFrame
+from pandas import DataFrame, concat
+from scipy.stats import t
 
 from bench.errors import BenchError, DamagedError, MissingError, UsageError
 from bench.results import schema
@@ -19,10 +21,12 @@ from leaderboards.cli.study_analyse import command
 from leaderboards.studies import questionnaires
 from leaderboards.studies import schema as studies
 from leaderboards.studies.analysis.analysis import POOLED, Analysis, Margins, analyse
+from leaderboards.studies.analysis.reading import _question
 from leaderboards.studies.analysis.tabulation import Kind
 from leaderboards.studies.answers import table_text
 from leaderboards.tables import build, reading
 from tests.leaderboards.studies.analysis.simulated import simulate_answers
+from tests.small_run import bench
 
 KINDS = {"synthetic": Kind.REAL}
 SAMPLES = "de4e284b6aaa9fc7b80c"
@@ -140,6 +144,17 @@ def test_a_graded_question_has_an_area_under_the_curve(answers: DataFrame) -> No
     assert row and row.value and 0.5 < row.value < 1 and graded.of("overall", "mean", "real") is None
 
 
+def test_an_ordered_question_of_a_study_that_discriminates_is_graded(tmp_path: Path) -> None:
+    labels = {str(value): f"{value}" for value in range(1, 6)}
+    asked = studies.Question.model_validate(
+        {"id": "sure", "text": "?", "kind": "ordered", "labels": labels, "discriminates": True}
+    )
+    found = _question(asked)
+    assert (found.kind, found.values) == (Kind.GRADED, tuple(labels))
+    with pytest.raises(ValueError, match="only yes/no questions about the image have them"):
+        studies.Question.model_validate({**asked.model_dump(), "regions": True})
+
+
 def test_unknown_slides_give_values_without_intervals(answers: DataFrame) -> None:
     row = analyse(answers.assign(slide=""), kinds=KINDS).of("synthetic", "accuracy", "crop-paste")
     assert row and row.value and row.low is None and "sources-unknown" in row.reason
@@ -190,6 +205,38 @@ def test_records_stand_beside_the_metrics_of_the_run(answers: DataFrame, tmp_pat
     assert board.others == 0, "no protocol set of its own"
 
 
+def test_arms_of_a_study_are_compared_in_pairs_over_slides_and_readers(answers: DataFrame, tmp_path: Path) -> None:
+    """`bench compare` gives the difference of both arms, with an error of slides and readers together."""
+    other = answers[answers["arm"] != "real"].assign(arm="noise", image=lambda frame: frame["image"] + "-noise")
+    scored = other["question"] == "overall"
+    other.loc[scored, "value"] = (other.loc[scored, "value"] - (other.loc[scored, "reader"] == "r0") - 1).clip(1, 5)
+    table = write_csv(concat([answers, other]), tmp_path / "answers.csv")
+    runs = {}
+    for arm in ("crop-paste", "noise"):
+        runs[arm] = tmp_path / "runs" / arm / "results.jsonl"
+        held = [
+            replace(record, generator=arm) for record in schema.read(schema.files([RUN])) if record.generator == "ldm-prompt"
+        ]
+        schema.write(held[:1], runs[arm])
+    named = [word for arm, file in runs.items() for word in ("--run", f"{arm}={file.parent}")]
+    analysed(table, "--out", str(tmp_path / "out"), "--kind", "synthetic=real", *named)
+    made = [record for record in schema.read([tmp_path / "out" / "results.jsonl"])]
+    assert {len(record.replicates) for record in made} == {20 + 3}, "slides, and readers"
+    done = bench(
+        "compare", "crop-paste", "noise", "--results", tmp_path / "out", "-m", "reader-overall", "--json", home=tmp_path
+    )
+    (row,) = json.loads(done.stdout)["compared"]
+    found = analyse(concat([answers, other]), kinds=KINDS)
+    gap = [found.of("overall", "mean", arm).value for arm in ("crop-paste", "noise")]  # type: ignore[union-attr]
+    assert row["difference"] == pytest.approx(gap[0] - gap[1]) and row["low"] < row["difference"] < row["high"]
+    by_reader = [
+        found.of("overall", "mean", "crop-paste", name).value - found.of("overall", "mean", "noise", name).value  # type: ignore
+        for name in ("r0", "r1", "r2")
+    ]
+    assert (row["high"] - row["low"]) / 2 > t.ppf(0.975, 19) * np.std(by_reader, ddof=1) / 3**0.5
+    assert "slides with 3 readers" in row["sentence"]
+
+
 def test_another_study_is_another_protocol(answers: DataFrame, tmp_path: Path) -> None:
     protocols = []
     for name, frame in (("one", answers), ("two", answers[answers["slide"] != "s0"])):
@@ -200,18 +247,16 @@ def test_another_study_is_another_protocol(answers: DataFrame, tmp_path: Path) -
     assert not protocols[0] & protocols[1]
 
 
-def test_seed_and_level_change_what_is_printed(answers: DataFrame, tmp_path: Path) -> None:
+def test_the_level_changes_what_is_printed(answers: DataFrame, tmp_path: Path) -> None:
     table = write_csv(answers, tmp_path / "answers.csv")
-    first, seed, level = (
-        json.loads(analysed(table, "--out", str(tmp_path / "out"), "--json", *words))
-        for words in ((), ("--seed", "5"), ("--level", "0.8"))
+    first, level = (
+        json.loads(analysed(table, "--out", str(tmp_path / "out"), "--json", *words)) for words in ((), ("--level", "0.8"))
     )
 
     def low(shown: dict[str, Any], measure: str) -> float:
         return next(row["low"] for row in shown["rows"] if (row["question"], row["measure"]) == ("overall", measure))
 
-    assert low(first, "alpha ordinal") != low(seed, "alpha ordinal") and low(first, "difference") == low(seed, "difference")
-    assert low(level, "difference") > low(first, "difference")
+    assert all(low(level, measure) > low(first, measure) for measure in ("alpha ordinal", "difference"))
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import pytest
 from scipy.stats import t
 
 from leaderboards.studies.analysis import measures
-from leaderboards.studies.analysis.intervals import ReaderEstimate, estimate
+from leaderboards.studies.analysis.intervals import Parts, ReaderEstimate, estimate, replicate, split_variance
 
 YES = partial(measures.mean_score, scores=np.array([0.0, 1.0]))
 SCORE = partial(measures.mean_score, scores=np.arange(1.0, 6.0))
@@ -82,6 +82,28 @@ def test_slides_of_unequal_size_lower_the_degrees_of_freedom() -> None:
     counts[:, 0] *= 10
     found = measured(counts, SCORE)
     assert found.freedom is not None and found.freedom < 15
+
+
+def test_the_quantile_lies_between_the_two_usual_ones_and_nearer_to_that_of_satterthwaite_with_more_readers() -> None:
+    shares = []
+    for readers in (2, 3, 10):
+        parts = Parts(2.0, 1.0, readers - 1, 19)
+        joint = t.ppf(0.975, 9 / (4 / (readers - 1) + 1 / 19))
+        mixed = (2 * t.ppf(0.975, readers - 1) + t.ppf(0.975, 19)) / 3
+        shares.append((parts.quantile(0.975) - joint) / (mixed - joint))
+    assert shares == pytest.approx([1 / 2, 1 / 3, 1 / 10])
+    assert Parts(0.0, 1.0, 1.0, 19).quantile(0.975) == pytest.approx(t.ppf(0.975, 19)), "one reader: that of Student"
+
+
+def test_replicates_have_the_variance_of_slides_and_that_of_readers() -> None:
+    counts = one_answer_each(np.random.default_rng(0).integers(0, 5, (3, 30)), 5)
+    found = np.array(replicate(counts, SCORE))
+    slides = counts.sum(axis=(0, 2)) @ np.arange(1.0, 6.0) / 3
+    readers = counts.sum(axis=(1, 2)) @ np.arange(1.0, 6.0) / 30
+    assert len(found) == 33 and found.mean() == pytest.approx(readers.mean())
+    assert 32 / 33 * np.square(found - found.mean()).sum() == pytest.approx(slides.var(ddof=1) / 30 + readers.var(ddof=1) / 3)
+    assert split_variance(readers, np.eye(3), 29).readers == pytest.approx(readers.var(ddof=1) / 3)
+    assert replicate(counts[:, :4], SCORE) == (), "too few slides"
 
 
 def test_measures_of_counts() -> None:
