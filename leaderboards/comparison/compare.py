@@ -148,7 +148,7 @@ def sentence(found: Comparisons, one: Comparison) -> str:
     if one.equal:
         basis = "; ".join(filter(None, (sizes, about)))
         return f"{found.first} and {found.second} have the same {measure}, bit by bit ({basis})."
-    notes = [sizes, f"{_p(one.adjusted)} after Holm over {found.tested} measure{'s' if found.tested > 1 else ''}"]
+    notes = [sizes, f"{format_p(one.adjusted)} after Holm over {found.tested} measure{'s' if found.tested > 1 else ''}"]
     notes += ["not an independent encoder"] if one.conflict else []
     notes += [about] if about else []
     notes += [gap.reason] if gap.reason else []
@@ -187,7 +187,8 @@ def _signed(value: float) -> str:
     return f"-{number(-value)}" if value < 0 else number(value)
 
 
-def _p(value: float) -> str:
+def format_p(value: float) -> str:
+    """`p < .001`, `p = .077`."""
     return "p < .001" if value < 0.001 else f"p = {value:.3f}".replace("0.", ".", 1)
 
 

@@ -52,23 +52,39 @@ class Table:
 
     @property
     def title(self) -> str:
-        prompts = "" if self.prompt_source == "none" else f", prompts from: {self.prompt_source}"
-        return f"{self.task} on {self.dataset}{prompts}" + (f", protocol set {self.protocol_set}" if self.protocol_set else "")
+        return _title(self.task, self.dataset, self.prompt_source, self.protocol_set)
+
+
+def title_of(board: build.Board) -> str:
+    """That of its table."""
+    return _title(board.task, board.dataset, board.prompt_source, board.protocol_set if board.others else 0)
+
+
+def _title(task: str, dataset: str, prompt_source: str, protocol_set: int) -> str:
+    prompts = "" if prompt_source == "none" else f", prompts from: {prompt_source}"
+    return f"{task} on {dataset}{prompts}" + (f", protocol set {protocol_set}" if protocol_set else "")
 
 
 def build_tables(records: Sequence[ResultRecord], reported: Sequence[ResultRecord]) -> list[Table]:
-    """Every table that the records support; reported numbers of a task stand beside its first protocol set, in columns of
-    their own."""
-    return [
+    """Every table that the records support; see `tables_of`."""
+    return tables_of(build.boards(name_rows(records)), reported)
+
+
+def tables_of(boards: Sequence[build.Board], reported: Sequence[ResultRecord]) -> list[Table]:
+    """A table for each board, those without any number last. Reported numbers of a task stand beside its first protocol set,
+    in columns of their own. A column in which everything was skipped is a note, not a column."""
+    made = [
         _table(board, [record for record in reported if record.task == board.task and board.protocol_set == 1])
-        for board in build.boards(name_rows(records))
+        for board in boards
     ]
+    return sorted(made, key=lambda table: not table.columns)
 
 
 def _table(board: build.Board, reported: list[ResultRecord]) -> Table:
     rows = {name: dict(found) for name, found in board.rows}
     columns = [
-        _column(name, name.split(" ")[0], [found[name] for found in rows.values() if name in found]) for name in board.columns
+        _column(name, name.split(" ")[0], [found[name] for found in rows.values() if name in found])
+        for name in build.measured_columns(board)
     ]
     for cell, record in _printed(reported):
         rows.setdefault(cell.generator, {})[cell.measure] = cell
@@ -153,10 +169,15 @@ def round_to_interval(cell: Cell) -> tuple[str, str]:
         return _signed(tables.number(cell.value)), "no interval" if cell.low is None else "no width"
     if max(abs(cell.value), abs(cell.low), abs(cell.high)) < ROUNDING:
         return "0", "0 to 0"
-    digits = max(0, 1 - math.floor(math.log10(cell.high - cell.low)))
-    digits = min(digits, max(0, 3 - math.floor(math.log10(abs(cell.value) or 1.0))))
-    value, low, high = (_signed(f"{end:.{digits}f}") for end in (cell.value, cell.low, cell.high))
+    value, low, high = round_numbers(cell.value, cell.low, cell.high)
     return value, f"{low} to {high}"
+
+
+def round_numbers(value: float, low: float, high: float) -> tuple[str, ...]:
+    """The three with two digits of the interval's width, and at most four of the value. `high` is above `low`."""
+    digits = max(0, 1 - math.floor(math.log10(high - low)))
+    digits = min(digits, max(0, 3 - math.floor(math.log10(abs(value) or 1.0))))
+    return tuple(_signed(f"{end:.{digits}f}") for end in (value, low, high))
 
 
 def _signed(text: str) -> str:

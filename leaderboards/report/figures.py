@@ -99,6 +99,8 @@ class Curves:
     value_ticks: tuple[Tick, ...]
     share_ticks: tuple[Tick, ...]
     series: tuple[Series, ...]
+    legend: tuple[tuple[str, str], ...]
+    """(style, kind of mix) of every curve."""
 
 
 def name_mixture(score: MixScore) -> str:
@@ -129,6 +131,7 @@ def place_curves(chart: MixChart, label: str, ends: tuple[float, float]) -> Curv
         tuple(Tick(y(mark), f"{mark:.2f}") for mark in marks),
         tuple(Tick(x(share), f"{share:.0%}") for share in shares),
         _place_series(chart, x, y),
+        list_legend(chart),
     )
 
 
@@ -139,9 +142,9 @@ def find_value_range(charts: Iterable[MixChart]) -> tuple[float, float]:
     return min(found), max(found)
 
 
-def choose_axis(low: float, high: float) -> tuple[float, float, float]:
-    """Ends of an axis and the step of its marks, at most six of them: 1, 2 or 5 hundredths, tenths, …"""
-    steps = (base * 10.0**power for power in range(-2, 6) for base in (1, 2, 5))
+def choose_axis(low: float, high: float, least: int = -2) -> tuple[float, float, float]:
+    """Ends of an axis and the step of its marks, at most six of them: 1, 2 or 5 times a power of ten, from 10**least."""
+    steps = (base * 10.0**power for power in range(least, 10) for base in (1, 2, 5))
     step = next(step for step in steps if math.ceil(high / step) - math.floor(low / step) <= 5)
     return math.floor(low / step) * step, max(math.ceil(high / step), math.floor(low / step) + 1) * step, step
 

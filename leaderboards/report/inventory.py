@@ -20,8 +20,9 @@ from bench.provenance.digests import digest_of
 NAME = "report.json"
 PAGE = "index.html"
 PICTURES = "images"
+FIGURES = "figures"
 MADE_BY = "bench report"
-_FILE = re.compile(rf"{re.escape(PAGE)}|{PICTURES}/[0-9a-f]{{20}}\.png")
+_FILE = re.compile(rf"{re.escape(PAGE)}|{PICTURES}/[0-9a-f]{{20}}\.png|{FIGURES}/[a-z]+-[0-9]+\.(svg|csv)")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
 Files = dict[str, str]
@@ -49,9 +50,9 @@ class Inventory:
             file = self.folder / name
             if name not in self.written and file.is_file() and digest_of(file) == digest:
                 file.unlink()
-        pictures = self.folder / PICTURES
-        if pictures.is_dir() and not any(pictures.iterdir()):
-            pictures.rmdir()
+        for inner in (self.folder / PICTURES, self.folder / FIGURES):
+            if inner.is_dir() and not any(inner.iterdir()):
+                inner.rmdir()
 
 
 def open_folder(folder: Path) -> Inventory:
@@ -66,8 +67,9 @@ def open_folder(folder: Path) -> Inventory:
     page = folder / PAGE
     if page.exists() and not (page.is_file() and digest_of(page) == older.get(PAGE)):
         raise UsageError(f"{page} is not as a report wrote it: move it away, or give --out another folder.")
-    if (folder / PICTURES).is_symlink():
-        raise UsageError(f"{folder / PICTURES} is a link to another folder, which is left alone: give --out another folder.")
+    for inner in (folder / PICTURES, folder / FIGURES):
+        if inner.is_symlink():
+            raise UsageError(f"{inner} is a link to another folder, which is left alone: give --out another folder.")
     return Inventory(folder, older)
 
 

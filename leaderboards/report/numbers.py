@@ -63,6 +63,8 @@ class Panel:
     """A table with its notes."""
 
     identifier: str
+    file: str
+    """Name of its file of numbers."""
     title: str
     embedded: bool
     heads: tuple[Heading, ...]
@@ -124,7 +126,7 @@ class NumbersSection:
 
 def describe_numbers(tables: Sequence[Table]) -> NumbersSection:
     families = tuple(dict.fromkeys(column.family for table in tables for column in table.columns))
-    identified = [(f"table-{i}", table) for i, table in enumerate(tables)]
+    identified = [(f"table-{i}", table) for i, table in enumerate(tables, start=1)]
     return NumbersSection(
         panels=tuple(_panel(identifier, table) for identifier, table in identified),
         families=families,
@@ -144,6 +146,7 @@ def _panel(identifier: str, table: Table) -> Panel:
     flags = {flag for _, found in table.rows for cell in found.values() for flag in cell.flags}
     return Panel(
         identifier,
+        identifier.replace("table", "numbers"),
         table.title,
         table.embedded,
         heads=(Heading("generator"), *map(_heading, table.columns)),

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from leaderboards.report import numbers, sections, templating
+from leaderboards.report import numbers, templating
 from leaderboards.report.data import Table
+from leaderboards.report.findings import Findings
 from leaderboards.report.provenance import Origin, Used
+from leaderboards.report.sections import (
+    LicencesSection,
+    describe_encoders,
+    describe_findings,
+    describe_mixes,
+    describe_patches,
+    describe_provenance,
+)
 from leaderboards.report.training_mixes import MixChart
 
 
@@ -18,6 +28,9 @@ class Site:
     title: str
     made: str
     embedded: bool
+    findings: tuple[Findings, ...]
+    limits: tuple[str, ...]
+    """What the encoders of tables of real tissue can and cannot see, where none of them knows tissue."""
     tables: tuple[Table, ...]
     charts: tuple[MixChart, ...]
     gallery: dict[str, Any]
@@ -30,9 +43,9 @@ class Site:
     used: tuple[Used, ...]
 
 
-def render_page(site: Site) -> str:
-    """The whole document. Its content security policy allows only its own style and script and the pictures beside it: no
-    request can leave the machine."""
+def render_page(site: Site, sections: Sequence[templating.Section]) -> str:
+    """The whole document, with what `list_sections` gives. Its content security policy allows only its own style and script
+    and the pictures beside it: no request can leave the machine."""
     from markupsafe import Markup
 
     style, script = templating.read_asset("report.css"), templating.read_asset("report.js")
@@ -46,7 +59,8 @@ def render_page(site: Site) -> str:
         title=site.title,
         embedded=site.embedded,
         facts=_facts(site),
-        sections=_sections(site),
+        limits=site.limits,
+        sections=sections,
         gallery=templating.clean(site.gallery),
         policy=policy,
         style=Markup(style),
@@ -54,15 +68,16 @@ def render_page(site: Site) -> str:
     )
 
 
-def _sections(site: Site) -> list[templating.Section]:
+def list_sections(site: Site) -> list[templating.Section]:
     """The sections that are not empty, in the order of the page."""
     every: tuple[templating.Section | None, ...] = (
+        describe_findings(site.findings),
         numbers.describe_numbers(site.tables),
-        sections.describe_encoders(site.tables),
-        sections.describe_patches(site.gallery, site.absent),
-        sections.describe_mixes(site.charts),
-        sections.describe_provenance(site.origins, site.manifests),
-        sections.LicencesSection(site.used),
+        describe_encoders(site.tables),
+        describe_patches(site.gallery, site.absent),
+        describe_mixes(site.charts),
+        describe_provenance(site.origins, site.manifests),
+        LicencesSection(site.used),
     )
     return [section for section in every if section is not None]
 

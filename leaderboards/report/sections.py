@@ -10,13 +10,47 @@ from typing import Any, ClassVar
 
 from bench.results.tables import Cell, fit_notes, number
 from leaderboards.report import figures
+from leaderboards.report.conditions import SideBySide, line_up
 from leaderboards.report.data import HeatMap, Table, build_heat_map, round_to_interval
+from leaderboards.report.findings import Findings
 from leaderboards.report.numbers import format_marks
 from leaderboards.report.provenance import Origin, Used
+from leaderboards.report.scatter import Scatter, place_scatter
 from leaderboards.report.training_mixes import MixChart, MixScore
 
 EDGES = (0.5, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0)
 """Borders between the colours of the heat map, as normalised distances: one more is twice as far."""
+
+
+@dataclass(frozen=True)
+class ShownFindings:
+    """The findings of one table, with their picture."""
+
+    name: str
+    """Of its files."""
+    found: Findings
+    scatter: Scatter | None
+
+
+@dataclass(frozen=True)
+class FindingsSection:
+    """What can be said after a first look, before any table."""
+
+    anchor: ClassVar[str] = "findings"
+    name: ClassVar[str] = "Findings"
+    template: ClassVar[str] = "findings.html.j2"
+    first: ClassVar[int] = 3
+    """Tables whose findings are shown at once."""
+
+    shown: tuple[ShownFindings, ...]
+    more: tuple[ShownFindings, ...]
+
+
+def describe_findings(findings: Sequence[Findings]) -> FindingsSection | None:
+    """None where no table answers a question. Tables with the most said come first."""
+    known = sorted((one for one in findings if one.axes), key=lambda one: -len(one.better))
+    made = [ShownFindings(f"scatter-{i}", one, place_scatter(one)) for i, one in enumerate(known, start=1)]
+    return FindingsSection(tuple(made[: FindingsSection.first]), tuple(made[FindingsSection.first :])) if made else None
 
 
 @dataclass(frozen=True)
@@ -33,11 +67,26 @@ class HeatCell:
 
 @dataclass(frozen=True)
 class ShownMap:
-    """One table's distances, a row a generator and a column an encoder."""
+    """One table's distances, a row a generator and a column an encoder. As a picture in pixels from the upper left."""
 
+    left: ClassVar[int] = 190
+    top: ClassVar[int] = 40
+    cell: ClassVar[int] = 110
+    line: ClassVar[int] = 34
+
+    name: str
+    """Of its files."""
     title: str
     encoders: tuple[str, ...]
     rows: tuple[tuple[str, tuple[HeatCell | None, ...]], ...]
+
+    @property
+    def width(self) -> int:
+        return self.left + self.cell * len(self.encoders) + 10
+
+    @property
+    def height(self) -> int:
+        return self.top + self.line * len(self.rows) + 10
 
 
 @dataclass(frozen=True)
@@ -59,14 +108,13 @@ class EncodersSection:
 
 def describe_encoders(tables: Sequence[Table]) -> EncodersSection | None:
     """None where no table has normalised distances."""
-    found = tuple(_show_map(one) for table in tables if (one := build_heat_map(table)) is not None)
-    return EncodersSection(found) if found else None
+    maps = [one for table in tables if (one := build_heat_map(table)) is not None]
+    return EncodersSection(tuple(_show_map(one, f"encoders-{i}") for i, one in enumerate(maps, start=1))) if maps else None
 
 
-def _show_map(one: HeatMap) -> ShownMap:
-    return ShownMap(
-        one.title, one.encoders, tuple((generator, tuple(map(_heat_cell, cells))) for generator, cells in one.rows)
-    )
+def _show_map(one: HeatMap, name: str) -> ShownMap:
+    rows = tuple((generator, tuple(map(_heat_cell, cells))) for generator, cells in one.rows)
+    return ShownMap(name, one.title, one.encoders, rows)
 
 
 def _heat_cell(cell: Cell | None) -> HeatCell | None:
@@ -93,6 +141,7 @@ class PatchesSection:
     """Names of the generated sets; none where no patches can be shown."""
     absent: tuple[str, ...]
     """Why patches cannot be shown, a sentence each."""
+    conditions: tuple[SideBySide, ...]
 
 
 def describe_patches(gallery: dict[str, Any], absent: Sequence[str]) -> PatchesSection | None:
@@ -100,7 +149,7 @@ def describe_patches(gallery: dict[str, Any], absent: Sequence[str]) -> PatchesS
     if not gallery and not absent:
         return None
     names = tuple(one["name"] for one in gallery.get("exhibits", ()))
-    return PatchesSection(gallery.get("encoder", ""), names, tuple(absent))
+    return PatchesSection(gallery.get("encoder", ""), names, tuple(absent), line_up(gallery.get("exhibits", ())))
 
 
 @dataclass(frozen=True)
@@ -115,11 +164,12 @@ class MixRow:
 
 @dataclass(frozen=True)
 class MixFigure:
-    """Curves of one generator, their legend, and the same in numbers."""
+    """Curves of one generator with their legend, and the same in numbers."""
 
     title: str
     measure: str
-    legend: tuple[tuple[str, str], ...]
+    name: str
+    """Of its files."""
     curves: figures.Curves
     rows: tuple[MixRow, ...]
     reported_by: str
@@ -141,18 +191,18 @@ class MixesSection:
 def describe_mixes(charts: Sequence[MixChart]) -> MixesSection | None:
     """None where no downstream model was trained."""
     shown = [
-        _mix_figure(chart, figures.find_value_range(other for other in charts if other.where == chart.where))
-        for chart in charts
+        _mix_figure(chart, figures.find_value_range(other for other in charts if other.where == chart.where), f"mixes-{i}")
+        for i, chart in enumerate(charts, start=1)
     ]
     return MixesSection(tuple(shown)) if shown else None
 
 
-def _mix_figure(chart: MixChart, ends: tuple[float, float]) -> MixFigure:
+def _mix_figure(chart: MixChart, ends: tuple[float, float], name: str) -> MixFigure:
     label = f"{chart.measure} of {chart.title}, over the share of patches trained on"
     return MixFigure(
         chart.title,
         chart.measure,
-        figures.list_legend(chart),
+        name,
         figures.place_curves(chart, label, ends),
         tuple(map(_mix_row, chart.scores)),
         chart.reported_by,

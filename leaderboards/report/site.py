@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from bench import registry
 from bench.errors import MissingError
 from bench.files import json_files
 from bench.files.regular import read_bytes
@@ -15,9 +16,21 @@ from bench.jobs.store import Store
 from bench.pipeline.plugins import Plugin
 from bench.results.schema import ResultRecord
 from bench.types import Progress, silent
-from leaderboards.report import data, inventory, page, patches, provenance, training_mixes
+from leaderboards.report import (
+    conditions,
+    data,
+    exports,
+    findings,
+    inventory,
+    page,
+    patches,
+    provenance,
+    training_mixes,
+)
 from leaderboards.report.inventory import Inventory
 from leaderboards.tables import reading
+from leaderboards.tables.build import boards as build_boards
+from leaderboards.tables.labels import name_rows
 
 
 @dataclass(frozen=True)
@@ -43,6 +56,10 @@ def build(config: ReportConfig, store: Store, progress: Progress = silent, log: 
     tasks = {record.task for record in records}
     reported = [record for record in _reported(config) if record.task in tasks]
     files = inventory.open_folder(config.out)
+    named = name_rows(records)
+    boards = build_boards(named)
+    tables, charts = data.tables_of(boards, reported), training_mixes.build_charts(records)
+    undownloaded = registry.expand("encoders", ("embedded",))
     gallery, absent = _gallery(config, records, store, files, progress) if config.patches else ({}, [])
     for reason in absent:
         log(reason)
@@ -50,17 +67,33 @@ def build(config: ReportConfig, store: Store, progress: Progress = silent, log: 
         title=config.title,
         made=_period(records),
         embedded=any("embedded" in record.flags for record in records),
-        tables=tuple(data.build_tables(records, reported)),
-        charts=tuple(training_mixes.build_charts(records)),
+        findings=tuple(findings.find(board, data.title_of(board), named, undownloaded) for board in boards),
+        limits=tuple(_limits(tables, undownloaded)),
+        tables=tuple(tables),
+        charts=tuple(charts),
         gallery=gallery,
         absent=tuple(absent),
         origins=tuple(provenance.list_origins(records)),
         manifests=_manifests(config.places),
         used=tuple(provenance.list_used(records)),
     )
-    files.write(inventory.PAGE, page.render_page(shown).encode())
+    sections = page.list_sections(shown)
+    exports.write(sections, tables, charts, files)
+    files.write(inventory.PAGE, page.render_page(shown, sections).encode())
     files.close({"title": config.title, "records": len(records), "gallery": gallery})
     return config.out / inventory.PAGE
+
+
+def _limits(tables: Sequence[data.Table], undownloaded: Sequence[str]) -> Iterator[str]:
+    """What each encoder behind the numbers of real tissue can and cannot see, if all of them need no download."""
+    measured = [
+        cell for one in tables if not one.embedded for _, row in one.rows for cell in row.values() if cell.value is not None
+    ]
+    known = {cell.encoder for cell in measured if cell.encoder}
+    if known and known <= set(undownloaded):
+        for name in sorted(known):
+            card = registry.card("encoders", name)
+            yield f"{name}: {card.summary} {card.notes}".strip()
 
 
 def _reported(config: ReportConfig) -> list[ResultRecord]:
@@ -86,10 +119,11 @@ def _gallery(
             continue
         name = _name_of(one) if titles[_name_of(one)] == 1 else f"{_name_of(one)} ({one.samples[:8]})"
         held = list(patches.describe_patches(found, config.patches, files))
-        size = found.conditions.size
-        exhibits.append(
-            {"name": name, "size": size, "all": len(found.generated), "measures": list(found.measures), "patches": held}
-        )
+        bar = conditions.choose_bar(found.conditions)
+        about = {"generator": one.generator, "dataset": one.dataset, "promptSource": one.prompt_source}
+        shown = {"classes": conditions.list_classes(found.conditions), "bar": None if bar is None else [bar.percent, bar.text]}
+        sizes = {"size": found.conditions.size, "all": len(found.generated)}
+        exhibits.append({"name": name, **about, **sizes, **shown, "measures": list(found.measures), "patches": held})
     progress(len(everyone), len(everyone), "patches")
     if not exhibits:
         return {}, absent

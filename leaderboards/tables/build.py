@@ -26,7 +26,7 @@ from bench.results.tables import (
     reasons,
     sizes,
 )
-from bench.results.terms import FIT_PROMPT_SOURCE, Flag, State
+from bench.results.terms import FIT_PROMPT_SOURCE, Flag, State, Status
 from leaderboards.tables import formats, ties
 from leaderboards.tables.consensus import Consensus, conflicted, consensus, sentences
 from leaderboards.tables.controls import is_control
@@ -201,6 +201,19 @@ def _mean_ranks(rows: dict[str, dict[str, Cell]], columns: tuple[str, ...]) -> d
     return {name: sum(found) / len(found) if found else float("inf") for name, found in places.items()}
 
 
+def behind_cells(board: Board, records: Iterable[ResultRecord]) -> dict[str, dict[str, list[ResultRecord]]]:
+    """column -> generator -> the records behind the numbers of a board that `boards` made of these records."""
+    ours = [record for record in records if record.state != State.REPORTED and not experiment(record)]
+    here = [record for record in ours if (record.task, record.dataset) == (board.task, board.dataset)]
+    rows = dict(board.rows)
+    found: dict[str, dict[str, list[ResultRecord]]] = {column: {} for column in board.columns}
+    for record in variants([record for record in here if record.measure not in HIDDEN]):
+        cell = rows.get(record.generator, {}).get(column_of(record))
+        if cell and cell.protocol == record.protocol and record.prompt_source in (board.prompt_source, "none"):
+            found[cell.measure].setdefault(record.generator, []).append(record)
+    return found
+
+
 def sheet(board: Board, with_text: bool = True) -> Sheet:
     """The table with everything that any format needs; without text, what the formats of numbers need (`formats.OF_NUMBERS`):
     rows and notes are empty."""
@@ -250,6 +263,11 @@ def collapse(board: Board) -> tuple[list[str], list[str]]:
     """The columns to show, and a note on those in which everything was skipped."""
     found = [row[column] for column in board.columns for _, row in board.rows if column in row]
     return collapse_skipped(found, f"bench run -g NAME -t {board.task}")
+
+
+def measured_columns(board: Board) -> list[str]:
+    """The columns in which not everything was skipped."""
+    return [c for c in board.columns if any(row[c].status != Status.SKIPPED for _, row in board.rows if c in row)]
 
 
 def _direction(board: Board, column: str) -> str:
