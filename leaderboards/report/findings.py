@@ -53,7 +53,7 @@ class Findings:
     """What is not decided, and why."""
     axes: tuple[Axis, ...]
     is_about_weights: bool
-    """Whether a generator has one fit, so that nothing is said of its method."""
+    """Whether a generator has one fit, so that its method is not described."""
 
 
 def find(board: build.Board, title: str, records: Sequence[ResultRecord], undownloaded: Sequence[str]) -> Findings:

@@ -34,7 +34,7 @@ class ShownFindings:
 
 @dataclass(frozen=True)
 class FindingsSection:
-    """What can be said after a first look, before any table."""
+    """What the tables show, in sentences, before any of them."""
 
     anchor: ClassVar[str] = "findings"
     name: ClassVar[str] = "Findings"
@@ -47,7 +47,7 @@ class FindingsSection:
 
 
 def describe_findings(findings: Sequence[Findings]) -> FindingsSection | None:
-    """None where no table answers a question. Tables with the most said come first."""
+    """None where no table answers a question. Tables with the most findings come first."""
     known = sorted((one for one in findings if one.axes), key=lambda one: -len(one.better))
     made = [ShownFindings(f"scatter-{i}", one, place_scatter(one)) for i, one in enumerate(known, start=1)]
     return FindingsSection(tuple(made[: FindingsSection.first]), tuple(made[FindingsSection.first :])) if made else None
