@@ -90,6 +90,8 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
         assert asked.exit_code == 0, asked.stderr
         rows = (root / "asked/conditions.csv").read_text().splitlines()[1:]
         write_generated(root / "generated/samples", [row.partition(",")[0] for row in rows])
+        seen = ["features", "-e", "stain", "-t", "cam16-seg", "--data", "DIR", "--out", "features/real.npz"]
+        assert bench(*seen, home=root / "home").exit_code == 0
     return root
 
 

@@ -23,7 +23,8 @@ ONE = {
     "ranks": '"generators": 4, "encoders": 3, "slides": 12, "gaps": "close", "shared": true',
     "gate": '"slides": 12, "per_slide": 8, "seeds": 2, "change": "none", "margins": "zero"',
     "subspace": '"fd-pca16", "slides": 40, "d": 0, "power": 1.0, "icc": 0.3, "generator": "other"',
-    "reader_studies": '"readers": 3, "slides": 20, "per_slide": 1, "ability": 1.0, "spread": 0.4, "trials": 1000',
+    "reader_studies": '"readers": 3, "slides": 20, "per_slide": 1, "ability": 1.0, "spread": 0.4, "trials": 1000, '
+    '"numbers": "all", "sizes": "equal"',
     "validity": '"paired iou:common", "sizes": "few large", "effective": 10',
 }
 PAGES = {"reader_studies": "reader-statistics.md"}

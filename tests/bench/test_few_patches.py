@@ -4,12 +4,25 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from bench.config import METRICS
 from tests.small_run import SMALL, run
 
 
 def test_other_distances_are_shown_and_the_reason_stands_once(tmp_path: Path) -> None:
     """24 patches, an encoder of 128 features, the metrics that are measured where nobody names any."""
-    words = ["-g", "flat-colour", "-t", "cam16-seg", "--no-downstream", "-e", "random-conv", "--controls", "noise"]
+    words = [
+        "-g",
+        "flat-colour",
+        "-t",
+        "cam16-seg",
+        "--no-downstream",
+        "-e",
+        "random-conv",
+        "--controls",
+        "noise",
+        "-m",
+        ",".join(METRICS),
+    ]
     folder = run(*words, *SMALL, "--seeds", "0", home=tmp_path / "home", out=tmp_path / "out")
     lines = (folder / "table.txt").read_text().splitlines()
     shown = [line.split()[0] for line in lines if " random-conv " in line and "[" in line]
