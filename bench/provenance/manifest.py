@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from bench import registry
-from bench.config import Components, RunConfig
+from bench.config import EVERY_METRIC, Components, RunConfig
 from bench.errors import DamagedError, MissingError
 from bench.files import json_files
 from bench.files.csv_files import read_cell_text, write_cell_text
@@ -115,9 +115,15 @@ def threads_of(store: Store, refs: Iterable[EntryRef]) -> set[int]:
 
 def config_of(held: Mapping[str, Any], allowed: Iterable[Path] = ()) -> RunConfig:
     """The config of a manifest. Raises MissingError on fields that this version lacks, and UsageError if it names a plug-in
-    file that is not among the allowed ones: a manifest may come from anywhere."""
+    file that is not among the allowed ones: a manifest may come from anywhere. Where no metrics were named, or all, they are
+    those that were measured then, whatever the defaults are now."""
     refuse_plugin_files(held["config"], NAME, allowed)
-    return RunConfig.from_json(held["config"])
+    config = RunConfig.from_json(held["config"])
+    if config.experiment or (config.metrics is not None and EVERY_METRIC not in config.metrics):
+        return config
+    of_layouts = registry.expand("metrics", ("layout",))
+    measured = (entry["name"] for entry in held["described"]["metrics"])
+    return replace(config, metrics=tuple(name for name in measured if name not in of_layouts))
 
 
 def describe(components: Components) -> dict[str, Any]:

@@ -150,6 +150,13 @@ def test_another_version_of_a_plugin_is_not_comparable(place: Place) -> None:
     assert code == 7 and message(found, "metric fd")[0][1].startswith("was fd 0, is fd ")
 
 
+@pytest.mark.parametrize("metrics", [None, ["all"]])
+def test_other_defaults_than_those_of_then_change_nothing(place: Place, metrics: list[str] | None) -> None:
+    place.manifest(lambda held: held["config"].update(metrics=metrics))
+    code, found = place.verify()
+    assert code == 0 and found["outcome"] == "holds", found
+
+
 def test_a_plugin_whose_content_changed_fails(place: Place) -> None:
     place.manifest(lambda held: held["described"]["encoders"]["stain"].update(digest="0" * 20))
     code, found = place.verify("--sample", "0")
