@@ -25,12 +25,16 @@ KINDS = {
     "datasets": "Datasets",
     "layout_generators": "Layout generators",
 }
-PYTHON = (
-    *("bench.api.evaluation.evaluate", "bench.api.results.Results", "bench.results.frames.load_results"),
-    *("leaderboards.comparison.python.compare", "leaderboards.report.python.report"),
-    *("bench.api.arrays.frechet", "bench.api.arrays.measure"),
-)
-PROTOCOLS = tuple(f"bench.types.{name}" for name in ("data", "plugins", "generators", "metrics", "datasets", "tasks"))
+PYTHON = {
+    "bench.evaluate": "bench.api.evaluation.evaluate",
+    "bench.Results": "bench.api.results.Results",
+    "bench.load_results": "bench.results.frames.load_results",
+    "bench.compare": "leaderboards.comparison.python.compare",
+    "bench.metrics.frechet": "bench.api.arrays.frechet",
+    "bench.metrics.measure": "bench.api.arrays.measure",
+}
+"""Name in Python -> where it is defined."""
+PROTOCOLS = {name: f"bench.types.{name}" for name in ("data", "plugins", "generators", "metrics", "datasets", "tasks")}
 FENCE = re.compile(r"^(```sh) \w+$", re.MULTILINE)
 LINK = re.compile(r"\[([^\]]*)\]\((?!https?:|#)([^)#\s]+)(#[^)\s]*)?\)")
 
@@ -83,7 +87,8 @@ def _first_page() -> str:
 
     def seen(found: re.Match[str]) -> str:
         target = found[2].removeprefix("docs/").replace(".ipynb", ".md")
-        return f"[{found[1]}]({target if target != found[2] else '../' + target}{found[3] or ''})"
+        text = found[1].removeprefix("docs/") if found[1] == found[2] else found[1]
+        return f"[{text}]({target if target != found[2] else '../' + target}{found[3] or ''})"
 
     return LINK.sub(seen, (ROOT / "README.md").read_text(encoding="utf-8"))
 
@@ -137,5 +142,6 @@ def _cell(text: str) -> str:
     return text.replace("|", "\\|").replace("\n", " ")
 
 
-def _docstrings(title: str, names: tuple[str, ...]) -> str:
-    return "\n".join([f"# {title}", "", *(f"::: {name}\n" for name in names)])
+def _docstrings(title: str, names: dict[str, str]) -> str:
+    parts = [f"::: {place}\n    options: {{heading: {name}, toc_label: {name}}}" for name, place in names.items()]
+    return "\n\n".join([f"# {title}", *parts])
