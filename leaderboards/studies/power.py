@@ -202,6 +202,11 @@ def lines(found: dict[str, Any]) -> list[str]:
     text += [
         f"  {names[name]} {'no size' if least is None else format(least, 'g')}" for name, least in found["smallest"].items()
     ]
+    if not found.get("sources_known", True):
+        text.append(
+            "  but the data do not tell which images are of one slide or patient (sources-unknown): the analysis will have no "
+            "intervals. Add a column patient, case, slide or source_image to index.csv."
+        )
     text.append("Images of an arm needed, by number of readers:")
     for name, by_readers in found["images_needed"].items():
         cells = [f"{readers}: {f'over {MOST}' if count is None else count}" for readers, count in by_readers.items()]

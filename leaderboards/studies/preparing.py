@@ -69,7 +69,8 @@ def describe_power(config: StudyConfig, arms: Sequence[Candidates]) -> dict[str,
     slides = min(len(set(arm.units.tolist())) for arm in arms)
     size = Size(config.images_per_arm, config.readers, len(arms), slides)
     discriminates = any(question.discriminates for question in config.questionnaire.questions)
-    return power.describe(size, config.difference, config.accuracy, discriminates, config.assumed)
+    found = power.describe(size, config.difference, config.accuracy, discriminates, config.assumed)
+    return {**found, "sources_known": arms[0].are_units_known}
 
 
 def draw(config: StudyConfig, arms: Sequence[Candidates]) -> tuple[int, Drawn]:

@@ -142,7 +142,7 @@ def name_image(arms: Sequence[Candidates], one: Chosen, salt: str) -> Image:
         image=_secret_id(salt, f"image\0{arm.arm}\0{condition}"),
         arm=arm.arm,
         condition=condition,
-        slide=str(arm.units[one.row]),
+        slide=str(arm.units[one.row]) if arm.are_units_known else "",
         label=str(arm.labels[one.row]),
     )
 

@@ -148,7 +148,7 @@ class Image(Model):
     condition: str
     """Id of the condition that it is of."""
     slide: str
-    """Sampling unit: slide, patient or laboratory."""
+    """Sampling unit: slide, patient or laboratory. Empty where the data do not tell: then the study has no intervals."""
     label: str
     """Class of the patch, by the rule of the study."""
 

@@ -14,6 +14,7 @@ from bench import registry
 from bench.cli.export import find_kept, generate_again, require_kept
 from bench.config import PLACEHOLDER, RunConfig, load_components
 from bench.errors import MissingError, NotComparableError, UsageError
+from bench.histology.sampling import StatesSampling
 from bench.messages import listed_names, shorten
 from bench.pipeline.data import load_splits
 from bench.pipeline.exporting import list_sample_sets
@@ -46,6 +47,9 @@ class Candidates:
     """str (n,): sampling unit of each image."""
     labels: Strings
     """str (n,): class of each patch, by `label_patches`."""
+    are_units_known: bool = True
+    """Whether the data tell which images are of one slide or patient. If not, each image is a unit of its own: balanced over,
+    but of no use for intervals."""
 
 
 @dataclass(frozen=True)
@@ -70,14 +74,15 @@ def load_candidates(asked: Asked, context: RunContext) -> tuple[list[Candidates]
     components = load_components(config)
     real = load_splits(components, context.store, context.execute).test.patches
     labels = label_patches(real.conditions)
-    arms = [Candidates(REAL, "", None, real, np.asarray(real.conditions.units), labels)]
+    dataset = components.dataset
+    is_known = dataset.sampling.is_known if isinstance(dataset, StatesSampling) else True
+    arms = [Candidates(REAL, "", None, real, np.asarray(real.conditions.units), labels, is_known)]
     for text in asked.generated:
         found = _of_folder(text, real) if text.startswith(FOLDER) else _of_run(text, asked, context)
-        arms.append(_match(found, arms[0], text))
+        arms.append(replace(_match(found, arms[0], text), are_units_known=is_known))
     names = [arm.arm for arm in arms]
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise UsageError(f"two arms are called {listed_names(twice)}: give each generator once.")
-    dataset = components.dataset
     return arms, bool(isinstance(dataset, Procedural) and dataset.procedural)
 
 

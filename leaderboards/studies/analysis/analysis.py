@@ -17,7 +17,7 @@ from bench.errors import UsageError
 from leaderboards.studies.analysis import agreement, conduct, measures
 from leaderboards.studies.analysis.intervals import LEVEL, Measure, ReaderEstimate, estimate, replicate
 from leaderboards.studies.analysis.ordinal import odds_ratio
-from leaderboards.studies.analysis.rows import Row, decide, finite, map_values, rows_of
+from leaderboards.studies.analysis.rows import NO_SLIDES, Row, decide, finite, map_values, rows_of
 from leaderboards.studies.analysis.tabulation import (
     REAL,
     Counts,
@@ -172,7 +172,7 @@ def _compared(pair: Counts, scores: measures.Floats, margins: Margins, level: fl
             "high": None if one else high,
             "low_these": low if one else None,
             "high_these": high if one else None,
-            "reason": odds.reason,
+            "reason": odds.reason if pair.are_slides_known or not odds.value else NO_SLIDES,
         }
     )
 
@@ -202,10 +202,9 @@ def _estimated(
     margin: float | None = None,
 ) -> list[Row]:
     like = _like(counts, name, against)
-    if all(not slide for slide in counts.slides):
+    if not counts.are_slides_known:
         value = float(measure(counts.counts.sum(axis=1)).mean())
-        reason = "sources-unknown: the answers do not tell which images are of one slide, so there is no interval"
-        return rows_of(ReaderEstimate(value, reason=reason), like)
+        return rows_of(ReaderEstimate(value, reason=NO_SLIDES), like)
     found = estimate(counts.counts, counts.slide_sizes, counts.readers, measure, level, least, most)
     verdict = ""
     if margin is not None:
@@ -225,7 +224,8 @@ def _agreement(frame: DataFrame, question: Question, level: float) -> Iterator[R
     wide = first.pivot(index=["image", "slide"], columns="reader", values="code").fillna(agreement.MISSING).astype(int)
     slides = np.array(wide.index.get_level_values("slide"), dtype=str)
     between = agreement.agreement_between(wide.to_numpy(), slides, answers, ordinal, level)
-    yield from (_agreement_row(question, found, "", wide.shape) for found in between)
+    is_known = bool((slides != "").any())
+    yield from (_agreement_row(question, found, "", wide.shape, is_known) for found in between)
     repeated = own[own["repeat"] == 1]
     if not len(repeated):
         yield Row(
@@ -240,20 +240,23 @@ def _agreement(frame: DataFrame, question: Question, level: float) -> Iterator[R
         names = np.array(both["slide"], dtype=str)
         within = agreement.agreement_between(codes, names, answers, ordinal, level)
         for found in within:
-            yield _agreement_row(question, found, str(reader), codes.shape, "within a reader: ")
+            yield _agreement_row(question, found, str(reader), codes.shape, is_known, "within a reader: ")
 
 
-def _agreement_row(question: Question, found: agreement.Agreement, reader: str, shape: tuple[int, ...], kind: str = "") -> Row:
+def _agreement_row(
+    question: Question, found: agreement.Agreement, reader: str, shape: tuple[int, ...], is_known: bool, kind: str = ""
+) -> Row:
+    value = finite(found.value)
     return Row(
         question.name,
         f"{kind}{found.name}",
         reader=reader,
-        value=finite(found.value),
+        value=value,
         low=found.low,
         high=found.high,
         images=shape[0],
         readers=1 if reader else shape[1],
-        reason=found.reason,
+        reason=found.reason if is_known or value is None else NO_SLIDES,
     )
 
 

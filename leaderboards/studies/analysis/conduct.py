@@ -16,6 +16,7 @@ import itertools
 import json
 import math
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -23,7 +24,7 @@ from numpy.typing import NDArray
 
 from bench.errors import UsageError
 from leaderboards.studies.analysis.intervals import Measure, estimate
-from leaderboards.studies.analysis.rows import Row, map_values, rows_of
+from leaderboards.studies.analysis.rows import NO_SLIDES, Row, map_values, rows_of
 from leaderboards.studies.analysis.tabulation import REAL, Question
 
 if TYPE_CHECKING:
@@ -110,11 +111,9 @@ def _mean_rows(
     values = zip(own["reader"], own["slide"], own["arm"], own[column], strict=True)
     for reader, slide, arm, value in values:
         sums[readers.index(reader), slides.index(slide), arms.index(arm)] += (1.0, value)
-    like = Row(
-        **{**vars(like), "images": own["image"].nunique(), "slides": len(slides), "readers": len(readers)},
-    )
+    like = replace(like, images=own["image"].nunique(), slides=len(slides), readers=len(readers))
     if slides == ("",):
-        return [Row(**{**vars(like), "value": float(measure(sums.sum(axis=1)).mean()), "reason": "sources-unknown"})]
+        return [replace(like, value=float(measure(sums.sum(axis=1)).mean()), reason=NO_SLIDES)]
     return rows_of(estimate(sums, sums[..., 0].sum(axis=2).max(axis=0), readers, measure, level, least, most), like)
 
 
@@ -141,7 +140,7 @@ def _overlap(frame: DataFrame, masks: Masks, question: str, level: float) -> Ite
     found = estimate(sums, sizes, ("",), _mean, level, 0.0, 1.0)
     low, high = found.these or (None, None)
     reason = found.reason if found.these is None else ""
-    yield Row(**{**vars(like), "value": found.value, "low": low, "high": high, "reason": reason})
+    yield replace(like, value=found.value, low=low, high=high, reason=reason if slides != ("",) else NO_SLIDES)
     yield Row(question, "overlap by chance", value=float(expected[1] / expected[0]), images=len(images))
 
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from bench.errors import UsageError, did_you_mean
 from bench.results import schema
 from bench.results.schema import ResultRecord
-from bench.results.terms import State, Status
+from bench.results.terms import Flag, State, Status
 from leaderboards.studies.analysis.analysis import Analysis, replicates_of
 from leaderboards.studies.analysis.rows import Row
 from leaderboards.studies.analysis.tabulation import REAL, Kind, Question
@@ -151,13 +151,19 @@ def _record(
         groups=row.slides,
         replicates=() if row.value is None else replicates_of(found, row),
         freedom=row.freedom if low is not None else None,
-        flags=tuple(flag for flag in run.flags if flag == "embedded"),
+        flags=_flags(run, found, question),
         described=described,
         keys={name: key for name, key in run.keys.items() if name in ("weights", "method", "samples")},
         fit=run.fit,
         seed=run.seed,
         stamp=stamp,
     )
+
+
+def _flags(run: ResultRecord, found: Analysis, question: Question) -> tuple[str, ...]:
+    counts = next(counts for counts in found.counts if counts.question == question)
+    kept = tuple(flag for flag in run.flags if flag == Flag.EMBEDDED)
+    return kept if counts.are_slides_known else (*kept, Flag.SOURCES_UNKNOWN)
 
 
 def _real_images(found: Analysis, question: Question) -> int:

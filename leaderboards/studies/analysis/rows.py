@@ -6,7 +6,10 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from bench.results.terms import Reason
 from leaderboards.studies.analysis.intervals import Bounds, ReaderEstimate
+
+NO_SLIDES = f"{Reason.SOURCES_UNKNOWN}: the answers do not tell which images are of one slide, so there is no interval"
 
 
 @dataclass(frozen=True)

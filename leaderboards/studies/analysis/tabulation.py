@@ -93,6 +93,11 @@ class Counts:
         return replace(self, arms=(*self.arms, name), counts=np.concatenate([self.counts, pooled], axis=2), images=images)
 
     @property
+    def are_slides_known(self) -> bool:
+        """Whether the answers tell which images are of one slide."""
+        return any(self.slides)
+
+    @property
     def slide_sizes(self) -> Floats:
         """(slides,): images of each slide, by the reader who answered most."""
         return np.asarray(self.counts.sum(axis=(2, 3)).max(axis=0), dtype=np.float64)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import stat
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -93,6 +94,15 @@ def test_the_key_is_apart_private_and_committed_to(tmp_path: Path) -> None:
         assert not file.is_file() or made.key.salt not in file.read_text()
     with pytest.raises(BenchError, match="is not empty"):
         make(tmp_path)
+
+
+def test_data_that_do_not_tell_slides_make_a_study_without_slides(tmp_path: Path) -> None:
+    arms = [replace(arm, are_units_known=False) for arm in candidates()]
+    made = make(tmp_path, arms)
+    assert {image.slide for image in made.key.images} == {""} and len({image.condition for image in made.key.images}) > 12
+    text = "\n".join(power.lines(made.study.power))
+    assert "sources-unknown" in text and "source_image" in text
+    assert "sources-unknown" not in "\n".join(power.lines(make(tmp_path / "known").study.power))
 
 
 def test_the_formula_is_the_variance_of_simulated_readers() -> None:

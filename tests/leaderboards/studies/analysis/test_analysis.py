@@ -155,9 +155,14 @@ def test_an_ordered_question_of_a_study_that_discriminates_is_graded(tmp_path: P
         studies.Question.model_validate({**asked.model_dump(), "regions": True})
 
 
-def test_unknown_slides_give_values_without_intervals(answers: DataFrame) -> None:
-    row = analyse(answers.assign(slide=""), kinds=KINDS).of("synthetic", "accuracy", "crop-paste")
-    assert row and row.value and row.low is None and "sources-unknown" in row.reason
+def test_unknown_slides_give_values_without_intervals(answers: DataFrame, tmp_path: Path) -> None:
+    unknown = answers.assign(slide="", arm=answers["arm"].replace("crop-paste", "ldm-prompt"))
+    rows = [row for row in analyse(unknown, kinds=KINDS).rows if row.value is not None and not row.reader]
+    assert {"accuracy", "odds ratio", "alpha ordinal", "seconds"} <= {row.measure for row in rows}
+    assert all(row.low is None and row.low_these is None and "sources-unknown" in row.reason for row in rows)
+    table = write_csv(unknown, tmp_path / "answers.csv")
+    analysed(table, "--out", str(tmp_path / "out"), "--kind", "synthetic=real", "--run", f"ldm-prompt={RUN}")
+    assert all("sources-unknown" in record.flags for record in schema.read([tmp_path / "out" / "results.jsonl"]))
 
 
 def test_the_command_writes_tables_figure_paragraph_and_records(answers: DataFrame, tmp_path: Path) -> None:
