@@ -2,29 +2,16 @@
 
 from __future__ import annotations
 
-import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from bench.histology.pictures import COLOURS
-from bench.types import Conditions
+from bench.histology.pictures import ScaleBar
 
 ROWS = 4
-BARS = (5, 10, 20, 25, 50, 100, 200, 250, 500, 1000)
-"""Microns: the longest that takes at most half of a patch is drawn."""
 CRISP = 200
 """Patches with fewer pixels a side are enlarged without smoothing."""
-
-
-@dataclass(frozen=True)
-class ScaleBar:
-    """A length that is drawn below the patches."""
-
-    percent: float
-    """Of the side of a patch."""
-    text: str
 
 
 @dataclass(frozen=True)
@@ -51,23 +38,6 @@ class SideBySide:
     @property
     def crisp(self) -> bool:
         return self.size < CRISP
-
-
-def choose_bar(conditions: Conditions) -> ScaleBar | None:
-    """None where the resolution is not known."""
-    side = conditions.size * conditions.mpp
-    if not math.isfinite(side) or side <= 0:
-        return None
-    length = max((bar for bar in BARS if bar <= side / 2), default=BARS[0])
-    return ScaleBar(round(min(100.0, 100 * length / side), 1), f"{length} µm")
-
-
-def list_classes(conditions: Conditions) -> tuple[tuple[str, str], ...]:
-    """(colour, name) of each class of the maps; none without maps."""
-    if conditions.masks is None:
-        return ()
-    colours = [f"#{red:02x}{green:02x}{blue:02x}" for red, green, blue in COLOURS.tolist()]
-    return tuple((colours[i % len(colours)], name) for i, name in enumerate(conditions.classes))
 
 
 def line_up(exhibits: Sequence[Mapping[str, Any]]) -> tuple[SideBySide, ...]:

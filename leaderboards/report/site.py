@@ -12,12 +12,12 @@ from bench import registry
 from bench.errors import MissingError
 from bench.files import json_files
 from bench.files.regular import read_bytes
+from bench.histology import pictures
 from bench.jobs.store import Store
 from bench.pipeline.plugins import Plugin
 from bench.results.schema import ResultRecord
 from bench.types import Progress, silent
 from leaderboards.report import (
-    conditions,
     data,
     exports,
     findings,
@@ -119,9 +119,10 @@ def _gallery(
             continue
         name = _name_of(one) if titles[_name_of(one)] == 1 else f"{_name_of(one)} ({one.samples[:8]})"
         held = list(patches.describe_patches(found, config.patches, files))
-        bar = conditions.choose_bar(found.conditions)
+        bar = pictures.scale_bar(found.conditions)
+        colours = [("#{:02x}{:02x}{:02x}".format(*colour), name) for colour, name in pictures.list_classes(found.conditions)]
         about = {"generator": one.generator, "dataset": one.dataset, "promptSource": one.prompt_source}
-        shown = {"classes": conditions.list_classes(found.conditions), "bar": None if bar is None else [bar.percent, bar.text]}
+        shown = {"classes": colours, "bar": None if bar is None else [bar.share, bar.text]}
         sizes = {"size": found.conditions.size, "all": len(found.generated)}
         exhibits.append({"name": name, **about, **sizes, **shown, "measures": list(found.measures), "patches": held})
     progress(len(everyone), len(everyone), "patches")
